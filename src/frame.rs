@@ -1,0 +1,76 @@
+//! One encoded WebSocket frame (RFC 6455 §5.2): built once, shared by every connection that is sent it.
+//! A server's frames are never masked, so the same octets serve every peer, and a clone is a reference count.
+
+use bytes::Bytes;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, Frame as RawFrame};
+
+/// The encoded octets of one whole, unfragmented, unmasked frame. Cloning shares them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// A text message in one frame.
+    pub fn text(payload: impl Into<Bytes>) -> Self {
+        Self::encode(RawFrame::message(payload, OpCode::Data(Data::Text), true))
+    }
+
+    /// A binary message in one frame.
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self::encode(RawFrame::message(payload, OpCode::Data(Data::Binary), true))
+    }
+
+    /// A ping (RFC 6455 §5.5.2) without payload: any pong answers it.
+    pub fn ping() -> Self {
+        Self::encode(RawFrame::ping(Bytes::new()))
+    }
+
+    /// The pong to a ping of this payload, at most 125 bytes (RFC 6455 §5.5.3).
+    pub fn pong(payload: &[u8]) -> Self {
+        debug_assert!(payload.len() <= 125, "control frames carry at most 125 bytes");
+        Self::encode(RawFrame::pong(Bytes::copy_from_slice(payload)))
+    }
+
+    /// A close frame (RFC 6455 §5.5.1); without a code its payload is empty. The reason is at most 123 bytes.
+    pub fn close(code: Option<u16>, reason: &'static str) -> Self {
+        debug_assert!(reason.len() <= 123, "control frames carry at most 125 bytes");
+        let payload = code.map(|code| CloseFrame { code: code.into(), reason: reason.into() });
+        Self::encode(RawFrame::close(payload))
+    }
+
+    /// The encoded octets, header included.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    fn encode(frame: RawFrame) -> Self {
+        let mut octets = Vec::with_capacity(frame.len());
+        frame.format(&mut octets).expect("writing to a Vec cannot fail");
+        Self(octets.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn octets(frame: Frame) -> Vec<u8> {
+        frame.into_bytes().to_vec()
+    }
+
+    #[test]
+    fn frames_are_final_unmasked_and_of_minimal_length() {
+        assert_eq!(octets(Frame::text("hi")), b"\x81\x02hi");
+        assert_eq!(octets(Frame::binary(&b"\x00"[..])), b"\x82\x01\x00");
+        assert_eq!(octets(Frame::ping()), b"\x89\x00");
+        assert_eq!(octets(Frame::pong(b"x")), b"\x8a\x01x");
+        assert_eq!(octets(Frame::text(vec![b'a'; 126]))[..4], [0x81, 126, 0, 126]);
+        assert_eq!(octets(Frame::text(vec![b'a'; 65_536]))[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_close_carries_its_code_and_reason_or_nothing() {
+        assert_eq!(octets(Frame::close(Some(1012), "bye")), b"\x88\x05\x03\xf4bye");
+        assert_eq!(octets(Frame::close(None, "")), b"\x88\x00");
+    }
+}

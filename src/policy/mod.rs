@@ -1,0 +1,6 @@
+//! The room that decides: no sockets, no clock, no files, no logging. It is told the time and answers with values.
+
+pub mod deadlines;
+pub mod drain;
+pub mod hub;
+pub mod sequencer;
