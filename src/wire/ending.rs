@@ -1,0 +1,110 @@
+//! The catalogue of how a connection ends. An ending is a value, not an error: each has its close code, a label for
+//! counting, and a say in what becomes of the frames still queued.
+
+use crate::frame::Frame;
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The peer sent a close frame, with this code or none; it is echoed.
+    PeerClosed(Option<u16>),
+    /// The peer broke the protocol (RFC 6455 §7.1.7).
+    Violated(Violation),
+    /// The peer does not read: its outbox overflowed or made no progress.
+    TooSlow,
+    /// No pong came in time.
+    Silent,
+    /// The server is leaving and its patience ran out.
+    Drained,
+    /// The last HTTP response of this connection is on its way, or the peer never asked for anything.
+    Answered,
+    /// The peer closed its side of TCP without a close frame.
+    Gone,
+    /// The socket failed: reset, broken pipe, timed out.
+    SocketFailed,
+}
+
+/// What a peer did that RFC 6455 or this server's limits forbid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// Framing: mask, reserved bits, opcodes, lengths, fragments, close payloads.
+    Protocol(&'static str),
+    /// A binary message.
+    Binary,
+    /// Text, or the reason of a close, that is not UTF-8.
+    NotUtf8,
+    /// A message over the limit.
+    TooBig,
+}
+
+impl Ending {
+    /// The close frame that tells the peer; `None` where there is nobody to tell.
+    pub fn close_frame(self) -> Option<Frame> {
+        let (code, reason) = match self {
+            Self::PeerClosed(code) => return Some(Frame::close(code, "")),
+            Self::Violated(Violation::Protocol(what)) => (1002, what),
+            Self::Violated(Violation::Binary) => (1003, "binary messages are not accepted"),
+            Self::Violated(Violation::NotUtf8) => (1007, "text is not valid UTF-8"),
+            Self::Violated(Violation::TooBig) => (1009, "message too big"),
+            Self::Drained => (1012, "server restart"),
+            Self::TooSlow => (4001, "too slow"),
+            Self::Silent => (4003, "no pong in time"),
+            Self::Answered | Self::Gone | Self::SocketFailed => return None,
+        };
+        Some(Frame::close(Some(code), reason))
+    }
+
+    /// Whether what is queued is still worth sending: a leaving server and an HTTP response lose nothing;
+    /// a peer that has closed, failed or fallen behind is sent at most its close frame.
+    pub fn keeps_queue(self) -> bool {
+        matches!(self, Self::Drained | Self::Answered)
+    }
+
+    /// Whether the closing handshake is complete once our side of it is sent (RFC 6455 §7.1.4).
+    pub fn is_agreed(self) -> bool {
+        matches!(self, Self::PeerClosed(_))
+    }
+
+    /// A short name for logs and counters.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::PeerClosed(_) => "peer_closed",
+            Self::Violated(_) => "violated",
+            Self::TooSlow => "too_slow",
+            Self::Silent => "silent",
+            Self::Drained => "drained",
+            Self::Answered => "answered",
+            Self::Gone => "gone",
+            Self::SocketFailed => "socket_failed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(ending: Ending) -> Option<u16> {
+        let octets = ending.close_frame()?.into_bytes();
+        Some(u16::from_be_bytes([*octets.get(2)?, *octets.get(3)?]))
+    }
+
+    #[test]
+    fn every_ending_shows_its_code() {
+        let endings = [
+            (Ending::PeerClosed(Some(4321)), Some(4321)),
+            (Ending::PeerClosed(None), None),
+            (Ending::Violated(Violation::Protocol("x")), Some(1002)),
+            (Ending::Violated(Violation::Binary), Some(1003)),
+            (Ending::Violated(Violation::NotUtf8), Some(1007)),
+            (Ending::Violated(Violation::TooBig), Some(1009)),
+            (Ending::Drained, Some(1012)),
+            (Ending::TooSlow, Some(4001)),
+            (Ending::Silent, Some(4003)),
+            (Ending::Gone, None),
+        ];
+        for (ending, expected) in endings {
+            assert_eq!(code(ending), expected, "{ending:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The JSON between client and server: every message is one text frame with one object, `type` first.
+
+use std::fmt::Display;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::frame::Frame;
+use crate::policy::sequencer::PublicationId;
+
+/// The topic of the periodic notification, and of a connection that names none.
+pub const DEFAULT_TOPIC: &str = "notifications";
+
+/// What the server says. Fields may be added, never renamed or removed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ServerMessage<'a> {
+    /// The first message on every connection.
+    Welcome {
+        /// For people.
+        message: &'a str,
+        /// When the connection was accepted.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+        /// Names the connection in logs; opaque.
+        connection_id: &'a str,
+        /// What the connection hears.
+        topics: &'a [&'a str],
+        /// The id of the newest publication so far.
+        #[serde(serialize_with = "display")]
+        last_event_id: PublicationId,
+        /// Whether all that was missed follows.
+        resumed: bool,
+    },
+    /// A publication.
+    Notification {
+        /// Its id, opaque to clients.
+        #[serde(serialize_with = "display")]
+        id: PublicationId,
+        /// Its topic.
+        topic: &'a str,
+        /// For people.
+        message: &'a str,
+        /// When it was published.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+        /// How many clients were connected.
+        active_connections: usize,
+    },
+    /// The answer to any text that is not a command.
+    Echo {
+        /// What was received.
+        message: &'a str,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+    /// The answer to a command that cannot be carried out.
+    Error {
+        /// For programs.
+        code: &'a str,
+        /// For people.
+        message: &'a str,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+}
+
+impl ServerMessage<'_> {
+    /// The message as an encoded text frame.
+    pub fn to_frame(&self) -> Frame {
+        Frame::text(serde_json::to_vec(self).expect("strings and numbers always serialise"))
+    }
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn milliseconds<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{timestamp:.3}"))
+}
+
+fn display<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// What a client's text asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: it is echoed.
+    Echo,
+    /// A JSON object whose `type` says nothing that this server knows; why.
+    Unknown(String),
+}
+
+/// Reads a client's text. Only a JSON object with a `type` is a command; all else is there to be echoed.
+pub fn read_command(text: &str) -> Command {
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: Value,
+    }
+    // An array would deserialise as a struct too, and a text without a brace is not worth parsing.
+    if !text.trim_start().starts_with('{') {
+        return Command::Echo;
+    }
+    match serde_json::from_str::<Typed>(text) {
+        Ok(Typed { r#type: Value::String(name) }) => Command::Unknown(format!("unknown type {name:?}")),
+        Ok(Typed { r#type: other }) => Command::Unknown(format!("type is {other}, not a string")),
+        Err(_) => Command::Echo,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::sequencer::Sequencer;
+
+    fn json(message: &ServerMessage<'_>) -> String {
+        let octets = message.to_frame().into_bytes();
+        let start = octets.iter().position(|octet| *octet == b'{').unwrap();
+        String::from_utf8(octets[start..].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn messages_are_as_the_contract_writes_them() {
+        let timestamp: Timestamp = "2026-11-22T12:00:00.0409Z".parse().unwrap();
+        let notification = ServerMessage::Notification {
+            id: Sequencer::new(14).advance(),
+            topic: DEFAULT_TOPIC,
+            message: "hi",
+            timestamp,
+            active_connections: 3,
+        };
+        assert_eq!(
+            json(&notification),
+            r#"{"type":"notification","id":"0000000e-1","topic":"notifications","message":"hi","timestamp":"2026-11-22T12:00:00.040Z","active_connections":3}"#
+        );
+        let echo = ServerMessage::Echo { message: "a \"b\" ö", timestamp };
+        assert_eq!(
+            json(&echo),
+            r#"{"type":"echo","message":"a \"b\" ö","timestamp":"2026-11-22T12:00:00.040Z"}"#
+        );
+    }
+
+    #[test]
+    fn the_welcome_names_its_fields_in_order() {
+        let welcome = ServerMessage::Welcome {
+            message: "m",
+            timestamp: Timestamp::UNIX_EPOCH,
+            connection_id: "c",
+            topics: &[DEFAULT_TOPIC],
+            last_event_id: Sequencer::new(14).newest(),
+            resumed: false,
+        };
+        assert_eq!(
+            json(&welcome),
+            r#"{"type":"welcome","message":"m","timestamp":"1970-01-01T00:00:00.000Z","connection_id":"c","topics":["notifications"],"last_event_id":"0000000e-0","resumed":false}"#
+        );
+    }
+
+    #[test]
+    fn only_an_object_with_a_type_is_a_command() {
+        let deep = "{\"type\":".repeat(100_000);
+        for text in ["hello", "", "{", "{}", r#"{"a":1}"#, r#"["type"]"#, r#"{"type":"x"} y"#, "42", &deep] {
+            assert_eq!(read_command(text), Command::Echo, "{text:.20}");
+        }
+        assert_eq!(
+            read_command(r#" {"a":[],"type":"dance"}"#),
+            Command::Unknown("unknown type \"dance\"".to_owned())
+        );
+        assert_eq!(read_command(r#"{"type":7}"#), Command::Unknown("type is 7, not a string".to_owned()));
+    }
+}

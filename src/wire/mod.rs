@@ -1,0 +1,9 @@
+//! The room that speaks: bytes in, bytes out. No sockets and no clock; what it needs of either it is handed.
+
+pub mod ending;
+pub mod http;
+pub mod messages;
+pub mod outbox;
+pub mod response;
+pub mod upgrade;
+pub mod websocket;

@@ -1,0 +1,130 @@
+//! HTTP/1.1 responses (RFC 9110, RFC 9112 §4): a status, its fields and a body, encoded once.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+/// A response before it is encoded for one exchange.
+#[derive(Debug, Clone)]
+pub struct Response {
+    status: u16,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
+    body: Bytes,
+}
+
+/// What the exchange asks of every response alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange {
+    /// For `Date`.
+    pub now: Timestamp,
+    /// The answer to HEAD has the fields of the answer to GET, and no body.
+    pub head_only: bool,
+    /// Whether the connection stays open for another request.
+    pub keep_alive: bool,
+}
+
+impl Response {
+    /// A response with a body of this type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { status, fields: vec![("Content-Type", content_type.into())], body: body.into() }
+    }
+
+    /// A response without a body.
+    pub fn empty(status: u16) -> Self {
+        Self { status, fields: vec![], body: Bytes::new() }
+    }
+
+    /// An error as small JSON: `{"error":"…"}`.
+    pub fn error(status: u16, message: &str) -> Self {
+        Self::new(status, "application/json", serde_json::json!({ "error": message }).to_string())
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// The octets of the head and those of the body, which are shared and may be empty.
+    pub fn encode(self, exchange: Exchange) -> (Bytes, Bytes) {
+        let mut head = String::with_capacity(256);
+        let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let _ = write!(head, "Date: {}\r\n", exchange.now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
+        for (name, value) in &self.fields {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        // Neither 101 nor 304 has a body to measure (RFC 9110 §8.6).
+        if !matches!(self.status, 101 | 304) {
+            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
+        }
+        if !exchange.keep_alive {
+            head.push_str("Connection: close\r\n");
+        }
+        head.push_str("\r\n");
+        (head.into(), if exchange.head_only { Bytes::new() } else { self.body })
+    }
+}
+
+/// The response that turns a connection into a WebSocket (RFC 6455 §4.2.2).
+pub fn switching_protocols(accept: &str) -> Bytes {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+    .into()
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(response: Response, head_only: bool, keep_alive: bool) -> (String, Bytes) {
+        let (head, body) = response.encode(Exchange { now: Timestamp::UNIX_EPOCH, head_only, keep_alive });
+        (String::from_utf8(head.to_vec()).unwrap(), body)
+    }
+
+    #[test]
+    fn an_error_is_small_json() {
+        let (head, body) = encoded(Response::error(404, "not found"), false, true);
+        assert_eq!(
+            head,
+            "HTTP/1.1 404 Not Found\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             Content-Type: application/json\r\nContent-Length: 21\r\n\r\n"
+        );
+        assert_eq!(body, r#"{"error":"not found"}"#);
+    }
+
+    #[test]
+    fn the_answer_to_head_measures_the_body_it_does_not_send() {
+        let (head, body) = encoded(Response::new(200, "text/plain", "hello"), true, false);
+        assert!(head.contains("Content-Length: 5\r\nConnection: close\r\n\r\n"), "{head}");
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn not_modified_has_no_body_to_measure() {
+        let (head, _) = encoded(Response::empty(304).with("ETag", "\"x\""), false, true);
+        assert!(head.ends_with("ETag: \"x\"\r\n\r\n"), "{head}");
+    }
+}

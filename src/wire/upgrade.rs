@@ -1,0 +1,106 @@
+//! A request → 101, or a refusal with the right status (RFC 6455 §4.2). No extension and no subprotocol is chosen.
+
+use tungstenite::handshake::derive_accept_key;
+
+use crate::wire::http::{Head, Refusal};
+
+/// What a request says about becoming a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgrade {
+    /// It asks for none.
+    NotAsked,
+    /// It asks for a version of the protocol other than 13: 426.
+    OtherVersion,
+    /// It asks well: the value of `Sec-WebSocket-Accept`.
+    Asked(String),
+}
+
+/// Reads the client's opening handshake.
+///
+/// # Errors
+/// A refusal where one is asked for, but not well.
+pub fn negotiate(head: &Head<'_>) -> Result<Upgrade, Refusal> {
+    if !head.lists("upgrade", "websocket") {
+        return Ok(Upgrade::NotAsked);
+    }
+    if head.method != "GET" {
+        return Err(Refusal::Malformed("a WebSocket is asked for with GET"));
+    }
+    if head.is_http_1_0 {
+        return Err(Refusal::Malformed("a WebSocket is asked for with HTTP/1.1"));
+    }
+    if !head.lists("connection", "upgrade") {
+        return Err(Refusal::Malformed("Upgrade is not named in Connection"));
+    }
+    let version = head.single("sec-websocket-version", "more than one Sec-WebSocket-Version")?;
+    if version != Some(b"13") {
+        return Ok(Upgrade::OtherVersion);
+    }
+    match head.single("sec-websocket-key", "more than one Sec-WebSocket-Key")? {
+        Some(key) if is_key(key) => Ok(Upgrade::Asked(derive_accept_key(key))),
+        Some(_) => Err(Refusal::Malformed("Sec-WebSocket-Key is not 16 octets in base64")),
+        None => Err(Refusal::Malformed("no Sec-WebSocket-Key")),
+    }
+}
+
+/// Whether a key is 16 octets in base64 (RFC 6455 §4.2.1): 22 letters and two of padding.
+fn is_key(key: &[u8]) -> bool {
+    let is_letter = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
+    matches!(key.split_at_checked(22), Some((letters, b"==")) if letters.iter().all(is_letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::RequestBuffer;
+
+    const GOOD: &str = "GET /ws HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: Upgrade\n\
+        Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
+
+    fn ask(request: &str) -> Result<Upgrade, Refusal> {
+        let mut buffer = RequestBuffer::default();
+        buffer.extend(request.replace('\n', "\r\n").as_bytes());
+        Ok(buffer.next_request()?.expect("the head is whole").upgrade)
+    }
+
+    #[test]
+    fn the_sample_of_the_rfc_is_accepted_in_any_letter_case() {
+        let accepted = Ok(Upgrade::Asked("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()));
+        assert_eq!(ask(GOOD), accepted);
+        assert_eq!(ask(&GOOD.replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")), accepted);
+        assert_eq!(ask(&GOOD.replace("Upgrade: websocket", "UPGRADE: h2c, WebSocket")), accepted);
+        assert_eq!(
+            ask(&GOOD.replace("\n\n", "\nSec-WebSocket-Extensions: permessage-deflate\n\n")),
+            accepted
+        );
+    }
+
+    #[test]
+    fn what_is_not_asked_well_is_refused() {
+        let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n";
+        let refused = [
+            (GOOD.replace(key, ""), "no Sec-WebSocket-Key"),
+            (GOOD.replace(key, &[key, key].concat()), "more than one Sec-WebSocket-Key"),
+            (
+                GOOD.replace("dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ"),
+                "Sec-WebSocket-Key is not 16 octets in base64",
+            ),
+            (GOOD.replace("dGhl", "d-hl"), "Sec-WebSocket-Key is not 16 octets in base64"),
+            (GOOD.replace("Connection: Upgrade", "Connection: close"), "Upgrade is not named in Connection"),
+            (GOOD.replace("GET", "PUT"), "a WebSocket is asked for with GET"),
+            (GOOD.replace("HTTP/1.1", "HTTP/1.0"), "a WebSocket is asked for with HTTP/1.1"),
+            (GOOD.replace("Host: x\n", ""), "no Host"),
+            (GOOD.replace("Host: x\n", "Host: x\nHost: x\n"), "more than one Host"),
+        ];
+        for (request, why) in refused {
+            assert_eq!(ask(&request), Err(Refusal::Malformed(why)));
+        }
+    }
+
+    #[test]
+    fn another_version_is_told_apart_from_a_bad_request() {
+        assert_eq!(ask(&GOOD.replace("Version: 13", "Version: 8")), Ok(Upgrade::OtherVersion));
+        assert_eq!(ask(&GOOD.replace("Sec-WebSocket-Version: 13\n", "")), Ok(Upgrade::OtherVersion));
+        assert_eq!(ask("GET /ws HTTP/1.1\nHost: x\n\n"), Ok(Upgrade::NotAsked));
+    }
+}
