@@ -1,7 +1,81 @@
 //! Slackwater: a small self-hosted real-time notification server that can be redeployed without its clients
 //! noticing. Many mostly idle clients hold a WebSocket open, hear every notification once, in order, and are let go
 //! gently when the server stops. One process is one thread: a mio poll loop that owns a slab of connections.
+//!
+//! # The rooms, in reading order
+//!
+//! | room | what it does | what may not enter |
+//! |---|---|---|
+//! | [`frame`] | one encoded frame, shared by all who are sent it | |
+//! | [`policy`] | decides | sockets, clocks, files, logging |
+//! | [`wire`] | speaks: bytes in, bytes out | sockets, clocks, logging |
+//! | [`server`] | moves bytes: mio, sockets, the one reading of the clock | processes, signals' meaning |
+//! | [`process`] | lives and dies: the log, the start, the exit code | |
+//!
+//! `main → process → server → wire → policy → frame`: an arrow means "may use", and none points back.
+//! [`config`] is a leaf that `process` and `server` read. `tests/architecture.rs` keeps these arrows.
+//!
+//! # Where things are
+//!
+//! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`].
+//! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`].
+//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: `wire::http`, `wire::upgrade`.
+//! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
+//! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`].
+//! * Every flag, its environment variable and its bounds: [`config`].
+//!
+//! # The turn
+//!
+//! ```text
+//! receive      ready sockets, newcomers, signals          → memory only
+//! keep time    due deadlines: notification, sweep, the end of a pause in accepting
+//! settle       flush what is dirty, one slice of the fan-out; bury the ended
+//! advance      drain.poll(now, clients) until None; log and apply each step
+//! ```
+//!
+//! 1. Only `settle` writes to sockets: nobody can forget to arm anything, and publishing never re-enters.
+//! 2. Only `settle` removes connections: within one batch of events a slab key cannot change its owner.
+//! 3. The loop never sleeps on unfinished work: read, accept and flush budgets, an unfinished fan-out and what a
+//!    paused peer left unread all make the timeout zero.
+//! 4. The clocks are read once per turn, and what needs the time is handed it.
+//!
+//! Sockets are registered once for both directions. mio is edge-triggered, so they are read until they would block or
+//! the budget is used up, and a broadcast to idle clients causes no event.
+//!
+//! # Who owns what
+//!
+//! ```text
+//! Server                       the only owner of Poll; nothing else ever sees it
+//! ├─ listener: Option          None once draining
+//! ├─ controls                  signals and the in-process handle
+//! ├─ deadlines, drain          when to wake, when to end
+//! └─ peers
+//!    ├─ connections: Slab      key + offset = mio Token
+//!    ├─ hub, sequencer         what is still to be heard, and its order
+//!    ├─ scratch                64 KiB: the only read buffer in the process
+//!    ├─ dirty                  to be flushed or buried; nothing else is
+//!    └─ unread                 ran out of their budget: read on without sleeping
+//! ```
+//!
+//! # Invariants of the wire
+//!
+//! * What a peer has begun to receive it receives whole, or nothing more at all.
+//! * A peer that breaks a rule is told so in a close frame before TCP closes, and TCP closes behind it, not over it.
+//! * Every limit has an outcome, and each is in the catalogue of [`wire::ending::Ending`] or
+//!   [`wire::http::Refusal`]. No input reaches a panic; no announcement of a length reserves memory.
+//! * An idle WebSocket owns no heap beyond its slot in the slab.
+//!
+//! # Deliberately absent
+//!
+//! * An async runtime, threads, locks: one thread owns everything, so nothing is shared.
+//! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
+//!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
+//! * TLS, HTTP/2, compression: a proxy in front does these.
+//! * `unsafe`: none.
 
+pub mod config;
 pub mod frame;
 pub mod policy;
+pub mod process;
+pub mod server;
 pub mod wire;

@@ -1,0 +1,17 @@
+//! A bare echo on the server's own wire and loop, for conformance suites such as Autobahn|Testsuite: the same
+//! opcode, the same payload, nothing unasked. Says on standard output where it listens, and takes the server's flags.
+
+use std::error::Error;
+
+use slackwater::config::Config;
+use slackwater::server::{Server, Service};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let defaults = ["echo", "--port=0", "--ws-max-size=16777216", "--outbox-limit=67108864"].map(Into::into);
+    let config = Config::read(defaults.into_iter().chain(std::env::args_os().skip(1)))?;
+    let mut server = Server::bind(&config, Service::Echo)?;
+    server.take_signals()?;
+    println!("listening on ws://{}", server.address());
+    server.run()?;
+    Ok(())
+}

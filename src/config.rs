@@ -1,0 +1,268 @@
+//! Every knob once: its flag, environment variable, default, unit and bounds. A leaf: it knows no room.
+//! What is read here is checked here; nobody checks it again.
+
+mod refused;
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use log::LevelFilter;
+
+const DAY: f64 = 86_400.0;
+const MIB: u64 = 1024 * 1024;
+
+/// A WebSocket notification server that can be redeployed without its clients noticing.
+///
+/// Every flag can also be set by the environment variable named beside it; the flag wins.
+/// Durations are in seconds, fractions allowed.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "slackwater", version, max_term_width = 100)]
+pub struct Config {
+    /// Address or name to listen on; 0.0.0.0 or :: for all
+    #[arg(long, env = "SLACKWATER_HOST", default_value = "127.0.0.1", help_heading = "Listening")]
+    pub host: String,
+
+    /// Port to listen on; 0 takes a free one and says which
+    #[arg(long, env = "SLACKWATER_PORT", default_value_t = 8000, help_heading = "Listening")]
+    #[arg(value_parser = whole::<u16>(0..=65_535), allow_negative_numbers = true)]
+    pub port: u16,
+
+    /// Server processes; this version serves with one [env: WEB_CONCURRENCY too]
+    #[arg(long, env = "SLACKWATER_WORKERS", default_value_t = 1, help_heading = "Listening")]
+    #[arg(value_name = "N", value_parser = whole::<u16>(1..=1), allow_negative_numbers = true)]
+    pub workers: u16,
+
+    /// Connections that may wait to be accepted
+    #[arg(long, env = "SLACKWATER_BACKLOG", default_value_t = 2048, help_heading = "Listening")]
+    #[arg(value_name = "N", value_parser = whole::<u16>(1..=65_535), allow_negative_numbers = true)]
+    pub backlog: u16,
+
+    /// Connections beyond which requests are answered 503 [default: no limit]
+    #[arg(long, env = "SLACKWATER_LIMIT_CONCURRENCY", help_heading = "Listening")]
+    #[arg(value_name = "N", value_parser = whole::<usize>(1..=10_000_000), allow_negative_numbers = true)]
+    pub limit_concurrency: Option<usize>,
+
+    /// Time for a request's head to be complete, or else 408
+    #[arg(long, env = "SLACKWATER_HANDSHAKE_TIMEOUT", default_value = "10", help_heading = "Listening")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
+    pub handshake_timeout: Duration,
+
+    /// Time that an HTTP connection may idle between two requests
+    #[arg(long, env = "SLACKWATER_TIMEOUT_KEEP_ALIVE", default_value = "5", help_heading = "Listening")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=3600.0), allow_negative_numbers = true)]
+    pub timeout_keep_alive: Duration,
+
+    /// Period of the notification to all; 0 for none
+    #[arg(long, env = "SLACKWATER_NOTIFY_INTERVAL", default_value = "10", help_heading = "WebSocket")]
+    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
+    pub notify_interval: Off,
+
+    /// Largest message from a client, in bytes, or else close code 1009
+    #[arg(long, env = "SLACKWATER_WS_MAX_SIZE", default_value_t = 65_536, help_heading = "WebSocket")]
+    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1..=16 * MIB), allow_negative_numbers = true)]
+    pub ws_max_size: usize,
+
+    /// Period of pings to each client; 0 for none
+    #[arg(long, env = "SLACKWATER_WS_PING_INTERVAL", default_value = "20", help_heading = "WebSocket")]
+    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
+    pub ws_ping_interval: Off,
+
+    /// Time for the pong to come, or else close code 4003; 0 to wait for ever
+    #[arg(long, env = "SLACKWATER_WS_PING_TIMEOUT", default_value = "20", help_heading = "WebSocket")]
+    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
+    pub ws_ping_timeout: Off,
+
+    /// Bytes that may wait for one client, or else close code 4001
+    #[arg(long, env = "SLACKWATER_OUTBOX_LIMIT", default_value_t = 1_048_576, help_heading = "WebSocket")]
+    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1024..=1024 * MIB), allow_negative_numbers = true)]
+    pub outbox_limit: usize,
+
+    /// Time that a client may take nothing of what waits for it, or else close code 4001
+    #[arg(long, env = "SLACKWATER_WRITE_TIMEOUT", default_value = "30", help_heading = "WebSocket")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
+    pub write_timeout: Duration,
+
+    /// Time that clients have to leave by themselves after the signal, before they are closed with 1012
+    #[arg(
+        long,
+        env = "SLACKWATER_TIMEOUT_GRACEFUL_SHUTDOWN",
+        default_value = "1800",
+        help_heading = "Leaving"
+    )]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=7.0 * DAY), allow_negative_numbers = true)]
+    pub timeout_graceful_shutdown: Duration,
+
+    /// Period of the progress lines while leaving
+    #[arg(long, env = "SLACKWATER_DRAIN_CHECK_INTERVAL", default_value = "5", help_heading = "Leaving")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
+    pub drain_check_interval: Duration,
+
+    /// Least severe lines to log; RUST_LOG is read when it is not given [default: info]
+    #[arg(long, env = "SLACKWATER_LOG_LEVEL", ignore_case = true, help_heading = "Logging")]
+    #[arg(value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+}
+
+/// A period or a timeout that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Off(pub Option<Duration>);
+
+/// The names that uvicorn gives to levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// As error: this server has no line more severe.
+    #[value(alias = "critical")]
+    Error,
+    /// Warnings and above.
+    Warning,
+    /// The story of the server.
+    Info,
+    /// How each connection ended, too.
+    Debug,
+    /// Everything, where the build has it.
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::Error,
+            LogLevel::Warning => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the command line, the program's name first, and the environment.
+    ///
+    /// # Errors
+    /// What to print and the exit code to end with: also for `--help` and `--version`.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let args: Vec<OsString> = args.into_iter().collect();
+        if let Some(why) = refused::find(&args) {
+            return Err(usage_error(why));
+        }
+        let matches = Self::command().try_get_matches_from(args)?;
+        // uvicorn, gunicorn and several hosters name the number of processes so.
+        if matches.value_source("workers") == Some(ValueSource::DefaultValue)
+            && let Ok(count) = std::env::var("WEB_CONCURRENCY")
+        {
+            whole::<u16>(1..=1)(&count).map_err(|why| {
+                usage_error(format!("invalid value '{count}' for 'WEB_CONCURRENCY': {why}"))
+            })?;
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn usage_error(message: String) -> clap::Error {
+    clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
+}
+
+/// Reads a whole number within bounds.
+fn whole<T: TryFrom<u64>>(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+            match (bounds.start(), bounds.end()) {
+                (low, high) if low == high => format!("only {low} is possible here"),
+                (low, high) => format!("give a whole number from {low} to {high}"),
+            }
+        })
+    }
+}
+
+/// Reads seconds within bounds.
+fn seconds(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.map(Duration::from_secs_f64).ok_or_else(|| {
+            format!("give seconds from {} to {}, fractions allowed", bounds.start(), bounds.end())
+        })
+    }
+}
+
+/// Reads seconds, or 0 for none.
+fn seconds_or_off(most: f64) -> impl Fn(&str) -> Result<Off, String> + Clone {
+    move |text| match seconds(0.01..=most)(text) {
+        Ok(duration) => Ok(Off(Some(duration))),
+        Err(_) if text.parse() == Ok(0.0) => Ok(Off(None)),
+        Err(why) => Err(format!("{why}, or 0 for none")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &str) -> Result<Config, String> {
+        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+        Config::read(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_of_its_name() {
+        for arg in Config::command().get_arguments() {
+            let flag = arg.get_long().expect("every knob is a flag").to_owned();
+            let expected = format!("SLACKWATER_{}", flag.replace('-', "_").to_uppercase());
+            assert_eq!(arg.get_env(), Some(expected.as_ref()), "--{flag}");
+        }
+    }
+
+    #[test]
+    fn fractions_of_a_second_are_allowed_and_zero_switches_off() {
+        let config =
+            read("--timeout-graceful-shutdown 0.5 --notify-interval 0 --ws-ping-interval 2.5").unwrap();
+        assert_eq!(config.timeout_graceful_shutdown, Duration::from_millis(500));
+        assert_eq!(
+            (config.notify_interval, config.ws_ping_timeout.0),
+            (Off(None), Some(Duration::from_secs(20)))
+        );
+        assert_eq!(config.ws_ping_interval, Off(Some(Duration::from_millis(2500))));
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_refused_with_the_flag_the_value_and_the_bounds() {
+        let refused = [
+            (
+                "--port 70000",
+                "invalid value '70000' for '--port <PORT>': give a whole number from 0 to 65535",
+            ),
+            ("--workers 2", "invalid value '2' for '--workers <N>': only 1 is possible here"),
+            ("--backlog -5", "invalid value '-5' for '--backlog <N>': give a whole number from 1 to 65535"),
+            (
+                "--timeout-graceful-shutdown -1",
+                "'--timeout-graceful-shutdown <SECONDS>': give seconds from 0 to 604800, fractions allowed",
+            ),
+            ("--write-timeout nan", "give seconds from 0.01 to 3600, fractions allowed"),
+            ("--notify-interval 1e9", "give seconds from 0.01 to 86400, fractions allowed, or 0 for none"),
+            ("--log-level loud", "[possible values: error, warning, info, debug, trace]"),
+        ];
+        for (flags, message) in refused {
+            let error = read(flags).unwrap_err();
+            assert!(error.contains(message), "{flags}: {error}");
+        }
+    }
+
+    #[test]
+    fn levels_have_the_names_that_uvicorn_gives_them() {
+        for (name, level) in [("critical", LevelFilter::Error), ("WARNING", LevelFilter::Warn)] {
+            assert_eq!(
+                LevelFilter::from(read(&format!("--log-level {name}")).unwrap().log_level.unwrap()),
+                level
+            );
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The flags that uvicorn has and this server cannot have, each with one line that says why and what to do instead.
+
+use std::ffi::OsString;
+
+const TLS: &str = "there is no TLS here: put a proxy such as nginx, HAProxy or Caddy in front";
+const PYTHON: &str = "there is no Python application here to load: publish to this server over HTTP instead";
+const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
+const RELOAD: &str = "the program is compiled: build it again and restart it, which its clients survive";
+const PROXY: &str = "forwarded addresses are not used for anything here";
+const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
+const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
+const SOCKETS: &str =
+    "listening on a Unix socket or an inherited descriptor is not possible yet: use --host and --port";
+
+/// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin so.
+const REFUSED: &[(&str, &str)] = &[
+    ("access-log", LOGS),
+    ("app-dir", PYTHON),
+    ("date-header", HEADERS),
+    ("env-file", "set the environment instead, with EnvironmentFile= in systemd or --env-file in Docker"),
+    ("factory", PYTHON),
+    ("fd", SOCKETS),
+    ("forwarded-allow-ips", PROXY),
+    ("h11-max-incomplete-event-size", "a request's head may have 16 KiB, which is not configurable"),
+    ("header", HEADERS),
+    ("http", ONE_LOOP),
+    ("interface", PYTHON),
+    ("lifespan", PYTHON),
+    (
+        "limit-max-requests",
+        "this process does not grow with the requests it has served, so it need not end after some",
+    ),
+    ("limit-max-requests-jitter", "this process does not grow with the requests it has served"),
+    ("log-config", LOGS),
+    ("loop", ONE_LOOP),
+    ("no-access-log", LOGS),
+    ("no-date-header", HEADERS),
+    ("no-proxy-headers", PROXY),
+    ("no-server-header", HEADERS),
+    ("no-use-colors", "colours appear on a terminal only; set NO_COLOR=1 to have none there either"),
+    ("proxy-headers", PROXY),
+    ("reload", RELOAD),
+    ("reload-", RELOAD),
+    ("reset-contextvars", PYTHON),
+    ("root-path", "the page follows the address it was loaded from; let the proxy strip the prefix"),
+    ("server-header", HEADERS),
+    ("ssl-", TLS),
+    ("timeout-worker-healthcheck", "there is one process and nobody to check it from within; ask /healthz"),
+    ("uds", SOCKETS),
+    ("use-colors", "colours appear on a terminal only"),
+    ("ws", ONE_LOOP),
+    (
+        "ws-max-queue",
+        "messages are answered as they arrive, so there is no queue of them; see --outbox-limit",
+    ),
+    ("ws-per-message-deflate", "messages are not compressed"),
+];
+
+/// The line for the first argument that is refused, if any.
+pub(super) fn find(args: &[OsString]) -> Option<String> {
+    let flags = args.iter().skip(1).map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
+    flags.filter_map(|arg| refusal(&arg)).next()
+}
+
+fn refusal(arg: &str) -> Option<String> {
+    let Some(flag) = arg.strip_prefix("--") else {
+        // uvicorn is started with the application's name, as in `main:app`.
+        let is_application =
+            arg.split_once(':').is_some_and(|(module, name)| is_dotted(module) && is_dotted(name));
+        return is_application.then(|| format!("'{arg}' is not possible: {PYTHON}"));
+    };
+    let flag = flag.split('=').next().unwrap_or(flag);
+    let (_, why) = REFUSED
+        .iter()
+        .find(|(refused, _)| flag == *refused || refused.ends_with('-') && flag.starts_with(refused))?;
+    Some(format!("'--{flag}' is not possible: {why}"))
+}
+
+fn is_dotted(name: &str) -> bool {
+    !name.is_empty() && name.split('.').all(|part| part.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find_in(args: &str) -> Option<String> {
+        find(&args.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_one_line_that_says_why() {
+        for args in
+            ["x --reload", "x --loop=uvloop", "x --port 1 --ssl-keyfile k", "x main:app", "x a.b:create.app"]
+        {
+            let line = find_in(args).unwrap_or_else(|| panic!("{args} is not refused"));
+            assert!(line.contains(" is not possible: ") && !line.contains('\n'), "{line}");
+        }
+        assert_eq!(find_in("x --loop auto").unwrap(), format!("'--loop' is not possible: {ONE_LOOP}"));
+    }
+
+    #[test]
+    fn what_is_possible_is_let_through() {
+        for args in ["x", "x --host ::1 --port 80", "x --host fe80::1", "x --ws-max-size 1", "x -- --reload"]
+        {
+            assert_eq!(find_in(args), None, "{args}");
+        }
+    }
+}

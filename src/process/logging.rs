@@ -1,0 +1,266 @@
+//! The log: lines such as `2026-11-22T12:00:00.000Z [INFO] text` on standard error.
+//! Invariant: writing a line never waits. A standard error that is full, closed or slow loses lines; they are
+//! counted, and the first line that gets through again is preceded by their number.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+
+use env_logger::{Builder, Target};
+use jiff::Timestamp;
+use log::{Level, LevelFilter, Record};
+use socket2::SockRef;
+
+use crate::config::LogLevel;
+
+/// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
+const LONGEST_LINE: usize = 4096;
+
+/// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on.
+pub fn start(level: Option<LogLevel>) {
+    let sink = NeverWaiting::new(Stderr::open());
+    let coloured =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut builder = Builder::new();
+    builder.filter_level(LevelFilter::Info);
+    match level {
+        Some(level) => _ = builder.filter_level(level.into()),
+        None => _ = builder.parse_default_env(),
+    }
+    builder.target(Target::Pipe(Box::new(sink)));
+    builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured));
+    builder.init();
+}
+
+fn write_line(line: &mut impl Write, now: Timestamp, record: &Record<'_>, coloured: bool) -> io::Result<()> {
+    let (name, colour) = match record.level() {
+        Level::Error => ("ERROR", "\x1b[31m"),
+        Level::Warn => ("WARNING", "\x1b[33m"),
+        Level::Info => ("INFO", "\x1b[32m"),
+        Level::Debug => ("DEBUG", "\x1b[34m"),
+        Level::Trace => ("TRACE", "\x1b[2m"),
+    };
+    let (colour, plain) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
+    writeln!(line, "{now:.3} [{colour}{name}{plain}] {}", record.args())
+}
+
+/// Standard error, such that a write returns at once.
+enum Stderr {
+    /// A pipe or a terminal, opened once more so as to be non-blocking for us alone, or a file, which never blocks.
+    Own(File),
+    /// A socket, written with a flag for each write.
+    Socket(io::Stderr),
+    /// What could not be opened again, made non-blocking for all who share it.
+    Shared(io::Stderr),
+}
+
+impl Stderr {
+    fn open() -> Self {
+        let stderr = io::stderr();
+        let Ok(file) = stderr.as_fd().try_clone_to_owned().map(File::from) else {
+            return Self::Shared(stderr);
+        };
+        match file.metadata().map(|metadata| metadata.file_type()) {
+            Ok(kind) if kind.is_file() => Self::Own(file),
+            Ok(kind) if kind.is_socket() => Self::Socket(stderr),
+            _ => match reopen(&file) {
+                Ok(own) => Self::Own(own),
+                Err(_) => {
+                    let _ = SockRef::from(&stderr).set_nonblocking(true);
+                    Self::Shared(stderr)
+                }
+            },
+        }
+    }
+}
+
+/// The same pipe or terminal through an open file description of our own (open(2)), whose flags are ours.
+fn reopen(file: &File) -> io::Result<File> {
+    let own = OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open("/proc/self/fd/2")?;
+    let (theirs, ours) = (file.metadata()?, own.metadata()?);
+    if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+        Ok(own)
+    } else {
+        Err(io::ErrorKind::Other.into())
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Own(file) => file.write(bytes),
+            Self::Socket(stderr) => SockRef::from(&*stderr).send_with_flags(bytes, libc::MSG_DONTWAIT),
+            Self::Shared(stderr) => stderr.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands whole lines on, or loses them whole and counts them.
+struct NeverWaiting<W> {
+    inner: W,
+    /// What is still to be written of a line that a terminal or a socket took in part.
+    tail: Vec<u8>,
+    lost_lines: u64,
+}
+
+impl<W: Write> NeverWaiting<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, tail: Vec::new(), lost_lines: 0 }
+    }
+
+    /// Whether the line was taken, if not all of it yet.
+    fn take_line(&mut self, line: &[u8]) -> bool {
+        let line = &line[..line.len().min(LONGEST_LINE)];
+        let written = self.write_some(line);
+        self.tail.extend_from_slice(&line[written..]);
+        if written == 0 {
+            self.tail.clear();
+        } else if line.len() == LONGEST_LINE {
+            // Cut off: what follows is still a line of its own.
+            self.tail.push(b'\n');
+        }
+        written > 0
+    }
+
+    fn finish_tail(&mut self) -> bool {
+        let tail = std::mem::take(&mut self.tail);
+        let written = self.write_some(&tail);
+        self.tail = tail[written..].to_vec();
+        self.tail.is_empty()
+    }
+
+    fn write_some(&mut self, mut bytes: &[u8]) -> usize {
+        let whole = bytes.len();
+        while !bytes.is_empty() {
+            match self.inner.write(bytes) {
+                Ok(0) => break,
+                Ok(written) => bytes = &bytes[written..],
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        whole - bytes.len()
+    }
+}
+
+impl<W: Write> Write for NeverWaiting<W> {
+    /// Takes one line, as the logger hands them over, and never fails.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !self.finish_tail() {
+            self.lost_lines += 1;
+            return Ok(line.len());
+        }
+        if self.lost_lines > 0 {
+            let (now, lost) = (Timestamp::now(), self.lost_lines);
+            let confession =
+                format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n");
+            if !self.take_line(confession.as_bytes()) {
+                self.lost_lines += 1;
+                return Ok(line.len());
+            }
+            self.lost_lines = 0;
+        }
+        if !self.tail.is_empty() || !self.take_line(line) {
+            self.lost_lines += 1;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A standard error with room for so many bytes.
+    #[derive(Default)]
+    struct Narrow {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.room -= count;
+            self.taken.extend(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn write(log: &mut NeverWaiting<Narrow>, line: &str) {
+        assert_eq!(log.write(format!("{line}\n").as_bytes()).unwrap(), line.len() + 1);
+    }
+
+    fn text(log: &NeverWaiting<Narrow>) -> String {
+        String::from_utf8(log.inner.taken.clone()).unwrap()
+    }
+
+    #[test]
+    fn lost_lines_are_counted_and_said_once_it_works_again() {
+        let mut log = NeverWaiting::new(Narrow { room: 4, ..Narrow::default() });
+        for line in ["one", "two", "three"] {
+            write(&mut log, line);
+        }
+        log.inner.room = 1000;
+        write(&mut log, "four");
+        write(&mut log, "five");
+        let text = text(&log);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (4, "one"));
+        assert!(lines[1].ends_with("[WARNING] 2 log lines lost: standard error did not take them"), "{text}");
+        assert_eq!(&lines[2..], ["four", "five"]);
+    }
+
+    #[test]
+    fn a_line_taken_in_part_is_finished_before_the_next() {
+        let mut log = NeverWaiting::new(Narrow { room: 2, ..Narrow::default() });
+        write(&mut log, "one");
+        write(&mut log, "two");
+        log.inner.room = 1000;
+        write(&mut log, "three");
+        let text = text(&log);
+        assert!(text.starts_with("one\n") && text.ends_with("\nthree\n"), "{text}");
+        assert!(text.contains("1 log lines lost"), "{text}");
+    }
+
+    #[test]
+    fn an_endless_line_is_cut() {
+        let mut log = NeverWaiting::new(Narrow { room: 100_000, ..Narrow::default() });
+        write(&mut log, &"x".repeat(10_000));
+        write(&mut log, "next");
+        assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [LONGEST_LINE, 4]);
+    }
+
+    #[test]
+    fn a_line_has_its_time_and_level() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let line = |level, coloured| {
+            let mut line = vec![];
+            let record = Record::builder().level(level).args(format_args!("text")).build();
+            write_line(&mut line, now, &record, coloured).unwrap();
+            String::from_utf8(line).unwrap()
+        };
+        assert_eq!(line(Level::Info, false), "2026-11-22T12:00:00.000Z [INFO] text\n");
+        assert_eq!(line(Level::Warn, false), "2026-11-22T12:00:00.000Z [WARNING] text\n");
+        assert_eq!(line(Level::Error, true), "2026-11-22T12:00:00.000Z [\x1b[31mERROR\x1b[0m] text\n");
+    }
+}

@@ -1,0 +1,371 @@
+//! One peer: its socket, its outbox and the phase it is in. Decides nothing about others and never logs.
+//! Invariant: what the peer is told goes through the outbox; only `flush` writes to the socket.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+
+use crate::frame::Frame;
+use crate::policy::sequencer::Position;
+use crate::server::clock::Now;
+use crate::wire::ending::Ending;
+use crate::wire::http::{Refusal, RequestBuffer};
+use crate::wire::outbox::{Flush, Outbox};
+use crate::wire::response::{Exchange, Response};
+use crate::wire::websocket::{Event, Rules, Session};
+
+/// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
+/// unread bytes would reset it, and the close frame could be lost.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Responses that may wait for one HTTP peer before its next request is read.
+const PIPELINED_BYTES: usize = 64 * 1024;
+
+/// What a connection needs of a socket: in the server TCP, anything in tests.
+pub trait Socket: Read + Write {
+    /// Ends our side of the stream behind what was written.
+    ///
+    /// # Errors
+    /// As `shutdown(2)`; a peer that is gone is no news.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Socket for TcpStream {
+    fn finish(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// The limits that hold for each connection alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For a request's head to be complete.
+    pub handshake: Duration,
+    /// Between two requests.
+    pub keep_alive: Duration,
+    /// Between pings.
+    pub ping_interval: Option<Duration>,
+    /// From ping to pong.
+    pub ping_timeout: Option<Duration>,
+    /// Without progress in writing.
+    pub write: Duration,
+    /// Bytes in the outbox.
+    pub outbox_bytes: usize,
+    /// What a session accepts.
+    pub rules: Rules,
+}
+
+/// One peer.
+#[derive(Debug)]
+pub struct Connection<S> {
+    socket: S,
+    outbox: Outbox,
+    phase: Phase,
+    /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
+    expires: Option<Instant>,
+    /// The publication up to which it has heard.
+    pub(super) heard: Position,
+    pub(super) reading: Reading,
+    /// Whether it waits in the list of those to be settled.
+    pub(super) dirty: bool,
+    /// Whether it counts as a client: from the upgrade until it has departed.
+    pub(super) is_client: bool,
+}
+
+/// Where a connection is on its way.
+#[derive(Debug)]
+enum Phase {
+    /// HTTP. `served`: between requests, no longer before the first.
+    Request { buffer: Box<RequestBuffer>, served: bool },
+    /// A WebSocket.
+    Open { session: Session, awaits_pong: bool },
+    /// Being told of its ending, or told already.
+    Closing { ending: Ending, told: bool, peer_finished: bool },
+}
+
+/// What is known of unread bytes, edge-triggered as events are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Read until it would block: the next event announces more.
+    Awaited,
+    /// Stopped by the budget, and listed to be read on.
+    Listed,
+    /// Stopped until the peer has taken its responses.
+    Paused,
+}
+
+/// What one read from the socket brought.
+#[derive(Debug)]
+pub(super) enum Received {
+    Bytes(usize),
+    Nothing,
+    Finished,
+    Failed,
+}
+
+/// The phases, as far as bytes are told apart by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http,
+    WebSocket,
+    NoMore,
+}
+
+impl<S: Socket> Connection<S> {
+    /// A peer that has just been accepted.
+    pub(super) fn new(socket: S, expires: Instant) -> Self {
+        Self {
+            socket,
+            outbox: Outbox::default(),
+            phase: Phase::Request { buffer: Box::default(), served: false },
+            expires: Some(expires),
+            heard: 0,
+            reading: Reading::Awaited,
+            dirty: false,
+            is_client: false,
+        }
+    }
+
+    /// Reads once; `Interrupted` is tried again.
+    pub(super) fn read(&mut self, scratch: &mut [u8]) -> Received {
+        loop {
+            return match self.socket.read(scratch) {
+                Ok(0) => Received::Finished,
+                Ok(count) => Received::Bytes(count),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => Received::Nothing,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Received::Failed,
+            };
+        }
+    }
+
+    /// How to understand what it sends.
+    pub(super) fn speaks(&self) -> Speaks {
+        match self.phase {
+            Phase::Request { .. } => Speaks::Http,
+            Phase::Open { .. } => Speaks::WebSocket,
+            Phase::Closing { .. } => Speaks::NoMore,
+        }
+    }
+
+    /// Whether its next request is better left in its socket until it has taken more of the answers.
+    pub(super) fn must_pause(&self) -> bool {
+        matches!(self.phase, Phase::Request { .. }) && self.outbox.queued_bytes() >= PIPELINED_BYTES
+    }
+
+    /// The requests so far, while it speaks HTTP.
+    pub(super) fn requests(&mut self) -> Option<&mut RequestBuffer> {
+        match &mut self.phase {
+            Phase::Request { buffer, .. } => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// The next event in `input`; `None` once it is used up.
+    pub(super) fn next_event(&mut self, input: &mut &[u8], rules: &Rules) -> Option<Event> {
+        match &mut self.phase {
+            Phase::Open { session, .. } => session.next(input, rules, &mut self.outbox),
+            _ => None,
+        }
+    }
+
+    /// Queues a response, and the end of the connection behind it unless it is kept alive.
+    pub(super) fn respond(&mut self, response: Response, exchange: Exchange, now: Now, limits: &Limits) {
+        let (head, body) = response.encode(exchange);
+        for part in [head, body].into_iter().filter(|part| !part.is_empty()) {
+            self.outbox.push(part, usize::MAX).expect("pipelined responses are bounded by pausing");
+        }
+        if !exchange.keep_alive {
+            return self.end(Ending::Answered, now);
+        }
+        if let Phase::Request { served, .. } = &mut self.phase {
+            *served = true;
+            self.expires = Some(now + limits.keep_alive);
+        }
+    }
+
+    /// Refuses a request that cannot be answered, and ends.
+    pub(super) fn refuse(&mut self, refusal: Refusal, now: Now, limits: &Limits) {
+        let (status, what) = refusal.status();
+        let exchange = Exchange { now: now.wall, head_only: false, keep_alive: false };
+        self.respond(Response::error(status, what), exchange, now, limits);
+    }
+
+    /// A request has begun that follows another: it has as long as a first one.
+    pub(super) fn expect_head(&mut self, by: Instant) {
+        if let Phase::Request { served, .. } = &mut self.phase
+            && std::mem::take(served)
+        {
+            self.expires = Some(by);
+        }
+    }
+
+    /// Becomes a WebSocket; gives back the bytes that came behind the handshake.
+    pub(super) fn open(&mut self, response: Bytes, heard: Position, first_ping: Option<Instant>) -> Vec<u8> {
+        let open = Phase::Open { session: Session::default(), awaits_pong: false };
+        let Phase::Request { buffer, .. } = std::mem::replace(&mut self.phase, open) else {
+            unreachable!("only a request can be upgraded");
+        };
+        self.outbox.push(response, usize::MAX).expect("without a limit there is no overflow");
+        self.expires = first_ping;
+        self.heard = heard;
+        self.is_client = true;
+        buffer.into_rest()
+    }
+
+    /// Queues a frame for a WebSocket. A peer too slow to take it is ended.
+    pub(super) fn send(&mut self, frame: Frame, now: Now, limits: &Limits) {
+        if self.speaks() == Speaks::WebSocket
+            && self.outbox.push(frame.into_bytes(), limits.outbox_bytes).is_err()
+        {
+            self.end(Ending::TooSlow, now);
+        }
+    }
+
+    /// A pong has come: the next ping follows the last one by the interval.
+    pub(super) fn on_pong(&mut self, now: Now, limits: &Limits) {
+        if let Phase::Open { awaits_pong, .. } = &mut self.phase
+            && std::mem::take(awaits_pong)
+            && let (Some(expires), Some(interval), Some(timeout)) =
+                (self.expires, limits.ping_interval, limits.ping_timeout)
+        {
+            let pinged = expires - timeout;
+            self.expires = Some((pinged + interval).max(now.instant));
+        }
+    }
+
+    /// Begins the ending; only the first one counts. The peer is told behind what it has begun to receive.
+    pub(super) fn end(&mut self, ending: Ending, now: Now) {
+        if self.speaks() == Speaks::NoMore {
+            return;
+        }
+        if !ending.keeps_queue() {
+            self.outbox.abandon();
+        }
+        if let Some(close) = ending.close_frame()
+            && self.speaks() == Speaks::WebSocket
+        {
+            self.outbox.push_close(close.into_bytes());
+        }
+        // A response may take its time as long as it makes progress.
+        self.expires = (ending != Ending::Answered).then(|| now + LINGER);
+        self.phase = Phase::Closing { ending, told: false, peer_finished: false };
+        if matches!(ending, Ending::Gone | Ending::SocketFailed) {
+            self.give_up();
+        }
+    }
+
+    /// The peer has ended its side of the stream.
+    pub(super) fn on_finished(&mut self, now: Now) {
+        match self.speaks() {
+            Speaks::Http if !self.outbox.is_empty() => self.end(Ending::Answered, now),
+            Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
+            Speaks::NoMore => {}
+        }
+        if let Phase::Closing { peer_finished, .. } = &mut self.phase {
+            *peer_finished = true;
+        }
+    }
+
+    /// The socket is dead, or not worth waiting for any longer: nothing more is sent or heard.
+    pub(super) fn give_up(&mut self) {
+        self.outbox.clear();
+        if let Phase::Closing { told, peer_finished, .. } = &mut self.phase {
+            (*told, *peer_finished) = (true, true);
+        }
+    }
+
+    /// Writes what the socket takes; behind the last word of an ending it ends our side of the stream.
+    pub(super) fn flush(&mut self, now: Now) {
+        match self.outbox.flush_to(&mut self.socket, now.instant) {
+            Ok(Flush::Blocked) => return,
+            Ok(Flush::Emptied) => {}
+            Err(_) => {
+                self.end(Ending::SocketFailed, now);
+                return self.give_up();
+            }
+        }
+        if let Phase::Closing { told: told @ false, .. } = &mut self.phase {
+            *told = true;
+            self.expires = Some(now + LINGER);
+            // The peer may be gone already; reading will tell.
+            let _ = self.socket.finish();
+        }
+    }
+
+    /// Whether the peer takes nothing at the moment; the next event announces that it does.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.outbox.stalled_since().is_some()
+    }
+
+    /// Whether settling it would change something: there is room to write into, or an ending to carry on.
+    pub(super) fn wants_settling(&self) -> bool {
+        self.ending().is_some() || !self.outbox.is_empty() && !self.is_stalled()
+    }
+
+    /// Whether it is between two requests.
+    pub(super) fn is_idle_http(&self) -> bool {
+        matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
+    }
+
+    /// How it ends, once it does.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        match self.phase {
+            Phase::Closing { ending, .. } => Some(ending),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing left to do but to bury it.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Closing { told: true, peer_finished: true, .. })
+    }
+
+    /// Whether it has left as far as a drain is concerned: both sides have said so, or it is over.
+    pub(super) fn has_departed(&self) -> bool {
+        matches!(self.phase, Phase::Closing { ending, told: true, .. } if ending.is_agreed())
+            || self.is_over()
+    }
+
+    /// When to look at its limits next.
+    pub(super) fn next_look(&self, limits: &Limits) -> Option<Instant> {
+        let stall = self.outbox.stalled_since().map(|since| since + limits.write);
+        [self.expires, stall].into_iter().flatten().min()
+    }
+
+    /// Applies the limits that are reached now.
+    pub(super) fn on_deadline(&mut self, now: Now, limits: &Limits) {
+        if self.outbox.stalled_since().is_some_and(|since| now.instant >= since + limits.write) {
+            return match self.phase {
+                Phase::Open { .. } => self.end(Ending::TooSlow, now),
+                _ => self.end_unheard(now),
+            };
+        }
+        if self.expires.is_none_or(|expires| now.instant < expires) {
+            return;
+        }
+        match &mut self.phase {
+            // It is still taking the last response: only a stall ends that.
+            Phase::Request { .. } if !self.outbox.is_empty() => {
+                self.expires = Some(now + limits.keep_alive.max(LINGER));
+            }
+            Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
+            Phase::Request { .. } => self.refuse(Refusal::Timeout, now, limits),
+            Phase::Open { awaits_pong: true, .. } => self.end(Ending::Silent, now),
+            Phase::Open { awaits_pong, .. } => {
+                *awaits_pong = limits.ping_timeout.is_some();
+                self.expires = limits.ping_timeout.or(limits.ping_interval).map(|wait| now + wait);
+                self.send(Frame::ping(), now, limits);
+            }
+            Phase::Closing { .. } => self.give_up(),
+        }
+    }
+
+    fn end_unheard(&mut self, now: Now) {
+        self.end(Ending::TooSlow, now);
+        self.give_up();
+    }
+}

@@ -1,0 +1,64 @@
+//! Signals and the in-process handle become one closed enum.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mio::{Interest, Registry, Token, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+/// What the outside world may ask of a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Leave: the first time gently, the second time at once.
+    Leave,
+}
+
+/// Asks from another thread what a signal asks from another process.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    sender: Sender<Control>,
+    waker: Arc<Waker>,
+}
+
+impl Handle {
+    /// As SIGTERM does. A server that has ended already is no error.
+    pub fn leave(&self) {
+        let _ = self.sender.send(Control::Leave);
+        let _ = self.waker.wake();
+    }
+}
+
+/// Where controls come from.
+pub(super) struct Controls {
+    receiver: Receiver<Control>,
+    handle: Handle,
+    signals: Option<Signals>,
+}
+
+impl Controls {
+    pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let handle = Handle { sender, waker: Arc::new(Waker::new(registry, token)?) };
+        Ok(Self { receiver, handle, signals: None })
+    }
+
+    /// Takes SIGTERM and SIGINT from now on.
+    pub(super) fn take_signals(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        registry.register(&mut signals, token, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// All that has come since the last call.
+    pub(super) fn take(&mut self) -> Vec<Control> {
+        let signals = self.signals.iter_mut().flat_map(|signals| signals.pending()).map(|_| Control::Leave);
+        signals.chain(self.receiver.try_iter()).collect()
+    }
+}

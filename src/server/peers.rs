@@ -1,0 +1,329 @@
+//! All peers of this process: who is connected, who has something to flush, who hears what next.
+//! Invariants: only `settle` writes to sockets and only `settle` removes connections, so that within one batch of
+//! events a key cannot change its owner. It owns no poll and no listener: sockets are handed to it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+use slab::Slab;
+
+use crate::policy::hub::Hub;
+use crate::policy::sequencer::Sequencer;
+use crate::server::clock::Now;
+use crate::server::connection::{Connection, Limits, Reading, Received, Socket, Speaks};
+use crate::server::site::Site;
+use crate::wire::ending::Ending;
+
+mod conversation;
+
+/// The only read buffer in the process.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
+const READ_BUDGET: usize = 4 * SCRATCH_BYTES;
+
+/// Connections with replies that are flushed in one turn.
+const FLUSH_BUDGET: usize = 256;
+
+/// Listeners visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
+/// middle of a fan-out to very many waits about a millisecond for its turn.
+const FANOUT_SLICE: usize = 128;
+
+/// What the clients of this server are there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// They hear notifications; their own text is answered as the contract says.
+    Notifications,
+    /// Every message goes back as it came, and nothing unasked: for conformance suites.
+    Echo,
+}
+
+/// How the peers are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Serving,
+    /// No new clients; those who are here stay.
+    Leaving,
+    /// Everyone has been told to go.
+    Farewell,
+}
+
+/// What holds for all peers alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// What they are there for.
+    pub service: Service,
+    /// For each connection.
+    pub limits: Limits,
+    /// Connections beyond which requests are answered 503.
+    pub concurrency: Option<usize>,
+    /// Tells this process's publications from those of others: random.
+    pub epoch: u32,
+}
+
+/// The slab of connections and what is known about all of them together.
+#[derive(Debug)]
+pub struct Peers<S> {
+    connections: Slab<Connection<S>>,
+    /// Upgraded and not yet departed.
+    clients: usize,
+    hub: Hub,
+    sequencer: Sequencer,
+    /// To be flushed or to be buried, each once.
+    dirty: VecDeque<usize>,
+    /// Stopped reading before the socket was empty; no event will announce the rest.
+    unread: Vec<usize>,
+    scratch: Box<[u8]>,
+    /// No connection's limit is reached before.
+    next_look: Option<Instant>,
+    swept: Option<Instant>,
+    mood: Mood,
+    site: Site,
+    terms: Terms,
+    clients_so_far: u64,
+    notifications_so_far: u64,
+}
+
+impl<S: Socket> Peers<S> {
+    /// Nobody yet.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            connections: Slab::new(),
+            clients: 0,
+            hub: Hub::default(),
+            sequencer: Sequencer::new(terms.epoch),
+            dirty: VecDeque::new(),
+            unread: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into(),
+            next_look: None,
+            swept: None,
+            mood: Mood::Serving,
+            site: Site::default(),
+            terms,
+            clients_so_far: 0,
+            notifications_so_far: 0,
+        }
+    }
+
+    /// Takes in a peer. `socket` is given the key under which its events are to be announced.
+    ///
+    /// # Errors
+    /// Those of `socket`; nobody is taken in then.
+    pub fn admit(&mut self, now: Now, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<usize> {
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let expires = now + self.terms.limits.handshake;
+        entry.insert(Connection::new(socket(key)?, expires));
+        self.look_by(Some(expires));
+        Ok(key)
+    }
+
+    /// The WebSockets that have not departed.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Whether there is something to do that no event will announce: the loop must not sleep.
+    pub fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || !self.unread.is_empty() || self.hub.has_news()
+    }
+
+    /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        let next_look = self.next_look?;
+        Some(self.swept.map_or(next_look, |swept| next_look.max(swept + self.sweep_pause())))
+    }
+
+    /// Reads from a connection that is ready, and notes that it may be writable again.
+    pub fn on_ready(&mut self, key: usize, now: Now) {
+        if let Some(connection) = self.connections.get(key) {
+            if connection.is_stalled() {
+                self.soil(key);
+            }
+            self.read_on(key, now);
+        }
+    }
+
+    /// Goes on reading where a budget or a pause has stopped it.
+    pub fn read_unread(&mut self, now: Now) {
+        for key in std::mem::take(&mut self.unread) {
+            if self.connections.contains(key) {
+                self.read_on(key, now);
+            }
+        }
+    }
+
+    /// Applies the limits that are reached: one look at each connection.
+    pub fn sweep(&mut self, now: Now) {
+        let limits = self.terms.limits;
+        let mut next_look = None;
+        for (key, connection) in &mut self.connections {
+            if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
+                connection.on_deadline(now, &limits);
+                if !std::mem::replace(&mut connection.dirty, true) {
+                    self.dirty.push_back(key);
+                }
+            }
+            next_look = earliest(next_look, connection.next_look(&limits));
+        }
+        self.next_look = next_look;
+        self.swept = Some(now.instant);
+    }
+
+    /// Flushes replies, carries the fan-out on by a slice, and buries the ended.
+    pub fn settle(&mut self, now: Now) {
+        for key in self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET)).collect::<Vec<_>>() {
+            self.connections[key].dirty = false;
+            self.flush(key, now);
+        }
+        let slice = self.hub.next_slice(FANOUT_SLICE, self.connections.capacity());
+        for key in slice.into_iter().flatten() {
+            self.deliver(key, now);
+        }
+    }
+
+    /// No new clients from here on: idle HTTP connections are let go, WebSockets stay.
+    pub fn leave(&mut self, now: Now) {
+        self.mood = Mood::Leaving;
+        self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
+    }
+
+    /// Sends every WebSocket the close frame 1012 behind all that waits for it.
+    pub fn say_farewell(&mut self, now: Now) {
+        self.mood = Mood::Farewell;
+        self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
+    }
+
+    fn end_where(&mut self, now: Now, ending: Ending, which: impl Fn(&Connection<S>) -> bool) {
+        for (key, connection) in &mut self.connections {
+            if which(connection) {
+                connection.end(ending, now);
+                if !std::mem::replace(&mut connection.dirty, true) {
+                    self.dirty.push_back(key);
+                }
+            }
+        }
+    }
+
+    /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first.
+    fn read_on(&mut self, key: usize, now: Now) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut budget = READ_BUDGET;
+        // Requests may be left from a pause: they go first.
+        self.converse(key, now);
+        let reading = loop {
+            let connection = &mut self.connections[key];
+            if connection.must_pause() {
+                break Reading::Paused;
+            }
+            if budget == 0 || connection.is_over() {
+                break if budget == 0 { Reading::Listed } else { Reading::Awaited };
+            }
+            match connection.read(&mut scratch) {
+                Received::Bytes(count) => {
+                    budget = budget.saturating_sub(count);
+                    self.on_bytes(key, &scratch[..count], now);
+                }
+                Received::Nothing => break Reading::Awaited,
+                Received::Finished => {
+                    connection.on_finished(now);
+                    break Reading::Awaited;
+                }
+                Received::Failed => {
+                    connection.end(Ending::SocketFailed, now);
+                    connection.give_up();
+                    break Reading::Awaited;
+                }
+            }
+        };
+        self.scratch = scratch;
+        self.connections[key].reading = reading;
+        if reading == Reading::Listed {
+            self.unread.push(key);
+        }
+        if self.connections[key].wants_settling() {
+            self.soil(key);
+        }
+    }
+
+    fn on_bytes(&mut self, key: usize, bytes: &[u8], now: Now) {
+        match self.connections[key].speaks() {
+            Speaks::Http => {
+                if let Some(requests) = self.connections[key].requests() {
+                    requests.extend(bytes);
+                }
+                self.converse(key, now);
+            }
+            Speaks::WebSocket => self.hear(key, bytes, now),
+            Speaks::NoMore => {}
+        }
+    }
+
+    /// Hands a listener all that it has not heard yet, in one write.
+    fn deliver(&mut self, key: usize, now: Now) {
+        let newest = self.hub.newest();
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.speaks() != Speaks::WebSocket || connection.heard == newest {
+            return;
+        }
+        for frame in self.hub.since(connection.heard) {
+            connection.send(frame.clone(), now, &self.terms.limits);
+        }
+        connection.heard = newest;
+        if connection.wants_settling() {
+            self.flush(key, now);
+        }
+    }
+
+    /// Flushes one connection, and does what follows from how that went.
+    fn flush(&mut self, key: usize, now: Now) {
+        let connection = &mut self.connections[key];
+        connection.flush(now);
+        if connection.is_client && connection.has_departed() {
+            connection.is_client = false;
+            self.clients -= 1;
+            debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
+            if self.mood != Mood::Farewell {
+                info!("Client disconnected. Total connections: {}", self.clients);
+            }
+        }
+        let connection = &mut self.connections[key];
+        if connection.is_over() {
+            // One that is dirty is settled again, and buried then: its key must not pass on to another meanwhile.
+            if !connection.dirty {
+                self.connections.remove(key);
+            }
+            return;
+        }
+        if connection.reading == Reading::Paused && !connection.must_pause() {
+            connection.reading = Reading::Listed;
+            self.unread.push(key);
+        }
+        let next_look = connection.next_look(&self.terms.limits);
+        self.look_by(next_look);
+    }
+
+    fn soil(&mut self, key: usize) {
+        if !std::mem::replace(&mut self.connections[key].dirty, true) {
+            self.dirty.push_back(key);
+        }
+    }
+
+    fn look_by(&mut self, at: Option<Instant>) {
+        self.next_look = earliest(self.next_look, at);
+    }
+
+    /// A twentieth of the shortest limit, so that none is missed by more, and at most half a second.
+    fn sweep_pause(&self) -> Duration {
+        let limits = &self.terms.limits;
+        let always = [limits.handshake, limits.write, Duration::from_secs(10)];
+        let shortest = always.into_iter().chain(limits.ping_interval).chain(limits.ping_timeout).min();
+        shortest.map_or(Duration::ZERO, |shortest| shortest / 20)
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}

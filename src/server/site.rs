@@ -1,0 +1,97 @@
+//! The web client, embedded in the binary.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use bytes::Bytes;
+
+use crate::wire::response::Response;
+
+/// What the page may do: load its own files and open WebSockets, nothing else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+const FILES: [(&str, &str, &[u8]); 5] = [
+    ("/", HTML, include_bytes!("../../static/index.html")),
+    ("/app.js", JAVASCRIPT, include_bytes!("../../static/app.js")),
+    ("/slackwater.js", JAVASCRIPT, include_bytes!("../../static/slackwater.js")),
+    ("/style.css", "text/css; charset=utf-8", include_bytes!("../../static/style.css")),
+    ("/favicon.svg", "image/svg+xml", include_bytes!("../../static/favicon.svg")),
+];
+
+/// The files with their entity tags.
+#[derive(Debug)]
+pub struct Site {
+    assets: Vec<Asset>,
+}
+
+#[derive(Debug)]
+struct Asset {
+    path: &'static str,
+    content_type: &'static str,
+    body: Bytes,
+    etag: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        let assets = FILES.map(|(path, content_type, body)| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(body);
+            let etag = format!("\"{:016x}\"", hasher.finish());
+            Asset { path, content_type, body: Bytes::from_static(body), etag }
+        });
+        Self { assets: assets.into() }
+    }
+}
+
+impl Site {
+    /// The file at a path, or 304 when the peer already has it (RFC 9110 §13.1.2); `None` where there is none.
+    pub fn find(&self, path: &str, if_none_match: Option<&str>) -> Option<Response> {
+        let asset = self.assets.iter().find(|asset| asset.path == path)?;
+        let response = if if_none_match.is_some_and(|tags| matches(tags, &asset.etag)) {
+            Response::empty(304)
+        } else {
+            Response::new(200, asset.content_type, asset.body.clone())
+        };
+        let response = response.with("ETag", asset.etag.clone()).with("X-Content-Type-Options", "nosniff");
+        // Always ask again: a redeployed page must never run yesterday's script.
+        let response = response.with("Cache-Control", "no-cache");
+        Some(match asset.content_type {
+            HTML => response.with("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+            // Others may import the module from their own pages.
+            JAVASCRIPT => response.with("Access-Control-Allow-Origin", "*"),
+            _ => response,
+        })
+    }
+}
+
+/// Whether a list of entity tags names this one, by the weak comparison (RFC 9110 §8.8.3.2).
+fn matches(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entity_tags_are_compared_weakly_and_in_lists() {
+        for (tags, expected) in
+            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("a", false)]
+        {
+            assert_eq!(matches(tags, "\"a\""), expected, "{tags}");
+        }
+    }
+
+    #[test]
+    fn every_file_is_there_and_has_a_tag_of_its_own() {
+        let site = Site::default();
+        let mut tags: Vec<&str> = site.assets.iter().map(|asset| asset.etag.as_str()).collect();
+        tags.dedup();
+        assert_eq!(tags.len(), FILES.len());
+        assert!(site.find("/nowhere", None).is_none());
+    }
+}
