@@ -231,6 +231,9 @@ impl Server {
     /// Frees the port for a successor, and says nothing more unasked. Who waits to be accepted is taken in first:
     /// closing the listener would reset them.
     fn stop_accepting(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            listener.has_waiting = true;
+        }
         self.accept(usize::MAX);
         self.listener = None;
         self.deadlines.set(Due::Accept, None);

@@ -22,7 +22,7 @@ mod conversation;
 const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
-const READ_BUDGET: usize = 4 * SCRATCH_BYTES;
+const READ_BUDGET: usize = SCRATCH_BYTES;
 
 /// Connections with replies that are flushed in one turn.
 const FLUSH_BUDGET: usize = 256;
@@ -138,10 +138,12 @@ impl<S: Socket> Peers<S> {
 
     /// Reads from a connection that is ready, and notes that it may be writable again.
     pub fn on_ready(&mut self, key: usize, now: Now) {
-        if let Some(connection) = self.connections.get(key) {
-            if connection.is_stalled() {
-                self.soil(key);
-            }
+        let Some(connection) = self.connections.get(key) else { return };
+        let is_listed = connection.reading == Reading::Listed;
+        if connection.is_stalled() {
+            self.soil(key);
+        }
+        if !is_listed {
             self.read_on(key, now);
         }
     }

@@ -54,10 +54,10 @@ impl Ending {
         Some(Frame::close(Some(code), reason))
     }
 
-    /// Whether what is queued is still worth sending: a leaving server and an HTTP response lose nothing;
-    /// a peer that has closed, failed or fallen behind is sent at most its close frame.
+    /// Whether what is queued is still sent: it is, except to a peer that has failed or fallen behind. Replies to what
+    /// came before a close or a violation are owed.
     pub fn keeps_queue(self) -> bool {
-        matches!(self, Self::Drained | Self::Answered)
+        !matches!(self, Self::TooSlow | Self::Silent | Self::Gone | Self::SocketFailed)
     }
 
     /// Whether the closing handshake is complete once our side of it is sent (RFC 6455 §7.1.4).

@@ -1,0 +1,109 @@
+//! The rooms keep their arrows: reads the sources, not the compiler's mind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms from the lowest to the highest; each may use itself and those before it.
+const ROOMS: [&str; 5] = ["frame", "policy", "wire", "server", "process"];
+
+/// What the rooms that decide and speak may not name: sockets, clocks, files, logging.
+const OUTSIDE: [&str; 8] =
+    ["std::net", "std::fs", "mio", "socket2", "log::", "::now()", "std::thread", "std::env"];
+
+struct Source {
+    path: PathBuf,
+    room: String,
+    lines: Vec<String>,
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = vec![];
+    walk(&root, &mut paths);
+    paths
+        .into_iter()
+        .map(|path| {
+            let first = path.strip_prefix(&root).unwrap().iter().next().unwrap().to_str().unwrap();
+            let room = first.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            Source { path, room, lines: text.lines().map(str::to_owned).collect() }
+        })
+        .collect()
+}
+
+/// The lines before the unit tests, which may use a clock to make one up.
+fn shipped(source: &Source) -> impl Iterator<Item = &str> {
+    let is_test_file = source.path.to_str().unwrap().ends_with("_tests.rs");
+    let lines = source.lines.iter().map(String::as_str).filter(|line| !line.trim_start().starts_with("//"));
+    lines.take_while(move |line| !is_test_file && *line != "#[cfg(test)]")
+}
+
+fn rank(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|name| *name == room)
+}
+
+#[test]
+fn no_arrow_points_back() {
+    for source in sources() {
+        let Some(own) = rank(&source.room) else { continue };
+        for line in &source.lines {
+            for used in line.split("crate::").skip(1) {
+                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let is_leaf = matches!(used.as_str(), "config" | "metrics") && own >= rank("server").unwrap();
+                let allowed = is_leaf || rank(&used).is_some_and(|used| used <= own);
+                assert!(allowed, "{} uses {used}: {line}", source.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_leaf_uses_no_room() {
+    for source in sources().iter().filter(|source| rank(&source.room).is_none()) {
+        let is_entrance = matches!(source.room.as_str(), "main" | "lib");
+        let uses =
+            source.lines.iter().any(|line| line.contains("use crate::") && !line.contains("crate::config"));
+        assert!(is_entrance || !uses, "{} uses a room", source.path.display());
+    }
+}
+
+#[test]
+fn what_decides_and_what_speaks_names_no_clock_socket_or_log() {
+    for source in
+        sources().iter().filter(|source| rank(&source.room) < rank("server") && rank(&source.room).is_some())
+    {
+        for line in shipped(source) {
+            let named = OUTSIDE.iter().find(|name| line.contains(**name));
+            assert!(named.is_none(), "{} names {}: {line}", source.path.display(), named.unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_clock_of_the_loop_is_read_in_one_place() {
+    let readers =
+        sources().iter().filter(|source| shipped(source).any(|line| line.contains("Instant::now"))).count();
+    assert_eq!(readers, 1);
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_hides_no_second_noun() {
+    for source in sources() {
+        let path = source.path.display();
+        assert!(source.lines[0].starts_with("//! "), "{path} does not open with what it is for");
+        assert!(source.lines.len() <= 400, "{path} has {} lines", source.lines.len());
+    }
+}
+
+#[test]
+fn there_is_no_unsafe_code() {
+    for source in sources() {
+        assert!(!shipped(&source).any(|line| line.contains("unsafe ")), "{}", source.path.display());
+    }
+}

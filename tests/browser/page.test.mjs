@@ -1,0 +1,390 @@
+// The page in headless Chromium, as a user meets it: with the real server, and a scripted one for what that seldom says.
+// Nothing here sleeps: every wait is for a fact and has a deadline.
+
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Server, atEnd } from './server.mjs';
+
+const WORK = fileURLToPath(new URL('../../target/browser/', import.meta.url));
+const { chromium } = createRequire(WORK)('playwright-core');
+
+const DEADLINE_MS = 15_000;
+const HOSTILE = '<img src=x onerror=alert(1)>';
+/** What Chromium says about attempts made while no server listens. */
+const NOBODY_LISTENS = /net::ERR_CONNECTION_(REFUSED|RESET)/;
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    headless: true,
+    args: [
+      '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ],
+  });
+});
+after(() => browser?.close());
+
+// With the real server
+
+test('the page and its parts come with their types and a policy that allows only what they need', async (t) => {
+  const { address } = await Server.start(t);
+  for (const [path, type] of [
+    ['/', 'text/html'],
+    ['/app.js', 'text/javascript'],
+    ['/slackwater.js', 'text/javascript'],
+    ['/style.css', 'text/css'],
+    ['/favicon.svg', 'image/svg+xml'],
+  ]) {
+    const response = await fetch(address + path);
+    assert.equal(response.status, 200, path);
+    assert.equal(response.headers.get('content-type').split(';')[0], type, path);
+  }
+  const policy = (await fetch(`${address}/`)).headers.get('content-security-policy');
+  assert.match(policy, /default-src 'none'/);
+  assert.doesNotMatch(policy, /unsafe/);
+});
+
+test('the page connects by itself and shows welcome, notification and status', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await inState(page, 'open');
+
+  const welcome = await rawMessage(rows(page, 'welcome').first());
+  const notification = await rawMessage(rows(page, 'notification').first());
+
+  assert.match(await page.getByRole('status').innerText(), /^Connected\b/);
+  assert.equal(await page.locator('#connection-id').innerText(), welcome.connection_id);
+  assert.equal(await page.locator('#active-connections').innerText(), '1');
+  const row = rows(page, 'notification').first();
+  assert.match(await row.innerText(), new RegExp(notification.message));
+  assert.equal(await row.locator('time').getAttribute('datetime'), notification.timestamp);
+});
+
+test('text sent comes back as an echo, with its raw JSON at hand', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await send(page, 'hello');
+  const row = rows(page, 'echo', 'Server received: hello');
+  const raw = await rawMessage(row);
+  assert.deepEqual([raw.type, raw.message], ['echo', 'Server received: hello']);
+  assert.equal(await page.getByLabel('Send a message').inputValue(), '');
+});
+
+test('what the server cannot make sense of is shown as an error', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await send(page, '{"type":"no such command"}');
+  await rows(page, 'error').waitFor();
+});
+
+test('hostile text is shown as text', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await send(page, HOSTILE);
+  const row = rows(page, 'echo', HOSTILE);
+  await row.waitFor();
+  await row.locator('summary').click();
+  await row.locator('pre', { hasText: HOSTILE }).waitFor();
+  assert.equal(await page.locator('#log img').count(), 0);
+});
+
+test('a draining server keeps the page; a restarted one gets it back', async (t) => {
+  const first = await Server.start(t);
+  const { page } = await openPage(t, first, { expected: NOBODY_LISTENS });
+  await inState(page, 'open');
+  const connectionId = await page.locator('#connection-id').innerText();
+
+  first.signal('SIGTERM');
+  await first.line(/Graceful shutdown initiated/);
+  await send(page, 'still here?');
+  await rows(page, 'echo', 'still here?').waitFor();
+
+  await first.end('SIGTERM');
+  await page.locator('body[data-state="waiting"] #countdown', { hasText: /^in \d+ s$/ }).waitFor();
+  await rows(page, 'connection', 'The server is restarting').waitFor();
+  assert.equal(await page.getByLabel('Send a message').isDisabled(), true);
+
+  await Server.start(t, first.port);
+  await inState(page, 'open');
+  await rows(page, 'welcome').nth(1).waitFor();
+  assert.notEqual(await page.locator('#connection-id').innerText(), connectionId);
+  await send(page, 'back again');
+  await rows(page, 'echo', 'back again').waitFor();
+});
+
+test('a server that dies without a word is waited for; Retry now does not wait', async (t) => {
+  const first = await Server.start(t);
+  const { page } = await openPage(t, first, { expected: NOBODY_LISTENS });
+  await inState(page, 'open');
+  await stopTheClock(page);
+
+  await first.end('SIGKILL');
+  await inState(page, 'waiting');
+  await Server.start(t, first.port);
+  await page.getByRole('button', { name: 'Retry now' }).click();
+  await inState(page, 'open');
+  assert.equal(await page.getByRole('button', { name: 'Retry now' }).isVisible(), false);
+});
+
+test('after Disconnect the page stays away until Connect', async (t) => {
+  const server = await Server.start(t);
+  const { page } = await openPage(t, server);
+  await inState(page, 'open');
+  await stopTheClock(page);
+
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await inState(page, 'idle');
+  await server.line(/Client disconnected\. Total connections: 0/);
+  await page.clock.runFor(600_000);
+  await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await inState(page, 'idle');
+  assert.equal(page.sockets.length, 1);
+
+  await page.getByRole('button', { name: 'Connect', exact: true }).click();
+  await inState(page, 'open');
+  await server.line(/Client connected/, 2);
+});
+
+test('Clear empties the list and the page goes on', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await rows(page, 'welcome').waitFor();
+  await page.getByRole('button', { name: 'Clear' }).click();
+  assert.equal(await rows(page, 'welcome').count(), 0);
+  await rows(page, 'notification').first().waitFor();
+});
+
+test('the keyboard alone does everything, in the order of the page', async (t) => {
+  const { page } = await openPage(t, await Server.start(t));
+  await inState(page, 'open');
+  await rows(page, 'welcome').waitFor();
+  const press = (...keys) => keys.reduce((done, key) => done.then(() => page.keyboard.press(key)), Promise.resolve());
+  const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
+
+  const order = [];
+  for (let stop = 0; stop < 6; stop += 1) {
+    await press('Tab');
+    order.push(await focused());
+  }
+  assert.deepEqual(order, ['disconnect', 'text', 'Send', 'clear', 'log', 'JSON']);
+  await press('Enter');
+  await page.locator('details[open] pre').waitFor();
+
+  await press('Shift+Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab');
+  await page.keyboard.type('typed');
+  await press('Enter');
+  await rows(page, 'echo', 'Server received: typed').waitFor();
+  assert.equal(await focused(), 'text');
+
+  await press('Shift+Tab', 'Enter');
+  await inState(page, 'idle');
+  assert.equal(await focused(), 'note', 'not on Connect, which a second Enter would press');
+  await press('Tab');
+  assert.equal(await focused(), 'connect');
+  await press('Space');
+  await inState(page, 'open');
+});
+
+test('the text box has the focus again when the connection is back', async (t) => {
+  const first = await Server.start(t);
+  const { page } = await openPage(t, first, { expected: NOBODY_LISTENS });
+  await inState(page, 'open');
+  await page.getByLabel('Send a message').fill('half a sent');
+  await first.end('SIGKILL');
+  await inState(page, 'waiting');
+  await Server.start(t, first.port);
+  await inState(page, 'open');
+  await page.keyboard.type('ence');
+  await page.keyboard.press('Enter');
+  await rows(page, 'echo', 'half a sentence').waitFor();
+});
+
+test('the topic in the address of the page is asked of the server', async (t) => {
+  const { page } = await openPage(t, await Server.start(t), { path: '/?topic=orders&topic=tides&other=1' });
+  await inState(page, 'open');
+  assert.match(page.sockets[0].url(), /\/ws\?topic=orders&topic=tides$/);
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const [name, viewport] of [['wide', { width: 1280, height: 800 }], ['narrow', { width: 360, height: 780 }]]) {
+    test(`a ${name} page in ${colorScheme} has its picture taken`, async (t) => {
+      const { page } = await openPage(t, await Server.start(t), { colorScheme, viewport });
+      for (const text of ['hello', HOSTILE, '{"type":"no such command"}']) {
+        await send(page, text);
+      }
+      await rows(page, 'error').waitFor();
+      await rows(page, 'notification').first().waitFor();
+      await page.screenshot({ path: `${WORK}${colorScheme}-${name}.png` });
+      const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
+      assert.equal(ground.every((channel) => channel > 128), colorScheme === 'light');
+    });
+  }
+}
+
+// With a scripted server
+
+test('every kind of message is shown sensibly', async (t) => {
+  const { page, say } = await openScripted(t);
+  const big = '{"type":"notification","topic":"ids","data":12345678901234567890}';
+  const deep = `{"type":"notification","topic":"deep","data":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+  say({ type: 'notification', topic: 'orders', data: { order: 7 } });
+  say({ type: 'notification', topic: 'orders', data: 'plain text' });
+  say({ type: 'error', code: 'bad_message', message: 'no' });
+  say({ type: 'reconnect', reason: 'server_restart', after_ms: 1 });
+  say({ type: 'brand_new', value: 42 });
+  say({ type: { toString: 1 }, timestamp: { valueOf: 1 } });
+  say({ type: 'subscribed', topic: 'orders' });
+  say({ type: 'unsubscribed', topic: { toString: 1 } });
+  for (const raw of ['not JSON', '', '[1]', Buffer.from([1, 2, 3]), big, deep]) say(raw);
+  say({ type: 'last' });
+
+  await rows(page, 'last').waitFor();
+  assert.deepEqual((await page.locator('.row .body').allTextContents()).slice(0, 13), [
+    'orders {"order":7}',
+    'orders plain text',
+    'bad_message: no',
+    'The server asks to reconnect: server_restart',
+    '{"value":42}',
+    '{}',
+    'Now listening to orders',
+    'No longer listening to {"toString":1}',
+    'not JSON',
+    '',
+    '[1]',
+    '3 bytes',
+    'ids 12345678901234567000',
+  ]);
+  const row = rows(page, 'notification', 'ids');
+  await row.locator('summary').click();
+  assert.equal(await row.locator('pre').textContent(), big, 'as it came, for a number cannot hold it');
+});
+
+test('hostile types, topics and times stay text', async (t) => {
+  const { page, say } = await openScripted(t);
+  say({ type: HOSTILE, topic: HOSTILE, message: HOSTILE, timestamp: HOSTILE, connection_id: HOSTILE });
+  say({ type: 'welcome', message: HOSTILE, connection_id: HOSTILE });
+  say({ type: 'notification', topic: HOSTILE, data: { [HOSTILE]: HOSTILE } });
+  await rows(page, 'notification').waitFor();
+  assert.equal(await page.locator('#connection-id').textContent(), HOSTILE);
+  assert.equal(await page.locator('.badge').first().textContent(), HOSTILE);
+  assert.equal(await page.locator('main img').count(), 0);
+});
+
+test('a close for policy stops the page and says why', async (t) => {
+  const { page, close } = await openScripted(t);
+  await close(1008, 'origin not allowed');
+  await inState(page, 'stopped');
+  await page.getByText('The server does not let this client in: origin not allowed.').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Connect', exact: true }).isEnabled(), true);
+});
+
+test('the newest 500 rows are kept and the page says what it dropped', async (t) => {
+  const { page, say } = await openScripted(t);
+  for (let number = 1; number <= 620; number += 1) say({ type: 'notification', message: `number ${number};` });
+  await rows(page, 'notification', 'number 620;').waitFor();
+  assert.equal(await page.locator('.row').count(), 500);
+  assert.match(await page.locator('.row').first().innerText(), /number 121;/);
+  assert.match(await page.locator('#dropped').innerText(), /Older rows dropped: 120\./);
+});
+
+test('the list follows the newest message only for a reader who is at the end', async (t) => {
+  const { page, say } = await openScripted(t);
+  const atEnd = () => page.waitForFunction(() => {
+    const log = document.getElementById('log');
+    return log.scrollTop > 0 && log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+  });
+  for (let number = 1; number <= 60; number += 1) say({ type: 'notification', message: `number ${number};` });
+  await rows(page, 'notification', 'number 60;').waitFor();
+  await atEnd();
+
+  await page.locator('#log').evaluate((log) => (log.scrollTop = 100));
+  for (const number of [61, 62]) say({ type: 'notification', message: `number ${number};` });
+  await page.getByRole('button', { name: '2 new' }).waitFor();
+  assert.equal(await page.locator('#log').evaluate((log) => log.scrollTop), 100);
+
+  await page.getByRole('button', { name: '2 new' }).click();
+  await atEnd();
+  await page.getByRole('button', { name: '2 new' }).waitFor({ state: 'hidden' });
+});
+
+test('a page 320 pixels wide needs no sideways scrolling, whatever it is told', async (t) => {
+  const { page, say } = await openScripted(t, { viewport: { width: 320, height: 568 } });
+  const long = 'x'.repeat(4_000);
+  say({ type: 'welcome', message: long, connection_id: long });
+  say({ type: long, topic: long, data: long });
+  say({ type: 'notification', topic: long, data: long, active_connections: 1e21 });
+  await rows(page, 'notification').waitFor();
+  const widths = await page.evaluate(() => ['html', '#log'].map((it) => document.querySelector(it).scrollWidth));
+  assert.ok(Math.max(...widths) <= 320, `${widths}`);
+});
+
+test('the water does not move for those who do not want motion', async (t) => {
+  const { page } = await openScripted(t, { reducedMotion: 'reduce' });
+  const animation = await page.evaluate(() => {
+    document.body.dataset.state = 'waiting';
+    return getComputedStyle(document.querySelector('.tide path')).animationName;
+  });
+  assert.equal(animation, 'none');
+});
+
+/** The page in a browser of its own; at the end of the test its console must have been silent but for `expected`. */
+async function openPage(t, server, { path = '/', expected = null, script = null, ...look } = {}) {
+  const context = await browser.newContext(look);
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  page.sockets = [];
+  const complaints = [];
+  page.on('websocket', (socket) => page.sockets.push(socket));
+  page.on('console', (said) => ['error', 'warning'].includes(said.type()) && complaints.push(said.text()));
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => complaints.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
+  atEnd(t, async () => {
+    await context.close();
+    assert.deepEqual(complaints.filter((text) => !expected?.test(text)), []);
+  });
+
+  await page.clock.install();
+  await script?.(page);
+  await page.goto(server.address + path);
+  return { page };
+}
+
+/** The page with a WebSocket whose other end is the test. */
+async function openScripted(t, look) {
+  let socket;
+  const script = (page) => page.routeWebSocket('**/ws', (route) => (socket = route));
+  const { page } = await openPage(t, await Server.start(t), { script, ...look });
+  await inState(page, 'open');
+  return {
+    page,
+    say: (message) => socket.send(isRaw(message) ? message : JSON.stringify(message)),
+    close: (code, reason) => socket.close({ code, reason }),
+  };
+}
+
+function isRaw(message) {
+  return typeof message === 'string' || Buffer.isBuffer(message);
+}
+
+function inState(page, state) {
+  return page.locator(`body[data-state="${state}"]`).waitFor();
+}
+
+function rows(page, type, text = '') {
+  return page.getByRole('log').locator(`.row[data-type="${type}"]`, { hasText: text });
+}
+
+async function rawMessage(row) {
+  await row.locator('summary').click();
+  return JSON.parse(await row.locator('pre', { hasText: '{' }).textContent());
+}
+
+async function send(page, text) {
+  const box = page.getByLabel('Send a message');
+  await box.fill(text);
+  await box.press('Enter');
+}
+
+/** From here on the timers of the page run only when the test says so. */
+async function stopTheClock(page) {
+  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 60_000));
+}

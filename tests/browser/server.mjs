@@ -1,0 +1,82 @@
+// The server under test as a child process: started on a port of its own choice, heard through its log, ended by its handle.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+const DEADLINE_MS = 15_000;
+
+export class Server {
+  #child;
+  #lines = [];
+  #listeners = new Set();
+
+  /** Starts the server and waits until its log says where the page is. Port 0 lets the system choose. */
+  static async start(t, port = 0) {
+    const server = new Server(port);
+    atEnd(t, () => server.end('SIGKILL'));
+    const line = await server.line(/http:\/\/127\.0\.0\.1:\d+/);
+    server.address = line.match(/http:\/\/127\.0\.0\.1:\d+/)[0];
+    server.port = Number(new URL(server.address).port);
+    return server;
+  }
+
+  constructor(port) {
+    const binary = process.env.SLACKWATER_BIN;
+    if (!binary) throw new Error('SLACKWATER_BIN does not name the server: start the tests with tests/browser/run');
+    this.#child = spawn(binary, ['--port', String(port), '--notify-interval', '1'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    createInterface({ input: this.#child.stderr }).on('line', (line) => {
+      this.#lines.push(line);
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  /** The first line of the log that matches, or the nth, as soon as there is one. */
+  line(pattern, nth = 1) {
+    return new Promise((resolve, reject) => {
+      const finish = (settle, value) => {
+        clearTimeout(deadline);
+        this.#listeners.delete(look);
+        settle(value);
+      };
+      const look = () => {
+        const line = this.#lines.filter((line) => pattern.test(line))[nth - 1];
+        if (line !== undefined) finish(resolve, line);
+      };
+      const deadline = setTimeout(() => {
+        finish(reject, new Error(`no line ${pattern} (${nth}) in the log:\n${this.#lines.join('\n')}`));
+      }, DEADLINE_MS);
+      this.#listeners.add(look);
+      look();
+    });
+  }
+
+  signal(name) {
+    this.#child.kill(name);
+  }
+
+  /** Ends the server and waits until it has gone. */
+  async end(signal) {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.signal(signal);
+    await gone;
+  }
+}
+
+const endings = new WeakMap();
+
+/** Like `t.after`, but what began last ends first, as a page must leave before its server; and everything ends. */
+export function atEnd(t, end) {
+  if (!endings.has(t)) {
+    endings.set(t, []);
+    t.after(async () => {
+      const failures = [];
+      for (const end of endings.get(t).reverse()) {
+        await Promise.resolve().then(end).catch((error) => failures.push(error));
+      }
+      if (failures.length > 0) throw failures[0];
+    });
+  }
+  endings.get(t).push(end);
+}

@@ -1,0 +1,386 @@
+// What static/slackwater.js decides, told by a fake socket, a fake clock and chosen dice. Nothing here waits or connects.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+
+// The module lies where browsers load it from, without a package.json that would tell Node it is one.
+const source = await readFile(new URL('../../static/slackwater.js', import.meta.url));
+const { Slackwater } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+
+const URL_OF_SERVER = 'ws://server.test/ws';
+const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
+
+test('a new client is idle and opens nothing', () => {
+  const { client, sockets } = surroundings();
+  assert.deepEqual([client.state, client.retryAt, sockets.length], ['idle', null, 0]);
+});
+
+test('connect opens one socket, and only one however often it is called', () => {
+  const { client, sockets, states } = surroundings();
+  client.connect();
+  client.connect();
+  sockets[0].opens();
+  client.connect();
+  assert.deepEqual(sockets.map(({ url }) => url), [URL_OF_SERVER]);
+  assert.deepEqual(states, ['connecting', 'open']);
+});
+
+test('the address follows the page: its scheme, its host, the path /ws', (t) => {
+  t.after(() => delete globalThis.location);
+  for (const [page, address] of [
+    ['https://notes.example:8443/some/page?x=1', 'wss://notes.example:8443/ws'],
+    ['http://127.0.0.1:8000/', 'ws://127.0.0.1:8000/ws'],
+  ]) {
+    globalThis.location = { href: page };
+    const { client, sockets } = surroundings({ page });
+    client.connect();
+    assert.equal(sockets[0].url, address);
+  }
+});
+
+test('an address that is none is refused at once', () => {
+  assert.throws(() => new Slackwater('http://'), TypeError);
+});
+
+test('the delay is drawn between nothing and a ceiling that doubles from 0.5 s to 30 s', () => {
+  for (const dice of [0, 0.25, 0.999]) {
+    const { client, sockets, clock } = surroundings({ dice });
+    client.connect();
+    const delays = [];
+    for (let attempt = 0; attempt < 9; attempt += 1) {
+      sockets.at(-1).closes(1006);
+      delays.push(client.retryAt - clock.now);
+      clock.advanceTo(client.retryAt);
+    }
+    assert.deepEqual(delays, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000].map((most) => most * dice));
+  }
+});
+
+test('the delay stays finite after any number of failures', () => {
+  const { client, sockets, clock } = surroundings({ dice: 0.5 });
+  client.connect();
+  for (let attempt = 0; attempt < 1100; attempt += 1) {
+    sockets.at(-1).closes(1006);
+    clock.advanceTo(client.retryAt);
+  }
+  assert.equal(client.state, 'connecting');
+  sockets.at(-1).closes(1006);
+  assert.equal(client.retryAt - clock.now, 15_000);
+});
+
+test('a connection that lived on after its welcome starts the back-off afresh', () => {
+  const { client, sockets, clock } = surroundings({ dice: 0.5, failures: 3 });
+  sockets.at(-1).opens();
+  sockets.at(-1).says(WELCOME);
+  clock.advance(5_000);
+  sockets.at(-1).closes(1012);
+  assert.equal(client.retryAt - clock.now, 250);
+});
+
+test('a connection that opens and ends again goes on with the back-off', () => {
+  for (const words of [[], [WELCOME]]) {
+    const { client, sockets, clock } = surroundings({ dice: 0.5, failures: 3 });
+    sockets.at(-1).opens();
+    for (const word of words) sockets.at(-1).says(word);
+    clock.advance(words.length ? 4_999 : 60_000);
+    sockets.at(-1).closes(1006);
+    assert.equal(client.retryAt - clock.now, 2_000);
+  }
+});
+
+test('a server that is overloaded or broken is given more time', () => {
+  for (const code of [1011, 1013]) {
+    const { client, sockets, clock } = surroundings({ dice: 0.5 });
+    client.connect();
+    sockets[0].opens();
+    sockets[0].closes(code);
+    assert.equal(client.retryAt - clock.now, 4_000);
+  }
+});
+
+test('codes that name a bug or a policy stop the client', () => {
+  for (const code of [1002, 1003, 1007, 1008, 1009]) {
+    const { client, sockets, clock, closes } = surroundings();
+    client.connect();
+    sockets[0].opens();
+    sockets[0].closes(code, 'no');
+    clock.advance(3_600_000);
+    assert.deepEqual([client.state, client.retryAt, sockets.length, clock.pending], ['stopped', null, 1, 0]);
+    assert.deepEqual(closes, [{ code, reason: 'no', wasOpen: true, willRetry: false, retryAt: null }]);
+  }
+});
+
+test('every other code reconnects', () => {
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4001, 4003, 4999]) {
+    const { client, sockets, clock, closes } = surroundings();
+    client.connect();
+    sockets[0].opens();
+    sockets[0].closes(code, 'later');
+    const { state, retryAt } = client;
+    assert.deepEqual([state, closes], ['waiting', [{ code, reason: 'later', wasOpen: true, willRetry: true, retryAt }]]);
+    clock.advanceTo(retryAt);
+    assert.deepEqual([client.state, client.retryAt, sockets.length], ['connecting', null, 2]);
+  }
+});
+
+test('a stopped client connects again when told to', () => {
+  const { client, sockets } = surroundings();
+  client.connect();
+  sockets[0].closes(1008);
+  client.connect();
+  assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
+});
+
+test('disconnect closes with 1000, is idle at once and never comes back by itself', () => {
+  const { client, sockets, clock, closes } = surroundings();
+  client.connect();
+  sockets[0].opens();
+  client.disconnect();
+  assert.deepEqual([client.state, sockets[0].closedWith], ['idle', 1000]);
+  sockets[0].closes(1000);
+  clock.advance(3_600_000);
+  assert.deepEqual([client.state, sockets.length, closes, clock.pending], ['idle', 1, [], 0]);
+});
+
+test('disconnect ends a handshake and a wait alike', () => {
+  const { client, sockets, clock, network } = surroundings();
+  client.connect();
+  client.disconnect();
+  assert.equal(sockets[0].closedWith, 1000);
+
+  client.connect();
+  sockets[1].closes(1006);
+  client.disconnect();
+  network.dispatchEvent(new Event('online'));
+  clock.advance(3_600_000);
+  assert.deepEqual([client.state, client.retryAt, sockets.length], ['idle', null, 2]);
+});
+
+test('disconnect in the listener of a close is obeyed', () => {
+  const { client, sockets, clock } = surroundings();
+  client.addEventListener('close', () => client.disconnect());
+  client.connect();
+  sockets[0].closes(1006);
+  clock.advance(3_600_000);
+  assert.deepEqual([client.state, sockets.length], ['idle', 1]);
+});
+
+test('connect cuts a wait short and keeps the back-off', () => {
+  const { client, sockets, clock } = surroundings({ dice: 0.5 });
+  client.connect();
+  sockets[0].closes(1006);
+  client.connect();
+  assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
+  clock.advance(400);
+  assert.equal(sockets.length, 2, 'the timer of the wait is gone');
+  sockets[1].closes(1006);
+  assert.equal(client.retryAt - clock.now, 500);
+});
+
+test('connect after disconnect starts the back-off afresh', () => {
+  const { client, sockets, clock } = surroundings({ dice: 0.5, failures: 5 });
+  client.disconnect();
+  client.connect();
+  sockets.at(-1).closes(1006);
+  assert.equal(client.retryAt - clock.now, 250);
+});
+
+test('the network coming back ends a wait, and does nothing in any other state', () => {
+  const { client, sockets, network } = surroundings({ dice: 0.9 });
+  const comesBack = () => network.dispatchEvent(new Event('online'));
+  comesBack();
+  assert.equal(client.state, 'idle');
+  client.connect();
+  comesBack();
+  sockets[0].opens();
+  comesBack();
+  assert.equal(sockets.length, 1);
+  sockets[0].closes(1006);
+  comesBack();
+  assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
+});
+
+test('a handshake without an answer is given up and tried again', () => {
+  const { client, sockets, clock, closes } = surroundings();
+  client.connect();
+  clock.advance(10_000);
+  assert.equal(client.state, 'waiting');
+  assert.notEqual(sockets[0].closedWith, null);
+  assert.deepEqual([closes.length, closes[0].code, closes[0].wasOpen], [1, 1006, false]);
+  sockets[0].closes(1006);
+  assert.equal(closes.length, 1);
+});
+
+test('an open connection may be silent for any time', () => {
+  const { client, sockets, clock } = surroundings();
+  client.connect();
+  sockets[0].opens();
+  clock.advance(86_400_000);
+  assert.deepEqual([client.state, clock.pending], ['open', 0]);
+});
+
+test('a socket that was replaced is not heard any more', () => {
+  const { client, sockets, messages, closes } = surroundings();
+  client.connect();
+  sockets[0].opens();
+  client.disconnect();
+  client.connect();
+  const [stale, current] = sockets;
+
+  stale.opens();
+  assert.equal(client.state, 'connecting');
+  current.opens();
+  stale.says(WELCOME);
+  stale.closes(1008);
+  assert.deepEqual([client.state, messages, closes], ['open', [], []]);
+  assert.equal(client.send('to the current one'), true);
+  assert.deepEqual([stale.sent, current.sent], [[], ['to the current one']]);
+});
+
+test('a late answer to an abandoned handshake opens nothing', () => {
+  const { client, sockets, clock } = surroundings();
+  client.connect();
+  clock.advance(10_000);
+  sockets[0].opens();
+  assert.equal(client.state, 'waiting');
+});
+
+test('messages arrive parsed and raw; what is no JSON object arrives raw', () => {
+  const { client, sockets, messages } = surroundings();
+  const binary = new ArrayBuffer(3);
+  client.connect();
+  sockets[0].opens();
+  for (const raw of ['{"type":"echo","message":"hi"}', '{"type":', '', '[1]', '"text"', 'null', '7', binary]) {
+    sockets[0].says(raw);
+  }
+  assert.deepEqual(messages, [
+    { message: { type: 'echo', message: 'hi' }, raw: '{"type":"echo","message":"hi"}' },
+    ...['{"type":', '', '[1]', '"text"', 'null', '7', binary].map((raw) => ({ message: null, raw })),
+  ]);
+  assert.deepEqual([client.state, sockets[0].binaryType], ['open', 'arraybuffer']);
+});
+
+test('send refuses what cannot go now', () => {
+  const { client, sockets } = surroundings();
+  assert.equal(client.send('idle'), false);
+  client.connect();
+  assert.equal(client.send('connecting'), false);
+  sockets[0].opens();
+  assert.equal(client.send('open'), true);
+  sockets[0].readyState = 2; // The peer's close frame is in, the close event is not.
+  assert.equal(client.send('closing'), false);
+  sockets[0].closes(1012);
+  assert.equal(client.send('waiting'), false);
+  assert.deepEqual(sockets[0].sent, ['open']);
+});
+
+test('without a clock of its own the client uses the timers of the platform', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const sockets = [];
+  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets), random: () => 0.5 });
+  client.connect();
+  sockets[0].closes(1006);
+  t.mock.timers.tick(250);
+  assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
+});
+
+/** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
+function surroundings({ page, dice = 0.5, failures = 0 } = {}) {
+  const sockets = [];
+  const clock = new Clock();
+  const network = new EventTarget();
+  const client = new Slackwater(page ? undefined : URL_OF_SERVER, {
+    WebSocket: fakeSocketsInto(sockets),
+    random: () => dice,
+    now: () => clock.now,
+    timers: clock,
+    network,
+  });
+
+  const [states, closes, messages] = [[], [], []];
+  client.addEventListener('statechange', ({ detail }) => states.push(detail.state));
+  client.addEventListener('close', ({ detail }) => closes.push(detail));
+  client.addEventListener('message', ({ detail }) => messages.push(detail));
+
+  if (failures > 0) client.connect();
+  for (let count = 0; count < failures; count += 1) {
+    sockets.at(-1).closes(1006);
+    clock.advanceTo(client.retryAt);
+  }
+  return { client, sockets, clock, network, states, closes, messages };
+}
+
+function fakeSocketsInto(sockets) {
+  return class extends EventTarget {
+    readyState = 0;
+    sent = [];
+    closedWith = null;
+
+    constructor(url) {
+      super();
+      this.url = url;
+      sockets.push(this);
+    }
+
+    send(text) {
+      this.sent.push(text);
+    }
+
+    close(code = 1005) {
+      this.readyState = 2;
+      this.closedWith = code;
+    }
+
+    opens() {
+      this.readyState = 1;
+      this.dispatchEvent(new Event('open'));
+    }
+
+    says(data) {
+      this.dispatchEvent(Object.assign(new Event('message'), { data }));
+    }
+
+    closes(code, reason = '') {
+      this.readyState = 3;
+      this.dispatchEvent(new Event('error'));
+      this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
+    }
+  };
+}
+
+class Clock {
+  now = 1_000_000;
+  #timers = new Map();
+  #latest = 0;
+
+  get pending() {
+    return this.#timers.size;
+  }
+
+  setTimeout(act, delayMs) {
+    this.#latest += 1;
+    this.#timers.set(this.#latest, { act, due: this.now + delayMs });
+    return this.#latest;
+  }
+
+  clearTimeout(id) {
+    this.#timers.delete(id);
+  }
+
+  advance(ms) {
+    this.advanceTo(this.now + ms);
+  }
+
+  advanceTo(time) {
+    for (;;) {
+      const [next] = [...this.#timers].filter(([, { due }]) => due <= time).sort(([, a], [, b]) => a.due - b.due);
+      if (!next) break;
+      const [id, { act, due }] = next;
+      this.#timers.delete(id);
+      this.now = due;
+      act();
+    }
+    this.now = time;
+  }
+}

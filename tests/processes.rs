@@ -1,0 +1,434 @@
+//! The real binary: what it prints, what it obeys, how it ends. Everything is waited for as a fact, with a deadline.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tungstenite::{Message, WebSocket};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server and the lines it logs.
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(flags: &str) -> Self {
+        Self::spawn(Command::new(BINARY).args(flags.split_whitespace()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let (child, stderr, address) = spawn(command);
+        Self::read_log(child, stderr, address)
+    }
+
+    fn read_log(child: Child, stderr: BufReader<ChildStderr>, address: SocketAddr) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, address }
+    }
+
+    /// The next line that contains this.
+    fn line(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("no line with {part:?} in time"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Its exit code, once it has ended by itself, and what it logged since the last line that was asked for.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let code = wait(&mut self.child);
+        let lines = self.lines.iter().map(|line| text_of(&line).to_owned()).collect();
+        (code, lines)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts a server and reads no more of its log than the line that says where it is.
+fn spawn(command: &mut Command) -> (Child, BufReader<ChildStderr>, SocketAddr) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    (child, stderr, address_in(&line))
+}
+
+fn signal(child: &Child, name: &str) {
+    // The shell's own kill: it is there wherever a shell is.
+    let script = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+}
+
+fn wait(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        thread::yield_now();
+    }
+    panic!("the process did not end in time");
+}
+
+fn address_in(line: &str) -> SocketAddr {
+    let start = line.find("http://").expect("the line says where the page is") + "http://".len();
+    line[start..].split(' ').next().unwrap().parse().unwrap()
+}
+
+/// A line without its timestamp.
+fn text_of(line: &str) -> &str {
+    line.split_once(' ').expect("a line begins with its time").1
+}
+
+fn run(flags: &str) -> Output {
+    Command::new(BINARY).args(flags.split_whitespace()).output().unwrap()
+}
+
+fn stderr_of(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A WebSocket client that nobody here wrote.
+struct Client(WebSocket<TcpStream>);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (mut socket, _) = tungstenite::client::client(format!("ws://{address}/ws"), stream).unwrap();
+        let welcome = socket.read().unwrap();
+        assert!(welcome.to_text().unwrap().starts_with(r#"{"type":"welcome""#));
+        Self(socket)
+    }
+
+    fn echo(&mut self, text: &str) -> String {
+        self.0.send(Message::text(text)).unwrap();
+        self.0.read().unwrap().to_text().unwrap().to_owned()
+    }
+
+    /// Closes politely and waits until the server has answered.
+    fn leave(mut self) {
+        self.0.close(None).unwrap();
+        while self.0.read().is_ok() {}
+    }
+
+    /// The code of the close frame that comes next.
+    fn close_code(&mut self) -> Option<u16> {
+        match self.0.read().unwrap() {
+            Message::Close(frame) => frame.map(|frame| frame.code.into()),
+            other => panic!("expected a close frame, not {other:?}"),
+        }
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const NO_NEWS: &str = "--port 0 --notify-interval 0";
+
+#[test]
+fn leaving_is_told_to_the_letter() {
+    let server = Process::start(&format!("{NO_NEWS} --drain-check-interval 3600"));
+    let clients = [server.client(), server.client(), server.client()];
+    server.line("Total connections: 3");
+    server.signal("TERM");
+    server.line("Waiting for 3 connections to close. Time remaining: 1800s");
+    for (client, left) in clients.into_iter().zip([2, 1, 0]) {
+        client.leave();
+        assert_eq!(
+            text_of(&server.line("")),
+            format!("[INFO] Client disconnected. Total connections: {left}")
+        );
+    }
+    let rest = [
+        "[INFO] All WebSocket connections closed. Proceeding with shutdown.",
+        "[INFO] Server shutdown complete",
+    ];
+    assert_eq!(server.end(), (Some(0), rest.map(str::to_owned).into()));
+}
+
+#[test]
+fn a_drain_begins_with_three_lines_and_reports_while_it_waits() {
+    let server =
+        Process::start(&format!("{NO_NEWS} --timeout-graceful-shutdown 100 --drain-check-interval 0.05"));
+    let client = server.client();
+    server.line("Total connections: 1");
+    server.signal("INT");
+    for expected in [
+        "[INFO] Shutdown signal received",
+        "[INFO] Graceful shutdown initiated",
+        "[INFO] Waiting for 1 connections to close. Time remaining: 100s",
+        "[INFO] Waiting for 1 connections to close. Time remaining: 100s",
+    ] {
+        assert_eq!(text_of(&server.line("")), expected);
+    }
+    client.leave();
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn an_empty_server_ends_at_once_though_others_hold_http_connections() {
+    let server = Process::start(NO_NEWS);
+    let mut half = TcpStream::connect(server.address).unwrap();
+    half.write_all(b"GET / HT").unwrap();
+    let _silent = TcpStream::connect(server.address).unwrap();
+    assert!(get(server.address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn the_process_ends_in_the_turn_in_which_the_last_client_leaves() {
+    let mut milliseconds: Vec<u128> = (0..5)
+        .map(|_| {
+            let server = Process::start(NO_NEWS);
+            let client = server.client();
+            server.signal("TERM");
+            server.line("Waiting for 1");
+            client.leave();
+            let left = Instant::now();
+            assert_eq!(server.end().0, Some(0));
+            left.elapsed().as_millis()
+        })
+        .collect();
+    milliseconds.sort_unstable();
+    println!(
+        "from the last client's leaving to the exit, in ms: {milliseconds:?}, median {}",
+        milliseconds[2]
+    );
+}
+
+#[test]
+fn a_second_signal_closes_everyone_with_1012() {
+    let server = Process::start(NO_NEWS);
+    let mut clients = [server.client(), server.client()];
+    server.signal("TERM");
+    server.line("Waiting for 2");
+    server.signal("INT");
+    for client in &mut clients {
+        assert_eq!(client.close_code(), Some(1012));
+        while client.0.read().is_ok() {}
+    }
+    let (code, lines) = server.end();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        lines,
+        [
+            "[WARNING] Second shutdown signal received. Forcing shutdown with 2 active connections.",
+            "[INFO] Server shutdown complete"
+        ]
+    );
+}
+
+#[test]
+fn the_limit_closes_everyone_with_1012_and_does_not_wait_long_for_the_deaf() {
+    let server = Process::start(&format!("{NO_NEWS} --timeout-graceful-shutdown 0.2"));
+    let mut listening = server.client();
+    let deaf = server.client();
+    server.signal("TERM");
+    server.line("Waiting for 2");
+    assert_eq!(listening.close_code(), Some(1012));
+    let (code, lines) = server.end();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        lines,
+        [
+            "[WARNING] Shutdown timeout (0.2 seconds) reached. Forcing shutdown with 2 active connections.",
+            "[INFO] Server shutdown complete"
+        ]
+    );
+    drop(deaf);
+}
+
+#[test]
+fn a_successor_serves_on_the_same_port_while_the_old_one_drains() {
+    let old = Process::start(NO_NEWS);
+    let mut old_client = old.client();
+    old.signal("TERM");
+    old.line("Waiting for 1");
+    let new = Process::start(&format!("--port {} --notify-interval 0", old.address.port()));
+    let mut new_client = new.client();
+    assert!(new_client.echo("new").contains("Server received: new"));
+    assert!(old_client.echo("old").contains("Server received: old"));
+    old_client.leave();
+    assert_eq!(old.end().0, Some(0));
+    assert!(new_client.echo("still").contains("Server received: still"));
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line_with_the_mend() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = run(&format!("--port {port}"));
+    let stderr = stderr_of(&output);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
+    let expected = format!("[ERROR] cannot listen on 127.0.0.1:{port}: Address already in use");
+    assert!(text_of(&stderr).starts_with(&expected) && stderr.contains("--port"), "{stderr}");
+}
+
+#[test]
+fn an_address_of_another_machine_and_a_name_of_none_are_refused() {
+    let foreign = run("--host 192.0.2.1 --port 0");
+    assert_eq!(foreign.status.code(), Some(3));
+    assert!(stderr_of(&foreign).contains("give an address of this machine with --host"));
+    let nowhere = run("--host no.such.name.invalid");
+    assert_eq!(nowhere.status.code(), Some(3));
+    assert!(stderr_of(&nowhere).contains("cannot find --host no.such.name.invalid"));
+}
+
+#[test]
+fn bad_usage_is_refused_with_the_flag_the_value_and_the_mend() {
+    for (flags, expected) in [
+        ("--port 99999", "invalid value '99999' for '--port <PORT>': give a whole number from 0 to 65535"),
+        ("--reload", "'--reload' is not possible: the program is compiled"),
+        ("--no-such-flag", "unexpected argument '--no-such-flag'"),
+        ("main:app", "'main:app' is not possible: there is no Python application"),
+    ] {
+        let output = run(flags);
+        let stderr = stderr_of(&output);
+        assert_eq!(output.status.code(), Some(2), "{flags}");
+        assert!(stderr.contains(expected), "{flags}: {stderr}");
+    }
+}
+
+#[test]
+fn help_and_version_are_printed_and_are_no_failure() {
+    let version = run("--version");
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(version.stdout, format!("slackwater {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    let help = run("--help");
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text.contains("--timeout-graceful-shutdown") && text.contains("SLACKWATER_PORT"), "{text}");
+}
+
+#[test]
+fn the_environment_is_read_and_the_flag_wins() {
+    let server = Process::spawn(
+        Command::new(BINARY)
+            .args(["--port", "0"])
+            .env("SLACKWATER_PORT", "1")
+            .env("SLACKWATER_LOG_LEVEL", "info"),
+    );
+    assert!(get(server.address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+    let crowd = Command::new(BINARY).env("WEB_CONCURRENCY", "4").output().unwrap();
+    assert_eq!(crowd.status.code(), Some(2));
+    assert!(stderr_of(&crowd).contains("invalid value '4' for 'WEB_CONCURRENCY'"));
+}
+
+#[test]
+fn the_level_comes_from_the_flag_or_from_rust_log() {
+    let leave_quietly = |command: &mut Command| {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port().to_string();
+        let output = command.args(["--port", &port]).output().unwrap();
+        stderr_of(&output)
+    };
+    // The port is taken, so that one error is all there is to say.
+    assert_eq!(leave_quietly(Command::new(BINARY).env("RUST_LOG", "off")), "");
+    assert!(
+        leave_quietly(Command::new(BINARY).env("RUST_LOG", "off").args(["--log-level", "error"]))
+            .contains("[ERROR]")
+    );
+    assert!(leave_quietly(Command::new(BINARY).args(["--log-level", "debug"])).contains("[DEBUG]"));
+}
+
+#[test]
+fn a_full_log_loses_lines_and_says_how_many_but_never_stops_the_server() {
+    let (child, stderr, address) = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
+    // A pipe holds 64 KiB, and each client logs over 100 bytes that nobody reads.
+    for _ in 0..800 {
+        Client::connect(address).leave();
+    }
+    assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+    let server = Process::read_log(child, stderr, address);
+    server.line("Client connected");
+    server.client().leave();
+    assert!(text_of(&server.line("log lines lost")).starts_with("[WARNING] "));
+    server.signal("TERM");
+    let (code, lines) = server.end();
+    assert_eq!(code, Some(0));
+    assert!(!lines.iter().any(|line| line.contains("lost")), "it is said once: {lines:?}");
+}
+
+#[test]
+fn a_log_that_nobody_can_read_any_more_never_stops_the_server() {
+    let (mut child, stderr, address) = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
+    drop(stderr);
+    let mut client = Client::connect(address);
+    assert!(client.echo("x").contains("Server received: x"));
+    signal(&child, "TERM");
+    client.leave();
+    assert_eq!(wait(&mut child), Some(0));
+}
+
+#[test]
+fn running_out_of_descriptors_pauses_accepting_and_is_said_once() {
+    let script = format!("ulimit -n 40; exec {BINARY} {NO_NEWS} --handshake-timeout 1");
+    let server = Process::spawn(Command::new("sh").args(["-c", &script]));
+    let silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    server.line("[ERROR] Accepting connections paused: Too many open files");
+    // Until the first of them are cut the timer tries again in vain.
+    let before = cpu_ticks(&server.child);
+    assert_eq!(text_of(&server.line("")), "[INFO] Accepting connections again");
+    assert!(cpu_ticks(&server.child) - before < 50, "it spins while it is paused");
+    drop(silent);
+    server.client().leave();
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// User and system time in hundredths of a second: proc(5).
+fn cpu_ticks(child: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_refused_newcomer_finds_the_port_closed_during_a_drain() {
+    let server = Process::start(NO_NEWS);
+    let client = server.client();
+    server.signal("TERM");
+    server.line("Waiting for 1");
+    assert_eq!(TcpStream::connect(server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    client.leave();
+    assert_eq!(server.end().0, Some(0));
+}
