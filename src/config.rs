@@ -114,7 +114,7 @@ pub struct Off(pub Option<Duration>);
 /// The names that uvicorn gives to levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// As error: this server has no line more severe.
+    /// Errors only; `critical` is taken to mean this.
     #[value(alias = "critical")]
     Error,
     /// Warnings and above.
@@ -149,7 +149,8 @@ impl Config {
         if let Some(why) = refused::find(&args) {
             return Err(usage_error(why));
         }
-        let matches = Self::command().try_get_matches_from(args)?;
+        let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
+        let matches = command.try_get_matches_from(args)?;
         // uvicorn, gunicorn and several hosters name the number of processes so.
         if matches.value_source("workers") == Some(ValueSource::DefaultValue)
             && let Ok(count) = std::env::var("WEB_CONCURRENCY")
