@@ -38,6 +38,12 @@ impl Frame {
         Self::encode(RawFrame::close(payload))
     }
 
+    /// How many octets it has, header included.
+    #[allow(clippy::len_without_is_empty)] // A frame is never empty.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The encoded octets, header included.
     pub fn into_bytes(self) -> Bytes {
         self.0

@@ -1,5 +1,7 @@
 //! The real binary: what it prints, what it obeys, how it ends. Everything is waited for as a fact, with a deadline.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};

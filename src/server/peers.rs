@@ -241,11 +241,16 @@ impl<S: Socket> Peers<S> {
             }
         };
         self.scratch = scratch;
-        self.connections[key].reading = reading;
         if reading == Reading::Listed {
             self.unread.push(key);
         }
-        if self.connections[key].wants_settling() {
+        let connection = &mut self.connections[key];
+        connection.reading = reading;
+        let (next_look, wants_settling) =
+            (connection.next_look(&self.terms.limits), connection.wants_settling());
+        // A pong or a request may have brought the next limit forward.
+        self.look_by(next_look);
+        if wants_settling {
             self.soil(key);
         }
     }

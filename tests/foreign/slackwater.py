@@ -1,0 +1,78 @@
+"""Runs the real server for the Python and curl judges: on a port of its own choice, ended by its pid.
+
+Knows how the server is started, how it logs and how it ends; it speaks neither HTTP nor WebSocket.
+"""
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+PATIENCE = 10  # seconds that any awaited fact may take
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\[(?:DEBUG|INFO|WARNING|ERROR)\] .*)")
+
+
+class Slackwater:
+    """One server process. `with Slackwater("--notify-interval", "0.5") as server: ...`"""
+
+    def __init__(self, *flags, port=0):
+        # A setting of the one who runs the tests must not become a default of the server.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("SLACKWATER_") and k != "WEB_CONCURRENCY"}
+        self.process = subprocess.Popen(
+            [os.environ["SLACKWATER_BIN"], "--port", str(port), *flags],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=env)
+        self.log = []       # what it said, without the timestamps
+        self.ended = None   # when it ended, by time.monotonic()
+        self._news = threading.Condition()
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            serving = self.wait_for(r".*ws://127\.0\.0\.1:(\d+)/ws")
+        except AssertionError:
+            self.kill()
+            raise
+        self.port = int(serving[1])
+        self.http = f"http://127.0.0.1:{self.port}"
+        self.ws = f"ws://127.0.0.1:{self.port}/ws"
+
+    def _listen(self):
+        for line in self.process.stderr:
+            stamped = LOG_LINE.fullmatch(line.rstrip("\n"))
+            with self._news:
+                self.log.append(stamped[1] if stamped else f"NOT A LOG LINE: {line!r}")
+                self._news.notify_all()
+        self.process.wait()
+        with self._news:
+            self.ended = time.monotonic()
+            self._news.notify_all()
+
+    def wait_for(self, pattern):
+        """Waits until a log line begins with the pattern, and returns the match."""
+        def found():
+            return next(filter(None, (re.match(pattern, line) for line in self.log)), None)
+        with self._news:
+            self._news.wait_for(lambda: found() or self.ended, PATIENCE)
+            assert found(), f"waited for {pattern!r}; the log:\n" + "\n".join(self.log)
+            return found()
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def exit_code(self):
+        """Waits for the process to end."""
+        with self._news:
+            assert self._news.wait_for(lambda: self.ended, PATIENCE), "still running; the log:\n" + "\n".join(self.log)
+        return self.process.returncode
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        odd = [line for line in self.log if line.startswith("NOT A LOG LINE")]
+        assert not odd, odd
