@@ -152,8 +152,9 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Whether its next request is better left in its socket until it has taken more of the answers.
-    pub(super) fn must_pause(&self) -> bool {
-        matches!(self.phase, Phase::Request { .. }) && self.outbox.queued_bytes() >= PIPELINED_BYTES
+    pub(super) fn must_pause(&self, limits: &Limits) -> bool {
+        let most = PIPELINED_BYTES.min(limits.outbox_bytes);
+        matches!(self.phase, Phase::Request { .. }) && self.outbox.queued_bytes() >= most
     }
 
     /// The requests so far, while it speaks HTTP.
@@ -210,6 +211,8 @@ impl<S: Socket> Connection<S> {
             unreachable!("only a request can be upgraded");
         };
         self.outbox.push(response, usize::MAX).expect("without a limit there is no overflow");
+        // No frame, not even a close, means anything before the 101 and the responses ahead of it.
+        self.outbox.promise();
         self.expires = first_ping;
         self.heard = heard;
         self.is_client = true;
@@ -332,13 +335,13 @@ impl<S: Socket> Connection<S> {
 
     /// When to look at its limits next.
     pub(super) fn next_look(&self, limits: &Limits) -> Option<Instant> {
-        let stall = self.outbox.stalled_since().map(|since| since + limits.write);
+        let stall = self.stall_limit(limits);
         [self.expires, stall].into_iter().flatten().min()
     }
 
     /// Applies the limits that are reached now.
     pub(super) fn on_deadline(&mut self, now: Now, limits: &Limits) {
-        if self.outbox.stalled_since().is_some_and(|since| now.instant >= since + limits.write) {
+        if self.stall_limit(limits).is_some_and(|limit| now.instant >= limit) {
             return match self.phase {
                 Phase::Open { .. } => self.end(Ending::TooSlow, now),
                 _ => self.end_unheard(now),
@@ -362,6 +365,12 @@ impl<S: Socket> Connection<S> {
             }
             Phase::Closing { .. } => self.give_up(),
         }
+    }
+
+    /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.
+    fn stall_limit(&self, limits: &Limits) -> Option<Instant> {
+        let has_own_limit = matches!(self.phase, Phase::Closing { .. }) && self.expires.is_some();
+        if has_own_limit { None } else { self.outbox.stalled_since().map(|since| since + limits.write) }
     }
 
     fn end_unheard(&mut self, now: Now) {

@@ -195,6 +195,16 @@ impl<S: Socket> Peers<S> {
     /// Sends every WebSocket the close frame 1012 behind all that waits for it.
     pub fn say_farewell(&mut self, now: Now) {
         self.mood = Mood::Farewell;
+        // What a fan-out under way has not brought yet goes ahead of the close.
+        let newest = self.hub.newest();
+        for (_, connection) in &mut self.connections {
+            if connection.speaks() == Speaks::WebSocket {
+                for frame in self.hub.since(connection.heard) {
+                    connection.send(frame.clone(), now, &self.terms.limits);
+                }
+                connection.heard = newest;
+            }
+        }
         self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
     }
 
@@ -217,7 +227,7 @@ impl<S: Socket> Peers<S> {
         self.converse(key, now);
         let reading = loop {
             let connection = &mut self.connections[key];
-            if connection.must_pause() {
+            if connection.must_pause(&self.terms.limits) {
                 break Reading::Paused;
             }
             if budget == 0 || connection.is_over() {
@@ -304,7 +314,7 @@ impl<S: Socket> Peers<S> {
             }
             return;
         }
-        if connection.reading == Reading::Paused && !connection.must_pause() {
+        if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
             connection.reading = Reading::Listed;
             self.unread.push(key);
         }

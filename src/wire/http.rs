@@ -90,6 +90,11 @@ impl RequestBuffer {
         self.bytes.is_empty() && self.skip == 0
     }
 
+    /// Whether the first bytes of a head are here. A body that is being skipped belongs to the request before.
+    pub fn has_begun(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// The next request, once its head is whole. After an error the bytes mean nothing any more.
     ///
     /// # Errors

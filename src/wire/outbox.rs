@@ -43,6 +43,8 @@ struct Queue {
     /// The front one without what has been written of it.
     frames: VecDeque<Bytes>,
     front_begun: bool,
+    /// So many at the front are never abandoned.
+    promised: usize,
     trailing_pongs: u8,
     queued_bytes: usize,
     /// Since when the socket has taken nothing.
@@ -83,10 +85,17 @@ impl Outbox {
         self.append(close.into());
     }
 
-    /// Drops all but the frame that the peer has begun to receive.
+    /// Makes what is queued now immune to `abandon`: what follows has no meaning without it.
+    pub fn promise(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.promised = queue.frames.len();
+        }
+    }
+
+    /// Drops all but what is promised and the frame that the peer has begun to receive.
     pub fn abandon(&mut self) {
         let Some(queue) = &mut self.queue else { return };
-        queue.frames.truncate(usize::from(queue.front_begun));
+        queue.frames.truncate(queue.promised.max(usize::from(queue.front_begun)));
         queue.queued_bytes = queue.frames.iter().map(Bytes::len).sum();
         queue.trailing_pongs = 0;
         if queue.frames.is_empty() {
@@ -173,6 +182,7 @@ impl Queue {
             written -= front.len();
             self.frames.pop_front();
             self.front_begun = false;
+            self.promised = self.promised.saturating_sub(1);
         }
         // Begun pongs must stay; the count only bounds how many wait.
         let waiting = self.frames.len() - usize::from(self.front_begun);
@@ -260,6 +270,22 @@ mod tests {
         let mut untouched = outbox(&["one"]);
         untouched.abandon();
         assert!(untouched.is_empty());
+    }
+
+    #[test]
+    fn what_is_promised_is_not_abandoned() {
+        let (mut outbox, mut socket) = (outbox(&["answer", "101"]), Stingy::with_room(2));
+        outbox.promise();
+        outbox.push("welcome", usize::MAX).unwrap();
+        outbox.flush_to(&mut socket, Instant::now()).unwrap();
+        outbox.abandon();
+        outbox.push_close("bye");
+        socket.room = 100;
+        outbox.flush_to(&mut socket, Instant::now()).unwrap();
+        assert_eq!(socket.taken, b"answer101bye");
+        outbox.push("one", usize::MAX).unwrap();
+        outbox.abandon();
+        assert!(outbox.is_empty(), "a promise is kept once");
     }
 
     #[test]

@@ -36,13 +36,13 @@ impl<S: Socket> Peers<S> {
         let limits = &self.terms.limits;
         loop {
             let connection = &mut self.connections[key];
-            if connection.must_pause() {
+            if connection.must_pause(limits) {
                 return;
             }
             let Some(requests) = connection.requests() else { return };
             let request = match requests.next_request() {
                 Ok(Some(request)) => request,
-                Ok(None) if requests.is_empty() => return,
+                Ok(None) if !requests.has_begun() => return,
                 Ok(None) => return connection.expect_head(now + limits.handshake),
                 Err(refusal) => return connection.refuse(refusal, now, limits),
             };

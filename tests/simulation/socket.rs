@@ -1,0 +1,213 @@
+//! One virtual TCP connection with the semantics of edge-triggered epoll(7): an event comes when bytes or an end have
+//! arrived, or when a send buffer that was met full has room again, and never otherwise. Both ends share the `Line`.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::rc::Rc;
+
+use slackwater::server::connection::Socket;
+
+use crate::ear::Ear;
+use crate::random::Random;
+
+/// What is between a client and the server.
+pub struct Line {
+    random: Random,
+    /// From the client, not read by the server yet.
+    inbound: VecDeque<u8>,
+    pub inbound_ended: bool,
+    /// Reads and writes fail from here on.
+    pub failure: Option<ErrorKind>,
+    /// The write that reaches this many bytes fails, as one does whose peer has gone.
+    pub fails_behind: Option<usize>,
+    /// How many bytes written and not read by the client there is room for.
+    pub capacity: usize,
+    written_bytes: usize,
+    /// Bytes that the client has read.
+    pub read_bytes: usize,
+    /// Everything that was ever written, understood.
+    pub ear: Ear,
+    /// The server has ended its side.
+    pub outbound_ended: bool,
+    /// The server has let go of its socket.
+    pub dropped: bool,
+    /// It did so over bytes that it had not read: TCP would answer with a reset.
+    pub dropped_over_unread: bool,
+    /// The server was told to wait and has not been woken since.
+    pub blocked: bool,
+    /// An event waits to be taken.
+    pub edge: bool,
+    /// Bytes that the server has read since this was set to 0.
+    pub read_this_turn: usize,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ended, unread) =
+            ((self.inbound_ended, self.outbound_ended), (self.inbound.len(), self.unread_by_client()));
+        write!(
+            f,
+            "ended in/out {ended:?}, unread in/out {unread:?} of {}, failure {:?}, ",
+            self.capacity, self.failure
+        )?;
+        write!(f, "dropped {}, blocked {}, edge {}", self.dropped, self.blocked, self.edge)
+    }
+}
+
+impl Line {
+    pub fn new(mut random: Random, capacity: usize) -> Self {
+        Self {
+            random: random.fork(),
+            inbound: VecDeque::new(),
+            inbound_ended: false,
+            failure: None,
+            fails_behind: None,
+            capacity,
+            written_bytes: 0,
+            read_bytes: 0,
+            ear: Ear::default(),
+            outbound_ended: false,
+            dropped: false,
+            dropped_over_unread: false,
+            blocked: false,
+            // Registration announces that the socket is writable.
+            edge: true,
+            read_this_turn: 0,
+        }
+    }
+
+    /// The client sends.
+    pub fn send(&mut self, bytes: &[u8]) {
+        if !self.inbound_ended && !self.dropped && !bytes.is_empty() {
+            self.inbound.extend(bytes);
+            self.edge = true;
+        }
+    }
+
+    /// The client ends its side of the stream.
+    pub fn end(&mut self) {
+        self.edge |= !std::mem::replace(&mut self.inbound_ended, true);
+    }
+
+    /// The client, or the net, kills the connection.
+    pub fn fail(&mut self, kind: ErrorKind) {
+        self.failure = Some(kind);
+        self.edge = true;
+    }
+
+    /// The client reads; as in Linux, the server hears of room once a third of the buffer is free.
+    pub fn take(&mut self, most: usize) -> usize {
+        let count = most.min(self.unread_by_client());
+        self.read_bytes += count;
+        if self.blocked && (self.capacity - self.unread_by_client()) * 3 >= self.capacity {
+            self.blocked = false;
+            self.edge = true;
+        }
+        count
+    }
+
+    pub fn unread_by_client(&self) -> usize {
+        self.written_bytes - self.read_bytes
+    }
+
+    pub fn unread_by_server(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// How many of so many bytes the socket takes: all, or some, or none at all for now.
+    fn room_for(&mut self, wanted: usize) -> io::Result<usize> {
+        assert!(!self.outbound_ended, "written behind the end of the stream");
+        if let Some(kind) = self.failure {
+            return Err(kind.into());
+        }
+        if self.fails_behind.is_some_and(|limit| self.written_bytes >= limit) {
+            let kind = self.random.pick(&[ErrorKind::BrokenPipe, ErrorKind::ConnectionReset]);
+            self.fail(kind);
+            return Err(kind.into());
+        }
+        if self.random.chance(3) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let room = self.capacity - self.unread_by_client();
+        if room == 0 {
+            self.blocked = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let most = room.min(wanted);
+        Ok(if self.random.chance(20) { self.random.within(1..most + 1) } else { most })
+    }
+
+    fn accept(&mut self, bytes: &[u8]) {
+        self.written_bytes += bytes.len();
+        self.ear.listen(bytes);
+    }
+}
+
+/// The server's end.
+#[derive(Debug)]
+pub struct VirtualSocket(pub Rc<RefCell<Line>>);
+
+impl Read for VirtualSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut line = self.0.borrow_mut();
+        if let Some(kind) = line.failure {
+            return Err(kind.into());
+        }
+        if line.random.chance(3) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let most = buffer.len().min(line.inbound.len());
+        if most == 0 {
+            return if line.inbound_ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let count = if line.random.chance(30) { line.random.within(1..most + 1) } else { most };
+        for (target, octet) in buffer.iter_mut().zip(line.inbound.drain(..count)) {
+            *target = octet;
+        }
+        line.read_this_turn += count;
+        Ok(count)
+    }
+}
+
+impl Write for VirtualSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut line = self.0.borrow_mut();
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        assert_ne!(wanted, 0, "an empty write means nothing");
+        let taken = line.room_for(wanted)?;
+        let mut left = taken;
+        for slice in slices {
+            let count = left.min(slice.len());
+            line.accept(&slice[..count]);
+            left -= count;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for VirtualSocket {
+    fn finish(&mut self) -> io::Result<()> {
+        let mut line = self.0.borrow_mut();
+        assert!(!line.outbound_ended, "the stream is ended once");
+        line.outbound_ended = true;
+        line.failure.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+impl Drop for VirtualSocket {
+    fn drop(&mut self) {
+        let mut line = self.0.borrow_mut();
+        line.dropped = true;
+        line.dropped_over_unread = !line.inbound.is_empty();
+    }
+}

@@ -1,0 +1,321 @@
+//! What must hold for every client at every turn, whenever the server is at rest, and in the end.
+//! It compares what clients have done with what the server has written; it never looks inside the server.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use slackwater::policy::drain::{FAREWELL, Outcome, Step};
+use slackwater::server::peers::Terms;
+
+use crate::client::Client;
+use crate::ear::Heard;
+use crate::speech::Reply;
+
+/// As the server's own: how long it waits for a peer that has been told of the end.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The codes that only the server chooses.
+const SERVER_CODES: [u16; 7] = [1002, 1003, 1007, 1009, 1012, 4001, 4003];
+
+/// What the judge remembers of one client.
+#[derive(Debug, Default)]
+struct File {
+    /// How much of what was written is judged.
+    judged: usize,
+    answers: usize,
+    replies: usize,
+    /// Pings answered, skipped ones among them.
+    pongs: usize,
+    position: Option<u64>,
+    pings: usize,
+    /// How many pings there were when it was last pinged, and when that was.
+    pinged: Option<(usize, Duration)>,
+    /// When it was first seen to be a WebSocket, and how many notifications there had been.
+    switched: Option<(Duration, usize)>,
+    ended_at: Option<Duration>,
+    /// Since when it has been blocked, and at which byte.
+    blocked: Option<(Duration, usize)>,
+    last_blocked: Duration,
+    over_limit_since: Option<Duration>,
+    is_closed: bool,
+}
+
+/// Follows one server from its first turn to its end.
+#[derive(Debug)]
+pub struct Judge {
+    terms: Terms,
+    files: Vec<File>,
+    /// How many clients there were at each publication.
+    pub audiences: Vec<usize>,
+    pub is_leaving: bool,
+    farewell_at: Option<Duration>,
+    /// How often each close code was written.
+    pub codes: BTreeMap<Option<u16>, usize>,
+}
+
+impl Judge {
+    pub fn new(terms: Terms) -> Self {
+        let (files, audiences, codes) = Default::default();
+        Self { terms, files, audiences, is_leaving: false, farewell_at: None, codes }
+    }
+
+    pub fn on_step(&mut self, step: Step, now: Duration) {
+        match step {
+            Step::Initiated => self.is_leaving = true,
+            Step::TimedOut { .. } | Step::Insisted { .. } => self.farewell_at = Some(now),
+            _ => {}
+        }
+    }
+
+    /// Whatever has been written is in order.
+    pub fn on_turn(&mut self, clients: &[Client]) {
+        self.files.resize_with(clients.len(), File::default);
+        for (nth, client) in clients.iter().enumerate() {
+            let line = client.line.borrow();
+            while let Some((_, heard)) = line.ear.heard.get(self.files[nth].judged) {
+                self.files[nth].judged += 1;
+                self.judge(nth, client, heard);
+            }
+            if line.dropped && !std::mem::replace(&mut self.files[nth].is_closed, true) {
+                drop(line);
+                self.on_closed(&self.files[nth], client);
+            }
+        }
+    }
+
+    fn judge(&mut self, nth: usize, client: &Client, heard: &Heard) {
+        let (file, asked) = (&mut self.files[nth], &client.deeds.asked);
+        let babbled = client.deeds.has_babbled;
+        match heard {
+            Heard::Response { status, closes } => {
+                let expected = asked.statuses.get(file.answers) == Some(status);
+                let is_half = client.deeds.is_halfway || asked.statuses.is_empty();
+                let too_late = is_half && *closes && matches!(status, 400 | 408 | 505);
+                let refused = *status == 503 && (self.is_leaving || self.terms.concurrency.is_some());
+                assert!(expected || too_late || refused || babbled, "answer {status}: {client:?}");
+                file.answers += 1;
+            }
+            Heard::Switched => {
+                assert_eq!(asked.statuses.get(file.answers), Some(&101), "{client:?}");
+                file.answers += 1;
+            }
+            Heard::Welcome(position) => {
+                assert_eq!(file.position, None, "welcomed twice: {client:?}");
+                file.position = Some(*position);
+            }
+            Heard::Notification { position, number, active_connections } => {
+                let before = file.position.expect("the welcome comes first");
+                assert_eq!((*position, *number), (before + 1, before + 1), "hole or repetition: {client:?}");
+                let nth = usize::try_from(*number).expect("small") - 1;
+                let audience = self.audiences.get(nth).expect("only what was published is heard");
+                assert_eq!(*active_connections, *audience as u64);
+                file.position = Some(*position);
+            }
+            Heard::Echo(_) | Heard::Error if babbled => {}
+            Heard::Echo(text) => {
+                let reply = Some(Reply::Echo(text.clone()));
+                assert_eq!(asked.replies.get(file.replies), reply.as_ref(), "{client:?}");
+                file.replies += 1;
+            }
+            Heard::Error => {
+                assert_eq!(asked.replies.get(file.replies), Some(&Reply::Error), "{client:?}");
+                file.replies += 1;
+            }
+            Heard::Pong(payload) => {
+                let ahead = asked.pings[file.pongs..].iter().position(|ping| ping == payload);
+                assert!(ahead.is_some() || babbled, "a pong to no ping: {client:?}");
+                file.pongs += ahead.map_or(0, |ahead| ahead + 1);
+            }
+            Heard::Ping => {
+                assert!(self.terms.limits.ping_interval.is_some());
+                file.pings += 1;
+            }
+            Heard::Close(code) => {
+                let all = Some(self.audiences.len() as u64);
+                assert!(*code != Some(1012) || file.position == all, "not told everything first: {client:?}");
+                *self.codes.entry(*code).or_default() += 1;
+            }
+            Heard::Garbled(what) => panic!("garbled: {what}: {client:?}"),
+        }
+        let is_first = matches!(heard, Heard::Response { .. } | Heard::Switched | Heard::Close(_));
+        assert!(is_first || file.position.is_some(), "before the welcome: {heard:?}: {client:?}");
+    }
+
+    /// The server has let go of it: that must be what it deserves.
+    fn on_closed(&self, file: &File, client: &Client) {
+        let (line, deeds) = (client.line.borrow(), &client.deeds);
+        if deeds.has_vanished || deeds.has_babbled || line.failure.is_some() {
+            return;
+        }
+        let was_asked = client.deeds.asked.statuses.contains(&101);
+        if !line.ear.is_switched() {
+            let answered = line.ear.heard.len() == deeds.asked.statuses.len();
+            let ended = line.outbound_ended || line.blocked || answered;
+            assert!(ended, "cut without a word: {client:?}");
+            return;
+        }
+        assert!(was_asked);
+        match line.ear.close {
+            None => assert!(line.blocked, "ended without a close frame: {client:?}"),
+            Some(code) => {
+                assert!(line.ear.is_whole());
+                assert!(self.deserves(client, code), "closed with {code:?}: {client:?}");
+                let is_done =
+                    deeds.closed_with == Some(code) || deeds.violated.is_some_and(|v| code == Some(v));
+                let has_all = file.replies == deeds.asked.replies.len();
+                assert!(!is_done || has_all, "what it asked before it closed is unanswered: {client:?}");
+                let agreed = deeds.closed_with == Some(code) && !deeds.was_slow;
+                assert!(!agreed || !line.dropped_over_unread, "reset over its close: {client:?}");
+            }
+        }
+    }
+
+    fn deserves(&self, client: &Client, code: Option<u16>) -> bool {
+        let (deeds, limits) = (&client.deeds, &self.terms.limits);
+        let waits_for_pongs = limits.ping_interval.is_some() && limits.ping_timeout.is_some();
+        // Behind responses as large as the limit even the welcome is too much.
+        let many_responses = deeds.asked.statuses.len() > 1;
+        match code {
+            Some(1012) => self.farewell_at.is_some(),
+            Some(4001) => deeds.was_slow || many_responses,
+            Some(4003) => waits_for_pongs && (deeds.was_slow || !client.character.answers_pings),
+            Some(code @ (1002 | 1003 | 1007 | 1009)) => deeds.violated == Some(code),
+            code => deeds.closed_with == Some(code),
+        }
+    }
+
+    /// The server would sleep now: nothing may be left undone that no event will announce.
+    pub fn at_rest(&mut self, clients: &[Client], count: usize, now: Duration) {
+        let (mut surely, mut perhaps) = (0, 0);
+        for (nth, client) in clients.iter().enumerate() {
+            let line = client.line.borrow();
+            if line.dropped {
+                continue;
+            }
+            let has_agreed = line.outbound_ended
+                && client.deeds.closed_with.is_some()
+                && line.ear.close.is_some_and(|code| code.is_none_or(|code| !SERVER_CODES.contains(&code)));
+            let hidden_switch = line.blocked && client.deeds.asked.statuses.contains(&101);
+            if line.ear.is_switched() && !has_agreed {
+                surely += 1;
+            } else if hidden_switch && !line.ear.is_switched() {
+                perhaps += 1;
+            }
+            if !line.blocked {
+                assert_eq!(line.unread_by_server(), 0, "bytes are left unread: {client:?}");
+                assert!(!line.inbound_ended, "its end went unheard: {client:?}");
+            }
+            assert!(line.failure.is_none(), "a dead socket is kept: {client:?}");
+            if !line.blocked && !line.outbound_ended && line.ear.close.is_none() {
+                self.all_is_said(&self.files[nth], client);
+            }
+            drop(line);
+            self.keeps_its_limits(nth, client, now);
+        }
+        assert!((surely..=surely + perhaps).contains(&count), "{count} clients, not {surely}+{perhaps}");
+        if let Some(at) = self.farewell_at {
+            assert!(now < at + FAREWELL + Duration::from_millis(50), "the farewell never ends");
+        }
+    }
+
+    /// It could take more, so it has got everything.
+    fn all_is_said(&self, file: &File, client: &Client) {
+        let (asked, line) = (&client.deeds.asked, client.line.borrow());
+        if client.deeds.has_babbled || client.deeds.is_halfway {
+            return;
+        }
+        assert_eq!(file.answers, asked.statuses.len(), "unanswered: {client:?}");
+        assert_eq!(file.replies, asked.replies.len(), "unanswered: {client:?}");
+        assert_eq!(file.pongs, asked.pings.len(), "the last ping is unanswered: {client:?}");
+        if line.ear.is_switched() {
+            let all = Some(self.audiences.len() as u64);
+            assert_eq!(file.position, all, "it has not heard everything: {client:?}");
+        }
+        assert!(line.ear.is_whole(), "half of something is written: {client:?}");
+    }
+
+    /// Whoever does nothing is cut in time.
+    fn keeps_its_limits(&mut self, nth: usize, client: &Client, now: Duration) {
+        let (file, line, limits) = (&mut self.files[nth], client.line.borrow(), &self.terms.limits);
+        let sweeps = [limits.handshake, limits.write, Duration::from_secs(10)].into_iter();
+        let sweeps = sweeps.chain(limits.ping_interval).chain(limits.ping_timeout).min().expect("some") / 10;
+        let is_prompt = client.character.is_polite && !client.deeds.was_slow;
+        let grace = if is_prompt { Duration::ZERO } else { LINGER } + sweeps + Duration::from_millis(50);
+        let within = |since: Duration, limit: Duration, what: &str| {
+            assert!(now <= since + limit + grace, "{what} since {since:?}, now {now:?}: {client:?}");
+        };
+        let written = line.read_bytes + line.unread_by_client();
+        if line.blocked {
+            file.last_blocked = now;
+            let since = file.blocked.filter(|(_, at)| *at == written).unwrap_or((now, written));
+            file.blocked = Some(since);
+            within(since.0, limits.write, "it takes nothing");
+        } else {
+            file.blocked = None;
+        }
+        let answered = file.answers > 0;
+        if line.outbound_ended {
+            within(*file.ended_at.get_or_insert(now), Duration::ZERO, "it lingers");
+        } else if line.ear.is_switched() {
+            let (since, joined) = *file.switched.get_or_insert((now, self.audiences.len()));
+            if let (Some(interval), Some(timeout), false) =
+                (limits.ping_interval, limits.ping_timeout, client.character.answers_pings)
+            {
+                // A pong that nobody asked for is one too.
+                within(since.max(client.deeds.last_sent), interval + timeout, "it is silent");
+            }
+            if let Some(interval) = limits.ping_interval
+                && !line.blocked
+                && (is_prompt && client.character.answers_pings || limits.ping_timeout.is_none())
+            {
+                let pinged = file.pinged.filter(|(pings, _)| *pings == file.pings);
+                let (_, since) = *file.pinged.insert(pinged.unwrap_or((file.pings, now)));
+                within(since, interval, "it is not pinged");
+            }
+            let heard = file.position.map_or(joined, |position| usize::try_from(position).expect("small"));
+            let missed = self.audiences.len() - heard;
+            let owed = client.deeds.asked.replies[file.replies..].iter().map(|reply| match reply {
+                Reply::Echo(text) => text.len() + 70,
+                Reply::Error => 70,
+            });
+            let is_over = line.blocked
+                && 130 * missed.saturating_sub(1) + owed.sum::<usize>() > limits.outbox_bytes + 500;
+            file.over_limit_since = file.over_limit_since.filter(|_| is_over).or(is_over.then_some(now));
+            if let Some(since) = file.over_limit_since {
+                within(since, Duration::ZERO, "too much waits for it");
+            }
+        } else if !line.blocked && !client.deeds.has_babbled {
+            match (answered, client.deeds.is_halfway) {
+                (false, _) => within(client.connected_at, limits.handshake, "it asks nothing"),
+                (true, true) => {
+                    let since = client.deeds.last_sent.max(file.last_blocked);
+                    within(since, limits.handshake, "half a request is here");
+                }
+                (true, false) => {
+                    // Unless the rest of an unwanted body came after its answer: such a one idles to the end.
+                    let had_body = client.deeds.asked.statuses.last() == Some(&405);
+                    assert!(!self.is_leaving || had_body, "a leaving server keeps an idle one: {client:?}");
+                    let since = client.deeds.last_sent.max(file.last_blocked);
+                    within(since, limits.keep_alive.max(LINGER), "it idles");
+                }
+            }
+        }
+    }
+
+    /// The end of the world.
+    pub fn on_end(&mut self, clients: &[Client], outcome: Option<Outcome>, now: Duration) {
+        self.on_turn(clients);
+        match (outcome, self.farewell_at) {
+            (None, None) | (Some(Outcome::Drained), None) => {}
+            (Some(Outcome::Forced), Some(at)) => assert!(now <= at + FAREWELL + Duration::from_millis(50)),
+            other => panic!("{other:?}"),
+        }
+        for client in clients.iter().filter(|_| outcome == Some(Outcome::Forced)) {
+            let line = client.line.borrow();
+            let is_well = !client.deeds.was_slow && !client.deeds.has_vanished && line.failure.is_none();
+            if line.ear.is_switched() && is_well {
+                assert!(line.ear.close.is_some(), "left without a close frame: {client:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A server's loop without its poll: the same turn as `Server::run` over virtual sockets and a virtual clock, which
+//! jumps to the next moment at which anything can happen. Nothing here sleeps, and the seed decides everything.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use slackwater::policy::deadlines::{Deadlines, Due};
+use slackwater::policy::drain::{Drain, Outcome, Step};
+use slackwater::server::clock::Now;
+use slackwater::server::connection::Limits;
+use slackwater::server::peers::{Peers, Service, Terms};
+use slackwater::wire::websocket::Rules;
+
+use crate::client::{Character, Client};
+use crate::random::Random;
+use crate::socket::VirtualSocket;
+use crate::verdict::Judge;
+
+/// Turns without sleep after which nothing more can be in the way of coming to rest.
+const LIVELOCK_TURNS: usize = 20_000;
+
+/// Long enough for every script and every limit.
+const END_OF_TIME: Duration = Duration::from_secs(400);
+
+/// A server and its clients.
+pub struct World {
+    pub random: Random,
+    pub terms: Terms,
+    pub peers: Peers<VirtualSocket>,
+    deadlines: Deadlines,
+    pub drain: Drain,
+    pub notify_interval: Option<Duration>,
+    base: Instant,
+    pub now: Duration,
+    pub clients: Vec<Client>,
+    /// Who holds a key of the slab.
+    keys: BTreeMap<usize, usize>,
+    newcomers: Vec<(Duration, Character)>,
+    /// When each signal to leave comes, the next one last.
+    pub signals: Vec<Duration>,
+    pub outcome: Option<Outcome>,
+    busy_turns: usize,
+    pub judge: Judge,
+    /// How often an event comes that announces nothing.
+    pub spurious_percent: usize,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let terms = draw_terms(&mut random);
+        let notify_interval = random.chance(85).then(|| random.millis(100..3000));
+        let mut world = Self {
+            peers: Peers::new(terms),
+            deadlines: Deadlines::default(),
+            drain: Drain::new(random.millis(0..20_000), Duration::from_secs(5)),
+            notify_interval,
+            base: Instant::now(),
+            now: Duration::ZERO,
+            clients: Vec::new(),
+            keys: BTreeMap::new(),
+            newcomers: Vec::new(),
+            signals: Vec::new(),
+            outcome: None,
+            busy_turns: 0,
+            judge: Judge::new(terms),
+            spurious_percent: 1,
+            terms,
+            random,
+        };
+        world.notify_every(notify_interval);
+        world
+    }
+
+    pub fn notify_every(&mut self, interval: Option<Duration>) {
+        self.notify_interval = interval;
+        self.deadlines.set(Due::Notify, interval.map(|interval| self.instant() + interval));
+    }
+
+    /// Peers under other terms, with none connected yet.
+    pub fn set_terms(&mut self, terms: Terms) {
+        (self.terms, self.peers, self.judge) = (terms, Peers::new(terms), Judge::new(terms));
+    }
+
+    /// Lets a client connect at that time.
+    pub fn invite(&mut self, at: Duration, character: Character) {
+        self.newcomers.push((at, character));
+    }
+
+    /// Takes turns until the server has ended, or everybody has gone and nobody comes any more.
+    pub fn run(&mut self) {
+        self.newcomers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        while self.outcome.is_none() && !self.is_deserted() {
+            assert!(self.now < END_OF_TIME, "at {:?} there are still {:?}", self.now, self.remaining());
+            self.turn();
+            if self.outcome.is_none() {
+                self.sleep();
+            }
+        }
+        self.judge.on_end(&self.clients, self.outcome, self.now);
+    }
+
+    /// Takes turns until then; a turn that is due at that very time is left to others.
+    pub fn run_until(&mut self, end: Duration) {
+        self.newcomers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        while self.now < end {
+            self.turn();
+            self.sleep();
+        }
+    }
+
+    /// One turn of the loop, and what the clients make of it.
+    pub fn turn(&mut self) {
+        for client in &mut self.clients {
+            client.act(self.now);
+        }
+        self.receive();
+        self.keep_time();
+        self.peers.settle(self.clock());
+        self.advance();
+        for client in &mut self.clients {
+            client.on_turn(self.now);
+        }
+        self.judge.on_turn(&self.clients);
+        if self.outcome.is_none() && self.is_at_rest() {
+            self.judge.at_rest(&self.clients, self.peers.clients(), self.now);
+        }
+    }
+
+    /// How many notifications there have been.
+    pub fn published(&self) -> usize {
+        self.judge.audiences.len()
+    }
+
+    /// The clients in the order in which they were accepted, by this name.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Client> {
+        self.clients.iter().filter(move |client| client.character.name == name)
+    }
+
+    fn receive(&mut self) {
+        self.deadlines.set(Due::Sweep, self.peers.next_sweep());
+        let now = self.clock();
+        self.peers.read_unread(now);
+        let mut ready: Vec<usize> = self.keys.keys().copied().collect();
+        ready.retain(|key| {
+            let spurious = self.random.chance(self.spurious_percent);
+            let mut line = self.clients[self.keys[key]].line.borrow_mut();
+            std::mem::take(&mut line.edge) || spurious && !line.dropped
+        });
+        self.random.shuffle(&mut ready);
+        for key in ready {
+            self.peers.on_ready(key, now);
+        }
+        while self.signals.last().is_some_and(|at| *at <= self.now) {
+            self.signals.pop();
+            self.drain.signal(now.instant);
+        }
+        while self.newcomers.last().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, character) = self.newcomers.pop().expect("just seen");
+            self.accept(character);
+        }
+    }
+
+    fn accept(&mut self, character: Character) {
+        if self.judge.is_leaving {
+            return;
+        }
+        let mut client = Client::new(self.random.fork(), character, self.now);
+        client.act(self.now);
+        let socket = VirtualSocket(client.line.clone());
+        let key = self.peers.admit(self.clock(), |_| Ok(socket)).expect("nothing fails here");
+        if let Some(before) = self.keys.insert(key, self.clients.len()) {
+            assert!(self.clients[before].line.borrow().dropped, "a key has two owners");
+        }
+        self.clients.push(client);
+    }
+
+    fn keep_time(&mut self) {
+        let now = self.clock();
+        while let Some((due, at)) = self.deadlines.take_due(now.instant) {
+            match (due, self.notify_interval) {
+                (Due::Sweep, _) => self.peers.sweep(now),
+                (Due::Notify, Some(interval)) => {
+                    self.judge.audiences.push(self.peers.clients());
+                    self.peers.publish_periodic(now);
+                    let missed = (now.instant - at).div_duration_f64(interval).floor();
+                    self.deadlines.set(Due::Notify, Some(at + interval.mul_f64(missed + 1.0)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn advance(&mut self) {
+        let now = self.clock();
+        while let Some(step) = self.drain.poll(now.instant, self.peers.clients()) {
+            self.judge.on_step(step, self.now);
+            match step {
+                Step::Initiated => {
+                    self.deadlines.set(Due::Notify, None);
+                    self.peers.leave(now);
+                }
+                Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(now),
+                Step::Complete(outcome) => self.outcome = Some(outcome),
+                Step::SignalReceived | Step::Waiting { .. } | Step::AllClosed => {}
+            }
+        }
+        if self.drain.is_leaving() && self.outcome.is_none() {
+            assert!(self.peers.clients() > 0, "the last client has left, and the drain goes on");
+        }
+    }
+
+    /// Whether the server would sleep, and no event would wake it.
+    fn is_at_rest(&self) -> bool {
+        !self.peers.has_work() && self.clients.iter().all(|client| !client.line.borrow().edge)
+    }
+
+    /// A turn takes its time; a sleep lasts until the next moment at which something happens.
+    pub fn sleep(&mut self) {
+        self.now += Duration::from_micros(self.random.within(10..200) as u64);
+        if !self.is_at_rest() {
+            self.busy_turns += 1;
+            assert!(self.busy_turns < LIVELOCK_TURNS, "it never comes to rest");
+            return;
+        }
+        self.busy_turns = 0;
+        let loop_times = self.deadlines.earliest().into_iter().chain(self.drain.deadline());
+        let loop_times = loop_times.chain(self.peers.next_sweep()).map(|at| at - self.base);
+        let client_times = self.clients.iter().filter_map(Client::next_time);
+        let newcomer = self.newcomers.last().map(|(at, _)| *at);
+        let next = loop_times.chain(client_times).chain(newcomer).chain(self.signals.last().copied()).min();
+        self.now = self.now.max(next.unwrap_or(END_OF_TIME));
+    }
+
+    fn is_deserted(&self) -> bool {
+        let all_gone = self.newcomers.is_empty() && self.clients.iter().all(|c| c.line.borrow().dropped);
+        all_gone && self.signals.is_empty() && !self.drain.is_leaving()
+    }
+
+    fn remaining(&self) -> Vec<&Client> {
+        self.clients.iter().filter(|client| !client.line.borrow().dropped).collect()
+    }
+
+    fn instant(&self) -> Instant {
+        self.base + self.now
+    }
+
+    fn clock(&self) -> Now {
+        let wall = Timestamp::from_second(1_790_000_000).expect("in range") + self.now;
+        Now { instant: self.instant(), wall }
+    }
+}
+
+fn draw_terms(random: &mut Random) -> Terms {
+    let limits = Limits {
+        handshake: random.millis(1000..5000),
+        keep_alive: random.millis(500..5000),
+        ping_interval: random.chance(80).then(|| random.millis(1000..8000)),
+        ping_timeout: random.chance(80).then(|| random.millis(1500..6000)),
+        write: random.millis(1000..6000),
+        outbox_bytes: random.within(4096..20_000),
+        rules: Rules { max_message_bytes: random.within(300..3000), binary: false },
+    };
+    let concurrency = random.chance(10).then(|| random.within(1..20));
+    Terms { service: Service::Notifications, limits, concurrency, epoch: 0xbeef }
+}
