@@ -151,10 +151,15 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether its next request is better left in its socket until it has taken more of the answers.
+    /// Whether what it sends next is better left in its socket until it has taken more of the answers. One read of a
+    /// WebSocket's shortest messages is answered with less than seven eighths of the default limit.
     pub(super) fn must_pause(&self, limits: &Limits) -> bool {
-        let most = PIPELINED_BYTES.min(limits.outbox_bytes);
-        matches!(self.phase, Phase::Request { .. }) && self.outbox.queued_bytes() >= most
+        let most = match self.phase {
+            Phase::Request { .. } => PIPELINED_BYTES.min(limits.outbox_bytes),
+            Phase::Open { .. } => limits.outbox_bytes / 8,
+            Phase::Closing { .. } => return false,
+        };
+        self.outbox.queued_bytes() >= most
     }
 
     /// The requests so far, while it speaks HTTP.
@@ -357,6 +362,10 @@ impl<S: Socket> Connection<S> {
             }
             Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
             Phase::Request { .. } => self.refuse(Refusal::Timeout, now, limits),
+            // Its pong may be among what is not read yet; while it takes what waits for it, it is there.
+            Phase::Open { awaits_pong: true, .. } if self.reading == Reading::Paused => {
+                self.expires = limits.ping_timeout.map(|wait| now + wait);
+            }
             Phase::Open { awaits_pong: true, .. } => self.end(Ending::Silent, now),
             Phase::Open { awaits_pong, .. } => {
                 *awaits_pong = limits.ping_timeout.is_some();

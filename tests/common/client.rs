@@ -1,0 +1,45 @@
+//! A friendly client, tungstenite's: a server that only ever talks to its own code proves nothing.
+
+use std::net::TcpStream;
+
+use serde_json::Value;
+use tungstenite::{Message, WebSocket};
+
+use super::DEADLINE;
+use super::server::Running;
+
+/// A WebSocket that has been welcomed.
+pub struct Client {
+    pub socket: WebSocket<TcpStream>,
+    pub welcome: Value,
+}
+
+impl Client {
+    /// Connects and hears the welcome.
+    pub fn join(server: &Running) -> Self {
+        let stream = TcpStream::connect(server.address).expect("the server listens");
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let url = format!("ws://{}/ws", server.address);
+        let (socket, _) = tungstenite::client::client(url, stream).expect("the handshake succeeds");
+        let mut client = Self { socket, welcome: Value::Null };
+        client.welcome = client.hear();
+        client
+    }
+
+    /// The next message.
+    pub fn hear(&mut self) -> Value {
+        loop {
+            match self.socket.read().expect("a message comes in time") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("messages are JSON"),
+                Message::Ping(_) => {}
+                other => panic!("expected a message, not {other:?}"),
+            }
+        }
+    }
+
+    /// Sends a text message.
+    pub fn say(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).expect("the server takes it");
+    }
+}

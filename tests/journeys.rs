@@ -1,0 +1,639 @@
+//! What well-behaved clients live to see, from the handshake to the farewell: a server of this process on a free
+//! port, and bytes on the wire. Who misbehaves is in `hostile.rs`.
+
+// A helper of tests that unwraps fails the test.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use slackwater::policy::drain::Outcome;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::{Error, Message};
+
+use common::client::Client;
+use common::frames::{CLOSE, PING, TEXT, frame, text};
+use common::peer::{Frame, HANDSHAKE, Peer, Response};
+use common::server::Running;
+
+mod common;
+
+const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Signals, and waits until the drain has begun: an idle HTTP connection is let go then.
+fn leave(server: &Running) {
+    let mut idle = Peer::connect(server.address);
+    idle.send(HEALTHZ);
+    assert_eq!(idle.response().status, 200);
+    server.signal();
+    assert_eq!(idle.rest(), b"");
+}
+
+/// The answer to one request of a connection of its own, with further header fields.
+fn ask(server: &Running, request: &str) -> Response {
+    let mut peer = Peer::connect(server.address);
+    peer.send(request.replace('\n', "\r\n"));
+    peer.response()
+}
+
+fn get(server: &Running, path: &str) -> Response {
+    ask(server, &format!("GET {path} HTTP/1.1\nHost: x\n\n"))
+}
+
+/// Takes the timestamp out of a message, which is RFC 3339, UTC, in milliseconds.
+fn timeless(mut message: Value) -> Value {
+    let timestamp = message.as_object_mut().unwrap().remove("timestamp").expect("messages have a timestamp");
+    let timestamp = timestamp.as_str().unwrap();
+    assert_eq!(timestamp.len(), "2026-11-22T12:00:00.000Z".len(), "{timestamp}");
+    assert!(timestamp.ends_with('Z') && timestamp.parse::<jiff::Timestamp>().is_ok(), "{timestamp}");
+    message
+}
+
+fn echo_of(text: &str) -> Value {
+    json!({"type": "echo", "message": format!("Server received: {text}")})
+}
+
+fn close_of(client: &mut Client) -> CloseFrame {
+    match client.socket.read() {
+        Ok(Message::Close(Some(close))) => close,
+        other => panic!("expected a close frame, not {other:?}"),
+    }
+}
+
+// Messages
+
+#[test]
+fn the_welcome_comes_first_with_all_that_the_contract_names() {
+    let server = Running::with("");
+    let mut welcome = timeless(Client::join(&server).welcome);
+    let fields = welcome.as_object_mut().unwrap();
+    for opaque in ["connection_id", "last_event_id"] {
+        let value = fields.remove(opaque).unwrap();
+        assert!(value.as_str().is_some_and(|value| !value.is_empty()), "{opaque} is {value}");
+    }
+    assert_eq!(
+        welcome,
+        json!({
+            "type": "welcome", "message": "Connected to WebSocket server",
+            "topics": ["notifications"], "resumed": false
+        })
+    );
+}
+
+#[test]
+fn connections_have_names_of_their_own() {
+    let server = Running::with("");
+    let (one, other) = (Client::join(&server), Client::join(&server));
+    assert_ne!(one.welcome["connection_id"], other.welcome["connection_id"]);
+}
+
+#[test]
+fn everyone_hears_the_same_notifications_in_the_same_order() {
+    let server = Running::with("--notify-interval 0.2");
+    let mut clients: [Client; 3] = std::array::from_fn(|_| Client::join(&server));
+    let heard = clients.each_mut().map(|client| {
+        let all_here = |message: &Value| message["active_connections"] == 3;
+        let messages = std::iter::repeat_with(|| client.hear()).skip_while(|message| !all_here(message));
+        messages.take(3).collect::<Vec<_>>()
+    });
+    assert_eq!(heard[0], heard[1]);
+    assert_eq!(heard[1], heard[2]);
+    let numbers = heard[0].iter().map(|message| message["message"].as_str().unwrap());
+    let numbers = numbers.map(|message| message.strip_prefix("Periodic notification #").unwrap());
+    let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
+    assert_eq!(numbers, [numbers[0], numbers[0] + 1, numbers[0] + 2]);
+}
+
+#[test]
+fn a_notification_has_all_that_the_contract_names() {
+    let server = Running::with("--notify-interval 0.1");
+    let mut client = Client::join(&server);
+    let (mut first, second) = (timeless(client.hear()), client.hear());
+    let id = first.as_object_mut().unwrap().remove("id").unwrap();
+    assert!(id.is_string() && id != second["id"], "{id}");
+    let number = first["message"].clone();
+    assert_eq!(
+        first,
+        json!({"type": "notification", "topic": "notifications", "message": number, "active_connections": 1})
+    );
+}
+
+#[test]
+fn who_joins_later_hears_what_follows_the_newest_id_of_its_welcome() {
+    let server = Running::with("--notify-interval 0.1");
+    let mut early = Client::join(&server);
+    let mut ids = vec![early.hear()["id"].clone()];
+    let mut late = Client::join(&server);
+    let first_of_late = late.hear()["id"].clone();
+    while ids.last() != Some(&first_of_late) {
+        ids.push(early.hear()["id"].clone());
+    }
+    assert_eq!(ids[ids.len() - 2], late.welcome["last_event_id"]);
+}
+
+#[test]
+fn text_is_echoed() {
+    let server = Running::with("");
+    let mut client = Client::join(&server);
+    for text in ["hello", "", "ö €", "{\"a\":1}", "[\"type\"]", &"x".repeat(65_536)] {
+        client.say(text);
+        assert_eq!(timeless(client.hear()), echo_of(text));
+    }
+}
+
+#[test]
+fn an_unknown_command_is_answered_with_an_error() {
+    let server = Running::with("");
+    let mut client = Client::join(&server);
+    client.say(r#"{"type":"dance"}"#);
+    assert_eq!(
+        timeless(client.hear()),
+        json!({"type": "error", "code": "bad_message", "message": "unknown type \"dance\""})
+    );
+    client.say("still here");
+    assert_eq!(timeless(client.hear()), echo_of("still here"));
+}
+
+#[test]
+fn a_burst_of_short_messages_is_answered_whole_when_the_client_reads() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address).upgraded();
+    let mut writer = peer.socket.try_clone().unwrap();
+    let talking = std::thread::spawn(move || writer.write_all(&text("x").repeat(40_000)));
+    let answers = std::iter::repeat_with(|| peer.frame().first).take(40_000);
+    assert_eq!(answers.take_while(|first| *first == TEXT).count(), 40_000);
+    talking.join().unwrap().unwrap();
+}
+
+#[test]
+fn who_answers_pings_stays_and_is_pinged_again_after_the_interval() {
+    let server = Running::with("--ws-ping-interval 0.1 --ws-ping-timeout 60");
+    let mut client = Client::join(&server);
+    for _ in 0..5 {
+        assert!(matches!(client.socket.read(), Ok(Message::Ping(_))), "a ping comes long before the timeout");
+    }
+    client.say("still here");
+    assert_eq!(timeless(client.hear()), echo_of("still here"));
+}
+
+// The WebSocket on the wire
+
+#[test]
+fn the_handshake_of_the_rfc_is_answered_as_in_the_rfc() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    peer.send(HANDSHAKE);
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    assert_eq!(peer.head().head, head);
+}
+
+#[test]
+fn a_frame_in_the_same_segment_as_the_handshake_is_not_lost() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    peer.send([HANDSHAKE.as_bytes(), &text("early")].concat());
+    assert_eq!(peer.head().status, 101);
+    assert_eq!(peer.message()["type"], "welcome");
+    assert_eq!(timeless(peer.message()), echo_of("early"));
+}
+
+#[test]
+fn half_a_frame_in_the_same_segment_as_the_handshake_is_not_lost() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    let early = text("early");
+    peer.send([HANDSHAKE.as_bytes(), &early[..7]].concat());
+    assert_eq!(peer.head().status, 101);
+    assert_eq!(peer.message()["type"], "welcome");
+    peer.send(&early[7..]);
+    assert_eq!(timeless(peer.message()), echo_of("early"));
+}
+
+#[test]
+fn a_handshake_and_a_frame_may_come_byte_by_byte() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    for octet in [HANDSHAKE.as_bytes(), &text("slow")].concat() {
+        peer.send([octet]);
+    }
+    assert_eq!(peer.head().status, 101);
+    assert_eq!(peer.message()["type"], "welcome");
+    assert_eq!(timeless(peer.message()), echo_of("slow"));
+}
+
+#[test]
+fn a_ping_between_fragments_is_answered_before_the_message_is_whole() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address).upgraded();
+    peer.send([frame(0x01, "frag"), frame(PING, "p"), frame(0x00, "")].concat());
+    assert_eq!(peer.frame(), Frame { first: 0x8a, payload: b"p".to_vec() });
+    peer.send(frame(0x80, "ments"));
+    assert_eq!(timeless(peer.message()), echo_of("fragments"));
+}
+
+#[test]
+fn a_close_is_echoed_with_its_code_and_ends_the_stream() {
+    let server = Running::with("");
+    for (payload, code) in [(&b"\x03\xe8bye"[..], Some(1000)), (b"\x10\xe1", Some(4321)), (b"", None)] {
+        let mut peer = Peer::connect(server.address).upgraded();
+        peer.send(frame(CLOSE, payload));
+        assert_eq!(peer.close_code(), code);
+    }
+}
+
+#[test]
+fn what_was_said_before_a_close_is_answered_before_the_echo_of_the_close() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address).upgraded();
+    peer.send([text("last words"), frame(CLOSE, b"\x03\xe8")].concat());
+    assert_eq!(timeless(peer.message()), echo_of("last words"));
+    assert_eq!(peer.close_code(), Some(1000));
+}
+
+#[test]
+fn a_close_of_the_client_is_agreed_on() {
+    let server = Running::with("");
+    let mut client = Client::join(&server);
+    client.socket.close(None).unwrap();
+    assert!(matches!(client.socket.read(), Ok(Message::Close(None))));
+    assert!(matches!(client.socket.read(), Err(Error::ConnectionClosed)));
+}
+
+// Handshakes that are refused, and some that are not
+
+#[test]
+fn a_handshake_that_breaks_a_rule_is_refused_with_400() {
+    let server = Running::with("");
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let broken = [
+        HANDSHAKE.replace(key, ""),
+        HANDSHAKE.replace(key, "Sec-WebSocket-Key: c2hvcnQ=\r\n"),
+        HANDSHAKE.replace(key, &[key, key].concat()),
+        HANDSHAKE.replace("Host: x\r\n", ""),
+        HANDSHAKE.replace("Host: x\r\n", "Host: x\r\nHost: x\r\n"),
+        HANDSHAKE.replace("GET", "POST"),
+        HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"),
+        HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive"),
+    ];
+    for request in broken {
+        let mut peer = Peer::connect(server.address);
+        peer.send(&request);
+        let response = peer.response();
+        assert_eq!((response.status, response.field("Connection")), (400, Some("close")), "{request}");
+        assert_eq!(peer.rest(), b"", "{request}");
+    }
+}
+
+#[test]
+fn another_version_is_told_which_one_is_spoken() {
+    let server = Running::with("");
+    for version in ["Sec-WebSocket-Version: 8\n", ""] {
+        let handshake = HANDSHAKE.replace("\r\n", "\n").replace("Sec-WebSocket-Version: 13\n", version);
+        let response = ask(&server, &handshake);
+        assert_eq!((response.status, response.field("Sec-WebSocket-Version")), (426, Some("13")));
+    }
+    assert_eq!(get(&server, "/ws").status, 426);
+}
+
+#[test]
+fn letter_case_and_further_tokens_do_not_matter() {
+    let server = Running::with("");
+    let fine = [
+        HANDSHAKE.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        HANDSHAKE.replace("Connection: Upgrade", "CONNECTION: uPGRADE"),
+        HANDSHAKE.replace("Upgrade: websocket", "upgrade: h2c,WebSocket"),
+        HANDSHAKE.replace("/ws", "/ws?topic=notifications"),
+        HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+        HANDSHAKE.replace("\r\n\r\n", "\r\nOrigin: null\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"),
+    ];
+    for request in fine {
+        let mut peer = Peer::connect(server.address);
+        peer.send(&request);
+        let response = peer.head();
+        assert_eq!(response.status, 101, "{request}");
+        let chosen = ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"].map(|name| response.field(name));
+        assert_eq!(chosen, [None, None], "nothing is chosen that is not spoken");
+    }
+}
+
+// HTTP
+
+#[test]
+fn every_file_of_the_page_has_its_type_its_tag_and_is_asked_for_again() {
+    let server = Running::with("");
+    let files = [
+        ("/", "index.html", "text/html; charset=utf-8"),
+        ("/app.js", "app.js", "text/javascript; charset=utf-8"),
+        ("/slackwater.js", "slackwater.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "style.css", "text/css; charset=utf-8"),
+        ("/favicon.svg", "favicon.svg", "image/svg+xml"),
+    ];
+    for (path, file, content_type) in files {
+        let response = get(&server, path);
+        let fields = ["Content-Type", "Cache-Control"].map(|name| response.field(name).unwrap());
+        assert_eq!((response.status, fields), (200, [content_type, "no-cache"]), "{path}");
+        let stored = std::fs::read(format!("{}/static/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(response.body == stored, "{path} is not static/{file}");
+
+        let etag = response.field("ETag").unwrap();
+        let again = format!("GET {path} HTTP/1.1\nHost: x\nIf-None-Match: \"other\", {etag}\n\n");
+        let mut peer = Peer::connect(server.address);
+        peer.send(again.replace('\n', "\r\n").replace("x\r\n", "x\r\nConnection: close\r\n"));
+        let response = peer.head();
+        assert_eq!((response.status, response.field("ETag")), (304, Some(etag)), "{path}");
+        assert_eq!(peer.rest(), b"", "304 has no body");
+    }
+}
+
+#[test]
+fn the_server_says_that_it_is_healthy() {
+    let server = Running::with("");
+    let response = get(&server, "/healthz");
+    assert_eq!((response.status, response.body), (200, br#"{"status":"ok"}"#.to_vec()));
+    assert!(response.head.contains("Content-Type: application/json\r\n"), "{}", response.head);
+}
+
+#[test]
+fn unknown_paths_and_wrong_methods_are_told_so_in_small_json() {
+    let server = Running::with("");
+    let refused = [
+        ("GET", "/nowhere", 404, None),
+        ("POST", "/nowhere", 404, None),
+        ("GET", "/../Cargo.toml", 404, None),
+        ("POST", "/healthz", 405, Some("GET, HEAD")),
+        ("DELETE", "/", 405, Some("GET, HEAD")),
+        ("POST", "/ws", 405, Some("GET")),
+    ];
+    for (method, path, status, allow) in refused {
+        let response = ask(&server, &format!("{method} {path} HTTP/1.1\nHost: x\n\n"));
+        assert_eq!((response.status, response.field("Allow")), (status, allow), "{method} {path}");
+        let body: Value = serde_json::from_slice(&response.body).unwrap();
+        assert!(body["error"].is_string(), "{body}");
+    }
+}
+
+#[test]
+fn a_connection_is_kept_for_the_next_request() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    for path in ["/healthz", "/nowhere", "/app.js", "/healthz"] {
+        peer.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let response = peer.response();
+        assert_eq!(response.status, if path == "/nowhere" { 404 } else { 200 });
+        assert_eq!(response.field("Connection"), None);
+    }
+    peer.send(HANDSHAKE);
+    assert_eq!(peer.head().status, 101);
+}
+
+#[test]
+fn who_asks_to_close_is_answered_and_closed() {
+    let server = Running::with("");
+    for request in
+        ["GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET /healthz HTTP/1.0\r\n\r\n"]
+    {
+        let mut peer = Peer::connect(server.address);
+        peer.send(request);
+        let response = peer.response();
+        assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
+        assert_eq!(peer.rest(), b"");
+    }
+}
+
+#[test]
+fn requests_in_one_segment_are_answered_in_order() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    let requests = [
+        HEALTHZ,
+        "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /",
+        "HEAD /style.css HTTP/1.1\r\nHost: x\r\n\r\n",
+        HANDSHAKE,
+    ];
+    peer.send([requests.concat().as_bytes(), &text("and on")].concat());
+    assert_eq!([(); 3].map(|()| peer.response().status), [200, 404, 405]);
+    assert_eq!([(); 2].map(|()| peer.head().status), [200, 101]);
+    assert_eq!(peer.message()["type"], "welcome");
+    assert_eq!(timeless(peer.message()), echo_of("and on"));
+}
+
+#[test]
+fn who_reads_late_and_has_half_closed_gets_every_answer_and_a_clean_end() {
+    let server = Running::with("");
+    let mut peer = Peer::with_little_room(server.address);
+    peer.send("GET /app.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200));
+    peer.finish();
+    let script = get(&server, "/app.js").body;
+    for _ in 0..200 {
+        assert!(peer.response().body == script);
+    }
+    assert_eq!(peer.rest(), b"");
+}
+
+#[test]
+fn the_answer_to_head_has_the_fields_of_the_answer_to_get_and_no_body() {
+    let server = Running::with("");
+    let undated =
+        |head: &str| head.lines().filter(|line| !line.starts_with("Date: ")).collect::<Vec<_>>().join("\n");
+    for path in ["/", "/healthz", "/nowhere"] {
+        let mut peer = Peer::connect(server.address);
+        peer.send(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n{HEALTHZ}"));
+        assert_eq!(undated(&peer.head().head), undated(&get(&server, path).head), "{path}");
+        assert_eq!(peer.response().status, 200, "a body follows the answer to HEAD {path}");
+    }
+}
+
+#[test]
+fn a_request_over_a_limit_or_of_two_meanings_is_refused_and_the_stream_ends() {
+    let server = Running::with("");
+    let long = "x".repeat(16 * 1024);
+    let refused = [
+        (431, format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n")),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n")),
+        (413, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n".to_owned()),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned(),
+        ),
+        (400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned()),
+        (400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
+    ];
+    for (status, request) in refused {
+        let mut peer = Peer::connect(server.address);
+        // What follows would be a second request to whoever reads the first one otherwise.
+        peer.send([&request, HEALTHZ].concat());
+        let response = peer.response();
+        assert_eq!((response.status, response.field("Connection")), (status, Some("close")), "{request:.90}");
+        assert_eq!(peer.rest(), b"", "{request:.90}");
+    }
+}
+
+// Leaving
+
+#[test]
+fn a_server_without_clients_leaves_at_once() {
+    let mut server = Running::with("");
+    server.signal();
+    assert_eq!(server.outcome(), Outcome::Drained);
+}
+
+#[test]
+fn clients_stay_and_are_answered_while_the_server_leaves_and_the_last_one_ends_it() {
+    let mut server = Running::with("");
+    let (mut one, mut other) = (Client::join(&server), Client::join(&server));
+    leave(&server);
+    for client in [&mut one, &mut other] {
+        client.say("still here");
+        assert_eq!(timeless(client.hear()), echo_of("still here"));
+    }
+    drop(one);
+    other.say("alone");
+    assert_eq!(timeless(other.hear()), echo_of("alone"));
+    other.socket.close(None).unwrap();
+    assert_eq!(server.outcome(), Outcome::Drained);
+    assert!(matches!(other.socket.read(), Ok(Message::Close(None))));
+}
+
+#[test]
+fn the_periodic_notification_stops_when_the_server_leaves() {
+    let server = Running::with("--notify-interval 0.1");
+    let mut client = Client::join(&server);
+    assert_eq!(client.hear()["type"], "notification");
+    leave(&server);
+    client.say("the last");
+    while client.hear()["type"] != "echo" {}
+    client.socket.get_ref().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    match client.socket.read() {
+        Err(Error::Io(e)) if e.kind() == ErrorKind::WouldBlock => {}
+        other => panic!("expected silence, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_successor_serves_on_the_same_port_while_the_first_server_still_leaves() {
+    let mut first = Running::with("");
+    let mut stays = Client::join(&first);
+    leave(&first);
+    let second = Running::with(&format!("--port {}", first.address.port()));
+    let mut moved = Client::join(&second);
+    for client in [&mut stays, &mut moved] {
+        client.say("hello");
+        assert_eq!(timeless(client.hear()), echo_of("hello"));
+    }
+    drop(stays);
+    assert_eq!(first.outcome(), Outcome::Drained);
+}
+
+#[test]
+fn a_new_connection_is_refused_while_the_server_leaves() {
+    let server = Running::with("");
+    let _client = Client::join(&server);
+    leave(&server);
+    assert_eq!(TcpStream::connect(server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_connection_from_before_is_told_to_come_back_later_when_it_asks_for_an_upgrade() {
+    let server = Running::with("");
+    let _client = Client::join(&server);
+    let (mut fresh, mut half) = (Peer::connect(server.address), Peer::connect(server.address));
+    half.send(&HANDSHAKE[..40]);
+    leave(&server);
+    fresh.send(HANDSHAKE);
+    half.send(&HANDSHAKE[40..]);
+    for mut peer in [fresh, half] {
+        let response = peer.response();
+        let fields = ["Retry-After", "Connection"].map(|name| response.field(name));
+        assert_eq!((response.status, fields), (503, [Some("1"), Some("close")]));
+        assert_eq!(peer.rest(), b"");
+    }
+}
+
+#[test]
+fn the_server_says_that_it_is_healthy_while_it_leaves() {
+    let server = Running::with("");
+    let _client = Client::join(&server);
+    let mut peer = Peer::connect(server.address);
+    leave(&server);
+    peer.send(HEALTHZ);
+    let response = peer.response();
+    assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
+    assert_eq!(peer.rest(), b"");
+}
+
+#[test]
+fn a_second_signal_ends_the_patience() {
+    let mut server = Running::with("");
+    let mut clients: [Client; 3] = std::array::from_fn(|_| Client::join(&server));
+    leave(&server);
+    server.signal();
+    for client in &mut clients {
+        let close = close_of(client);
+        assert_eq!((u16::from(close.code), close.reason.as_str()), (1012, "server restart"));
+        assert!(matches!(client.socket.read(), Err(Error::ConnectionClosed)));
+    }
+    drop(clients);
+    assert_eq!(server.outcome(), Outcome::Forced);
+}
+
+#[test]
+fn when_the_patience_runs_out_every_client_is_closed_with_1012() {
+    let began = Instant::now();
+    let mut server = Running::with("--timeout-graceful-shutdown 0.3");
+    let mut clients: [Client; 3] = std::array::from_fn(|_| Client::join(&server));
+    server.signal();
+    for client in &mut clients {
+        assert_eq!(u16::from(close_of(client).code), 1012);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    drop(clients);
+    assert_eq!(server.outcome(), Outcome::Forced);
+}
+
+#[test]
+fn what_is_queued_arrives_before_the_farewell() {
+    let mut server = Running::with("");
+    let mut peer = Peer::with_little_room(server.address).upgraded();
+    peer.send(text("x").repeat(4000));
+    server.signal();
+    server.signal();
+    for _ in 0..4000 {
+        assert_eq!(timeless(peer.message()), echo_of("x"));
+    }
+    assert_eq!(peer.close_code(), Some(1012));
+    drop(peer);
+    assert_eq!(server.outcome(), Outcome::Forced);
+}
+
+#[test]
+fn a_deaf_client_cannot_hold_the_farewell() {
+    let mut server = Running::with("");
+    let mut deaf = Peer::with_little_room(server.address).upgraded();
+    deaf.send(text("x").repeat(4000));
+    server.signal();
+    server.signal();
+    assert_eq!(server.outcome(), Outcome::Forced);
+}
+
+#[test]
+fn sockets_that_never_became_websockets_do_not_hold_the_exit() {
+    let mut server = Running::with("");
+    let (mut silent, mut half) = (Peer::connect(server.address), Peer::connect(server.address));
+    half.send(&HANDSHAKE[..40]);
+    let client = Client::join(&server);
+    leave(&server);
+    silent.socket.set_nonblocking(true).unwrap();
+    assert_eq!(
+        silent.socket.read(&mut [0]).unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "it was let go early"
+    );
+    drop(client);
+    assert_eq!(server.outcome(), Outcome::Drained);
+}
