@@ -35,10 +35,7 @@ fn assert_serves(server: &Running) {
 
 /// Listens to notifications until they say that so many are connected.
 fn hear_until_active(client: &mut Client, count: u64) {
-    let began = Instant::now();
-    while client.hear()["active_connections"] != count {
-        assert!(began.elapsed() < common::DEADLINE, "there should be {count} by now");
-    }
+    while client.hear()["active_connections"] != count {}
 }
 
 /// The number of a periodic notification.
@@ -318,6 +315,7 @@ fn who_asks_for_pages_and_does_not_read_them_is_cut_by_time() {
     let server = Running::with("--write-timeout 0.1 --limit-concurrency 1");
     let mut deaf = Peer::with_little_room(server.address);
     deaf.send("GET /app.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400));
+    assert_eq!(deaf.response().status, 200);
     let status = || {
         let mut peer = Peer::connect(server.address);
         peer.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

@@ -1,17 +1,19 @@
 //! A friendly client, tungstenite's: a server that only ever talks to its own code proves nothing.
 
 use std::net::TcpStream;
+use std::time::Instant;
 
 use serde_json::Value;
 use tungstenite::{Message, WebSocket};
 
-use super::DEADLINE;
 use super::server::Running;
+use super::{DEADLINE, LIFETIME};
 
 /// A WebSocket that has been welcomed.
 pub struct Client {
     pub socket: WebSocket<TcpStream>,
     pub welcome: Value,
+    born: Instant,
 }
 
 impl Client {
@@ -22,7 +24,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let url = format!("ws://{}/ws", server.address);
         let (socket, _) = tungstenite::client::client(url, stream).expect("the handshake succeeds");
-        let mut client = Self { socket, welcome: Value::Null };
+        let mut client = Self { socket, welcome: Value::Null, born: Instant::now() };
         client.welcome = client.hear();
         client
     }
@@ -30,6 +32,7 @@ impl Client {
     /// The next message.
     pub fn hear(&mut self) -> Value {
         loop {
+            assert!(self.born.elapsed() < LIFETIME, "what is waited for does not come");
             match self.socket.read().expect("a message comes in time") {
                 Message::Text(text) => return serde_json::from_str(&text).expect("messages are JSON"),
                 Message::Ping(_) => {}

@@ -11,3 +11,6 @@ pub mod server;
 
 /// No fact takes this long, however busy the machine.
 pub const DEADLINE: Duration = Duration::from_secs(15);
+
+/// No peer is listened to for longer: it may hear much, and never what is waited for.
+pub const LIFETIME: Duration = Duration::from_secs(40);

@@ -3,12 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use super::DEADLINE;
 use super::frames::CLOSE;
+use super::{DEADLINE, LIFETIME};
 
 /// The opening handshake of RFC 6455 §1.3.
 pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -18,6 +19,7 @@ pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r
 pub struct Peer {
     pub socket: TcpStream,
     unread: Vec<u8>,
+    born: Instant,
 }
 
 /// An HTTP response.
@@ -62,7 +64,7 @@ impl Peer {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { socket, unread: vec![] }
+        Self { socket, unread: vec![], born: Instant::now() }
     }
 
     /// Becomes a WebSocket, up to and with the welcome.
@@ -147,6 +149,7 @@ impl Peer {
     }
 
     fn fill(&mut self) -> usize {
+        assert!(self.born.elapsed() < LIFETIME, "what is waited for does not come");
         let mut octets = [0; 16 * 1024];
         let count = loop {
             match self.socket.read(&mut octets) {
