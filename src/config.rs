@@ -5,6 +5,7 @@ mod refused;
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -86,6 +87,41 @@ pub struct Config {
     #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
     pub write_timeout: Duration,
 
+    /// Token that POST /publish asks for; without one it answers only on a loopback address
+    #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN", help_heading = "Publishing")]
+    #[arg(value_name = "TOKEN", value_parser = token, conflicts_with = "publish_token_file")]
+    pub publish_token: Option<String>,
+
+    /// File with that token
+    #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN_FILE", help_heading = "Publishing")]
+    #[arg(value_name = "PATH")]
+    pub publish_token_file: Option<PathBuf>,
+
+    /// Largest body of POST /publish, in bytes, or else 413
+    #[arg(long, env = "SLACKWATER_MAX_PUBLISH_SIZE", default_value_t = 262_144, help_heading = "Publishing")]
+    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1..=64 * MIB), allow_negative_numbers = true)]
+    pub max_publish_size: usize,
+
+    /// Publications kept for clients that come back
+    #[arg(long, env = "SLACKWATER_HISTORY_SIZE", default_value_t = 10_000, help_heading = "Publishing")]
+    #[arg(value_name = "N", value_parser = whole::<usize>(0..=10_000_000), allow_negative_numbers = true)]
+    pub history_size: usize,
+
+    /// Bytes of publications kept for clients that come back
+    #[arg(long, env = "SLACKWATER_HISTORY_BYTES", default_value_t = 67_108_864, help_heading = "Publishing")]
+    #[arg(value_name = "BYTES", value_parser = whole::<usize>(0..=16 * 1024 * MIB), allow_negative_numbers = true)]
+    pub history_bytes: usize,
+
+    /// Time that publications are kept for clients that come back
+    #[arg(long, env = "SLACKWATER_HISTORY_TTL", default_value = "300", help_heading = "Publishing")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=7.0 * DAY), allow_negative_numbers = true)]
+    pub history_ttl: Duration,
+
+    /// File that hands history on from a leaving process to its successor
+    #[arg(long, env = "SLACKWATER_STATE_FILE", help_heading = "Leaving")]
+    #[arg(value_name = "PATH")]
+    pub state_file: Option<PathBuf>,
+
     /// Time that clients have to leave by themselves after the signal, before they are closed with 1012
     #[arg(
         long,
@@ -165,6 +201,17 @@ impl Config {
 
 fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
+}
+
+/// Reads a token as it can stand in a header field (RFC 6750 §2.1).
+pub fn token(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_graphic() && c != ',' && c != '"';
+    if text.is_empty() || !text.chars().all(is_allowed) {
+        return Err(
+            "give at least one printable ASCII character, without spaces, commas and quotes".to_owned()
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads a whole number within bounds.

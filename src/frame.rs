@@ -38,6 +38,16 @@ impl Frame {
         Self::encode(RawFrame::close(payload))
     }
 
+    /// A frame that was encoded before and kept as its octets.
+    pub fn from_encoded(octets: impl Into<Bytes>) -> Self {
+        Self(octets.into())
+    }
+
+    /// Its encoded octets, header included.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// How many octets it has, header included.
     #[allow(clippy::len_without_is_empty)] // A frame is never empty.
     pub fn len(&self) -> usize {

@@ -17,9 +17,11 @@
 //!
 //! # Where things are
 //!
-//! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`].
+//! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
+//!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`].
-//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: `wire::http`, `wire::upgrade`.
+//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::body`],
+//!   [`wire::upgrade`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //! * Every flag, its environment variable and its bounds: [`config`].
@@ -29,7 +31,7 @@
 //! ```text
 //! receive      ready sockets, newcomers, signals          → memory only
 //! keep time    due deadlines: notification, sweep, the end of a pause in accepting
-//! settle       flush what is dirty, one slice of the fan-out; bury the ended
+//! settle       flush what is dirty, one slice of the fan-out, a piece of each replay; bury the ended
 //! advance      drain.poll(now, clients) until None; log and apply each step
 //! ```
 //!
@@ -51,11 +53,21 @@
 //! ├─ deadlines, drain          when to wake, when to end
 //! └─ peers
 //!    ├─ connections: Slab      key + offset = mio Token
-//!    ├─ hub, sequencer         what is still to be heard, and its order
+//!    ├─ sequencer, hub         the order, and what of it is still to be heard
+//!    ├─ history, idempotency   what was heard lately, and what was answered to whom published it
 //!    ├─ scratch                64 KiB: the only read buffer in the process
 //!    ├─ dirty                  to be flushed or buried; nothing else is
+//!    ├─ replaying              can be sent another piece of what they missed
 //!    └─ unread                 ran out of their budget: read on without sleeping
 //! ```
+//!
+//! # How a publication travels
+//!
+//! A request's body becomes drafts, all of them checked before any is positioned. The sequencer gives each its id; the
+//! message is encoded and framed once; history keeps it, and the hub lists the channels that have news. Each turn visits
+//! a slice of their listeners. A listener carries one number, the position up to which it has heard: a visit hands it all
+//! beyond, in one write, and a second visit does no harm. Who comes back reads history from its own position at its own
+//! pace, and becomes an ordinary listener when it has reached the newest.
 //!
 //! # Invariants of the wire
 //!

@@ -11,5 +11,5 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     logging::start(config.log_level);
-    worker::run(&config)
+    worker::run(config)
 }

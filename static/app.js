@@ -1,17 +1,14 @@
-// The page: shows what the connection says and passes on what the user wants. When to reconnect is decided in slackwater.js.
+// The page: shows what the connection says and passes on what the user wants. When to reconnect is decided in slackwater.js,
+// how messages are listed in feed.js.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
+import { addRow, inWords, local, make, received } from '/feed.js';
 import { Slackwater } from '/slackwater.js';
 
-/** A tab left open for days stays this small. */
-const MAX_ROWS = 500;
-/** Nearer to the end than this counts as reading the newest message. */
-const AT_END_PX = 40;
 const COUNTDOWN_TICK_MS = 250;
-
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const FULL_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+/** Room for the whole column of controls, as in style.css. */
+const WIDE = matchMedia('(min-width: 64rem)');
 
 const STATES = {
   idle: 'Disconnected',
@@ -38,6 +35,8 @@ const ENDINGS = {
   4003: 'This client did not answer a ping in time',
 };
 
+const GAP = 'There may be a gap: the server no longer has what was missed';
+
 const element = (id) => document.getElementById(id);
 const ui = {
   state: element('state'),
@@ -48,16 +47,25 @@ const ui = {
   retry: element('retry'),
   connect: element('connect'),
   disconnect: element('disconnect'),
+  topicsBox: element('topics-box'),
+  topicCount: element('topic-count'),
+  listener: element('listener'),
+  listenerFields: element('listener-fields'),
+  topics: element('topics'),
+  noTopics: element('no-topics'),
+  topic: element('topic'),
+  topicAnswer: element('topic-answer'),
+  publishBox: element('publish-box'),
+  publisher: element('publisher'),
+  publishTopic: element('publish-topic'),
+  publishData: element('publish-data'),
+  publishShape: element('publish-shape'),
+  tokenField: element('token-field'),
+  token: element('token'),
+  publishAnswer: element('publish-answer'),
   composer: element('composer'),
   composerFields: element('composer-fields'),
   text: element('text'),
-  clear: element('clear'),
-  count: element('count'),
-  log: element('log'),
-  empty: element('empty'),
-  dropped: element('dropped'),
-  rows: element('rows'),
-  newest: element('newest'),
 };
 
 const client = new Slackwater(`/ws${pageQuery()}`);
@@ -75,21 +83,25 @@ client.addEventListener('statechange', ({ detail }) => {
   if (detail.state === 'idle') ui.note.textContent = 'Not reconnecting until you say so.';
   if (detail.state === 'open') ui.note.textContent = `Since ${TIME.format()}.`;
   if (detail.previous === 'open') showConnectionId(null);
-  if (detail.previous === 'open' && detail.state === 'idle') addRow(local('Disconnected by you'));
+  if (detail.previous === 'open' && detail.state === 'idle') addRow(local('connection', 'Disconnected by you'));
   showState(detail.state);
 });
 
 client.addEventListener('close', ({ detail }) => {
   const ending = endingInWords(detail);
   ui.note.textContent = `${ending}.`;
-  if (detail.wasOpen) addRow(local(`${ending} (${detail.code})`));
+  if (detail.wasOpen) addRow(local('connection', `${ending} (${detail.code})`));
 });
 
 client.addEventListener('message', ({ detail: { message, raw } }) => {
-  if (message?.type === 'welcome') showConnectionId(message.connection_id);
+  if (message?.type === 'welcome') welcome(message);
+  if (message?.type === 'notification') countMissed(message);
+  if (message !== null) followTopics(message);
   if (Number.isFinite(message?.active_connections)) showActiveConnections(message.active_connections);
-  addRow(message ? received(message, raw) : unreadable(raw));
+  addRow(received(message, raw));
 });
+
+client.addEventListener('resume', ({ detail }) => (detail.resumed ? showResumed(detail.to) : showGap()));
 
 function endingInWords({ code, reason, wasOpen }) {
   if (!wasOpen && code === 1006) return 'The server cannot be reached';
@@ -107,24 +119,25 @@ function showState(state) {
   ui.connect.hidden = state === 'waiting';
   ui.disconnect.disabled = away;
   ui.retry.hidden = state !== 'waiting';
-  ui.composerFields.disabled = state !== 'open';
+  ui.listenerFields.disabled = ui.composerFields.disabled = state !== 'open';
   showCountdown();
   keepFocus(focused);
 }
 
 /**
  * A button that goes while it has the focus leaves it to the note, where no key does anything: not to another button, which
- * an Enter meant for the first would press. The text box takes the focus back when the connection returns.
+ * an Enter meant for the first would press. A form's box takes the focus back when the connection returns.
  */
-let textHadFocus = false;
+let hadFocus = null;
 function keepFocus(focused) {
-  const gone = focused.matches(':disabled, [hidden]');
-  if (gone && !ui.composer.contains(focused)) ui.note.focus();
-  if (gone && ui.composer.contains(focused)) textHadFocus = true;
-
-  if (!textHadFocus || ui.composerFields.disabled) return;
-  textHadFocus = false;
-  if (document.activeElement === document.body) ui.text.focus();
+  if (focused.matches(':disabled, [hidden]')) {
+    const form = focused.closest('form');
+    if (form) hadFocus = form.querySelector('input');
+    else ui.note.focus();
+  }
+  if (hadFocus === null || hadFocus.matches(':disabled')) return;
+  if (document.activeElement === document.body) hadFocus.focus();
+  hadFocus = null;
 }
 
 let ticking = null;
@@ -148,152 +161,145 @@ function showActiveConnections(count) {
   if (ui.activeConnections.textContent !== text) ui.activeConnections.textContent = text;
 }
 
-// What a row says: { type, topic, text, at, pretty }
+// What was missed
 
-function received(message, raw) {
-  return {
-    type: typeof message.type === 'string' ? message.type : 'untyped',
-    topic: message.type === 'notification' ? inWords(message.topic) : '',
-    text: summary(message),
-    at: momentOf(message.timestamp),
-    pretty: () => prettyJson(message, raw),
+/** What is being caught up with: `{ until, to, count, say }`; null when nothing is, or no more. */
+let missed = null;
+let welcomedAt = NaN; // by the server's clock
+
+function welcome(message) {
+  showConnectionId(message.connection_id);
+  welcomedAt = Date.parse(message.timestamp);
+  missed = null;
+}
+
+function showResumed(to) {
+  const words = 'Resumed: nothing is lost';
+  const since = ui.note.textContent;
+  const sayInRow = addRow(local('resumed', words));
+  const say = (words) => {
+    sayInRow(words);
+    ui.note.textContent = `${since} ${words}.`;
   };
+  say(words);
+  missed = { until: welcomedAt, to, count: 0, say };
 }
 
-function momentOf(timestamp) {
-  const moment = new Date(typeof timestamp === 'string' ? timestamp : NaN);
-  return Number.isNaN(moment.getTime()) ? new Date() : moment;
+function showGap() {
+  addRow(local('gap', GAP));
+  ui.note.textContent += ` ${GAP}.`;
 }
 
-function unreadable(raw) {
-  if (typeof raw === 'string') return { type: 'text', text: raw, at: new Date(), pretty: () => raw };
-  return { type: 'binary', text: `${raw.byteLength} bytes`, at: new Date(), pretty: null };
-}
-
-function local(text) {
-  return { type: 'connection', text, at: new Date(), pretty: null };
-}
-
-function summary({ type, timestamp, ...rest }) {
-  if (type === 'error' && 'code' in rest) return `${inWords(rest.code)}: ${inWords(rest.message)}`;
-  if (typeof rest.message === 'string') return rest.message;
-  if ('data' in rest) return inWords(rest.data);
-  if (type === 'subscribed') return `Now listening to ${inWords(rest.topic)}`;
-  if (type === 'unsubscribed') return `No longer listening to ${inWords(rest.topic)}`;
-  if (type === 'reconnect') return `The server asks to reconnect: ${inWords(rest.reason)}`;
-  return inWords(rest);
-}
-
-/** A string as it is, anything else as JSON. */
-function inWords(value = '') {
-  if (typeof value === 'string') return value;
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return '…'; // Nested more deeply than the stack allows.
+/** Missed is what was published before the welcome, by the server's clock: only this count depends on it. */
+function countMissed({ id, timestamp }) {
+  if (missed === null) return;
+  const wasMissed = Date.parse(timestamp) <= missed.until;
+  if (wasMissed) {
+    missed.count += 1;
+    missed.say(`Resumed: ${missed.count.toLocaleString()} missed ${missed.count === 1 ? 'message' : 'messages'} arrived`);
   }
+  if (!wasMissed || id === missed.to) missed = null;
 }
 
-/** Indented, unless JavaScript's numbers and objects cannot hold what was sent: then as it came. */
-function prettyJson(message, raw) {
-  return inWords(message) === raw ? JSON.stringify(message, null, 2) : raw;
+// The topics: shown are those that the server says it brings
+
+function followTopics({ type, topic, topics, code, message }) {
+  if (type === 'welcome') ui.topics.replaceChildren(...listOf(topics).map(chip));
+  if (type === 'subscribed') showTopic(topic);
+  if (type === 'unsubscribed') hideTopic(topic);
+  if (type === 'welcome' || type === 'subscribed') ui.topicAnswer.textContent = '';
+  if (type === 'error' && (code === 'bad_topic' || code === 'too_many_topics')) ui.topicAnswer.textContent = inWords(message);
+  const count = ui.topics.childElementCount;
+  ui.topicCount.textContent = count.toLocaleString();
+  ui.noTopics.hidden = count > 0;
 }
 
-// The rows
-
-let dropped = 0;
-let unseen = 0;
-let followsEnd = true;
-let frame = null;
-
-function addRow(row) {
-  // Measured once a frame and before the first new row, however many arrive.
-  if (frame === null) {
-    followsEnd = isAtEnd();
-    frame = requestAnimationFrame(settleScroll);
-  }
-  ui.rows.append(rowElement(row));
-  unseen += 1;
-  while (ui.rows.childElementCount > MAX_ROWS) {
-    ui.rows.firstElementChild.remove();
-    dropped += 1;
-  }
-  showCounts();
+function listOf(topics) {
+  return Array.isArray(topics) ? topics.filter((topic) => typeof topic === 'string') : [];
 }
 
-function clearRows() {
-  ui.rows.replaceChildren();
-  dropped = 0;
-  unseen = 0;
-  ui.newest.hidden = true;
-  showCounts();
+function showTopic(topic) {
+  if (typeof topic !== 'string') return;
+  if (!chipOf(topic)) ui.topics.append(chip(topic));
+  if (ui.topic.value.trim() === topic) ui.topic.value = '';
 }
 
-function showCounts() {
-  const count = ui.rows.childElementCount;
-  ui.count.textContent = count.toLocaleString();
-  ui.empty.hidden = count > 0;
-  ui.dropped.hidden = dropped === 0;
-  ui.dropped.textContent = `The newest ${MAX_ROWS} are kept. Older rows dropped: ${dropped.toLocaleString()}.`;
+/** Whoever removes a topic by the keyboard goes on to the next. */
+function hideTopic(topic) {
+  const gone = chipOf(topic);
+  const neighbour = gone?.nextElementSibling ?? gone?.previousElementSibling;
+  if (gone?.contains(document.activeElement)) (neighbour?.querySelector('button') ?? ui.topic).focus();
+  gone?.remove();
 }
 
-function isAtEnd() {
-  return ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < AT_END_PX;
+function chipOf(topic) {
+  return [...ui.topics.children].find((chip) => chip.dataset.topic === topic);
 }
 
-function scrollToEnd() {
-  ui.log.scrollTop = ui.log.scrollHeight;
-}
-
-function settleScroll() {
-  frame = null;
-  if (followsEnd) scrollToEnd();
-  showUnseen();
-}
-
-function showUnseen() {
-  if (isAtEnd()) unseen = 0;
-  ui.newest.hidden = unseen === 0;
-  ui.newest.textContent = `${unseen.toLocaleString()} new`;
-}
-
-function rowElement({ type, topic, text, at, pretty }) {
-  const row = make('li', 'row');
-  row.dataset.type = type;
-  row.append(timeElement(at), make('span', 'badge', type));
-  const body = make('p', 'body');
-  if (topic) body.append(make('span', 'topic', topic), ' ');
-  body.append(make('bdi', 'text', text));
-  row.append(body);
-  if (pretty) row.append(detailsElement(pretty));
-  return row;
-}
-
-/** The time of day; the first row of another day names the day too. */
-let latestDay = new Date().toDateString();
-function timeElement(at) {
-  const format = at.toDateString() === latestDay ? TIME : DAY_AND_TIME;
-  latestDay = at.toDateString();
-  const time = make('time', 'time', format.format(at));
-  time.dateTime = at.toISOString();
-  time.title = FULL_TIME.format(at);
-  return time;
-}
-
-/** The raw message is written into the page only when somebody asks to see it. */
-function detailsElement(pretty) {
-  const details = make('details');
-  const code = make('pre');
-  details.append(make('summary', null, 'JSON'), code);
-  details.addEventListener('toggle', () => (code.textContent = pretty()), { once: true });
-  return details;
-}
-
-function make(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
+function chip(topic) {
+  const made = make('li', 'chip');
+  const remove = make('button', 'remove', '×');
+  made.dataset.topic = topic;
+  remove.type = 'button';
+  remove.ariaLabel = `Stop listening to ${topic}`;
+  remove.addEventListener('click', () => client.unsubscribe(topic));
+  made.append(make('bdi', null, topic), remove);
   return made;
+}
+
+// Publishing
+
+function isJson(text) {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** JSON goes as it was written, for numbers that JavaScript cannot hold; anything else as a string. */
+function publicationOf(topic, text) {
+  return `{"topic":${JSON.stringify(topic)},"data":${isJson(text) ? text : JSON.stringify(text)}}`;
+}
+
+let isPublishing = false;
+async function publish() {
+  if (isPublishing) return;
+  isPublishing = true;
+  const headers = { 'Content-Type': 'application/json' };
+  if (ui.token.value !== '') headers.Authorization = `Bearer ${ui.token.value}`;
+  const text = ui.publishData.value;
+  const body = publicationOf(ui.publishTopic.value.trim(), text);
+  try {
+    const response = await fetch('/publish', { method: 'POST', headers, body, credentials: 'omit' });
+    answerPublisher(response, await response.json().catch(() => ({})));
+    if (response.ok && ui.publishData.value === text) ui.publishData.value = '';
+    showShape();
+  } catch {
+    showPublishAnswer('The server cannot be reached', false);
+  } finally {
+    isPublishing = false;
+  }
+}
+
+function answerPublisher({ ok, status }, { id, ids, error }) {
+  if (ok) return showPublishAnswer(`Published as ${inWords(id ?? ids)}`, true);
+  showPublishAnswer(`${status}: ${inWords(error ?? 'the server gives no reason')}`, false);
+  if (status !== 401) return;
+  ui.tokenField.hidden = false;
+  ui.token.select();
+  ui.token.focus();
+}
+
+function showPublishAnswer(text, ok) {
+  ui.publishAnswer.textContent = text;
+  ui.publishAnswer.dataset.ok = ok;
+}
+
+function showShape() {
+  const text = ui.publishData.value;
+  ui.publishShape.textContent = text !== '' && isJson(text) ? 'Goes out as JSON.' : 'Goes out as text.';
 }
 
 // What the user does
@@ -301,26 +307,28 @@ function make(tag, className, text) {
 ui.connect.addEventListener('click', () => client.connect());
 ui.retry.addEventListener('click', () => client.connect());
 ui.disconnect.addEventListener('click', () => client.disconnect());
-ui.clear.addEventListener('click', clearRows);
+
+ui.listener.addEventListener('submit', (event) => {
+  event.preventDefault();
+  ui.topicAnswer.textContent = '';
+  client.subscribe(ui.topic.value.trim());
+});
+
+ui.publisher.addEventListener('submit', (event) => {
+  event.preventDefault();
+  publish();
+});
+
+ui.publishData.addEventListener('input', showShape);
+ui.publishData.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) ui.publisher.requestSubmit();
+});
 
 ui.composer.addEventListener('submit', (event) => {
   event.preventDefault();
   if (ui.text.value !== '' && client.send(ui.text.value)) ui.text.value = '';
 });
 
-ui.newest.addEventListener('click', () => {
-  ui.log.focus();
-  scrollToEnd();
-});
-
-// While a frame is pending, new rows have moved the end and the place the reader had was measured before.
-ui.log.addEventListener('scroll', () => {
-  if (frame !== null) return;
-  followsEnd = isAtEnd();
-  showUnseen();
-});
-
-// The keyboard of a phone takes half the height: whoever was at the end stays there.
-new ResizeObserver(() => followsEnd && scrollToEnd()).observe(ui.log);
-
+ui.topicsBox.open = ui.publishBox.open = WIDE.matches;
+showShape();
 client.connect();

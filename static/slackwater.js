@@ -1,6 +1,7 @@
-// A WebSocket that comes back: decides when to connect, when to wait and when to stop. Knows nothing of the page, and of
-// the messages only that `welcome` means the server has taken us in.
-// Invariant: only the socket in #socket changes the state; the events of any other socket are stale and go unheard.
+// A WebSocket that comes back and goes on where it was: decides when to connect, when to wait and when to stop, and keeps the
+// place and the topics. Knows nothing of the page, and of the messages only what says where it stands.
+// Invariants: only the socket of #connection changes the state; the events of any other socket are stale and go unheard.
+// The place moves behind a publication only when that publication is handed on.
 
 /** The first retry comes within this time; each failure in a row doubles it, up to the cap. */
 const BASE_DELAY_MS = 500;
@@ -11,11 +12,18 @@ const OPENING_TIMEOUT_MS = 10_000;
 const STABLE_AFTER_MS = 5_000;
 /** After a close that asks for back-off the delay is drawn as after this many failures: from up to 8 s. */
 const BACK_OFF_FAILURES = 4;
+/** Ids remembered, so that what a server brings again is not heard again. */
+const HEARD_IDS = 1000;
+
+/** What the server takes a connection that names no topic to mean. */
+const DEFAULT_TOPIC = 'notifications';
 
 /** Protocol error, binary, bad UTF-8, policy, too big (RFC 6455 §7.4.1): the next attempt would end the same way. */
 const STOP_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
 /** Internal error, try again later. */
 const BACK_OFF_CODES = new Set([1011, 1013]);
+/** The server let go of us because we read too slowly: nobody else is affected, so there is no crowd to keep apart from. */
+const TOO_SLOW = 4001;
 /** What the browser reports when there was no close frame. */
 const ABNORMAL_CLOSURE = 1006;
 
@@ -43,23 +51,42 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  */
 
 /**
- * A client of a Slackwater server that reconnects by itself, with full jitter, until `disconnect()`.
+ * One socket and what was agreed on it: the topics its address named, the place it was asked to go on from (null when it was
+ * not asked to), and when its welcome came.
+ *
+ * @typedef {{ socket: WebSocket, asked: Set<string>, from: string | null, welcomedAt: number | null }} Connection
+ */
+
+/**
+ * A client of a Slackwater server that reconnects by itself, with full jitter, until `disconnect()`, and brings every
+ * publication on its topics once and in order, or tells that some may be missing.
  *
  *     import { Slackwater } from '/slackwater.js';
  *     const client = new Slackwater('/ws?topic=orders');
  *     client.addEventListener('message', ({ detail }) => console.log(detail.message ?? detail.raw));
+ *     client.addEventListener('resume', ({ detail }) => detail.resumed || reloadEverything());
  *     client.connect();
+ *
+ * The place is the id of the last publication heard, or what the welcome called the newest when none has been heard since.
+ * Each connection after the first asks to go on from it, also one made by `connect()` after `disconnect()`: a pause of the
+ * user's is a pause. A new client starts with none, unless its address has a `last_event_id`, a `lastEventId` of old.
+ *
+ * There is one place for all topics. A topic added since then may therefore bring, on the next connection, what was
+ * published on it a little before it was added.
  *
  * Events, each a `CustomEvent`:
  *
  * - `statechange`, detail `{ state: State, previous: State }`
  * - `message`, detail `{ message: object | null, raw: string | ArrayBuffer }`: `message` is the JSON object received, or
  *   null when `raw` is not one
+ * - `resume`, detail `{ resumed: boolean, from: string, to: string | null }`: the answer to a connection that asked to go on
+ *   from a place, right behind the `message` of its welcome. Resumed: what was missed follows, all of it, up to `to`, the
+ *   newest id of all topics. Not resumed: there may be a gap between the two, and the client goes on from `to`.
  * - `close`, detail `{ code: number, reason: string, wasOpen: boolean, willRetry: boolean, retryAt: number | null }`: an
  *   ending the user did not ask for, or an attempt that failed (`wasOpen` false). Comes after its `statechange`.
  */
 export class Slackwater extends EventTarget {
-  #url;
+  #address;
   #WebSocket;
   #random;
   #now;
@@ -68,25 +95,36 @@ export class Slackwater extends EventTarget {
 
   /** @type {State} */
   #state = 'idle';
-  #socket = null;
+  /** @type {Connection | null} */
+  #connection = null;
   #timer = null; // connecting: gives the handshake up. waiting: the next attempt.
   #retryAt = null;
   #failures = 0; // in a row
-  #welcomedAt = null;
+
+  #topics;
+  #place;
+  #heard = new Set(); // the latest ids, oldest first
 
   /**
-   * @param {string | URL} [url] where to connect, relative to the page; http and https become ws and wss
+   * @param {string | URL} [url] where to connect, relative to the page; http and https become ws and wss. Its `topic`
+   *   parameters are the first topics, its `last_event_id` the first place; any others are sent along each time
    * @param {Options} [options] the surroundings, for tests and for other runtimes
    * @throws {TypeError} when the URL does not parse
    */
   constructor(url = '/ws', options = {}) {
     super();
-    this.#url = webSocketUrl(url);
+    this.#address = webSocketAddress(url);
     this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
     this.#random = options.random ?? Math.random;
     this.#now = options.now ?? Date.now;
     this.#timers = options.timers ?? globalThis;
     this.#network = options.network ?? globalThis;
+
+    const { searchParams } = this.#address;
+    this.#topics = topicsOrDefault(searchParams.getAll('topic'));
+    this.#place = searchParams.get('last_event_id');
+    searchParams.delete('topic');
+    searchParams.delete('last_event_id');
   }
 
   /** @returns {State} */
@@ -97,6 +135,28 @@ export class Slackwater extends EventTarget {
   /** When the next attempt comes, in milliseconds since the epoch; null unless waiting. */
   get retryAt() {
     return this.#retryAt;
+  }
+
+  /** The topics to listen to, on this connection and the next. One that the server refuses goes with the next welcome. */
+  get topics() {
+    return [...this.#topics];
+  }
+
+  /** The place: what a later client can be given as `last_event_id`; null before the first welcome. */
+  get lastEventId() {
+    return this.#place;
+  }
+
+  /** Listens to a topic, or with `orders/*` to all below it, from now on; the server answers `subscribed` or `error`. */
+  subscribe(topic) {
+    this.#topics.add(topic);
+    this.send(command('subscribe', topic));
+  }
+
+  /** Listens to a topic no longer. What is under way still arrives, until the server answers `unsubscribed`. */
+  unsubscribe(topic) {
+    this.#topics.delete(topic);
+    this.send(command('unsubscribe', topic));
   }
 
   /** Connects now; cuts a wait short. Does nothing while connecting or open. */
@@ -113,42 +173,53 @@ export class Slackwater extends EventTarget {
   }
 
   /**
-   * Sends one text message. Nothing is queued: what cannot go now is refused.
+   * Sends one text message. Nothing is queued: what cannot go now is refused. A command sent this way holds for the present
+   * connection only; `subscribe` and `unsubscribe` hold for all.
    *
    * @param {string} text
    * @returns {boolean} whether the socket took it
    */
   send(text) {
-    if (this.#state !== 'open' || this.#socket.readyState !== OPEN) return false;
-    this.#socket.send(text);
+    if (this.#state !== 'open' || this.#connection.socket.readyState !== OPEN) return false;
+    this.#connection.socket.send(text);
     return true;
   }
 
   #open() {
-    const socket = new this.#WebSocket(this.#url);
+    const asked = topicsOrDefault(this.#topics);
+    // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
+    const from = this.#topics.size > 0 ? this.#place : null;
+    const socket = new this.#WebSocket(this.#addressFor(asked, from));
     this.#release();
-    this.#adopt(socket);
+    this.#listen(socket);
+    this.#connection = { socket, asked, from, welcomedAt: null };
     this.#timer = this.#timers.setTimeout(() => this.#giveUp(), OPENING_TIMEOUT_MS);
     this.#enter('connecting');
   }
 
-  #adopt(socket) {
-    const whileOurs = (act) => (event) => socket === this.#socket && act(event);
+  #addressFor(topics, from) {
+    const address = new URL(this.#address);
+    for (const topic of topics) address.searchParams.append('topic', topic);
+    if (from !== null) address.searchParams.set('last_event_id', from);
+    return address.href;
+  }
+
+  #listen(socket) {
+    const whileOurs = (act) => (event) => socket === this.#connection?.socket && act(event);
     socket.binaryType = 'arraybuffer';
     socket.addEventListener('open', whileOurs(() => this.#onOpen()));
     socket.addEventListener('message', whileOurs(({ data }) => this.#onMessage(data)));
     socket.addEventListener('close', whileOurs(({ code, reason }) => this.#onClose(code, reason)));
     // Says nothing that `close` does not say, but some implementations throw when nobody listens.
     socket.addEventListener('error', () => {});
-    this.#socket = socket;
   }
 
   /** Lets go of the socket, the timer and everything else that belongs to the present state; returns the socket. */
   #release() {
-    const socket = this.#socket;
+    const socket = this.#connection?.socket;
     this.#timers.clearTimeout(this.#timer);
     this.#network.removeEventListener?.('online', this.#onOnline);
-    this.#socket = this.#timer = this.#retryAt = this.#welcomedAt = null;
+    this.#connection = this.#timer = this.#retryAt = null;
     return socket;
   }
 
@@ -159,13 +230,44 @@ export class Slackwater extends EventTarget {
 
   #onOpen() {
     this.#timers.clearTimeout(this.#timer);
+    const { socket, asked } = this.#connection;
+    // What was changed since the address was written; and no topics at all cannot be written in an address.
+    for (const topic of this.#topics) if (!asked.has(topic)) socket.send(command('subscribe', topic));
+    for (const topic of asked) if (!this.#topics.has(topic)) socket.send(command('unsubscribe', topic));
     this.#enter('open');
   }
 
   #onMessage(raw) {
     const message = parseObject(raw);
-    if (message?.type === 'welcome') this.#welcomedAt = this.#now();
+    if (message?.type === 'welcome') return this.#onWelcome(message, raw);
+    if (message?.type === 'notification' && !this.#isNew(message)) return;
     this.#tell('message', { message, raw });
+  }
+
+  #onWelcome(message, raw) {
+    const { asked, from } = this.#connection;
+    const to = typeof message.last_event_id === 'string' ? message.last_event_id : null;
+    const resumed = from !== null && message.resumed === true;
+    this.#connection.welcomedAt = this.#now();
+    // Resumed, the place stays where it is until what was missed has come: this connection may end before.
+    if (!resumed) this.#place = to;
+    if (Array.isArray(message.topics)) {
+      for (const topic of asked) if (!message.topics.includes(topic)) this.#topics.delete(topic);
+    }
+    this.#tell('message', { message, raw });
+    if (from !== null) this.#tell('resume', { resumed, from, to });
+  }
+
+  /** Whether a publication is to be handed on; if so, it is the place from now on. */
+  #isNew({ id }) {
+    // It is on the default topic, of a connection that could not name none.
+    if (this.#topics.size === 0) return false;
+    if (typeof id !== 'string') return true;
+    if (this.#heard.has(id)) return false;
+    this.#heard.add(id);
+    if (this.#heard.size > HEARD_IDS) this.#heard.delete(this.#heard.values().next().value);
+    this.#place = id;
+    return true;
   }
 
   #onClose(code, reason) {
@@ -183,12 +285,15 @@ export class Slackwater extends EventTarget {
   #onOnline = () => this.connect();
 
   #wasStable() {
-    return this.#welcomedAt !== null && this.#now() - this.#welcomedAt >= STABLE_AFTER_MS;
+    const welcomedAt = this.#connection?.welcomedAt ?? null;
+    return welcomedAt !== null && this.#now() - welcomedAt >= STABLE_AFTER_MS;
   }
 
   #scheduleRetry(code) {
     if (BACK_OFF_CODES.has(code)) this.#failures = Math.max(this.#failures, BACK_OFF_FAILURES);
-    const delayMs = this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** this.#failures);
+    const isImmediate = code === TOO_SLOW && this.#failures === 0;
+    const ceilingMs = Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** this.#failures);
+    const delayMs = isImmediate ? 0 : this.#random() * ceilingMs;
     this.#failures += 1;
     this.#retryAt = this.#now() + delayMs;
     this.#timer = this.#timers.setTimeout(() => this.#open(), delayMs);
@@ -207,10 +312,20 @@ export class Slackwater extends EventTarget {
   }
 }
 
-function webSocketUrl(url) {
-  const absolute = new URL(url, globalThis.location?.href);
-  absolute.protocol = absolute.protocol.replace(/^http/, 'ws');
-  return absolute.href;
+function webSocketAddress(url) {
+  const address = new URL(url, globalThis.location?.href);
+  address.protocol = address.protocol.replace(/^http/, 'ws');
+  return address;
+}
+
+/** Connections that name no topic hear the default one. */
+function topicsOrDefault(topics) {
+  const set = new Set(topics);
+  return set.size > 0 ? set : new Set([DEFAULT_TOPIC]);
+}
+
+function command(type, topic) {
+  return JSON.stringify({ type, topic });
 }
 
 /** The JSON object in the text, or null: a malformed message is handed on, never thrown. */

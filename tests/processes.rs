@@ -2,116 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output};
+use std::time::Instant;
 
-use tungstenite::{Message, WebSocket};
+use driver::{BINARY, Client, Process, Started, get, signal, spawn, text_of, wait};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running server and the lines it logs.
-struct Process {
-    child: Child,
-    lines: Receiver<String>,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(flags: &str) -> Self {
-        Self::spawn(Command::new(BINARY).args(flags.split_whitespace()))
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let (child, stderr, address) = spawn(command);
-        Self::read_log(child, stderr, address)
-    }
-
-    fn read_log(child: Child, stderr: BufReader<ChildStderr>, address: SocketAddr) -> Self {
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        Self { child, lines, address }
-    }
-
-    /// The next line that contains this.
-    fn line(&self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            let line = line.unwrap_or_else(|_| panic!("no line with {part:?} in time"));
-            if line.contains(part) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.address)
-    }
-
-    /// Its exit code, once it has ended by itself, and what it logged since the last line that was asked for.
-    fn end(mut self) -> (Option<i32>, Vec<String>) {
-        let code = wait(&mut self.child);
-        let lines = self.lines.iter().map(|line| text_of(&line).to_owned()).collect();
-        (code, lines)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts a server and reads no more of its log than the line that says where it is.
-fn spawn(command: &mut Command) -> (Child, BufReader<ChildStderr>, SocketAddr) {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    (child, stderr, address_in(&line))
-}
-
-fn signal(child: &Child, name: &str) {
-    // The shell's own kill: it is there wherever a shell is.
-    let script = format!("kill -{name} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
-}
-
-fn wait(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        thread::yield_now();
-    }
-    panic!("the process did not end in time");
-}
-
-fn address_in(line: &str) -> SocketAddr {
-    let start = line.find("http://").expect("the line says where the page is") + "http://".len();
-    line[start..].split(' ').next().unwrap().parse().unwrap()
-}
-
-/// A line without its timestamp.
-fn text_of(line: &str) -> &str {
-    line.split_once(' ').expect("a line begins with its time").1
-}
+#[path = "processes/driver.rs"]
+mod driver;
 
 fn run(flags: &str) -> Output {
     Command::new(BINARY).args(flags.split_whitespace()).output().unwrap()
@@ -119,48 +18,6 @@ fn run(flags: &str) -> Output {
 
 fn stderr_of(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A WebSocket client that nobody here wrote.
-struct Client(WebSocket<TcpStream>);
-
-impl Client {
-    fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (mut socket, _) = tungstenite::client::client(format!("ws://{address}/ws"), stream).unwrap();
-        let welcome = socket.read().unwrap();
-        assert!(welcome.to_text().unwrap().starts_with(r#"{"type":"welcome""#));
-        Self(socket)
-    }
-
-    fn echo(&mut self, text: &str) -> String {
-        self.0.send(Message::text(text)).unwrap();
-        self.0.read().unwrap().to_text().unwrap().to_owned()
-    }
-
-    /// Closes politely and waits until the server has answered.
-    fn leave(mut self) {
-        self.0.close(None).unwrap();
-        while self.0.read().is_ok() {}
-    }
-
-    /// The code of the close frame that comes next.
-    fn close_code(&mut self) -> Option<u16> {
-        match self.0.read().unwrap() {
-            Message::Close(frame) => frame.map(|frame| frame.code.into()),
-            other => panic!("expected a close frame, not {other:?}"),
-        }
-    }
-}
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 const NO_NEWS: &str = "--port 0 --notify-interval 0";
@@ -208,6 +65,7 @@ fn a_drain_begins_with_three_lines_and_reports_while_it_waits() {
 #[test]
 fn an_empty_server_ends_at_once_though_others_hold_http_connections() {
     let server = Process::start(NO_NEWS);
+    assert_eq!(server.preamble, [""; 0], "where it is is the first thing it says");
     let mut half = TcpStream::connect(server.address).unwrap();
     half.write_all(b"GET / HT").unwrap();
     let _silent = TcpStream::connect(server.address).unwrap();
@@ -374,13 +232,14 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
 
 #[test]
 fn a_full_log_loses_lines_and_says_how_many_but_never_stops_the_server() {
-    let (child, stderr, address) = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
+    let started = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
+    let address = started.address;
     // A pipe holds 64 KiB, and each client logs over 100 bytes that nobody reads.
     for _ in 0..800 {
         Client::connect(address).leave();
     }
     assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 OK"));
-    let server = Process::read_log(child, stderr, address);
+    let server = Process::read_log(started);
     server.line("Client connected");
     server.client().leave();
     assert!(text_of(&server.line("log lines lost")).starts_with("[WARNING] "));
@@ -392,7 +251,8 @@ fn a_full_log_loses_lines_and_says_how_many_but_never_stops_the_server() {
 
 #[test]
 fn a_log_that_nobody_can_read_any_more_never_stops_the_server() {
-    let (mut child, stderr, address) = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
+    let Started { mut child, stderr, address, .. } =
+        spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
     drop(stderr);
     let mut client = Client::connect(address);
     assert!(client.echo("x").contains("Server received: x"));

@@ -70,7 +70,7 @@ fn crowd(seed: u64, most: usize, may_stay: bool) -> World {
 /// A world whose limits are too long to come to the help of anything that is forgotten.
 fn patient_world(seed: u64) -> World {
     let mut world = World::new(seed);
-    let (mut terms, hour) = (world.terms, Duration::from_secs(3600));
+    let (mut terms, hour) = (world.terms.clone(), Duration::from_secs(3600));
     (terms.concurrency, terms.limits.ping_interval, terms.limits.ping_timeout) = (None, None, None);
     (terms.limits.handshake, terms.limits.keep_alive, terms.limits.write) = (hour, hour, hour);
     world.set_terms(terms);
@@ -120,7 +120,7 @@ fn every_drain_ends() {
 fn a_drain_forgets_nobody_in_the_middle_of_a_fan_out() {
     for_each_seed(4000..4004, |seed| {
         let mut world = World::new(seed);
-        let terms = Terms { concurrency: None, ..world.terms };
+        let terms = Terms { concurrency: None, ..world.terms.clone() };
         world.set_terms(terms);
         let second = Duration::from_secs(1);
         world.notify_every(Some(2 * second));
@@ -140,7 +140,7 @@ fn a_drain_forgets_nobody_in_the_middle_of_a_fan_out() {
 fn what_is_published_during_a_fan_out_is_heard_by_all() {
     for_each_seed(4100..4104, |seed| {
         let mut world = patient_world(seed);
-        let mut terms = world.terms;
+        let mut terms = world.terms.clone();
         terms.limits.outbox_bytes = 1 << 20;
         world.set_terms(terms);
         world.notify_every(None);
@@ -182,7 +182,7 @@ fn a_crowd_that_speaks_at_one_moment_is_served_in_slices() {
 fn who_overflows_is_sent_nothing_but_what_it_had_begun_to_receive() {
     for_each_seed(4200..4220, |seed| {
         let mut world = patient_world(seed);
-        let mut terms = world.terms;
+        let mut terms = world.terms.clone();
         terms.limits.outbox_bytes = 4096;
         world.set_terms(terms);
         world.notify_every(Some(Duration::from_millis(100)));
@@ -247,9 +247,9 @@ fn a_stalled_client_never_delays_the_others() {
 fn who_wakes_while_the_server_lingers_finds_out_why_it_was_left() {
     for_each_seed(7000..7040, |seed| {
         let mut world = patient_world(seed);
-        let mut terms = world.terms;
+        let mut terms = world.terms.clone();
         terms.limits.write = world.random.millis(500..5000);
-        world.set_terms(terms);
+        world.set_terms(terms.clone());
         world.notify_every(None);
         // Less than the 101 and the welcome: it stalls at once, in the middle of something.
         let capacity = world.random.within(1..250);

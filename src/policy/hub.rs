@@ -1,134 +1,297 @@
-//! Decides who hears what next. It hands publications on in *passes*: one pass goes over all listeners once, in
-//! slices, so that a fan-out to very many never keeps a handshake waiting. Never sees a socket.
+//! Topics and who listens; decides who hears what next. It hands publications on in *passes*: one pass visits all
+//! listeners of the channels that have news, one by one, so that the caller can stop between any two and a fan-out to
+//! very many never keeps a handshake waiting. Never sees a socket.
 //!
-//! Each listener carries one number, the position up to which it has heard. A visit hands it everything beyond,
-//! so that "once and in order" is one comparison, and what is published during a pass leaves in the same write.
+//! Each listener carries the position up to which it has heard. A visit hands it everything beyond, of all its
+//! channels, so that "once and in order" is one comparison, a second visit does no harm, and what is published during
+//! a pass leaves in the same write.
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::collections::HashMap;
+
+use slab::Slab;
 
 use crate::frame::Frame;
 use crate::policy::sequencer::Position;
+use crate::policy::topic::{Filter, TopicName, prefixes_of};
 
-/// Publications that some listener may not have heard yet, and the pass that brings them.
+/// Filters that one listener may have.
+pub const MAX_SUBSCRIPTIONS: usize = 128;
+
+/// What identifies a listener to the caller.
+pub type ListenerKey = u32;
+
+type ChannelId = u32;
+
+/// Filters, their listeners, and the news that some of them may not have heard yet.
 #[derive(Debug, Default)]
 pub struct Hub {
-    /// Frames at the positions `newest - news.len() + 1 ..= newest`.
-    news: VecDeque<Frame>,
+    channels: Slab<Channel>,
+    by_filter: HashMap<Filter, ChannelId>,
+    /// While nobody listens to a prefix, nobody looks for one.
+    prefix_channels: usize,
     newest: Position,
-    pass: Option<Pass>,
+    pass: Pass,
+    /// The pass that follows: channels with news that the present one may have missed.
+    next: NextPass,
 }
 
-/// One walk over the listeners' keys.
+/// One filter and those who listen to it.
 #[derive(Debug)]
-struct Pass {
-    next_key: usize,
-    /// What every listener will have heard when this pass ends.
-    upto: Position,
+struct Channel {
+    filter: Filter,
+    listeners: Vec<ListenerKey>,
+    news: Vec<(Position, Frame)>,
+    /// Whether it is in the pass that follows.
+    is_next: bool,
 }
+
+/// One walk over the listeners of some channels. Each channel's are walked from the last to the first: those who join
+/// are put behind, and of those who leave the place is taken by one from behind, who has been visited already.
+#[derive(Debug, Default)]
+struct Pass {
+    channels: Vec<ChannelId>,
+    /// Of the last channel's listeners, those before this one are still to be visited.
+    unvisited: usize,
+    /// What everyone visited has heard when the pass ends.
+    upto: Position,
+    done: Vec<ChannelId>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct NextPass {
+    channels: Vec<ChannelId>,
+    bytes: usize,
+}
+
+/// What a listener listens to and how far it has heard; kept by the caller, filled in by the hub.
+#[derive(Debug, Default)]
+pub struct Listener {
+    heard: Position,
+    channels: Channels,
+}
+
+/// The channels of one listener. Most have one, and need no memory for it.
+#[derive(Debug, Default)]
+enum Channels {
+    #[default]
+    None,
+    One(ChannelId),
+    #[allow(clippy::box_collection)] // A third of the size, for those many who have one.
+    Many(Box<Vec<ChannelId>>),
+}
+
+/// The listener has `MAX_SUBSCRIPTIONS` already.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMany;
 
 impl Hub {
-    /// The position up to which a listener who joins now counts as having heard.
+    /// A hub whose next publication follows this position.
+    pub fn new(newest: Position) -> Self {
+        Self { newest, ..Self::default() }
+    }
+
+    /// The position of the newest publication.
     pub fn newest(&self) -> Position {
         self.newest
     }
 
-    /// Takes a publication, to be heard by all who listen now.
-    pub fn publish(&mut self, frame: Frame) {
-        self.news.push_back(frame);
-        self.newest += 1;
-        self.pass.get_or_insert(Pass { next_key: 0, upto: self.newest });
+    /// Bytes of news that some listener may still have to hear.
+    pub fn news_bytes(&self) -> usize {
+        self.pass.bytes + self.next.bytes
     }
 
-    /// Whether some listener may still have to be visited.
-    pub fn has_news(&self) -> bool {
-        self.pass.is_some()
-    }
-
-    /// The next listeners to visit, at most `budget` of the keys `0..keys`; `None` once all have heard all.
-    /// The caller hands each of them what `since` says and notes that it has heard up to `newest`.
-    pub fn next_slice(&mut self, budget: usize, keys: usize) -> Option<Range<usize>> {
-        let pass = self.pass.as_mut()?;
-        if pass.next_key < keys {
-            let slice = pass.next_key..keys.min(pass.next_key + budget);
-            pass.next_key = slice.end;
-            return Some(slice);
+    /// Adds a filter; `false` when it was there already. A listener hears what follows: whatever of its other
+    /// channels it has not been visited with must have been handed to it before.
+    ///
+    /// # Errors
+    /// `TooMany` when there is no room for it.
+    pub fn subscribe(
+        &mut self,
+        key: ListenerKey,
+        listener: &mut Listener,
+        filter: &Filter,
+    ) -> Result<bool, TooMany> {
+        if self.find(listener, filter).is_some() {
+            return Ok(false);
         }
-        let upto = pass.upto;
-        self.finish_pass(upto);
-        // What was published meanwhile has reached those visited late, not those visited early: once more.
-        self.pass = (upto < self.newest).then_some(Pass { next_key: 0, upto: self.newest });
-        if self.has_news() { self.next_slice(budget, keys) } else { None }
+        if listener.channels.as_slice().len() == MAX_SUBSCRIPTIONS {
+            return Err(TooMany);
+        }
+        let id = self.by_filter.get(filter).copied().unwrap_or_else(|| self.open_channel(filter));
+        self.channels[id as usize].listeners.push(key);
+        listener.channels.push(id);
+        listener.heard = self.newest;
+        Ok(true)
     }
 
-    /// The frames that a listener has not heard yet, oldest first.
-    pub fn since(&self, heard: Position) -> impl Iterator<Item = &Frame> {
-        let missed = usize::try_from(self.newest - heard).expect("news fit in memory");
-        debug_assert!(missed <= self.news.len(), "a pass ended before this listener was visited");
-        self.news.range(self.news.len().saturating_sub(missed)..)
+    /// Takes a filter away; `false` when it was not there.
+    pub fn unsubscribe(&mut self, key: ListenerKey, listener: &mut Listener, filter: &Filter) -> bool {
+        let Some(id) = self.find(listener, filter) else { return false };
+        listener.channels.remove(id);
+        self.leave_channel(key, id);
+        true
     }
 
-    fn finish_pass(&mut self, upto: Position) {
-        let later = usize::try_from(self.newest - upto).expect("news fit in memory");
-        self.news.drain(..self.news.len() - later);
+    /// Takes all filters away: the listener has gone.
+    pub fn forget(&mut self, key: ListenerKey, listener: &mut Listener) {
+        for id in std::mem::take(&mut listener.channels).as_slice() {
+            self.leave_channel(key, *id);
+        }
+    }
+
+    /// The filters of a listener.
+    pub fn filters(&self, listener: &Listener) -> impl Iterator<Item = &Filter> {
+        listener.channels.as_slice().iter().map(|id| &self.channels[*id as usize].filter)
+    }
+
+    /// Takes the publication behind the newest, to be heard by all who listen now.
+    pub fn publish(&mut self, topic: &TopicName, frame: &Frame) {
+        self.newest += 1;
+        self.add_news(topic.as_str(), frame);
+        if self.prefix_channels > 0 {
+            for prefix in prefixes_of(topic) {
+                self.add_news(&prefix, frame);
+            }
+        }
+    }
+
+    /// Whether somebody may still have to be visited.
+    pub fn has_news(&self) -> bool {
+        !self.pass.channels.is_empty() || !self.pass.done.is_empty() || !self.next.channels.is_empty()
+    }
+
+    /// The next listener to visit: hand it what `news_for` says. Call until `None`; then all have heard all.
+    pub fn next_listener(&mut self) -> Option<ListenerKey> {
+        loop {
+            let Some(id) = self.pass.channels.last() else {
+                if !self.begin_pass() {
+                    return None;
+                }
+                continue;
+            };
+            // A channel may have been closed meanwhile, or have lost listeners.
+            let listeners = self.channels.get(*id as usize).map_or(&[][..], |channel| &channel.listeners);
+            self.pass.unvisited = self.pass.unvisited.min(listeners.len());
+            if let Some(last) = self.pass.unvisited.checked_sub(1) {
+                self.pass.unvisited = last;
+                return Some(listeners[last]);
+            }
+            self.pass.done.extend(self.pass.channels.pop());
+            self.pass.unvisited = usize::MAX;
+        }
+    }
+
+    /// The frames that a listener has not heard yet, oldest first; from here on it counts as having heard them.
+    pub fn news_for(&self, listener: &mut Listener) -> Vec<Frame> {
+        let heard = std::mem::replace(&mut listener.heard, self.newest);
+        if heard == self.newest {
+            return Vec::new();
+        }
+        let channels = listener.channels.as_slice();
+        let news = channels.iter().flat_map(|id| &self.channels[*id as usize].news);
+        let mut unheard: Vec<&(Position, Frame)> = news.filter(|(position, _)| *position > heard).collect();
+        if channels.len() > 1 {
+            unheard.sort_unstable_by_key(|(position, _)| *position);
+            unheard.dedup_by_key(|(position, _)| *position);
+        }
+        unheard.into_iter().map(|(_, frame)| frame.clone()).collect()
+    }
+
+    fn find(&self, listener: &Listener, filter: &Filter) -> Option<ChannelId> {
+        let id = self.by_filter.get(filter)?;
+        listener.channels.as_slice().contains(id).then_some(*id)
+    }
+
+    fn open_channel(&mut self, filter: &Filter) -> ChannelId {
+        let channel = Channel {
+            filter: filter.clone(),
+            listeners: Vec::with_capacity(1),
+            news: Vec::new(),
+            is_next: false,
+        };
+        let id =
+            ChannelId::try_from(self.channels.insert(channel)).expect("channels are fewer than listeners");
+        self.by_filter.insert(filter.clone(), id);
+        self.prefix_channels += usize::from(filter.is_prefix());
+        id
+    }
+
+    fn leave_channel(&mut self, key: ListenerKey, id: ChannelId) {
+        let channel = &mut self.channels[id as usize];
+        // A scan: 15,000 listeners of one channel take a few microseconds. Revisit at a million.
+        let place = channel.listeners.iter().position(|listener| *listener == key);
+        channel.listeners.swap_remove(place.expect("a listener's channels list it"));
+        if channel.listeners.is_empty() {
+            let filter = self.channels.remove(id as usize).filter;
+            self.by_filter.remove(&filter);
+            self.prefix_channels -= usize::from(filter.is_prefix());
+        }
+    }
+
+    fn add_news(&mut self, filter: &str, frame: &Frame) {
+        let Some(id) = self.by_filter.get(filter) else { return };
+        let channel = &mut self.channels[*id as usize];
+        channel.news.push((self.newest, frame.clone()));
+        self.next.bytes += frame.len();
+        if !std::mem::replace(&mut channel.is_next, true) {
+            self.next.channels.push(*id);
+        }
+    }
+
+    /// Ends a pass, forgets what all have heard, and begins the next one if there is news for it.
+    fn begin_pass(&mut self) -> bool {
+        for id in std::mem::take(&mut self.pass.done) {
+            if let Some(channel) = self.channels.get_mut(id as usize) {
+                channel.news.retain(|(position, _)| *position > self.pass.upto);
+                channel.news.shrink_to_fit();
+            }
+        }
+        let next = std::mem::take(&mut self.next);
+        for id in &next.channels {
+            if let Some(channel) = self.channels.get_mut(*id as usize) {
+                channel.is_next = false;
+            }
+        }
+        let NextPass { channels, bytes } = next;
+        self.pass = Pass { channels, unvisited: usize::MAX, upto: self.newest, done: Vec::new(), bytes };
+        !self.pass.channels.is_empty()
+    }
+}
+
+impl Listener {
+    /// Takes it that the listener has heard everything up to here.
+    pub fn set_heard(&mut self, position: Position) {
+        self.heard = position;
+    }
+}
+
+impl Channels {
+    fn as_slice(&self) -> &[ChannelId] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+
+    fn push(&mut self, id: ChannelId) {
+        match self {
+            Self::None => *self = Self::One(id),
+            Self::One(first) => *self = Self::Many(vec![*first, id].into()),
+            Self::Many(ids) => ids.push(id),
+        }
+    }
+
+    fn remove(&mut self, id: ChannelId) {
+        match self {
+            Self::None => {}
+            Self::One(_) => *self = Self::None,
+            Self::Many(ids) => ids.retain(|other| *other != id),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Listeners by key, each with the position it has heard and the payloads that reached it.
-    struct Listeners(Vec<(Position, Vec<String>)>);
-
-    impl Listeners {
-        fn visit_slice(&mut self, hub: &mut Hub, budget: usize) -> bool {
-            let Some(slice) = hub.next_slice(budget, self.0.len()) else { return false };
-            for (heard, texts) in &mut self.0[slice] {
-                texts.extend(
-                    hub.since(*heard)
-                        .map(|f| String::from_utf8(f.clone().into_bytes()[2..].to_vec()).unwrap()),
-                );
-                *heard = hub.newest();
-            }
-            true
-        }
-    }
-
-    #[test]
-    fn every_listener_hears_every_publication_once_in_order_however_they_interleave() {
-        let mut hub = Hub::default();
-        let mut listeners = Listeners(vec![(0, vec![]); 7]);
-        let mut published = 0;
-        for _ in 0..5 {
-            for _ in 0..3 {
-                published += 1;
-                hub.publish(Frame::text(published.to_string()));
-                listeners.visit_slice(&mut hub, 2);
-            }
-            while listeners.visit_slice(&mut hub, 2) {}
-        }
-        let all: Vec<String> = (1..=published).map(|n: u32| n.to_string()).collect();
-        assert!(listeners.0.iter().all(|(_, texts)| *texts == all), "{:?}", listeners.0);
-    }
-
-    #[test]
-    fn who_joins_late_hears_only_what_follows() {
-        let mut hub = Hub::default();
-        hub.publish(Frame::text("before"));
-        let mut listeners = Listeners(vec![(hub.newest(), vec![])]);
-        hub.publish(Frame::text("after"));
-        while listeners.visit_slice(&mut hub, 1) {}
-        assert_eq!(listeners.0[0].1, ["after"]);
-    }
-
-    #[test]
-    fn what_all_have_heard_is_forgotten() {
-        let mut hub = Hub::default();
-        hub.publish(Frame::text("x"));
-        assert!(hub.has_news());
-        assert_eq!(hub.next_slice(10, 0), None);
-        assert!(!hub.has_news());
-        assert_eq!((hub.news.len(), hub.newest()), (0, 1));
-    }
-}
+#[path = "hub_tests.rs"]
+mod tests;

@@ -2,5 +2,9 @@
 
 pub mod deadlines;
 pub mod drain;
+pub mod history;
 pub mod hub;
+pub mod idempotency;
+pub mod replay;
 pub mod sequencer;
+pub mod topic;

@@ -2,6 +2,7 @@
 //! ordering is a role, and history and hub only apply a position that they are given.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The place of a publication in the order of one epoch; 0 stands before the first.
 pub type Position = u64;
@@ -19,6 +20,34 @@ impl fmt::Display for PublicationId {
     }
 }
 
+impl PublicationId {
+    /// The position within its epoch.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The position, for whoever shares the epoch.
+    pub fn position_in(&self, epoch: u32) -> Option<Position> {
+        (self.epoch == epoch).then_some(self.position)
+    }
+}
+
+/// Not an id of this server, of any epoch.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl FromStr for PublicationId {
+    type Err = NotAnId;
+
+    /// Reads what `Display` writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (epoch, position) = text.split_once('-').ok_or(NotAnId)?;
+        let epoch = u32::from_str_radix(epoch, 16).map_err(|_| NotAnId)?;
+        let id = Self { epoch, position: position.parse().map_err(|_| NotAnId)? };
+        if id.to_string() == text { Ok(id) } else { Err(NotAnId) }
+    }
+}
+
 /// Counts positions within an epoch.
 #[derive(Debug)]
 pub struct Sequencer {
@@ -26,9 +55,15 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Starts an epoch. Its number must differ from those before it, or old ids would seem to fit.
-    pub fn new(epoch: u32) -> Self {
-        Self { newest: PublicationId { epoch, position: 0 } }
+    /// Goes on behind a position of an epoch: 0 for a new one, whose number must differ from those before it, or old
+    /// ids would seem to fit.
+    pub fn new(epoch: u32, newest: Position) -> Self {
+        Self { newest: PublicationId { epoch, position: newest } }
+    }
+
+    /// The epoch of all ids from here.
+    pub fn epoch(&self) -> u32 {
+        self.newest.epoch
     }
 
     /// The id of the newest publication so far; position 0 when there is none.
@@ -49,10 +84,28 @@ mod tests {
 
     #[test]
     fn positions_rise_by_one_and_carry_their_epoch() {
-        let mut sequencer = Sequencer::new(0xbeef);
+        let mut sequencer = Sequencer::new(0xbeef, 0);
         assert_eq!(sequencer.newest().to_string(), "0000beef-0");
         assert_eq!(sequencer.advance().to_string(), "0000beef-1");
         assert_eq!(sequencer.advance(), sequencer.newest());
         assert_eq!(sequencer.newest().to_string(), "0000beef-2");
+        assert_eq!(Sequencer::new(0xbeef, 7).advance().to_string(), "0000beef-8");
+    }
+
+    #[test]
+    fn an_id_is_read_only_as_it_was_written() {
+        let id: PublicationId = "0000beef-42".parse().unwrap();
+        assert_eq!((id.position_in(0xbeef), id.position_in(0xbee)), (Some(42), None));
+        for nonsense in [
+            "",
+            "-",
+            "beef-42",
+            "0000beef-042",
+            "0000beef-+42",
+            "0000BEEF-42",
+            "0000beef-99999999999999999999",
+        ] {
+            assert_eq!(nonsense.parse::<PublicationId>(), Err(NotAnId), "{nonsense}");
+        }
     }
 }

@@ -1,15 +1,28 @@
 //! One process that serves: from the configuration to the exit code.
 
+use std::fs;
 use std::process::ExitCode;
 
-use log::{debug, error, info};
+use log::{debug, error, info, warn};
+use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::policy::drain::Outcome;
 use crate::server::{Server, Service, StartError};
 
+/// Why there is nothing to run.
+#[derive(Debug, Error)]
+enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(
+        "cannot read --publish-token-file {path}: {why}; give a file that holds the token and nothing else"
+    )]
+    Token { path: String, why: String },
+}
+
 /// Serves until told to leave. Exit codes: 0 drained, 1 forced, 3 could not start.
-pub fn run(config: &Config) -> ExitCode {
+pub fn run(config: Config) -> ExitCode {
     raise_open_files();
     let server = match start(config) {
         Ok(server) => server,
@@ -28,11 +41,23 @@ pub fn run(config: &Config) -> ExitCode {
     }
 }
 
-fn start(config: &Config) -> Result<Server, StartError> {
-    let mut server = Server::bind(config, Service::Notifications)?;
+fn start(mut config: Config) -> Result<Server, RunError> {
+    if let Some(path) = &config.publish_token_file {
+        let text = fs::read_to_string(path).map_err(|e| e.to_string());
+        let token = text.and_then(|text| config::token(text.trim()));
+        config.publish_token =
+            Some(token.map_err(|why| RunError::Token { path: path.display().to_string(), why })?);
+    }
+    let mut server = Server::bind(&config, Service::Notifications)?;
     server.take_signals()?;
+    server.take_over();
     let address = server.address();
     info!("Serving the page on http://{address} and the WebSocket on ws://{address}/ws (Ctrl-C to leave)");
+    if config.publish_token.is_none() && !address.ip().is_loopback() {
+        warn!(
+            "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
+        );
+    }
     Ok(server)
 }
 

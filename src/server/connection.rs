@@ -1,16 +1,17 @@
 //! One peer: its socket, its outbox and the phase it is in. Decides nothing about others and never logs.
 //! Invariant: what the peer is told goes through the outbox; only `flush` writes to the socket.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 
 use crate::frame::Frame;
-use crate::policy::sequencer::Position;
+use crate::policy::hub::Listener;
+use crate::policy::replay::Replay;
 use crate::server::clock::Now;
+use crate::server::limits::Limits;
+use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::{Refusal, RequestBuffer};
 use crate::wire::outbox::{Flush, Outbox};
@@ -24,40 +25,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Responses that may wait for one HTTP peer before its next request is read.
 const PIPELINED_BYTES: usize = 64 * 1024;
 
-/// What a connection needs of a socket: in the server TCP, anything in tests.
-pub trait Socket: Read + Write {
-    /// Ends our side of the stream behind what was written.
-    ///
-    /// # Errors
-    /// As `shutdown(2)`; a peer that is gone is no news.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-impl Socket for TcpStream {
-    fn finish(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
-/// The limits that hold for each connection alike.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// For a request's head to be complete.
-    pub handshake: Duration,
-    /// Between two requests.
-    pub keep_alive: Duration,
-    /// Between pings.
-    pub ping_interval: Option<Duration>,
-    /// From ping to pong.
-    pub ping_timeout: Option<Duration>,
-    /// Without progress in writing.
-    pub write: Duration,
-    /// Bytes in the outbox.
-    pub outbox_bytes: usize,
-    /// What a session accepts.
-    pub rules: Rules,
-}
-
 /// One peer.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -66,9 +33,13 @@ pub struct Connection<S> {
     phase: Phase,
     /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
     expires: Option<Instant>,
-    /// The publication up to which it has heard.
-    pub(super) heard: Position,
+    /// What it listens to; the hub's to fill in.
+    pub(super) listener: Listener,
+    /// While it is brought what it missed; until then it is not visited with news.
+    pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
+    /// Whether it has published: then it waits while there are too many news.
+    pub(super) publishes: bool,
     /// Whether it waits in the list of those to be settled.
     pub(super) dirty: bool,
     /// Whether it counts as a client: from the upgrade until it has departed.
@@ -95,6 +66,8 @@ pub(super) enum Reading {
     Listed,
     /// Stopped until the peer has taken its responses.
     Paused,
+    /// Stopped until the news have reached their listeners.
+    Congested,
 }
 
 /// What one read from the socket brought.
@@ -122,8 +95,10 @@ impl<S: Socket> Connection<S> {
             outbox: Outbox::default(),
             phase: Phase::Request { buffer: Box::default(), served: false },
             expires: Some(expires),
-            heard: 0,
+            listener: Listener::default(),
+            replay: None,
             reading: Reading::Awaited,
+            publishes: false,
             dirty: false,
             is_client: false,
         }
@@ -182,7 +157,7 @@ impl<S: Socket> Connection<S> {
     pub(super) fn respond(&mut self, response: Response, exchange: Exchange, now: Now, limits: &Limits) {
         let (head, body) = response.encode(exchange);
         for part in [head, body].into_iter().filter(|part| !part.is_empty()) {
-            self.outbox.push(part, usize::MAX).expect("pipelined responses are bounded by pausing");
+            self.outbox.push_unbounded(part);
         }
         if !exchange.keep_alive {
             return self.end(Ending::Answered, now);
@@ -210,18 +185,38 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Becomes a WebSocket; gives back the bytes that came behind the handshake.
-    pub(super) fn open(&mut self, response: Bytes, heard: Position, first_ping: Option<Instant>) -> Vec<u8> {
+    pub(super) fn open(&mut self, response: Bytes, first_ping: Option<Instant>) -> Vec<u8> {
         let open = Phase::Open { session: Session::default(), awaits_pong: false };
         let Phase::Request { buffer, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("only a request can be upgraded");
         };
-        self.outbox.push(response, usize::MAX).expect("without a limit there is no overflow");
+        self.outbox.push_unbounded(response);
         // No frame, not even a close, means anything before the 101 and the responses ahead of it.
         self.outbox.promise();
         self.expires = first_ping;
-        self.heard = heard;
         self.is_client = true;
         buffer.into_rest()
+    }
+
+    /// Tells a peer that waits before it sends the body to go on: it has as long as for a head.
+    pub(super) fn go_on(&mut self, by: Instant) {
+        self.expect_head(by);
+        self.outbox.push_unbounded(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    }
+
+    /// Queues a piece of a replay, which is bounded by the room that there was for it.
+    pub(super) fn send_piece(&mut self, piece: Vec<Frame>) {
+        if self.speaks() != Speaks::WebSocket {
+            return;
+        }
+        for frame in piece {
+            self.outbox.push_unbounded(frame.into_bytes());
+        }
+    }
+
+    /// How much of a replay can be queued without this much waiting.
+    pub(super) fn room(&self, bytes: usize) -> usize {
+        bytes.saturating_sub(self.outbox.queued_bytes())
     }
 
     /// Queues a frame for a WebSocket. A peer too slow to take it is ended.
@@ -231,6 +226,13 @@ impl<S: Socket> Connection<S> {
         {
             self.end(Ending::TooSlow, now);
         }
+    }
+
+    /// Queues what was published. Who is too slow for it shows only once its socket was met full: until then all that
+    /// one turn brings is as good as sent, however much it is.
+    pub(super) fn send_news(&mut self, frame: Frame, now: Now, limits: &Limits) {
+        let outbox_bytes = if self.is_stalled() { limits.outbox_bytes } else { usize::MAX };
+        self.send(frame, now, &Limits { outbox_bytes, ..*limits });
     }
 
     /// A pong has come: the next ping follows the last one by the interval.
@@ -256,7 +258,7 @@ impl<S: Socket> Connection<S> {
         if let Some(close) = ending.close_frame()
             && self.speaks() == Speaks::WebSocket
         {
-            self.outbox.push_close(close.into_bytes());
+            self.outbox.push_unbounded(close.into_bytes());
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
@@ -356,8 +358,8 @@ impl<S: Socket> Connection<S> {
             return;
         }
         match &mut self.phase {
-            // It is still taking the last response: only a stall ends that.
-            Phase::Request { .. } if !self.outbox.is_empty() => {
+            // It is still taking the last response, which only a stall ends, or it is us who do not read on.
+            Phase::Request { .. } if !self.outbox.is_empty() || self.reading == Reading::Congested => {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }
             Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
@@ -370,7 +372,7 @@ impl<S: Socket> Connection<S> {
             Phase::Open { awaits_pong, .. } => {
                 *awaits_pong = limits.ping_timeout.is_some();
                 self.expires = limits.ping_timeout.or(limits.ping_interval).map(|wait| now + wait);
-                self.send(Frame::ping(), now, limits);
+                self.outbox.push_unbounded(Frame::ping().into_bytes());
             }
             Phase::Closing { .. } => self.give_up(),
         }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, error, info, log};
+use log::{Level, error, info, log, warn};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
@@ -16,24 +16,30 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::policy::deadlines::{Deadlines, Due};
 use crate::policy::drain::{Drain, Outcome, Step};
+use crate::policy::history::HistoryLimits;
 use crate::server::clock::Now;
-use crate::server::connection::Limits;
 use crate::server::control::{Control, Controls};
+use crate::server::limits::Limits;
 use crate::server::listener::{Accepted, Listener};
 use crate::server::peers::{Peers, Terms};
+use crate::server::state_file::StateFile;
 use crate::wire::websocket::Rules;
 
 pub mod clock;
 pub mod connection;
 pub mod control;
+pub mod limits;
 mod listener;
 pub mod peers;
 mod routes;
 mod site;
+pub mod socket;
+mod state_file;
 
 pub use control::Handle;
 pub use listener::ListenError;
 pub use peers::Service;
+pub use routes::Publishers;
 
 const CONTROLS: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -69,6 +75,7 @@ pub struct Server {
     deadlines: Deadlines,
     drain: Drain,
     notify_interval: Option<Duration>,
+    state_file: Option<StateFile>,
     /// Read once per turn.
     now: Now,
 }
@@ -92,12 +99,26 @@ impl Server {
             controls,
             listener: Some(listener),
             address,
-            peers: Peers::new(terms(config, service)),
+            peers: Peers::new(terms(config, service, address)),
             deadlines,
             drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval),
             notify_interval,
+            state_file: config.state_file.as_deref().map(StateFile::new),
             now,
         })
+    }
+
+    /// Goes on where the process before this one stopped, if it has left its state. To be asked once the port is this
+    /// one's: until then the other may still publish.
+    pub fn take_over(&mut self) {
+        let Some(file) = &self.state_file else { return };
+        match file.take() {
+            Ok(snapshot) => {
+                info!("Going on behind publication {} of {}", snapshot.newest, file.path().display());
+                self.peers.restore(snapshot, self.now);
+            }
+            Err(why) => warn!("Starting a new history: {}: {why}", file.path().display()),
+        }
     }
 
     /// The address listened on, with the port that was taken for port 0.
@@ -228,9 +249,15 @@ impl Server {
         None
     }
 
-    /// Frees the port for a successor, and says nothing more unasked. Who waits to be accepted is taken in first:
-    /// closing the listener would reset them.
+    /// Leaves its state to a successor and then frees the port for it; says nothing more unasked. Who waits to be
+    /// accepted is taken in first: closing the listener would reset them.
     fn stop_accepting(&mut self) {
+        self.peers.leave(self.now);
+        if let Some(file) = &self.state_file
+            && let Err(why) = file.write(&self.peers.snapshot(self.now))
+        {
+            error!("The history is lost to a successor: cannot write {}: {why}", file.path().display());
+        }
         if let Some(listener) = &mut self.listener {
             listener.has_waiting = true;
         }
@@ -238,7 +265,6 @@ impl Server {
         self.listener = None;
         self.deadlines.set(Due::Accept, None);
         self.deadlines.set(Due::Notify, None);
-        self.peers.leave(self.now);
     }
 }
 
@@ -258,7 +284,7 @@ fn end_pause(listener: &mut Listener) {
     }
 }
 
-fn terms(config: &Config, service: Service) -> Terms {
+fn terms(config: &Config, service: Service, address: SocketAddr) -> Terms {
     let limits = Limits {
         handshake: config.handshake_timeout,
         keep_alive: config.timeout_keep_alive,
@@ -270,5 +296,21 @@ fn terms(config: &Config, service: Service) -> Terms {
     };
     // The standard library seeds its hashers from the system's randomness.
     let random = RandomState::new().hash_one(());
-    Terms { service, limits, concurrency: config.limit_concurrency, epoch: (random >> 32) as u32 }
+    Terms {
+        service,
+        limits,
+        concurrency: config.limit_concurrency,
+        epoch: (random >> 32) as u32,
+        history: HistoryLimits {
+            publications: config.history_size,
+            bytes: config.history_bytes,
+            age: config.history_ttl,
+        },
+        publishers: match &config.publish_token {
+            Some(token) => Publishers::WithToken(token.clone()),
+            None if address.ip().is_loopback() => Publishers::Local,
+            None => Publishers::Nobody,
+        },
+        max_publish_bytes: config.max_publish_size,
+    }
 }

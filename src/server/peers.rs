@@ -9,14 +9,22 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use slab::Slab;
 
+use crate::policy::history::{History, HistoryLimits};
 use crate::policy::hub::Hub;
+use crate::policy::idempotency::Idempotency;
 use crate::policy::sequencer::Sequencer;
 use crate::server::clock::Now;
-use crate::server::connection::{Connection, Limits, Reading, Received, Socket, Speaks};
+use crate::server::connection::{Connection, Reading, Received, Speaks};
+use crate::server::limits::Limits;
+use crate::server::peers::conversation::listener_key;
+use crate::server::peers::publishing::Published;
+use crate::server::routes::Publishers;
 use crate::server::site::Site;
+use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 
 mod conversation;
+mod publishing;
 
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -26,10 +34,6 @@ const READ_BUDGET: usize = SCRATCH_BYTES;
 
 /// Connections with replies that are flushed in one turn.
 const FLUSH_BUDGET: usize = 256;
-
-/// Listeners visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
-/// middle of a fan-out to very many waits about a millisecond for its turn.
-const FANOUT_SLICE: usize = 128;
 
 /// What the clients of this server are there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,7 @@ enum Mood {
 }
 
 /// What holds for all peers alike.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// What they are there for.
     pub service: Service,
@@ -59,8 +63,14 @@ pub struct Terms {
     pub limits: Limits,
     /// Connections beyond which requests are answered 503.
     pub concurrency: Option<usize>,
-    /// Tells this process's publications from those of others: random.
+    /// Tells this process's publications and connections from those of others: random.
     pub epoch: u32,
+    /// What is kept for clients that come back.
+    pub history: HistoryLimits,
+    /// Who may publish.
+    pub publishers: Publishers,
+    /// The largest body of a publication.
+    pub max_publish_bytes: usize,
 }
 
 /// The slab of connections and what is known about all of them together.
@@ -70,11 +80,17 @@ pub struct Peers<S> {
     /// Upgraded and not yet departed.
     clients: usize,
     hub: Hub,
+    history: History,
     sequencer: Sequencer,
+    idempotency: Idempotency<Published>,
     /// To be flushed or to be buried, each once.
     dirty: VecDeque<usize>,
     /// Stopped reading before the socket was empty; no event will announce the rest.
     unread: Vec<usize>,
+    /// Can be sent another piece of what they missed.
+    replaying: VecDeque<usize>,
+    /// Publishers that wait for the news to reach their listeners.
+    congested: Vec<usize>,
     scratch: Box<[u8]>,
     /// No connection's limit is reached before.
     next_look: Option<Instant>,
@@ -92,10 +108,14 @@ impl<S: Socket> Peers<S> {
         Self {
             connections: Slab::new(),
             clients: 0,
-            hub: Hub::default(),
-            sequencer: Sequencer::new(terms.epoch),
+            hub: Hub::new(0),
+            history: History::new(terms.history, 0),
+            sequencer: Sequencer::new(terms.epoch, 0),
+            idempotency: Idempotency::default(),
             dirty: VecDeque::new(),
             unread: Vec::new(),
+            replaying: VecDeque::new(),
+            congested: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             next_look: None,
             swept: None,
@@ -127,7 +147,7 @@ impl<S: Socket> Peers<S> {
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
     pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || !self.unread.is_empty() || self.hub.has_news()
+        !self.dirty.is_empty() || !self.unread.is_empty() || !self.replaying.is_empty() || self.hub.has_news()
     }
 
     /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
@@ -160,7 +180,8 @@ impl<S: Socket> Peers<S> {
     /// Applies the limits that are reached: one look at each connection.
     pub fn sweep(&mut self, now: Now) {
         let limits = self.terms.limits;
-        let mut next_look = None;
+        self.history.expire(now.instant);
+        let mut next_look = self.history.next_expiry();
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
                 connection.on_deadline(now, &limits);
@@ -174,16 +195,13 @@ impl<S: Socket> Peers<S> {
         self.swept = Some(now.instant);
     }
 
-    /// Flushes replies, carries the fan-out on by a slice, and buries the ended.
+    /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
         for key in self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET)).collect::<Vec<_>>() {
             self.connections[key].dirty = false;
             self.flush(key, now);
         }
-        let slice = self.hub.next_slice(FANOUT_SLICE, self.connections.capacity());
-        for key in slice.into_iter().flatten() {
-            self.deliver(key, now);
-        }
+        self.spread_news(now);
     }
 
     /// No new clients from here on: idle HTTP connections are let go, WebSockets stay.
@@ -196,14 +214,8 @@ impl<S: Socket> Peers<S> {
     pub fn say_farewell(&mut self, now: Now) {
         self.mood = Mood::Farewell;
         // What a fan-out under way has not brought yet goes ahead of the close.
-        let newest = self.hub.newest();
-        for (_, connection) in &mut self.connections {
-            if connection.speaks() == Speaks::WebSocket {
-                for frame in self.hub.since(connection.heard) {
-                    connection.send(frame.clone(), now, &self.terms.limits);
-                }
-                connection.heard = newest;
-            }
+        for key in 0..self.connections.capacity() {
+            self.hand_news(key, now);
         }
         self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
     }
@@ -226,10 +238,11 @@ impl<S: Socket> Peers<S> {
         // Requests may be left from a pause: they go first.
         self.converse(key, now);
         let reading = loop {
-            let connection = &mut self.connections[key];
-            if connection.must_pause(&self.terms.limits) {
-                break Reading::Paused;
+            if self.must_stop_reading(key) {
+                let is_full = self.connections[key].must_pause(&self.terms.limits);
+                break if is_full { Reading::Paused } else { Reading::Congested };
             }
+            let connection = &mut self.connections[key];
             if budget == 0 || connection.is_over() {
                 break if budget == 0 { Reading::Listed } else { Reading::Awaited };
             }
@@ -255,7 +268,10 @@ impl<S: Socket> Peers<S> {
             self.unread.push(key);
         }
         let connection = &mut self.connections[key];
-        connection.reading = reading;
+        let was = std::mem::replace(&mut connection.reading, reading);
+        if reading == Reading::Congested && was != Reading::Congested {
+            self.congested.push(key);
+        }
         let (next_look, wants_settling) =
             (connection.next_look(&self.terms.limits), connection.wants_settling());
         // A pong or a request may have brought the next limit forward.
@@ -278,26 +294,21 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Hands a listener all that it has not heard yet, in one write.
-    fn deliver(&mut self, key: usize, now: Now) {
-        let newest = self.hub.newest();
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.speaks() != Speaks::WebSocket || connection.heard == newest {
-            return;
-        }
-        for frame in self.hub.since(connection.heard) {
-            connection.send(frame.clone(), now, &self.terms.limits);
-        }
-        connection.heard = newest;
-        if connection.wants_settling() {
-            self.flush(key, now);
-        }
+    /// Whether what the peer sends next is better left in its socket.
+    fn must_stop_reading(&self, key: usize) -> bool {
+        let connection = &self.connections[key];
+        connection.must_pause(&self.terms.limits)
+            || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
     }
 
     /// Flushes one connection, and does what follows from how that went.
     fn flush(&mut self, key: usize, now: Now) {
         let connection = &mut self.connections[key];
         connection.flush(now);
+        if connection.ending().is_some() {
+            self.hub.forget(listener_key(key), &mut connection.listener);
+            connection.replay = None;
+        }
         if connection.is_client && connection.has_departed() {
             connection.is_client = false;
             self.clients -= 1;
@@ -320,6 +331,7 @@ impl<S: Socket> Peers<S> {
         }
         let next_look = connection.next_look(&self.terms.limits);
         self.look_by(next_look);
+        self.list_replay(key);
     }
 
     fn soil(&mut self, key: usize) {

@@ -1,7 +1,9 @@
 //! Which request does what.
 
+use subtle::ConstantTimeEq;
+
 use crate::server::site::Site;
-use crate::wire::http::{Method, Request};
+use crate::wire::http::{BodyWish, Method, Request};
 use crate::wire::response::Response;
 use crate::wire::upgrade::Upgrade;
 
@@ -10,28 +12,65 @@ use crate::wire::upgrade::Upgrade;
 pub enum Answer {
     /// It is answered.
     Respond(Response),
-    /// The connection becomes a WebSocket: the value of `Sec-WebSocket-Accept`.
-    Upgrade(String),
+    /// The connection becomes a WebSocket.
+    Upgrade {
+        /// The value of `Sec-WebSocket-Accept`.
+        accept: String,
+        /// Names the topics and where to resume.
+        request: Box<Request>,
+    },
+    /// What its body holds is published.
+    Publish(Box<Request>),
 }
 
 /// What answers depend on beside the request.
 #[derive(Debug, Clone, Copy)]
-pub struct Conditions {
-    /// The server is draining: no new clients.
+pub struct Conditions<'a> {
+    /// The server is draining: no new clients and no new publications.
     pub leaving: bool,
     /// There are more connections than the limit allows.
     pub crowded: bool,
+    /// Who may publish.
+    pub publishers: &'a Publishers,
+    /// The largest body of a publication.
+    pub max_publish_bytes: usize,
+}
+
+/// Who may publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publishers {
+    /// Everyone on this machine: the server listens on a loopback address.
+    Local,
+    /// Those who have the token.
+    WithToken(String),
+    /// Nobody: without a token it would be everyone.
+    Nobody,
+}
+
+/// What to do with a request's body, before it has come.
+pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
+    let publishes = request.path == "/publish" && request.method == Method::Post;
+    if publishes && !conditions.crowded && refuse_publisher(request, conditions).is_none() {
+        BodyWish::Collect(conditions.max_publish_bytes)
+    } else {
+        BodyWish::Skip
+    }
 }
 
 /// Answers a request.
-pub fn answer(request: Request, site: &Site, conditions: Conditions) -> Answer {
+pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) -> Answer {
     let response = match request.path.as_str() {
         "/healthz" => {
             get_only(request.method, || Response::new(200, "application/json", r#"{"status":"ok"}"#))
         }
         _ if conditions.crowded => unavailable("too many connections", "5"),
         "/ws" => return answer_websocket(request, conditions),
-        path => match site.find(path, request.if_none_match.as_deref()) {
+        "/publish" if request.method != Method::Post => not_allowed("POST"),
+        "/publish" => match refuse_publisher(&request, conditions) {
+            Some(refusal) => refusal,
+            None => return Answer::Publish(request),
+        },
+        path => match site.find(path, request.fields.if_none_match.as_deref()) {
             Some(response) => get_only(request.method, || response),
             None => Response::error(404, "not found"),
         },
@@ -39,23 +78,66 @@ pub fn answer(request: Request, site: &Site, conditions: Conditions) -> Answer {
     Answer::Respond(response)
 }
 
-fn answer_websocket(request: Request, conditions: Conditions) -> Answer {
-    Answer::Respond(match (request.method, request.upgrade) {
+fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
+    Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => {
             unavailable("the server is restarting", "1")
         }
-        (Method::Get, Upgrade::Asked(accept)) => return Answer::Upgrade(accept),
+        (Method::Get, Upgrade::Asked(accept)) => return Answer::Upgrade { accept: accept.clone(), request },
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
         (Method::Get, Upgrade::NotAsked) => upgrade_required("this is a WebSocket: ask for an upgrade"),
-        _ => Response::error(405, "method not allowed").with("Allow", "GET"),
+        _ => not_allowed("GET"),
     })
+}
+
+/// Why this peer may not publish now, if it may not.
+fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
+    match conditions.publishers {
+        Publishers::Nobody => {
+            let how = "publishing is off, as the server does not listen on a loopback address only: \
+                start it with --publish-token or --publish-token-file to switch it on";
+            Some(Response::error(403, how))
+        }
+        Publishers::WithToken(token) if !bears(request, token) => {
+            Some(Response::error(401, "a token is needed to publish").with("WWW-Authenticate", "Bearer"))
+        }
+        // Any page that a browser on this machine shows could publish otherwise.
+        Publishers::Local if is_cross_origin(request) => Some(Response::error(
+            403,
+            "a page of another origin needs a token to publish: see --publish-token",
+        )),
+        _ if conditions.leaving => Some(unavailable("the server is restarting", "1")),
+        Publishers::Local | Publishers::WithToken(_) => None,
+    }
+}
+
+/// Whether a request bears the token (RFC 6750 §2.1), told in a time that says nothing about how much of it is right.
+fn bears(request: &Request, token: &str) -> bool {
+    let credentials = request.fields.authorization.as_deref().and_then(|value| value.split_once(' '));
+    credentials.is_some_and(|(scheme, given)| {
+        scheme.eq_ignore_ascii_case("bearer") && given.trim().as_bytes().ct_eq(token.as_bytes()).into()
+    })
+}
+
+/// Whether a page asks that this machine's own server did not send, or that reached it by a name of its own (DNS
+/// rebinding). Programs send no `Origin`.
+fn is_cross_origin(request: &Request) -> bool {
+    let host = request.fields.host.as_deref().unwrap_or("");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_local = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+    let origin = request.fields.origin.as_deref().map(|origin| origin.split_once("://"));
+    origin.is_some_and(|origin| !is_local || origin.is_none_or(|(_, of)| of != host))
 }
 
 fn get_only(method: Method, response: impl FnOnce() -> Response) -> Response {
     match method {
         Method::Get | Method::Head => response(),
-        Method::Other => Response::error(405, "method not allowed").with("Allow", "GET, HEAD"),
+        Method::Post | Method::Other => not_allowed("GET, HEAD"),
     }
+}
+
+fn not_allowed(allow: &'static str) -> Response {
+    Response::error(405, "method not allowed").with("Allow", allow)
 }
 
 /// RFC 6455 §4.4, RFC 9110 §15.5.22.

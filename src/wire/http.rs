@@ -3,13 +3,14 @@
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
+use crate::wire::body::{Body, Framing};
 use crate::wire::upgrade::{self, Upgrade};
 
 /// A request's line and header fields together, at most.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// A body on a request that needs none is skipped up to this length.
-pub const MAX_BODY_BYTES: u64 = 256 * 1024;
+/// A body that nobody wants is skipped up to this length.
+const MAX_SKIPPED_BYTES: u64 = 256 * 1024;
 
 const MAX_HEADERS: usize = 100;
 
@@ -20,23 +21,62 @@ pub enum Method {
     Get,
     /// HEAD: a GET whose answer has no body.
     Head,
+    /// POST
+    Post,
     /// Any other.
     Other,
 }
 
-/// A request, checked; its body, if any, is skipped.
+/// A request, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
     /// The target's path, as sent, without its query.
     pub path: String,
-    /// The entity tags of `If-None-Match`, as sent.
-    pub if_none_match: Option<String>,
+    /// The target's query, as sent, without the question mark.
+    pub query: String,
+    /// The fields that some route asks for.
+    pub fields: Fields,
     /// Whether the peer wants the connection kept, and it can be.
     pub keep_alive: bool,
     /// What the request says about becoming a WebSocket.
     pub upgrade: Upgrade,
+    /// The body, where it was collected.
+    pub body: Vec<u8>,
+}
+
+/// Header fields by name; of one that is repeated the first.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // They are named as RFC 9110 names them.
+pub struct Fields {
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    pub host: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub if_none_match: Option<String>,
+    pub last_event_id: Option<String>,
+    pub origin: Option<String>,
+}
+
+/// What is to be done with the body of a request whose head is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyWish {
+    /// Nobody wants it.
+    Skip,
+    /// It is collected, up to so many bytes.
+    Collect(usize),
+}
+
+/// What the buffer has to say next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// More has to come first.
+    More,
+    /// The peer waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    Continue,
+    /// A whole request.
+    Request(Box<Request>),
 }
 
 /// Why a request cannot be answered; the connection ends after saying so.
@@ -46,7 +86,7 @@ pub enum Refusal {
     Malformed(&'static str),
     /// 408: it did not come in time.
     Timeout,
-    /// 413: its body is over `MAX_BODY_BYTES`.
+    /// 413: its body is too large.
     BodyTooLarge,
     /// 431: its head is over `MAX_HEAD_BYTES`.
     HeadTooLarge,
@@ -70,12 +110,14 @@ impl Refusal {
     }
 }
 
-/// The bytes of requests not yet answered: at most one head and what came behind it in the same read.
+/// The bytes of requests not yet answered: at most one head, a body in the making, and what came in the same read.
 #[derive(Debug, Default)]
 pub struct RequestBuffer {
     bytes: Vec<u8>,
     /// What is still to come of a body that nobody wants.
     skip: u64,
+    /// A request whose body is on its way.
+    unfinished: Option<(Box<Request>, Body)>,
 }
 
 impl RequestBuffer {
@@ -87,41 +129,84 @@ impl RequestBuffer {
 
     /// Whether nothing of a request is here: between two requests, the peer may be idle.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.skip == 0
+        self.bytes.is_empty() && self.skip == 0 && self.unfinished.is_none()
     }
 
-    /// Whether the first bytes of a head are here. A body that is being skipped belongs to the request before.
+    /// Whether a part of a request is here. A body that is being skipped belongs to the request before.
     pub fn has_begun(&self) -> bool {
-        !self.bytes.is_empty()
+        !self.bytes.is_empty() || self.unfinished.is_some()
     }
 
-    /// The next request, once its head is whole. After an error the bytes mean nothing any more.
+    /// What comes next: a request, once it is whole. `wish` is asked about the body of each request with one. After an
+    /// error the bytes mean nothing any more.
     ///
     /// # Errors
     /// The refusal to answer with before closing.
-    pub fn next_request(&mut self) -> Result<Option<Request>, Refusal> {
+    pub fn next(&mut self, wish: impl FnOnce(&Request) -> BodyWish) -> Result<Next, Refusal> {
+        if let Some((request, body)) = self.unfinished.take() {
+            return self.collect(request, body);
+        }
         if self.bytes.is_empty() {
-            return Ok(None);
+            return Ok(Next::More);
         }
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut headers);
         let head_bytes = match parsed.parse(&self.bytes) {
             Ok(Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
-            Ok(Status::Partial) if self.bytes.len() < MAX_HEAD_BYTES => return Ok(None),
+            Ok(Status::Partial) if self.bytes.len() < MAX_HEAD_BYTES => return Ok(Next::More),
             Ok(_) | Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
             Err(Error::Version) => return Err(Refusal::Version),
             Err(_) => return Err(Refusal::Malformed("not an HTTP request")),
         };
-        let (request, body_bytes) = read(&Head::of(&parsed))?;
+        let head = Head::of(&parsed);
+        let framing = body_framing(&head)?;
+        let mut request = Box::new(read(&head, framing)?);
+        let expects_continue = head.lists("expect", "100-continue");
         self.bytes.drain(..head_bytes);
-        self.skip = body_bytes;
-        self.skip_body();
-        Ok(Some(request))
+
+        let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&request) };
+        match (wish, framing) {
+            (BodyWish::Collect(limit), _) => {
+                let body = Body::new(framing, limit)?;
+                if expects_continue && self.bytes.is_empty() {
+                    self.unfinished = Some((request, body));
+                    return Ok(Next::Continue);
+                }
+                self.collect(request, body)
+            }
+            (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
+                // Whether a peer that waits for 100 sends its body all the same is not known.
+                request.keep_alive &= !expects_continue;
+                self.skip = length;
+                self.skip_body();
+                Ok(Next::Request(request))
+            }
+            (BodyWish::Skip, Framing::Length(_)) => Err(Refusal::BodyTooLarge),
+            (BodyWish::Skip, Framing::Chunked) => {
+                request.keep_alive = false;
+                Ok(Next::Request(request))
+            }
+        }
     }
 
     /// What came behind the last request: the first bytes of a WebSocket.
     pub fn into_rest(self) -> Vec<u8> {
         self.bytes
+    }
+
+    fn collect(&mut self, mut request: Box<Request>, mut body: Body) -> Result<Next, Refusal> {
+        let used = body.read(&self.bytes)?;
+        self.bytes.drain(..used);
+        match body.whole() {
+            Ok(whole) => {
+                request.body = whole;
+                Ok(Next::Request(request))
+            }
+            Err(body) => {
+                self.unfinished = Some((request, body));
+                Ok(Next::More)
+            }
+        }
     }
 
     fn skip_body(&mut self) {
@@ -175,167 +260,72 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Checks a head and says how long a body follows it.
-fn read(head: &Head<'_>) -> Result<(Request, u64), Refusal> {
+/// Checks a head.
+fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
+    let text = |name| head.values(name).next().map(|value| String::from_utf8_lossy(value).into_owned());
     let host = head.single("host", "more than one Host")?;
     if host.is_none() && !head.is_http_1_0 {
         return Err(Refusal::Malformed("no Host"));
     }
-    let body = body_length(head)?;
-    // Whether a peer that expects 100 sends its body after all is unknown; where a chunked one ends is not read.
-    let body_end_known = body.is_some() && head.values("expect").next().is_none();
-    let if_none_match = head.values("if-none-match").next();
-    let request = Request {
+    let (path, query) = path_and_query(head.target);
+    Ok(Request {
         method: match head.method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
+            "POST" => Method::Post,
             _ => Method::Other,
         },
-        path: path_of(head.target).to_owned(),
-        if_none_match: if_none_match.map(|value| String::from_utf8_lossy(value).into_owned()),
-        keep_alive: !head.is_http_1_0 && body_end_known && !head.lists("connection", "close"),
-        upgrade: if body == Some(0) { upgrade::negotiate(head)? } else { Upgrade::NotAsked },
-    };
-    Ok((request, body.unwrap_or(0)))
+        path: path.to_owned(),
+        query: query.to_owned(),
+        fields: Fields {
+            authorization: text("authorization"),
+            content_type: text("content-type"),
+            host: text("host"),
+            idempotency_key: text("idempotency-key"),
+            if_none_match: text("if-none-match"),
+            last_event_id: text("last-event-id"),
+            origin: text("origin"),
+        },
+        keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
+        // A body in front of the first frame could be read as either.
+        upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head)? } else { Upgrade::NotAsked },
+        body: Vec::new(),
+    })
 }
 
-/// The announced length of the body, or `None` when it is chunked (RFC 9112 §6.3).
-fn body_length(head: &Head<'_>) -> Result<Option<u64>, Refusal> {
+/// How the body's end is told (RFC 9112 §6.3).
+fn body_framing(head: &Head<'_>) -> Result<Framing, Refusal> {
     let length = head.single("content-length", "more than one Content-Length")?;
     let coding = head.single("transfer-encoding", "more than one Transfer-Encoding")?;
     match (length, coding) {
-        (None, None) => Ok(Some(0)),
+        (None, None) => Ok(Framing::Length(0)),
         (Some(_), Some(_)) => Err(Refusal::Malformed("both Content-Length and Transfer-Encoding")),
         (None, Some(_)) if head.is_http_1_0 => Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0")),
-        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(None),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(_)) => Err(Refusal::UnknownCoding),
+        (Some(digits), None) if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => {
+            Err(Refusal::Malformed("Content-Length is not a number"))
+        }
         (Some(digits), None) => {
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                return Err(Refusal::Malformed("Content-Length is not a number"));
-            }
             let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-            length.filter(|length| *length <= MAX_BODY_BYTES).map(Some).ok_or(Refusal::BodyTooLarge)
+            length.map(Framing::Length).ok_or(Refusal::BodyTooLarge)
         }
     }
 }
 
-/// The path in a request target of the origin or the absolute form (RFC 9112 §3.2).
-fn path_of(target: &str) -> &str {
+/// The path and the query in a request target of the origin or the absolute form (RFC 9112 §3.2).
+fn path_and_query(target: &str) -> (&str, &str) {
     let origin = match target.split_once("://") {
         Some((_, rest)) if !target.starts_with('/') => {
             rest.find(['/', '?']).map_or("/", |start| &rest[start..])
         }
         _ => target,
     };
-    match origin.split(['?', '#']).next() {
-        Some("") | None => "/",
-        Some(path) => path,
-    }
+    let origin = origin.split('#').next().unwrap_or(origin);
+    let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
+    (if path.is_empty() { "/" } else { path }, query)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(request: &str) -> Result<Option<Request>, Refusal> {
-        let mut buffer = RequestBuffer::default();
-        buffer.extend(request.replace('\n', "\r\n").as_bytes());
-        buffer.next_request()
-    }
-
-    fn get(path: &str, keep_alive: bool) -> Request {
-        let path = path.to_owned();
-        Request { method: Method::Get, path, if_none_match: None, keep_alive, upgrade: Upgrade::NotAsked }
-    }
-
-    #[test]
-    fn a_request_comes_once_its_head_is_whole() {
-        let mut buffer = RequestBuffer::default();
-        for octet in b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r" {
-            buffer.extend(&[*octet]);
-            assert_eq!(buffer.next_request(), Ok(None));
-        }
-        buffer.extend(b"\n");
-        assert_eq!(buffer.next_request(), Ok(Some(get("/a", true))));
-        assert!(buffer.is_empty());
-    }
-
-    #[test]
-    fn pipelined_requests_come_one_by_one_and_unwanted_bodies_are_skipped() {
-        let mut buffer = RequestBuffer::default();
-        buffer.extend(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12");
-        assert_eq!(buffer.next_request().unwrap().unwrap().path, "/p");
-        assert_eq!(buffer.next_request(), Ok(None));
-        assert!(!buffer.is_empty(), "half a body is not idle");
-        buffer.extend(b"345GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nrest");
-        assert_eq!(buffer.next_request(), Ok(Some(get("/1", true))));
-        assert_eq!(buffer.next_request(), Ok(Some(get("/2", true))));
-        assert_eq!(buffer.into_rest(), b"rest");
-    }
-
-    #[test]
-    fn what_could_mean_two_things_is_refused() {
-        let refused = [
-            ("Content-Length: 1\nTransfer-Encoding: chunked", "both Content-Length and Transfer-Encoding"),
-            ("Content-Length: 1\nContent-Length: 1", "more than one Content-Length"),
-            ("Content-Length: 1, 1", "Content-Length is not a number"),
-            ("Content-Length: +1", "Content-Length is not a number"),
-            ("Content-Length:", "Content-Length is not a number"),
-            ("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", "more than one Transfer-Encoding"),
-            ("Host: y", "more than one Host"),
-            ("Content-Length : 1", "not an HTTP request"),
-            ("X: a\n b", "not an HTTP request"),
-        ];
-        for (fields, why) in refused {
-            let request = format!("GET / HTTP/1.1\nHost: x\n{fields}\n\n");
-            assert_eq!(first(&request), Err(Refusal::Malformed(why)), "{fields}");
-        }
-        assert_eq!(first("GET / HTTP/1.1\n\n"), Err(Refusal::Malformed("no Host")));
-    }
-
-    #[test]
-    fn every_limit_has_its_status() {
-        let long = "x".repeat(MAX_HEAD_BYTES);
-        let many = "a: b\n".repeat(MAX_HEADERS);
-        let statuses = [
-            (format!("GET /{long} HTTP/1.1\nHost: x\n\n"), 431),
-            (format!("GET /{long}"), 431),
-            (format!("GET / HTTP/1.1\nHost: x\n{many}\n"), 431),
-            (format!("POST / HTTP/1.1\nHost: x\nContent-Length: {}\n\n", MAX_BODY_BYTES + 1), 413),
-            ("POST / HTTP/1.1\nHost: x\nContent-Length: 99999999999999999999999\n\n".to_owned(), 413),
-            ("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: gzip\n\n".to_owned(), 501),
-            ("GET / HTTP/2.0\nHost: x\n\n".to_owned(), 505),
-            ("\x16\x03\x01\x02".to_owned(), 400),
-        ];
-        for (request, status) in statuses {
-            assert_eq!(first(&request).unwrap_err().status().0, status, "{:.60}", request);
-        }
-    }
-
-    #[test]
-    fn a_connection_is_kept_when_both_sides_can_tell_where_the_request_ends() {
-        let kept = |line: &str, fields: &str| {
-            first(&format!("{line}\nHost: x\n{fields}\n")).unwrap().unwrap().keep_alive
-        };
-        assert!(kept("GET / HTTP/1.1", ""));
-        assert!(!kept("GET / HTTP/1.1", "Connection: Foo, Close\n"));
-        assert!(!kept("GET / HTTP/1.0", ""));
-        assert!(!kept("POST / HTTP/1.1", "Transfer-Encoding: chunked\n"));
-        assert!(!kept("POST / HTTP/1.1", "Content-Length: 1\nExpect: 100-continue\n"));
-    }
-
-    #[test]
-    fn targets_of_the_origin_and_the_absolute_form_name_the_same_path() {
-        let paths = [
-            ("/a/b?c#d", "/a/b"),
-            ("http://host/a?b", "/a"),
-            ("http://host", "/"),
-            ("http://host?q", "/"),
-            ("/?u=http://x/y", "/"),
-            ("*", "*"),
-        ];
-        for (target, path) in paths {
-            assert_eq!(path_of(target), path);
-        }
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

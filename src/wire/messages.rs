@@ -5,9 +5,11 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::frame::Frame;
 use crate::policy::sequencer::PublicationId;
+use crate::policy::topic::Filter;
 
 /// The topic of the periodic notification, and of a connection that names none.
 pub const DEFAULT_TOPIC: &str = "notifications";
@@ -47,6 +49,36 @@ pub enum ServerMessage<'a> {
         timestamp: Timestamp,
         /// How many clients were connected.
         active_connections: usize,
+    },
+    /// A publication of somebody's data.
+    #[serde(rename = "notification")]
+    Data {
+        /// Its id, opaque to clients.
+        #[serde(serialize_with = "display")]
+        id: PublicationId,
+        /// Its topic.
+        topic: &'a str,
+        /// What was published, as it was written.
+        data: &'a RawValue,
+        /// When it was published.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+    /// The answer to `subscribe`.
+    Subscribed {
+        /// The filter.
+        topic: &'a str,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+    /// The answer to `unsubscribe`.
+    Unsubscribed {
+        /// The filter.
+        topic: &'a str,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
     },
     /// The answer to any text that is not a command.
     Echo {
@@ -89,8 +121,17 @@ fn display<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, 
 pub enum Command {
     /// Nothing: it is echoed.
     Echo,
-    /// A JSON object whose `type` says nothing that this server knows; why.
-    Unknown(String),
+    /// To hear what this filter matches, from now on.
+    Subscribe(Filter),
+    /// To hear it no longer.
+    Unsubscribe(Filter),
+    /// Something that cannot be carried out.
+    Refused {
+        /// For programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
 }
 
 /// Reads a client's text. Only a JSON object with a `type` is a command; all else is there to be echoed.
@@ -98,16 +139,28 @@ pub fn read_command(text: &str) -> Command {
     #[derive(Deserialize)]
     struct Typed {
         r#type: Value,
+        topic: Option<Value>,
     }
     // An array would deserialise as a struct too, and a text without a brace is not worth parsing.
     if !text.trim_start().starts_with('{') {
         return Command::Echo;
     }
-    match serde_json::from_str::<Typed>(text) {
-        Ok(Typed { r#type: Value::String(name) }) => Command::Unknown(format!("unknown type {name:?}")),
-        Ok(Typed { r#type: other }) => Command::Unknown(format!("type is {other}, not a string")),
-        Err(_) => Command::Echo,
+    let Ok(Typed { r#type, topic }) = serde_json::from_str(text) else { return Command::Echo };
+    let act = match r#type.as_str() {
+        Some("subscribe") => Command::Subscribe,
+        Some("unsubscribe") => Command::Unsubscribe,
+        Some(name) => return bad_message(format!("unknown type {name:?}")),
+        None => return bad_message(format!("type is {type}, not a string")),
+    };
+    match topic.as_ref().and_then(Value::as_str).map(Filter::parse) {
+        Some(Ok(filter)) => act(filter),
+        Some(Err(why)) => Command::Refused { code: "bad_topic", message: why.to_string() },
+        None => bad_message("topic is not a string".to_owned()),
     }
+}
+
+fn bad_message(message: String) -> Command {
+    Command::Refused { code: "bad_message", message }
 }
 
 #[cfg(test)]
@@ -125,7 +178,7 @@ mod tests {
     fn messages_are_as_the_contract_writes_them() {
         let timestamp: Timestamp = "2026-11-22T12:00:00.0409Z".parse().unwrap();
         let notification = ServerMessage::Notification {
-            id: Sequencer::new(14).advance(),
+            id: Sequencer::new(14, 0).advance(),
             topic: DEFAULT_TOPIC,
             message: "hi",
             timestamp,
@@ -149,7 +202,7 @@ mod tests {
             timestamp: Timestamp::UNIX_EPOCH,
             connection_id: "c",
             topics: &[DEFAULT_TOPIC],
-            last_event_id: Sequencer::new(14).newest(),
+            last_event_id: Sequencer::new(14, 0).newest(),
             resumed: false,
         };
         assert_eq!(
@@ -164,10 +217,23 @@ mod tests {
         for text in ["hello", "", "{", "{}", r#"{"a":1}"#, r#"["type"]"#, r#"{"type":"x"} y"#, "42", &deep] {
             assert_eq!(read_command(text), Command::Echo, "{text:.20}");
         }
-        assert_eq!(
-            read_command(r#" {"a":[],"type":"dance"}"#),
-            Command::Unknown("unknown type \"dance\"".to_owned())
-        );
-        assert_eq!(read_command(r#"{"type":7}"#), Command::Unknown("type is 7, not a string".to_owned()));
+        for (text, why) in [
+            (r#" {"a":[],"type":"dance"}"#, "unknown type \"dance\""),
+            (r#"{"type":7}"#, "type is 7, not a string"),
+            (r#"{"type":"subscribe"}"#, "topic is not a string"),
+            (r#"{"type":"unsubscribe","topic":[]}"#, "topic is not a string"),
+        ] {
+            assert_eq!(read_command(text), bad_message(why.to_owned()));
+        }
+    }
+
+    #[test]
+    fn commands_name_a_filter() {
+        let orders = Filter::parse("orders/*").unwrap();
+        let subscribe = r#"{"type":"subscribe","topic":"orders/*","later":1}"#;
+        assert_eq!(read_command(subscribe), Command::Subscribe(orders.clone()));
+        assert_eq!(read_command(&subscribe.replace("sub", "unsub")), Command::Unsubscribe(orders));
+        let refused = read_command(&subscribe.replace("orders/*", "or ders"));
+        assert!(matches!(refused, Command::Refused { code: "bad_topic", .. }), "{refused:?}");
     }
 }

@@ -1,9 +1,12 @@
 //! The room that speaks: bytes in, bytes out. No sockets and no clock; what it needs of either it is handed.
 
+pub mod body;
 pub mod ending;
 pub mod http;
 pub mod messages;
 pub mod outbox;
+pub mod publish;
 pub mod response;
+pub mod snapshot;
 pub mod upgrade;
 pub mod websocket;

@@ -14,8 +14,11 @@ use thiserror::Error;
 /// How many pongs in a row wait at most: beyond, the newest takes the place of the one before (RFC 6455 §5.5.3).
 const PONGS_IN_A_ROW: u8 = 16;
 
-/// How many frames go into one `writev`; IOV_MAX is 1024 (writev(2)), and a socket buffer holds far fewer bytes.
-const FRAMES_PER_WRITE: usize = 64;
+/// How many frames go into one `writev`: IOV_MAX, writev(2).
+const FRAMES_PER_WRITE: usize = 1024;
+
+/// Up to so many, the list of them is short enough to be set up for nothing.
+const FEW_FRAMES: usize = 16;
 
 /// The peer reads too slowly: the frame did not fit and was not queued.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -80,9 +83,9 @@ impl Outbox {
         self.queue.as_mut().expect("just appended").trailing_pongs = pongs;
     }
 
-    /// Queues a close frame, beyond the limit too: it is the last.
-    pub fn push_close(&mut self, close: impl Into<Bytes>) {
-        self.append(close.into());
+    /// Queues what must go, beyond the limit too: a last word, or a response that pausing has bounded already.
+    pub fn push_unbounded(&mut self, octets: impl Into<Bytes>) {
+        self.append(octets.into());
     }
 
     /// Makes what is queued now immune to `abandon`: what follows has no meaning without it.
@@ -161,8 +164,16 @@ impl Queue {
         {
             return socket.write(frame);
         }
-        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-        let count = self.frames.len().min(FRAMES_PER_WRITE);
+        if self.frames.len() <= FEW_FRAMES {
+            self.write_many::<FEW_FRAMES>(socket)
+        } else {
+            self.write_many::<FRAMES_PER_WRITE>(socket)
+        }
+    }
+
+    fn write_many<const MOST: usize>(&self, socket: &mut impl Write) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MOST];
+        let count = self.frames.len().min(MOST);
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
             *slice = IoSlice::new(frame);
         }
@@ -262,7 +273,7 @@ mod tests {
         let (mut begun, mut socket) = (outbox(&["one", "two", "three"]), Stingy::with_room(4));
         begun.flush_to(&mut socket, Instant::now()).unwrap();
         begun.abandon();
-        begun.push_close("bye");
+        begun.push_unbounded("bye");
         socket.room = 100;
         begun.flush_to(&mut socket, Instant::now()).unwrap();
         assert_eq!(socket.taken, b"onetwobye");
@@ -279,7 +290,7 @@ mod tests {
         outbox.push("welcome", usize::MAX).unwrap();
         outbox.flush_to(&mut socket, Instant::now()).unwrap();
         outbox.abandon();
-        outbox.push_close("bye");
+        outbox.push_unbounded("bye");
         socket.room = 100;
         outbox.flush_to(&mut socket, Instant::now()).unwrap();
         assert_eq!(socket.taken, b"answer101bye");
@@ -294,7 +305,7 @@ mod tests {
         assert_eq!(outbox.push("larger than the limit", 8), Ok(()));
         assert_eq!(outbox.push("x", 8), Err(Overflow));
         assert_eq!(outbox.queued_bytes(), 21);
-        outbox.push_close("always");
+        outbox.push_unbounded("always");
         assert_eq!(outbox.queued_bytes(), 27);
     }
 

@@ -2,7 +2,9 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::wire::http::{Head, Refusal};
+use crate::policy::topic::Filter;
+use crate::wire::http::{Head, Refusal, Request};
+use crate::wire::messages::DEFAULT_TOPIC;
 
 /// What a request says about becoming a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,37 @@ pub fn negotiate(head: &Head<'_>) -> Result<Upgrade, Refusal> {
     }
 }
 
+/// What a client wants to hear.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// What it listens to; the default topic where it names none.
+    pub filters: Vec<Filter>,
+    /// What it named that cannot be listened to, and why.
+    pub refused: Vec<String>,
+    /// Where it wants to resume, as it was sent.
+    pub last_event_id: Option<String>,
+}
+
+/// Reads a client's wishes from its request: `topic`, repeatable, and `last_event_id` in the query, the latter also as
+/// the field `Last-Event-ID`.
+pub fn wishes(request: &Request) -> Wishes {
+    let mut wishes = Wishes { last_event_id: request.fields.last_event_id.clone(), ..Wishes::default() };
+    for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
+        match &*name {
+            "topic" => match Filter::parse(&value) {
+                Ok(filter) => wishes.filters.push(filter),
+                Err(why) => wishes.refused.push(format!("{value:?} is no topic: {why}")),
+            },
+            "last_event_id" => wishes.last_event_id = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    if wishes.filters.is_empty() && wishes.refused.is_empty() {
+        wishes.filters.push(Filter::parse(DEFAULT_TOPIC).expect("the default is a topic"));
+    }
+    wishes
+}
+
 /// Whether a key is 16 octets in base64 (RFC 6455 §4.2.1): 22 letters and two of padding.
 fn is_key(key: &[u8]) -> bool {
     let is_letter = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
@@ -52,7 +85,7 @@ fn is_key(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::RequestBuffer;
+    use crate::wire::http::{BodyWish, Next, RequestBuffer};
 
     const GOOD: &str = "GET /ws HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: Upgrade\n\
         Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
@@ -60,7 +93,10 @@ mod tests {
     fn ask(request: &str) -> Result<Upgrade, Refusal> {
         let mut buffer = RequestBuffer::default();
         buffer.extend(request.replace('\n', "\r\n").as_bytes());
-        Ok(buffer.next_request()?.expect("the head is whole").upgrade)
+        match buffer.next(|_| BodyWish::Skip)? {
+            Next::Request(request) => Ok(request.upgrade),
+            other => panic!("the head is whole, and yet {other:?}"),
+        }
     }
 
     #[test]
@@ -95,6 +131,31 @@ mod tests {
         for (request, why) in refused {
             assert_eq!(ask(&request), Err(Refusal::Malformed(why)));
         }
+    }
+
+    #[test]
+    fn wishes_are_read_from_the_query_and_the_field() {
+        let wishes_of = |target: &str, field: &str| {
+            let request = GOOD.replace("/ws", target).replace("Host: x\n", &format!("Host: x\n{field}"));
+            let mut buffer = RequestBuffer::default();
+            buffer.extend(request.replace('\n', "\r\n").as_bytes());
+            match buffer.next(|_| BodyWish::Skip) {
+                Ok(Next::Request(request)) => {
+                    let Wishes { filters, refused, last_event_id } = wishes(&request);
+                    (
+                        filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>(),
+                        refused.len(),
+                        last_event_id,
+                    )
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wishes_of("/ws", ""), (vec!["notifications".to_owned()], 0, None));
+        let topics = ["a", "b/*"].map(str::to_owned).to_vec();
+        assert_eq!(wishes_of("/ws?topic=a&topic=b%2F*&x=y", ""), (topics, 0, None));
+        assert_eq!(wishes_of("/ws?topic=a+b&last_event_id=e-1", ""), (vec![], 1, Some("e-1".to_owned())));
+        assert_eq!(wishes_of("/ws", "Last-Event-ID: e-2\n").2, Some("e-2".to_owned()));
     }
 
     #[test]

@@ -19,10 +19,15 @@ pub struct Client {
 impl Client {
     /// Connects and hears the welcome.
     pub fn join(server: &Running) -> Self {
+        Self::join_at(server, "/ws")
+    }
+
+    /// Connects with what the query says, and hears the welcome.
+    pub fn join_at(server: &Running, target: &str) -> Self {
         let stream = TcpStream::connect(server.address).expect("the server listens");
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let url = format!("ws://{}/ws", server.address);
+        let url = format!("ws://{}{target}", server.address);
         let (socket, _) = tungstenite::client::client(url, stream).expect("the handshake succeeds");
         let mut client = Self { socket, welcome: Value::Null, born: Instant::now() };
         client.welcome = client.hear();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
 
-use slackwater::server::connection::Socket;
+use slackwater::server::socket::Socket;
 
 use crate::ear::Ear;
 use crate::random::Random;
@@ -41,6 +41,8 @@ pub struct Line {
     pub edge: bool,
     /// Bytes that the server has read since this was set to 0.
     pub read_this_turn: usize,
+    /// The most bytes that the server has had to write at once.
+    pub most_offered: usize,
 }
 
 impl fmt::Debug for Line {
@@ -75,6 +77,7 @@ impl Line {
             // Registration announces that the socket is writable.
             edge: true,
             read_this_turn: 0,
+            most_offered: 0,
         }
     }
 
@@ -163,9 +166,7 @@ impl Read for VirtualSocket {
             return if line.inbound_ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
         let count = if line.random.chance(30) { line.random.within(1..most + 1) } else { most };
-        for (target, octet) in buffer.iter_mut().zip(line.inbound.drain(..count)) {
-            *target = octet;
-        }
+        line.inbound.read_exact(&mut buffer[..count])?;
         line.read_this_turn += count;
         Ok(count)
     }
@@ -180,6 +181,7 @@ impl Write for VirtualSocket {
         let mut line = self.0.borrow_mut();
         let wanted = slices.iter().map(|slice| slice.len()).sum();
         assert_ne!(wanted, 0, "an empty write means nothing");
+        line.most_offered = line.most_offered.max(wanted);
         let taken = line.room_for(wanted)?;
         let mut left = taken;
         for slice in slices {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use slackwater::policy::deadlines::{Deadlines, Due};
 use slackwater::policy::drain::{Drain, Outcome, Step};
+use slackwater::policy::history::HistoryLimits;
+use slackwater::server::Publishers;
 use slackwater::server::clock::Now;
-use slackwater::server::connection::Limits;
+use slackwater::server::limits::Limits;
 use slackwater::server::peers::{Peers, Service, Terms};
 use slackwater::wire::websocket::Rules;
 
@@ -52,7 +54,7 @@ impl World {
         let terms = draw_terms(&mut random);
         let notify_interval = random.chance(85).then(|| random.millis(100..3000));
         let mut world = Self {
-            peers: Peers::new(terms),
+            peers: Peers::new(terms.clone()),
             deadlines: Deadlines::default(),
             drain: Drain::new(random.millis(0..20_000), Duration::from_secs(5)),
             notify_interval,
@@ -64,7 +66,7 @@ impl World {
             signals: Vec::new(),
             outcome: None,
             busy_turns: 0,
-            judge: Judge::new(terms),
+            judge: Judge::new(terms.clone()),
             spurious_percent: 1,
             terms,
             random,
@@ -80,7 +82,7 @@ impl World {
 
     /// Peers under other terms, with none connected yet.
     pub fn set_terms(&mut self, terms: Terms) {
-        (self.terms, self.peers, self.judge) = (terms, Peers::new(terms), Judge::new(terms));
+        (self.terms, self.peers, self.judge) = (terms.clone(), Peers::new(terms.clone()), Judge::new(terms));
     }
 
     /// Lets a client connect at that time.
@@ -263,5 +265,13 @@ fn draw_terms(random: &mut Random) -> Terms {
         rules: Rules { max_message_bytes: random.within(300..3000), binary: false },
     };
     let concurrency = random.chance(10).then(|| random.within(1..20));
-    Terms { service: Service::Notifications, limits, concurrency, epoch: 0xbeef }
+    Terms {
+        service: Service::Notifications,
+        limits,
+        concurrency,
+        epoch: 0xbeef,
+        history: HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) },
+        publishers: Publishers::Local,
+        max_publish_bytes: 10_000,
+    }
 }

@@ -1,50 +1,40 @@
-//! What is said to whom: requests become answers or WebSockets, events become replies, and publications become news.
+//! What is said to whom: requests become answers, WebSockets or publications, and events become replies.
 //! Nothing here touches a socket: all of it ends in outboxes.
 
 use log::info;
 
 use super::{Mood, Peers, Service};
 use crate::frame::Frame;
+use crate::policy::hub::TooMany;
+use crate::policy::topic::Filter;
 use crate::server::clock::Now;
-use crate::server::connection::Socket;
 use crate::server::routes::{self, Answer, Conditions};
-use crate::wire::http::Method;
-use crate::wire::messages::{Command, DEFAULT_TOPIC, ServerMessage, read_command};
+use crate::server::socket::Socket;
+use crate::wire::http::{Method, Next, Request};
+use crate::wire::messages::{Command, ServerMessage, read_command};
 use crate::wire::response::{Exchange, switching_protocols};
+use crate::wire::upgrade::wishes;
 use crate::wire::websocket::Event;
 
 impl<S: Socket> Peers<S> {
-    /// Publishes the periodic notification to all who are connected now.
-    pub fn publish_periodic(&mut self, now: Now) {
-        self.notifications_so_far += 1;
-        let notification = ServerMessage::Notification {
-            id: self.sequencer.advance(),
-            topic: DEFAULT_TOPIC,
-            message: &format!("Periodic notification #{}", self.notifications_so_far),
-            timestamp: now.wall,
-            active_connections: self.clients,
-        };
-        self.hub.publish(notification.to_frame());
-    }
-
     /// Answers the requests that are whole, as long as the peer takes the answers.
     pub(super) fn converse(&mut self, key: usize, now: Now) {
-        let conditions = Conditions {
-            leaving: self.mood != Mood::Serving,
-            crowded: self.terms.concurrency.is_some_and(|most| self.connections.len() > most),
-        };
-        let limits = &self.terms.limits;
-        loop {
+        while !self.must_stop_reading(key) {
+            let limits = self.terms.limits;
+            let conditions = Conditions {
+                leaving: self.mood != Mood::Serving,
+                crowded: self.terms.concurrency.is_some_and(|most| self.connections.len() > most),
+                publishers: &self.terms.publishers,
+                max_publish_bytes: self.terms.max_publish_bytes,
+            };
             let connection = &mut self.connections[key];
-            if connection.must_pause(limits) {
-                return;
-            }
             let Some(requests) = connection.requests() else { return };
-            let request = match requests.next_request() {
-                Ok(Some(request)) => request,
-                Ok(None) if !requests.has_begun() => return,
-                Ok(None) => return connection.expect_head(now + limits.handshake),
-                Err(refusal) => return connection.refuse(refusal, now, limits),
+            let request = match requests.next(|request| routes::wish(request, conditions)) {
+                Ok(Next::Request(request)) => request,
+                Ok(Next::Continue) => return connection.go_on(now + limits.handshake),
+                Ok(Next::More) if !requests.has_begun() => return,
+                Ok(Next::More) => return connection.expect_head(now + limits.handshake),
+                Err(refusal) => return connection.refuse(refusal, now, &limits),
             };
             let exchange = Exchange {
                 now: now.wall,
@@ -52,63 +42,108 @@ impl<S: Socket> Peers<S> {
                 keep_alive: request.keep_alive && !conditions.leaving && !conditions.crowded,
             };
             match routes::answer(request, &self.site, conditions) {
-                Answer::Respond(response) => connection.respond(response, exchange, now, limits),
-                Answer::Upgrade(accept) => return self.open(key, &accept, now),
+                Answer::Respond(response) => connection.respond(response, exchange, now, &limits),
+                Answer::Upgrade { accept, request } => return self.open(key, &accept, &request, now),
+                Answer::Publish(request) => {
+                    let response = self.publish_request(&request, now);
+                    self.connections[key].publishes = true;
+                    self.connections[key].respond(response, exchange, now, &limits);
+                }
             }
         }
     }
 
     /// Takes in what a WebSocket sends, and replies.
     pub(super) fn hear(&mut self, key: usize, mut bytes: &[u8], now: Now) {
-        let Self { connections, terms, .. } = self;
-        let (connection, limits) = (&mut connections[key], &terms.limits);
-        while let Some(event) = connection.next_event(&mut bytes, &limits.rules) {
-            match (event, terms.service) {
+        let limits = self.terms.limits;
+        while let Some(event) = self.connections[key].next_event(&mut bytes, &limits.rules) {
+            let connection = &mut self.connections[key];
+            match (event, self.terms.service) {
                 (Event::Ended(ending), _) => connection.end(ending, now),
-                (Event::Pong, _) => connection.on_pong(now, limits),
+                (Event::Pong, _) => connection.on_pong(now, &limits),
                 (Event::Text(text), Service::Notifications) => {
-                    connection.send(reply_to(&text, now), now, limits);
+                    let reply = self.reply_to(key, &text, now);
+                    self.connections[key].send(reply, now, &limits);
                 }
-                (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, limits),
-                (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, limits),
+                (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
+                (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
             }
         }
     }
 
-    /// Makes a connection a client: 101, the welcome, and what it has sent behind its handshake.
-    fn open(&mut self, key: usize, accept: &str, now: Now) {
-        let limits = &self.terms.limits;
+    /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.
+    fn open(&mut self, key: usize, accept: &str, request: &Request, now: Now) {
         // Pings are spread over their period by the key, evenly for any number of keys (the golden ratio).
         let fraction = ((key + 1) as f64 * 0.618_033_988_749_895).fract();
-        let first_ping = limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
-        let connection = &mut self.connections[key];
-        let rest = connection.open(switching_protocols(accept), self.hub.newest(), first_ping);
+        let first_ping = self.terms.limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
+        let rest = self.connections[key].open(switching_protocols(accept), first_ping);
         self.clients += 1;
         self.clients_so_far += 1;
         info!("Client connected. Total connections: {}", self.clients);
         if self.terms.service == Service::Notifications {
-            let welcome = ServerMessage::Welcome {
-                message: "Connected to WebSocket server",
-                timestamp: now.wall,
-                connection_id: &format!("{:08x}-{}", self.terms.epoch, self.clients_so_far),
-                topics: &[DEFAULT_TOPIC],
-                last_event_id: self.sequencer.newest(),
-                resumed: false,
-            };
-            connection.send(welcome.to_frame(), now, limits);
+            self.welcome(key, request, now);
         }
         self.hear(key, &rest, now);
     }
-}
 
-fn reply_to(text: &str, now: Now) -> Frame {
-    let timestamp = now.wall;
-    match read_command(text) {
-        Command::Echo => {
-            ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
+    fn welcome(&mut self, key: usize, request: &Request, now: Now) {
+        let limits = self.terms.limits;
+        let timestamp = now.wall;
+        let wishes = wishes(request);
+        let mut errors: Vec<(&str, String)> =
+            wishes.refused.into_iter().map(|why| ("bad_topic", why)).collect();
+        for filter in &wishes.filters {
+            if let Err(TooMany) =
+                self.hub.subscribe(listener_key(key), &mut self.connections[key].listener, filter)
+            {
+                errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
+            }
         }
-        Command::Unknown(why) => {
-            ServerMessage::Error { code: "bad_message", message: &why, timestamp }.to_frame()
+        let resumes_after = wishes.last_event_id.and_then(|id| self.resume_position(&id, now));
+        let connection = &mut self.connections[key];
+        let filters: Vec<&str> = self.hub.filters(&connection.listener).map(Filter::as_str).collect();
+        let welcome = ServerMessage::Welcome {
+            message: "Connected to WebSocket server",
+            timestamp,
+            connection_id: &format!("{:08x}-{}", self.terms.epoch, self.clients_so_far),
+            topics: &filters,
+            last_event_id: self.sequencer.newest(),
+            resumed: resumes_after.is_some(),
+        };
+        connection.send(welcome.to_frame(), now, &limits);
+        for (code, message) in &errors {
+            connection.send(ServerMessage::Error { code, message, timestamp }.to_frame(), now, &limits);
+        }
+        if let Some(position) = resumes_after {
+            self.begin_replay(key, position);
         }
     }
+
+    fn reply_to(&mut self, key: usize, text: &str, now: Now) -> Frame {
+        let timestamp = now.wall;
+        match read_command(text) {
+            Command::Echo => {
+                ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
+            }
+            Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
+                Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
+                Err(TooMany) => {
+                    let message = "a connection has at most 128 topics";
+                    ServerMessage::Error { code: "too_many_topics", message, timestamp }.to_frame()
+                }
+            },
+            Command::Unsubscribe(filter) => {
+                self.unsubscribe(key, &filter, now);
+                ServerMessage::Unsubscribed { topic: filter.as_str(), timestamp }.to_frame()
+            }
+            Command::Refused { code, message } => {
+                ServerMessage::Error { code, message: &message, timestamp }.to_frame()
+            }
+        }
+    }
+}
+
+/// The name under which the hub knows a connection.
+pub(super) fn listener_key(key: usize) -> u32 {
+    u32::try_from(key).expect("a process has fewer descriptors than this")
 }

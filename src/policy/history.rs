@@ -1,0 +1,150 @@
+//! Bounded replay: what was published lately, so that a resume is complete or is honestly refused. Reads no clock and
+//! knows no listener; it only applies the positions that it is given.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use crate::frame::Frame;
+use crate::policy::sequencer::Position;
+use crate::policy::topic::TopicName;
+
+/// What history keeps at most; whatever is reached first forgets the oldest.
+#[derive(Debug, Clone, Copy)]
+pub struct HistoryLimits {
+    /// Publications.
+    pub publications: usize,
+    /// Bytes of their encoded frames.
+    pub bytes: usize,
+    /// Since they were published.
+    pub age: Duration,
+}
+
+/// One publication as it was sent.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// What it was published to.
+    pub topic: TopicName,
+    /// The message, encoded.
+    pub frame: Frame,
+    /// When it was published.
+    pub at: Instant,
+}
+
+/// The publications up to the newest, without a gap.
+#[derive(Debug)]
+pub struct History {
+    limits: HistoryLimits,
+    ring: VecDeque<Publication>,
+    newest: Position,
+    bytes: usize,
+}
+
+impl History {
+    /// Empty, as if all up to `newest` had been forgotten.
+    pub fn new(limits: HistoryLimits, newest: Position) -> Self {
+        Self { limits, ring: VecDeque::new(), newest, bytes: 0 }
+    }
+
+    /// Takes the publication behind the newest, and forgets what there is no room for.
+    pub fn push(&mut self, publication: Publication) {
+        self.newest += 1;
+        self.bytes += publication.frame.len();
+        self.ring.push_back(publication);
+        while self.ring.len() > self.limits.publications || self.bytes > self.limits.bytes {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets what has become too old.
+    pub fn expire(&mut self, now: Instant) {
+        while self.next_expiry().is_some_and(|at| at <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    /// When the oldest becomes too old.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.ring.front().map(|oldest| oldest.at + self.limits.age)
+    }
+
+    /// The positions kept, oldest to newest; an empty range when there are none.
+    pub fn positions(&self) -> RangeInclusive<Position> {
+        self.newest + 1 - self.ring.len() as u64..=self.newest
+    }
+
+    /// Whether everything behind this position is still here, and the position is not of the future.
+    pub fn reaches(&self, position: Position) -> bool {
+        position <= self.newest && position + 1 >= *self.positions().start()
+    }
+
+    /// The publications behind a position that it reaches, oldest first, with their positions.
+    pub fn after(&self, position: Position) -> impl Iterator<Item = (Position, &Publication)> {
+        debug_assert!(self.reaches(position), "what was forgotten cannot be replayed");
+        let start = *self.positions().start();
+        let skip = usize::try_from((position + 1).saturating_sub(start)).expect("the ring fits in memory");
+        (start + skip as u64..).zip(self.ring.range(skip.min(self.ring.len())..))
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(forgotten) = self.ring.pop_front() {
+            self.bytes -= forgotten.frame.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GENEROUS: HistoryLimits =
+        HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) };
+
+    /// A history with so many publications, one a second, each a frame of 10 bytes.
+    fn history(limits: HistoryLimits, count: u32) -> (History, Instant) {
+        let (mut history, start) = (History::new(limits, 0), Instant::now());
+        for n in 1..=count {
+            let frame = Frame::text(format!("{n:08}"));
+            let at = start + Duration::from_secs(n.into());
+            history.push(Publication { topic: TopicName::parse("t").unwrap(), frame, at });
+        }
+        (history, start)
+    }
+
+    fn after(history: &History, position: Position) -> Vec<Position> {
+        history.after(position).map(|(position, _)| position).collect()
+    }
+
+    #[test]
+    fn what_was_missed_comes_back_in_order() {
+        let (history, _) = history(GENEROUS, 5);
+        assert_eq!(after(&history, 2), [3, 4, 5]);
+        assert_eq!(after(&history, 5), [0; 0]);
+        assert_eq!(after(&history, 0), [1, 2, 3, 4, 5]);
+        let (position, publication) = history.after(3).next().unwrap();
+        assert_eq!((position, publication.frame.clone()), (4, Frame::text("00000004")));
+    }
+
+    #[test]
+    fn each_limit_forgets_the_oldest() {
+        let by_count = history(HistoryLimits { publications: 3, ..GENEROUS }, 5).0;
+        let by_bytes = history(HistoryLimits { bytes: 39, ..GENEROUS }, 5).0;
+        let (mut by_age, start) = history(GENEROUS, 5);
+        assert_eq!(by_age.next_expiry(), Some(start + Duration::from_secs(301)));
+        by_age.expire(start + Duration::from_secs(302));
+        for history in [by_count, by_bytes, by_age] {
+            assert_eq!(history.positions(), 3..=5);
+            assert!(history.reaches(2) && !history.reaches(1) && !history.reaches(6));
+            assert_eq!(after(&history, 2), [3, 4, 5]);
+        }
+    }
+
+    #[test]
+    fn an_empty_history_reaches_only_the_newest() {
+        let empty = History::new(GENEROUS, 7);
+        assert!(empty.reaches(7) && !empty.reaches(6) && !empty.reaches(8));
+        let (nothing_kept, _) = history(HistoryLimits { publications: 0, ..GENEROUS }, 3);
+        assert!(nothing_kept.reaches(3) && !nothing_kept.reaches(2));
+        assert_eq!(after(&nothing_kept, 3), [0; 0]);
+    }
+}

@@ -1,0 +1,156 @@
+//! Facts about the hub, told by listeners that note what they are handed.
+
+use super::*;
+
+/// A hub and its listeners, each with the payloads that reached it.
+#[derive(Default)]
+struct Room {
+    hub: Hub,
+    listeners: Vec<(Listener, Vec<String>)>,
+}
+
+impl Room {
+    fn join(&mut self, filters: &[&str]) -> ListenerKey {
+        let key = ListenerKey::try_from(self.listeners.len()).unwrap();
+        self.listeners.push(Default::default());
+        filters.iter().for_each(|filter| assert_eq!(self.subscribe(key, filter), Ok(true)));
+        key
+    }
+
+    fn subscribe(&mut self, key: ListenerKey, filter: &str) -> Result<bool, TooMany> {
+        self.visit(key);
+        self.hub.subscribe(key, &mut self.listeners[key as usize].0, &Filter::parse(filter).unwrap())
+    }
+
+    fn unsubscribe(&mut self, key: ListenerKey, filter: &str) -> bool {
+        self.hub.unsubscribe(key, &mut self.listeners[key as usize].0, &Filter::parse(filter).unwrap())
+    }
+
+    fn publish(&mut self, topic: &str, text: &str) {
+        self.hub.publish(&TopicName::parse(topic).unwrap(), &Frame::text(text.to_owned()));
+    }
+
+    fn visit(&mut self, key: ListenerKey) {
+        let (listener, heard) = &mut self.listeners[key as usize];
+        for frame in self.hub.news_for(listener) {
+            heard.push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
+        }
+    }
+
+    fn visit_next(&mut self) -> bool {
+        let next = self.hub.next_listener();
+        next.into_iter().for_each(|key| self.visit(key));
+        next.is_some()
+    }
+
+    fn visit_all(&mut self) {
+        while self.visit_next() {}
+    }
+
+    fn heard(&self, key: ListenerKey) -> Vec<&str> {
+        self.listeners[key as usize].1.iter().map(String::as_str).collect()
+    }
+}
+
+#[test]
+fn every_listener_hears_every_publication_once_in_order_however_they_interleave() {
+    let mut room = Room::default();
+    let keys: Vec<ListenerKey> = (0..7).map(|_| room.join(&["a"])).collect();
+    let mut published = 0;
+    for _ in 0..5 {
+        for _ in 0..3 {
+            published += 1;
+            room.publish("a", &published.to_string());
+            room.visit_next();
+            room.visit_next();
+        }
+        room.visit_all();
+    }
+    let all: Vec<String> = (1..=published).map(|n: u32| n.to_string()).collect();
+    keys.iter().for_each(|key| assert_eq!(room.heard(*key), all));
+}
+
+#[test]
+fn a_listener_hears_its_topics_and_no_others_each_once() {
+    let mut room = Room::default();
+    let plain = room.join(&["orders/1"]);
+    let wide = room.join(&["orders/*", "orders/1", "*"]);
+    room.publish("orders/1", "one");
+    room.publish("orders/2", "two");
+    room.publish("other", "three");
+    room.visit_all();
+    assert_eq!(room.heard(plain), ["one"]);
+    assert_eq!(room.heard(wide), ["one", "two", "three"]);
+}
+
+#[test]
+fn who_joins_late_hears_only_what_follows() {
+    let mut room = Room::default();
+    let early = room.join(&["a"]);
+    room.publish("a", "before");
+    let late = room.join(&["a"]);
+    let other = room.join(&["b"]);
+    room.publish("b", "unheard");
+    assert_eq!(room.subscribe(other, "a"), Ok(true));
+    room.publish("a", "after");
+    room.visit_all();
+    assert_eq!(room.heard(early), ["before", "after"]);
+    assert_eq!(room.heard(late), ["after"]);
+    assert_eq!(room.heard(other), ["unheard", "after"]);
+}
+
+#[test]
+fn leaving_in_the_middle_of_a_pass_takes_nothing_from_the_others() {
+    for leaver in 0..5 {
+        for visited in 0..5 {
+            let mut room = Room::default();
+            let keys: Vec<ListenerKey> = (0..5).map(|_| room.join(&["a"])).collect();
+            room.publish("a", "x");
+            (0..visited).for_each(|_| assert!(room.visit_next()));
+            let (listener, _) = &mut room.listeners[leaver];
+            room.hub.forget(keys[leaver], listener);
+            room.visit_all();
+            for key in keys.iter().filter(|key| **key as usize != leaver) {
+                assert_eq!(room.heard(*key), ["x"], "leaver {leaver} after {visited} visits");
+            }
+        }
+    }
+}
+
+#[test]
+fn subscribing_twice_and_unsubscribing_twice_change_nothing() {
+    let mut room = Room::default();
+    let key = room.join(&["a"]);
+    assert_eq!(room.subscribe(key, "a"), Ok(false));
+    assert!(room.unsubscribe(key, "a") && !room.unsubscribe(key, "a"));
+    room.publish("a", "x");
+    room.visit_all();
+    assert_eq!(room.heard(key), [""; 0]);
+}
+
+#[test]
+fn a_listener_has_a_bounded_number_of_filters() {
+    let mut room = Room::default();
+    let key = room.join(&[]);
+    for n in 0..MAX_SUBSCRIPTIONS {
+        assert_eq!(room.subscribe(key, &format!("t{n}")), Ok(true));
+    }
+    assert_eq!(room.subscribe(key, "one-more"), Err(TooMany));
+    assert!(room.unsubscribe(key, "t7"));
+    assert_eq!(room.subscribe(key, "one-more"), Ok(true));
+}
+
+#[test]
+fn what_all_have_heard_and_what_nobody_listens_to_is_forgotten() {
+    let mut room = Room::default();
+    let key = room.join(&["a", "b/*"]);
+    room.publish("a", "x");
+    room.publish("nobody", "listens");
+    assert!(room.hub.has_news() && room.hub.news_bytes() == 3);
+    room.visit_all();
+    assert!(!room.hub.has_news() && room.hub.news_bytes() == 0);
+    assert!(room.hub.channels.iter().all(|(_, channel)| channel.news.capacity() == 0));
+    room.hub.forget(key, &mut room.listeners[0].0);
+    assert!(room.hub.channels.is_empty() && room.hub.by_filter.is_empty() && room.hub.prefix_channels == 0);
+    assert_eq!(room.hub.newest(), 2);
+}

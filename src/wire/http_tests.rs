@@ -1,0 +1,151 @@
+//! Facts about request parsing.
+
+use super::*;
+
+const WANTED: BodyWish = BodyWish::Collect(10);
+
+fn buffer(bytes: &str) -> RequestBuffer {
+    let mut buffer = RequestBuffer::default();
+    buffer.extend(bytes.replace('\n', "\r\n").as_bytes());
+    buffer
+}
+
+fn next(buffer: &mut RequestBuffer) -> Result<Next, Refusal> {
+    buffer.next(|_| BodyWish::Skip)
+}
+
+fn first(request: &str) -> Result<Next, Refusal> {
+    next(&mut buffer(request))
+}
+
+fn request(next: Result<Next, Refusal>) -> Request {
+    match next {
+        Ok(Next::Request(request)) => *request,
+        other => panic!("expected a request, not {other:?}"),
+    }
+}
+
+fn get(path: &str) -> Request {
+    Request {
+        method: Method::Get,
+        path: path.to_owned(),
+        query: String::new(),
+        fields: Fields { host: Some("x".to_owned()), ..Fields::default() },
+        keep_alive: true,
+        upgrade: Upgrade::NotAsked,
+        body: vec![],
+    }
+}
+
+#[test]
+fn a_request_comes_once_its_head_is_whole() {
+    let mut buffer = RequestBuffer::default();
+    for octet in b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r" {
+        buffer.extend(&[*octet]);
+        assert_eq!(next(&mut buffer), Ok(Next::More));
+    }
+    buffer.extend(b"\n");
+    assert_eq!(request(next(&mut buffer)), Request { query: "b=c".to_owned(), ..get("/a") });
+    assert!(buffer.is_empty());
+}
+
+#[test]
+fn pipelined_requests_come_one_by_one_and_unwanted_bodies_are_skipped() {
+    let mut buffer = buffer("POST /p HTTP/1.1\nHost: x\nContent-Length: 5\n\n12");
+    assert_eq!(request(next(&mut buffer)), Request { method: Method::Post, ..get("/p") });
+    assert_eq!(next(&mut buffer), Ok(Next::More));
+    assert!(!buffer.is_empty(), "half a body is not idle");
+    buffer.extend(b"345GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\nrest");
+    assert_eq!(request(next(&mut buffer)), get("/1"));
+    assert_eq!(request(next(&mut buffer)), get("/2"));
+    assert_eq!(buffer.into_rest(), b"rest");
+}
+
+#[test]
+fn a_wanted_body_is_collected_before_its_request_comes() {
+    for head in ["Content-Length: 5\n\n", "Transfer-Encoding: chunked\n\n2\n12\n3\n"] {
+        let mut buffer = buffer(&format!("POST /p HTTP/1.1\nHost: x\n{head}"));
+        assert_eq!(buffer.next(|_| WANTED), Ok(Next::More));
+        buffer.extend(if head.contains("chunked") { b"345\r\n0\r\n\r\nGET" } else { b"12345GET" });
+        let request = request(buffer.next(|_| WANTED));
+        assert_eq!((request.body.as_slice(), request.keep_alive), (&b"12345"[..], true));
+        assert_eq!(buffer.into_rest(), b"GET");
+    }
+    let large = buffer("POST /p HTTP/1.1\nHost: x\nContent-Length: 11\n\n").next(|_| WANTED);
+    assert_eq!(large, Err(Refusal::BodyTooLarge));
+}
+
+#[test]
+fn a_peer_that_waits_for_100_is_told_to_go_on_only_for_a_wanted_body() {
+    let head = "POST /p HTTP/1.1\nHost: x\nContent-Length: 2\nExpect: 100-Continue\n\n";
+    let mut waiting = buffer(head);
+    assert_eq!(waiting.next(|_| WANTED), Ok(Next::Continue));
+    assert_eq!(waiting.next(|_| WANTED), Ok(Next::More));
+    waiting.extend(b"ok");
+    assert_eq!(request(waiting.next(|_| WANTED)).body, b"ok");
+    assert_eq!(request(buffer(&format!("{head}ok")).next(|_| WANTED)).body, b"ok");
+    assert!(!request(first(head)).keep_alive);
+}
+
+#[test]
+fn what_could_mean_two_things_is_refused() {
+    let refused = [
+        ("Content-Length: 1\nTransfer-Encoding: chunked", "both Content-Length and Transfer-Encoding"),
+        ("Content-Length: 1\nContent-Length: 1", "more than one Content-Length"),
+        ("Content-Length: 1, 1", "Content-Length is not a number"),
+        ("Content-Length: +1", "Content-Length is not a number"),
+        ("Content-Length:", "Content-Length is not a number"),
+        ("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", "more than one Transfer-Encoding"),
+        ("Host: y", "more than one Host"),
+        ("Content-Length : 1", "not an HTTP request"),
+        ("X: a\n b", "not an HTTP request"),
+    ];
+    for (fields, why) in refused {
+        let request = format!("GET / HTTP/1.1\nHost: x\n{fields}\n\n");
+        assert_eq!(first(&request), Err(Refusal::Malformed(why)), "{fields}");
+    }
+    assert_eq!(first("GET / HTTP/1.1\n\n"), Err(Refusal::Malformed("no Host")));
+}
+
+#[test]
+fn every_limit_has_its_status() {
+    let long = "x".repeat(MAX_HEAD_BYTES);
+    let many = "a: b\n".repeat(MAX_HEADERS);
+    let statuses = [
+        (format!("GET /{long} HTTP/1.1\nHost: x\n\n"), 431),
+        (format!("GET /{long}"), 431),
+        (format!("GET / HTTP/1.1\nHost: x\n{many}\n"), 431),
+        (format!("POST / HTTP/1.1\nHost: x\nContent-Length: {}\n\n", MAX_SKIPPED_BYTES + 1), 413),
+        ("POST / HTTP/1.1\nHost: x\nContent-Length: 99999999999999999999999\n\n".to_owned(), 413),
+        ("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: gzip\n\n".to_owned(), 501),
+        ("GET / HTTP/2.0\nHost: x\n\n".to_owned(), 505),
+        ("\x16\x03\x01\x02".to_owned(), 400),
+    ];
+    for (request, status) in statuses {
+        assert_eq!(first(&request).unwrap_err().status().0, status, "{:.60}", request);
+    }
+}
+
+#[test]
+fn a_connection_is_kept_when_both_sides_can_tell_where_the_request_ends() {
+    let kept = |line: &str, fields: &str| request(first(&format!("{line}\nHost: x\n{fields}\n"))).keep_alive;
+    assert!(kept("GET / HTTP/1.1", ""));
+    assert!(!kept("GET / HTTP/1.1", "Connection: Foo, Close\n"));
+    assert!(!kept("GET / HTTP/1.0", ""));
+    assert!(!kept("POST / HTTP/1.1", "Transfer-Encoding: chunked\n"));
+}
+
+#[test]
+fn targets_of_the_origin_and_the_absolute_form_name_the_same_path() {
+    let targets = [
+        ("/a/b?c#d", ("/a/b", "c")),
+        ("http://host/a?b", ("/a", "b")),
+        ("http://host", ("/", "")),
+        ("http://host?q", ("/", "q")),
+        ("/?u=http://x/y", ("/", "u=http://x/y")),
+        ("*", ("*", "")),
+    ];
+    for (target, expected) in targets {
+        assert_eq!(path_and_query(target), expected);
+    }
+}

@@ -1,0 +1,276 @@
+//! The body of `POST /publish` → what is to be published, all of it or nothing.
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use thiserror::Error;
+
+use crate::policy::idempotency::MAX_KEY_BYTES;
+use crate::policy::topic::{TopicError, TopicName};
+use crate::wire::messages::DEFAULT_TOPIC;
+
+/// Publications that one request makes at most: each of them takes memory for each listener.
+const MAX_PUBLICATIONS: usize = 10_000;
+
+/// One publication, checked but not yet positioned.
+#[derive(Debug)]
+pub struct Draft {
+    /// One publication is made to each, in this order.
+    pub topics: Vec<TopicName>,
+    /// As it was written.
+    pub data: Box<RawValue>,
+    /// Makes a retry harmless.
+    pub key: Option<String>,
+}
+
+/// A request's publications.
+#[derive(Debug)]
+pub struct Drafts {
+    /// In the order in which they are to be positioned.
+    pub list: Vec<Draft>,
+    /// Whether more than one id is answered, as to any list of topics or of objects.
+    pub is_batch: bool,
+}
+
+/// Why nothing is published.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// 400: not JSON, or not the JSON that is wanted. The message ends with the line and the column.
+    #[error("{what} at line {line} column {column}")]
+    Json {
+        /// What is wrong.
+        what: String,
+        /// In the body, from 1.
+        line: usize,
+        /// In bytes, from 1.
+        column: usize,
+    },
+    /// 400: anything else about the body.
+    #[error("{0}")]
+    Body(&'static str),
+    /// 413: more publications than one request may make.
+    #[error("more than {MAX_PUBLICATIONS} publications in one request")]
+    TooMany,
+    /// 422: a topic that is not one.
+    #[error("{name:?} is no topic: {why}")]
+    Topic {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        why: TopicError,
+    },
+}
+
+impl PublishError {
+    /// The status to answer with.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::TooMany => 413,
+            Self::Topic { .. } => 422,
+            Self::Json { .. } | Self::Body(_) => 400,
+        }
+    }
+}
+
+/// How a body is to be read, by its media type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Json,
+    JsonLines,
+    Text,
+}
+
+/// Reads a request's body. Named topics (`?topic=`) make the body itself the data.
+///
+/// # Errors
+/// The first thing that is wrong; nothing must be published then.
+pub fn read(
+    content_type: Option<&str>,
+    named_topics: &[String],
+    body: &[u8],
+) -> Result<Drafts, PublishError> {
+    let text = str::from_utf8(body).map_err(|_| PublishError::Body("the body is not UTF-8"))?;
+    let topics = named_topics.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
+    let data_alone = |data| Draft { topics: topics_or_default(topics.clone()), data, key: None };
+    let object = |text, line| parse::<Object<'_>>(text, line)?.draft();
+    let is_named = !topics.is_empty();
+    let (list, is_list) = match shape_of(content_type) {
+        Shape::Text if text.is_empty() => (vec![], false),
+        Shape::Text => (vec![data_alone(to_raw_value(text).expect("a string always serialises"))], false),
+        Shape::Json if is_named => (vec![data_alone(parse(text, 1)?)], false),
+        Shape::Json if text.trim_start().starts_with('[') => {
+            let objects: Vec<Object<'_>> = parse(text, 1)?;
+            (objects.into_iter().map(Object::draft).collect::<Result<_, _>>()?, true)
+        }
+        Shape::Json => (vec![object(text, 1)?], false),
+        Shape::JsonLines => {
+            let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+            let read_line = |(line, number)| {
+                if is_named { parse(line, number).map(data_alone) } else { object(line, number) }
+            };
+            (lines.map(read_line).collect::<Result<_, _>>()?, true)
+        }
+    };
+    if list.iter().map(|draft| draft.topics.len()).sum::<usize>() > MAX_PUBLICATIONS {
+        return Err(PublishError::TooMany);
+    }
+    match list.first() {
+        None => Err(PublishError::Body("there is nothing to publish")),
+        Some(first) => Ok(Drafts { is_batch: is_list || first.topics.len() > 1, list }),
+    }
+}
+
+/// An object of the request as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object<'a> {
+    topic: Option<String>,
+    topics: Option<Vec<String>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+    id: Option<String>,
+}
+
+impl Object<'_> {
+    fn draft(self) -> Result<Draft, PublishError> {
+        let names = match (self.topic, self.topics) {
+            (Some(_), Some(_)) => return Err(PublishError::Body("give either topic or topics")),
+            (_, Some(names)) if names.is_empty() => return Err(PublishError::Body("topics is empty")),
+            (topic, topics) => topics.unwrap_or_else(|| topic.into_iter().collect()),
+        };
+        if self.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_KEY_BYTES) {
+            return Err(PublishError::Body("id has 1 to 255 bytes"));
+        }
+        let topics = names.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Draft { topics: topics_or_default(topics), data: self.data.to_owned(), key: self.id })
+    }
+}
+
+fn topics_or_default(topics: Vec<TopicName>) -> Vec<TopicName> {
+    if topics.is_empty() {
+        vec![TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic")]
+    } else {
+        topics
+    }
+}
+
+fn parse_topic(name: &str) -> Result<TopicName, PublishError> {
+    TopicName::parse(name).map_err(|why| PublishError::Topic { name: name.to_owned(), why })
+}
+
+/// Parses JSON whose first line is this one of the body.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str, first_line: usize) -> Result<T, PublishError> {
+    serde_json::from_str(text).map_err(|e| {
+        let message = e.to_string();
+        let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
+        PublishError::Json { what, line: first_line + e.line().saturating_sub(1), column: e.column() }
+    })
+}
+
+fn shape_of(content_type: Option<&str>) -> Shape {
+    let media_type = content_type.unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Shape::JsonLines,
+        "application/json" => Shape::Json,
+        other if other.ends_with("+json") => Shape::Json,
+        _ => Shape::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON: Option<&str> = Some("application/json; charset=utf-8");
+    const LINES: Option<&str> = Some("application/x-ndjson");
+    const CURL: Option<&str> = Some("application/x-www-form-urlencoded");
+
+    /// The drafts as `topic=data`, and whether they are a batch.
+    fn drafts(content_type: Option<&str>, topics: &[&str], body: &str) -> (Vec<String>, bool) {
+        let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        let drafts = read(content_type, &topics, body.as_bytes()).unwrap();
+        let told = |draft: &Draft| {
+            let topics: Vec<&str> = draft.topics.iter().map(TopicName::as_str).collect();
+            format!("{}={}", topics.join(","), draft.data)
+        };
+        (drafts.list.iter().map(told).collect(), drafts.is_batch)
+    }
+
+    fn error(content_type: Option<&str>, body: &str) -> (u16, String) {
+        let error = read(content_type, &[], body.as_bytes()).unwrap_err();
+        (error.status(), error.to_string())
+    }
+
+    #[test]
+    fn one_object_is_one_publication_with_its_data_as_it_was_written() {
+        let body = r#"{"topic":"orders","data":{"n": 12345678901234567890.10}}"#;
+        assert_eq!(
+            drafts(JSON, &[], body),
+            (vec![r#"orders={"n": 12345678901234567890.10}"#.to_owned()], false)
+        );
+        assert_eq!(drafts(JSON, &[], r#"{"data":null}"#), (vec!["notifications=null".to_owned()], false));
+    }
+
+    #[test]
+    fn lists_of_topics_arrays_and_lines_are_batches() {
+        let two = vec!["a=1".to_owned(), "b=2".to_owned()];
+        assert_eq!(
+            drafts(JSON, &[], r#"[{"topic":"a","data":1},{"topic":"b","data":2}]"#),
+            (two.clone(), true)
+        );
+        assert_eq!(
+            drafts(LINES, &[], "{\"topic\":\"a\",\"data\":1}\n\n{\"topic\":\"b\",\"data\":2}\r\n"),
+            (two, true)
+        );
+        assert_eq!(drafts(JSON, &[], r#"{"topics":["a","b"],"data":1}"#), (vec!["a,b=1".to_owned()], true));
+        assert_eq!(drafts(JSON, &[], r#"[{"topic":"a","data":1}]"#), (vec!["a=1".to_owned()], true));
+    }
+
+    #[test]
+    fn a_named_topic_makes_the_body_the_data() {
+        assert_eq!(drafts(CURL, &[], "hello"), (vec![r#"notifications="hello""#.to_owned()], false));
+        assert_eq!(drafts(None, &["a"], "{\"x\":1}"), (vec![r#"a="{\"x\":1}""#.to_owned()], false));
+        assert_eq!(drafts(JSON, &["a"], "[1, 2]"), (vec!["a=[1, 2]".to_owned()], false));
+        assert_eq!(drafts(LINES, &["a"], "1\n2"), (vec!["a=1".to_owned(), "a=2".to_owned()], true));
+    }
+
+    #[test]
+    fn bad_json_is_told_with_its_line_and_column() {
+        assert_eq!(error(JSON, "{\n  \"topic\": }"), (400, "expected value at line 2 column 12".to_owned()));
+        let second = error(LINES, "{\"data\":1}\n{\"data\":}");
+        assert_eq!(second, (400, "expected value at line 2 column 9".to_owned()));
+        assert_eq!(
+            error(JSON, r#"{"topic":"a"}"#),
+            (400, "missing field `data` at line 1 column 13".to_owned())
+        );
+        let (status, message) = error(JSON, r#"{"topic":"a","date":1}"#);
+        assert!(status == 400 && message.starts_with("unknown field `date`"), "{message}");
+    }
+
+    #[test]
+    fn what_else_is_wrong_is_told_too() {
+        for (content_type, body, status, message) in [
+            (
+                JSON,
+                r#"{"topic":"a b","data":1}"#,
+                422,
+                "\"a b\" is no topic: a topic is made of letters, digits and . _ - : /",
+            ),
+            (
+                JSON,
+                r#"{"topic":"a/*","data":1}"#,
+                422,
+                "\"a/*\" is no topic: a topic is made of letters, digits and . _ - : /",
+            ),
+            (JSON, r#"{"topic":"a","topics":["b"],"data":1}"#, 400, "give either topic or topics"),
+            (JSON, r#"{"topics":[],"data":1}"#, 400, "topics is empty"),
+            (JSON, r#"{"id":"","data":1}"#, 400, "id has 1 to 255 bytes"),
+            (JSON, "[]", 400, "there is nothing to publish"),
+            (LINES, "\n", 400, "there is nothing to publish"),
+            (CURL, "", 400, "there is nothing to publish"),
+            (LINES, &"{\"data\":1}\n".repeat(10_001), 413, "more than 10000 publications in one request"),
+        ] {
+            assert_eq!(error(content_type, body), (status, message.to_owned()));
+        }
+        assert_eq!(read(CURL, &[], b"\xff").unwrap_err().to_string(), "the body is not UTF-8");
+    }
+}

@@ -1,0 +1,215 @@
+// The list of messages: what a row says, how many rows are kept, and where the reader is. Knows nothing of the connection.
+// Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
+
+/** A tab left open for days stays this small. */
+const MAX_ROWS = 500;
+/** Nearer to the end than this counts as reading the newest message. */
+const AT_END_PX = 40;
+/** JSON up to this length is read more easily in one line. */
+const ONE_LINE = 72;
+
+const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const FULL_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+
+const element = (id) => document.getElementById(id);
+const ui = {
+  clear: element('clear'),
+  count: element('count'),
+  log: element('log'),
+  empty: element('empty'),
+  dropped: element('dropped'),
+  rows: element('rows'),
+  newest: element('newest'),
+};
+
+// What a row says: { type, id, topic, text, style, at, pretty }
+
+/** A message as it was received; `message` is null when it is not a JSON object. */
+export function received(message, raw) {
+  if (message === null) return unreadable(raw);
+  const isPublication = message.type === 'notification';
+  return {
+    type: typeof message.type === 'string' ? message.type : 'untyped',
+    id: isPublication ? inWords(message.id) : '',
+    topic: isPublication ? inWords(message.topic) : '',
+    ...summary(message),
+    at: momentOf(message.timestamp),
+    pretty: () => prettyJson(message, raw),
+  };
+}
+
+/** Something that the page itself has to say. */
+export function local(type, text) {
+  return { type, text, at: new Date(), pretty: null };
+}
+
+/** A string as it is, anything else as JSON. */
+export function inWords(value = '', indent = 0) {
+  if (typeof value === 'string') return value;
+  try {
+    return JSON.stringify(value, null, indent);
+  } catch {
+    return '…'; // Nested more deeply than the stack allows.
+  }
+}
+
+function unreadable(raw) {
+  if (typeof raw === 'string') return { type: 'text', text: raw, at: new Date(), pretty: () => raw };
+  return { type: 'binary', text: `${raw.byteLength} bytes`, at: new Date(), pretty: null };
+}
+
+function momentOf(timestamp) {
+  const moment = new Date(typeof timestamp === 'string' ? timestamp : NaN);
+  return Number.isNaN(moment.getTime()) ? new Date() : moment;
+}
+
+function summary({ type, timestamp, ...rest }) {
+  if (type === 'error' && 'code' in rest) return { text: `${inWords(rest.code)}: ${inWords(rest.message)}` };
+  if (typeof rest.message === 'string') return { text: rest.message };
+  if ('data' in rest) return data(rest.data);
+  if (type === 'subscribed') return { text: `Now listening to ${inWords(rest.topic)}` };
+  if (type === 'unsubscribed') return { text: `No longer listening to ${inWords(rest.topic)}` };
+  if (type === 'reconnect') return { text: `The server asks to reconnect: ${inWords(rest.reason)}` };
+  return data(rest);
+}
+
+function data(value) {
+  if (typeof value === 'string') return { text: value };
+  const line = inWords(value);
+  return line.length > ONE_LINE ? { text: inWords(value, 2), style: 'code block' } : { text: line, style: 'code' };
+}
+
+/** Indented, unless JavaScript's numbers and objects cannot hold what was sent: then as it came. */
+function prettyJson(message, raw) {
+  return inWords(message) === raw ? JSON.stringify(message, null, 2) : raw;
+}
+
+// The rows
+
+let dropped = 0;
+let unseen = 0;
+let followsEnd = true;
+let frame = null;
+
+/** Adds a row at the end; returns how to change its text later. */
+export function addRow(row) {
+  // Measured once a frame and before the first new row, however many arrive.
+  if (frame === null) {
+    followsEnd = isAtEnd();
+    frame = requestAnimationFrame(settleScroll);
+  }
+  const text = make('bdi', `text ${row.style ?? ''}`, row.text);
+  ui.rows.append(rowElement(row, text));
+  unseen += 1;
+  while (ui.rows.childElementCount > MAX_ROWS) {
+    ui.rows.firstElementChild.remove();
+    dropped += 1;
+  }
+  showCounts();
+  return (words) => (text.textContent = words);
+}
+
+function clearRows() {
+  ui.rows.replaceChildren();
+  dropped = 0;
+  unseen = 0;
+  ui.newest.hidden = true;
+  showCounts();
+}
+
+function showCounts() {
+  const count = ui.rows.childElementCount;
+  ui.count.textContent = count.toLocaleString();
+  ui.empty.hidden = count > 0;
+  ui.dropped.hidden = dropped === 0;
+  ui.dropped.textContent = `The newest ${MAX_ROWS} are kept. Older rows dropped: ${dropped.toLocaleString()}.`;
+}
+
+function isAtEnd() {
+  return ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < AT_END_PX;
+}
+
+function scrollToEnd() {
+  ui.log.scrollTop = ui.log.scrollHeight;
+}
+
+function settleScroll() {
+  frame = null;
+  if (followsEnd) scrollToEnd();
+  showUnseen();
+}
+
+function showUnseen() {
+  if (isAtEnd()) unseen = 0;
+  ui.newest.hidden = unseen === 0;
+  ui.newest.textContent = `${unseen.toLocaleString()} new`;
+}
+
+function rowElement({ type, id, topic, at, pretty }, text) {
+  const row = make('li', 'row');
+  row.dataset.type = type;
+  row.append(timeElement(at), make('span', 'badge', type));
+  const body = make('p', 'body');
+  if (topic) body.append(make('span', 'topic', topic), ' ');
+  body.append(text);
+  row.append(body);
+  if (id) row.append(idElement(id));
+  if (pretty) row.append(detailsElement(pretty));
+  return row;
+}
+
+/** The time of day; the first row of another day names the day too. */
+let latestDay = new Date().toDateString();
+function timeElement(at) {
+  const format = at.toDateString() === latestDay ? TIME : DAY_AND_TIME;
+  latestDay = at.toDateString();
+  const time = make('time', 'time', format.format(at));
+  time.dateTime = at.toISOString();
+  time.title = FULL_TIME.format(at);
+  return time;
+}
+
+/** Not read out with each message, as it is opaque: whoever wants it finds it in the JSON. */
+function idElement(id) {
+  const made = make('span', 'id', id);
+  made.title = `Id ${id}`;
+  made.ariaHidden = 'true';
+  return made;
+}
+
+/** The raw message is written into the page only when somebody asks to see it. */
+function detailsElement(pretty) {
+  const details = make('details');
+  const code = make('pre');
+  details.append(make('summary', null, 'JSON'), code);
+  details.addEventListener('toggle', () => (code.textContent = pretty()), { once: true });
+  return details;
+}
+
+/** An element with its class and text. */
+export function make(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+// What the reader does
+
+ui.clear.addEventListener('click', clearRows);
+
+ui.newest.addEventListener('click', () => {
+  ui.log.focus();
+  scrollToEnd();
+});
+
+// While a frame is pending, new rows have moved the end and the place the reader had was measured before.
+ui.log.addEventListener('scroll', () => {
+  if (frame !== null) return;
+  followsEnd = isAtEnd();
+  showUnseen();
+});
+
+// The keyboard of a phone takes half the height: whoever was at the end stays there.
+new ResizeObserver(() => followsEnd && scrollToEnd()).observe(ui.log);

@@ -1,0 +1,139 @@
+//! One process leaves and the next goes on: what the state file carries over, and what becomes of one that is of no use.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use driver::{Client, Process, text_of};
+
+// Shared with tests that need more of it.
+#[allow(dead_code)]
+#[path = "processes/driver.rs"]
+mod driver;
+
+/// A folder with the place for a state file.
+struct Place {
+    _folder: TempDir,
+    state: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        Self { _folder: folder, state }
+    }
+
+    fn start_on(&self, port: u16) -> Process {
+        let state = self.state.display();
+        Process::start(&format!("--port {port} --notify-interval 0 --state-file {state}"))
+    }
+}
+
+/// Publishes to the default topic: the status, and the id if there is one.
+fn publish(address: SocketAddr, text: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = text.len();
+    let head = "POST /publish HTTP/1.1\r\nHost: x\r\nConnection: close";
+    write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{text}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let body: Value = serde_json::from_str(answer.rsplit("\r\n").next().unwrap()).unwrap();
+    (answer[9..12].parse().unwrap(), body["id"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Comes back after an id: whether it is resumed, and the client.
+fn resume(address: SocketAddr, id: &str) -> (bool, Client) {
+    let mut client = Client::connect_at(address, &format!("/ws?last_event_id={id}"));
+    let welcome: Value = serde_json::from_str(&client.hear()).unwrap();
+    (welcome["resumed"].as_bool().unwrap(), client)
+}
+
+fn data(client: &mut Client) -> String {
+    let message: Value = serde_json::from_str(&client.hear()).unwrap();
+    message["data"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned()
+}
+
+fn warnings(lines: &[String]) -> usize {
+    lines.iter().filter(|line| text_of(line).starts_with("[WARNING] ")).count()
+}
+
+#[test]
+fn clients_resume_across_a_redeploy_with_nothing_missed() {
+    let place = Place::new();
+    let old = place.start_on(0);
+    let (_, first) = publish(old.address, "one");
+    publish(old.address, "two");
+    let mut loyal = old.client();
+    old.signal("TERM");
+    old.line("Waiting for 1");
+    assert!(place.state.exists(), "it is written before the port is free");
+
+    let new = place.start_on(old.address.port());
+    assert!(!place.state.exists(), "it is used once");
+    assert_eq!((new.preamble.len(), warnings(&new.preamble)), (1, 0), "{:?}", new.preamble);
+    let (_, third) = publish(new.address, "three");
+    assert_eq!(
+        third.split_once('-').unwrap(),
+        (first.split_once('-').unwrap().0, "3"),
+        "the same epoch goes on"
+    );
+    let (is_resumed, mut client) = resume(new.address, &first);
+    assert!(is_resumed);
+    assert_eq!([data(&mut client), data(&mut client)], ["two", "three"]);
+    assert!(loyal.echo("still here").contains("Server received"));
+    loyal.leave();
+    assert_eq!(old.end().0, Some(0));
+}
+
+#[test]
+fn a_state_that_is_missing_or_of_no_use_means_a_new_epoch_and_one_warning() {
+    let place = Place::new();
+    let missing = place.start_on(0);
+    assert_eq!(warnings(&missing.preamble), 1, "{:?}", missing.preamble);
+    let (_, id) = publish(missing.address, "one");
+    missing.signal("TERM");
+    assert_eq!(missing.end().0, Some(0));
+
+    let mut octets = fs::read(&place.state).unwrap();
+    *octets.last_mut().unwrap() ^= 1;
+    fs::write(&place.state, &octets).unwrap();
+    let damaged = place.start_on(0);
+    assert_eq!(warnings(&damaged.preamble), 1, "{:?}", damaged.preamble);
+    assert!(damaged.preamble[0].contains("it is damaged"));
+    assert_eq!(fs::read(&place.state).unwrap(), octets, "it is left for somebody to look at");
+    assert!(!resume(damaged.address, &id).0);
+    assert_eq!(publish(damaged.address, "two").0, 200);
+}
+
+#[test]
+fn a_crash_is_never_taken_for_a_redeploy() {
+    let place = Place::new();
+    let first = place.start_on(0);
+    let (_, id) = publish(first.address, "one");
+    first.signal("TERM");
+    assert_eq!(first.end().0, Some(0));
+    let second = place.start_on(0);
+    publish(second.address, "two, which no file knows of");
+    second.signal("KILL");
+    assert_eq!(second.end().0, None);
+    let third = place.start_on(0);
+    assert!(!resume(third.address, &id).0);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_said_and_does_not_hold_the_exit() {
+    let server = Process::start("--port 0 --notify-interval 0 --state-file /no/such/folder/state");
+    server.signal("TERM");
+    let (code, lines) = server.end();
+    assert_eq!(code, Some(0));
+    let error = "[ERROR] The history is lost to a successor: cannot write /no/such/folder/state";
+    assert!(lines.iter().any(|line| line.starts_with(error)), "{lines:?}");
+    assert!(!Path::new("/no/such/folder").exists());
+}

@@ -1,0 +1,413 @@
+//! Hundreds of seeded worlds in which subscribers are cut off and resume while others publish, servers are redeployed
+//! or crash, and history forgets: virtual sockets, a virtual clock, no sleep. Everyone hears each publication of its
+//! topics once and in order, or is told `resumed: false`. A seed that fails is printed; `SIMULATION_SEED=42 cargo test
+//! --test resume` runs that one alone.
+
+#[path = "resume/ear.rs"]
+mod ear;
+#[path = "resume/publisher.rs"]
+mod publisher;
+#[path = "simulation/random.rs"]
+#[allow(dead_code)] // Shared with the other simulation.
+mod random;
+#[path = "simulation/socket.rs"]
+#[allow(dead_code)]
+mod socket;
+#[path = "simulation/speech.rs"]
+#[allow(dead_code)]
+mod speech;
+#[path = "resume/subscriber.rs"]
+mod subscriber;
+#[path = "resume/truth.rs"]
+mod truth;
+#[path = "resume/verdict.rs"]
+mod verdict;
+#[path = "resume/world.rs"]
+mod world;
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use slackwater::policy::history::HistoryLimits;
+use slackwater::server::Publishers;
+use slackwater::server::limits::Limits;
+use slackwater::server::peers::{Service, Terms};
+use slackwater::wire::websocket::Rules;
+
+use crate::ear::{Heard, Id};
+use crate::publisher::Publisher;
+use crate::random::Random;
+use crate::socket::Line;
+use crate::subscriber::Subscriber;
+use crate::verdict::Tally;
+use crate::world::{Fate, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const GENEROUS: HistoryLimits = HistoryLimits { publications: 1_000_000, bytes: 1 << 30, age: HOUR };
+
+/// Runs one story for each seed, or for the one that is asked for.
+fn for_each_seed(seeds: Range<u64>, mut story: impl FnMut(u64)) {
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("This was seed {0}. Again: SIMULATION_SEED={0} cargo test --test resume", self.0);
+            }
+        }
+    }
+    for seed in asked_seed().map_or(seeds, |seed| seed..seed + 1) {
+        let _named = Named(seed);
+        story(seed);
+    }
+}
+
+fn asked_seed() -> Option<u64> {
+    std::env::var("SIMULATION_SEED").ok().map(|seed| seed.parse().expect("a number"))
+}
+
+fn draw_terms(random: &mut Random, history: HistoryLimits) -> Terms {
+    let limits = Limits {
+        handshake: random.millis(1000..5000),
+        keep_alive: random.millis(500..5000),
+        ping_interval: random.chance(30).then(|| random.millis(1000..5000)),
+        ping_timeout: None,
+        write: random.millis(500..3000),
+        outbox_bytes: random.pick(&[5000, 100_000, 200_000, 1 << 20]),
+        rules: Rules { max_message_bytes: 1000, binary: false },
+    };
+    terms(limits, history)
+}
+
+/// No limit is there to help anything that is forgotten.
+fn patient_terms() -> Terms {
+    let limits = Limits {
+        handshake: HOUR,
+        keep_alive: HOUR,
+        ping_interval: None,
+        ping_timeout: None,
+        write: HOUR,
+        outbox_bytes: 1 << 20,
+        rules: Rules { max_message_bytes: 1000, binary: false },
+    };
+    terms(limits, GENEROUS)
+}
+
+fn terms(limits: Limits, history: HistoryLimits) -> Terms {
+    Terms {
+        service: Service::Notifications,
+        limits,
+        concurrency: None,
+        epoch: 0,
+        history,
+        publishers: Publishers::Local,
+        max_publish_bytes: 1 << 20,
+    }
+}
+
+/// A world in which much happens in some seconds.
+fn draw_world(mut random: Random, history: HistoryLimits) -> World {
+    let terms = draw_terms(&mut random, history);
+    let mut world = World::new(random.fork(), terms);
+    for _ in 0..random.within(2..8) {
+        let comes_at = random.millis(0..1000);
+        world.subscribers.push(Subscriber::new(random.fork(), comes_at));
+    }
+    let largest = random.pick(&[10, 300, 3000, 30_000]);
+    for number in 0..random.within(1..3) {
+        world.publishers.push(Publisher::new(random.fork(), number as u64, largest));
+    }
+    let interval = random.millis(100..2000);
+    world.notify = random.chance(70).then_some((interval, interval));
+    for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
+        let patience = random.millis(0..2500);
+        let fate = if random.chance(75) { Fate::Redeployed(patience) } else { Fate::Crashed };
+        world.fates.push((random.millis(0..4500), fate));
+    }
+    world.fates.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    world
+}
+
+/// Lets everybody behave, waits until all is calm, lets them go, and judges.
+fn end(mut world: World, tally: &mut Tally) {
+    world.notify = None;
+    for publisher in &mut world.publishers {
+        publisher.has_finished = true;
+        publisher.next_act = publisher.next_act.min(world.now);
+    }
+    for subscriber in &mut world.subscribers {
+        subscriber.settle_down(world.now);
+    }
+    world.run_until(world.now + Duration::from_secs(20));
+    assert!(world.publishers.iter().all(Publisher::is_done), "{:?}", world.publishers);
+    let [server] = world.servers.as_slice() else { panic!("old servers stay") };
+    assert!(server.is_at_rest());
+    let newest = server.newest;
+    for subscriber in &mut world.subscribers {
+        assert!(subscriber.is_settled_at().is_some(), "{subscriber:?}");
+        subscriber.leave(newest, world.now);
+    }
+    world.servers[0].dismiss_witness();
+    world.run_until(world.now + Duration::from_secs(20));
+    let server = &world.servers[0];
+    assert!(server.is_deserted() && !server.peers.has_work());
+
+    for subscriber in &world.subscribers {
+        assert!(subscriber.visit.is_none());
+        for record in &subscriber.records {
+            record.judge(&world.truth, tally);
+        }
+    }
+    for publisher in &world.publishers {
+        publisher.judge(&world.truth, tally);
+    }
+    tally.publications += world.truth.all().count();
+    tally.redeployments += world.redeployments;
+    tally.crashes += world.crashes;
+}
+
+/// What one world after another has told.
+fn told_by(seeds: Range<u64>, draw_history: impl Fn(&mut Random) -> HistoryLimits) -> Tally {
+    let mut tally = Tally::default();
+    for_each_seed(seeds, |seed| {
+        let mut random = Random::new(seed);
+        let history = draw_history(&mut random);
+        let mut world = draw_world(random, history);
+        world.run_until(Duration::from_secs(5));
+        end(world, &mut tally);
+    });
+    tally
+}
+
+#[test]
+fn whoever_comes_back_hears_all_that_it_missed() {
+    let tally = told_by(0..170, |_| GENEROUS);
+    let has_all = tally.resumed > 600
+        && tally.long_replays > 50
+        && tally.unknown_epochs > 100
+        && tally.overlaps > 10_000
+        && tally.commands > 1000
+        && tally.commands_in_replay > 50
+        && tally.too_slow > 15
+        && tally.farewells > 100
+        && tally.retries > 500
+        && tally.refused_requests > 1000
+        && tally.redeployments > 80
+        && tally.crashes > 30;
+    assert!(has_all || asked_seed().is_some(), "too little happened: {tally:?}");
+}
+
+#[test]
+fn whoever_comes_back_too_late_is_told_so() {
+    let tally = told_by(1000..1170, |random| match random.below(3) {
+        0 => HistoryLimits { publications: random.below(40), ..GENEROUS },
+        1 => HistoryLimits { bytes: random.within(1000..150_000), ..GENEROUS },
+        _ => HistoryLimits { age: random.millis(100..3000), ..GENEROUS },
+    });
+    let has_all = tally.refused > 200 && tally.resumed > 300 && tally.redeployments > 80;
+    assert!(has_all || asked_seed().is_some(), "too little happened: {tally:?}");
+}
+
+/// Asks for a WebSocket with this query.
+fn handshake(query: &str) -> String {
+    format!(
+        "GET /ws?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// Publishes so many bytes.
+fn publish(topic: &str, token: u64, bytes: usize) -> String {
+    let body = format!("{token} {}", "x".repeat(bytes));
+    format!("POST /publish?topic={topic} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A world in which so many publications of so many bytes were made to `news` while nobody was there.
+fn world_with_news(seed: u64, terms: Terms, count: u64, bytes: usize) -> World {
+    let mut world = World::new(Random::new(seed), terms);
+    let publisher = world.connect(1 << 20, "");
+    for token in 1..=count {
+        publisher.borrow_mut().send(publish("news", token, bytes).as_bytes());
+    }
+    calm_down(&mut world);
+    publisher.borrow_mut().end();
+    assert_eq!(world.servers[0].newest, count);
+    world
+}
+
+/// Takes turns until there is nothing left to do.
+fn calm_down(world: &mut World) {
+    loop {
+        world.turn();
+        if world.servers[0].is_at_rest() {
+            return;
+        }
+        world.tick();
+    }
+}
+
+/// The positions of the publications on a line, whether read or not.
+fn positions(line: &RefCell<Line>) -> Vec<u64> {
+    let position = |(_, heard): &(usize, Heard)| match heard {
+        Heard::Publication(id, _) => Some(id.position),
+        _ => None,
+    };
+    line.borrow().ear.heard.iter().filter_map(position).collect()
+}
+
+fn last_heard(line: &RefCell<Line>) -> Option<Heard> {
+    line.borrow().ear.heard.last().map(|(_, heard)| heard.clone())
+}
+
+#[test]
+fn what_comes_in_one_turn_is_not_too_much_for_who_reads() {
+    for_each_seed(2000..2020, |seed| {
+        let mut terms = patient_terms();
+        terms.limits.outbox_bytes = 10_000;
+        let mut world = World::new(Random::new(seed), terms);
+        let listener = world.connect(1 << 20, &handshake("topic=news"));
+        world.turn();
+        for token in 1..=5 {
+            world.connect(1000, &publish("news", token, 3000));
+        }
+        calm_down(&mut world);
+        assert_eq!(positions(&listener), [1, 2, 3, 4, 5]);
+    });
+}
+
+#[test]
+fn one_client_s_replay_never_delays_others() {
+    for_each_seed(2100..2102, |seed| {
+        let mut world = world_with_news(seed, patient_terms(), 60, 15_000);
+        let listener = world.connect(1 << 20, &handshake("topic=orders"));
+        let publisher = world.connect(1 << 20, "");
+        world.turn();
+        let replaying: Vec<_> = (0..40)
+            .map(|_| world.connect(1 << 40, &handshake("topic=news&last_event_id=0000beef-0")))
+            .collect();
+        for line in &replaying[1..] {
+            line.borrow_mut().ear.is_deaf = true;
+        }
+        let mut turns = 0;
+        while replaying.iter().any(|line| line.borrow().unread_by_client() < 60 * 15_000) {
+            let before: Vec<_> = replaying.iter().map(|line| line.borrow().unread_by_client()).collect();
+            turns += 1;
+            publisher.borrow_mut().send(publish("orders", turns, 10).as_bytes());
+            world.turn();
+            world.tick();
+            assert_eq!(positions(&listener).last(), Some(&(60 + turns)), "it was not heard in its turn");
+            for (line, before) in replaying.iter().zip(before) {
+                let written = line.borrow().unread_by_client() - before;
+                assert!(written < 64 * 1024 + 16_000, "{written} bytes of one replay in one turn");
+            }
+        }
+        assert!((30..120).contains(&turns), "the replays took {turns} turns");
+        calm_down(&mut world);
+        assert_eq!(positions(&replaying[0]), Vec::from_iter(1..=60));
+    });
+}
+
+#[test]
+fn what_of_a_replay_is_not_taken_yet_waits_in_history() {
+    for_each_seed(2200..2212, |seed| {
+        let (mut terms, is_small) = (patient_terms(), seed % 2 == 0);
+        terms.limits.outbox_bytes = if is_small { 100_000 } else { 1 << 20 };
+        let mut world = world_with_news(seed, terms, 100, 12_000);
+        let capacity = world.random.within(1000..50_000);
+        let line = world.connect(capacity, &handshake("topic=news&last_event_id=0000beef-0"));
+        let publisher = world.connect(1 << 20, "");
+        calm_down(&mut world);
+        let mut token = 100;
+        while line.borrow().unread_by_client() > 0 {
+            let taken = world.random.within(1..20_000);
+            line.borrow_mut().take(taken);
+            if token < 130 {
+                token += 1;
+                publisher.borrow_mut().send(publish("news", token, 300).as_bytes());
+            }
+            world.turn();
+            world.tick();
+        }
+        assert_eq!(positions(&line), Vec::from_iter(1..=token));
+        let most = line.borrow().most_offered;
+        assert!(
+            most < 64 * 1024 + 13_000 && (is_small || most > 60_000),
+            "{most} bytes waited in the outbox"
+        );
+    });
+}
+
+#[test]
+fn a_replay_that_history_overtakes_is_broken_off() {
+    for_each_seed(2300..2320, |seed| {
+        let mut terms = patient_terms();
+        terms.history.publications = 40;
+        let mut world = world_with_news(seed, terms, 40, 8000);
+        let line = world.connect(5000, &handshake("topic=news&last_event_id=0000beef-0"));
+        calm_down(&mut world);
+        let mut publisher = String::new();
+        (41..=75).for_each(|token| publisher += &publish("news", token, 300));
+        world.connect(1 << 20, &publisher);
+        world.turn();
+        while line.borrow_mut().take(usize::MAX) > 0 {
+            world.turn();
+            world.tick();
+        }
+        assert_eq!(last_heard(&line), Some(Heard::Close(Some(4001))));
+        let heard = positions(&line);
+        assert!(heard.len() < 30 && heard.iter().copied().eq(1..=heard.len() as u64), "{heard:?}");
+        let last = Id { epoch: 0xbeef, position: heard.len() as u64 };
+        let line = world.connect(5000, &handshake(&format!("topic=news&last_event_id={last}")));
+        calm_down(&mut world);
+        let newest = Id { epoch: 0xbeef, position: 75 };
+        let welcome = Heard::Welcome { last: newest, resumed: false, topics: vec!["news".to_owned()] };
+        assert_eq!(last_heard(&line), Some(welcome));
+    });
+}
+
+#[test]
+fn publishers_are_held_back_while_news_pile_up_and_go_on_afterwards() {
+    let mut waits = 0;
+    for_each_seed(2400..2403, |seed| {
+        let mut terms = patient_terms();
+        // Who takes all at once has no need of it.
+        terms.history.bytes = [1, 4, 16][usize::try_from(seed % 3).unwrap()] << 20;
+        let mut world = World::new(Random::new(seed), terms);
+        let query = if seed % 2 == 0 { "topic=news" } else { "topic=*&topic=news" };
+        let count = world.random.within(300..500);
+        let listeners: Vec<_> = (0..count).map(|_| world.connect(1 << 40, &handshake(query))).collect();
+        listeners.iter().for_each(|line| line.borrow_mut().ear.is_deaf = true);
+        let publishers: Vec<_> = (0..16).map(|_| world.connect(1000, "")).collect();
+        calm_down(&mut world);
+        for (line, nth) in publishers.iter().zip(0..) {
+            for token in 0..6 {
+                line.borrow_mut().send(publish("news", nth * 6 + token, 100_000).as_bytes());
+            }
+        }
+        loop {
+            publishers.iter().for_each(|line| line.borrow_mut().read_this_turn = 0);
+            world.turn();
+            for line in &publishers {
+                let mut line = line.borrow_mut();
+                waits += usize::from(line.unread_by_server() > 0 && line.read_this_turn == 0);
+                line.take(usize::MAX);
+            }
+            if world.servers[0].is_at_rest() {
+                break;
+            }
+            world.tick();
+        }
+        for line in &publishers {
+            let line = line.borrow();
+            let is_answered =
+                |(_, heard): &(usize, Heard)| matches!(heard, Heard::Response { status: 200, .. });
+            assert!(line.ear.heard.len() == 6 && line.ear.heard.iter().all(is_answered), "{line:?}");
+        }
+        assert_eq!(world.servers[0].newest, 96);
+        let has_all = |line: &Rc<RefCell<Line>>| line.borrow().unread_by_client() > 96 * 100_000;
+        assert!(listeners.iter().all(has_all), "not everyone has heard everything");
+    });
+    assert!(waits > 100, "publishers waited for {waits} turns");
+}

@@ -1,0 +1,359 @@
+//! One who wants to hear certain topics and lives over many connections: it comes, hears, is cut off or goes, and comes
+//! back with the last id that it has heard. It judges nothing: its records are there for the verdict.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::ear::{Heard, Id};
+use crate::random::Random;
+use crate::socket::Line;
+use crate::speech::{self, PONG, TEXT};
+use crate::verdict::{Command, Entry, Record};
+
+pub const FILTERS: [&str; 8] =
+    ["notifications", "orders/1", "orders/2", "orders/*", "orders/eu/*", "orders/eu/7", "news", "*"];
+
+/// What a subscriber is told of the server that it comes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Welcomer {
+    pub server: usize,
+    pub epoch: u32,
+    /// After how long it lets go of those who take nothing.
+    pub write_limit: Duration,
+    pub has_small_outboxes: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Subscribe(String),
+    Unsubscribe(String),
+    Reset,
+    End,
+    Close,
+    Stall,
+    Wake,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Steady,
+    Trickle(usize, Duration),
+    Stalled,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Visit {
+    pub line: Rc<RefCell<Line>>,
+    pub record: Record,
+    plan: VecDeque<(Duration, Act)>,
+    reading: Reading,
+    next_read: Option<Duration>,
+    /// How much of what was heard it has reacted to.
+    reacted: usize,
+    answered: usize,
+    is_over: bool,
+}
+
+#[derive(Debug)]
+pub struct Subscriber {
+    random: Random,
+    filters: Vec<String>,
+    /// The last id that it has heard.
+    last: Option<Id>,
+    pub visit: Option<Visit>,
+    pub comes_at: Duration,
+    /// Goes on for ever, reads at once, and does nothing that ends a connection.
+    pub is_steady: bool,
+    pub records: Vec<Record>,
+}
+
+impl Subscriber {
+    pub fn new(mut random: Random, comes_at: Duration) -> Self {
+        let count = random.pick(&[1, 1, 2, 3, 5]);
+        let filters = (0..count).map(|_| random.pick(&FILTERS).to_owned()).collect();
+        Self { random, filters, last: None, visit: None, comes_at, is_steady: false, records: Vec::new() }
+    }
+
+    /// When it will do something next by itself.
+    pub fn next_time(&self) -> Duration {
+        let Some(visit) = &self.visit else { return self.comes_at };
+        let next_act = visit.plan.front().map(|(at, _)| *at);
+        next_act.into_iter().chain(visit.next_read).min().unwrap_or(Duration::MAX)
+    }
+
+    /// Comes, if it is time; the line to connect.
+    pub fn come(&mut self, welcomer: Welcomer, now: Duration) -> Option<Rc<RefCell<Line>>> {
+        if self.visit.is_some() || self.comes_at > now {
+            return None;
+        }
+        let random = &mut self.random;
+        let capacity =
+            if self.is_steady { 1 << 20 } else { random.pick(&[1000, 5000, 70_000, 1 << 20, 1 << 20]) };
+        let reading = match random.below(4) {
+            0 if !self.is_steady => Reading::Trickle(random.within(50..20_000), random.millis(5..100)),
+            _ => Reading::Steady,
+        };
+        let asked = match random.below(30) {
+            _ if self.is_steady => self.last.map(|id| id.to_string()),
+            0 => None,
+            1 => Some(random.pick(&["nonsense", "-", "0000beef-999999999", "00000000-0"]).to_owned()),
+            _ => self.last.map(|id| id.to_string()),
+        };
+        let mut filters: Vec<String> = Vec::new();
+        for filter in &self.filters {
+            if !filters.contains(filter) {
+                filters.push(filter.clone());
+            }
+        }
+        let request = handshake(random, &self.filters, asked.as_deref());
+        if filters.is_empty() {
+            filters.push("notifications".to_owned());
+            self.filters = filters.clone();
+        }
+        let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
+        line.borrow_mut().send(&request);
+        let record = Record {
+            server: welcomer.server,
+            epoch: welcomer.epoch,
+            asked,
+            filters,
+            commands: Vec::new(),
+            entries: Vec::new(),
+            at: now,
+            was_slow: reading != Reading::Steady || capacity < 1 << 20,
+            has_small_outbox: welcomer.has_small_outboxes,
+            upto: None,
+            farewell: None,
+            has_closed: false,
+        };
+        let mut visit = Visit {
+            line: line.clone(),
+            record,
+            plan: VecDeque::new(),
+            reading,
+            next_read: matches!(reading, Reading::Trickle(..)).then_some(now),
+            reacted: 0,
+            answered: 0,
+            is_over: false,
+        };
+        if !self.is_steady {
+            visit.plan = draw_plan(random, welcomer, now);
+        }
+        self.visit = Some(visit);
+        Some(line)
+    }
+
+    /// Does what is due. `newest` is what the server has published so far.
+    pub fn act(&mut self, newest: u64, now: Duration) {
+        let Some(visit) = &mut self.visit else { return };
+        while visit.plan.front().is_some_and(|(at, _)| *at <= now) {
+            let (_, act) = visit.plan.pop_front().expect("just seen");
+            let mut line = visit.line.borrow_mut();
+            match act {
+                Act::Subscribe(filter) | Act::Unsubscribe(filter) if self.filters.len() > 20 => drop(filter),
+                Act::Subscribe(filter) => {
+                    command(&mut line, &mut self.random, "subscribe", &filter);
+                    self.filters.retain(|other| *other != filter);
+                    self.filters.push(filter.clone());
+                    let command = Command { filter, subscribes: true, earliest: newest, latest: None };
+                    visit.record.commands.push(command);
+                }
+                Act::Unsubscribe(filter) => {
+                    command(&mut line, &mut self.random, "unsubscribe", &filter);
+                    self.filters.retain(|other| *other != filter);
+                    let command = Command { filter, subscribes: false, earliest: newest, latest: None };
+                    visit.record.commands.push(command);
+                }
+                Act::Reset => {
+                    line.fail(ErrorKind::ConnectionReset);
+                    visit.is_over = true;
+                }
+                Act::End => {
+                    line.end();
+                    visit.is_over = true;
+                }
+                Act::Close => {
+                    visit.record.has_closed = true;
+                    let close = speech::close(&mut self.random, Some(1000));
+                    line.send(&close);
+                }
+                Act::Stall => {
+                    visit.record.was_slow = true;
+                    (visit.reading, visit.next_read) = (Reading::Stalled, None);
+                }
+                Act::Wake => (visit.reading, visit.next_read) = (Reading::Steady, None),
+            }
+        }
+        if let (Reading::Trickle(bytes, every), Some(at)) = (visit.reading, visit.next_read)
+            && at <= now
+        {
+            visit.line.borrow_mut().take(bytes);
+            visit.next_read = Some(now + every);
+        }
+    }
+
+    /// Reads what is there, unless it is slow, and reacts to what it has read.
+    pub fn on_turn(&mut self, newest: u64, now: Duration) {
+        let Some(visit) = &mut self.visit else { return };
+        if visit.reading == Reading::Steady {
+            visit.line.borrow_mut().take(usize::MAX);
+        }
+        let has_read_all = visit.line.borrow().unread_by_server() == 0;
+        for command in visit.record.commands.iter_mut().filter(|c| has_read_all && c.latest.is_none()) {
+            command.latest = Some(newest);
+        }
+        while !visit.is_over && visit.react(&mut self.random, &mut self.last) {}
+        let line = visit.line.borrow();
+        let has_ended = line.outbound_ended || line.dropped;
+        let is_over = visit.is_over || has_ended && line.unread_by_client() == 0;
+        drop(line);
+        if is_over {
+            let visit = self.visit.take().expect("just seen");
+            visit.line.borrow_mut().end();
+            self.records.push(visit.record);
+            let pause = if self.is_steady { Duration::from_millis(1) } else { self.pause() };
+            self.comes_at = now.saturating_add(pause);
+        }
+    }
+
+    /// From here on it is well-behaved, and stays.
+    pub fn settle_down(&mut self, now: Duration) {
+        self.is_steady = true;
+        self.comes_at = self.comes_at.min(now);
+        if let Some(visit) = &mut self.visit {
+            visit.plan.clear();
+            (visit.reading, visit.next_read) = (Reading::Steady, None);
+        }
+    }
+
+    /// Says goodbye for good.
+    pub fn leave(&mut self, upto: u64, now: Duration) {
+        let visit = self.visit.as_mut().expect("it is connected");
+        visit.record.upto = Some(upto);
+        visit.plan.push_back((now, Act::Close));
+        (self.is_steady, self.comes_at) = (false, Duration::MAX);
+    }
+
+    /// The server that it is connected to, if it has heard the welcome and read all there is.
+    pub fn is_settled_at(&self) -> Option<usize> {
+        let visit = self.visit.as_ref()?;
+        let line = visit.line.borrow();
+        let is_settled = !visit.record.entries.is_empty() && line.unread_by_client() == 0 && !line.dropped;
+        is_settled.then_some(visit.record.server)
+    }
+
+    fn pause(&mut self) -> Duration {
+        if self.comes_at == Duration::MAX {
+            return Duration::MAX;
+        }
+        match self.random.below(10) {
+            0..3 => Duration::ZERO,
+            3..8 => self.random.millis(0..800),
+            _ => self.random.millis(1000..4000),
+        }
+    }
+}
+
+impl Visit {
+    /// Reacts to the next thing that it has read; `false` if there is none.
+    fn react(&mut self, random: &mut Random, last: &mut Option<Id>) -> bool {
+        let mut line = self.line.borrow_mut();
+        let read_bytes = line.read_bytes;
+        let Some((_, heard)) = line.ear.heard.get_mut(self.reacted).filter(|(end, _)| *end <= read_bytes)
+        else {
+            return false;
+        };
+        self.reacted += 1;
+        match std::mem::replace(heard, Heard::Ping) {
+            Heard::Switched => {}
+            Heard::Ping => {
+                let pong = speech::frame(random, PONG, b"");
+                line.send(&pong);
+            }
+            Heard::Welcome { last: newest, resumed, topics } => {
+                if !resumed {
+                    *last = Some(newest);
+                }
+                self.record.entries.push(Entry::Welcome { last: newest, resumed, topics });
+            }
+            Heard::Publication(id, payload) => {
+                *last = Some(id);
+                self.record.entries.push(Entry::Publication(id, payload));
+            }
+            answer @ (Heard::Subscribed(_) | Heard::Unsubscribed(_)) => {
+                let Command { filter, subscribes, .. } = self.record.commands[self.answered].clone();
+                let expected = if subscribes { Heard::Subscribed } else { Heard::Unsubscribed };
+                assert_eq!(answer, expected(filter), "commands are answered in order");
+                self.record.entries.push(Entry::Answer(self.answered));
+                self.answered += 1;
+            }
+            Heard::Close(code) => {
+                if !self.record.has_closed {
+                    let close = speech::close(random, code);
+                    line.send(&close);
+                }
+                self.record.entries.push(Entry::Close(code));
+                self.is_over = true;
+            }
+            // The server is leaving; this one comes back.
+            Heard::Response { status: 503, .. } => self.is_over = true,
+            other => panic!("a subscriber heard {other:?}"),
+        }
+        true
+    }
+}
+
+fn draw_plan(random: &mut Random, welcomer: Welcomer, now: Duration) -> VecDeque<(Duration, Act)> {
+    let mut plan = VecDeque::new();
+    let mut at = now;
+    for _ in 0..random.pick(&[0, 0, 1, 2, 4]) {
+        at += if random.chance(40) { Duration::from_micros(300) } else { random.millis(0..700) };
+        let filter = random.pick(&FILTERS).to_owned();
+        plan.push_back((
+            at,
+            if random.chance(60) { Act::Subscribe(filter) } else { Act::Unsubscribe(filter) },
+        ));
+    }
+    at += if random.chance(15) { random.millis(0..20) } else { random.millis(0..2500) };
+    match random.below(12) {
+        0..3 => plan.push_back((at, Act::Reset)),
+        3..5 => plan.push_back((at, Act::End)),
+        5..8 => plan.push_back((at, Act::Close)),
+        8..11 => {
+            plan.push_back((at, Act::Stall));
+            at += welcomer.write_limit.mul_f64(random.within(10..200) as f64 / 100.0);
+            plan.push_back((at, if random.chance(70) { Act::Wake } else { Act::Reset }));
+            plan.push_back((at + random.millis(0..1500), Act::End));
+        }
+        // It stays until the server lets it go.
+        _ => {}
+    }
+    plan
+}
+
+fn handshake(random: &mut Random, filters: &[String], asked: Option<&str>) -> Vec<u8> {
+    let mut query: Vec<String> =
+        filters.iter().map(|filter| format!("topic={}", filter.replace('/', "%2F"))).collect();
+    let (mut field, in_field) = (String::new(), random.chance(30));
+    match asked {
+        Some(id) if in_field => field = format!("Last-Event-ID: {id}\r\n"),
+        Some(id) => query.insert(random.below(query.len() + 1), format!("last_event_id={id}")),
+        None => {}
+    }
+    let query = query.join("&");
+    format!(
+        "GET /ws?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{field}\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    .into()
+}
+
+fn command(line: &mut Line, random: &mut Random, act: &str, filter: &str) {
+    let text = format!(r#"{{"type":"{act}","topic":"{filter}"}}"#);
+    let frame = speech::frame(random, TEXT, text.as_bytes());
+    line.send(&frame);
+}
