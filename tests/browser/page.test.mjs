@@ -2,31 +2,12 @@
 // Nothing here sleeps: every wait is for a fact and has a deadline.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { Server, atEnd } from './server.mjs';
-
-const WORK = fileURLToPath(new URL('../../target/browser/', import.meta.url));
-const { chromium } = createRequire(WORK)('playwright-core');
-
-const DEADLINE_MS = 15_000;
-const HOSTILE = '<img src=x onerror=alert(1)>';
-/** What Chromium says about attempts made while no server listens. */
-const NOBODY_LISTENS = /net::ERR_CONNECTION_(REFUSED|RESET)/;
-
-let browser;
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    headless: true,
-    args: [
-      '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    ],
-  });
-});
-after(() => browser?.close());
+import { test } from 'node:test';
+import {
+  HOSTILE, NOBODY_LISTENS, WORK, inState, isWithin, openPage, openScripted, publish, rawMessage, rows, send, stopTheClock,
+  subscribe,
+} from './page.mjs';
+import { Server } from './server.mjs';
 
 // With the real server
 
@@ -35,6 +16,7 @@ test('the page and its parts come with their types and a policy that allows only
   for (const [path, type] of [
     ['/', 'text/html'],
     ['/app.js', 'text/javascript'],
+    ['/feed.js', 'text/javascript'],
     ['/slackwater.js', 'text/javascript'],
     ['/style.css', 'text/css'],
     ['/favicon.svg', 'image/svg+xml'],
@@ -161,11 +143,17 @@ test('the keyboard alone does everything, in the order of the page', async (t) =
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
 
   const order = [];
-  for (let stop = 0; stop < 6; stop += 1) {
+  for (let stop = 0; stop < 14; stop += 1) {
     await press('Tab');
     order.push(await focused());
   }
-  assert.deepEqual(order, ['disconnect', 'text', 'Send', 'clear', 'log', 'JSON']);
+  assert.deepEqual(order, [
+    'disconnect',
+    'Topics 1', '×', 'topic', 'Subscribe',
+    'Publish', 'publish-topic', 'publish-data', 'Publish',
+    'text', 'Send',
+    'clear', 'log', 'JSON',
+  ]);
   await press('Enter');
   await page.locator('details[open] pre').waitFor();
 
@@ -175,7 +163,8 @@ test('the keyboard alone does everything, in the order of the page', async (t) =
   await rows(page, 'echo', 'Server received: typed').waitFor();
   assert.equal(await focused(), 'text');
 
-  await press('Shift+Tab', 'Enter');
+  await page.getByRole('button', { name: 'Disconnect' }).focus();
+  await press('Enter');
   await inState(page, 'idle');
   assert.equal(await focused(), 'note', 'not on Connect, which a second Enter would press');
   await press('Tab');
@@ -213,7 +202,13 @@ for (const colorScheme of ['light', 'dark']) {
       }
       await rows(page, 'error').waitFor();
       await rows(page, 'notification').first().waitFor();
-      await page.screenshot({ path: `${WORK}${colorScheme}-${name}.png` });
+      for (const box of ['#topics-box', '#publish-box']) {
+        if ((await page.locator(`${box}[open]`).count()) === 0) await page.locator(`${box} > summary`).click();
+      }
+      await subscribe(page, 'orders/*');
+      await publish(page, 'orders/7', '{"order":7,"state":"paid"}');
+      await rows(page, 'notification', 'paid').waitFor();
+      await page.screenshot({ path: `${WORK}${colorScheme}-${name}.png`, fullPage: true });
       const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
       assert.equal(ground.every((channel) => channel > 128), colorScheme === 'light');
     });
@@ -255,7 +250,7 @@ test('every kind of message is shown sensibly', async (t) => {
   ]);
   const row = rows(page, 'notification', 'ids');
   await row.locator('summary').click();
-  assert.equal(await row.locator('pre').textContent(), big, 'as it came, for a number cannot hold it');
+  await row.locator('pre').getByText(big, { exact: true }).waitFor(); // As it came, for a number cannot hold it.
 });
 
 test('hostile types, topics and times stay text', async (t) => {
@@ -313,8 +308,7 @@ test('a page 320 pixels wide needs no sideways scrolling, whatever it is told', 
   say({ type: long, topic: long, data: long });
   say({ type: 'notification', topic: long, data: long, active_connections: 1e21 });
   await rows(page, 'notification').waitFor();
-  const widths = await page.evaluate(() => ['html', '#log'].map((it) => document.querySelector(it).scrollWidth));
-  assert.ok(Math.max(...widths) <= 320, `${widths}`);
+  await isWithin(page, 320);
 });
 
 test('the water does not move for those who do not want motion', async (t) => {
@@ -325,66 +319,3 @@ test('the water does not move for those who do not want motion', async (t) => {
   });
   assert.equal(animation, 'none');
 });
-
-/** The page in a browser of its own; at the end of the test its console must have been silent but for `expected`. */
-async function openPage(t, server, { path = '/', expected = null, script = null, ...look } = {}) {
-  const context = await browser.newContext(look);
-  const page = await context.newPage();
-  page.setDefaultTimeout(DEADLINE_MS);
-  page.sockets = [];
-  const complaints = [];
-  page.on('websocket', (socket) => page.sockets.push(socket));
-  page.on('console', (said) => ['error', 'warning'].includes(said.type()) && complaints.push(said.text()));
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => complaints.push(`dialog: ${dialog.message()}`) && dialog.dismiss());
-  atEnd(t, async () => {
-    await context.close();
-    assert.deepEqual(complaints.filter((text) => !expected?.test(text)), []);
-  });
-
-  await page.clock.install();
-  await script?.(page);
-  await page.goto(server.address + path);
-  return { page };
-}
-
-/** The page with a WebSocket whose other end is the test. */
-async function openScripted(t, look) {
-  let socket;
-  const script = (page) => page.routeWebSocket('**/ws', (route) => (socket = route));
-  const { page } = await openPage(t, await Server.start(t), { script, ...look });
-  await inState(page, 'open');
-  return {
-    page,
-    say: (message) => socket.send(isRaw(message) ? message : JSON.stringify(message)),
-    close: (code, reason) => socket.close({ code, reason }),
-  };
-}
-
-function isRaw(message) {
-  return typeof message === 'string' || Buffer.isBuffer(message);
-}
-
-function inState(page, state) {
-  return page.locator(`body[data-state="${state}"]`).waitFor();
-}
-
-function rows(page, type, text = '') {
-  return page.getByRole('log').locator(`.row[data-type="${type}"]`, { hasText: text });
-}
-
-async function rawMessage(row) {
-  await row.locator('summary').click();
-  return JSON.parse(await row.locator('pre', { hasText: '{' }).textContent());
-}
-
-async function send(page, text) {
-  const box = page.getByLabel('Send a message');
-  await box.fill(text);
-  await box.press('Enter');
-}
-
-/** From here on the timers of the page run only when the test says so. */
-async function stopTheClock(page) {
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 60_000));
-}

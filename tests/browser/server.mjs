@@ -12,8 +12,8 @@ export class Server {
   #listeners = new Set();
 
   /** Starts the server and waits until its log says where the page is. Port 0 lets the system choose. */
-  static async start(t, port = 0) {
-    const server = new Server(port);
+  static async start(t, port = 0, options = []) {
+    const server = new Server(port, options);
     atEnd(t, () => server.end('SIGKILL'));
     const line = await server.line(/http:\/\/127\.0\.0\.1:\d+/);
     server.address = line.match(/http:\/\/127\.0\.0\.1:\d+/)[0];
@@ -21,10 +21,11 @@ export class Server {
     return server;
   }
 
-  constructor(port) {
+  constructor(port, options) {
     const binary = process.env.SLACKWATER_BIN;
     if (!binary) throw new Error('SLACKWATER_BIN does not name the server: start the tests with tests/browser/run');
-    this.#child = spawn(binary, ['--port', String(port), '--notify-interval', '1'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const env = { ...process.env, SLACKWATER_NOTIFY_INTERVAL: '1' }; // A flag among the options wins.
+    this.#child = spawn(binary, ['--port', String(port), ...options], { env, stdio: ['ignore', 'ignore', 'pipe'] });
     createInterface({ input: this.#child.stderr }).on('line', (line) => {
       this.#lines.push(line);
       for (const listener of this.#listeners) listener();
@@ -49,6 +50,16 @@ export class Server {
       this.#listeners.add(look);
       look();
     });
+  }
+
+  /** Publishes as any program does, and waits for the answer. */
+  async publish(topic, data) {
+    const response = await fetch(`${this.address}/publish`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ topic, data }),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   }
 
   signal(name) {

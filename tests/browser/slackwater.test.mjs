@@ -1,15 +1,8 @@
 // What static/slackwater.js decides, told by a fake socket, a fake clock and chosen dice. Nothing here waits or connects.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-
-// The module lies where browsers load it from, without a package.json that would tell Node it is one.
-const source = await readFile(new URL('../../static/slackwater.js', import.meta.url));
-const { Slackwater } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
-
-const URL_OF_SERVER = 'ws://server.test/ws';
-const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
+import { Slackwater, URL_OF_SERVER, WELCOME, fakeSocketsInto, surroundings } from './fakes.mjs';
 
 test('a new client is idle and opens nothing', () => {
   const { client, sockets } = surroundings();
@@ -22,15 +15,15 @@ test('connect opens one socket, and only one however often it is called', () => 
   client.connect();
   sockets[0].opens();
   client.connect();
-  assert.deepEqual(sockets.map(({ url }) => url), [URL_OF_SERVER]);
+  assert.deepEqual(sockets.map(({ url }) => url), [`${URL_OF_SERVER}?topic=notifications`]);
   assert.deepEqual(states, ['connecting', 'open']);
 });
 
 test('the address follows the page: its scheme, its host, the path /ws', (t) => {
   t.after(() => delete globalThis.location);
   for (const [page, address] of [
-    ['https://notes.example:8443/some/page?x=1', 'wss://notes.example:8443/ws'],
-    ['http://127.0.0.1:8000/', 'ws://127.0.0.1:8000/ws'],
+    ['https://notes.example:8443/some/page?x=1', 'wss://notes.example:8443/ws?topic=notifications'],
+    ['http://127.0.0.1:8000/', 'ws://127.0.0.1:8000/ws?topic=notifications'],
   ]) {
     globalThis.location = { href: page };
     const { client, sockets } = surroundings({ page });
@@ -284,103 +277,3 @@ test('without a clock of its own the client uses the timers of the platform', (t
   t.mock.timers.tick(250);
   assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
 });
-
-/** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
-function surroundings({ page, dice = 0.5, failures = 0 } = {}) {
-  const sockets = [];
-  const clock = new Clock();
-  const network = new EventTarget();
-  const client = new Slackwater(page ? undefined : URL_OF_SERVER, {
-    WebSocket: fakeSocketsInto(sockets),
-    random: () => dice,
-    now: () => clock.now,
-    timers: clock,
-    network,
-  });
-
-  const [states, closes, messages] = [[], [], []];
-  client.addEventListener('statechange', ({ detail }) => states.push(detail.state));
-  client.addEventListener('close', ({ detail }) => closes.push(detail));
-  client.addEventListener('message', ({ detail }) => messages.push(detail));
-
-  if (failures > 0) client.connect();
-  for (let count = 0; count < failures; count += 1) {
-    sockets.at(-1).closes(1006);
-    clock.advanceTo(client.retryAt);
-  }
-  return { client, sockets, clock, network, states, closes, messages };
-}
-
-function fakeSocketsInto(sockets) {
-  return class extends EventTarget {
-    readyState = 0;
-    sent = [];
-    closedWith = null;
-
-    constructor(url) {
-      super();
-      this.url = url;
-      sockets.push(this);
-    }
-
-    send(text) {
-      this.sent.push(text);
-    }
-
-    close(code = 1005) {
-      this.readyState = 2;
-      this.closedWith = code;
-    }
-
-    opens() {
-      this.readyState = 1;
-      this.dispatchEvent(new Event('open'));
-    }
-
-    says(data) {
-      this.dispatchEvent(Object.assign(new Event('message'), { data }));
-    }
-
-    closes(code, reason = '') {
-      this.readyState = 3;
-      this.dispatchEvent(new Event('error'));
-      this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
-    }
-  };
-}
-
-class Clock {
-  now = 1_000_000;
-  #timers = new Map();
-  #latest = 0;
-
-  get pending() {
-    return this.#timers.size;
-  }
-
-  setTimeout(act, delayMs) {
-    this.#latest += 1;
-    this.#timers.set(this.#latest, { act, due: this.now + delayMs });
-    return this.#latest;
-  }
-
-  clearTimeout(id) {
-    this.#timers.delete(id);
-  }
-
-  advance(ms) {
-    this.advanceTo(this.now + ms);
-  }
-
-  advanceTo(time) {
-    for (;;) {
-      const [next] = [...this.#timers].filter(([, { due }]) => due <= time).sort(([, a], [, b]) => a.due - b.due);
-      if (!next) break;
-      const [id, { act, due }] = next;
-      this.#timers.delete(id);
-      this.now = due;
-      act();
-    }
-    this.now = time;
-  }
-}

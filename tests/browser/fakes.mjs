@@ -1,0 +1,125 @@
+// The surroundings of the module under test: a fake socket, a fake clock, chosen dice, and the module itself.
+
+import { readFile } from 'node:fs/promises';
+
+// The module lies where browsers load it from, without a package.json that would tell Node it is one.
+const source = await readFile(new URL('../../static/slackwater.js', import.meta.url));
+export const { Slackwater } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+
+export const URL_OF_SERVER = 'ws://server.test/ws';
+export const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
+
+/** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
+export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dice = 0.5, failures = 0 } = {}) {
+  const sockets = [];
+  const clock = new Clock();
+  const network = new EventTarget();
+  const client = new Slackwater(url, {
+    WebSocket: fakeSocketsInto(sockets),
+    random: () => dice,
+    now: () => clock.now,
+    timers: clock,
+    network,
+  });
+
+  const [states, closes, messages, resumes] = [[], [], [], []];
+  client.addEventListener('statechange', ({ detail }) => states.push(detail.state));
+  client.addEventListener('close', ({ detail }) => closes.push(detail));
+  client.addEventListener('message', ({ detail }) => messages.push(detail));
+  client.addEventListener('resume', ({ detail }) => resumes.push(detail));
+
+  if (failures > 0) client.connect();
+  for (let count = 0; count < failures; count += 1) {
+    sockets.at(-1).closes(1006);
+    clock.advanceTo(client.retryAt);
+  }
+
+  /** What the latest address asks for. */
+  const asked = () => {
+    const { searchParams } = new URL(sockets.at(-1).url);
+    return { topics: searchParams.getAll('topic'), from: searchParams.get('last_event_id') };
+  };
+  const welcomes = (welcome) => sockets.at(-1).says(JSON.stringify({ type: 'welcome', ...welcome }));
+  const hears = (...ids) => ids.forEach((id) => sockets.at(-1).says(JSON.stringify({ type: 'notification', id })));
+  const heard = () => messages.filter(({ message }) => message?.type === 'notification').map(({ message }) => message.id);
+  const reconnects = () => {
+    sockets.at(-1).closes(1006);
+    clock.advanceTo(client.retryAt);
+    sockets.at(-1).opens();
+  };
+  return { client, sockets, clock, network, states, closes, messages, resumes, asked, welcomes, hears, heard, reconnects };
+}
+
+export function fakeSocketsInto(sockets) {
+  return class extends EventTarget {
+    readyState = 0;
+    sent = [];
+    closedWith = null;
+
+    constructor(url) {
+      super();
+      this.url = url;
+      sockets.push(this);
+    }
+
+    send(text) {
+      this.sent.push(text);
+    }
+
+    close(code = 1005) {
+      this.readyState = 2;
+      this.closedWith = code;
+    }
+
+    opens() {
+      this.readyState = 1;
+      this.dispatchEvent(new Event('open'));
+    }
+
+    says(data) {
+      this.dispatchEvent(Object.assign(new Event('message'), { data }));
+    }
+
+    closes(code, reason = '') {
+      this.readyState = 3;
+      this.dispatchEvent(new Event('error'));
+      this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
+    }
+  };
+}
+
+class Clock {
+  now = 1_000_000;
+  #timers = new Map();
+  #latest = 0;
+
+  get pending() {
+    return this.#timers.size;
+  }
+
+  setTimeout(act, delayMs) {
+    this.#latest += 1;
+    this.#timers.set(this.#latest, { act, due: this.now + delayMs });
+    return this.#latest;
+  }
+
+  clearTimeout(id) {
+    this.#timers.delete(id);
+  }
+
+  advance(ms) {
+    this.advanceTo(this.now + ms);
+  }
+
+  advanceTo(time) {
+    for (;;) {
+      const [next] = [...this.#timers].filter(([, { due }]) => due <= time).sort(([, a], [, b]) => a.due - b.due);
+      if (!next) break;
+      const [id, { act, due }] = next;
+      this.#timers.delete(id);
+      this.now = due;
+      act();
+    }
+    this.now = time;
+  }
+}
