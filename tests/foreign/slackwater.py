@@ -27,7 +27,7 @@ class Slackwater:
         self._news = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            serving = self.wait_for(r".*ws://127\.0\.0\.1:(\d+)/ws")
+            serving = self.wait_for(r".*ws://[\d.]+:(\d+)/ws")
         except AssertionError:
             self.kill()
             raise

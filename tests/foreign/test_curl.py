@@ -1,32 +1,11 @@
-"""What curl sees of Slackwater's HTTP side."""
+"""What curl sees of Slackwater's HTTP side. Publishing is in test_publish.py."""
 import json
 import socket
-import subprocess
-from dataclasses import dataclass
 
 import pytest
 
+from curl import curl, run_curl
 from slackwater import PATIENCE
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict  # names in lower case
-    body: str
-
-
-def run_curl(*arguments):
-    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", str(PATIENCE), *arguments]
-    return subprocess.run(command, check=True, capture_output=True).stdout.decode()
-
-
-def curl(*arguments):
-    """One request's answer, whatever its status."""
-    head, _, body = run_curl("--include", *arguments).partition("\r\n\r\n")
-    status_line, *fields = head.split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    return Answer(int(status_line.split()[1]), headers, body)
 
 
 def test_healthz_answers(server):

@@ -2,16 +2,13 @@
 import asyncio
 import json
 import re
-import threading
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Opcode
-from websockets.sync.client import ClientConnection
 
-from client import connect, connected, echo, hear
+from client import Pinged, connect, connected, echo, hear
 from slackwater import PATIENCE, Slackwater
 
 
@@ -100,19 +97,10 @@ def test_a_ping_is_answered_by_its_pong(server):
 
 
 def test_an_idle_client_stays_for_it_answers_the_pings():
-    pings = threading.Semaphore(0)
-
-    class Pinged(ClientConnection):
-        def process_event(self, event):
-            if getattr(event, "opcode", None) is Opcode.PING:
-                pings.release()
-            super().process_event(event)
-
     flags = ["--notify-interval", "0", "--ws-ping-interval", "0.2", "--ws-ping-timeout", "0.5"]
     with Slackwater(*flags) as server, connect(server.ws, create_connection=Pinged) as ws:
         hear(ws, "welcome")
-        for _ in range(10):
-            assert pings.acquire(timeout=PATIENCE)
+        ws.await_pings(10)
         assert echo(ws, "still here")
 
 
