@@ -1,0 +1,15 @@
+//! What benches are made of: the programs under measure, the load on them, and the figures.
+//! No time is asserted here. What is counted is asserted to have happened, each message once and in its order.
+
+use std::time::Duration;
+
+pub mod figures;
+pub mod floor;
+pub mod load;
+pub mod machine;
+pub mod program;
+pub mod publisher;
+pub mod subscriber;
+
+/// Nothing stands still for this long, however busy the machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);

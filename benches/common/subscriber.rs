@@ -1,0 +1,116 @@
+//! One client that listens and says nothing. It reads no more of a message than shows that it is the next one, so
+//! that a single core can listen for a thousand.
+
+use std::io::{ErrorKind, Read};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// How every publication begins, up to its id.
+const BEGINNING: &[u8] = br#"{"type":"notification","id":""#;
+
+/// A client and how far it has heard.
+pub struct Subscriber {
+    pub socket: TcpStream,
+    /// The beginning of a message whose rest is still to come.
+    cut: Vec<u8>,
+    /// The position of the newest publication that it has heard.
+    heard: u64,
+}
+
+impl Subscriber {
+    /// Joins a server, and is welcomed.
+    pub fn join(server: SocketAddr) -> Self {
+        let stream = connect(server);
+        let upgraded = tungstenite::client::client(format!("ws://{server}/ws"), stream);
+        let (mut websocket, _) = upgraded.expect("the handshake succeeds");
+        let welcome = websocket.read().expect("a welcome comes");
+        let welcome: Value = serde_json::from_slice(&welcome.into_data()).expect("messages are JSON");
+        let newest = welcome["last_event_id"].as_str().expect("the welcome has an id");
+        // Nothing is published yet: nothing can be in the buffer that is given up here.
+        Self::hears(websocket.into_inner(), position_of(newest.as_bytes()))
+    }
+
+    /// Connects to the floor, which sends publications and nothing else.
+    pub fn join_floor(floor: SocketAddr) -> Self {
+        Self::hears(connect(floor), 0)
+    }
+
+    fn hears(stream: std::net::TcpStream, heard: u64) -> Self {
+        stream.set_nonblocking(true).expect("a socket can be made so");
+        Self { socket: TcpStream::from_std(stream), cut: Vec::new(), heard }
+    }
+
+    /// The next publication is expected to be the one behind this.
+    pub fn go_on_behind(&mut self, position: u64) {
+        self.heard = position;
+    }
+
+    /// Reads what has come, and says how many publications that were. `scratch` is large enough for a few of them.
+    pub fn read(&mut self, scratch: &mut [u8]) -> u64 {
+        let before = self.heard;
+        loop {
+            let kept = self.cut.len();
+            scratch[..kept].copy_from_slice(&self.cut);
+            let count = match self.socket.read(&mut scratch[kept..]) {
+                Ok(0) => panic!("a subscriber was disconnected behind publication {}", self.heard),
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => panic!("a subscriber cannot read: {e}"),
+            };
+            let end = kept + count;
+            let mut rest = &scratch[..end];
+            while let Some(payload) = next_text(&mut rest) {
+                self.hear(payload);
+            }
+            self.cut.clear();
+            self.cut.extend_from_slice(rest);
+            // Less than there was room for: the socket is empty (epoll(7)).
+            if end < scratch.len() {
+                break;
+            }
+        }
+        self.heard - before
+    }
+
+    fn hear(&mut self, payload: &[u8]) {
+        let id = payload.strip_prefix(BEGINNING).expect("nothing but publications comes");
+        let id = id.split(|octet| *octet == b'"').next().unwrap_or_default();
+        let position = position_of(id);
+        assert_eq!(position, self.heard + 1, "each publication is heard once and in order");
+        self.heard = position;
+    }
+}
+
+fn connect(address: SocketAddr) -> std::net::TcpStream {
+    let stream = std::net::TcpStream::connect(address).expect("the program listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket can have a timeout");
+    stream
+}
+
+/// What the server's ids have behind the epoch.
+fn position_of(id: &[u8]) -> u64 {
+    let (_, digits) = id.split_at_checked("00000000-".len()).expect("an id has an epoch");
+    assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "an id ends with a position");
+    digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+}
+
+/// Takes the first frame (RFC 6455 §5.2) from `input`, if all of it is there.
+fn next_text<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (start, length) = match **input {
+        [first, length @ ..=125, ..] => {
+            assert_eq!(first, 0x81, "nothing but whole text messages comes");
+            (2, usize::from(length))
+        }
+        [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+        [_, 127..=255, ..] => panic!("no message is so long"),
+        _ => return None,
+    };
+    let payload = input.get(start..start + length)?;
+    *input = &input[start + length..];
+    Some(payload)
+}
