@@ -3,6 +3,8 @@
 //! topics once and in order, or is told `resumed: false`. A seed that fails is printed; `SIMULATION_SEED=42 cargo test
 //! --test resume` runs that one alone.
 
+#[path = "resume/draw.rs"]
+mod draw;
 #[path = "resume/ear.rs"]
 mod ear;
 #[path = "resume/publisher.rs"]
@@ -31,22 +33,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Publishers;
-use slackwater::server::limits::Limits;
-use slackwater::server::peers::{Service, Terms};
-use slackwater::wire::websocket::Rules;
+use slackwater::server::peers::Terms;
 
+use crate::draw::{GENEROUS, draw_world, end, patient_terms};
 use crate::ear::{Heard, Id};
-use crate::publisher::Publisher;
 use crate::random::Random;
 use crate::socket::Line;
-use crate::subscriber::Subscriber;
 use crate::verdict::Tally;
-use crate::world::{Fate, World};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-const GENEROUS: HistoryLimits = HistoryLimits { publications: 1_000_000, bytes: 1 << 30, age: HOUR };
+use crate::world::World;
 
 /// Runs one story for each seed, or for the one that is asked for.
 fn for_each_seed(seeds: Range<u64>, mut story: impl FnMut(u64)) {
@@ -66,106 +60,6 @@ fn for_each_seed(seeds: Range<u64>, mut story: impl FnMut(u64)) {
 
 fn asked_seed() -> Option<u64> {
     std::env::var("SIMULATION_SEED").ok().map(|seed| seed.parse().expect("a number"))
-}
-
-fn draw_terms(random: &mut Random, history: HistoryLimits) -> Terms {
-    let limits = Limits {
-        handshake: random.millis(1000..5000),
-        keep_alive: random.millis(500..5000),
-        ping_interval: random.chance(30).then(|| random.millis(1000..5000)),
-        ping_timeout: None,
-        write: random.millis(500..3000),
-        outbox_bytes: random.pick(&[5000, 100_000, 200_000, 1 << 20]),
-        rules: Rules { max_message_bytes: 1000, binary: false },
-    };
-    terms(limits, history)
-}
-
-/// No limit is there to help anything that is forgotten.
-fn patient_terms() -> Terms {
-    let limits = Limits {
-        handshake: HOUR,
-        keep_alive: HOUR,
-        ping_interval: None,
-        ping_timeout: None,
-        write: HOUR,
-        outbox_bytes: 1 << 20,
-        rules: Rules { max_message_bytes: 1000, binary: false },
-    };
-    terms(limits, GENEROUS)
-}
-
-fn terms(limits: Limits, history: HistoryLimits) -> Terms {
-    Terms {
-        service: Service::Notifications,
-        limits,
-        concurrency: None,
-        epoch: 0,
-        history,
-        publishers: Publishers::Local,
-        max_publish_bytes: 1 << 20,
-    }
-}
-
-/// A world in which much happens in some seconds.
-fn draw_world(mut random: Random, history: HistoryLimits) -> World {
-    let terms = draw_terms(&mut random, history);
-    let mut world = World::new(random.fork(), terms);
-    for _ in 0..random.within(2..8) {
-        let comes_at = random.millis(0..1000);
-        world.subscribers.push(Subscriber::new(random.fork(), comes_at));
-    }
-    let largest = random.pick(&[10, 300, 3000, 30_000]);
-    for number in 0..random.within(1..3) {
-        world.publishers.push(Publisher::new(random.fork(), number as u64, largest));
-    }
-    let interval = random.millis(100..2000);
-    world.notify = random.chance(70).then_some((interval, interval));
-    for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
-        let patience = random.millis(0..2500);
-        let fate = if random.chance(75) { Fate::Redeployed(patience) } else { Fate::Crashed };
-        world.fates.push((random.millis(0..4500), fate));
-    }
-    world.fates.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    world
-}
-
-/// Lets everybody behave, waits until all is calm, lets them go, and judges.
-fn end(mut world: World, tally: &mut Tally) {
-    world.notify = None;
-    for publisher in &mut world.publishers {
-        publisher.has_finished = true;
-        publisher.next_act = publisher.next_act.min(world.now);
-    }
-    for subscriber in &mut world.subscribers {
-        subscriber.settle_down(world.now);
-    }
-    world.run_until(world.now + Duration::from_secs(20));
-    assert!(world.publishers.iter().all(Publisher::is_done), "{:?}", world.publishers);
-    let [server] = world.servers.as_slice() else { panic!("old servers stay") };
-    assert!(server.is_at_rest());
-    let newest = server.newest;
-    for subscriber in &mut world.subscribers {
-        assert!(subscriber.is_settled_at().is_some(), "{subscriber:?}");
-        subscriber.leave(newest, world.now);
-    }
-    world.servers[0].dismiss_witness();
-    world.run_until(world.now + Duration::from_secs(20));
-    let server = &world.servers[0];
-    assert!(server.is_deserted() && !server.peers.has_work());
-
-    for subscriber in &world.subscribers {
-        assert!(subscriber.visit.is_none());
-        for record in &subscriber.records {
-            record.judge(&world.truth, tally);
-        }
-    }
-    for publisher in &world.publishers {
-        publisher.judge(&world.truth, tally);
-    }
-    tally.publications += world.truth.all().count();
-    tally.redeployments += world.redeployments;
-    tally.crashes += world.crashes;
 }
 
 /// What one world after another has told.
@@ -272,6 +166,9 @@ fn what_comes_in_one_turn_is_not_too_much_for_who_reads() {
         for token in 1..=5 {
             world.connect(1000, &publish("news", token, 3000));
         }
+        let mut random = world.random.fork();
+        let command = speech::frame(&mut random, speech::TEXT, br#"{"type":"subscribe","topic":"news"}"#);
+        listener.borrow_mut().send(&command);
         calm_down(&mut world);
         assert_eq!(positions(&listener), [1, 2, 3, 4, 5]);
     });
@@ -336,6 +233,51 @@ fn what_of_a_replay_is_not_taken_yet_waits_in_history() {
             most < 64 * 1024 + 13_000 && (is_small || most > 60_000),
             "{most} bytes waited in the outbox"
         );
+    });
+}
+
+#[test]
+fn a_long_way_through_what_others_listen_to_leaves_nothing_out() {
+    // A replay looks at 1024 publications at once.
+    for_each_seed(2500..2504, |seed| {
+        let count = 1022 + seed % 4;
+        let mut world = world_with_news(seed, patient_terms(), count, 1);
+        world.connect(1 << 20, &publish("orders", 0, 1));
+        calm_down(&mut world);
+        let line = world.connect(1 << 20, &handshake("topic=orders&last_event_id=0000beef-0"));
+        calm_down(&mut world);
+        assert_eq!(positions(&line), [count + 1]);
+    });
+}
+
+#[test]
+fn who_comes_back_in_the_middle_of_a_fan_out_hears_it_once() {
+    for_each_seed(2600..2603, |seed| {
+        let mut world = world_with_news(seed, patient_terms(), 10, 300);
+        let publisher = world.connect(1 << 20, "");
+        let crowd: Vec<_> = (0..300).map(|_| world.connect(1 << 40, &handshake("topic=news"))).collect();
+        crowd.iter().for_each(|line| line.borrow_mut().ear.is_deaf = true);
+        let mut returned = Vec::new();
+        for token in 11..=60 {
+            publisher.borrow_mut().send(publish("news", token, 300).as_bytes());
+            let after = world.random.within(0..usize::try_from(token).expect("few")) as u64;
+            let query = format!("topic=news&last_event_id=0000beef-{after}");
+            returned.push((after, world.connect(1 << 20, &handshake(&query))));
+            world.turn();
+            world.tick();
+        }
+        calm_down(&mut world);
+        for (after, line) in &returned {
+            assert_eq!(positions(line), Vec::from_iter(after + 1..=60), "behind {after}");
+        }
+        // Once they have gone, a fan-out is as short as if they had never been there.
+        crowd.iter().chain(returned.iter().map(|(_, line)| line)).for_each(|line| line.borrow_mut().end());
+        calm_down(&mut world);
+        let last = world.connect(1 << 20, &handshake("topic=news"));
+        calm_down(&mut world);
+        publisher.borrow_mut().send(publish("news", 61, 300).as_bytes());
+        world.turn();
+        assert!(positions(&last) == [61] && !world.servers[0].peers.has_work());
     });
 }
 

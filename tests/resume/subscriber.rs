@@ -23,7 +23,6 @@ pub struct Welcomer {
     pub epoch: u32,
     /// After how long it lets go of those who take nothing.
     pub write_limit: Duration,
-    pub has_small_outboxes: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -125,7 +124,6 @@ impl Subscriber {
             entries: Vec::new(),
             at: now,
             was_slow: reading != Reading::Steady || capacity < 1 << 20,
-            has_small_outbox: welcomer.has_small_outboxes,
             upto: None,
             farewell: None,
             has_closed: false,

@@ -46,8 +46,6 @@ pub struct Record {
     pub at: Duration,
     /// It did not always take what there was at once.
     pub was_slow: bool,
-    /// What one turn brings may be more than its outbox has room for: then live ones come from history, too.
-    pub has_small_outbox: bool,
     /// When it left of its own accord it had heard all that there was up to here, if the server kept its promise.
     pub upto: Option<u64>,
     /// The newest position when the server said farewell.
@@ -165,7 +163,7 @@ impl Record {
                     let command = &self.commands[*nth];
                     tally.commands += 1;
                     tally.commands_in_replay += usize::from(may_replay && walk.reached < last.position);
-                    if !may_replay && !self.has_small_outbox {
+                    if !may_replay {
                         // What came before it has been handed out before it was answered.
                         walk.skip_to(command.earliest);
                     }
@@ -180,7 +178,7 @@ impl Record {
                 }
                 Entry::Close(Some(1012)) => {
                     tally.farewells += 1;
-                    if let Some(newest) = self.farewell.filter(|_| !may_replay && !self.has_small_outbox) {
+                    if let Some(newest) = self.farewell.filter(|_| !may_replay) {
                         walk.skip_to(newest);
                     }
                 }

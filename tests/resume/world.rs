@@ -138,12 +138,8 @@ impl World {
     fn let_act(&mut self) {
         let now = self.clock();
         let serving = self.servers.last_mut().expect("one serves");
-        let welcomer = Welcomer {
-            server: serving.number,
-            epoch: serving.epoch,
-            write_limit: self.terms.limits.write,
-            has_small_outboxes: self.terms.limits.outbox_bytes < 1 << 20,
-        };
+        let welcomer =
+            Welcomer { server: serving.number, epoch: serving.epoch, write_limit: self.terms.limits.write };
         for subscriber in &mut self.subscribers {
             if let Some(line) = subscriber.come(welcomer, self.now) {
                 serving.admit(line, now);

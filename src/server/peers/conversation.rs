@@ -61,10 +61,7 @@ impl<S: Socket> Peers<S> {
             match (event, self.terms.service) {
                 (Event::Ended(ending), _) => connection.end(ending, now),
                 (Event::Pong, _) => connection.on_pong(now, &limits),
-                (Event::Text(text), Service::Notifications) => {
-                    let reply = self.reply_to(key, &text, now);
-                    self.connections[key].send(reply, now, &limits);
-                }
+                (Event::Text(text), Service::Notifications) => self.reply_to(key, &text, now),
                 (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
                 (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
             }
@@ -119,9 +116,12 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    fn reply_to(&mut self, key: usize, text: &str, now: Now) -> Frame {
-        let timestamp = now.wall;
-        match read_command(text) {
+    fn reply_to(&mut self, key: usize, text: &str, now: Now) {
+        let (limits, timestamp) = (self.terms.limits, now.wall);
+        let command = read_command(text);
+        // The news handed out ahead of these are not the peer's to answer for.
+        let follows_news = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
+        let reply = match command {
             Command::Echo => {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
             }
@@ -139,6 +139,12 @@ impl<S: Socket> Peers<S> {
             Command::Refused { code, message } => {
                 ServerMessage::Error { code, message: &message, timestamp }.to_frame()
             }
+        };
+        let connection = &mut self.connections[key];
+        if follows_news {
+            connection.send_news(reply, now, &limits);
+        } else {
+            connection.send(reply, now, &limits);
         }
     }
 }
