@@ -33,7 +33,10 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const READ_BUDGET: usize = SCRATCH_BYTES;
 
 /// Connections with replies that are flushed in one turn.
-const FLUSH_BUDGET: usize = 256;
+const FLUSH_BUDGET: usize = 128;
+
+/// Connections with pings that are flushed in one turn: no reply waits behind all that are due together.
+const SWEPT_UP_BUDGET: usize = 32;
 
 /// What the clients of this server are there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub struct Peers<S> {
     idempotency: Idempotency<Published>,
     /// To be flushed or to be buried, each once.
     dirty: VecDeque<usize>,
+    /// As `dirty`, found by a sweep: pings and ended limits, which nobody waits for.
+    swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty; no event will announce the rest.
     unread: Vec<usize>,
     /// Can be sent another piece of what they missed.
@@ -113,6 +118,7 @@ impl<S: Socket> Peers<S> {
             sequencer: Sequencer::new(terms.epoch, 0),
             idempotency: Idempotency::default(),
             dirty: VecDeque::new(),
+            swept_up: VecDeque::new(),
             unread: Vec::new(),
             replaying: VecDeque::new(),
             congested: Vec::new(),
@@ -147,7 +153,11 @@ impl<S: Socket> Peers<S> {
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
     pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || !self.unread.is_empty() || !self.replaying.is_empty() || self.hub.has_news()
+        !self.dirty.is_empty()
+            || !self.swept_up.is_empty()
+            || !self.unread.is_empty()
+            || !self.replaying.is_empty()
+            || self.hub.has_news()
     }
 
     /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
@@ -186,7 +196,7 @@ impl<S: Socket> Peers<S> {
             if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
                 connection.on_deadline(now, &limits);
                 if !std::mem::replace(&mut connection.dirty, true) {
-                    self.dirty.push_back(key);
+                    self.swept_up.push_back(key);
                 }
             }
             next_look = earliest(next_look, connection.next_look(&limits));
@@ -197,7 +207,9 @@ impl<S: Socket> Peers<S> {
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
-        for key in self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET)).collect::<Vec<_>>() {
+        let replies = self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET));
+        let pings = self.swept_up.drain(..self.swept_up.len().min(SWEPT_UP_BUDGET));
+        for key in replies.chain(pings).collect::<Vec<_>>() {
             self.connections[key].dirty = false;
             self.flush(key, now);
         }
@@ -344,12 +356,13 @@ impl<S: Socket> Peers<S> {
         self.next_look = earliest(self.next_look, at);
     }
 
-    /// A twentieth of the shortest limit, so that none is missed by more, and at most half a second.
+    /// A fortieth of the shortest limit, so that none is missed by more, and at most a quarter of a second: the pings
+    /// that are due together are so few that nobody waits long behind them.
     fn sweep_pause(&self) -> Duration {
         let limits = &self.terms.limits;
         let always = [limits.handshake, limits.write, Duration::from_secs(10)];
         let shortest = always.into_iter().chain(limits.ping_interval).chain(limits.ping_timeout).min();
-        shortest.map_or(Duration::ZERO, |shortest| shortest / 20)
+        shortest.map_or(Duration::ZERO, |shortest| shortest / 40)
     }
 }
 
