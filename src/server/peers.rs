@@ -195,9 +195,7 @@ impl<S: Socket> Peers<S> {
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
                 connection.on_deadline(now, &limits);
-                if !std::mem::replace(&mut connection.dirty, true) {
-                    self.swept_up.push_back(key);
-                }
+                soil(connection, key, &mut self.swept_up);
             }
             next_look = earliest(next_look, connection.next_look(&limits));
         }
@@ -236,9 +234,7 @@ impl<S: Socket> Peers<S> {
         for (key, connection) in &mut self.connections {
             if which(connection) {
                 connection.end(ending, now);
-                if !std::mem::replace(&mut connection.dirty, true) {
-                    self.dirty.push_back(key);
-                }
+                soil(connection, key, &mut self.dirty);
             }
         }
     }
@@ -347,9 +343,7 @@ impl<S: Socket> Peers<S> {
     }
 
     fn soil(&mut self, key: usize) {
-        if !std::mem::replace(&mut self.connections[key].dirty, true) {
-            self.dirty.push_back(key);
-        }
+        soil(&mut self.connections[key], key, &mut self.dirty);
     }
 
     fn look_by(&mut self, at: Option<Instant>) {
@@ -363,6 +357,13 @@ impl<S: Socket> Peers<S> {
         let always = [limits.handshake, limits.write, Duration::from_secs(10)];
         let shortest = always.into_iter().chain(limits.ping_interval).chain(limits.ping_timeout).min();
         shortest.map_or(Duration::ZERO, |shortest| shortest / 40)
+    }
+}
+
+/// Lists a connection to be settled, unless it is listed already.
+fn soil<S>(connection: &mut Connection<S>, key: usize, list: &mut VecDeque<usize>) {
+    if !std::mem::replace(&mut connection.dirty, true) {
+        list.push_back(key);
     }
 }
 
