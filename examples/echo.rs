@@ -13,6 +13,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut server = Server::bind(&config, Service::Echo)?;
     server.take_signals()?;
     println!("listening on ws://{}", server.address());
-    server.run()?;
+    server.run(|_| {})?;
     Ok(())
 }

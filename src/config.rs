@@ -14,6 +14,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use log::LevelFilter;
 
 const DAY: f64 = 86_400.0;
+const MOST_WORKERS: u64 = 256;
 const MIB: u64 = 1024 * 1024;
 
 /// A WebSocket notification server that can be redeployed without its clients noticing.
@@ -32,10 +33,30 @@ pub struct Config {
     #[arg(value_parser = whole::<u16>(0..=65_535), allow_negative_numbers = true)]
     pub port: u16,
 
-    /// Server processes; this version serves with one [env: WEB_CONCURRENCY too]
+    /// Unix socket to listen on, instead of an address
+    #[arg(long, env = "SLACKWATER_UDS", help_heading = "Listening")]
+    #[arg(value_name = "PATH", conflicts_with = "fd")]
+    pub uds: Option<PathBuf>,
+
+    /// Descriptor of a listening socket that is inherited, instead of an address
+    #[arg(long, env = "SLACKWATER_FD", help_heading = "Listening")]
+    #[arg(value_name = "N", value_parser = whole::<i32>(0..=1_048_576), allow_negative_numbers = true)]
+    pub fd: Option<i32>,
+
+    /// Server processes; from 2 on a supervisor keeps them alive [env: WEB_CONCURRENCY too]
     #[arg(long, env = "SLACKWATER_WORKERS", default_value_t = 1, help_heading = "Listening")]
-    #[arg(value_name = "N", value_parser = whole::<u16>(1..=1), allow_negative_numbers = true)]
+    #[arg(value_name = "N", value_parser = whole::<u16>(1..=MOST_WORKERS), allow_negative_numbers = true)]
     pub workers: u16,
+
+    /// Time in which a worker has to show that it is not stuck, or else it is replaced
+    #[arg(
+        long,
+        env = "SLACKWATER_TIMEOUT_WORKER_HEALTHCHECK",
+        default_value = "5",
+        help_heading = "Listening"
+    )]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.1..=3600.0), allow_negative_numbers = true)]
+    pub timeout_worker_healthcheck: Duration,
 
     /// Connections that may wait to be accepted
     #[arg(long, env = "SLACKWATER_BACKLOG", default_value_t = 2048, help_heading = "Listening")]
@@ -191,9 +212,10 @@ impl Config {
         if matches.value_source("workers") == Some(ValueSource::DefaultValue)
             && let Ok(count) = std::env::var("WEB_CONCURRENCY")
         {
-            whole::<u16>(1..=1)(&count).map_err(|why| {
+            let workers = whole::<u16>(1..=MOST_WORKERS)(&count).map_err(|why| {
                 usage_error(format!("invalid value '{count}' for 'WEB_CONCURRENCY': {why}"))
             })?;
+            return Ok(Self { workers, ..Self::from_arg_matches(&matches)? });
         }
         Self::from_arg_matches(&matches)
     }
@@ -218,12 +240,9 @@ pub fn token(text: &str) -> Result<String, String> {
 fn whole<T: TryFrom<u64>>(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
         let number = text.parse().ok().filter(|number| bounds.contains(number));
-        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-            match (bounds.start(), bounds.end()) {
-                (low, high) if low == high => format!("only {low} is possible here"),
-                (low, high) => format!("give a whole number from {low} to {high}"),
-            }
-        })
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("give a whole number from {} to {}", bounds.start(), bounds.end()))
     }
 }
 
@@ -288,7 +307,7 @@ mod tests {
                 "--port 70000",
                 "invalid value '70000' for '--port <PORT>': give a whole number from 0 to 65535",
             ),
-            ("--workers 2", "invalid value '2' for '--workers <N>': only 1 is possible here"),
+            ("--workers 0", "invalid value '0' for '--workers <N>': give a whole number from 1 to 256"),
             ("--backlog -5", "invalid value '-5' for '--backlog <N>': give a whole number from 1 to 65535"),
             (
                 "--timeout-graceful-shutdown -1",

@@ -33,7 +33,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::peers::Terms;
+use slackwater::server::terms::Terms;
 
 use crate::draw::{GENEROUS, draw_world, end, patient_terms};
 use crate::ear::{Heard, Id};

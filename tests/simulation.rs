@@ -24,7 +24,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use slackwater::policy::drain::Outcome;
-use slackwater::server::peers::Terms;
+use slackwater::server::terms::Terms;
 
 use crate::client::{Character, Client};
 use crate::world::World;

@@ -9,8 +9,6 @@ const RELOAD: &str = "the program is compiled: build it again and restart it, wh
 const PROXY: &str = "forwarded addresses are not used for anything here";
 const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
-const SOCKETS: &str =
-    "listening on a Unix socket or an inherited descriptor is not possible yet: use --host and --port";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin so.
 const REFUSED: &[(&str, &str)] = &[
@@ -19,7 +17,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("date-header", HEADERS),
     ("env-file", "set the environment instead, with EnvironmentFile= in systemd or --env-file in Docker"),
     ("factory", PYTHON),
-    ("fd", SOCKETS),
     ("forwarded-allow-ips", PROXY),
     ("h11-max-incomplete-event-size", "a request's head may have 16 KiB, which is not configurable"),
     ("header", HEADERS),
@@ -45,8 +42,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("root-path", "the page follows the address it was loaded from; let the proxy strip the prefix"),
     ("server-header", HEADERS),
     ("ssl-", TLS),
-    ("timeout-worker-healthcheck", "there is one process and nobody to check it from within; ask /healthz"),
-    ("uds", SOCKETS),
     ("use-colors", "colours appear on a terminal only"),
     ("ws", ONE_LOOP),
     (

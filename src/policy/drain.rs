@@ -4,7 +4,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long deaf clients are waited for once every client has been sent its close frame.
+/// How long deaf clients are waited for once every client has been sent its close frame, and, once the last client has
+/// left, those who are still owed an answer.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How the leaving ended.
@@ -107,6 +108,8 @@ pub struct Drain {
     state: State,
     /// A second signal came: the patience is over.
     insisted: bool,
+    /// Since when only those who are owed an answer keep it from ending.
+    answering_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +126,7 @@ enum State {
 impl Drain {
     /// A drain that waits `patience` for clients to go, and reports every `report_interval` meanwhile.
     pub fn new(patience: Duration, report_interval: Duration) -> Self {
-        Self { patience, report_interval, state: State::Serving, insisted: false }
+        Self { patience, report_interval, state: State::Serving, insisted: false, answering_since: None }
     }
 
     /// Whether a signal has come: no new clients from here on.
@@ -139,11 +142,22 @@ impl Drain {
         }
     }
 
-    /// What to do now, with this many clients connected. Call until `None`; it ends with `Complete`.
-    pub fn poll(&mut self, now: Instant, connections: usize) -> Option<Step> {
+    /// To leave at once, whether or not a signal has come before.
+    pub fn insist(&mut self, now: Instant) {
+        if !self.is_leaving() {
+            self.signal(now);
+        }
+        self.insisted = true;
+    }
+
+    /// What to do now, with this many clients connected, and whether somebody else is owed an answer. Call until
+    /// `None`; it ends with `Complete`.
+    pub fn poll(&mut self, now: Instant, connections: usize, owes_answers: bool) -> Option<Step> {
+        let is_answering = connections == 0 && self.is_answering(now, owes_answers);
         let (step, next) = match self.state {
             State::Signalled { limit } => (Step::SignalReceived, State::Initiated { limit }),
             State::Initiated { limit } => (Step::Initiated, State::Waiting { limit, next_report: now }),
+            State::Waiting { .. } if is_answering => return None,
             State::Waiting { .. } if connections == 0 => (Step::AllClosed, State::Empty),
             State::Waiting { .. } if self.insisted => {
                 (Step::Insisted { connections }, State::Farewell { until: now + FAREWELL })
@@ -166,11 +180,19 @@ impl Drain {
         Some(step)
     }
 
+    fn is_answering(&mut self, now: Instant, owes_answers: bool) -> bool {
+        if !owes_answers || self.insisted || !matches!(self.state, State::Waiting { .. }) {
+            return false;
+        }
+        now < *self.answering_since.get_or_insert(now) + FAREWELL
+    }
+
     /// When to ask again at the latest, should no client leave before.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { limit, next_report } => Some(limit.min(next_report)),
-            State::Farewell { until } => Some(until),
+        match (self.state, self.answering_since) {
+            (State::Waiting { .. }, Some(since)) => Some(since + FAREWELL),
+            (State::Waiting { limit, next_report }, None) => Some(limit.min(next_report)),
+            (State::Farewell { until }, _) => Some(until),
             _ => None,
         }
     }
@@ -211,7 +233,9 @@ mod tests {
         }
 
         fn lines(&mut self, connections: usize) -> Vec<String> {
-            std::iter::from_fn(|| self.drain.poll(self.now(), connections)).map(|s| s.to_string()).collect()
+            std::iter::from_fn(|| self.drain.poll(self.now(), connections, false))
+                .map(|s| s.to_string())
+                .collect()
         }
 
         fn lines_at(&mut self, seconds: f64, connections: usize) -> Vec<String> {
@@ -298,8 +322,8 @@ mod tests {
         );
         assert_eq!(story.drain.deadline(), Some(story.start + Duration::from_secs(2)));
         story.signal();
-        assert_eq!(story.drain.poll(story.now(), 1), None);
-        assert_eq!(story.drain.poll(story.now(), 0), Some(Step::Complete(Outcome::Forced)));
+        assert_eq!(story.drain.poll(story.now(), 1, false), None);
+        assert_eq!(story.drain.poll(story.now(), 0, false), Some(Step::Complete(Outcome::Forced)));
     }
 
     #[test]

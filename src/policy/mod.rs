@@ -6,5 +6,6 @@ pub mod history;
 pub mod hub;
 pub mod idempotency;
 pub mod replay;
+pub mod roster;
 pub mod sequencer;
 pub mod topic;

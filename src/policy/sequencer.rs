@@ -4,11 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The place of a publication in the order of one epoch; 0 stands before the first.
 pub type Position = u64;
 
 /// An id as clients see it, opaque to them: the epoch tells one history from another, the position orders within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicationId {
     epoch: u32,
     position: Position,
@@ -21,6 +23,11 @@ impl fmt::Display for PublicationId {
 }
 
 impl PublicationId {
+    /// The id of what has this position in this epoch.
+    pub fn new(epoch: u32, position: Position) -> Self {
+        Self { epoch, position }
+    }
+
     /// The position within its epoch.
     pub fn position(&self) -> Position {
         self.position

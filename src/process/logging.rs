@@ -17,8 +17,9 @@ use crate::config::LogLevel;
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
 const LONGEST_LINE: usize = 4096;
 
-/// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on.
-pub fn start(level: Option<LogLevel>) {
+/// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on. The lines of one of several
+/// workers begin with its number and its process.
+pub fn start(level: Option<LogLevel>, worker: Option<usize>) {
     let sink = NeverWaiting::new(Stderr::open());
     let coloured =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -29,11 +30,19 @@ pub fn start(level: Option<LogLevel>) {
         None => _ = builder.parse_default_env(),
     }
     builder.target(Target::Pipe(Box::new(sink)));
-    builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured));
+    let prefix =
+        worker.map(|number| format!("worker {number} ({}): ", std::process::id())).unwrap_or_default();
+    builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured, &prefix));
     builder.init();
 }
 
-fn write_line(line: &mut impl Write, now: Timestamp, record: &Record<'_>, coloured: bool) -> io::Result<()> {
+fn write_line(
+    line: &mut impl Write,
+    now: Timestamp,
+    record: &Record<'_>,
+    coloured: bool,
+    prefix: &str,
+) -> io::Result<()> {
     let (name, colour) = match record.level() {
         Level::Error => ("ERROR", "\x1b[31m"),
         Level::Warn => ("WARNING", "\x1b[33m"),
@@ -42,7 +51,7 @@ fn write_line(line: &mut impl Write, now: Timestamp, record: &Record<'_>, colour
         Level::Trace => ("TRACE", "\x1b[2m"),
     };
     let (colour, plain) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
-    writeln!(line, "{now:.3} [{colour}{name}{plain}] {}", record.args())
+    writeln!(line, "{now:.3} [{colour}{name}{plain}] {prefix}{}", record.args())
 }
 
 /// Standard error, such that a write returns at once.
@@ -256,7 +265,7 @@ mod tests {
         let line = |level, coloured| {
             let mut line = vec![];
             let record = Record::builder().level(level).args(format_args!("text")).build();
-            write_line(&mut line, now, &record, coloured).unwrap();
+            write_line(&mut line, now, &record, coloured, "").unwrap();
             String::from_utf8(line).unwrap()
         };
         assert_eq!(line(Level::Info, false), "2026-11-22T12:00:00.000Z [INFO] text\n");

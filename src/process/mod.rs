@@ -1,4 +1,105 @@
-//! The room that lives and dies: the log, the process's start and its exit code.
+//! The room that lives and dies: the log, the start, the processes and their exit codes.
 
+use std::fs;
+use std::process::ExitCode;
+
+use log::{debug, error, info, warn};
+use thiserror::Error;
+
+use crate::config::{self, Config};
+use crate::policy::drain::Outcome;
+use crate::process::listeners::OpenError;
+use crate::process::program::Inheritance;
+use crate::process::supervisor::{Supervisor, SupervisorError};
+use crate::server::{Address, StartError};
+
+pub mod inherit;
+pub mod listeners;
 pub mod logging;
+pub mod program;
+pub mod service_manager;
+pub mod supervisor;
 pub mod worker;
+
+/// Why there is nothing to run.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Nothing to listen on.
+    #[error(transparent)]
+    Listen(#[from] OpenError),
+    /// No loop.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No supervisor.
+    #[error(transparent)]
+    Supervise(#[from] SupervisorError),
+    /// No token.
+    #[error(
+        "cannot read --publish-token-file {path}: {why}; give a file that holds the token and nothing else"
+    )]
+    Token {
+        /// As given.
+        path: String,
+        /// What was wrong with it.
+        why: String,
+    },
+}
+
+/// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
+/// 1 forced, 3 could not start.
+pub fn run(mut config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
+    raise_open_files();
+    let end = read_token(&mut config).and_then(|()| match inheritance {
+        Some(inheritance) => worker::serve_inherited(&config, inheritance),
+        None if config.workers > 1 => Ok(Supervisor::new(config)?.run()),
+        None => worker::serve(&config),
+    });
+    end.unwrap_or_else(|why| {
+        error!("{why}");
+        ExitCode::from(3)
+    })
+}
+
+fn read_token(config: &mut Config) -> Result<(), RunError> {
+    if let Some(path) = &config.publish_token_file {
+        let text = fs::read_to_string(path).map_err(|e| e.to_string());
+        let token = text.and_then(|text| config::token(text.trim()));
+        config.publish_token =
+            Some(token.map_err(|why| RunError::Token { path: path.display().to_string(), why })?);
+    }
+    Ok(())
+}
+
+/// Says that the server serves, and where.
+fn announce(config: &Config, address: &Address) {
+    let place = match address {
+        Address::Ip(address) => {
+            format!("the page on http://{address} and the WebSocket on ws://{address}/ws")
+        }
+        Address::Unix(_) => format!("on {address}"),
+    };
+    let workers =
+        if config.workers > 1 { format!(" with {} workers", config.workers) } else { String::new() };
+    info!("Serving {place}{workers} (Ctrl-C to leave)");
+    if config.publish_token.is_none() && !address.is_loopback() {
+        warn!(
+            "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
+        );
+    }
+    service_manager::ready(&format!("Serving on {address}"));
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Drained => ExitCode::SUCCESS,
+        Outcome::Forced => ExitCode::FAILURE,
+    }
+}
+
+/// Every client takes a descriptor, and the soft limit is often 1024: takes what the hard limit allows.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(most) => debug!("At most {most} open files"),
+        Err(why) => debug!("The limit on open files stays as it is: {why}"),
+    }
+}

@@ -15,8 +15,20 @@ pub struct Now {
 
 impl Now {
     /// Reads the clocks.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self { instant: Instant::now(), wall: Timestamp::now() }
+    }
+
+    /// An instant on the wall clock, in milliseconds since 1970.
+    pub(super) fn unix_ms_of(&self, at: Instant) -> i64 {
+        let age = self.instant.saturating_duration_since(at).as_millis();
+        self.wall.as_millisecond() - i64::try_from(age).unwrap_or(i64::MAX)
+    }
+
+    /// The instant of a time on the wall clock; one before this machine's start is as old as can be said.
+    pub(super) fn instant_of(&self, unix_ms: i64) -> Instant {
+        let age = u64::try_from(self.wall.as_millisecond() - unix_ms).unwrap_or(0);
+        self.instant.checked_sub(Duration::from_millis(age)).unwrap_or(self.instant)
     }
 }
 

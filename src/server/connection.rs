@@ -18,12 +18,17 @@ use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
+mod deadlines;
+
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Responses that may wait for one HTTP peer before its next request is read.
 const PIPELINED_BYTES: usize = 64 * 1024;
+
+/// Requests of one peer for which the supervisor may have no answer yet.
+const AWAITED_AT_MOST: u16 = 256;
 
 /// One peer.
 #[derive(Debug)]
@@ -44,6 +49,12 @@ pub struct Connection<S> {
     pub(super) dirty: bool,
     /// Whether it counts as a client: from the upgrade until it has departed.
     pub(super) is_client: bool,
+    /// Requests for which the supervisor has no answer yet.
+    pub(super) awaited: u16,
+    /// Whether the next request has to wait for those answers.
+    pub(super) is_held: bool,
+    /// Whether the peer has ended its side while answers are awaited.
+    has_finished: bool,
 }
 
 /// Where a connection is on its way.
@@ -68,6 +79,8 @@ pub(super) enum Reading {
     Paused,
     /// Stopped until the news have reached their listeners.
     Congested,
+    /// Stopped until the supervisor has answered.
+    Unanswered,
 }
 
 /// What one read from the socket brought.
@@ -101,6 +114,9 @@ impl<S: Socket> Connection<S> {
             publishes: false,
             dirty: false,
             is_client: false,
+            awaited: 0,
+            is_held: false,
+            has_finished: false,
         }
     }
 
@@ -137,6 +153,17 @@ impl<S: Socket> Connection<S> {
         self.outbox.queued_bytes() >= most
     }
 
+    /// Whether as many answers are awaited as may be.
+    pub(super) fn awaits_answers(&self) -> bool {
+        self.is_held || self.awaited >= AWAITED_AT_MOST
+    }
+
+    /// Whether an answer is on its way to somebody who is no client, or, if it `serves`, is still to be given.
+    pub(super) fn is_owed_an_answer(&self, serves: bool) -> bool {
+        let is_new = matches!(self.phase, Phase::Request { served: false, .. });
+        !self.is_client && (self.awaited > 0 || !self.outbox.is_empty() || serves && is_new)
+    }
+
     /// The requests so far, while it speaks HTTP.
     pub(super) fn requests(&mut self) -> Option<&mut RequestBuffer> {
         match &mut self.phase {
@@ -155,6 +182,9 @@ impl<S: Socket> Connection<S> {
 
     /// Queues a response, and the end of the connection behind it unless it is kept alive.
     pub(super) fn respond(&mut self, response: Response, exchange: Exchange, now: Now, limits: &Limits) {
+        if self.speaks() != Speaks::Http {
+            return;
+        }
         let (head, body) = response.encode(exchange);
         for part in [head, body].into_iter().filter(|part| !part.is_empty()) {
             self.outbox.push_unbounded(part);
@@ -270,13 +300,22 @@ impl<S: Socket> Connection<S> {
 
     /// The peer has ended its side of the stream.
     pub(super) fn on_finished(&mut self, now: Now) {
+        self.has_finished = true;
         match self.speaks() {
+            Speaks::Http if self.awaited > 0 => return,
             Speaks::Http if !self.outbox.is_empty() => self.end(Ending::Answered, now),
             Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
             Speaks::NoMore => {}
         }
         if let Phase::Closing { peer_finished, .. } = &mut self.phase {
             *peer_finished = true;
+        }
+    }
+
+    /// An answer has come: with the last one, the peer's end of its side counts.
+    pub(super) fn finish_if_answered(&mut self, now: Now) {
+        if self.has_finished {
+            self.on_finished(now);
         }
     }
 
@@ -318,7 +357,8 @@ impl<S: Socket> Connection<S> {
 
     /// Whether it is between two requests.
     pub(super) fn is_idle_http(&self) -> bool {
-        matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
+        self.awaited == 0
+            && matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
     }
 
     /// How it ends, once it does.
@@ -338,54 +378,5 @@ impl<S: Socket> Connection<S> {
     pub(super) fn has_departed(&self) -> bool {
         matches!(self.phase, Phase::Closing { ending, told: true, .. } if ending.is_agreed())
             || self.is_over()
-    }
-
-    /// When to look at its limits next.
-    pub(super) fn next_look(&self, limits: &Limits) -> Option<Instant> {
-        let stall = self.stall_limit(limits);
-        [self.expires, stall].into_iter().flatten().min()
-    }
-
-    /// Applies the limits that are reached now.
-    pub(super) fn on_deadline(&mut self, now: Now, limits: &Limits) {
-        if self.stall_limit(limits).is_some_and(|limit| now.instant >= limit) {
-            return match self.phase {
-                Phase::Open { .. } => self.end(Ending::TooSlow, now),
-                _ => self.end_unheard(now),
-            };
-        }
-        if self.expires.is_none_or(|expires| now.instant < expires) {
-            return;
-        }
-        match &mut self.phase {
-            // It is still taking the last response, which only a stall ends, or it is us who do not read on.
-            Phase::Request { .. } if !self.outbox.is_empty() || self.reading == Reading::Congested => {
-                self.expires = Some(now + limits.keep_alive.max(LINGER));
-            }
-            Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
-            Phase::Request { .. } => self.refuse(Refusal::Timeout, now, limits),
-            // Its pong may be among what is not read yet; while it takes what waits for it, it is there.
-            Phase::Open { awaits_pong: true, .. } if self.reading == Reading::Paused => {
-                self.expires = limits.ping_timeout.map(|wait| now + wait);
-            }
-            Phase::Open { awaits_pong: true, .. } => self.end(Ending::Silent, now),
-            Phase::Open { awaits_pong, .. } => {
-                *awaits_pong = limits.ping_timeout.is_some();
-                self.expires = limits.ping_timeout.or(limits.ping_interval).map(|wait| now + wait);
-                self.outbox.push_unbounded(Frame::ping().into_bytes());
-            }
-            Phase::Closing { .. } => self.give_up(),
-        }
-    }
-
-    /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.
-    fn stall_limit(&self, limits: &Limits) -> Option<Instant> {
-        let has_own_limit = matches!(self.phase, Phase::Closing { .. }) && self.expires.is_some();
-        if has_own_limit { None } else { self.outbox.stalled_since().map(|since| since + limits.write) }
-    }
-
-    fn end_unheard(&mut self, now: Now) {
-        self.end(Ending::TooSlow, now);
-        self.give_up();
     }
 }

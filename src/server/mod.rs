@@ -3,49 +3,53 @@
 //! A turn: **receive** what has come, into memory only; **keep time**; **settle**, which alone writes to sockets and
 //! removes connections; **advance** the drain, which alone ends the process. Never sleep on unfinished work.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{Level, error, info, log, warn};
-use mio::net::TcpStream;
+use log::{Level, error, info, log};
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
 use crate::policy::deadlines::{Deadlines, Due};
 use crate::policy::drain::{Drain, Outcome, Step};
-use crate::policy::history::HistoryLimits;
 use crate::server::clock::Now;
 use crate::server::control::{Control, Controls};
-use crate::server::limits::Limits;
 use crate::server::listener::{Accepted, Listener};
-use crate::server::peers::{Peers, Terms};
+use crate::server::listening::Listening;
+use crate::server::peers::Peers;
+use crate::server::peers::upstream::{Instruction, Upstream};
+use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
-use crate::wire::websocket::Rules;
+use crate::server::terms::terms;
 
 pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod limits;
+mod link;
 mod listener;
+pub mod listening;
+pub mod order;
 pub mod peers;
+pub mod relay;
 mod routes;
 mod site;
 pub mod socket;
-mod state_file;
+pub mod state_file;
+pub mod terms;
 
 pub use control::Handle;
-pub use listener::ListenError;
-pub use peers::Service;
+pub use listening::{Address, ListenError};
 pub use routes::Publishers;
+pub use terms::Service;
 
 const CONTROLS: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const LISTENER: Token = Token(2);
+const SUPERVISOR: Token = Token(3);
 /// A connection's token is its key beyond this.
-const FIRST_PEER: usize = 3;
+const FIRST_PEER: usize = 4;
 
 const EVENTS_PER_TURN: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
@@ -68,62 +72,111 @@ pub enum StartError {
 pub struct Server {
     poll: Poll,
     controls: Controls,
-    /// None once leaving.
+    /// None before a worker may serve, and once leaving.
     listener: Option<Listener>,
-    address: SocketAddr,
-    peers: Peers<TcpStream>,
+    /// What a worker will listen on once it has heard all that was published.
+    standby: Option<Listening>,
+    address: Address,
+    peers: Peers<Stream>,
     deadlines: Deadlines,
     drain: Drain,
+    manner: Manner,
+    /// Whether the supervisor has been asked how to leave.
+    has_asked: bool,
     notify_interval: Option<Duration>,
     state_file: Option<StateFile>,
     /// Read once per turn.
     now: Now,
 }
 
+/// How a server leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// With all there is of it.
+    Whole,
+    /// As one worker, while others serve. Who waits to be accepted is accepted by another, unless it `is_last`.
+    Alone { is_last: bool },
+}
+
 impl Server {
-    /// Binds the address and listens; serving begins with `run`.
+    /// Binds the address of the configuration and listens; serving begins with `run`.
     ///
     /// # Errors
     /// A message that names the act, the address and the mend.
     pub fn bind(config: &Config, service: Service) -> Result<Self, StartError> {
-        let mut listener = Listener::bind(&config.host, config.port, config.backlog)?;
+        Self::over(Listening::bind(&config.host, config.port, config.backlog, false)?, config, service)
+    }
+
+    /// Listens on a socket that is there already.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub fn over(listening: Listening, config: &Config, service: Service) -> Result<Self, StartError> {
+        let mut server = Self::new(listening, config, service, None)?;
+        server.notify_interval = config.notify_interval.0.filter(|_| service == Service::Notifications);
+        let first = server.notify_interval.map(|interval| server.now + interval);
+        server.deadlines.set(Due::Notify, first);
+        server.state_file = config.state_file.as_deref().map(StateFile::new);
+        server.serve()?;
+        Ok(server)
+    }
+
+    /// One of several workers: it serves once its supervisor says so.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub fn worker(listening: Listening, supervisor: Stream, config: &Config) -> Result<Self, StartError> {
+        Self::new(listening, config, Service::Notifications, Some(supervisor))
+    }
+
+    fn new(
+        listening: Listening,
+        config: &Config,
+        service: Service,
+        supervisor: Option<Stream>,
+    ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
         let controls = Controls::new(poll.registry(), CONTROLS)?;
-        listener.register(poll.registry(), LISTENER)?;
-        let (address, now) = (listener.address()?, Now::read());
-        let notify_interval = config.notify_interval.0.filter(|_| service == Service::Notifications);
-        let mut deadlines = Deadlines::default();
-        deadlines.set(Due::Notify, notify_interval.map(|interval| now + interval));
+        let register = |mut socket: Stream| {
+            poll.registry().register(&mut socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
+            io::Result::Ok(Upstream::new(socket))
+        };
+        let upstream = supervisor.map(register).transpose()?;
         Ok(Self {
-            poll,
             controls,
-            listener: Some(listener),
-            address,
-            peers: Peers::new(terms(config, service, address)),
-            deadlines,
+            listener: None,
+            address: listening.address().clone(),
+            peers: Peers::new(terms(config, service, listening.address()), upstream),
+            standby: Some(listening),
+            deadlines: Deadlines::default(),
             drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval),
-            notify_interval,
-            state_file: config.state_file.as_deref().map(StateFile::new),
-            now,
+            manner: Manner::Whole,
+            has_asked: false,
+            notify_interval: None,
+            state_file: None,
+            now: Now::read(),
+            poll,
         })
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
+        if let Some(listening) = self.standby.take() {
+            self.listener = Some(Listener::new(listening, self.poll.registry(), LISTENER)?);
+        }
+        Ok(())
     }
 
     /// Goes on where the process before this one stopped, if it has left its state. To be asked once the port is this
     /// one's: until then the other may still publish.
     pub fn take_over(&mut self) {
-        let Some(file) = &self.state_file else { return };
-        match file.take() {
-            Ok(snapshot) => {
-                info!("Going on behind publication {} of {}", snapshot.newest, file.path().display());
-                self.peers.restore(snapshot, self.now);
-            }
-            Err(why) => warn!("Starting a new history: {}: {why}", file.path().display()),
+        if let Some(snapshot) = self.state_file.as_ref().and_then(StateFile::take_up) {
+            self.peers.restore(snapshot, self.now);
         }
     }
 
     /// The address listened on, with the port that was taken for port 0.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// To end it from another thread.
@@ -139,17 +192,18 @@ impl Server {
         Ok(self.controls.take_signals(self.poll.registry(), SIGNALS)?)
     }
 
-    /// Serves until it is told to leave and the last client has left, or time runs out.
+    /// Serves until it is told to leave and the last client has left, or time runs out. `on_step` is told of every step
+    /// on that way.
     ///
     /// # Errors
     /// Only if the poll itself fails.
-    pub fn run(mut self) -> io::Result<Outcome> {
+    pub fn run(mut self, mut on_step: impl FnMut(&Step)) -> io::Result<Outcome> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
             self.keep_time();
             self.peers.settle(self.now);
-            if let Some(outcome) = self.advance() {
+            if let Some(outcome) = self.advance(&mut on_step) {
                 return Ok(outcome);
             }
         }
@@ -169,8 +223,12 @@ impl Server {
             match event.token() {
                 CONTROLS | SIGNALS => self.obey(),
                 LISTENER => self.on_waiting(),
+                SUPERVISOR => self.peers.on_supervisor_ready(),
                 Token(peer) => self.peers.on_ready(peer - FIRST_PEER, self.now),
             }
+        }
+        for instruction in self.peers.hear_supervisor(self.now) {
+            self.follow(instruction)?;
         }
         self.accept(ACCEPTS_PER_TURN);
         Ok(())
@@ -188,9 +246,28 @@ impl Server {
     fn obey(&mut self) {
         for control in self.controls.take() {
             match control {
+                // A worker's first signal is the supervisor's to answer: others may have been sent it, too.
+                Control::Leave if !self.has_asked && self.peers.ask_how_to_leave() => self.has_asked = true,
                 Control::Leave => self.drain.signal(self.now.instant),
             }
         }
+    }
+
+    /// Does what the supervisor asks. To be asked to leave again changes at most the manner.
+    fn follow(&mut self, instruction: Instruction) -> io::Result<()> {
+        let is_leaving = self.drain.is_leaving();
+        match instruction {
+            Instruction::Serve => self.serve()?,
+            Instruction::Leave if is_leaving => self.peers.leave(self.now, false),
+            Instruction::StepDown { .. } if is_leaving => {}
+            Instruction::Leave => self.drain.signal(self.now.instant),
+            Instruction::StepDown { is_last } => {
+                self.manner = Manner::Alone { is_last };
+                self.drain.signal(self.now.instant);
+            }
+            Instruction::Insist => self.drain.insist(self.now.instant),
+        }
+        Ok(())
     }
 
     fn on_waiting(&mut self) {
@@ -236,9 +313,10 @@ impl Server {
     }
 
     /// Takes the steps of the drain that are due.
-    fn advance(&mut self) -> Option<Outcome> {
-        while let Some(step) = self.drain.poll(self.now.instant, self.peers.clients()) {
+    fn advance(&mut self, on_step: &mut impl FnMut(&Step)) -> Option<Outcome> {
+        while let Some(step) = self.next_step() {
             log!(if step.is_warning() { Level::Warn } else { Level::Info }, "{step}");
+            on_step(&step);
             match step {
                 Step::Initiated => self.stop_accepting(),
                 Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
@@ -249,20 +327,31 @@ impl Server {
         None
     }
 
+    fn next_step(&mut self) -> Option<Step> {
+        let clients = self.peers.clients();
+        let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
+        self.drain.poll(self.now.instant, clients, owes_answers)
+    }
+
     /// Leaves its state to a successor and then frees the port for it; says nothing more unasked. Who waits to be
-    /// accepted is taken in first: closing the listener would reset them.
+    /// accepted is taken in first, as closing the listener would reset them, unless another worker accepts them.
     fn stop_accepting(&mut self) {
-        self.peers.leave(self.now);
+        self.peers.leave(self.now, self.manner != Manner::Whole);
         if let Some(file) = &self.state_file
-            && let Err(why) = file.write(&self.peers.snapshot(self.now))
+            && let Some(snapshot) = self.peers.snapshot(self.now)
         {
-            error!("The history is lost to a successor: cannot write {}: {why}", file.path().display());
+            file.leave_behind(&snapshot);
         }
-        if let Some(listener) = &mut self.listener {
+        if let Some(listener) = &mut self.listener
+            && self.manner != (Manner::Alone { is_last: false })
+        {
             listener.has_waiting = true;
+            self.accept(usize::MAX);
         }
-        self.accept(usize::MAX);
-        self.listener = None;
+        if let Some(listener) = self.listener.take() {
+            listener.close(self.poll.registry());
+        }
+        self.standby = None;
         self.deadlines.set(Due::Accept, None);
         self.deadlines.set(Due::Notify, None);
     }
@@ -281,36 +370,5 @@ fn begin_pause(listener: &mut Listener, why: &io::Error) {
 fn end_pause(listener: &mut Listener) {
     if std::mem::take(&mut listener.is_paused) {
         info!("Accepting connections again");
-    }
-}
-
-fn terms(config: &Config, service: Service, address: SocketAddr) -> Terms {
-    let limits = Limits {
-        handshake: config.handshake_timeout,
-        keep_alive: config.timeout_keep_alive,
-        ping_interval: config.ws_ping_interval.0,
-        ping_timeout: config.ws_ping_timeout.0,
-        write: config.write_timeout,
-        outbox_bytes: config.outbox_limit,
-        rules: Rules { max_message_bytes: config.ws_max_size, binary: service == Service::Echo },
-    };
-    // The standard library seeds its hashers from the system's randomness.
-    let random = RandomState::new().hash_one(());
-    Terms {
-        service,
-        limits,
-        concurrency: config.limit_concurrency,
-        epoch: (random >> 32) as u32,
-        history: HistoryLimits {
-            publications: config.history_size,
-            bytes: config.history_bytes,
-            age: config.history_ttl,
-        },
-        publishers: match &config.publish_token {
-            Some(token) => Publishers::WithToken(token.clone()),
-            None if address.ip().is_loopback() => Publishers::Local,
-            None => Publishers::Nobody,
-        },
-        max_publish_bytes: config.max_publish_size,
     }
 }

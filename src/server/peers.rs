@@ -9,22 +9,21 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use slab::Slab;
 
-use crate::policy::history::{History, HistoryLimits};
+use crate::policy::history::History;
 use crate::policy::hub::Hub;
-use crate::policy::idempotency::Idempotency;
-use crate::policy::sequencer::Sequencer;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Received, Speaks};
-use crate::server::limits::Limits;
+use crate::server::order::Order;
 use crate::server::peers::conversation::listener_key;
-use crate::server::peers::publishing::Published;
-use crate::server::routes::Publishers;
+use crate::server::peers::upstream::Upstream;
 use crate::server::site::Site;
 use crate::server::socket::Socket;
+use crate::server::terms::Terms;
 use crate::wire::ending::Ending;
 
 mod conversation;
 mod publishing;
+pub mod upstream;
 
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -38,42 +37,36 @@ const FLUSH_BUDGET: usize = 128;
 /// Connections with pings that are flushed in one turn: no reply waits behind all that are due together.
 const SWEPT_UP_BUDGET: usize = 32;
 
-/// What the clients of this server are there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// They hear notifications; their own text is answered as the contract says.
-    Notifications,
-    /// Every message goes back as it came, and nothing unasked: for conformance suites.
-    Echo,
-}
-
 /// How the peers are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     Serving,
+    /// Others take the newcomers: who has connected is served, those who are here stay.
+    SteppingDown,
     /// No new clients; those who are here stay.
     Leaving,
     /// Everyone has been told to go.
     Farewell,
 }
 
-/// What holds for all peers alike.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// What they are there for.
-    pub service: Service,
-    /// For each connection.
-    pub limits: Limits,
-    /// Connections beyond which requests are answered 503.
-    pub concurrency: Option<usize>,
-    /// Tells this process's publications and connections from those of others: random.
-    pub epoch: u32,
-    /// What is kept for clients that come back.
-    pub history: HistoryLimits,
-    /// Who may publish.
-    pub publishers: Publishers,
-    /// The largest body of a publication.
-    pub max_publish_bytes: usize,
+/// Who gives publications their place in the order.
+#[derive(Debug)]
+enum Ordering<S> {
+    Own(Order),
+    Upstream(Upstream<S>),
+}
+
+impl<S: Socket> Ordering<S> {
+    fn epoch(&self) -> u32 {
+        match self {
+            Self::Own(order) => order.epoch(),
+            Self::Upstream(upstream) => upstream.epoch(),
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        matches!(self, Self::Upstream(upstream) if upstream.has_work())
+    }
 }
 
 /// The slab of connections and what is known about all of them together.
@@ -84,8 +77,7 @@ pub struct Peers<S> {
     clients: usize,
     hub: Hub,
     history: History,
-    sequencer: Sequencer,
-    idempotency: Idempotency<Published>,
+    ordering: Ordering<S>,
     /// To be flushed or to be buried, each once.
     dirty: VecDeque<usize>,
     /// As `dirty`, found by a sweep: pings and ended limits, which nobody waits for.
@@ -104,19 +96,18 @@ pub struct Peers<S> {
     site: Site,
     terms: Terms,
     clients_so_far: u64,
-    notifications_so_far: u64,
 }
 
 impl<S: Socket> Peers<S> {
-    /// Nobody yet.
-    pub fn new(terms: Terms) -> Self {
+    /// Nobody yet; a worker is given the way to its supervisor.
+    pub fn new(terms: Terms, upstream: Option<Upstream<S>>) -> Self {
+        let own = || Ordering::Own(Order::new(terms.epoch, 0));
         Self {
             connections: Slab::new(),
             clients: 0,
             hub: Hub::new(0),
             history: History::new(terms.history, 0),
-            sequencer: Sequencer::new(terms.epoch, 0),
-            idempotency: Idempotency::default(),
+            ordering: upstream.map_or_else(own, Ordering::Upstream),
             dirty: VecDeque::new(),
             swept_up: VecDeque::new(),
             unread: Vec::new(),
@@ -129,7 +120,6 @@ impl<S: Socket> Peers<S> {
             site: Site::default(),
             terms,
             clients_so_far: 0,
-            notifications_so_far: 0,
         }
     }
 
@@ -158,6 +148,8 @@ impl<S: Socket> Peers<S> {
             || !self.unread.is_empty()
             || !self.replaying.is_empty()
             || self.hub.has_news()
+            || self.ordering.has_work()
+            || self.can_hear_supervisor()
     }
 
     /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
@@ -205,6 +197,8 @@ impl<S: Socket> Peers<S> {
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
+        // Ahead of the clients: what they are told now counts them already.
+        self.flush_upstream(now);
         let replies = self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET));
         let pings = self.swept_up.drain(..self.swept_up.len().min(SWEPT_UP_BUDGET));
         for key in replies.chain(pings).collect::<Vec<_>>() {
@@ -214,9 +208,16 @@ impl<S: Socket> Peers<S> {
         self.spread_news(now);
     }
 
-    /// No new clients from here on: idle HTTP connections are let go, WebSockets stay.
-    pub fn leave(&mut self, now: Now) {
-        self.mood = Mood::Leaving;
+    /// Whether somebody who is no client is owed an answer.
+    pub fn owes_answers(&self) -> bool {
+        let serves = self.mood == Mood::SteppingDown;
+        self.connections.iter().any(|(_, connection)| connection.is_owed_an_answer(serves))
+    }
+
+    /// No newcomers from here on: idle HTTP connections are let go, WebSockets stay. Unless `alone`, nobody else who
+    /// asks for one gets one.
+    pub fn leave(&mut self, now: Now, alone: bool) {
+        self.mood = if alone { Mood::SteppingDown } else { Mood::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
     }
 
@@ -247,8 +248,12 @@ impl<S: Socket> Peers<S> {
         self.converse(key, now);
         let reading = loop {
             if self.must_stop_reading(key) {
-                let is_full = self.connections[key].must_pause(&self.terms.limits);
-                break if is_full { Reading::Paused } else { Reading::Congested };
+                let connection = &self.connections[key];
+                break match () {
+                    () if connection.must_pause(&self.terms.limits) => Reading::Paused,
+                    () if connection.awaits_answers() => Reading::Unanswered,
+                    () => Reading::Congested,
+                };
             }
             let connection = &mut self.connections[key];
             if budget == 0 || connection.is_over() {
@@ -306,6 +311,7 @@ impl<S: Socket> Peers<S> {
     fn must_stop_reading(&self, key: usize) -> bool {
         let connection = &self.connections[key];
         connection.must_pause(&self.terms.limits)
+            || connection.awaits_answers()
             || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
     }
 
@@ -328,7 +334,8 @@ impl<S: Socket> Peers<S> {
         let connection = &mut self.connections[key];
         if connection.is_over() {
             // One that is dirty is settled again, and buried then: its key must not pass on to another meanwhile.
-            if !connection.dirty {
+            // So must one for which the supervisor still has an answer.
+            if !connection.dirty && connection.awaited == 0 {
                 self.connections.remove(key);
             }
             return;

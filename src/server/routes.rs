@@ -2,10 +2,11 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::policy::sequencer::{Position, PublicationId};
 use crate::server::site::Site;
 use crate::wire::http::{BodyWish, Method, Request};
 use crate::wire::response::Response;
-use crate::wire::upgrade::Upgrade;
+use crate::wire::upgrade::{Upgrade, wishes};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -47,10 +48,23 @@ pub enum Publishers {
     Nobody,
 }
 
+/// Whether a request is there to publish.
+pub fn publishes(request: &Request) -> bool {
+    request.path == "/publish" && request.method == Method::Post
+}
+
+/// The position in this epoch behind which a request for a WebSocket wants to resume.
+pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
+    if request.path != "/ws" || !matches!(request.upgrade, Upgrade::Asked(_)) {
+        return None;
+    }
+    let id: PublicationId = wishes(request).last_event_id?.parse().ok()?;
+    id.position_in(epoch)
+}
+
 /// What to do with a request's body, before it has come.
 pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
-    let publishes = request.path == "/publish" && request.method == Method::Post;
-    if publishes && !conditions.crowded && refuse_publisher(request, conditions).is_none() {
+    if publishes(request) && !conditions.crowded && refuse_publisher(request, conditions).is_none() {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
         BodyWish::Skip
@@ -80,9 +94,7 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
 
 fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
     Answer::Respond(match (request.method, &request.upgrade) {
-        (Method::Get, Upgrade::Asked(_)) if conditions.leaving => {
-            unavailable("the server is restarting", "1")
-        }
+        (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
         (Method::Get, Upgrade::Asked(accept)) => return Answer::Upgrade { accept: accept.clone(), request },
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
         (Method::Get, Upgrade::NotAsked) => upgrade_required("this is a WebSocket: ask for an upgrade"),
@@ -106,7 +118,7 @@ fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Res
             403,
             "a page of another origin needs a token to publish: see --publish-token",
         )),
-        _ if conditions.leaving => Some(unavailable("the server is restarting", "1")),
+        _ if conditions.leaving => Some(restarting()),
         Publishers::Local | Publishers::WithToken(_) => None,
     }
 }
@@ -144,6 +156,11 @@ fn not_allowed(allow: &'static str) -> Response {
 fn upgrade_required(message: &str) -> Response {
     let response = Response::error(426, message).with("Sec-WebSocket-Version", "13");
     response.with("Upgrade", "websocket").with("Connection", "Upgrade")
+}
+
+/// What is refused while the server leaves.
+pub fn restarting() -> Response {
+    unavailable("the server is restarting", "1")
 }
 
 fn unavailable(message: &str, retry_after_seconds: &'static str) -> Response {

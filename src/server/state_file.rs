@@ -6,38 +6,62 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use log::{error, info, warn};
 use thiserror::Error;
 
 use crate::wire::snapshot::{Snapshot, SnapshotError};
 
 /// A path that a snapshot is written to and read from.
 #[derive(Debug)]
-pub(super) struct StateFile {
+pub struct StateFile {
     path: PathBuf,
 }
 
 /// Why there is no state to go on from.
 #[derive(Debug, Error)]
-pub(super) enum StateError {
+pub enum StateError {
+    /// Nobody has left it, or a crash has not.
     #[error("it is not there")]
     Missing,
+    /// There, and not to be had.
     #[error(transparent)]
     Unreadable(io::Error),
+    /// Not the state of a server.
     #[error(transparent)]
     Unusable(#[from] SnapshotError),
 }
 
 impl StateFile {
-    pub(super) fn new(path: &Path) -> Self {
+    /// At this path; nothing need be there.
+    pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// The state that a predecessor has left, if it has, and says so. To be asked once the port is this process's:
+    /// until then the other may still publish.
+    pub fn take_up(&self) -> Option<Snapshot> {
+        let path = self.path.display();
+        match self.take() {
+            Ok(snapshot) => {
+                info!("Going on behind publication {} of {path}", snapshot.newest);
+                Some(snapshot)
+            }
+            Err(why) => {
+                warn!("Starting a new history: {path}: {why}");
+                None
+            }
+        }
+    }
+
+    /// Leaves the state to a successor, or says that it is lost.
+    pub fn leave_behind(&self, snapshot: &Snapshot) {
+        if let Err(why) = self.write(snapshot) {
+            error!("The history is lost to a successor: cannot write {}: {why}", self.path.display());
+        }
     }
 
     /// Reads the state and takes the file away. One that cannot be used is left for somebody to look at.
-    pub(super) fn take(&self) -> Result<Snapshot, StateError> {
+    fn take(&self) -> Result<Snapshot, StateError> {
         let octets = fs::read(&self.path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => StateError::Missing,
             _ => StateError::Unreadable(e),
@@ -49,7 +73,7 @@ impl StateFile {
     }
 
     /// Writes the state beside the file and then puts it in its place: rename(2) is atomic.
-    pub(super) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+    fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut beside = self.path.clone().into_os_string();
         beside.push(format!(".{}", std::process::id()));
         let written = write_through(Path::new(&beside), &snapshot.encode())
@@ -94,9 +118,9 @@ mod tests {
     fn a_damaged_file_is_left_where_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let file = StateFile::new(&folder.path().join("state"));
-        fs::write(file.path(), b"something else").unwrap();
+        fs::write(&file.path, b"something else").unwrap();
         assert!(matches!(file.take(), Err(StateError::Unusable(SnapshotError::Foreign))));
-        assert!(file.path().exists());
+        assert!(file.path.exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod http;
 pub mod messages;
 pub mod outbox;
 pub mod publish;
+pub mod relay;
 pub mod response;
 pub mod snapshot;
 pub mod upgrade;

@@ -1,34 +1,67 @@
-//! The body of `POST /publish` → what is to be published, all of it or nothing.
+//! The body of `POST /publish` → what is to be published, all of it or nothing; and the answer, once it is.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
 use crate::policy::idempotency::MAX_KEY_BYTES;
+use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::{TopicError, TopicName};
 use crate::wire::messages::DEFAULT_TOPIC;
+use crate::wire::response::Response;
 
 /// Publications that one request makes at most: each of them takes memory for each listener.
 const MAX_PUBLICATIONS: usize = 10_000;
 
 /// One publication, checked but not yet positioned.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Draft {
     /// One publication is made to each, in this order.
     pub topics: Vec<TopicName>,
     /// As it was written.
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub data: Box<RawValue>,
     /// Makes a retry harmless.
     pub key: Option<String>,
 }
 
 /// A request's publications.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Drafts {
     /// In the order in which they are to be positioned.
     pub list: Vec<Draft>,
     /// Whether more than one id is answered, as to any list of topics or of objects.
     pub is_batch: bool,
+}
+
+/// A request that is to be published.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Submission {
+    /// Makes a retry of the whole request harmless.
+    pub key: Option<String>,
+    /// What is published.
+    pub drafts: Drafts,
+}
+
+/// The ids that a submission got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// One for each topic of each draft, in their order.
+    pub ids: Vec<PublicationId>,
+    /// As in `Drafts`.
+    pub is_batch: bool,
+}
+
+impl Published {
+    /// The answer to whoever published.
+    pub fn response(&self) -> Response {
+        let ids: Vec<String> = self.ids.iter().map(PublicationId::to_string).collect();
+        let body = match ids.as_slice() {
+            [id] if !self.is_batch => serde_json::json!({ "id": id }),
+            _ => serde_json::json!({ "ids": ids }),
+        };
+        Response::new(200, "application/json", body.to_string())
+    }
 }
 
 /// Why nothing is published.
@@ -164,6 +197,14 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str, first_line: usize) -> Result<T, 
         let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
         PublishError::Json { what, line: first_line + e.line().saturating_sub(1), column: e.column() }
     })
+}
+
+fn as_text<S: Serializer>(data: &RawValue, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(data.get())
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
+    RawValue::from_string(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 fn shape_of(content_type: Option<&str>) -> Shape {

@@ -33,9 +33,9 @@ impl Running {
         let args = ["slackwater"].into_iter().chain(defaults).chain(flags.split_whitespace());
         let config = Config::read(args.map(OsString::from)).expect("the flags are good");
         let server = Server::bind(&config, Service::Notifications).expect("the port is free");
-        let (address, handle) = (server.address(), server.handle());
+        let (address, handle) = (server.address().ip().expect("it listens on TCP"), server.handle());
         let (ended, outcomes) = channel();
-        thread::spawn(move || ended.send(server.run()));
+        thread::spawn(move || ended.send(server.run(|_| {})));
         Self { address, handle, outcomes, has_ended: false }
     }
 

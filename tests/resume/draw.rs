@@ -5,7 +5,7 @@ use std::time::Duration;
 use slackwater::policy::history::HistoryLimits;
 use slackwater::server::Publishers;
 use slackwater::server::limits::Limits;
-use slackwater::server::peers::{Service, Terms};
+use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;
 
 use crate::publisher::Publisher;

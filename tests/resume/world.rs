@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use slackwater::server::clock::Now;
-use slackwater::server::peers::{Peers, Terms};
+use slackwater::server::peers::Peers;
+use slackwater::server::terms::Terms;
 use slackwater::wire::snapshot::Snapshot;
 
 use crate::ear::Heard;
@@ -210,8 +211,8 @@ impl World {
                 Fate::Redeployed(patience) => {
                     self.redeployments += 1;
                     let server = self.servers.last_mut().expect("one serves");
-                    server.peers.leave(now);
-                    let octets = server.peers.snapshot(now).encode();
+                    server.peers.leave(now, false);
+                    let octets = server.peers.snapshot(now).expect("it is alone").encode();
                     server.farewell = Some((self.now + patience, false));
                     self.start(Some(Snapshot::decode(&octets).expect("it is whole")));
                 }
@@ -224,7 +225,7 @@ impl World {
         let now = self.clock();
         let own_epoch = 0xbeef + u32::try_from(self.servers_so_far).expect("few");
         let epoch = snapshot.as_ref().map_or(own_epoch, |snapshot| snapshot.epoch);
-        let mut peers = Peers::new(Terms { epoch: own_epoch, ..self.terms.clone() });
+        let mut peers = Peers::new(Terms { epoch: own_epoch, ..self.terms.clone() }, None);
         if let Some(snapshot) = snapshot {
             assert_eq!(snapshot.newest, self.truth.newest(epoch));
             peers.restore(snapshot, now);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use slackwater::server::peers::Terms;
+use slackwater::server::terms::Terms;
 
 use crate::client::{Act, Character};
 use crate::random::Random;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slackwater::policy::drain::{FAREWELL, Outcome, Step};
-use slackwater::server::peers::Terms;
+use slackwater::server::terms::Terms;
 
 use crate::client::Client;
 use crate::ear::Heard;

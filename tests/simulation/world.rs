@@ -11,7 +11,8 @@ use slackwater::policy::history::HistoryLimits;
 use slackwater::server::Publishers;
 use slackwater::server::clock::Now;
 use slackwater::server::limits::Limits;
-use slackwater::server::peers::{Peers, Service, Terms};
+use slackwater::server::peers::Peers;
+use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;
 
 use crate::client::{Character, Client};
@@ -54,7 +55,7 @@ impl World {
         let terms = draw_terms(&mut random);
         let notify_interval = random.chance(85).then(|| random.millis(100..3000));
         let mut world = Self {
-            peers: Peers::new(terms.clone()),
+            peers: Peers::new(terms.clone(), None),
             deadlines: Deadlines::default(),
             drain: Drain::new(random.millis(0..20_000), Duration::from_secs(5)),
             notify_interval,
@@ -82,7 +83,8 @@ impl World {
 
     /// Peers under other terms, with none connected yet.
     pub fn set_terms(&mut self, terms: Terms) {
-        (self.terms, self.peers, self.judge) = (terms.clone(), Peers::new(terms.clone()), Judge::new(terms));
+        (self.terms, self.peers, self.judge) =
+            (terms.clone(), Peers::new(terms.clone(), None), Judge::new(terms));
     }
 
     /// Lets a client connect at that time.
@@ -196,12 +198,12 @@ impl World {
 
     fn advance(&mut self) {
         let now = self.clock();
-        while let Some(step) = self.drain.poll(now.instant, self.peers.clients()) {
+        while let Some(step) = self.drain.poll(now.instant, self.peers.clients(), false) {
             self.judge.on_step(step, self.now);
             match step {
                 Step::Initiated => {
                     self.deadlines.set(Due::Notify, None);
-                    self.peers.leave(now);
+                    self.peers.leave(now, false);
                 }
                 Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(now),
                 Step::Complete(outcome) => self.outcome = Some(outcome),

@@ -3,16 +3,18 @@
 
 use log::info;
 
-use super::{Mood, Peers, Service};
+use super::{Mood, Peers};
 use crate::frame::Frame;
 use crate::policy::hub::TooMany;
+use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::routes::{self, Answer, Conditions};
 use crate::server::socket::Socket;
+use crate::server::terms::{Service, Terms};
 use crate::wire::http::{Method, Next, Request};
 use crate::wire::messages::{Command, ServerMessage, read_command};
-use crate::wire::response::{Exchange, switching_protocols};
+use crate::wire::response::{Exchange, Response, switching_protocols};
 use crate::wire::upgrade::wishes;
 use crate::wire::websocket::Event;
 
@@ -21,12 +23,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn converse(&mut self, key: usize, now: Now) {
         while !self.must_stop_reading(key) {
             let limits = self.terms.limits;
-            let conditions = Conditions {
-                leaving: self.mood != Mood::Serving,
-                crowded: self.terms.concurrency.is_some_and(|most| self.connections.len() > most),
-                publishers: &self.terms.publishers,
-                max_publish_bytes: self.terms.max_publish_bytes,
-            };
+            let conditions = conditions(&self.terms, self.mood, self.connections.len());
             let connection = &mut self.connections[key];
             let Some(requests) = connection.requests() else { return };
             let request = match requests.next(|request| routes::wish(request, conditions)) {
@@ -36,21 +33,32 @@ impl<S: Socket> Peers<S> {
                 Ok(Next::More) => return connection.expect_head(now + limits.handshake),
                 Err(refusal) => return connection.refuse(refusal, now, &limits),
             };
-            let exchange = Exchange {
-                now: now.wall,
-                head_only: request.method == Method::Head,
-                keep_alive: request.keep_alive && !conditions.leaving && !conditions.crowded,
-            };
-            match routes::answer(request, &self.site, conditions) {
-                Answer::Respond(response) => connection.respond(response, exchange, now, &limits),
-                Answer::Upgrade { accept, request } => return self.open(key, &accept, &request, now),
-                Answer::Publish(request) => {
-                    let response = self.publish_request(&request, now);
-                    self.connections[key].publishes = true;
-                    self.connections[key].respond(response, exchange, now, &limits);
-                }
+            if self.must_sync_first(key, &request) {
+                return self.sync_first(key, request);
             }
+            self.answer(key, request, now);
         }
+    }
+
+    /// Answers one request: with a response, a WebSocket or a publication.
+    pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
+        let conditions = conditions(&self.terms, self.mood, self.connections.len());
+        let exchange = Exchange {
+            now: now.wall,
+            head_only: request.method == Method::Head,
+            keep_alive: request.keep_alive && !conditions.crowded,
+        };
+        match routes::answer(request, &self.site, conditions) {
+            Answer::Respond(response) => self.respond(key, response, exchange, now),
+            Answer::Upgrade { accept, request } => self.open(key, &accept, &request, now),
+            Answer::Publish(request) => self.publish_request(key, request, exchange, now),
+        }
+    }
+
+    /// Queues a response, unless the peer is gone. Who leaves keeps no connection open.
+    pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
+        let exchange = Exchange { keep_alive: exchange.keep_alive && self.mood == Mood::Serving, ..exchange };
+        self.connections[key].respond(response, exchange, now, &self.terms.limits);
     }
 
     /// Takes in what a WebSocket sends, and replies.
@@ -104,7 +112,7 @@ impl<S: Socket> Peers<S> {
             timestamp,
             connection_id: &format!("{:08x}-{}", self.terms.epoch, self.clients_so_far),
             topics: &filters,
-            last_event_id: self.sequencer.newest(),
+            last_event_id: PublicationId::new(self.ordering.epoch(), self.hub.newest()),
             resumed: resumes_after.is_some(),
         };
         connection.send(welcome.to_frame(), now, &limits);
@@ -146,6 +154,15 @@ impl<S: Socket> Peers<S> {
         } else {
             connection.send(reply, now, &limits);
         }
+    }
+}
+
+fn conditions(terms: &Terms, mood: Mood, connections: usize) -> Conditions<'_> {
+    Conditions {
+        leaving: matches!(mood, Mood::Leaving | Mood::Farewell),
+        crowded: terms.concurrency.is_some_and(|most| connections > most),
+        publishers: &terms.publishers,
+        max_publish_bytes: terms.max_publish_bytes,
     }
 }
 

@@ -1,27 +1,24 @@
-//! How publications get their position and reach their listeners: at once, in slices, or by replay to those who were
-//! away. The sequencer, the hub and the history are advanced together here, and nowhere else.
-
-use std::time::Duration;
+//! How publications reach their listeners: at once, in slices, or by replay to those who were away. The hub and the
+//! history are advanced together here, and nowhere else; the order of the publications is another's.
 
 use super::conversation::listener_key;
-use super::{Mood, Peers};
-use crate::frame::Frame;
-use crate::policy::history::{History, Publication};
+use super::{Mood, Ordering, Peers};
+use crate::policy::history::Publication;
 use crate::policy::hub::{Hub, TooMany};
 use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::replay::{Forgotten, Replay};
-use crate::policy::sequencer::{Position, PublicationId, Sequencer};
-use crate::policy::topic::{Filter, TopicName};
+use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::connection::{Reading, Speaks};
 use crate::server::limits::Limits;
+use crate::server::order::Order;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::Request;
-use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
-use crate::wire::publish::{self, Draft, PublishError};
-use crate::wire::response::Response;
-use crate::wire::snapshot::{Kept, Snapshot};
+use crate::wire::publish::{self, Submission};
+use crate::wire::response::{Exchange, Response};
+use crate::wire::snapshot::Snapshot;
 
 /// Listeners visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
 /// middle of a fan-out to very many waits about a millisecond for its turn.
@@ -36,24 +33,6 @@ const REPLAYS_PER_TURN: usize = 16;
 /// What of a replay waits in an outbox at most, beside the last frame: the rest waits in the shared history.
 const REPLAY_BYTES: usize = 64 * 1024;
 
-/// The ids that a publication got, for whoever asks again.
-#[derive(Debug, Clone)]
-pub(super) struct Published {
-    ids: Vec<PublicationId>,
-    is_batch: bool,
-}
-
-impl Published {
-    fn response(&self) -> Response {
-        let ids: Vec<String> = self.ids.iter().map(PublicationId::to_string).collect();
-        let body = match self.ids.as_slice() {
-            [id] if !self.is_batch => serde_json::json!({ "id": id.to_string() }),
-            _ => serde_json::json!({ "ids": ids }),
-        };
-        Response::new(200, "application/json", body.to_string())
-    }
-}
-
 /// So little that it is not taken for the peer's slowness, and that the peer is read from meanwhile.
 fn replay_bytes(limits: &Limits) -> usize {
     REPLAY_BYTES.min(limits.outbox_bytes / 16)
@@ -62,80 +41,43 @@ fn replay_bytes(limits: &Limits) -> usize {
 impl<S: Socket> Peers<S> {
     /// Publishes the periodic notification to all who listen to the default topic.
     pub fn publish_periodic(&mut self, now: Now) {
-        self.notifications_so_far += 1;
-        let message = format!("Periodic notification #{}", self.notifications_so_far);
-        let active_connections = self.clients;
-        let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
-        self.publish(&topic, now, |id| {
-            let (topic, message, timestamp) = (DEFAULT_TOPIC, &*message, now.wall);
-            ServerMessage::Notification { id, topic, message, timestamp, active_connections }.to_frame()
-        });
-    }
-
-    /// Publishes what a request's body holds, all of it or nothing, and answers.
-    pub(super) fn publish_request(&mut self, request: &Request, now: Now) -> Response {
-        let header_key = match request.fields.idempotency_key.as_deref() {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
-                return Response::error(400, "Idempotency-Key has 1 to 255 bytes");
-            }
-            key => key.map(|key| format!("request {key}")),
-        };
-        if let Some(first) = header_key.as_ref().and_then(|key| self.idempotency.recall(key, now.instant)) {
-            return first.response();
-        }
-        match self.publish_body(request, now) {
-            Ok(published) => {
-                let response = published.response();
-                if let Some(key) = header_key {
-                    self.idempotency.remember(key, published, now.instant);
-                }
-                response
-            }
-            Err(why) => Response::error(why.status(), &why.to_string()),
+        if let Ordering::Own(order) = &mut self.ordering {
+            let publication = order.notify(self.clients, now);
+            self.hear_of(publication);
         }
     }
 
-    fn publish_body(&mut self, request: &Request, now: Now) -> Result<Published, PublishError> {
-        let query = form_urlencoded::parse(request.query.as_bytes());
-        let topics: Vec<String> =
-            query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
-        let drafts = publish::read(request.fields.content_type.as_deref(), &topics, &request.body)?;
-        let ids = drafts.list.iter().flat_map(|draft| self.publish_draft(draft, now)).collect();
-        Ok(Published { ids, is_batch: drafts.is_batch })
-    }
-
-    fn publish_draft(&mut self, draft: &Draft, now: Now) -> Vec<PublicationId> {
-        let key = draft.key.as_ref().map(|key| format!("object {key}"));
-        if let Some(first) = key.as_ref().and_then(|key| self.idempotency.recall(key, now.instant)) {
-            return first.ids.clone();
-        }
-        let publish_to = |topic: &TopicName| {
-            self.publish(topic, now, |id| {
-                let (topic, data, timestamp) = (topic.as_str(), &*draft.data, now.wall);
-                ServerMessage::Data { id, topic, data, timestamp }.to_frame()
-            })
-        };
-        let ids: Vec<PublicationId> = draft.topics.iter().map(publish_to).collect();
-        if let Some(key) = key {
-            self.idempotency.remember(key, Published { ids: ids.clone(), is_batch: false }, now.instant);
-        }
-        ids
-    }
-
-    /// Gives a publication its position, and encodes it once for all who will hear it.
-    fn publish(
+    /// Publishes what a request's body holds, all of it or nothing, and answers; with a supervisor, once that has.
+    pub(super) fn publish_request(
         &mut self,
-        topic: &TopicName,
+        key: usize,
+        request: Box<Request>,
+        exchange: Exchange,
         now: Now,
-        encode: impl FnOnce(PublicationId) -> Frame,
-    ) -> PublicationId {
-        let id = self.sequencer.advance();
-        let frame = encode(id);
-        self.hub.publish(topic, &frame);
-        self.history.push(Publication { topic: topic.clone(), frame, at: now.instant });
+    ) {
+        self.connections[key].publishes = true;
+        let submission = match read_submission(&request) {
+            Ok(submission) => submission,
+            Err(_) if self.connections[key].awaited > 0 => return self.sync_first(key, request),
+            Err(refusal) => return self.respond(key, refusal, exchange, now),
+        };
+        match &mut self.ordering {
+            Ordering::Own(order) => {
+                let mut publications = vec![];
+                let published = order.submit(submission, now, |publication| publications.push(publication));
+                publications.into_iter().for_each(|publication| self.hear_of(publication));
+                self.respond(key, published.response(), exchange, now);
+            }
+            Ordering::Upstream(_) => self.submit_upstream(key, submission, exchange),
+        }
+    }
+
+    /// Takes the next publication in the one order: for those who listen, and for those who come back.
+    pub(super) fn hear_of(&mut self, publication: Publication) {
+        self.hub.publish(&publication.topic, &publication.frame);
+        self.history.push(publication);
         let next_expiry = self.history.next_expiry();
         self.look_by(next_expiry);
-        id
     }
 
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
@@ -162,7 +104,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn resume_position(&mut self, last_event_id: &str, now: Now) -> Option<Position> {
         self.history.expire(now.instant);
         let id: PublicationId = last_event_id.parse().ok()?;
-        id.position_in(self.sequencer.epoch()).filter(|position| self.history.reaches(*position))
+        id.position_in(self.ordering.epoch()).filter(|position| self.history.reaches(*position))
     }
 
     pub(super) fn begin_replay(&mut self, key: usize, after: Position) {
@@ -174,8 +116,13 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Whether a publisher has to wait until the news have reached their listeners.
+    /// Whether a publisher has to wait until the news have reached their listeners, or the supervisor.
     pub(super) fn is_congested(&self) -> bool {
+        self.has_too_many_news()
+            || matches!(&self.ordering, Ordering::Upstream(upstream) if upstream.is_congested())
+    }
+
+    pub(super) fn has_too_many_news(&self) -> bool {
         self.hub.news_bytes() > NEWS_BYTES
     }
 
@@ -258,33 +205,38 @@ impl<S: Socket> Peers<S> {
         self.flush(key, now);
     }
 
-    /// What a successor needs to go on in the same epoch.
-    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+    /// What a successor needs to go on in the same epoch; a worker's is the supervisor's to write.
+    pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
         debug_assert!(self.mood != Mood::Serving, "what is published later would be missing");
         self.history.expire(now.instant);
-        let kept = self.history.after(*self.history.positions().start() - 1).map(|(_, publication)| {
-            let age = now.instant.saturating_duration_since(publication.at).as_millis();
-            let at_unix_ms = now.wall.as_millisecond() - i64::try_from(age).unwrap_or(i64::MAX);
-            Kept { topic: publication.topic.clone(), frame: publication.frame.clone(), at_unix_ms }
-        });
-        let publications = kept.collect();
-        Snapshot { epoch: self.sequencer.epoch(), newest: self.sequencer.newest().position(), publications }
+        match &self.ordering {
+            Ordering::Own(order) => Some(order.snapshot(&self.history, now)),
+            Ordering::Upstream(_) => None,
+        }
     }
 
     /// Goes on where a predecessor stopped. Nobody must have connected or published yet.
     pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
-        let before = snapshot.newest - snapshot.publications.len() as u64;
-        self.sequencer = Sequencer::new(snapshot.epoch, snapshot.newest);
-        self.hub = Hub::new(snapshot.newest);
-        self.history = History::new(self.terms.history, before);
-        for Kept { topic, frame, at_unix_ms } in snapshot.publications {
-            let age = u64::try_from(now.wall.as_millisecond() - at_unix_ms).unwrap_or(0);
-            // A clock that began later than the publication: as old as can be said.
-            let at = now.instant.checked_sub(Duration::from_millis(age)).unwrap_or(now.instant);
-            self.history.push(Publication { topic, frame, at });
-        }
-        self.history.expire(now.instant);
+        let (order, history) = Order::restore(snapshot, self.terms.history, now);
+        self.hub = Hub::new(order.newest());
+        (self.ordering, self.history) = (Ordering::Own(order), history);
         let next_expiry = self.history.next_expiry();
         self.look_by(next_expiry);
+    }
+}
+
+fn read_submission(request: &Request) -> Result<Submission, Response> {
+    let key = match request.fields.idempotency_key.as_deref() {
+        Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
+            return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
+        }
+        key => key.map(str::to_owned),
+    };
+    let query = form_urlencoded::parse(request.query.as_bytes());
+    let topics: Vec<String> =
+        query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
+    match publish::read(request.fields.content_type.as_deref(), &topics, &request.body) {
+        Ok(drafts) => Ok(Submission { key, drafts }),
+        Err(why) => Err(Response::error(why.status(), &why.to_string())),
     }
 }

@@ -1,0 +1,96 @@
+//! What the server listens on, as the configuration or the service manager has it; and one listener for each worker,
+//! owned by the supervisor for as long as it lives, so that a worker that dies takes no waiting client with it.
+
+use socket2::Socket;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::process::inherit;
+use crate::server::ListenError;
+use crate::server::listening::{Address, Listening};
+
+/// Why there is nothing to listen on.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// `LISTEN_FDS` says something else.
+    #[error(
+        "cannot listen on {0} sockets of the service manager: give one, with one ListenStream= in its .socket unit"
+    )]
+    Activation(usize),
+}
+
+/// Opens what is listened on: a path, a descriptor, the service manager's socket (sd_listen_fds(3)), or an address.
+/// `shared` lets further sockets listen on that address.
+///
+/// # Errors
+/// A message that names the act, the place and the mend.
+pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
+    if let Some(path) = &config.uds {
+        return Ok(Listening::bind_path(path, config.backlog)?);
+    }
+    let activated: Vec<i32> = sd_notify::listen_fds().map(Iterator::collect).unwrap_or_default();
+    let fd = match (config.fd, &activated[..]) {
+        (Some(fd), _) | (None, &[fd]) => fd,
+        (None, []) => return Ok(Listening::bind(&config.host, config.port, config.backlog, shared)?),
+        (None, several) => return Err(OpenError::Activation(several.len())),
+    };
+    let socket = inherit::socket(fd).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?;
+    Ok(Listening::inherit(socket, fd)?)
+}
+
+/// One listener for each slot of the supervisor's.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The first one. A Unix socket's file goes with it.
+    first: Listening,
+    slots: Vec<Listening>,
+    backlog: u16,
+}
+
+impl Listeners {
+    /// Opens what all listen on; the slots are opened one by one.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        Ok(Self { first: open(config, true)?, slots: Vec::new(), backlog: config.backlog })
+    }
+
+    /// Where all listen.
+    pub fn address(&self) -> &Address {
+        self.first.address()
+    }
+
+    /// The listener of a slot; those up to it are opened where they are not yet.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub fn of(&mut self, slot: usize) -> Result<&Listening, ListenError> {
+        while self.slots.len() <= slot {
+            let next = match self.first.address() {
+                Address::Ip(address) if self.first.is_shared() && !self.slots.is_empty() => {
+                    Listening::bind_again(*address, self.backlog)
+                }
+                _ => self.first.share(),
+            };
+            self.slots.push(next?);
+        }
+        Ok(&self.slots[slot])
+    }
+
+    /// Closes the listener of the last slot.
+    pub fn close(&mut self, slot: usize) {
+        self.slots.truncate(slot);
+    }
+}
+
+/// What a worker listens on: what it has inherited under this number.
+///
+/// # Errors
+/// When it does not listen.
+pub fn inherited(socket: Socket, fd: i32) -> Result<Listening, OpenError> {
+    Ok(Listening::inherit(socket, fd)?)
+}

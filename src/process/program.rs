@@ -1,0 +1,117 @@
+//! Starts workers: this program once more, with the same arguments, a listener and one end of a socket pair. What they
+//! are told stands in one environment variable, which is no knob.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::wire::relay::VERSION;
+
+/// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
+const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// What a worker is started with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inheritance {
+    /// Which of them it is, from 1.
+    pub number: usize,
+    /// The listening socket.
+    pub listener: RawFd,
+    /// Its end of the socket pair.
+    pub supervisor: RawFd,
+}
+
+impl Inheritance {
+    /// What this process was started with, if it is a worker.
+    ///
+    /// # Errors
+    /// When a supervisor of another version has started it.
+    pub fn read() -> Result<Option<Self>, String> {
+        env::var(INHERITANCE).ok().map(|text| Self::parse(&text)).transpose()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let numbers: Vec<u32> = text.split(' ').map_while(|number| number.parse().ok()).collect();
+        let fd = |number: u32| RawFd::try_from(number).map_err(|e| e.to_string());
+        match numbers[..] {
+            [VERSION, number, listener, supervisor] => Ok(Self {
+                number: usize::try_from(number).map_err(|e| e.to_string())?,
+                listener: fd(listener)?,
+                supervisor: fd(supervisor)?,
+            }),
+            _ => Err(format!(
+                "cannot work for a supervisor of another version ({INHERITANCE}={text}): restart the whole server"
+            )),
+        }
+    }
+}
+
+/// The program as it was started, so that a newer one in its place is found.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    args: Vec<OsString>,
+}
+
+impl Program {
+    /// This process's own.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn own() -> io::Result<Self> {
+        let mut args = env::args_os();
+        let named = PathBuf::from(args.next().unwrap_or_default());
+        // As it was named, symbolic links and all: a deployment may turn one to a newer program.
+        let is_path = named.components().count() > 1 && named.exists();
+        let path = if is_path { std::path::absolute(named)? } else { env::current_exe()? };
+        Ok(Self { path, args: args.collect() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts a worker of this number, counted from 1; gives back the process and the supervisor's end of the pair.
+    ///
+    /// # Errors
+    /// As fork(2) and execve(2).
+    pub fn start(&self, number: usize, listener: &Socket) -> io::Result<(Child, Socket)> {
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let (listener_fd, supervisor_fd) = (listener.as_raw_fd(), theirs.as_raw_fd());
+        let mut command = Command::new(&self.path);
+        command.args(&self.args).stdin(Stdio::null());
+        command.env(INHERITANCE, format!("{VERSION} {number} {listener_fd} {supervisor_fd}"));
+        // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
+        listener.set_cloexec(false)?;
+        theirs.set_cloexec(false)?;
+        let started = command.spawn();
+        listener.set_cloexec(true)?;
+        started.map(|child| (child, ours))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_told_its_number_and_its_descriptors() {
+        let inheritance = Inheritance { number: 2, listener: 5, supervisor: 7 };
+        assert_eq!(Inheritance::parse(&format!("{VERSION} 2 5 7")), Ok(inheritance));
+    }
+
+    #[test]
+    fn what_another_version_says_is_not_guessed_at() {
+        for text in ["", "1", "0 2 5 7", "1 2 5 7 8", "1 2 5 -7"] {
+            assert!(Inheritance::parse(text).unwrap_err().contains("restart the whole server"), "{text}");
+        }
+    }
+}

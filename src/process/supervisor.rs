@@ -1,0 +1,303 @@
+//! One process that serves nobody itself: it listens, starts workers on its listeners, gives all publications their
+//! order, and stays until the last worker has ended. One thread and one poll loop, as a worker is.
+//!
+//! A turn: **receive** signals, what workers have said and which have ended; **keep time**; **advance** the roster,
+//! which alone starts and ends anything; **settle**, which alone writes to workers.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use log::{Level, debug, error, info, log};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
+use signal_hook_mio::v1_0::Signals;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::policy::drain::Outcome;
+use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
+use crate::process::listeners::{Listeners, OpenError};
+use crate::process::program::Program;
+use crate::process::{announce, exit_code, service_manager};
+use crate::server::clock::Now;
+use crate::server::relay::{Relay, Report};
+use crate::server::socket::Stream;
+use crate::server::state_file::StateFile;
+use crate::server::terms::{history_limits, random_epoch};
+use crate::wire::relay::ToWorker;
+
+const SIGNALS: Token = Token(0);
+/// A worker's token is its number beyond this.
+const FIRST_WORKER: usize = 1;
+
+const EVENTS_PER_TURN: usize = 256;
+
+/// Why there is nothing to supervise.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// No listening socket.
+    #[error(transparent)]
+    Listen(#[from] OpenError),
+    /// No poll or no signals: the machine is out of something.
+    #[error("cannot set up the event loop: {0}; check the limit on open files (ulimit -n)")]
+    Poll(#[from] io::Error),
+}
+
+/// The only owner of the listeners and of the order.
+pub struct Supervisor {
+    poll: Poll,
+    signals: Signals,
+    config: Config,
+    program: Program,
+    /// None once leaving.
+    listeners: Option<Listeners>,
+    roster: Roster,
+    relay: Relay<Stream>,
+    children: Vec<(WorkerId, Child)>,
+    state_file: Option<StateFile>,
+    notify_at: Option<Instant>,
+    /// While leaving: when the patience ends, and when to report next.
+    leaving: Option<(Instant, Instant)>,
+    is_announced: bool,
+    now: Now,
+}
+
+impl Supervisor {
+    /// Listens; workers are started by `run`.
+    ///
+    /// # Errors
+    /// A message that names the act, the place and the mend.
+    pub fn new(config: Config) -> Result<Self, SupervisorError> {
+        let listeners = Listeners::open(&config)?;
+        let poll = Poll::new()?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD])?;
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let now = Now::read();
+        let mut relay = Relay::new(random_epoch(), history_limits(&config));
+        let state_file = config.state_file.as_deref().map(StateFile::new);
+        if let Some(snapshot) = state_file.as_ref().and_then(StateFile::take_up) {
+            relay.restore(snapshot, now);
+        }
+        Ok(Self {
+            poll,
+            signals,
+            program: Program::own()?,
+            listeners: Some(listeners),
+            roster: Roster::new(config.workers.into(), config.timeout_worker_healthcheck, now.instant),
+            relay,
+            children: Vec::new(),
+            state_file,
+            notify_at: config.notify_interval.0.map(|interval| now + interval),
+            leaving: None,
+            is_announced: false,
+            now,
+            config,
+        })
+    }
+
+    /// Stays until the last worker has ended. Exit codes: 0 all drained, 1 some forced, 3 workers do not start.
+    pub fn run(mut self) -> ExitCode {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        loop {
+            if let Err(why) = self.receive(&mut events) {
+                error!("The event loop failed: {why}");
+                return exit_code(Outcome::Forced);
+            }
+            self.keep_time();
+            if let Some(code) = self.advance() {
+                return code;
+            }
+            self.relay.settle(self.now);
+        }
+    }
+
+    /// Takes what has come. Memory only.
+    fn receive(&mut self, events: &mut Events) -> io::Result<()> {
+        if let Err(e) = self.poll.poll(events, self.patience())
+            && e.kind() != ErrorKind::Interrupted
+        {
+            return Err(e);
+        }
+        self.now = Now::read();
+        // Ahead of the workers: one that was sent the same signal as this process has nothing to ask.
+        self.obey();
+        for event in &*events {
+            let worker = event.token().0.checked_sub(FIRST_WORKER).and_then(|id| WorkerId::try_from(id).ok());
+            worker.iter().for_each(|worker| self.relay.on_ready(*worker, self.now));
+        }
+        self.relay.listen(self.now);
+        self.bury();
+        for (worker, report) in self.relay.take_reports() {
+            match report {
+                Report::Ready => self.roster.on_ready(worker, self.now.instant),
+                Report::Signalled => self.roster.on_signalled(worker, self.now.instant),
+                Report::Alive => self.roster.on_heard(worker),
+                Report::Stuck => self.roster.on_stuck(worker),
+            }
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        if self.relay.has_work(self.now.instant) {
+            return Some(Duration::ZERO);
+        }
+        let report = self.leaving.map(|(_, report)| report);
+        let deadlines = self.roster.deadline().into_iter().chain(self.notify_at).chain(report);
+        deadlines.min().map(|deadline| deadline.saturating_duration_since(self.now.instant))
+    }
+
+    fn obey(&mut self) {
+        for signal in self.signals.pending().collect::<Vec<_>>() {
+            match signal {
+                SIGTERM | SIGINT => {
+                    if !self.roster.is_leaving() {
+                        info!("Shutdown signal received");
+                    }
+                    self.roster.leave();
+                }
+                SIGHUP => {
+                    info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
+                    self.roster.reload(self.now.instant);
+                }
+                SIGTTIN => self.roster.grow(self.now.instant),
+                SIGTTOU => self.roster.shrink(),
+                // Who has ended is looked for in every turn.
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes leave of the workers that have ended.
+    fn bury(&mut self) {
+        let now = self.now;
+        let (relay, roster) = (&mut self.relay, &mut self.roster);
+        self.children.retain_mut(|(worker, child)| {
+            let Ok(Some(status)) = child.try_wait() else { return true };
+            debug!("Worker process {} has ended: {status}", child.id());
+            relay.forget(*worker, now);
+            roster.on_exit(*worker, exit_of(status), now.instant);
+            false
+        });
+    }
+
+    fn keep_time(&mut self) {
+        if let (Some(at), Some(interval)) = (self.notify_at, self.config.notify_interval.0)
+            && at <= self.now.instant
+        {
+            self.relay.publish_periodic(self.now);
+            let missed = (self.now.instant - at).div_duration_f64(interval).floor();
+            self.notify_at = Some(at + interval.mul_f64(missed + 1.0));
+        }
+        if let Some((limit, report)) = self.leaving
+            && report <= self.now.instant
+        {
+            let remaining = limit.saturating_duration_since(self.now.instant);
+            service_manager::draining(self.relay.clients(), remaining);
+            self.leaving = Some((limit, self.now + self.config.drain_check_interval));
+        }
+    }
+
+    /// Takes the steps that are due.
+    fn advance(&mut self) -> Option<ExitCode> {
+        while let Some(step) = self.roster.poll(self.now.instant) {
+            let line = step.to_string();
+            if !line.is_empty() {
+                log!(if step.is_warning() { Level::Warn } else { Level::Info }, "{line}");
+            }
+            match step {
+                Step::Start { worker, slot } => self.start(worker, slot),
+                Step::Beat => self.beat(),
+                Step::StepDown { worker, slot, is_last } => {
+                    if let Some(listeners) = self.listeners.as_mut().filter(|_| is_last) {
+                        listeners.close(slot);
+                    }
+                    self.relay.tell(worker, &ToWorker::StepDown { is_last });
+                }
+                Step::LeaveAll => self.leave(),
+                Step::InsistAll => self.tell_all(&ToWorker::Insist),
+                Step::Kill { worker, .. } => self.kill(worker),
+                Step::GiveUp { .. } => return Some(self.give_up()),
+                Step::Complete(outcome) => return Some(exit_code(outcome)),
+                Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
+            }
+        }
+        if !self.is_announced && self.roster.is_complete() {
+            self.is_announced = true;
+            let address = self.listeners.as_ref().map(|listeners| listeners.address().clone());
+            address.iter().for_each(|address| announce(&self.config, address));
+        }
+        None
+    }
+
+    fn start(&mut self, worker: WorkerId, slot: SlotId) {
+        let Some(listeners) = &mut self.listeners else { return };
+        let listener = listeners.of(slot).map_err(io::Error::other);
+        let started = listener.and_then(|listener| self.program.start(slot + 1, listener.socket()));
+        let admitted = started.and_then(|(child, socket)| {
+            let (mut socket, token) = (Stream::from(socket), Token(FIRST_WORKER + worker as usize));
+            debug!("Started worker {} as process {}", slot + 1, child.id());
+            self.children.push((worker, child));
+            self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+            self.relay.admit(worker, socket);
+            Ok(())
+        });
+        if let Err(why) = admitted {
+            error!("cannot start {} as worker {}: {why}", self.program.path().display(), slot + 1);
+            self.roster.on_exit(worker, Exit::NotStarted, self.now.instant);
+        }
+    }
+
+    /// Asks all for a sign of life. Who is not listened to at the moment cannot give one.
+    fn beat(&mut self) {
+        for (worker, _) in &self.children {
+            if self.relay.is_kept_waiting(*worker) {
+                self.roster.on_heard(*worker);
+            }
+        }
+        self.tell_all(&ToWorker::Beat);
+    }
+
+    /// The order is kept for a successor, and the listeners are freed for it, before any worker closes its own.
+    fn leave(&mut self) {
+        self.relay.close();
+        if let Some(file) = &self.state_file {
+            file.leave_behind(&self.relay.snapshot(self.now));
+        }
+        self.listeners = None;
+        self.notify_at = None;
+        self.leaving = Some((self.now + self.config.timeout_graceful_shutdown, self.now.instant));
+        self.tell_all(&ToWorker::Leave);
+    }
+
+    fn tell_all(&mut self, message: &ToWorker<'_>) {
+        for (worker, _) in &self.children {
+            self.relay.tell(*worker, message);
+        }
+    }
+
+    fn kill(&mut self, worker: WorkerId) {
+        if let Some((_, child)) = self.children.iter_mut().find(|(id, _)| *id == worker)
+            && let Err(why) = child.kill()
+        {
+            error!("cannot kill worker process {}: {why}", child.id());
+        }
+    }
+
+    fn give_up(&mut self) -> ExitCode {
+        for (_, child) in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        ExitCode::from(3)
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, number) => Exit::Signal(number.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,136 @@
+//! One end of the socket pair between the supervisor and a worker: messages go out in batches, one write a turn, and
+//! come in as whole messages. Decides nothing.
+
+use std::io::{self, ErrorKind};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::server::socket::Socket;
+use crate::wire::outbox::Outbox;
+use crate::wire::relay::{self, Garbled};
+
+/// Bytes taken from the other end in one turn.
+const READ_BUDGET: usize = 256 * 1024;
+
+/// How far a reading went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing is left for now; the next event announces more.
+    All,
+    /// The budget is used up.
+    Some,
+    /// The other end is gone, behind what was taken.
+    Last,
+}
+
+/// A socket with what is still to go out, and what came in and is not whole yet.
+#[derive(Debug)]
+pub(super) struct Link<S> {
+    socket: S,
+    /// Encoded this turn.
+    batch: BytesMut,
+    outbox: Outbox,
+    inbox: BytesMut,
+}
+
+/// What has come, to be read message by message; then given back with what is not whole yet.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    octets: BytesMut,
+    read: usize,
+}
+
+impl<S: Socket> Link<S> {
+    pub(super) fn new(socket: S) -> Self {
+        Self { socket, batch: BytesMut::new(), outbox: Outbox::default(), inbox: BytesMut::new() }
+    }
+
+    /// Queues a message.
+    pub(super) fn send(&mut self, message: &impl Serialize) {
+        relay::encode(message, &mut self.batch);
+    }
+
+    /// Queues messages that were encoded for all.
+    pub(super) fn send_encoded(&mut self, messages: Bytes) {
+        self.gather();
+        self.outbox.push_unbounded(messages);
+    }
+
+    /// Bytes that wait for the other end to take them.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.batch.len() + self.outbox.queued_bytes()
+    }
+
+    /// Since when the other end has taken nothing of what waits.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.outbox.stalled_since()
+    }
+
+    /// Whether there is something to write that no event will announce.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.queued_bytes() > 0 && self.stalled_since().is_none()
+    }
+
+    /// Writes what the other end takes.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub(super) fn flush(&mut self, now: Instant) -> io::Result<()> {
+        self.gather();
+        self.outbox.flush_to(&mut self.socket, now).map(|_| ())
+    }
+
+    /// Takes in what has come.
+    pub(super) fn take(&mut self, scratch: &mut [u8]) -> Taken {
+        let mut budget = READ_BUDGET;
+        while budget > 0 {
+            match self.socket.read(scratch) {
+                Ok(0) => return Taken::Last,
+                Ok(count) => {
+                    self.inbox.extend_from_slice(&scratch[..count]);
+                    budget = budget.saturating_sub(count);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Taken::All,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Taken::Last,
+            }
+        }
+        Taken::Some
+    }
+
+    /// What has come so far.
+    pub(super) fn open_inbox(&mut self) -> Inbox {
+        Inbox { octets: std::mem::take(&mut self.inbox), read: 0 }
+    }
+
+    /// Keeps what is not whole yet.
+    pub(super) fn close_inbox(&mut self, inbox: Inbox) {
+        let Inbox { mut octets, read } = inbox;
+        octets.advance(read);
+        // An idle link keeps no memory.
+        self.inbox = if octets.is_empty() { BytesMut::new() } else { octets };
+    }
+
+    fn gather(&mut self) {
+        if !self.batch.is_empty() {
+            self.outbox.push_unbounded(self.batch.split().freeze());
+        }
+    }
+}
+
+impl Inbox {
+    /// The next whole message.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn next<'a, M: Deserialize<'a>>(&'a mut self) -> Result<Option<M>, Garbled> {
+        let Self { octets, read } = self;
+        let mut input = &octets[*read..];
+        let whole = input.len();
+        let message = relay::next(&mut input)?;
+        *read += whole - input.len();
+        Ok(message)
+    }
+}

@@ -1,0 +1,248 @@
+//! The supervisor, as one of its workers sees it: publications are sent up, come back with their position, and only
+//! then are they heard. Questions are answered in the order in which they were asked.
+
+use std::collections::VecDeque;
+
+use super::{Ordering, Peers};
+use crate::frame::Frame;
+use crate::policy::history::{History, Publication};
+use crate::policy::hub::Hub;
+use crate::policy::topic::TopicName;
+use crate::server::clock::Now;
+use crate::server::connection::Reading;
+use crate::server::link::{Link, Taken};
+use crate::server::routes;
+use crate::server::socket::Socket;
+use crate::wire::http::Request;
+use crate::wire::publish::{Published, Submission};
+use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
+use crate::wire::response::Exchange;
+use log::error;
+
+/// What waits for the supervisor before publishers have to wait, too.
+const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// The way to the supervisor.
+#[derive(Debug)]
+pub struct Upstream<S> {
+    link: Link<S>,
+    epoch: u32,
+    /// Those who asked, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// How many clients the supervisor knows of.
+    told_clients: usize,
+    is_unread: bool,
+    is_lost: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum Waiting {
+    /// A publisher, for the ids.
+    Publisher { key: usize, exchange: Exchange },
+    /// A request that is answered once all that was published before it has come.
+    Request { key: usize, request: Box<Request> },
+}
+
+/// What the supervisor asks of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instruction {
+    /// Serve: all that was published has come.
+    Serve,
+    /// Leave with the whole server; also when the supervisor is gone.
+    Leave,
+    /// Leave alone.
+    StepDown {
+        /// Nobody else accepts from this listener.
+        is_last: bool,
+    },
+    /// Leave at once.
+    Insist,
+}
+
+impl<S: Socket> Upstream<S> {
+    /// A worker's end of the socket pair.
+    pub fn new(socket: S) -> Self {
+        Self {
+            link: Link::new(socket),
+            epoch: 0,
+            waiting: VecDeque::new(),
+            told_clients: 0,
+            is_unread: false,
+            is_lost: false,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
+        self.link.queued_bytes() > CONGESTED_BYTES
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.is_lost && self.link.wants_flush()
+    }
+
+    /// Says something, unless nobody is there to hear it.
+    pub(super) fn tell(&mut self, message: &ToSupervisor) {
+        if !self.is_lost {
+            self.link.send(message);
+        }
+    }
+}
+
+impl<S: Socket> Peers<S> {
+    /// The supervisor's socket is ready.
+    pub fn on_supervisor_ready(&mut self) {
+        if let Ordering::Upstream(upstream) = &mut self.ordering {
+            upstream.is_unread = true;
+        }
+    }
+
+    /// Takes what the supervisor has said, unless its publications have still to reach their listeners.
+    pub fn hear_supervisor(&mut self, now: Now) -> Vec<Instruction> {
+        if !self.can_hear_supervisor() {
+            return vec![];
+        }
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return vec![] };
+        let taken = upstream.link.take(&mut self.scratch);
+        upstream.is_unread = taken == Taken::Some;
+        let mut inbox = upstream.link.open_inbox();
+        let mut instructions = vec![];
+        let is_lost = loop {
+            match inbox.next() {
+                Ok(Some(message)) => instructions.extend(self.on_message(message, now)),
+                Ok(None) => break taken == Taken::Last,
+                Err(_) => break true,
+            }
+        };
+        if let Ordering::Upstream(upstream) = &mut self.ordering {
+            upstream.link.close_inbox(inbox);
+        }
+        if is_lost {
+            self.lose_supervisor(now);
+            instructions.push(Instruction::Leave);
+        }
+        instructions
+    }
+
+    /// Whether there is something of the supervisor's to be read, and room for it.
+    pub(super) fn can_hear_supervisor(&self) -> bool {
+        matches!(&self.ordering, Ordering::Upstream(upstream) if upstream.is_unread && !upstream.is_lost)
+            && !self.has_too_many_news()
+    }
+
+    /// Asks the supervisor in which manner to leave. Whether there is one to ask.
+    pub fn ask_how_to_leave(&mut self) -> bool {
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return false };
+        upstream.tell(&ToSupervisor::Signalled);
+        !upstream.is_lost
+    }
+
+    /// Lets the supervisor have what waits for it.
+    pub(super) fn flush_upstream(&mut self, now: Now) {
+        let clients = self.clients;
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return };
+        if std::mem::replace(&mut upstream.told_clients, clients) != clients {
+            upstream.tell(&ToSupervisor::Clients(clients as u64));
+        }
+        // Reading tells when it is gone, behind the last that it has said.
+        if upstream.has_work() && upstream.link.flush(now.instant).is_err() {
+            upstream.is_unread = true;
+        }
+    }
+
+    /// Sends a submission up; its ids are answered later.
+    pub(super) fn submit_upstream(&mut self, key: usize, submission: Submission, exchange: Exchange) {
+        let message = ToSupervisor::Publish(submission);
+        self.ask(key, &message, Waiting::Publisher { key, exchange }, !exchange.keep_alive);
+    }
+
+    /// Whether a request can only be answered once all has come that was published before it: answers keep the order
+    /// of the requests, and a client may have heard elsewhere what is still on its way here.
+    pub(super) fn must_sync_first(&self, key: usize, request: &Request) -> bool {
+        let Ordering::Upstream(upstream) = &self.ordering else { return false };
+        let is_behind_others = self.connections[key].awaited > 0 && !routes::publishes(request);
+        let is_ahead =
+            || routes::resumes_after(request, upstream.epoch).is_some_and(|p| p > self.hub.newest());
+        !upstream.is_lost && (is_behind_others || is_ahead())
+    }
+
+    /// Puts a request off until all has come that was published before it.
+    pub(super) fn sync_first(&mut self, key: usize, request: Box<Request>) {
+        self.ask(key, &ToSupervisor::Sync, Waiting::Request { key, request }, true);
+    }
+
+    fn ask(&mut self, key: usize, question: &ToSupervisor, waiting: Waiting, is_held: bool) {
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return };
+        upstream.tell(question);
+        upstream.waiting.push_back(waiting);
+        let connection = &mut self.connections[key];
+        connection.awaited += 1;
+        connection.is_held = is_held;
+    }
+
+    fn on_message(&mut self, message: ToWorker<'_>, now: Now) -> Option<Instruction> {
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return None };
+        match message {
+            ToWorker::Begin { epoch, newest } => {
+                upstream.epoch = epoch;
+                self.hub = Hub::new(newest);
+                self.history = History::new(self.terms.history, newest);
+            }
+            ToWorker::Publication(relayed) => self.on_publication(&relayed, now),
+            ToWorker::CaughtUp => {
+                upstream.tell(&ToSupervisor::Ready);
+                return Some(Instruction::Serve);
+            }
+            ToWorker::Beat => upstream.tell(&ToSupervisor::Beat),
+            ToWorker::Published(published) => self.on_answer(Some(&published), now),
+            ToWorker::Refused | ToWorker::Synced => self.on_answer(None, now),
+            ToWorker::Leave => return Some(Instruction::Leave),
+            ToWorker::StepDown { is_last } => return Some(Instruction::StepDown { is_last }),
+            ToWorker::Insist => return Some(Instruction::Insist),
+        }
+        None
+    }
+
+    fn on_publication(&mut self, relayed: &Relayed<'_>, now: Now) {
+        // What the supervisor sends has been checked before it was submitted.
+        let Ok(topic) = TopicName::parse(relayed.topic) else { return };
+        let frame = Frame::from_encoded(relayed.frame.to_vec());
+        self.hear_of(Publication { topic, frame, at: now.instant_of(relayed.at_unix_ms) });
+    }
+
+    /// Answers whoever has asked first; without ids a publisher is refused.
+    fn on_answer(&mut self, published: Option<&Published>, now: Now) {
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return };
+        let Some(waiting) = upstream.waiting.pop_front() else { return };
+        let (Waiting::Publisher { key, .. } | Waiting::Request { key, .. }) = waiting;
+        let connection = &mut self.connections[key];
+        connection.awaited -= 1;
+        connection.is_held = false;
+        if connection.reading == Reading::Unanswered {
+            connection.reading = Reading::Listed;
+            self.unread.push(key);
+        }
+        match waiting {
+            Waiting::Publisher { exchange, .. } => {
+                let response = published.map_or_else(routes::restarting, Published::response);
+                self.respond(key, response, exchange, now);
+            }
+            Waiting::Request { request, .. } => self.answer(key, request, now),
+        }
+        self.connections[key].finish_if_answered(now);
+        self.soil(key);
+    }
+
+    fn lose_supervisor(&mut self, now: Now) {
+        error!("The supervisor is gone: leaving, too");
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return };
+        upstream.is_lost = true;
+        for _ in 0..upstream.waiting.len() {
+            self.on_answer(None, now);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The supervisor's half of publishing: gives every publication its position, and brings all workers the same
+//! publications in the same order. Owns no poll and starts no process: sockets are handed to it.
+//! Invariant: nobody waits for a worker that takes nothing. It is reported, and whoever started it replaces it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::roster::WorkerId;
+use crate::policy::sequencer::Position;
+use crate::server::clock::Now;
+use crate::server::link::{Link, Taken};
+use crate::server::order::Order;
+use crate::server::socket::Socket;
+use crate::wire::relay::{Relayed, ToSupervisor, ToWorker, encode};
+use crate::wire::snapshot::Snapshot;
+
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// What waits for the slowest worker before no more publications are taken from any.
+const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a worker that takes nothing keeps the others waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What waits for a worker at most, or else it is reported as stuck.
+const STUCK_BYTES: usize = 64 * 1024 * 1024;
+
+/// What of the history waits for a worker that catches up; the rest waits in the history.
+const CATCH_UP_BYTES: usize = 256 * 1024;
+
+/// Publications encoded in one step of catching up.
+const CATCH_UP_STEP: usize = 256;
+
+/// What a worker has said, or what has become of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// It serves.
+    Ready,
+    /// It was sent a signal to leave.
+    Signalled,
+    /// Its loop turns.
+    Alive,
+    /// It takes nothing, or says what nobody understands.
+    Stuck,
+}
+
+/// Positions, keeps and hands on.
+#[derive(Debug)]
+pub struct Relay<S> {
+    order: Order,
+    history: History,
+    limits: HistoryLimits,
+    members: BTreeMap<WorkerId, Member<S>>,
+    /// The publications of this turn, encoded once for all workers.
+    batch: BytesMut,
+    reports: Vec<(WorkerId, Report)>,
+    scratch: Box<[u8]>,
+    /// The whole server is leaving: nothing more is positioned.
+    is_closed: bool,
+}
+
+/// One worker.
+#[derive(Debug)]
+struct Member<S> {
+    link: Link<S>,
+    progress: Progress,
+    clients: usize,
+    /// Has more to say than was read.
+    is_unread: bool,
+    is_gone: bool,
+}
+
+/// How much of what was published a worker has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing: not even which history it is.
+    New,
+    /// All up to this position; the rest is in the history.
+    CatchingUp(Position),
+    /// Everything, as it is published.
+    Live,
+}
+
+impl<S: Socket> Relay<S> {
+    /// A new history of this epoch, and no workers.
+    pub fn new(epoch: u32, limits: HistoryLimits) -> Self {
+        Self {
+            order: Order::new(epoch, 0),
+            history: History::new(limits, 0),
+            limits,
+            members: BTreeMap::new(),
+            batch: BytesMut::new(),
+            reports: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES].into(),
+            is_closed: false,
+        }
+    }
+
+    /// Takes in a worker; it is told the history and then that it may serve.
+    pub fn admit(&mut self, id: WorkerId, socket: S) {
+        let member = Member {
+            link: Link::new(socket),
+            progress: Progress::New,
+            clients: 0,
+            is_unread: false,
+            is_gone: false,
+        };
+        self.members.insert(id, member);
+    }
+
+    /// A worker has ended. What it said before that counts.
+    pub fn forget(&mut self, id: WorkerId, now: Now) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.is_unread = true;
+            while self.members.get(&id).is_some_and(|member| member.is_unread && !member.is_gone) {
+                self.read(id, now);
+            }
+        }
+        self.members.remove(&id);
+    }
+
+    /// Clients of all workers together.
+    pub fn clients(&self) -> usize {
+        self.members.values().map(|member| member.clients).sum()
+    }
+
+    /// What has been reported since the last call.
+    pub fn take_reports(&mut self) -> Vec<(WorkerId, Report)> {
+        std::mem::take(&mut self.reports)
+    }
+
+    /// Whether there is something to do that no event will announce.
+    pub fn has_work(&self, now: Instant) -> bool {
+        let is_congested = self.is_congested(now);
+        let mut present = self.members.values().filter(|member| !member.is_gone);
+        !self.batch.is_empty()
+            || present.any(|member| member.wants_settling() || member.is_unread && !is_congested)
+    }
+
+    /// Tells one worker something.
+    pub fn tell(&mut self, id: WorkerId, message: &ToWorker<'_>) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.link.send(message);
+        }
+    }
+
+    /// Whether a worker is not asked for anything at the moment, so that its silence says nothing about it.
+    pub fn is_kept_waiting(&self, id: WorkerId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.is_unread)
+    }
+
+    /// Nothing more is positioned: what comes is refused.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Publishes the periodic notification.
+    pub fn publish_periodic(&mut self, now: Now) {
+        let publication = self.order.notify(self.clients(), now);
+        relay(&mut self.batch, &mut self.history, publication, now);
+    }
+
+    /// A worker's socket is ready.
+    pub fn on_ready(&mut self, id: WorkerId, now: Now) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.is_unread = true;
+            if member.link.flush(now.instant).is_err() {
+                member.is_gone = true;
+            }
+        }
+    }
+
+    /// Takes what the workers have said, unless too much waits for some of them.
+    pub fn listen(&mut self, now: Now) {
+        let unread = self.members.iter().filter(|(_, member)| member.is_unread && !member.is_gone);
+        for id in unread.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if self.is_congested(now.instant) {
+                break;
+            }
+            self.read(id, now);
+        }
+    }
+
+    /// Hands on what was published, and lets each worker have what it takes.
+    pub fn settle(&mut self, now: Now) {
+        self.history.expire(now.instant);
+        let batch = self.batch.split().freeze();
+        for (id, member) in &mut self.members {
+            match member.progress {
+                Progress::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
+                Progress::Live => {}
+                Progress::New | Progress::CatchingUp(_) => {
+                    member.catch_up(self.order.epoch(), &self.history, now);
+                }
+            }
+            if member.link.queued_bytes() > 0 && member.link.flush(now.instant).is_err() {
+                member.is_gone = true;
+            }
+            if member.link.queued_bytes() > STUCK_BYTES {
+                self.reports.push((*id, Report::Stuck));
+            }
+        }
+    }
+
+    /// What a successor needs to go on in the same epoch.
+    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+        debug_assert!(self.is_closed, "what is published later would be missing");
+        self.history.expire(now.instant);
+        self.order.snapshot(&self.history, now)
+    }
+
+    /// Goes on where a predecessor stopped. There must be no workers yet.
+    pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
+        (self.order, self.history) = Order::restore(snapshot, self.limits, now);
+    }
+
+    fn is_congested(&self, now: Instant) -> bool {
+        self.members.values().any(|member| {
+            member.progress == Progress::Live
+                && member.link.queued_bytes() > CONGESTED_BYTES
+                && member.link.stalled_since().is_none_or(|since| now < since + PATIENCE)
+        })
+    }
+
+    fn read(&mut self, id: WorkerId, now: Now) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let taken = member.link.take(&mut self.scratch);
+        member.is_unread = taken == Taken::Some;
+        member.is_gone |= taken == Taken::Last;
+        let mut inbox = member.link.open_inbox();
+        self.reports.push((id, Report::Alive));
+        loop {
+            match inbox.next() {
+                Ok(Some(message)) => self.on_message(id, message, now),
+                Ok(None) => break,
+                Err(_) => {
+                    self.reports.push((id, Report::Stuck));
+                    break;
+                }
+            }
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            member.link.close_inbox(inbox);
+        }
+    }
+
+    fn on_message(&mut self, id: WorkerId, message: ToSupervisor, now: Now) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        match message {
+            ToSupervisor::Ready => self.reports.push((id, Report::Ready)),
+            ToSupervisor::Signalled => self.reports.push((id, Report::Signalled)),
+            ToSupervisor::Beat => {}
+            ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
+            ToSupervisor::Sync => {
+                // Behind all that was positioned so far.
+                if member.progress == Progress::Live && !self.batch.is_empty() {
+                    self.hand_on();
+                }
+                self.tell(id, &ToWorker::Synced);
+            }
+            ToSupervisor::Publish(_) if self.is_closed => member.link.send(&ToWorker::Refused),
+            ToSupervisor::Publish(submission) => {
+                let (batch, history) = (&mut self.batch, &mut self.history);
+                let publish = |publication| relay(batch, history, publication, now);
+                let published = self.order.submit(submission, now, publish);
+                member.link.send(&ToWorker::Published(published));
+            }
+        }
+    }
+
+    fn hand_on(&mut self) {
+        let batch = self.batch.split().freeze();
+        for member in self.members.values_mut().filter(|member| member.progress == Progress::Live) {
+            member.link.send_encoded(batch.clone());
+        }
+    }
+}
+
+impl<S: Socket> Member<S> {
+    fn wants_settling(&self) -> bool {
+        let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
+        is_behind || self.link.wants_flush()
+    }
+
+    /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
+    fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
+        while self.link.queued_bytes() < CATCH_UP_BYTES {
+            let reached = match self.progress {
+                Progress::CatchingUp(reached) if history.reaches(reached) => reached,
+                _ => {
+                    let newest = *history.positions().start() - 1;
+                    self.link.send(&ToWorker::Begin { epoch, newest });
+                    newest
+                }
+            };
+            let (mut step, mut upto) = (BytesMut::new(), reached);
+            for (position, publication) in history.after(reached).take(CATCH_UP_STEP) {
+                encode_publication(&mut step, publication, now);
+                upto = position;
+            }
+            if !step.is_empty() {
+                self.link.send_encoded(step.freeze());
+            }
+            if upto == *history.positions().end() {
+                self.link.send(&ToWorker::CaughtUp);
+                self.progress = Progress::Live;
+                return;
+            }
+            self.progress = Progress::CatchingUp(upto);
+        }
+    }
+}
+
+fn relay(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) {
+    encode_publication(batch, &publication, now);
+    history.push(publication);
+}
+
+fn encode_publication(buffer: &mut BytesMut, publication: &Publication, now: Now) {
+    let relayed = Relayed {
+        at_unix_ms: now.unix_ms_of(publication.at),
+        topic: publication.topic.as_str(),
+        frame: publication.frame.as_bytes(),
+    };
+    encode(&ToWorker::Publication(relayed), buffer);
+}

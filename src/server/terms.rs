@@ -1,0 +1,75 @@
+//! What holds for all peers of a server alike, as the configuration has it.
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::config::Config;
+use crate::policy::history::HistoryLimits;
+use crate::server::limits::Limits;
+use crate::server::listening::Address;
+use crate::server::routes::Publishers;
+use crate::wire::websocket::Rules;
+
+/// What the clients of this server are there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// They hear notifications; their own text is answered as the contract says.
+    Notifications,
+    /// Every message goes back as it came, and nothing unasked: for conformance suites.
+    Echo,
+}
+
+/// What holds for all peers alike.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// What they are there for.
+    pub service: Service,
+    /// For each connection.
+    pub limits: Limits,
+    /// Connections beyond which requests are answered 503.
+    pub concurrency: Option<usize>,
+    /// Tells this process's publications and connections from those of others: random.
+    pub epoch: u32,
+    /// What is kept for clients that come back.
+    pub history: HistoryLimits,
+    /// Who may publish.
+    pub publishers: Publishers,
+    /// The largest body of a publication.
+    pub max_publish_bytes: usize,
+}
+
+/// The terms of this configuration, on this address.
+pub(super) fn terms(config: &Config, service: Service, address: &Address) -> Terms {
+    let limits = Limits {
+        handshake: config.handshake_timeout,
+        keep_alive: config.timeout_keep_alive,
+        ping_interval: config.ws_ping_interval.0,
+        ping_timeout: config.ws_ping_timeout.0,
+        write: config.write_timeout,
+        outbox_bytes: config.outbox_limit,
+        rules: Rules { max_message_bytes: config.ws_max_size, binary: service == Service::Echo },
+    };
+    Terms {
+        service,
+        limits,
+        concurrency: config.limit_concurrency,
+        epoch: random_epoch(),
+        history: history_limits(config),
+        publishers: match &config.publish_token {
+            Some(token) => Publishers::WithToken(token.clone()),
+            None if address.is_loopback() => Publishers::Local,
+            None => Publishers::Nobody,
+        },
+        max_publish_bytes: config.max_publish_size,
+    }
+}
+
+/// What is kept for clients that come back.
+pub fn history_limits(config: &Config) -> HistoryLimits {
+    HistoryLimits { publications: config.history_size, bytes: config.history_bytes, age: config.history_ttl }
+}
+
+/// Tells one history from another.
+pub fn random_epoch() -> u32 {
+    // The standard library seeds its hashers from the system's randomness.
+    (RandomState::new().hash_one(()) >> 32) as u32
+}

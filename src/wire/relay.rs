@@ -1,0 +1,159 @@
+//! What a supervisor and its workers say to each other over a socket pair: messages in postcard's encoding, each behind
+//! its length (u32, big-endian). Both ends run on one machine, but not always the same binary: `VERSION` tells.
+
+use bytes::{Buf, BufMut, BytesMut};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::policy::sequencer::Position;
+use crate::wire::publish::{Published, Submission};
+
+/// Of these messages. Raised with every change to them.
+pub const VERSION: u32 = 1;
+
+/// More than the largest publication; a longer message is none of these.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+
+/// What the supervisor says.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker<'a> {
+    /// A history begins: of this epoch, behind this position.
+    Begin {
+        /// Of all ids.
+        epoch: u32,
+        /// The next publication follows it.
+        newest: Position,
+    },
+    /// The publication that follows the last one.
+    #[serde(borrow)]
+    Publication(Relayed<'a>),
+    /// All that was published so far has been said: the worker may serve.
+    CaughtUp,
+    /// The answer to `Publish`.
+    Published(Published),
+    /// The answer to `Publish` when the whole server is leaving.
+    Refused,
+    /// The answer to `Sync`.
+    Synced,
+    /// To be answered with `Beat`.
+    Beat,
+    /// Leave with the whole server.
+    Leave,
+    /// Leave alone: others serve on.
+    StepDown {
+        /// Nobody else accepts from this worker's listener: who waits there is to be accepted first.
+        is_last: bool,
+    },
+    /// Leave at once.
+    Insist,
+}
+
+/// A publication as it goes from the supervisor to the workers.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relayed<'a> {
+    /// When it was published, in milliseconds since 1970.
+    pub at_unix_ms: i64,
+    /// What it was published to.
+    pub topic: &'a str,
+    /// The message as an encoded frame.
+    #[serde(serialize_with = "octets")]
+    pub frame: &'a [u8],
+}
+
+/// What a worker says. Answers come in the order of the questions.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToSupervisor {
+    /// It serves.
+    Ready,
+    /// To be published, all of it or nothing.
+    Publish(Submission),
+    /// To be answered once all that was published so far has been said.
+    Sync,
+    /// How many clients it has.
+    Clients(u64),
+    /// The answer to `Beat`: its loop turns.
+    Beat,
+    /// It was sent a signal to leave, and asks in which manner.
+    Signalled,
+}
+
+/// What came is no message: the other end is another program, or broken.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+/// Appends a message.
+pub fn encode(message: &impl Serialize, buffer: &mut BytesMut) {
+    let start = buffer.len();
+    buffer.put_u32(0);
+    postcard::to_io(message, (&mut *buffer).writer()).expect("memory takes all of it");
+    let length = u32::try_from(buffer.len() - start - 4).expect("a message is shorter than 4 GiB");
+    buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// The next whole message at the front of `input`, which goes on behind it; `None` when it is not whole yet.
+///
+/// # Errors
+/// When it is no message.
+pub fn next<'a, M: Deserialize<'a>>(input: &mut &'a [u8]) -> Result<Option<M>, Garbled> {
+    let mut rest = *input;
+    let Ok(length) = rest.try_get_u32() else { return Ok(None) };
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_MESSAGE_BYTES).ok_or(Garbled)?;
+    let Some((message, rest)) = rest.split_at_checked(length) else { return Ok(None) };
+    *input = rest;
+    postcard::from_bytes(message).map(Some).map_err(|_| Garbled)
+}
+
+fn octets<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::topic::TopicName;
+    use crate::wire::publish::{self, Drafts};
+
+    fn drafts() -> Drafts {
+        let body = r#"[{"topic":"a","data":{"x": 1},"id":"k"},{"topics":["a","b/c"],"data":"ö"}]"#;
+        publish::read(Some("application/json"), &[], body.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn messages_are_read_one_by_one_however_they_are_cut() {
+        let relayed = Relayed { at_unix_ms: -5, topic: "a/b", frame: &[0x81, 2, b'{', b'}'] };
+        let said =
+            [ToWorker::Begin { epoch: 7, newest: 1 << 40 }, ToWorker::Publication(relayed), ToWorker::Beat];
+        let mut octets = BytesMut::new();
+        said.iter().for_each(|message| encode(message, &mut octets));
+        for end in 0..=octets.len() {
+            let mut input = &octets[..end];
+            let mut heard = vec![];
+            while let Some(message) = next::<ToWorker<'_>>(&mut input).unwrap() {
+                heard.push(message);
+            }
+            assert!(said.starts_with(&heard) && (end < octets.len() || heard.len() == said.len()));
+        }
+    }
+
+    #[test]
+    fn a_submission_arrives_as_it_was_made() {
+        let mut octets = BytesMut::new();
+        encode(
+            &ToSupervisor::Publish(Submission { key: Some("retry".to_owned()), drafts: drafts() }),
+            &mut octets,
+        );
+        let Ok(Some(ToSupervisor::Publish(heard))) = next(&mut &octets[..]) else { panic!("not heard") };
+        let topics = |name: &str| TopicName::parse(name).unwrap();
+        assert_eq!((heard.key.as_deref(), heard.drafts.is_batch), (Some("retry"), true));
+        let [first, second] = &heard.drafts.list[..] else { panic!("{heard:?}") };
+        assert_eq!((first.data.get(), first.key.as_deref()), (r#"{"x": 1}"#, Some("k")));
+        assert_eq!(second.topics, [topics("a"), topics("b/c")]);
+        assert_eq!(second.data.get(), r#""ö""#);
+    }
+
+    #[test]
+    fn what_is_no_message_is_called_so() {
+        assert_eq!(next::<ToSupervisor>(&mut &[0xff; 8][..]).err(), Some(Garbled));
+        assert_eq!(next::<ToSupervisor>(&mut &[0, 0, 0, 1, 99][..]).err(), Some(Garbled));
+        assert!(matches!(next::<ToSupervisor>(&mut &[0, 0, 0, 9, 1][..]), Ok(None)));
+    }
+}
