@@ -1,6 +1,7 @@
 //! Slackwater: a small self-hosted real-time notification server that can be redeployed without its clients
 //! noticing. Many mostly idle clients hold a WebSocket open, hear every notification once, in order, and are let go
-//! gently when the server stops. One process is one thread: a mio poll loop that owns a slab of connections.
+//! gently when the server stops. One process is one thread: a mio poll loop that owns a slab of connections. Several
+//! processes are several of these, and a supervisor that serves nobody.
 //!
 //! # The rooms, in reading order
 //!
@@ -10,7 +11,7 @@
 //! | [`policy`] | decides | sockets, clocks, files, logging |
 //! | [`wire`] | speaks: bytes in, bytes out | sockets, clocks, logging |
 //! | [`server`] | moves bytes: mio, sockets, the one reading of the clock | processes, signals' meaning |
-//! | [`process`] | lives and dies: the log, the start, the exit code | |
+//! | [`process`] | lives and dies: the log, the start, the exit code, other processes | |
 //!
 //! `main → process → server → wire → policy → frame`: an arrow means "may use", and none points back.
 //! [`config`] is a leaf that `process` and `server` read. `tests/architecture.rs` keeps these arrows.
@@ -20,10 +21,14 @@
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`].
+//! * Which worker processes there should be, and when one has to go: [`policy::roster`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::body`],
 //!   [`wire::upgrade`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
-//! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`].
+//! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
+//!   [`server::listening`]. Who gives publications their ids: [`server::order`].
+//! * Several workers: [`process::supervisor`] starts, replaces and ends them, [`server::relay`] is its half of publishing
+//!   and [`server::peers::upstream`] a worker's, [`wire::relay`] what they say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`].
 //!
 //! # The turn
@@ -41,33 +46,46 @@
 //!    paused peer left unread all make the timeout zero.
 //! 4. The clocks are read once per turn, and what needs the time is handed it.
 //!
+//! The supervisor's turn is the same: it receives, keeps time, advances its roster, and settles with its workers.
+//!
 //! Sockets are registered once for both directions. mio is edge-triggered, so they are read until they would block or
 //! the budget is used up, and a broadcast to idle clients causes no event.
 //!
 //! # Who owns what
 //!
 //! ```text
-//! Server                       the only owner of Poll; nothing else ever sees it
-//! ├─ listener: Option          None once draining
+//! Server                       the only owner of its Poll; nothing else ever sees it
+//! ├─ listener: Option          None once draining, and before a worker may serve
 //! ├─ controls                  signals and the in-process handle
 //! ├─ deadlines, drain          when to wake, when to end
 //! └─ peers
 //!    ├─ connections: Slab      key + offset = mio Token
-//!    ├─ sequencer, hub         the order, and what of it is still to be heard
-//!    ├─ history, idempotency   what was heard lately, and what was answered to whom published it
+//!    ├─ ordering               the order of publications, or the way to the supervisor that keeps it
+//!    ├─ hub, history           what is still to be heard, and what was heard lately
 //!    ├─ scratch                64 KiB: the only read buffer in the process
 //!    ├─ dirty                  to be flushed or buried; nothing else is
 //!    ├─ replaying              can be sent another piece of what they missed
 //!    └─ unread                 ran out of their budget: read on without sleeping
+//!
+//! Supervisor                   the only owner of its Poll
+//! ├─ listeners: Option         one for each worker, for as long as it lives; None once draining
+//! ├─ roster, children          which workers there should be, and which there are
+//! └─ relay                     the order, the history, and a socket pair to each worker
 //! ```
 //!
 //! # How a publication travels
 //!
-//! A request's body becomes drafts, all of them checked before any is positioned. The sequencer gives each its id; the
+//! A request's body becomes drafts, all of them checked before any is positioned. The order gives each its id; the
 //! message is encoded and framed once; history keeps it, and the hub lists the channels that have news. Each turn visits
 //! a slice of their listeners. A listener carries one number, the position up to which it has heard: a visit hands it all
 //! beyond, in one write, and a second visit does no harm. Who comes back reads history from its own position at its own
 //! pace, and becomes an ordinary listener when it has reached the newest.
+//!
+//! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the frames to
+//! all workers alike, in one batch a turn; the publisher is answered once the ids have come back. Since every worker
+//! hears the same publications in the same order, a client may resume on any of them. One that has heard something
+//! elsewhere which is still on its way here is answered behind it: the worker asks the supervisor for a mark in the
+//! stream, and waits for that. Nobody waits for a worker that takes nothing: it is replaced.
 //!
 //! # Invariants of the wire
 //!
@@ -79,11 +97,12 @@
 //!
 //! # Deliberately absent
 //!
-//! * An async runtime, threads, locks: one thread owns everything, so nothing is shared.
+//! * An async runtime, threads, locks: one thread owns everything of its process, so nothing is shared.
 //! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS, HTTP/2, compression: a proxy in front does these.
-//! * `unsafe`: none.
+//! * Shared memory between processes: what workers have in common they are told.
+//! * `unsafe`, but for the one line in [`process::inherit`] that owns an inherited descriptor.
 
 pub mod config;
 pub mod frame;
