@@ -8,9 +8,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use log::LevelFilter;
 
 const DAY: f64 = 86_400.0;
@@ -142,6 +143,26 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_STATE_FILE", help_heading = "Leaving")]
     #[arg(value_name = "PATH")]
     pub state_file: Option<PathBuf>,
+
+    /// Time over which clients are asked to move to the successor, each at its own moment; 0 for all at once
+    #[arg(long, env = "SLACKWATER_DRAIN_SPREAD", default_value = "30", help_heading = "Leaving")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
+    pub drain_spread: Duration,
+
+    /// Ask no client to move
+    #[arg(long, env = "SLACKWATER_NO_DRAIN_NOTICE", help_heading = "Leaving")]
+    #[arg(action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub no_drain_notice: bool,
+
+    /// Time after its moment at which a client that has not moved is closed with 1012 [default: never]
+    #[arg(long, env = "SLACKWATER_DRAIN_CLOSE_AFTER", help_heading = "Leaving")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
+    pub drain_close_after: Option<Duration>,
+
+    /// Time after the signal in which the server says that it is not ready, but still accepts connections
+    #[arg(long, env = "SLACKWATER_DRAIN_DELAY", default_value = "0", help_heading = "Leaving")]
+    #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
+    pub drain_delay: Duration,
 
     /// Time that clients have to leave by themselves after the signal, before they are closed with 1012
     #[arg(

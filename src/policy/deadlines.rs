@@ -12,12 +12,14 @@ pub enum Due {
     Sweep,
     /// The end of a pause in accepting.
     Accept,
+    /// Some client's time to move is over.
+    Close,
 }
 
-const NAMES: [Due; 3] = [Due::Notify, Due::Sweep, Due::Accept];
+const NAMES: [Due; 4] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close];
 
 /// When each name is due next; a name without a time is not waited for.
-// A scan: three deadlines. Revisit at forty.
+// A scan: four deadlines. Revisit at forty.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     at: [Option<Instant>; NAMES.len()],

@@ -180,6 +180,16 @@ impl Drain {
         Some(step)
     }
 
+    /// When the patience ends, once a signal has come.
+    pub fn limit(&self) -> Option<Instant> {
+        match self.state {
+            State::Signalled { limit } | State::Initiated { limit } | State::Waiting { limit, .. } => {
+                Some(limit)
+            }
+            State::Serving | State::Empty | State::Farewell { .. } | State::Over => None,
+        }
+    }
+
     fn is_answering(&mut self, now: Instant, owes_answers: bool) -> bool {
         if !owes_answers || self.insisted || !matches!(self.state, State::Waiting { .. }) {
             return false;

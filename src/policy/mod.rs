@@ -2,6 +2,7 @@
 
 pub mod deadlines;
 pub mod drain;
+pub mod guide;
 pub mod history;
 pub mod hub;
 pub mod idempotency;

@@ -49,6 +49,8 @@ pub struct Connection<S> {
     pub(super) dirty: bool,
     /// Whether it counts as a client: from the upgrade until it has departed.
     pub(super) is_client: bool,
+    /// Whether it has been asked to move.
+    pub(super) is_guided: bool,
     /// Requests for which the supervisor has no answer yet.
     pub(super) awaited: u16,
     /// Whether the next request has to wait for those answers.
@@ -114,6 +116,7 @@ impl<S: Socket> Connection<S> {
             publishes: false,
             dirty: false,
             is_client: false,
+            is_guided: false,
             awaited: 0,
             is_held: false,
             has_finished: false,

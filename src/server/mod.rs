@@ -212,6 +212,7 @@ impl Server {
     /// Takes what has come: bytes, newcomers, and orders to leave. Memory only.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
         self.deadlines.set(Due::Sweep, self.peers.next_sweep());
+        self.deadlines.set(Due::Close, self.peers.next_closing());
         if let Err(e) = self.poll.poll(events, self.patience())
             && e.kind() != ErrorKind::Interrupted
         {
@@ -300,6 +301,7 @@ impl Server {
         while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
             match (due, self.notify_interval) {
                 (Due::Sweep, _) => self.peers.sweep(self.now),
+                (Due::Close, _) => self.peers.close_the_unmoved(self.now),
                 (Due::Accept, _) => _ = self.listener.as_mut().map(|listener| listener.has_waiting = true),
                 (Due::Notify, None) => {}
                 (Due::Notify, Some(interval)) => {
@@ -337,6 +339,7 @@ impl Server {
     /// accepted is taken in first, as closing the listener would reset them, unless another worker accepts them.
     fn stop_accepting(&mut self) {
         self.peers.leave(self.now, self.manner != Manner::Whole);
+        self.peers.guide(self.now, self.drain.limit().unwrap_or(self.now.instant));
         if let Some(file) = &self.state_file
             && let Some(snapshot) = self.peers.snapshot(self.now)
         {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use slab::Slab;
 
+use crate::policy::guide::Guide;
 use crate::policy::history::History;
 use crate::policy::hub::Hub;
 use crate::server::clock::Now;
@@ -22,6 +23,7 @@ use crate::server::terms::Terms;
 use crate::wire::ending::Ending;
 
 mod conversation;
+mod guiding;
 mod publishing;
 pub mod upstream;
 
@@ -88,6 +90,8 @@ pub struct Peers<S> {
     replaying: VecDeque<usize>,
     /// Publishers that wait for the news to reach their listeners.
     congested: Vec<usize>,
+    /// While the server leaves: when each client is to move.
+    guide: Option<Guide>,
     scratch: Box<[u8]>,
     /// No connection's limit is reached before.
     next_look: Option<Instant>,
@@ -113,6 +117,7 @@ impl<S: Socket> Peers<S> {
             unread: Vec::new(),
             replaying: VecDeque::new(),
             congested: Vec::new(),
+            guide: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
             next_look: None,
             swept: None,
@@ -150,6 +155,7 @@ impl<S: Socket> Peers<S> {
             || self.hub.has_news()
             || self.ordering.has_work()
             || self.can_hear_supervisor()
+            || self.has_hints()
     }
 
     /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
@@ -199,6 +205,7 @@ impl<S: Socket> Peers<S> {
     pub fn settle(&mut self, now: Now) {
         // Ahead of the clients: what they are told now counts them already.
         self.flush_upstream(now);
+        self.give_hints(now);
         let replies = self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET));
         let pings = self.swept_up.drain(..self.swept_up.len().min(SWEPT_UP_BUDGET));
         for key in replies.chain(pings).collect::<Vec<_>>() {

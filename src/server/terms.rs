@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::Config;
+use crate::policy::guide::GuideTerms;
 use crate::policy::history::HistoryLimits;
 use crate::server::limits::Limits;
 use crate::server::listening::Address;
@@ -31,6 +32,8 @@ pub struct Terms {
     pub epoch: u32,
     /// What is kept for clients that come back.
     pub history: HistoryLimits,
+    /// How clients are guided while the server leaves; `None` when they are not.
+    pub guide: Option<GuideTerms>,
     /// Who may publish.
     pub publishers: Publishers,
     /// The largest body of a publication.
@@ -54,6 +57,8 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address) -> Ter
         concurrency: config.limit_concurrency,
         epoch: random_epoch(),
         history: history_limits(config),
+        guide: (!config.no_drain_notice && service == Service::Notifications)
+            .then_some(GuideTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
         publishers: match &config.publish_token {
             Some(token) => Publishers::WithToken(token.clone()),
             None if address.is_loopback() => Publishers::Local,

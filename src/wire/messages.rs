@@ -88,6 +88,18 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
+    /// The server leaves: asks to connect anew, and to keep this connection until that is welcomed.
+    Reconnect {
+        /// For programs.
+        reason: &'a str,
+        /// When to.
+        after_ms: u64,
+        /// When this connection is closed at the latest.
+        deadline_ms: u64,
+        /// When it was said.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
     /// The answer to a command that cannot be carried out.
     Error {
         /// For programs.

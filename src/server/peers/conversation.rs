@@ -87,6 +87,7 @@ impl<S: Socket> Peers<S> {
         info!("Client connected. Total connections: {}", self.clients);
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
+            self.guide_late(key, now);
         }
         self.hear(key, &rest, now);
     }

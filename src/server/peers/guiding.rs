@@ -1,0 +1,78 @@
+//! How clients are asked to move while the server leaves: a slice of them each turn, each with a moment of its own.
+
+use std::time::Instant;
+
+use super::Peers;
+use crate::policy::guide::Guide;
+use crate::server::clock::Now;
+use crate::server::connection::Speaks;
+use crate::server::socket::Socket;
+use crate::wire::ending::Ending;
+use crate::wire::messages::ServerMessage;
+
+/// Clients that are told in one turn, so that nobody else waits for long.
+const HINTS_PER_TURN: usize = 128;
+
+impl<S: Socket> Peers<S> {
+    /// Begins to ask all clients to move; they have until this deadline.
+    pub fn guide(&mut self, now: Now, deadline: Instant) {
+        let Some(terms) = self.terms.guide.filter(|_| self.guide.is_none()) else { return };
+        let is_open = |(key, connection): (usize, &super::Connection<S>)| {
+            (connection.speaks() == Speaks::WebSocket).then_some(key)
+        };
+        let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
+        let seed = (u64::from(self.terms.epoch) << 32) + self.clients_so_far;
+        self.guide = Some(Guide::new(terms, &clients, now.instant, deadline, seed));
+    }
+
+    /// When the next client's time to move is over.
+    pub fn next_closing(&self) -> Option<Instant> {
+        self.guide.as_ref().and_then(Guide::next_deadline)
+    }
+
+    /// Closes those whose time to move is over.
+    pub fn close_the_unmoved(&mut self, now: Now) {
+        while let Some(key) = self.guide.as_mut().and_then(|guide| guide.next_closing(now.instant)) {
+            if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_guided)
+            {
+                connection.end(Ending::Drained, now);
+                self.soil(key);
+            }
+        }
+    }
+
+    /// Gives somebody who has become a client of a leaving server a moment to move.
+    pub(super) fn guide_late(&mut self, key: usize, now: Now) {
+        if let Some(guide) = &mut self.guide {
+            guide.join(key, now.instant);
+        }
+    }
+
+    pub(super) fn has_hints(&self) -> bool {
+        self.guide.as_ref().is_some_and(Guide::has_hints)
+    }
+
+    /// Tells the next clients when to move.
+    pub(super) fn give_hints(&mut self, now: Now) {
+        for _ in 0..HINTS_PER_TURN {
+            let Some(hint) = self.guide.as_mut().and_then(|guide| guide.next_hint(now.instant)) else {
+                return;
+            };
+            // It may be gone, and another in its place, who is told in its turn.
+            let Some(connection) = self.connections.get_mut(hint.client) else { continue };
+            if connection.speaks() == Speaks::WebSocket && !std::mem::replace(&mut connection.is_guided, true)
+            {
+                let milliseconds =
+                    |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                let message = ServerMessage::Reconnect {
+                    reason: "server_restart",
+                    after_ms: milliseconds(hint.after),
+                    deadline_ms: milliseconds(hint.deadline),
+                    timestamp: now.wall,
+                };
+                connection.send(message.to_frame(), now, &self.terms.limits);
+                self.soil(hint.client);
+            }
+        }
+    }
+}
