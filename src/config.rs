@@ -44,6 +44,12 @@ pub struct Config {
     #[arg(value_name = "N", value_parser = whole::<i32>(0..=1_048_576), allow_negative_numbers = true)]
     pub fd: Option<i32>,
 
+    /// Address, as HOST:PORT, or Unix socket on which only operators are answered: /readyz, /status, /metrics, /drain,
+    /// /publish; open until the process ends [default: they are answered with the rest]
+    #[arg(long, env = "SLACKWATER_ADMIN", help_heading = "Listening")]
+    #[arg(value_name = "ADDRESS", value_parser = admin_address)]
+    pub admin: Option<AdminAddress>,
+
     /// Server processes; from 2 on a supervisor keeps them alive [env: WEB_CONCURRENCY too]
     #[arg(long, env = "SLACKWATER_WORKERS", default_value_t = 1, help_heading = "Listening")]
     #[arg(value_name = "N", value_parser = whole::<u16>(1..=MOST_WORKERS), allow_negative_numbers = true)]
@@ -185,6 +191,15 @@ pub struct Config {
     pub log_level: Option<LogLevel>,
 }
 
+/// Where operators are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A host and a port.
+    Ip(String, u16),
+    /// A Unix socket.
+    Path(PathBuf),
+}
+
 /// A period or a timeout that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Off(pub Option<Duration>);
@@ -255,6 +270,21 @@ pub fn token(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// Reads an address as HOST:PORT or, with a slash in it, as a path.
+fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    if text.contains('/') {
+        return Ok(AdminAddress::Path(PathBuf::from(text)));
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", ""));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match (host, port.parse()) {
+        ("", _) | (_, Err(_)) => {
+            Err("give HOST:PORT, such as 127.0.0.1:9000, or the path of a Unix socket".to_owned())
+        }
+        (host, Ok(port)) => Ok(AdminAddress::Ip(host.to_owned(), port)),
+    }
 }
 
 /// Reads a whole number within bounds.

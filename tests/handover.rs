@@ -32,7 +32,7 @@ impl Place {
 
     fn start_on(&self, port: u16) -> Process {
         let state = self.state.display();
-        Process::start(&format!("--port {port} --notify-interval 0 --state-file {state}"))
+        Process::start(&format!("--port {port} --notify-interval 0 --no-drain-notice --state-file {state}"))
     }
 }
 

@@ -20,7 +20,7 @@ fn stderr_of(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-const NO_NEWS: &str = "--port 0 --notify-interval 0";
+const NO_NEWS: &str = "--port 0 --notify-interval 0 --no-drain-notice";
 
 #[test]
 fn leaving_is_told_to_the_letter() {
@@ -143,7 +143,7 @@ fn a_successor_serves_on_the_same_port_while_the_old_one_drains() {
     let mut old_client = old.client();
     old.signal("TERM");
     old.line("Waiting for 1");
-    let new = Process::start(&format!("--port {} --notify-interval 0", old.address.port()));
+    let new = Process::start(&format!("--port {} --notify-interval 0 --no-drain-notice", old.address.port()));
     let mut new_client = new.client();
     assert!(new_client.echo("new").contains("Server received: new"));
     assert!(old_client.echo("old").contains("Server received: old"));

@@ -103,6 +103,8 @@ impl fmt::Display for InWords {
 /// The way from the first signal to the exit.
 #[derive(Debug)]
 pub struct Drain {
+    /// Between the signal and the beginning.
+    delay: Duration,
     patience: Duration,
     report_interval: Duration,
     state: State,
@@ -115,8 +117,8 @@ pub struct Drain {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Serving,
-    Signalled { limit: Instant },
-    Initiated { limit: Instant },
+    Signalled { begins: Instant },
+    Delayed { begins: Instant },
     Waiting { limit: Instant, next_report: Instant },
     Empty,
     Farewell { until: Instant },
@@ -126,7 +128,19 @@ enum State {
 impl Drain {
     /// A drain that waits `patience` for clients to go, and reports every `report_interval` meanwhile.
     pub fn new(patience: Duration, report_interval: Duration) -> Self {
-        Self { patience, report_interval, state: State::Serving, insisted: false, answering_since: None }
+        Self {
+            delay: Duration::ZERO,
+            patience,
+            report_interval,
+            state: State::Serving,
+            insisted: false,
+            answering_since: None,
+        }
+    }
+
+    /// The same, beginning only so long after the signal.
+    pub fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     /// Whether a signal has come: no new clients from here on.
@@ -138,7 +152,7 @@ impl Drain {
     pub fn signal(&mut self, now: Instant) {
         self.insisted = self.is_leaving();
         if !self.insisted {
-            self.state = State::Signalled { limit: now + self.patience };
+            self.state = State::Signalled { begins: now + self.delay };
         }
     }
 
@@ -155,8 +169,10 @@ impl Drain {
     pub fn poll(&mut self, now: Instant, connections: usize, owes_answers: bool) -> Option<Step> {
         let is_answering = connections == 0 && self.is_answering(now, owes_answers);
         let (step, next) = match self.state {
-            State::Signalled { limit } => (Step::SignalReceived, State::Initiated { limit }),
-            State::Initiated { limit } => (Step::Initiated, State::Waiting { limit, next_report: now }),
+            State::Signalled { begins } => (Step::SignalReceived, State::Delayed { begins }),
+            State::Delayed { begins } if now >= begins || self.insisted => {
+                (Step::Initiated, State::Waiting { limit: begins + self.patience, next_report: now })
+            }
             State::Waiting { .. } if is_answering => return None,
             State::Waiting { .. } if connections == 0 => (Step::AllClosed, State::Empty),
             State::Waiting { .. } if self.insisted => {
@@ -174,7 +190,11 @@ impl Drain {
             State::Farewell { until } if connections == 0 || now >= until => {
                 (Step::Complete(Outcome::Forced), State::Over)
             }
-            State::Serving | State::Waiting { .. } | State::Farewell { .. } | State::Over => return None,
+            State::Serving
+            | State::Delayed { .. }
+            | State::Waiting { .. }
+            | State::Farewell { .. }
+            | State::Over => return None,
         };
         self.state = next;
         Some(step)
@@ -183,9 +203,8 @@ impl Drain {
     /// When the patience ends, once a signal has come.
     pub fn limit(&self) -> Option<Instant> {
         match self.state {
-            State::Signalled { limit } | State::Initiated { limit } | State::Waiting { limit, .. } => {
-                Some(limit)
-            }
+            State::Signalled { begins } | State::Delayed { begins } => Some(begins + self.patience),
+            State::Waiting { limit, .. } => Some(limit),
             State::Serving | State::Empty | State::Farewell { .. } | State::Over => None,
         }
     }
@@ -202,6 +221,7 @@ impl Drain {
         match (self.state, self.answering_since) {
             (State::Waiting { .. }, Some(since)) => Some(since + FAREWELL),
             (State::Waiting { limit, next_report }, None) => Some(limit.min(next_report)),
+            (State::Delayed { begins }, _) => Some(begins),
             (State::Farewell { until }, _) => Some(until),
             _ => None,
         }

@@ -1,10 +1,12 @@
 //! What the server listens on, as the configuration or the service manager has it; and one listener for each worker,
 //! owned by the supervisor for as long as it lives, so that a worker that dies takes no waiting client with it.
 
+use std::io;
+
 use socket2::Socket;
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{AdminAddress, Config};
 use crate::process::inherit;
 use crate::server::ListenError;
 use crate::server::listening::{Address, Listening};
@@ -15,6 +17,9 @@ pub enum OpenError {
     /// The socket cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// What operators come in by cannot be had.
+    #[error("cannot listen on --admin {0}; choose another address or path")]
+    Admin(String),
     /// `LISTEN_FDS` says something else.
     #[error(
         "cannot listen on {0} sockets of the service manager: give one, with one ListenStream= in its .socket unit"
@@ -41,12 +46,34 @@ pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
     Ok(Listening::inherit(socket, fd)?)
 }
 
+/// Opens what operators come in by, if they are to have a door of their own.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn open_admin(config: &Config) -> Result<Option<Listening>, OpenError> {
+    let opened = match &config.admin {
+        None => return Ok(None),
+        Some(AdminAddress::Ip(host, port)) => Listening::bind(host, *port, config.backlog, false),
+        Some(AdminAddress::Path(path)) => Listening::bind_path(path, config.backlog),
+    };
+    opened.map(Some).map_err(|why| {
+        OpenError::Admin(match why {
+            ListenError::Host { host, why } => format!("{host}: {why}"),
+            ListenError::Address { address, why, .. } => format!("{address}: {why}"),
+            inherited @ ListenError::Inherited { .. } => inherited.to_string(),
+        })
+    })
+}
+
 /// One listener for each slot of the supervisor's.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The first one. A Unix socket's file goes with it.
-    first: Listening,
+    address: Address,
+    /// The first one; none once leaving. A Unix socket's file goes with it.
+    first: Option<Listening>,
     slots: Vec<Listening>,
+    /// The same for all slots.
+    admin: Option<Listening>,
     backlog: u16,
 }
 
@@ -56,29 +83,43 @@ impl Listeners {
     /// # Errors
     /// As `open`.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
-        Ok(Self { first: open(config, true)?, slots: Vec::new(), backlog: config.backlog })
+        let first = open(config, true)?;
+        Ok(Self {
+            address: first.address().clone(),
+            first: Some(first),
+            slots: Vec::new(),
+            admin: open_admin(config)?,
+            backlog: config.backlog,
+        })
     }
 
     /// Where all listen.
     pub fn address(&self) -> &Address {
-        self.first.address()
+        &self.address
     }
 
-    /// The listener of a slot; those up to it are opened where they are not yet.
+    /// The listening socket of a slot, and that of the operators. Those up to the slot are opened where they are not yet.
     ///
     /// # Errors
-    /// When the machine is out of something.
-    pub fn of(&mut self, slot: usize) -> Result<&Listening, ListenError> {
+    /// When the machine is out of something, or all are closed.
+    pub fn of(&mut self, slot: usize) -> io::Result<(&Socket, Option<&Socket>)> {
+        let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         while self.slots.len() <= slot {
-            let next = match self.first.address() {
-                Address::Ip(address) if self.first.is_shared() && !self.slots.is_empty() => {
-                    Listening::bind_again(*address, self.backlog)
+            let next = match self.address {
+                Address::Ip(address) if first.is_shared() && !self.slots.is_empty() => {
+                    Listening::bind_again(address, self.backlog)
                 }
-                _ => self.first.share(),
+                _ => first.share(),
             };
-            self.slots.push(next?);
+            self.slots.push(next.map_err(io::Error::other)?);
         }
-        Ok(&self.slots[slot])
+        Ok((self.slots[slot].socket(), self.admin.as_ref().map(Listening::socket)))
+    }
+
+    /// Closes all that clients come in by. Operators come in until the workers have ended.
+    pub fn close_all(&mut self) {
+        self.slots.clear();
+        self.first = None;
     }
 
     /// Closes the listener of the last slot.

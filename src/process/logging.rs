@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::sync::atomic::Ordering;
 
 use env_logger::{Builder, Target};
 use jiff::Timestamp;
@@ -13,13 +14,14 @@ use log::{Level, LevelFilter, Record};
 use socket2::SockRef;
 
 use crate::config::LogLevel;
+use crate::wire::metrics::LOG_LINES_LOST;
 
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
 const LONGEST_LINE: usize = 4096;
 
 /// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on. The lines of one of several
 /// workers begin with its number and its process.
-pub fn start(level: Option<LogLevel>, worker: Option<usize>) {
+pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
     let sink = NeverWaiting::new(Stderr::open());
     let coloured =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -139,6 +141,11 @@ impl<W: Write> NeverWaiting<W> {
         written > 0
     }
 
+    fn lose_line(&mut self) {
+        self.lost_lines += 1;
+        LOG_LINES_LOST.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn finish_tail(&mut self) -> bool {
         let tail = std::mem::take(&mut self.tail);
         let written = self.write_some(&tail);
@@ -164,7 +171,7 @@ impl<W: Write> Write for NeverWaiting<W> {
     /// Takes one line, as the logger hands them over, and never fails.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !self.finish_tail() {
-            self.lost_lines += 1;
+            self.lose_line();
             return Ok(line.len());
         }
         if self.lost_lines > 0 {
@@ -172,13 +179,13 @@ impl<W: Write> Write for NeverWaiting<W> {
             let confession =
                 format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n");
             if !self.take_line(confession.as_bytes()) {
-                self.lost_lines += 1;
+                self.lose_line();
                 return Ok(line.len());
             }
             self.lost_lines = 0;
         }
         if !self.tail.is_empty() || !self.take_line(line) {
-            self.lost_lines += 1;
+            self.lose_line();
         }
         Ok(line.len())
     }

@@ -81,7 +81,7 @@ fn announce(config: &Config, address: &Address) {
     let workers =
         if config.workers > 1 { format!(" with {} workers", config.workers) } else { String::new() };
     info!("Serving {place}{workers} (Ctrl-C to leave)");
-    if config.publish_token.is_none() && !address.is_loopback() {
+    if config.publish_token.is_none() && config.admin.is_none() && !address.is_loopback() {
         warn!(
             "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
         );

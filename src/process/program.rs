@@ -19,11 +19,13 @@ const INHERITANCE: &str = "_SLACKWATER_WORKER";
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inheritance {
     /// Which of them it is, from 1.
-    pub number: usize,
+    pub number: u32,
     /// The listening socket.
     pub listener: RawFd,
     /// Its end of the socket pair.
     pub supervisor: RawFd,
+    /// The socket for operators, if they have one of their own.
+    pub admin: Option<RawFd>,
 }
 
 impl Inheritance {
@@ -39,10 +41,11 @@ impl Inheritance {
         let numbers: Vec<u32> = text.split(' ').map_while(|number| number.parse().ok()).collect();
         let fd = |number: u32| RawFd::try_from(number).map_err(|e| e.to_string());
         match numbers[..] {
-            [VERSION, number, listener, supervisor] => Ok(Self {
-                number: usize::try_from(number).map_err(|e| e.to_string())?,
+            [VERSION, number, listener, supervisor, ref rest @ ..] if rest.len() < 2 => Ok(Self {
+                number,
                 listener: fd(listener)?,
                 supervisor: fd(supervisor)?,
+                admin: rest.first().map(|admin| fd(*admin)).transpose()?,
             }),
             _ => Err(format!(
                 "cannot work for a supervisor of another version ({INHERITANCE}={text}): restart the whole server"
@@ -81,19 +84,24 @@ impl Program {
     ///
     /// # Errors
     /// As fork(2) and execve(2).
-    pub fn start(&self, number: usize, listener: &Socket) -> io::Result<(Child, Socket)> {
+    pub fn start(
+        &self,
+        number: u32,
+        listener: &Socket,
+        admin: Option<&Socket>,
+    ) -> io::Result<(Child, Socket)> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let (listener_fd, supervisor_fd) = (listener.as_raw_fd(), theirs.as_raw_fd());
+        let handed_over = [listener, &theirs].into_iter().chain(admin);
+        let fds: String = handed_over.clone().map(|socket| format!(" {}", socket.as_raw_fd())).collect();
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null());
-        command.env(INHERITANCE, format!("{VERSION} {number} {listener_fd} {supervisor_fd}"));
+        command.env(INHERITANCE, format!("{VERSION} {number}{fds}"));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
-        listener.set_cloexec(false)?;
-        theirs.set_cloexec(false)?;
+        handed_over.clone().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = command.spawn();
-        listener.set_cloexec(true)?;
+        handed_over.into_iter().try_for_each(|socket| socket.set_cloexec(true))?;
         started.map(|child| (child, ours))
     }
 }
@@ -104,13 +112,15 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_its_number_and_its_descriptors() {
-        let inheritance = Inheritance { number: 2, listener: 5, supervisor: 7 };
-        assert_eq!(Inheritance::parse(&format!("{VERSION} 2 5 7")), Ok(inheritance));
+        for (text, admin) in [("2 5 7", None), ("2 5 7 9", Some(9))] {
+            let inheritance = Inheritance { number: 2, listener: 5, supervisor: 7, admin };
+            assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
+        }
     }
 
     #[test]
     fn what_another_version_says_is_not_guessed_at() {
-        for text in ["", "1", "0 2 5 7", "1 2 5 7 8", "1 2 5 -7"] {
+        for text in ["", "1", "0 2 5 7", "1 2 5 7 8 9", "1 2 5 -7"] {
             assert!(Inheritance::parse(text).unwrap_err().contains("restart the whole server"), "{text}");
         }
     }

@@ -51,13 +51,14 @@ pub struct Supervisor {
     signals: Signals,
     config: Config,
     program: Program,
-    /// None once leaving.
-    listeners: Option<Listeners>,
+    listeners: Listeners,
     roster: Roster,
     relay: Relay<Stream>,
     children: Vec<(WorkerId, Child)>,
     state_file: Option<StateFile>,
     notify_at: Option<Instant>,
+    /// Between the signal and the beginning.
+    leave_at: Option<Instant>,
     /// While leaving: when the patience ends, and when to report next.
     leaving: Option<(Instant, Instant)>,
     is_announced: bool,
@@ -84,12 +85,13 @@ impl Supervisor {
             poll,
             signals,
             program: Program::own()?,
-            listeners: Some(listeners),
+            listeners,
             roster: Roster::new(config.workers.into(), config.timeout_worker_healthcheck, now.instant),
             relay,
             children: Vec::new(),
             state_file,
             notify_at: config.notify_interval.0.map(|interval| now + interval),
+            leave_at: None,
             leaving: None,
             is_announced: false,
             now,
@@ -134,6 +136,8 @@ impl Supervisor {
                 Report::Ready => self.roster.on_ready(worker, self.now.instant),
                 Report::Signalled => self.roster.on_signalled(worker, self.now.instant),
                 Report::Alive => self.roster.on_heard(worker),
+                Report::AskedToLeave if self.leave_at.is_some() || self.roster.is_leaving() => {}
+                Report::AskedToLeave => self.on_signal(),
                 Report::Stuck => self.roster.on_stuck(worker),
             }
         }
@@ -144,7 +148,7 @@ impl Supervisor {
         if self.relay.has_work(self.now.instant) {
             return Some(Duration::ZERO);
         }
-        let report = self.leaving.map(|(_, report)| report);
+        let report = self.leaving.map(|(_, report)| report).into_iter().chain(self.leave_at);
         let deadlines = self.roster.deadline().into_iter().chain(self.notify_at).chain(report);
         deadlines.min().map(|deadline| deadline.saturating_duration_since(self.now.instant))
     }
@@ -152,12 +156,7 @@ impl Supervisor {
     fn obey(&mut self) {
         for signal in self.signals.pending().collect::<Vec<_>>() {
             match signal {
-                SIGTERM | SIGINT => {
-                    if !self.roster.is_leaving() {
-                        info!("Shutdown signal received");
-                    }
-                    self.roster.leave();
-                }
+                SIGTERM | SIGINT => self.on_signal(),
                 SIGHUP => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                     self.roster.reload(self.now.instant);
@@ -167,6 +166,21 @@ impl Supervisor {
                 // Who has ended is looked for in every turn.
                 _ => {}
             }
+        }
+    }
+
+    /// The first signal begins the delay, if there is one; a second ends it, and the patience with it.
+    fn on_signal(&mut self) {
+        if self.leave_at.is_none() && !self.roster.is_leaving() {
+            info!("Shutdown signal received");
+            let begins = self.now + self.config.drain_delay;
+            self.relay.announce_drain(self.now, begins + self.config.timeout_graceful_shutdown);
+            self.leave_at = Some(begins);
+        } else {
+            if self.leave_at.take().is_some() {
+                self.roster.leave();
+            }
+            self.roster.leave();
         }
     }
 
@@ -184,6 +198,9 @@ impl Supervisor {
     }
 
     fn keep_time(&mut self) {
+        if self.leave_at.take_if(|at| *at <= self.now.instant).is_some() {
+            self.roster.leave();
+        }
         if let (Some(at), Some(interval)) = (self.notify_at, self.config.notify_interval.0)
             && at <= self.now.instant
         {
@@ -211,8 +228,8 @@ impl Supervisor {
                 Step::Start { worker, slot } => self.start(worker, slot),
                 Step::Beat => self.beat(),
                 Step::StepDown { worker, slot, is_last } => {
-                    if let Some(listeners) = self.listeners.as_mut().filter(|_| is_last) {
-                        listeners.close(slot);
+                    if is_last {
+                        self.listeners.close(slot);
                     }
                     self.relay.tell(worker, &ToWorker::StepDown { is_last });
                 }
@@ -226,22 +243,22 @@ impl Supervisor {
         }
         if !self.is_announced && self.roster.is_complete() {
             self.is_announced = true;
-            let address = self.listeners.as_ref().map(|listeners| listeners.address().clone());
-            address.iter().for_each(|address| announce(&self.config, address));
+            announce(&self.config, self.listeners.address());
         }
         None
     }
 
     fn start(&mut self, worker: WorkerId, slot: SlotId) {
-        let Some(listeners) = &mut self.listeners else { return };
-        let listener = listeners.of(slot).map_err(io::Error::other);
-        let started = listener.and_then(|listener| self.program.start(slot + 1, listener.socket()));
+        let number = u32::try_from(slot + 1).unwrap_or(u32::MAX);
+        let sockets = self.listeners.of(slot);
+        let started = sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin));
         let admitted = started.and_then(|(child, socket)| {
             let (mut socket, token) = (Stream::from(socket), Token(FIRST_WORKER + worker as usize));
             debug!("Started worker {} as process {}", slot + 1, child.id());
+            let pid = child.id();
             self.children.push((worker, child));
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-            self.relay.admit(worker, socket);
+            self.relay.admit(worker, number, pid, socket);
             Ok(())
         });
         if let Err(why) = admitted {
@@ -266,7 +283,7 @@ impl Supervisor {
         if let Some(file) = &self.state_file {
             file.leave_behind(&self.relay.snapshot(self.now));
         }
-        self.listeners = None;
+        self.listeners.close_all();
         self.notify_at = None;
         self.leaving = Some((self.now + self.config.timeout_graceful_shutdown, self.now.instant));
         self.tell_all(&ToWorker::Leave);

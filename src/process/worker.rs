@@ -17,7 +17,8 @@ use crate::server::{ListenError, Server, Service};
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let listening = listeners::open(config, false)?;
-    let mut server = Server::over(listening, config, Service::Notifications)?;
+    let admin = listeners::open_admin(config)?;
+    let mut server = Server::over(listening, admin, config, Service::Notifications)?;
     server.take_signals()?;
     server.take_over();
     announce(config, server.address());
@@ -34,8 +35,9 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
         inherit::socket(fd).map_err(refused).map_err(OpenError::from)
     };
     let listening = listeners::inherited(take(inheritance.listener)?, inheritance.listener)?;
+    let admin = inheritance.admin.map(|fd| listeners::inherited(take(fd)?, fd)).transpose()?;
     let supervisor = take(inheritance.supervisor)?;
-    let mut server = Server::worker(listening, supervisor.into(), config)?;
+    let mut server = Server::worker(listening, admin, supervisor.into(), config)?;
     server.take_signals()?;
     Ok(run(server, |_| {}))
 }

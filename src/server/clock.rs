@@ -14,6 +14,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// How long ago that was, by another look at the steady clock: what the turn has taken.
+    pub(super) fn end_of_turn(&self) -> Instant {
+        self.instant + self.instant.elapsed()
+    }
+
     /// Reads the clocks.
     pub(crate) fn read() -> Self {
         Self { instant: Instant::now(), wall: Timestamp::now() }

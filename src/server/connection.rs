@@ -49,6 +49,8 @@ pub struct Connection<S> {
     pub(super) dirty: bool,
     /// Whether it counts as a client: from the upgrade until it has departed.
     pub(super) is_client: bool,
+    /// Whether it came in by the door for operators.
+    pub(super) is_admin: bool,
     /// Whether it has been asked to move.
     pub(super) is_guided: bool,
     /// Requests for which the supervisor has no answer yet.
@@ -116,6 +118,7 @@ impl<S: Socket> Connection<S> {
             publishes: false,
             dirty: false,
             is_client: false,
+            is_admin: false,
             is_guided: false,
             awaited: 0,
             is_held: false,
@@ -346,6 +349,11 @@ impl<S: Socket> Connection<S> {
             // The peer may be gone already; reading will tell.
             let _ = self.socket.finish();
         }
+    }
+
+    /// Bytes and messages that wait.
+    pub(super) fn queued(&self) -> (usize, usize) {
+        (self.outbox.queued_bytes(), self.outbox.queued_messages())
     }
 
     /// Whether the peer takes nothing at the moment; the next event announces that it does.

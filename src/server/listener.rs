@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 
+use log::{error, info};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -28,7 +29,7 @@ pub(super) struct Listener {
     /// Whether somebody may be waiting whom no event will announce.
     pub(super) has_waiting: bool,
     /// Whether accepting is paused because something ran out.
-    pub(super) is_paused: bool,
+    is_paused: bool,
 }
 
 impl Listener {
@@ -41,6 +42,28 @@ impl Listener {
     /// Stops listening. The socket may be another process's, too, so that closing it here announces nothing to the poll.
     pub(super) fn close(self, registry: &Registry) {
         let _ = SourceFd(&self.listening.socket().as_raw_fd()).deregister(registry);
+    }
+
+    /// Somebody is waiting. While paused, only the timer tries again.
+    pub(super) fn on_waiting(&mut self) {
+        self.has_waiting |= !self.is_paused;
+    }
+
+    /// Something has run out. Said once, until all who waited have been accepted.
+    pub(super) fn begin_pause(&mut self, why: &io::Error) {
+        self.has_waiting = false;
+        if !std::mem::replace(&mut self.is_paused, true) {
+            error!(
+                "Accepting connections paused: {why}. Raise the limit on open files (ulimit -n) to serve more"
+            );
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn end_pause(&mut self) {
+        if std::mem::take(&mut self.is_paused) {
+            info!("Accepting connections again");
+        }
     }
 
     /// Accepts one peer, past those that were gone before they were accepted.

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use log::{Level, error, info, log};
+use log::{Level, log};
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
@@ -32,6 +32,7 @@ mod listener;
 pub mod listening;
 pub mod order;
 pub mod peers;
+mod process;
 pub mod relay;
 mod routes;
 mod site;
@@ -41,15 +42,16 @@ pub mod terms;
 
 pub use control::Handle;
 pub use listening::{Address, ListenError};
-pub use routes::Publishers;
+pub use routes::{Door, Publishers};
 pub use terms::Service;
 
 const CONTROLS: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const LISTENER: Token = Token(2);
 const SUPERVISOR: Token = Token(3);
+const ADMIN: Token = Token(4);
 /// A connection's token is its key beyond this.
-const FIRST_PEER: usize = 4;
+const FIRST_PEER: usize = 5;
 
 const EVENTS_PER_TURN: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
@@ -74,6 +76,8 @@ pub struct Server {
     controls: Controls,
     /// None before a worker may serve, and once leaving.
     listener: Option<Listener>,
+    /// Where operators come in: until the process ends, or another worker lets them in.
+    admin: Option<Listener>,
     /// What a worker will listen on once it has heard all that was published.
     standby: Option<Listening>,
     address: Address,
@@ -104,15 +108,20 @@ impl Server {
     /// # Errors
     /// A message that names the act, the address and the mend.
     pub fn bind(config: &Config, service: Service) -> Result<Self, StartError> {
-        Self::over(Listening::bind(&config.host, config.port, config.backlog, false)?, config, service)
+        Self::over(Listening::bind(&config.host, config.port, config.backlog, false)?, None, config, service)
     }
 
-    /// Listens on a socket that is there already.
+    /// Listens on a socket that is there already, and on one for operators, if there is one.
     ///
     /// # Errors
     /// When the machine is out of something.
-    pub fn over(listening: Listening, config: &Config, service: Service) -> Result<Self, StartError> {
-        let mut server = Self::new(listening, config, service, None)?;
+    pub fn over(
+        listening: Listening,
+        admin: Option<Listening>,
+        config: &Config,
+        service: Service,
+    ) -> Result<Self, StartError> {
+        let mut server = Self::new(listening, admin, config, service, None)?;
         server.notify_interval = config.notify_interval.0.filter(|_| service == Service::Notifications);
         let first = server.notify_interval.map(|interval| server.now + interval);
         server.deadlines.set(Due::Notify, first);
@@ -125,17 +134,27 @@ impl Server {
     ///
     /// # Errors
     /// When the machine is out of something.
-    pub fn worker(listening: Listening, supervisor: Stream, config: &Config) -> Result<Self, StartError> {
-        Self::new(listening, config, Service::Notifications, Some(supervisor))
+    pub fn worker(
+        listening: Listening,
+        admin: Option<Listening>,
+        supervisor: Stream,
+        config: &Config,
+    ) -> Result<Self, StartError> {
+        let mut server = Self::new(listening, admin, config, Service::Notifications, Some(supervisor))?;
+        // The supervisor has waited already.
+        server.drain = Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval);
+        Ok(server)
     }
 
     fn new(
         listening: Listening,
+        admin: Option<Listening>,
         config: &Config,
         service: Service,
         supervisor: Option<Stream>,
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
+        let terms = terms(config, service, listening.address(), admin.as_ref().map(Listening::address));
         let controls = Controls::new(poll.registry(), CONTROLS)?;
         let register = |mut socket: Stream| {
             poll.registry().register(&mut socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
@@ -146,10 +165,12 @@ impl Server {
             controls,
             listener: None,
             address: listening.address().clone(),
-            peers: Peers::new(terms(config, service, listening.address()), upstream),
+            peers: Peers::new(terms, upstream),
+            admin: admin.map(|admin| Listener::new(admin, poll.registry(), ADMIN)).transpose()?,
             standby: Some(listening),
             deadlines: Deadlines::default(),
-            drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval),
+            drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval)
+                .delayed(config.drain_delay),
             manner: Manner::Whole,
             has_asked: false,
             notify_interval: None,
@@ -206,6 +227,7 @@ impl Server {
             if let Some(outcome) = self.advance(&mut on_step) {
                 return Ok(outcome);
             }
+            self.peers.on_turn_end(self.now, self.now.end_of_turn());
         }
     }
 
@@ -223,7 +245,8 @@ impl Server {
         for event in &*events {
             match event.token() {
                 CONTROLS | SIGNALS => self.obey(),
-                LISTENER => self.on_waiting(),
+                LISTENER => self.listener.iter_mut().for_each(Listener::on_waiting),
+                ADMIN => self.admin.iter_mut().for_each(Listener::on_waiting),
                 SUPERVISOR => self.peers.on_supervisor_ready(),
                 Token(peer) => self.peers.on_ready(peer - FIRST_PEER, self.now),
             }
@@ -231,13 +254,18 @@ impl Server {
         for instruction in self.peers.hear_supervisor(self.now) {
             self.follow(instruction)?;
         }
-        self.accept(ACCEPTS_PER_TURN);
+        if self.peers.take_wish_to_leave() && !self.drain.is_leaving() {
+            self.drain.signal(self.now.instant);
+        }
+        self.accept(Door::Public, ACCEPTS_PER_TURN);
+        self.accept(Door::Admin, ACCEPTS_PER_TURN);
         Ok(())
     }
 
     /// How long to sleep. Measured from the last reading of the clock, so late by that turn's length at most.
     fn patience(&self) -> Option<Duration> {
-        if self.peers.has_work() || self.listener.as_ref().is_some_and(|listener| listener.has_waiting) {
+        let mut listeners = self.listener.iter().chain(&self.admin);
+        if self.peers.has_work() || listeners.any(|listener| listener.has_waiting) {
             return Some(Duration::ZERO);
         }
         let deadlines = self.deadlines.earliest().into_iter().chain(self.drain.deadline());
@@ -271,27 +299,24 @@ impl Server {
         Ok(())
     }
 
-    fn on_waiting(&mut self) {
-        // While paused, only the timer tries again.
-        if let Some(listener) = self.listener.as_mut().filter(|listener| !listener.is_paused) {
-            listener.has_waiting = true;
-        }
-    }
-
-    fn accept(&mut self, most: usize) {
-        let Some(listener) = self.listener.as_mut().filter(|listener| listener.has_waiting) else { return };
+    fn accept(&mut self, door: Door, most: usize) {
+        let listener = match door {
+            Door::Public => &mut self.listener,
+            Door::Admin => &mut self.admin,
+        };
+        let Some(listener) = listener.as_mut().filter(|listener| listener.has_waiting) else { return };
         for _ in 0..most {
             let accepted = match listener.accept() {
-                Accepted::Peer(mut socket) => self.peers.admit(self.now, |key| {
+                Accepted::Peer(mut socket) => self.peers.admit_by(door, self.now, |key| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     self.poll.registry().register(&mut socket, Token(FIRST_PEER + key), interest)?;
                     Ok(socket)
                 }),
-                Accepted::Nobody => return end_pause(listener),
+                Accepted::Nobody => return listener.end_pause(),
                 Accepted::Exhausted(e) => Err(e),
             };
             if let Err(e) = accepted {
-                begin_pause(listener, &e);
+                listener.begin_pause(&e);
                 return self.deadlines.set(Due::Accept, Some(self.now + ACCEPT_PAUSE));
             }
         }
@@ -302,7 +327,9 @@ impl Server {
             match (due, self.notify_interval) {
                 (Due::Sweep, _) => self.peers.sweep(self.now),
                 (Due::Close, _) => self.peers.close_the_unmoved(self.now),
-                (Due::Accept, _) => _ = self.listener.as_mut().map(|listener| listener.has_waiting = true),
+                (Due::Accept, _) => {
+                    self.listener.iter_mut().chain(&mut self.admin).for_each(|l| l.has_waiting = true);
+                }
                 (Due::Notify, None) => {}
                 (Due::Notify, Some(interval)) => {
                     self.peers.publish_periodic(self.now);
@@ -323,7 +350,11 @@ impl Server {
                 Step::Initiated => self.stop_accepting(),
                 Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
                 Step::Complete(outcome) => return Some(outcome),
-                Step::SignalReceived | Step::Waiting { .. } | Step::AllClosed => {}
+                Step::SignalReceived => {
+                    let limit = self.drain.limit().unwrap_or(self.now.instant);
+                    self.peers.announce_drain(self.now, limit);
+                }
+                Step::Waiting { .. } | Step::AllClosed => {}
             }
         }
         None
@@ -349,29 +380,14 @@ impl Server {
             && self.manner != (Manner::Alone { is_last: false })
         {
             listener.has_waiting = true;
-            self.accept(usize::MAX);
+            self.accept(Door::Public, usize::MAX);
         }
-        if let Some(listener) = self.listener.take() {
+        let admin = self.admin.take_if(|_| self.manner != Manner::Whole);
+        for listener in self.listener.take().into_iter().chain(admin) {
             listener.close(self.poll.registry());
         }
         self.standby = None;
         self.deadlines.set(Due::Accept, None);
         self.deadlines.set(Due::Notify, None);
-    }
-}
-
-fn begin_pause(listener: &mut Listener, why: &io::Error) {
-    listener.has_waiting = false;
-    // Said once, until all who waited have been accepted.
-    if !std::mem::replace(&mut listener.is_paused, true) {
-        error!(
-            "Accepting connections paused: {why}. Raise the limit on open files (ulimit -n) to serve more"
-        );
-    }
-}
-
-fn end_pause(listener: &mut Listener) {
-    if std::mem::take(&mut listener.is_paused) {
-        info!("Accepting connections again");
     }
 }

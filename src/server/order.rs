@@ -14,6 +14,8 @@ use crate::wire::snapshot::{Kept, Snapshot};
 #[derive(Debug)]
 pub struct Order {
     sequencer: Sequencer,
+    /// The position before the first that this process has given.
+    begun: Position,
     idempotency: Idempotency<Published>,
     notifications_so_far: u64,
 }
@@ -23,6 +25,7 @@ impl Order {
     pub fn new(epoch: u32, newest: Position) -> Self {
         Self {
             sequencer: Sequencer::new(epoch, newest),
+            begun: newest,
             idempotency: Idempotency::default(),
             notifications_so_far: 0,
         }
@@ -36,6 +39,11 @@ impl Order {
     /// The newest position so far.
     pub fn newest(&self) -> Position {
         self.sequencer.newest().position()
+    }
+
+    /// How many publications this process has positioned.
+    pub fn published(&self) -> u64 {
+        self.newest() - self.begun
     }
 
     /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.

@@ -13,25 +13,27 @@ use crate::policy::guide::Guide;
 use crate::policy::history::History;
 use crate::policy::hub::Hub;
 use crate::server::clock::Now;
-use crate::server::connection::{Connection, Reading, Received, Speaks};
+use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::order::Order;
 use crate::server::peers::conversation::listener_key;
 use crate::server::peers::upstream::Upstream;
+use crate::server::routes::Door;
 use crate::server::site::Site;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::ending::Ending;
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::Draining;
 
 mod conversation;
+mod counting;
 mod guiding;
 mod publishing;
+mod reading;
 pub mod upstream;
 
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
-const READ_BUDGET: usize = SCRATCH_BYTES;
 
 /// Connections with replies that are flushed in one turn.
 const FLUSH_BUDGET: usize = 128;
@@ -92,6 +94,13 @@ pub struct Peers<S> {
     congested: Vec<usize>,
     /// While the server leaves: when each client is to move.
     guide: Option<Guide>,
+    /// While the server leaves, for those who ask.
+    draining: Option<Draining>,
+    /// Whether an operator has asked it to leave.
+    is_asked_to_leave: bool,
+    metrics: Metrics,
+    /// Since when there are publications that some listener has not been visited with.
+    fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
     /// No connection's limit is reached before.
     next_look: Option<Instant>,
@@ -118,6 +127,10 @@ impl<S: Socket> Peers<S> {
             replaying: VecDeque::new(),
             congested: Vec::new(),
             guide: None,
+            draining: None,
+            is_asked_to_leave: false,
+            metrics: Metrics::default(),
+            fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
             next_look: None,
             swept: None,
@@ -133,10 +146,25 @@ impl<S: Socket> Peers<S> {
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
     pub fn admit(&mut self, now: Now, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<usize> {
+        self.admit_by(Door::Public, now, socket)
+    }
+
+    /// As `admit`, by one of the doors.
+    ///
+    /// # Errors
+    /// Those of `socket`; nobody is taken in then.
+    pub fn admit_by(
+        &mut self,
+        door: Door,
+        now: Now,
+        socket: impl FnOnce(usize) -> io::Result<S>,
+    ) -> io::Result<usize> {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let expires = now + self.terms.limits.handshake;
-        entry.insert(Connection::new(socket(key)?, expires));
+        let mut connection = Connection::new(socket(key)?, expires);
+        connection.is_admin = door == Door::Admin;
+        entry.insert(connection);
         self.look_by(Some(expires));
         Ok(key)
     }
@@ -164,27 +192,6 @@ impl<S: Socket> Peers<S> {
         Some(self.swept.map_or(next_look, |swept| next_look.max(swept + self.sweep_pause())))
     }
 
-    /// Reads from a connection that is ready, and notes that it may be writable again.
-    pub fn on_ready(&mut self, key: usize, now: Now) {
-        let Some(connection) = self.connections.get(key) else { return };
-        let is_listed = connection.reading == Reading::Listed;
-        if connection.is_stalled() {
-            self.soil(key);
-        }
-        if !is_listed {
-            self.read_on(key, now);
-        }
-    }
-
-    /// Goes on reading where a budget or a pause has stopped it.
-    pub fn read_unread(&mut self, now: Now) {
-        for key in std::mem::take(&mut self.unread) {
-            if self.connections.contains(key) {
-                self.read_on(key, now);
-            }
-        }
-    }
-
     /// Applies the limits that are reached: one look at each connection.
     pub fn sweep(&mut self, now: Now) {
         let limits = self.terms.limits;
@@ -192,7 +199,9 @@ impl<S: Socket> Peers<S> {
         let mut next_look = self.history.next_expiry();
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
-                connection.on_deadline(now, &limits);
+                if let Some(refusal) = connection.on_deadline(now, &limits) {
+                    self.metrics.count_rejected(refusal.label());
+                }
                 soil(connection, key, &mut self.swept_up);
             }
             next_look = earliest(next_look, connection.next_look(&limits));
@@ -247,85 +256,12 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first.
-    fn read_on(&mut self, key: usize, now: Now) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut budget = READ_BUDGET;
-        // Requests may be left from a pause: they go first.
-        self.converse(key, now);
-        let reading = loop {
-            if self.must_stop_reading(key) {
-                let connection = &self.connections[key];
-                break match () {
-                    () if connection.must_pause(&self.terms.limits) => Reading::Paused,
-                    () if connection.awaits_answers() => Reading::Unanswered,
-                    () => Reading::Congested,
-                };
-            }
-            let connection = &mut self.connections[key];
-            if budget == 0 || connection.is_over() {
-                break if budget == 0 { Reading::Listed } else { Reading::Awaited };
-            }
-            match connection.read(&mut scratch) {
-                Received::Bytes(count) => {
-                    budget = budget.saturating_sub(count);
-                    self.on_bytes(key, &scratch[..count], now);
-                }
-                Received::Nothing => break Reading::Awaited,
-                Received::Finished => {
-                    connection.on_finished(now);
-                    break Reading::Awaited;
-                }
-                Received::Failed => {
-                    connection.end(Ending::SocketFailed, now);
-                    connection.give_up();
-                    break Reading::Awaited;
-                }
-            }
-        };
-        self.scratch = scratch;
-        if reading == Reading::Listed {
-            self.unread.push(key);
-        }
-        let connection = &mut self.connections[key];
-        let was = std::mem::replace(&mut connection.reading, reading);
-        if reading == Reading::Congested && was != Reading::Congested {
-            self.congested.push(key);
-        }
-        let (next_look, wants_settling) =
-            (connection.next_look(&self.terms.limits), connection.wants_settling());
-        // A pong or a request may have brought the next limit forward.
-        self.look_by(next_look);
-        if wants_settling {
-            self.soil(key);
-        }
-    }
-
-    fn on_bytes(&mut self, key: usize, bytes: &[u8], now: Now) {
-        match self.connections[key].speaks() {
-            Speaks::Http => {
-                if let Some(requests) = self.connections[key].requests() {
-                    requests.extend(bytes);
-                }
-                self.converse(key, now);
-            }
-            Speaks::WebSocket => self.hear(key, bytes, now),
-            Speaks::NoMore => {}
-        }
-    }
-
-    /// Whether what the peer sends next is better left in its socket.
-    fn must_stop_reading(&self, key: usize) -> bool {
-        let connection = &self.connections[key];
-        connection.must_pause(&self.terms.limits)
-            || connection.awaits_answers()
-            || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
-    }
-
     /// Flushes one connection, and does what follows from how that went.
     fn flush(&mut self, key: usize, now: Now) {
         let connection = &mut self.connections[key];
+        let waited = connection.queued();
         connection.flush(now);
+        self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
             self.hub.forget(listener_key(key), &mut connection.listener);
             connection.replay = None;
@@ -333,6 +269,8 @@ impl<S: Socket> Peers<S> {
         if connection.is_client && connection.has_departed() {
             connection.is_client = false;
             self.clients -= 1;
+            let ending = connection.ending().unwrap_or(Ending::Gone);
+            self.metrics.count_disconnect(ending.label(), ending.close_code().unwrap_or_default());
             debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
             if self.mood != Mood::Farewell {
                 info!("Client disconnected. Total connections: {}", self.clients);

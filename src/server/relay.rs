@@ -14,6 +14,8 @@ use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
 use crate::server::order::Order;
 use crate::server::socket::Socket;
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::{Draining, Overview, Worker};
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker, encode};
 use crate::wire::snapshot::Snapshot;
 
@@ -41,6 +43,8 @@ pub enum Report {
     Ready,
     /// It was sent a signal to leave.
     Signalled,
+    /// An operator has told it that the whole server is to leave.
+    AskedToLeave,
     /// Its loop turns.
     Alive,
     /// It takes nothing, or says what nobody understands.
@@ -60,6 +64,9 @@ pub struct Relay<S> {
     scratch: Box<[u8]>,
     /// The whole server is leaving: nothing more is positioned.
     is_closed: bool,
+    draining: Option<Draining>,
+    /// What workers have counted that have ended.
+    past: Metrics,
 }
 
 /// One worker.
@@ -68,6 +75,8 @@ struct Member<S> {
     link: Link<S>,
     progress: Progress,
     clients: usize,
+    /// Its number, its process and what it has counted.
+    worker: Worker,
     /// Has more to say than was read.
     is_unread: bool,
     is_gone: bool,
@@ -96,15 +105,18 @@ impl<S: Socket> Relay<S> {
             reports: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             is_closed: false,
+            draining: None,
+            past: Metrics::default(),
         }
     }
 
-    /// Takes in a worker; it is told the history and then that it may serve.
-    pub fn admit(&mut self, id: WorkerId, socket: S) {
+    /// Takes in a worker of this number and process; it is told the history and then that it may serve.
+    pub fn admit(&mut self, id: WorkerId, number: u32, pid: u32, socket: S) {
         let member = Member {
             link: Link::new(socket),
             progress: Progress::New,
             clients: 0,
+            worker: Worker { number: Some(number), pid, metrics: Metrics::default() },
             is_unread: false,
             is_gone: false,
         };
@@ -119,7 +131,30 @@ impl<S: Socket> Relay<S> {
                 self.read(id, now);
             }
         }
-        self.members.remove(&id);
+        if let Some(member) = self.members.remove(&id) {
+            self.past.add_totals(&member.worker.metrics);
+        }
+    }
+
+    /// All there is to say about the whole server.
+    pub fn overview(&self) -> Overview {
+        let worker = |member: &Member<S>| {
+            let mut worker = member.worker.clone();
+            worker.metrics.connections = member.clients as u64;
+            worker
+        };
+        let workers = self.members.values().map(worker).collect();
+        let publications = self.order.published();
+        Overview { drain: self.draining, publications, workers, past: self.past.clone() }
+    }
+
+    /// The whole server is about to leave, until then at the latest.
+    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+        self.draining = Some(Draining {
+            since_unix_ms: now.wall.as_millisecond(),
+            deadline_unix_ms: now.unix_ms_until(deadline),
+            clients_then: self.clients() as u64,
+        });
     }
 
     /// Clients of all workers together.
@@ -253,6 +288,12 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Ready => self.reports.push((id, Report::Ready)),
             ToSupervisor::Signalled => self.reports.push((id, Report::Signalled)),
             ToSupervisor::Beat => {}
+            ToSupervisor::Drain => self.reports.push((id, Report::AskedToLeave)),
+            ToSupervisor::Metrics(metrics) => member.worker.metrics = *metrics,
+            ToSupervisor::Overview => {
+                let overview = self.overview();
+                self.tell(id, &ToWorker::Overview(Box::new(overview)));
+            }
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
             ToSupervisor::Sync => {
                 // Behind all that was positioned so far.

@@ -5,6 +5,7 @@ use subtle::ConstantTimeEq;
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::server::site::Site;
 use crate::wire::http::{BodyWish, Method, Request};
+use crate::wire::overview::Report;
 use crate::wire::response::Response;
 use crate::wire::upgrade::{Upgrade, wishes};
 
@@ -22,16 +23,33 @@ pub enum Answer {
     },
     /// What its body holds is published.
     Publish(Box<Request>),
+    /// Something about the whole server is told.
+    Report(Report),
+    /// The server leaves, as at a signal.
+    Drain,
+}
+
+/// By which listener a connection came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// That of the clients.
+    Public,
+    /// That of the operators, if there is one.
+    Admin,
 }
 
 /// What answers depend on beside the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
+    /// Where it came in.
+    pub door: Door,
+    /// Whether operators have a door of their own.
+    pub has_admin: bool,
     /// The server is draining: no new clients and no new publications.
     pub leaving: bool,
     /// There are more connections than the limit allows.
     pub crowded: bool,
-    /// Who may publish.
+    /// Who may publish, and tell the server to leave.
     pub publishers: &'a Publishers,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
@@ -64,19 +82,40 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
 
 /// What to do with a request's body, before it has come.
 pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
-    if publishes(request) && !conditions.crowded && refuse_publisher(request, conditions).is_none() {
+    let is_welcome = is_here(&request.path, conditions) && !conditions.crowded;
+    if publishes(request) && is_welcome && refuse_publisher(request, conditions).is_none() {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
         BodyWish::Skip
     }
 }
 
+/// Whether a path is answered by the door through which it is asked for. Once operators have a door of their own, what
+/// is theirs is behind that one only.
+fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
+    let is_operators = matches!(path, "/readyz" | "/status" | "/metrics" | "/drain" | "/publish");
+    match conditions.door {
+        Door::Public => !is_operators || !conditions.has_admin,
+        Door::Admin => is_operators || path == "/healthz",
+    }
+}
+
 /// Answers a request.
 pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) -> Answer {
     let response = match request.path.as_str() {
+        path if !is_here(path, conditions) => Response::error(404, "not found"),
         "/healthz" => {
             get_only(request.method, || Response::new(200, "application/json", r#"{"status":"ok"}"#))
         }
+        path @ ("/readyz" | "/status" | "/metrics") => match request.method {
+            Method::Get | Method::Head => return Answer::Report(report_at(path)),
+            Method::Post | Method::Other => not_allowed("GET, HEAD"),
+        },
+        "/drain" if request.method != Method::Post => not_allowed("POST"),
+        "/drain" => match refuse_operator(&request, conditions) {
+            Some(refusal) => refusal,
+            None => return Answer::Drain,
+        },
         _ if conditions.crowded => unavailable("too many connections", "5"),
         "/ws" => return answer_websocket(request, conditions),
         "/publish" if request.method != Method::Post => not_allowed("POST"),
@@ -102,8 +141,22 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     })
 }
 
+fn report_at(path: &str) -> Report {
+    match path {
+        "/readyz" => Report::Readiness,
+        "/status" => Report::Status,
+        _ => Report::Metrics,
+    }
+}
+
 /// Why this peer may not publish now, if it may not.
 fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
+    let refused = refuse_operator(request, conditions);
+    refused.or_else(|| conditions.leaving.then(restarting))
+}
+
+/// Why this peer may neither publish nor tell the server to leave, if it may not.
+fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     match conditions.publishers {
         Publishers::Nobody => {
             let how = "publishing is off, as the server does not listen on a loopback address only: \
@@ -111,14 +164,12 @@ fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Res
             Some(Response::error(403, how))
         }
         Publishers::WithToken(token) if !bears(request, token) => {
-            Some(Response::error(401, "a token is needed to publish").with("WWW-Authenticate", "Bearer"))
+            Some(Response::error(401, "a token is needed").with("WWW-Authenticate", "Bearer"))
         }
         // Any page that a browser on this machine shows could publish otherwise.
-        Publishers::Local if is_cross_origin(request) => Some(Response::error(
-            403,
-            "a page of another origin needs a token to publish: see --publish-token",
-        )),
-        _ if conditions.leaving => Some(restarting()),
+        Publishers::Local if is_cross_origin(request) => {
+            Some(Response::error(403, "a page of another origin needs a token: see --publish-token"))
+        }
         Publishers::Local | Publishers::WithToken(_) => None,
     }
 }

@@ -34,14 +34,16 @@ pub struct Terms {
     pub history: HistoryLimits,
     /// How clients are guided while the server leaves; `None` when they are not.
     pub guide: Option<GuideTerms>,
-    /// Who may publish.
+    /// Who may publish, and tell the server to leave.
     pub publishers: Publishers,
+    /// The same for those who come in by the operators' door; `None` when there is none.
+    pub operators: Option<Publishers>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
 
 /// The terms of this configuration, on this address.
-pub(super) fn terms(config: &Config, service: Service, address: &Address) -> Terms {
+pub(super) fn terms(config: &Config, service: Service, address: &Address, admin: Option<&Address>) -> Terms {
     let limits = Limits {
         handshake: config.handshake_timeout,
         keep_alive: config.timeout_keep_alive,
@@ -59,12 +61,18 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address) -> Ter
         history: history_limits(config),
         guide: (!config.no_drain_notice && service == Service::Notifications)
             .then_some(GuideTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
-        publishers: match &config.publish_token {
-            Some(token) => Publishers::WithToken(token.clone()),
-            None if address.is_loopback() => Publishers::Local,
-            None => Publishers::Nobody,
-        },
+        publishers: publishers(config, address.is_loopback()),
+        // No proxy is to be expected before a Unix socket that is there for operators.
+        operators: admin.map(|admin| publishers(config, admin.is_loopback() || admin.ip().is_none())),
         max_publish_bytes: config.max_publish_size,
+    }
+}
+
+fn publishers(config: &Config, is_local: bool) -> Publishers {
+    match &config.publish_token {
+        Some(token) => Publishers::WithToken(token.clone()),
+        None if is_local => Publishers::Local,
+        None => Publishers::Nobody,
     }
 }
 

@@ -40,8 +40,22 @@ pub enum Violation {
 impl Ending {
     /// The close frame that tells the peer; `None` where there is nobody to tell.
     pub fn close_frame(self) -> Option<Frame> {
-        let (code, reason) = match self {
-            Self::PeerClosed(code) => return Some(Frame::close(code, "")),
+        match self {
+            Self::PeerClosed(code) => Some(Frame::close(code, "")),
+            _ => self.code_and_reason().map(|(code, reason)| Frame::close(Some(code), reason)),
+        }
+    }
+
+    /// The close code that both sides know of.
+    pub fn close_code(self) -> Option<u16> {
+        match self {
+            Self::PeerClosed(code) => code,
+            _ => self.code_and_reason().map(|(code, _)| code),
+        }
+    }
+
+    fn code_and_reason(self) -> Option<(u16, &'static str)> {
+        Some(match self {
             Self::Violated(Violation::Protocol(what)) => (1002, what),
             Self::Violated(Violation::Binary) => (1003, "binary messages are not accepted"),
             Self::Violated(Violation::NotUtf8) => (1007, "text is not valid UTF-8"),
@@ -49,9 +63,8 @@ impl Ending {
             Self::Drained => (1012, "server restart"),
             Self::TooSlow => (4001, "too slow"),
             Self::Silent => (4003, "no pong in time"),
-            Self::Answered | Self::Gone | Self::SocketFailed => return None,
-        };
-        Some(Frame::close(Some(code), reason))
+            Self::PeerClosed(_) | Self::Answered | Self::Gone | Self::SocketFailed => return None,
+        })
     }
 
     /// Whether what is queued is still sent: it is, except to a peer that has failed or fallen behind. Replies to what

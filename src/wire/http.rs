@@ -97,6 +97,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A short name for counters.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::Timeout => "timeout",
+            Self::BodyTooLarge | Self::HeadTooLarge => "too_large",
+            Self::UnknownCoding | Self::Version => "unsupported",
+        }
+    }
+
     /// The status to answer with, and what was wrong.
     pub fn status(self) -> (u16, &'static str) {
         match self {

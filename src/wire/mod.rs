@@ -2,9 +2,12 @@
 
 pub mod body;
 pub mod ending;
+pub mod exposition;
 pub mod http;
 pub mod messages;
+pub mod metrics;
 pub mod outbox;
+pub mod overview;
 pub mod publish;
 pub mod relay;
 pub mod response;

@@ -121,6 +121,11 @@ impl Outbox {
         self.queue.as_ref().map_or(0, |queue| queue.queued_bytes)
     }
 
+    /// Messages that wait, behind what is promised.
+    pub fn queued_messages(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.frames.len() - queue.promised)
+    }
+
     /// Since when the peer has taken nothing of what waits, if it has stalled.
     pub fn stalled_since(&self) -> Option<Instant> {
         self.queue.as_ref()?.stalled_since

@@ -5,6 +5,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::policy::sequencer::Position;
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::Overview;
 use crate::wire::publish::{Published, Submission};
 
 /// Of these messages. Raised with every change to them.
@@ -34,6 +36,8 @@ pub enum ToWorker<'a> {
     Refused,
     /// The answer to `Sync`.
     Synced,
+    /// The answer to `Overview`.
+    Overview(Box<Overview>),
     /// To be answered with `Beat`.
     Beat,
     /// Leave with the whole server.
@@ -68,8 +72,14 @@ pub enum ToSupervisor {
     Publish(Submission),
     /// To be answered once all that was published so far has been said.
     Sync,
+    /// To be answered with what there is to say about the whole server.
+    Overview,
     /// How many clients it has.
     Clients(u64),
+    /// All that it has counted.
+    Metrics(Box<Metrics>),
+    /// An operator wants the whole server to leave.
+    Drain,
     /// The answer to `Beat`: its loop turns.
     Beat,
     /// It was sent a signal to leave, and asks in which manner.

@@ -31,6 +31,16 @@ impl Response {
         Self { status, fields: vec![("Content-Type", content_type.into())], body: body.into() }
     }
 
+    /// A short name for counters, of one that refuses a handshake.
+    pub fn label(&self) -> &'static str {
+        match self.status {
+            503 => "connection_limit",
+            426 => "no_upgrade",
+            405 => "method",
+            _ => "other",
+        }
+    }
+
     /// A response without a body.
     pub fn empty(status: u16) -> Self {
         Self { status, fields: vec![], body: Bytes::new() }

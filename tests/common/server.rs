@@ -30,7 +30,8 @@ impl Running {
     pub fn with(flags: &str) -> Self {
         let defaults = DEFAULTS.into_iter().filter(|(flag, _)| !flags.contains(flag));
         let defaults = defaults.flat_map(|(flag, value)| [flag, value]);
-        let args = ["slackwater"].into_iter().chain(defaults).chain(flags.split_whitespace());
+        let notice = ["--no-drain-notice"].into_iter().filter(|_| !flags.contains("--drain-spread"));
+        let args = ["slackwater"].into_iter().chain(defaults).chain(notice).chain(flags.split_whitespace());
         let config = Config::read(args.map(OsString::from)).expect("the flags are good");
         let server = Server::bind(&config, Service::Notifications).expect("the port is free");
         let (address, handle) = (server.address().ip().expect("it listens on TCP"), server.handle());

@@ -53,7 +53,9 @@ fn terms(limits: Limits, history: HistoryLimits) -> Terms {
         concurrency: None,
         epoch: 0,
         history,
+        guide: None,
         publishers: Publishers::Local,
+        operators: None,
         max_publish_bytes: 1 << 20,
     }
 }

@@ -17,16 +17,17 @@ impl<S: Socket> Connection<S> {
         [self.expires, stall].into_iter().flatten().min()
     }
 
-    /// Applies the limits that are reached now.
-    pub(in crate::server) fn on_deadline(&mut self, now: Now, limits: &Limits) {
+    /// Applies the limits that are reached now, and gives back the refusal of a request that never became whole.
+    pub(in crate::server) fn on_deadline(&mut self, now: Now, limits: &Limits) -> Option<Refusal> {
         if self.stall_limit(limits).is_some_and(|limit| now.instant >= limit) {
-            return match self.phase {
+            match self.phase {
                 Phase::Open { .. } => self.end(Ending::TooSlow, now),
                 _ => self.end_unheard(now),
-            };
+            }
+            return None;
         }
         if self.expires.is_none_or(|expires| now.instant < expires) {
-            return;
+            return None;
         }
         match &mut self.phase {
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.
@@ -36,7 +37,10 @@ impl<S: Socket> Connection<S> {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }
             Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
-            Phase::Request { .. } => self.refuse(Refusal::Timeout, now, limits),
+            Phase::Request { .. } => {
+                self.refuse(Refusal::Timeout, now, limits);
+                return Some(Refusal::Timeout);
+            }
             // Its pong may be among what is not read yet; while it takes what waits for it, it is there.
             Phase::Open { awaits_pong: true, .. } if self.reading == Reading::Paused => {
                 self.expires = limits.ping_timeout.map(|wait| now + wait);
@@ -49,6 +53,7 @@ impl<S: Socket> Connection<S> {
             }
             Phase::Closing { .. } => self.give_up(),
         }
+        None
     }
 
     /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.

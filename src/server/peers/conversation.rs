@@ -9,7 +9,7 @@ use crate::policy::hub::TooMany;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
-use crate::server::routes::{self, Answer, Conditions};
+use crate::server::routes::{self, Answer, Conditions, Door};
 use crate::server::socket::Socket;
 use crate::server::terms::{Service, Terms};
 use crate::wire::http::{Method, Next, Request};
@@ -23,7 +23,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn converse(&mut self, key: usize, now: Now) {
         while !self.must_stop_reading(key) {
             let limits = self.terms.limits;
-            let conditions = conditions(&self.terms, self.mood, self.connections.len());
+            let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
             let connection = &mut self.connections[key];
             let Some(requests) = connection.requests() else { return };
             let request = match requests.next(|request| routes::wish(request, conditions)) {
@@ -31,7 +31,10 @@ impl<S: Socket> Peers<S> {
                 Ok(Next::Continue) => return connection.go_on(now + limits.handshake),
                 Ok(Next::More) if !requests.has_begun() => return,
                 Ok(Next::More) => return connection.expect_head(now + limits.handshake),
-                Err(refusal) => return connection.refuse(refusal, now, &limits),
+                Err(refusal) => {
+                    self.metrics.count_rejected(refusal.label());
+                    return connection.refuse(refusal, now, &limits);
+                }
             };
             if self.must_sync_first(key, &request) {
                 return self.sync_first(key, request);
@@ -42,14 +45,30 @@ impl<S: Socket> Peers<S> {
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let conditions = conditions(&self.terms, self.mood, self.connections.len());
+        let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
+        let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive && !conditions.crowded,
         };
         match routes::answer(request, &self.site, conditions) {
-            Answer::Respond(response) => self.respond(key, response, exchange, now),
+            Answer::Respond(response) => {
+                if is_handshake {
+                    self.metrics.count_rejected(if conditions.leaving {
+                        "draining"
+                    } else {
+                        response.label()
+                    });
+                }
+                self.respond(key, response, exchange, now);
+            }
+            Answer::Report(report) => self.report(key, report, exchange, now),
+            Answer::Drain => {
+                self.wish_to_leave();
+                let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
+                self.respond(key, response, exchange, now);
+            }
             Answer::Upgrade { accept, request } => self.open(key, &accept, &request, now),
             Answer::Publish(request) => self.publish_request(key, request, exchange, now),
         }
@@ -59,6 +78,10 @@ impl<S: Socket> Peers<S> {
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
         let exchange = Exchange { keep_alive: exchange.keep_alive && self.mood == Mood::Serving, ..exchange };
         self.connections[key].respond(response, exchange, now, &self.terms.limits);
+    }
+
+    fn door_of(&self, key: usize) -> Door {
+        if self.connections[key].is_admin { Door::Admin } else { Door::Public }
     }
 
     /// Takes in what a WebSocket sends, and replies.
@@ -105,7 +128,10 @@ impl<S: Socket> Peers<S> {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
+        let wants_to_resume = wishes.last_event_id.is_some();
         let resumes_after = wishes.last_event_id.and_then(|id| self.resume_position(&id, now));
+        self.metrics.resumed += u64::from(resumes_after.is_some());
+        self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
         let connection = &mut self.connections[key];
         let filters: Vec<&str> = self.hub.filters(&connection.listener).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
@@ -158,11 +184,14 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn conditions(terms: &Terms, mood: Mood, connections: usize) -> Conditions<'_> {
+fn conditions(terms: &Terms, mood: Mood, connections: usize, door: Door) -> Conditions<'_> {
+    let operators = terms.operators.as_ref();
     Conditions {
+        door,
+        has_admin: operators.is_some(),
         leaving: matches!(mood, Mood::Leaving | Mood::Farewell),
-        crowded: terms.concurrency.is_some_and(|most| connections > most),
-        publishers: &terms.publishers,
+        crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
+        publishers: operators.unwrap_or(&terms.publishers),
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

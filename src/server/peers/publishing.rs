@@ -43,7 +43,7 @@ impl<S: Socket> Peers<S> {
     pub fn publish_periodic(&mut self, now: Now) {
         if let Ordering::Own(order) = &mut self.ordering {
             let publication = order.notify(self.clients, now);
-            self.hear_of(publication);
+            self.hear_of(publication, now);
         }
     }
 
@@ -65,7 +65,7 @@ impl<S: Socket> Peers<S> {
             Ordering::Own(order) => {
                 let mut publications = vec![];
                 let published = order.submit(submission, now, |publication| publications.push(publication));
-                publications.into_iter().for_each(|publication| self.hear_of(publication));
+                publications.into_iter().for_each(|publication| self.hear_of(publication, now));
                 self.respond(key, published.response(), exchange, now);
             }
             Ordering::Upstream(_) => self.submit_upstream(key, submission, exchange),
@@ -73,9 +73,12 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Takes the next publication in the one order: for those who listen, and for those who come back.
-    pub(super) fn hear_of(&mut self, publication: Publication) {
+    pub(super) fn hear_of(&mut self, publication: Publication, now: Now) {
         self.hub.publish(&publication.topic, &publication.frame);
         self.history.push(publication);
+        if self.hub.has_news() {
+            self.fanout_since.get_or_insert(now.instant);
+        }
         let next_expiry = self.history.next_expiry();
         self.look_by(next_expiry);
     }

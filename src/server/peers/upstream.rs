@@ -14,7 +14,8 @@ use crate::server::link::{Link, Taken};
 use crate::server::routes;
 use crate::server::socket::Socket;
 use crate::wire::http::Request;
-use crate::wire::publish::{Published, Submission};
+use crate::wire::overview::Report;
+use crate::wire::publish::Submission;
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::response::Exchange;
 use log::error;
@@ -40,6 +41,8 @@ pub struct Upstream<S> {
 enum Waiting {
     /// A publisher, for the ids.
     Publisher { key: usize, exchange: Exchange },
+    /// Somebody who wants to know about the whole server.
+    Watcher { key: usize, exchange: Exchange, report: Report },
     /// A request that is answered once all that was published before it has come.
     Request { key: usize, request: Box<Request> },
 }
@@ -175,6 +178,32 @@ impl<S: Socket> Peers<S> {
         self.ask(key, &ToSupervisor::Sync, Waiting::Request { key, request }, true);
     }
 
+    /// Tells something about the whole server; with a supervisor, once that has told it.
+    pub(super) fn report(&mut self, key: usize, report: Report, exchange: Exchange, now: Now) {
+        if matches!(&self.ordering, Ordering::Upstream(upstream) if !upstream.is_lost) {
+            self.tell_metrics();
+            let waiting = Waiting::Watcher { key, exchange, report };
+            return self.ask(key, &ToSupervisor::Overview, waiting, true);
+        }
+        let response = self.overview().response(report, now.wall);
+        self.respond(key, response, exchange, now);
+    }
+
+    /// An operator wants the whole server to leave.
+    pub(super) fn wish_to_leave(&mut self) {
+        match &mut self.ordering {
+            Ordering::Own(_) => self.is_asked_to_leave = true,
+            Ordering::Upstream(upstream) => upstream.tell(&ToSupervisor::Drain),
+        }
+    }
+
+    fn tell_metrics(&mut self) {
+        let metrics = ToSupervisor::Metrics(Box::new(self.metrics()));
+        if let Ordering::Upstream(upstream) = &mut self.ordering {
+            upstream.tell(&metrics);
+        }
+    }
+
     fn ask(&mut self, key: usize, question: &ToSupervisor, waiting: Waiting, is_held: bool) {
         let Ordering::Upstream(upstream) = &mut self.ordering else { return };
         upstream.tell(question);
@@ -197,9 +226,13 @@ impl<S: Socket> Peers<S> {
                 upstream.tell(&ToSupervisor::Ready);
                 return Some(Instruction::Serve);
             }
-            ToWorker::Beat => upstream.tell(&ToSupervisor::Beat),
-            ToWorker::Published(published) => self.on_answer(Some(&published), now),
-            ToWorker::Refused | ToWorker::Synced => self.on_answer(None, now),
+            ToWorker::Beat => {
+                upstream.tell(&ToSupervisor::Beat);
+                self.tell_metrics();
+            }
+            ToWorker::Published(_) | ToWorker::Overview(_) | ToWorker::Refused | ToWorker::Synced => {
+                self.on_answer(Some(message), now);
+            }
             ToWorker::Leave => return Some(Instruction::Leave),
             ToWorker::StepDown { is_last } => return Some(Instruction::StepDown { is_last }),
             ToWorker::Insist => return Some(Instruction::Insist),
@@ -211,14 +244,15 @@ impl<S: Socket> Peers<S> {
         // What the supervisor sends has been checked before it was submitted.
         let Ok(topic) = TopicName::parse(relayed.topic) else { return };
         let frame = Frame::from_encoded(relayed.frame.to_vec());
-        self.hear_of(Publication { topic, frame, at: now.instant_of(relayed.at_unix_ms) });
+        self.hear_of(Publication { topic, frame, at: now.instant_of(relayed.at_unix_ms) }, now);
     }
 
-    /// Answers whoever has asked first; without ids a publisher is refused.
-    fn on_answer(&mut self, published: Option<&Published>, now: Now) {
+    /// Hands the supervisor's answer, if there is one, to whoever has asked first.
+    fn on_answer(&mut self, answer: Option<ToWorker<'_>>, now: Now) {
         let Ordering::Upstream(upstream) = &mut self.ordering else { return };
         let Some(waiting) = upstream.waiting.pop_front() else { return };
-        let (Waiting::Publisher { key, .. } | Waiting::Request { key, .. }) = waiting;
+        let (Waiting::Publisher { key, .. } | Waiting::Watcher { key, .. } | Waiting::Request { key, .. }) =
+            waiting;
         let connection = &mut self.connections[key];
         connection.awaited -= 1;
         connection.is_held = false;
@@ -226,12 +260,17 @@ impl<S: Socket> Peers<S> {
             connection.reading = Reading::Listed;
             self.unread.push(key);
         }
-        match waiting {
-            Waiting::Publisher { exchange, .. } => {
-                let response = published.map_or_else(routes::restarting, Published::response);
-                self.respond(key, response, exchange, now);
+        match (waiting, answer) {
+            (Waiting::Publisher { exchange, .. }, Some(ToWorker::Published(published))) => {
+                self.respond(key, published.response(), exchange, now);
             }
-            Waiting::Request { request, .. } => self.answer(key, request, now),
+            (Waiting::Watcher { exchange, report, .. }, Some(ToWorker::Overview(overview))) => {
+                self.respond(key, overview.response(report, now.wall), exchange, now);
+            }
+            (Waiting::Request { request, .. }, _) => self.answer(key, request, now),
+            (Waiting::Publisher { exchange, .. } | Waiting::Watcher { exchange, .. }, _) => {
+                self.respond(key, routes::restarting(), exchange, now);
+            }
         }
         self.connections[key].finish_if_answered(now);
         self.soil(key);

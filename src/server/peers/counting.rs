@@ -1,0 +1,67 @@
+//! What there is to say about the server and its numbers, for those who watch it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::{Ordering, Peers};
+use crate::server::clock::Now;
+use crate::server::process;
+use crate::server::socket::Socket;
+use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
+use crate::wire::overview::{Draining, Overview, Worker};
+
+impl<S: Socket> Peers<S> {
+    /// The server is leaving, until then at the latest.
+    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+        self.draining = Some(Draining {
+            since_unix_ms: now.wall.as_millisecond(),
+            deadline_unix_ms: now.unix_ms_until(deadline),
+            clients_then: self.clients as u64,
+        });
+    }
+
+    /// Whether an operator has asked the server to leave since the last call.
+    pub fn take_wish_to_leave(&mut self) -> bool {
+        std::mem::take(&mut self.is_asked_to_leave)
+    }
+
+    /// The turn has ended at this time.
+    pub fn on_turn_end(&mut self, now: Now, end: Instant) {
+        self.metrics.turns.observe(end.saturating_duration_since(now.instant));
+        if !self.hub.has_news()
+            && let Some(since) = self.fanout_since.take()
+        {
+            self.metrics.fanout.observe(end.saturating_duration_since(since));
+        }
+    }
+
+    /// The numbers as they are now.
+    pub(super) fn metrics(&mut self) -> Metrics {
+        self.metrics.connections = self.clients as u64;
+        self.metrics.connections_total = self.clients_so_far;
+        self.metrics.outbox_bytes = self.connections.iter().map(|(_, peer)| peer.queued().0 as u64).sum();
+        self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
+        self.metrics.process = process::read();
+        self.metrics.clone()
+    }
+
+    /// All there is to say about a server that is one process.
+    pub(super) fn overview(&mut self) -> Overview {
+        let publications = match &self.ordering {
+            Ordering::Own(order) => order.published(),
+            Ordering::Upstream(_) => 0,
+        };
+        let worker = Worker { number: None, pid: std::process::id(), metrics: self.metrics() };
+        Overview { drain: self.draining, publications, workers: vec![worker], past: Metrics::default() }
+    }
+}
+
+impl Now {
+    /// A time that is still to come on the wall clock, in milliseconds since 1970.
+    pub(crate) fn unix_ms_until(&self, at: Instant) -> i64 {
+        let ahead = at.saturating_duration_since(self.instant).as_millis();
+        Timestamp::as_millisecond(self.wall).saturating_add(i64::try_from(ahead).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,108 @@
+//! How peers are read from: each until its socket is empty or its budget is used up, and not while it must wait.
+
+use super::{Peers, SCRATCH_BYTES};
+use crate::server::clock::Now;
+use crate::server::connection::{Reading, Received, Speaks};
+use crate::server::socket::Socket;
+use crate::wire::ending::Ending;
+
+/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
+const READ_BUDGET: usize = SCRATCH_BYTES;
+
+impl<S: Socket> Peers<S> {
+    /// Reads from a connection that is ready, and notes that it may be writable again.
+    pub fn on_ready(&mut self, key: usize, now: Now) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let is_listed = connection.reading == Reading::Listed;
+        if connection.is_stalled() {
+            self.soil(key);
+        }
+        if !is_listed {
+            self.read_on(key, now);
+        }
+    }
+
+    /// Goes on reading where a budget or a pause has stopped it.
+    pub fn read_unread(&mut self, now: Now) {
+        for key in std::mem::take(&mut self.unread) {
+            if self.connections.contains(key) {
+                self.read_on(key, now);
+            }
+        }
+    }
+
+    /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first.
+    pub(super) fn read_on(&mut self, key: usize, now: Now) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut budget = READ_BUDGET;
+        // Requests may be left from a pause: they go first.
+        self.converse(key, now);
+        let reading = loop {
+            if self.must_stop_reading(key) {
+                let connection = &self.connections[key];
+                break match () {
+                    () if connection.must_pause(&self.terms.limits) => Reading::Paused,
+                    () if connection.awaits_answers() => Reading::Unanswered,
+                    () => Reading::Congested,
+                };
+            }
+            let connection = &mut self.connections[key];
+            if budget == 0 || connection.is_over() {
+                break if budget == 0 { Reading::Listed } else { Reading::Awaited };
+            }
+            match connection.read(&mut scratch) {
+                Received::Bytes(count) => {
+                    budget = budget.saturating_sub(count);
+                    self.on_bytes(key, &scratch[..count], now);
+                }
+                Received::Nothing => break Reading::Awaited,
+                Received::Finished => {
+                    connection.on_finished(now);
+                    break Reading::Awaited;
+                }
+                Received::Failed => {
+                    connection.end(Ending::SocketFailed, now);
+                    connection.give_up();
+                    break Reading::Awaited;
+                }
+            }
+        };
+        self.scratch = scratch;
+        if reading == Reading::Listed {
+            self.unread.push(key);
+        }
+        let connection = &mut self.connections[key];
+        let was = std::mem::replace(&mut connection.reading, reading);
+        if reading == Reading::Congested && was != Reading::Congested {
+            self.congested.push(key);
+        }
+        let (next_look, wants_settling) =
+            (connection.next_look(&self.terms.limits), connection.wants_settling());
+        // A pong or a request may have brought the next limit forward.
+        self.look_by(next_look);
+        if wants_settling {
+            self.soil(key);
+        }
+    }
+
+    fn on_bytes(&mut self, key: usize, bytes: &[u8], now: Now) {
+        match self.connections[key].speaks() {
+            Speaks::Http => {
+                if let Some(requests) = self.connections[key].requests() {
+                    requests.extend(bytes);
+                }
+                self.converse(key, now);
+            }
+            Speaks::WebSocket => self.hear(key, bytes, now),
+            Speaks::NoMore => {}
+        }
+    }
+
+    /// Whether what the peer sends next is better left in its socket.
+    pub(super) fn must_stop_reading(&self, key: usize) -> bool {
+        let connection = &self.connections[key];
+        connection.must_pause(&self.terms.limits)
+            || connection.awaits_answers()
+            || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
+    }
+}

@@ -1,0 +1,210 @@
+//! The numbers as Prometheus reads them: the text format 0.0.4, encoded by the `prometheus-client` crate.
+
+use std::fmt::{Error, Write};
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::wire::metrics::{BOUNDS, Histogram, Metrics, Process};
+use crate::wire::overview::Overview;
+
+/// The text for one scrape.
+pub fn text(overview: &Overview, now: Timestamp) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape { overview: overview.clone(), now }));
+    let mut encoded = String::with_capacity(16 * 1024);
+    text::encode(&mut encoded, &registry).expect("a String takes all of it");
+    in_prometheus_format(&encoded)
+}
+
+/// The crate writes OpenMetrics, in which a counter's family is named without `_total`. There a gauge and a counter of
+/// one name would be the same, and Prometheus's own tools would find no counter; in the older format both are as they
+/// should be.
+fn in_prometheus_format(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        let described = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '));
+        let (Some((name, help)), Some(kind)) = (described, lines.peek()) else {
+            if line != "# EOF" {
+                text.extend([line, "\n"]);
+            }
+            continue;
+        };
+        let kind = kind.rsplit(' ').next().unwrap_or_default();
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let _ = writeln!(text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
+        lines.next();
+    }
+    text
+}
+
+#[derive(Debug)]
+struct Scrape {
+    overview: Overview,
+    now: Timestamp,
+}
+
+type Encoded = Result<(), Error>;
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
+        let to = &mut encoder;
+        let overview = &self.overview;
+        let mut sum = overview.past.clone();
+        overview.workers.iter().for_each(|worker| sum.add(&worker.metrics));
+        build_info(to)?;
+        self.each(to, "connections", "Clients connected now", |m| m.connections as f64)?;
+        counter(to, "connections", "Clients that have connected", sum.connections_total)?;
+        disconnects(to, &sum)?;
+        counter(to, "publications", "Publications that were given an id", overview.publications)?;
+        counter(to, "messages_sent", "WebSocket messages that sockets have taken", sum.messages_sent)?;
+        counter(to, "bytes_sent", "Bytes that sockets have taken", sum.bytes_sent)?;
+        resumes(to, &sum)?;
+        rejected(to, &sum)?;
+        self.each(to, "outbox_bytes", "Bytes that wait for clients now", |m| m.outbox_bytes as f64)?;
+        let help = "Time from a publication to the last listener of its fan-out";
+        histogram(to, "fanout_seconds", help, &sum.fanout)?;
+        let help = "Time from the end of the loop's sleep to its next";
+        histogram(to, "loop_turn_seconds", help, &sum.turns)?;
+        counter(to, "log_lines_lost", "Lines that standard error did not take", sum.log_lines_lost)?;
+        self.drain(to)?;
+        self.processes(to)
+    }
+}
+
+impl Scrape {
+    /// A gauge of each process, with the worker's number where there are several.
+    fn each(
+        &self,
+        to: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Metrics) -> f64,
+    ) -> Encoded {
+        let name = format!("slackwater_{name}");
+        self.family(to, &name, help, MetricType::Gauge, |metrics| Some(value(metrics)))
+    }
+
+    fn family(
+        &self,
+        to: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        value: impl Fn(&Metrics) -> Option<f64>,
+    ) -> Encoded {
+        if self.overview.workers.iter().all(|worker| value(&worker.metrics).is_none()) {
+            return Ok(());
+        }
+        let mut metric = to.encode_descriptor(name, help, None, kind)?;
+        for worker in &self.overview.workers {
+            let Some(value) = value(&worker.metrics) else { continue };
+            let labels: Vec<(&str, String)> = worker
+                .number
+                .map(|number| vec![("worker", number.to_string()), ("pid", worker.pid.to_string())])
+                .unwrap_or_default();
+            let mut metric = metric.encode_family(&labels)?;
+            match kind {
+                MetricType::Counter => metric.encode_counter::<NoLabelSet, _, f64>(&value, None)?,
+                _ => metric.encode_gauge(&value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&self, to: &mut DescriptorEncoder<'_>) -> Encoded {
+        let overview = &self.overview;
+        let drain = overview.drain.as_ref();
+        let remaining = if drain.is_some() { overview.connections() as f64 } else { 0.0 };
+        let seconds = drain.map_or(0, |drain| drain.deadline_unix_ms - self.now.as_millisecond()).max(0);
+        gauge(to, "draining", "1 while the server leaves", f64::from(u8::from(drain.is_some())))?;
+        gauge(to, "drain_remaining", "Clients that have not left yet", remaining)?;
+        let rate = overview.departures_per_second(self.now);
+        gauge(to, "drain_departures_per_second", "Clients that have left each second of the drain", rate)?;
+        let help = "Time until whoever is left is closed";
+        gauge(to, "drain_deadline_seconds", help, seconds as f64 / 1000.0)
+    }
+
+    fn processes(&self, to: &mut DescriptorEncoder<'_>) -> Encoded {
+        type Of = fn(&Process) -> Option<f64>;
+        let gauges: [(&str, &str, Of); 5] = [
+            ("process_resident_memory_bytes", "Resident memory", |p| Some(p.resident_bytes as f64)),
+            ("process_virtual_memory_bytes", "Virtual memory", |p| Some(p.virtual_bytes as f64)),
+            ("process_open_fds", "Open file descriptors", |p| p.open_fds.map(|fds| fds as f64)),
+            ("process_max_fds", "The limit on open file descriptors", |p| Some(p.max_fds as f64)),
+            ("process_start_time_seconds", "Start of the process since 1970", |p| Some(p.start_seconds)),
+        ];
+        for (name, help, of) in gauges {
+            self.family(to, name, help, MetricType::Gauge, |metrics| of(&metrics.process))?;
+        }
+        let help = "User and system CPU time";
+        let cpu = |metrics: &Metrics| Some(metrics.process.cpu_seconds);
+        self.family(to, "process_cpu_seconds", help, MetricType::Counter, cpu)
+    }
+}
+
+fn build_info(to: &mut DescriptorEncoder<'_>) -> Encoded {
+    let labels = [("version", env!("CARGO_PKG_VERSION"))];
+    let mut metric =
+        to.encode_descriptor("slackwater_build_info", "1, of this version", None, MetricType::Gauge)?;
+    metric.encode_family(&labels)?.encode_gauge(&1_i64)
+}
+
+fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> Encoded {
+    to.encode_descriptor(&format!("slackwater_{name}"), help, None, MetricType::Gauge)?.encode_gauge(&value)
+}
+
+fn counter(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Encoded {
+    let name = format!("slackwater_{name}");
+    to.encode_descriptor(&name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+fn counters<L: EncodeLabelSet>(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (L, u64)>,
+) -> Encoded {
+    let name = format!("slackwater_{name}");
+    let mut metric = to.encode_descriptor(&name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+    }
+    Ok(())
+}
+
+fn disconnects(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
+    let values = sum
+        .disconnects
+        .iter()
+        .map(|kind| ([("reason", kind.reason.to_string()), ("code", kind.code.to_string())], kind.count));
+    counters(to, "disconnects", "Clients that have departed, by why and by close code", values)
+}
+
+fn resumes(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
+    let values = [([("result", "resumed")], sum.resumed), ([("result", "gap")], sum.not_resumed)];
+    let help = "Clients that came back with their last id, by whether all that they missed could be brought";
+    counters(to, "resumes", help, values.into_iter())
+}
+
+fn rejected(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
+    let values = sum.rejected.iter().map(|kind| ([("reason", kind.reason.to_string())], kind.count));
+    counters(to, "handshakes_rejected", "Requests for a WebSocket that were refused, by why", values)
+}
+
+fn histogram(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, histogram: &Histogram) -> Encoded {
+    let name = format!("slackwater_{name}");
+    let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
+    to.encode_descriptor(&name, help, None, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
+        histogram.sum,
+        histogram.counts.iter().sum(),
+        &buckets,
+        None,
+    )
+}

@@ -1,0 +1,192 @@
+//! What one process has counted, as plain numbers: counted by whoever does the thing, added up over processes, and shown
+//! in `exposition`.
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Lines that standard error did not take. The log belongs to the process, not to a part of it: so does its count.
+pub static LOG_LINES_LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Upper bounds of the histograms' buckets, in seconds.
+pub const BOUNDS: [f64; 13] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
+/// The numbers of one process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Clients connected now.
+    pub connections: u64,
+    /// Clients that have ever connected.
+    pub connections_total: u64,
+    /// Clients that have departed, by why and by the close code.
+    pub disconnects: Vec<Disconnects>,
+    /// Frames of publications and replies that sockets have taken.
+    pub messages_sent: u64,
+    /// Bytes that sockets have taken.
+    pub bytes_sent: u64,
+    /// Clients that came back and were brought all that they had missed.
+    pub resumed: u64,
+    /// Clients that came back and may have missed something.
+    pub not_resumed: u64,
+    /// Requests that wanted to become a WebSocket and did not, or never became whole, by why.
+    pub rejected: Vec<Rejected>,
+    /// Bytes that wait for clients now.
+    pub outbox_bytes: u64,
+    /// From a publication to the last listener of the fan-out that it is part of.
+    pub fanout: Histogram,
+    /// From the end of the loop's sleep to its next.
+    pub turns: Histogram,
+    /// Lines that the log has lost.
+    pub log_lines_lost: u64,
+    /// Of the process.
+    pub process: Process,
+}
+
+/// Departures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disconnects {
+    /// The ending's label.
+    pub reason: Cow<'static, str>,
+    /// The close code; 0 without one.
+    pub code: u16,
+    /// How many.
+    pub count: u64,
+}
+
+/// Refusals of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The status that was answered, in words.
+    pub reason: Cow<'static, str>,
+    /// How many.
+    pub count: u64,
+}
+
+/// How long something took, how often.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// For each of `BOUNDS` and beyond the last, how often.
+    pub counts: [u64; BOUNDS.len() + 1],
+    /// Of all, in seconds.
+    pub sum: f64,
+}
+
+/// What the system says about a process (proc(5)).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// User and system time, in seconds.
+    pub cpu_seconds: f64,
+    /// Resident, in bytes.
+    pub resident_bytes: u64,
+    /// Virtual, in bytes.
+    pub virtual_bytes: u64,
+    /// Open now; `None` where the system does not tell without listing them.
+    pub open_fds: Option<u64>,
+    /// The limit on them.
+    pub max_fds: u64,
+    /// Since 1970, in seconds.
+    pub start_seconds: f64,
+}
+
+impl Histogram {
+    /// One more.
+    pub fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        self.counts[bucket] += 1;
+        self.sum += seconds;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, other)| *count += other);
+        self.sum += other.sum;
+    }
+}
+
+impl Metrics {
+    /// A socket has taken some of what waited, in bytes and messages, of somebody who is a client or not.
+    pub fn count_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
+        self.bytes_sent += before.0.saturating_sub(after.0) as u64;
+        if is_client {
+            self.messages_sent += before.1.saturating_sub(after.1) as u64;
+        }
+    }
+
+    /// A client has departed.
+    pub fn count_disconnect(&mut self, reason: &'static str, code: u16) {
+        self.add_disconnects(&Disconnects { reason: reason.into(), code, count: 1 });
+    }
+
+    /// A handshake was refused, or a request never became whole.
+    pub fn count_rejected(&mut self, reason: &'static str) {
+        self.add_rejected(&Rejected { reason: reason.into(), count: 1 });
+    }
+
+    /// Adds what another process has counted; what is so now, such as its clients, is added, too.
+    pub fn add(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.outbox_bytes += other.outbox_bytes;
+        self.add_totals(other);
+    }
+
+    /// Adds what another process has counted that is no more.
+    pub fn add_totals(&mut self, other: &Self) {
+        self.connections_total += other.connections_total;
+        other.disconnects.iter().for_each(|disconnects| self.add_disconnects(disconnects));
+        self.messages_sent += other.messages_sent;
+        self.bytes_sent += other.bytes_sent;
+        self.resumed += other.resumed;
+        self.not_resumed += other.not_resumed;
+        other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
+        self.fanout.add(&other.fanout);
+        self.turns.add(&other.turns);
+        self.log_lines_lost += other.log_lines_lost;
+    }
+
+    fn add_disconnects(&mut self, other: &Disconnects) {
+        let alike = |known: &&mut Disconnects| (&known.reason, known.code) == (&other.reason, other.code);
+        match self.disconnects.iter_mut().find(alike) {
+            Some(known) => known.count += other.count,
+            None => self.disconnects.push(other.clone()),
+        }
+    }
+
+    fn add_rejected(&mut self, other: &Rejected) {
+        match self.rejected.iter_mut().find(|known| known.reason == other.reason) {
+            Some(known) => known.count += other.count,
+            None => self.rejected.push(other.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_as_long_as_a_bound_is_below_it() {
+        let mut histogram = Histogram::default();
+        for micros in [1, 50, 51, 1_000_000, 2_000_000] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        assert_eq!((histogram.counts[0], histogram.counts[1]), (2, 1));
+        assert_eq!((histogram.counts[12], histogram.counts[13]), (1, 1));
+        assert!((histogram.sum - 3.000_102).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_processes_have_counted_adds_up_and_what_is_no_more_is_not_connected() {
+        let mut one = Metrics { connections: 3, connections_total: 5, ..Metrics::default() };
+        one.count_disconnect("gone", 0);
+        one.count_disconnect("peer_closed", 1000);
+        let mut sum = one.clone();
+        sum.add(&one);
+        sum.add_totals(&one);
+        assert_eq!((sum.connections, sum.connections_total), (6, 15));
+        let counts: Vec<u64> = sum.disconnects.iter().map(|disconnects| disconnects.count).collect();
+        assert_eq!(counts, [3, 3]);
+    }
+}
