@@ -23,6 +23,12 @@ impl Cores {
         let cores = Self { program: *allowed.first()?, load: *allowed.last()? };
         (cores.program != cores.load && taskset_self(cores.load)).then_some(cores)
     }
+
+    /// Cores for so many processes, as taskset(1) lists them: those from the program's on, but never the load's.
+    pub fn for_processes(self, count: usize) -> String {
+        let last = (self.program + count).min(self.load) - 1;
+        format!("{}-{}", self.program, last.max(self.program))
+    }
 }
 
 /// Cores, kernel and CPU, in one line.
