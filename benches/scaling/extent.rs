@@ -65,7 +65,7 @@ impl Extent {
     }
 
     /// As much of it as the limit on descriptors allows, which is raised as far as it can be.
-    pub fn as_far_as_permitted(mut self) -> Self {
+    pub fn within_limits(mut self) -> Self {
         let wanted = self.sizes.last().map_or(0, |most| *most as u64) + SPARE_DESCRIPTORS;
         self.descriptors = rlimit::increase_nofile_limit(wanted).expect("the limit can be asked for");
         let fits = |clients: &usize| *clients as u64 + SPARE_DESCRIPTORS <= self.descriptors;

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::common::figures::percentile;
+use super::common::remote::Remote;
 use super::extent::Extent;
-use super::orders::{FanOut, Span};
+use super::orders::{FanOut, Heard, Order, Span};
 use super::payload::Payload;
 use super::prober::Prober;
-use super::rung::Side;
 
 /// From connect(2) to the 101.
 #[derive(Debug, Serialize)]
@@ -28,7 +28,7 @@ pub struct Waits {
 impl Handshakes {
     pub fn measure(
         prober: &mut Prober,
-        server: &mut Side,
+        load: &mut Remote,
         payloads: &[Payload],
         clients: usize,
         extent: &Extent,
@@ -36,10 +36,10 @@ impl Handshakes {
         let ((), idle) = prober.during(|| std::thread::sleep(extent.idle / 4));
         let mut during = Vec::new();
         for payload in payloads {
-            let fan_out =
-                FanOut { data: payload.data.clone(), at_once: 1, times: extent.publications(clients) };
+            let times = extent.publications(clients);
+            let order = Order::FanOut(FanOut { data: payload.data.clone(), at_once: 1, times });
             for _ in 0..extent.rounds {
-                let ((heard, _), probes) = prober.during(|| server.fan_out(&fan_out, clients));
+                let (heard, probes): (Heard, _) = prober.during(|| load.ask(&order));
                 let is_during = |probe: &Span| heard.spans.iter().any(|span| span.overlaps(*probe));
                 during.extend(probes.into_iter().filter(is_during));
             }

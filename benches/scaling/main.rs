@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 fn bench(extent: Extent) {
     let start = Instant::now();
-    let extent = extent.as_far_as_permitted();
+    let extent = extent.within_limits();
     let (cores, urgency) = (Cores::part(), Urgency::permitted());
     let mut notes = notes(&extent, urgency);
     let measure = |clients: &usize| Rung::measure(*clients, 1, &extent, cores, urgency);

@@ -146,7 +146,7 @@ impl Rung {
         drop(floor);
         say("others shake hands");
         let mut prober = Prober::start(server.program.address, urgency);
-        let handshakes = Handshakes::measure(&mut prober, &mut server, &payloads, clients, extent);
+        let handshakes = Handshakes::measure(&mut prober, &mut server.load, &payloads, clients, extent);
         drop(prober);
         say("others come and go");
         let visits = extent.visits;
@@ -166,20 +166,32 @@ impl Rung {
 
 impl Connect {
     fn measure(server: &mut Side, floor: &mut Side, clients: usize, extent: &Extent) -> Self {
-        let step = clients / extent.steps;
-        let steps =
-            (1..=extent.steps).map(|n| if n == 1 { clients - step * (extent.steps - 1) } else { step });
-        let in_turn = steps.map(|clients| (clients as f64, server.connect(clients), floor.connect(clients)));
-        let steps: Vec<(f64, (Took, f64), (Took, f64))> = in_turn.collect();
-        let spread =
-            |figure: &dyn Fn(&(f64, (Took, f64), (Took, f64))) -> f64| Spread::of(steps.iter().map(figure));
+        let steps = extent.steps;
+        // The first step takes the remainder.
+        let counts = (0..steps).map(|n| clients / steps + if n == 0 { clients % steps } else { 0 });
+        let (servers, floors): (Vec<Step>, Vec<Step>) =
+            counts.map(|count| (Step::of(server, count), Step::of(floor, count))).unzip();
+        let ratios = servers.iter().zip(&floors).map(|(server, floor)| server.cpu_us / floor.cpu_us);
         Self {
-            per_second: spread(&|(clients, (took, _), _)| clients / took.seconds),
-            cpu_us: spread(&|(_, (_, cpu_us), _)| *cpu_us),
-            floor_per_second: spread(&|(clients, _, (took, _))| clients / took.seconds),
-            floor_cpu_us: spread(&|(_, _, (_, cpu_us))| *cpu_us),
-            cpu_ratio: spread(&|(_, (_, server), (_, floor))| server / floor),
+            cpu_ratio: Spread::of(ratios),
+            per_second: Spread::of(servers.iter().map(|step| step.per_second)),
+            cpu_us: Spread::of(servers.iter().map(|step| step.cpu_us)),
+            floor_per_second: Spread::of(floors.iter().map(|step| step.per_second)),
+            floor_cpu_us: Spread::of(floors.iter().map(|step| step.cpu_us)),
         }
+    }
+}
+
+/// Some of the clients, who connect at a time.
+struct Step {
+    per_second: f64,
+    cpu_us: f64,
+}
+
+impl Step {
+    fn of(side: &mut Side, clients: usize) -> Self {
+        let (took, cpu_us) = side.connect(clients);
+        Self { per_second: clients as f64 / took.seconds, cpu_us }
     }
 }
 
