@@ -1,7 +1,7 @@
 //! The machine: what it is, which of its cores belongs to whom, and what CPU time has been used (proc(5)).
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -52,8 +52,19 @@ pub fn own_cpu() -> Duration {
 
 /// CPU time that a process has used with all its threads.
 pub fn cpu_of_process(id: u32) -> Duration {
+    tasks(id).map(|task| cpu_of(&task)).sum()
+}
+
+/// For how long a process could have run, and had to wait for a core: the second field of `schedstat`.
+pub fn wait_of_process(id: u32) -> Duration {
+    let schedstats = tasks(id).map(|task| fs::read_to_string(task.join("schedstat")).unwrap_or_default());
+    let waits = schedstats.filter_map(|schedstat| schedstat.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Duration::from_nanos(waits.sum())
+}
+
+fn tasks(id: u32) -> impl Iterator<Item = PathBuf> {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
-    tasks.map(|task| cpu_of(&task.expect("it can be listed").path())).sum()
+    tasks.map(|task| task.expect("it can be listed").path())
 }
 
 /// User and system time of one thread: `schedstat` has nanoseconds, `stat` on other kernels hundredths of a second.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::machine::cpu_of_process;
+use super::machine::{cpu_of_process, wait_of_process};
 
 /// What was used from the start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// How often it has gone to sleep and been woken: voluntary context switches.
     pub wakeups: u64,
+    /// How long it was kept from running by others that had its core.
+    pub kept_waiting: Duration,
 }
 
 impl Usage {
@@ -18,7 +20,8 @@ impl Usage {
     pub fn of(id: u32) -> Self {
         let family = family(id);
         let cpu = family.iter().map(|id| cpu_of_process(*id)).sum();
-        Self { cpu, wakeups: family.iter().map(|id| wakeups(*id)).sum() }
+        let wakeups = family.iter().map(|id| wakeups(*id)).sum();
+        Self { cpu, wakeups, kept_waiting: family.iter().map(|id| wait_of_process(*id)).sum() }
     }
 }
 

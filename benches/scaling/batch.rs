@@ -7,7 +7,7 @@ use super::common::machine::Cores;
 use super::extent::{BATCH, BATCH_CLIENTS, Extent};
 use super::orders::{FanOut, Heard};
 use super::payload::Payload;
-use super::rung::Side;
+use super::side::Side;
 
 /// Deliveries a second by the clock on the wall, and how many times as many the server makes.
 #[derive(Debug, Serialize)]

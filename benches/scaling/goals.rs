@@ -142,6 +142,13 @@ pub fn of(report: &Report) -> Vec<Goal> {
         )
         .with_digits(2),
         Goal::new(
+            "beside it, to know: the same ÷ a floor that registers each client with epoll",
+            "",
+            [Bound::AtMost(1.3), Bound::AtMost(1.1)],
+            connect.as_ref().map(|(_, rung)| rung.connect.cpu_ratio_to_watching.median),
+        )
+        .with_digits(2),
+        Goal::new(
             "100 publications in one turn to 1,000, deliveries/s ÷ one write each",
             "",
             [Bound::AtLeast(5.0), Bound::AtLeast(10.0)],

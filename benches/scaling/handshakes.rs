@@ -3,17 +3,20 @@
 use serde::Serialize;
 
 use super::common::figures::percentile;
-use super::common::remote::Remote;
 use super::extent::Extent;
 use super::orders::{FanOut, Heard, Order, Span};
 use super::payload::Payload;
 use super::prober::Prober;
+use super::side::Side;
 
 /// From connect(2) to the 101.
 #[derive(Debug, Serialize)]
 pub struct Handshakes {
     pub idle: Waits,
     pub during_fan_out: Waits,
+    /// How long others had the server's core meanwhile, all fan-outs together: where that is much, the worst
+    /// handshake is the machine's doing.
+    pub server_kept_waiting_ms: f64,
 }
 
 /// What handshakes took.
@@ -28,23 +31,28 @@ pub struct Waits {
 impl Handshakes {
     pub fn measure(
         prober: &mut Prober,
-        load: &mut Remote,
+        server: &mut Side,
         payloads: &[Payload],
         clients: usize,
         extent: &Extent,
     ) -> Self {
         let ((), idle) = prober.during(|| std::thread::sleep(extent.idle / 4));
-        let mut during = Vec::new();
+        let (mut during, before) = (Vec::new(), server.program.usage());
         for payload in payloads {
             let times = extent.publications(clients);
             let order = Order::FanOut(FanOut { data: payload.data.clone(), at_once: 1, times });
             for _ in 0..extent.rounds {
-                let (heard, probes): (Heard, _) = prober.during(|| load.ask(&order));
+                let (heard, probes): (Heard, _) = prober.during(|| server.load.ask(&order));
                 let is_during = |probe: &Span| heard.spans.iter().any(|span| span.overlaps(*probe));
                 during.extend(probes.into_iter().filter(is_during));
             }
         }
-        Self { idle: Waits::of(&idle), during_fan_out: Waits::of(&during) }
+        let kept_waiting = server.program.usage().kept_waiting - before.kept_waiting;
+        Self {
+            idle: Waits::of(&idle),
+            during_fan_out: Waits::of(&during),
+            server_kept_waiting_ms: kept_waiting.as_secs_f64() * 1e3,
+        }
     }
 }
 

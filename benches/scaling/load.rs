@@ -47,7 +47,7 @@ impl Load {
     }
 
     fn fan_out(&mut self, fan_out: &FanOut) -> Heard {
-        if self.kind == Kind::Floor {
+        if self.kind != Kind::Server {
             self.crowd.go_on_behind(self.newest);
         }
         let times: Vec<Times> =

@@ -7,18 +7,23 @@ mod common;
 
 mod arrival;
 mod batch;
+mod connecting;
 mod crowd;
+mod delivery;
 mod extent;
 mod floor;
 mod goals;
 mod handshakes;
+mod idling;
 mod load;
 mod orders;
 mod page;
 mod payload;
+mod plot;
 mod prober;
 mod report;
 mod rung;
+mod side;
 mod sources;
 mod table;
 mod trigger;
@@ -31,10 +36,12 @@ use common::figures::grouped;
 use common::machine::{self, Cores};
 use common::program::Refused;
 use extent::{Extent, MEMORY_CLIENTS};
+use idling::Idle;
 use orders::{Order, Took};
 use prober::Urgency;
 use report::{Pinged, Report};
-use rung::{Idle, Rung, Side};
+use rung::Rung;
+use side::Side;
 use trigger::Kind;
 
 /// The server's own default.
@@ -52,6 +59,9 @@ fn main() -> ExitCode {
         ["--floor"] => floor::run().expect("the floor holds"),
         ["--load", "server", server] => load::run(Kind::Server, address(server)).expect("the load goes on"),
         ["--load", "floor", floor] => load::run(Kind::Floor, address(floor)).expect("the load goes on"),
+        ["--load", "watching-floor", floor] => {
+            load::run(Kind::WatchingFloor, address(floor)).expect("the load goes on");
+        }
         ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
         _ => {
             eprintln!("usage: cargo bench --bench scaling [-- --quick]");

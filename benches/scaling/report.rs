@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::batch::Batch;
 use super::goals::Goal;
+use super::idling::Idle;
 use super::page;
-use super::rung::{Idle, Rung};
+use super::rung::Rung;
 
 /// One run.
 #[derive(Debug, Serialize)]

@@ -1,8 +1,10 @@
 //! The report in a terminal.
 
 use super::common::figures::{Spread, grouped};
+use super::delivery::{Delivery, FannedOut};
+use super::idling::Idle;
 use super::report::Report;
-use super::rung::{Delivery, FannedOut, Rung};
+use super::rung::Rung;
 
 /// Prints all of it.
 pub fn print(report: &Report) {
@@ -19,7 +21,10 @@ pub fn print(report: &Report) {
 }
 
 fn connecting(rungs: &[Rung]) {
-    head("connecting", &["per second", "server CPU µs", "floor CPU µs", "ratio", "churn/s", "churn CPU µs"]);
+    head(
+        "connecting",
+        &["per second", "CPU µs", "ratio to floor", "to one with epoll", "churn/s", "churn CPU µs"],
+    );
     for rung in rungs {
         let Rung { connect, churn, .. } = rung;
         row(
@@ -27,18 +32,23 @@ fn connecting(rungs: &[Rung]) {
             &[
                 grouped(connect.per_second.median, 0),
                 format!("{:.1}", connect.cpu_us.median),
-                format!("{:.1}", connect.floor_cpu_us.median),
                 ratio(connect.cpu_ratio),
+                ratio(connect.cpu_ratio_to_watching),
                 grouped(churn.per_second, 0),
                 format!("{:.1}", churn.cpu_us),
             ],
         );
+        let none = String::new;
+        let (per_second, cpu) = (connect.floor_per_second.median, connect.floor_cpu_us.median);
+        row("  floor", &[grouped(per_second, 0), format!("{cpu:.1}"), none(), none(), none(), none()]);
+        let cpu = connect.watching_floor_cpu_us.median;
+        row("  floor with epoll", &[none(), format!("{cpu:.1}"), none(), none(), none(), none()]);
     }
 }
 
 fn idling(report: &Report) {
     head("idling", &["B a client", "anonymous B", "empty KiB", "CPU µs/s", "wake-ups/s", "kept KiB"]);
-    let cells = |idle: &super::rung::Idle, kept: String| {
+    let cells = |idle: &Idle, kept: String| {
         [
             grouped(idle.resident_bytes, 0),
             grouped(idle.anonymous_bytes, 0),
@@ -80,7 +90,10 @@ fn delivery(delivery: &Delivery, ratio: String) -> [String; 6] {
 }
 
 fn handshakes(rungs: &[Rung]) {
-    head("handshakes, ms", &["idle p50", "idle worst", "during fan-out", "p50", "p99", "worst"]);
+    head(
+        "handshakes, ms",
+        &["idle p50", "idle worst", "during fan-outs p50", "p99", "worst", "server kept waiting"],
+    );
     for rung in rungs {
         let (idle, during) = (&rung.handshakes.idle, &rung.handshakes.during_fan_out);
         row(
@@ -88,10 +101,10 @@ fn handshakes(rungs: &[Rung]) {
             &[
                 format!("{:.2}", idle.p50_ms),
                 format!("{:.2}", idle.worst_ms),
-                format!("{} of them", grouped(during.count as f64, 0)),
                 format!("{:.2}", during.p50_ms),
                 format!("{:.2}", during.p99_ms),
-                format!("{:.2}", during.worst_ms),
+                format!("{:.2} of {}", during.worst_ms, grouped(during.count as f64, 0)),
+                format!("{:.2}", rung.handshakes.server_kept_waiting_ms),
             ],
         );
     }

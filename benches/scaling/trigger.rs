@@ -13,6 +13,8 @@ use super::common::publisher::{Publisher, Request};
 pub enum Kind {
     Server,
     Floor,
+    /// The floor that waits for its clients by events.
+    WatchingFloor,
 }
 
 /// The connection that it goes over.
@@ -30,7 +32,7 @@ impl Trigger {
     pub fn greeting(&self) -> Greeting {
         match self.kind {
             Kind::Server => Greeting::Welcome,
-            Kind::Floor => Greeting::None,
+            Kind::Floor | Kind::WatchingFloor => Greeting::None,
         }
     }
 
@@ -40,9 +42,12 @@ impl Trigger {
 
     /// Says that so many clients will connect, to whom it must be said.
     pub fn announce(&mut self, clients: usize) {
-        if self.kind == Kind::Floor {
-            self.publisher.send_octets(format!("take {clients}\n").as_bytes());
-        }
+        let act = match self.kind {
+            Kind::Server => return,
+            Kind::Floor => "take",
+            Kind::WatchingFloor => "watch",
+        };
+        self.publisher.send_octets(format!("{act} {clients}\n").as_bytes());
     }
 
     /// The octets that make it send so many publications of this JSON value behind a position.
@@ -65,7 +70,7 @@ impl Trigger {
 
     /// Whether the server has answered every request; the floor never does.
     pub fn is_answered(&self) -> bool {
-        self.kind == Kind::Floor || self.publisher.answered == self.sent
+        self.kind != Kind::Server || self.publisher.answered == self.sent
     }
 
     pub fn on_ready(&mut self, scratch: &mut [u8]) {
