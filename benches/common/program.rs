@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::machine::Cores;
-use super::usage::{Resident, Usage};
+use super::usage::{Resident, Usage, family};
 
 /// The server as its users have it, but that it says nothing unasked and ends nobody for being slow: that would be
 /// the load's fault, and is to be seen as such.
@@ -138,6 +138,11 @@ fn usual_flags_beside(flags: &str) -> Vec<String> {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // Those that it has started might outlive it.
+        let family: Vec<String> = family(self.child.id()).iter().map(u32::to_string).collect();
+        if family.len() > 1 {
+            let _ = Command::new("kill").arg("-KILL").args(&family).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -44,7 +44,7 @@ impl Resident {
 }
 
 /// The process and its descendants.
-fn family(id: u32) -> Vec<u32> {
+pub fn family(id: u32) -> Vec<u32> {
     let mut family = vec![id];
     for thread in threads(id) {
         let children = read(id, &format!("task/{thread}/children"));

@@ -49,6 +49,9 @@ const DEFAULT_PINGS: &str = "--ws-ping-interval 20";
 
 const WORKERS: usize = 2;
 
+/// Above this the figures are those of a busy machine.
+const DISTURBING_PERCENT: f64 = 2.0;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let address = |text: &str| text.parse().expect("an address");
@@ -88,6 +91,7 @@ fn bench(extent: Extent) {
     }
     let batch = Batch::measure(&extent, cores);
     let pinged = pinged(&extent, cores);
+    notes.extend(disturbance(&rungs));
     notes.push(format!("measured in {:.0} s", start.elapsed().as_secs_f64()));
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_slackwater")).expect("the server is a file");
     let mut report = Report {
@@ -125,6 +129,18 @@ fn notes(extent: &Extent, urgency: Urgency) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// Whether somebody else was using the server's core. Workers may have to share it, and are not asked.
+fn disturbance(rungs: &[Rung]) -> Option<String> {
+    let percents = rungs.iter().filter(|rung| rung.workers == 1).map(|rung| rung.kept_waiting_percent);
+    let worst = percents.fold(0.0, f64::max);
+    (worst > DISTURBING_PERCENT).then(|| {
+        format!(
+            "others had the server's core for {worst:.0} % of the time in which it could have run: \
+             measure again when nothing else is running"
+        )
+    })
 }
 
 fn workers(extent: &Extent, cores: Option<Cores>, urgency: Urgency) -> Result<Vec<Rung>, Refused> {

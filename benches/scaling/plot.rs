@@ -28,10 +28,10 @@ pub struct Plot {
     pub bounds: Vec<Limit>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scale {
-    /// From zero.
-    Linear,
+    /// From this figure on: zero, but for ratios.
+    Linear(f64),
     Logarithmic,
 }
 
@@ -76,7 +76,11 @@ impl Plot {
             let text = format!("{} {}", limit.name, plain(limit.figure));
             add(
                 &mut svg,
-                &format!("<text class=\"limit-name\" x=\"{RIGHT}\" y=\"{:.1}\">{text}</text>", y - 3.0),
+                &format!(
+                    "<text class=\"limit-name\" x=\"{}\" y=\"{:.1}\">{text}</text>",
+                    LEFT + 4.0,
+                    y - 3.0
+                ),
             );
         }
         for line in &self.lines {
@@ -108,7 +112,7 @@ impl Plot {
                 &format!("<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"),
             );
             let (x, y) = (LEFT - 6.0, y + 4.0);
-            add(svg, &format!("<text class=\"y-tick\" x=\"{x}\" y=\"{y:.1}\">{}</text>", plain(*tick)));
+            add(svg, &format!("<text class=\"y-tick\" x=\"{x}\" y=\"{y:.1}\">{}</text>", axis.name(*tick)));
         }
         for size in &self.sizes {
             let (x, y, name) = (self.x(*size), BOTTOM + 16.0, grouped(*size as f64, 0));
@@ -172,6 +176,8 @@ struct Axis {
     lowest: f64,
     highest: f64,
     ticks: Vec<f64>,
+    /// Behind the point of each tick, where the scale is linear.
+    digits: usize,
 }
 
 impl Axis {
@@ -184,42 +190,53 @@ impl Axis {
         let least =
             spreads().map(|spread| spread.least).filter(|least| *least > 0.0).fold(f64::MAX, f64::min);
         match plot.scale {
-            Scale::Linear => Self::linear(limits.filter(|limit| *limit < 2.5 * most).fold(most, f64::max)),
+            Scale::Linear(from) => {
+                Self::linear(from, limits.filter(|limit| *limit < 2.5 * most).fold(most, f64::max))
+            }
             Scale::Logarithmic => Self::logarithmic(least.min(most), limits.fold(most, f64::max)),
         }
     }
 
-    fn linear(most: f64) -> Self {
-        let raw = (most / TICKS).max(f64::MIN_POSITIVE);
+    fn linear(lowest: f64, most: f64) -> Self {
+        let raw = ((most - lowest) / TICKS).max(f64::MIN_POSITIVE);
         let magnitude = 10_f64.powf(raw.log10().floor());
-        let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|step| step * magnitude);
+        let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * magnitude);
         let step = steps.into_iter().find(|step| *step >= raw).unwrap_or(10.0 * magnitude);
-        let count = (1.04 * most / step).ceil();
-        let ticks =
-            std::iter::successors(Some(0.0), |tick| Some(tick + 1.0)).take_while(|tick| *tick <= count);
+        let count = (1.04 * (most - lowest) / step).ceil();
+        let places = std::iter::successors(Some(0.0), |place| Some(place + 1.0)).take_while(|n| *n <= count);
+        let digits = [1.0, 0.1, 0.01].into_iter().take_while(|digit| step < *digit).count();
         Self {
-            scale: Scale::Linear,
-            lowest: 0.0,
-            highest: count * step,
-            ticks: ticks.map(|n| n * step).collect(),
+            scale: Scale::Linear(lowest),
+            lowest,
+            highest: lowest + count * step,
+            ticks: places.map(|n| lowest + n * step).collect(),
+            digits,
         }
     }
 
     fn logarithmic(least: f64, most: f64) -> Self {
         let lowest = 10_f64.powf(least.max(1e-3).log10().floor());
-        let highest = 10_f64.powf(most.max(2.0 * lowest).log10().ceil());
+        let highest = 10_f64.powf((1.05 * most).max(2.0 * lowest).log10().ceil());
         let ticks = std::iter::successors(Some(lowest), |tick| Some(tick * 10.0));
         let ticks = ticks.take_while(|tick| *tick <= 1.01 * highest).collect();
-        Self { scale: Scale::Logarithmic, lowest, highest, ticks }
+        Self { scale: Scale::Logarithmic, lowest, highest, ticks, digits: 0 }
     }
 
     fn y(&self, figure: f64) -> f64 {
         let figure = figure.clamp(self.lowest, self.highest);
         let share = match self.scale {
-            Scale::Linear => figure / self.highest,
+            Scale::Linear(_) => (figure - self.lowest) / (self.highest - self.lowest),
             Scale::Logarithmic => (figure / self.lowest).log10() / (self.highest / self.lowest).log10(),
         };
         BOTTOM - (BOTTOM - TOP) * share
+    }
+
+    fn name(&self, tick: f64) -> String {
+        match self.scale {
+            Scale::Linear(_) => grouped(tick, self.digits),
+            // Powers of ten.
+            Scale::Logarithmic => format!("{tick}"),
+        }
     }
 }
 

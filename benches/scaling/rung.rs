@@ -30,6 +30,8 @@ pub struct Rung {
     pub churn: Churn,
     /// Resident bytes after all have left, beyond those of the server before anyone had come.
     pub kept_bytes: i64,
+    /// The part of it that is no file's: program text that was used for the first time is resident, too.
+    pub kept_anonymous_bytes: i64,
     /// Of the time in which the server could run, the part in which others had its core: not the server's doing.
     pub kept_waiting_percent: f64,
 }
@@ -77,7 +79,9 @@ impl Rung {
         let churn = Churn { per_second: visits as f64 / took.seconds, cpu_us };
         say("they leave");
         let _: (Took, f64) = server.ask(&Order::Leave, 1);
-        let kept_bytes = signed(server.program.resident().all) - signed(empty.all);
+        let kept = server.program.resident();
+        let kept_bytes = signed(kept.all) - signed(empty.all);
+        let kept_anonymous_bytes = signed(kept.anonymous) - signed(empty.anonymous);
         let usage = server.program.usage();
         let kept_waiting_percent =
             100.0 * usage.kept_waiting.div_duration_f64(usage.kept_waiting + usage.cpu);
@@ -90,6 +94,7 @@ impl Rung {
             handshakes,
             churn,
             kept_bytes,
+            kept_anonymous_bytes,
             kept_waiting_percent,
         })
     }
