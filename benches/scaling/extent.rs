@@ -10,6 +10,9 @@ pub const MEMORY_CLIENTS: usize = 10_000;
 pub const HANDSHAKE_CLIENTS: usize = 15_000;
 pub const BATCH_CLIENTS: usize = 1_000;
 
+/// With fewer clients the publisher's request weighs on each delivery: they have a line of their own.
+pub const MANY_CLIENTS: usize = 1_000;
+
 /// Publications of one turn, where they are measured against one write each.
 pub const BATCH: u64 = 100;
 
@@ -68,6 +71,12 @@ impl Extent {
     pub fn within_limits(mut self) -> Self {
         let wanted = self.sizes.last().map_or(0, |most| *most as u64) + SPARE_DESCRIPTORS;
         self.descriptors = rlimit::increase_nofile_limit(wanted).expect("the limit can be asked for");
+        let needed = BATCH_CLIENTS as u64 + SPARE_DESCRIPTORS;
+        assert!(
+            self.descriptors >= needed,
+            "{needed} open files are needed, and the limit is {}: ulimit -n {needed}",
+            self.descriptors
+        );
         let fits = |clients: &usize| *clients as u64 + SPARE_DESCRIPTORS <= self.descriptors;
         (self.sizes, self.left_out) = self.sizes.iter().partition(|clients| fits(clients));
         self

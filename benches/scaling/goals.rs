@@ -5,14 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::common::figures::grouped;
-use super::extent::{HANDSHAKE_CLIENTS, MEMORY_CLIENTS};
+use super::extent::{HANDSHAKE_CLIENTS, MANY_CLIENTS, MEMORY_CLIENTS};
 use super::report::Report;
 use super::rung::Rung;
 
 const MIB: f64 = 1024.0 * 1024.0;
-
-/// Below this number of clients the publisher's request weighs on each delivery; it has a line of its own.
-const MANY_CLIENTS: usize = 1_000;
 
 /// A figure to reach.
 #[derive(Debug, Serialize)]
