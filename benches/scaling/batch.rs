@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::common::figures::Spread;
+use super::common::figures::{Spread, grouped};
 use super::common::machine::Cores;
 use super::extent::{BATCH, BATCH_CLIENTS, Extent};
 use super::orders::{FanOut, Heard};
@@ -28,7 +28,7 @@ impl Batch {
     pub fn measure(extent: &Extent, cores: Option<Cores>) -> Self {
         let mut server = Side::server(cores, 1, "").expect("the server starts");
         let mut floor = Side::floor(cores);
-        eprintln!("{BATCH} publications in one turn, {BATCH_CLIENTS} clients …");
+        eprintln!("{} clients: they hear {BATCH} publications at once …", grouped(BATCH_CLIENTS as f64, 0));
         server.connect(BATCH_CLIENTS);
         floor.connect(BATCH_CLIENTS);
         let [payload, ..] = &Payload::all()[..] else { unreachable!("there are payloads") };

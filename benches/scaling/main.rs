@@ -153,7 +153,7 @@ fn workers(extent: &Extent, cores: Option<Cores>, urgency: Urgency) -> Result<Ve
 fn pinged(extent: &Extent, cores: Option<Cores>) -> Pinged {
     let most = *extent.sizes.last().expect("the limit on open files allows some clients");
     let clients = most.min(MEMORY_CLIENTS);
-    eprintln!("{} clients, pinged …", grouped(clients as f64, 0));
+    eprintln!("{} clients: they are pinged …", grouped(clients as f64, 0));
     let mut server = Side::server(cores, 1, DEFAULT_PINGS).expect("the server starts");
     let empty = server.program.resident();
     server.connect(clients);

@@ -13,8 +13,8 @@ const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
 
-/// About so many lines across.
-const TICKS: f64 = 4.0;
+/// No more lines across than this, beside the lowest.
+const TICKS: f64 = 5.0;
 
 /// What is drawn.
 pub struct Plot {
@@ -186,7 +186,9 @@ impl Axis {
         let limits = plot.bounds.iter().map(|limit| limit.figure);
         // One round that was disturbed must not press all others flat: it may leave the frame.
         let medians = spreads().map(|spread| spread.median).fold(0.0, f64::max);
-        let most = spreads().map(|spread| spread.most.min(1.5 * medians)).fold(0.0, f64::max);
+        let from = if let Scale::Linear(from) = plot.scale { from } else { 0.0 };
+        let frame = medians + 0.5 * (medians - from);
+        let most = spreads().map(|spread| spread.most.min(frame)).fold(0.0, f64::max);
         let least =
             spreads().map(|spread| spread.least).filter(|least| *least > 0.0).fold(f64::MAX, f64::min);
         match plot.scale {

@@ -128,10 +128,10 @@ impl Urgency {
     /// What to know about its figures.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::RealTime => "the prober of handshakes has real-time priority (chrt) on the load's core",
+            Self::RealTime => "the prober of handshakes has real-time priority (chrt), ahead of the load",
             Self::Ordinary => {
                 "the prober of handshakes has ordinary priority, for chrt is not permitted: \
-                 its worst includes what the load delays on the same core"
+                 its worst includes what the load delays"
             }
         }
     }
