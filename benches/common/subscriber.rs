@@ -1,5 +1,5 @@
-//! One client that listens, and says nothing but pongs. It reads no more of a message than shows that it is the next one, so
-//! that a single core can listen for a thousand.
+//! One client that listens, and says nothing but pongs. It reads no more of a message than shows that it is the next
+//! one, so that a single core can listen for a thousand.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
