@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::machine::own_cpu;
 use super::program::Program;
 
@@ -66,14 +68,15 @@ impl Row {
 }
 
 /// The median of some rounds, and their extremes.
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
 }
 
 impl Spread {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
+    pub fn of(figures: impl Iterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);
         let [least, .., most] = figures[..] else { panic!("there are several rounds") };
@@ -110,8 +113,16 @@ pub fn print_ratios(what: &str, ratios: &[(&str, &Row, &Row)]) {
     println!();
 }
 
+/// That figure of which so many percent are no more; nothing, of nothing.
+pub fn percentile(figures: &[f64], percent: usize) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    let place = (figures.len() * percent).div_ceil(100).saturating_sub(1);
+    figures.get(place).copied().unwrap_or_default()
+}
+
 /// `1234567.8` as `1,234,568`.
-fn grouped(number: f64, digits: usize) -> String {
+pub fn grouped(number: f64, digits: usize) -> String {
     let plain = format!("{number:.digits$}");
     let (whole, fraction) = plain.split_once('.').map_or((&*plain, None), |(a, b)| (a, Some(b)));
     let groups: Vec<&str> =

@@ -27,7 +27,8 @@ pub fn run(clients: usize) -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let (newest, count) = line.split_once(' ').expect("two numbers");
-        let frames = publications(newest.parse().expect("a position"), count.parse().expect("a count"));
+        let count = count.parse().expect("a count");
+        let frames = publications(DATA, newest.parse().expect("a position"), count);
         send_to_all(&sockets, &frames)?;
     }
     Ok(())
@@ -42,8 +43,9 @@ fn send_to_all(sockets: &[TcpStream], frames: &[Frame]) -> io::Result<()> {
     Ok(())
 }
 
-fn publications(newest: u64, count: usize) -> Vec<Frame> {
-    let data: &RawValue = serde_json::from_str(DATA).expect("it is JSON");
+/// What the server would send for so many publications of this JSON value behind a position.
+pub fn publications(data: &str, newest: u64, count: usize) -> Vec<Frame> {
+    let data: &RawValue = serde_json::from_str(data).expect("it is JSON");
     let mut sequencer = Sequencer::new(0, newest);
     let (topic, timestamp) = (DEFAULT_TOPIC, Timestamp::now());
     let mut publication =

@@ -1,7 +1,7 @@
 //! The machine: what it is, which of its cores belongs to whom, and what CPU time has been used (proc(5)).
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,6 +22,12 @@ impl Cores {
         let allowed = numbers(allowed);
         let cores = Self { program: *allowed.first()?, load: *allowed.last()? };
         (cores.program != cores.load && taskset_self(cores.load)).then_some(cores)
+    }
+
+    /// Cores for so many processes, as taskset(1) lists them: those from the program's on, but never the load's.
+    pub fn for_processes(self, count: usize) -> String {
+        let last = (self.program + count).min(self.load) - 1;
+        format!("{}-{}", self.program, last.max(self.program))
     }
 }
 
@@ -46,8 +52,19 @@ pub fn own_cpu() -> Duration {
 
 /// CPU time that a process has used with all its threads.
 pub fn cpu_of_process(id: u32) -> Duration {
+    tasks(id).map(|task| cpu_of(&task)).sum()
+}
+
+/// For how long a process could have run, and had to wait for a core: the second field of `schedstat`.
+pub fn wait_of_process(id: u32) -> Duration {
+    let schedstats = tasks(id).map(|task| fs::read_to_string(task.join("schedstat")).unwrap_or_default());
+    let waits = schedstats.filter_map(|schedstat| schedstat.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Duration::from_nanos(waits.sum())
+}
+
+fn tasks(id: u32) -> impl Iterator<Item = PathBuf> {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
-    tasks.map(|task| cpu_of(&task.expect("it can be listed").path())).sum()
+    tasks.map(|task| task.expect("it can be listed").path())
 }
 
 /// User and system time of one thread: `schedstat` has nanoseconds, `stat` on other kernels hundredths of a second.

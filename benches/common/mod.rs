@@ -1,6 +1,9 @@
 //! What benches are made of: the programs under measure, the load on them, and the figures.
 //! No time is asserted here. What is counted is asserted to have happened, each message once and in its order.
 
+// Each bench is made of some of it.
+#![allow(dead_code)]
+
 use std::time::Duration;
 
 pub mod figures;
@@ -9,7 +12,9 @@ pub mod load;
 pub mod machine;
 pub mod program;
 pub mod publisher;
+pub mod remote;
 pub mod subscriber;
+pub mod usage;
 
 /// Nothing stands still for this long, however busy the machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,14 +6,23 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::machine::{Cores, cpu_of_process};
+use super::PATIENCE;
+use super::machine::Cores;
+use super::usage::{Resident, Usage, family};
 
 /// The server as its users have it, but that it says nothing unasked and ends nobody for being slow: that would be
 /// the load's fault, and is to be seen as such.
 const SERVER_FLAGS: &str = "--port 0 --notify-interval 0 --ws-ping-interval 0 --timeout-keep-alive 3600 \
                             --outbox-limit 268435456 --log-level info";
+
+/// How long a program uses no CPU that has nothing left to do. Longer than a tick of the kernel's clock.
+const QUIET: Duration = Duration::from_millis(12);
+
+/// The program has ended before it listened, with this exit code if it has one.
+#[derive(Debug)]
+pub struct Refused(pub Option<i32>);
 
 /// A program that listens.
 pub struct Program {
@@ -24,25 +33,43 @@ pub struct Program {
 impl Program {
     /// The release server.
     pub fn server(cores: Option<Cores>) -> Self {
-        Self::start(cores, env!("CARGO_BIN_EXE_slackwater"), SERVER_FLAGS.split_whitespace())
+        Self::server_with(cores, 1, "").expect("the server starts")
+    }
+
+    /// The release server in so many processes, with flags that replace the usual ones or come beside them.
+    pub fn server_with(cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
+        let mut args = usual_flags_beside(flags);
+        args.extend(flags.split_whitespace().map(str::to_owned));
+        if workers > 1 {
+            args.extend(["--workers".to_owned(), workers.to_string()]);
+        }
+        let cores = cores.map(|cores| cores.for_processes(workers));
+        Self::start(cores, env!("CARGO_BIN_EXE_slackwater"), args.iter().map(String::as_str))
     }
 
     /// This program again, as the floor for so many clients.
     pub fn floor(cores: Option<Cores>, clients: usize) -> Self {
-        let bench = std::env::current_exe().expect("a running program has a path");
-        Self::start(cores, bench, ["--floor", &clients.to_string()])
+        Self::own(cores, ["--floor", &clients.to_string()])
     }
 
+    /// This program again, with these arguments.
+    pub fn own<'a>(cores: Option<Cores>, args: impl IntoIterator<Item = &'a str>) -> Self {
+        let bench = std::env::current_exe().expect("a running program has a path");
+        let core = cores.map(|cores| cores.program.to_string());
+        Self::start(core, bench, args).expect("a program of this bench starts")
+    }
+
+    /// `cores` as taskset(1) lists them.
     fn start<'a>(
-        cores: Option<Cores>,
+        cores: Option<String>,
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
+    ) -> Result<Self, Refused> {
         let mut command = match cores {
             // It becomes the program, and keeps the process id.
             Some(cores) => {
                 let mut taskset = Command::new("taskset");
-                taskset.args(["-c", &cores.program.to_string()]).arg(program);
+                taskset.args(["-c", &cores]).arg(program);
                 taskset
             }
             None => Command::new(program),
@@ -52,12 +79,18 @@ impl Program {
         command.args(args).env_clear().env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut line = String::new();
-        log.read_line(&mut line).expect("the program says where it listens");
-        let address = line.split_once("http://").and_then(|(_, rest)| rest.split_whitespace().next());
-        let address = address.and_then(|address| address.parse().ok());
+        let address = loop {
+            let mut line = String::new();
+            if log.read_line(&mut line).expect("the program says where it listens") == 0 {
+                return Err(Refused(child.wait().expect("it can be waited for").code()));
+            }
+            let address = line.split_once("http://").and_then(|(_, rest)| rest.split_whitespace().next());
+            if let Some(address) = address {
+                break address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
+            }
+        };
         thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-        Self { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
+        Ok(Self { child, address })
     }
 
     /// Gives it a line to read.
@@ -66,14 +99,50 @@ impl Program {
         writeln!(stdin, "{line}").expect("the program reads on");
     }
 
-    /// CPU time that it has used.
+    /// CPU time that it has used, with its children.
     pub fn cpu(&self) -> Duration {
-        cpu_of_process(self.child.id())
+        self.usage().cpu
     }
+
+    /// What it has used, with its children.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.child.id())
+    }
+
+    /// What it holds, with its children.
+    pub fn resident(&self) -> Resident {
+        Resident::of(self.child.id())
+    }
+
+    /// Waits until it sleeps: until then the kernel has not booked its last CPU time.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = self.usage();
+        loop {
+            thread::sleep(QUIET);
+            let now = self.usage();
+            if now == last || Instant::now() > deadline {
+                return;
+            }
+            last = now;
+        }
+    }
+}
+
+/// The usual flags without those that are given another value here: the server takes each flag once.
+fn usual_flags_beside(flags: &str) -> Vec<String> {
+    let usual: Vec<&str> = SERVER_FLAGS.split_whitespace().collect();
+    let beside = usual.chunks(2).filter(|flag| !flags.split_whitespace().any(|given| given == flag[0]));
+    beside.flatten().map(|word| (*word).to_owned()).collect()
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // Those that it has started might outlive it.
+        let family: Vec<String> = family(self.child.id()).iter().map(u32::to_string).collect();
+        if family.len() > 1 {
+            let _ = Command::new("kill").arg("-KILL").args(&family).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

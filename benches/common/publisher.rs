@@ -9,19 +9,31 @@ use super::floor::DATA;
 
 /// A request's octets, and how many publications it makes.
 pub struct Request {
-    octets: Vec<u8>,
+    pub octets: Vec<u8>,
     pub publications: u64,
 }
 
 impl Request {
     /// A small JSON object, by itself.
     pub fn single() -> Self {
-        Self::new("application/json", &object(), 1)
+        Self::new("application/json", &object(DATA), 1)
     }
 
     /// So many of them, one a line.
     pub fn lines(publications: u64) -> Self {
-        let body: String = (0..publications).map(|_| object() + "\n").collect();
+        Self::lines_of(DATA, publications)
+    }
+
+    /// So many publications of this JSON value, one a line; a single one is a request of its own kind.
+    pub fn of(data: &str, publications: u64) -> Self {
+        match publications {
+            1 => Self::new("application/json", &object(data), 1),
+            _ => Self::lines_of(data, publications),
+        }
+    }
+
+    fn lines_of(data: &str, publications: u64) -> Self {
+        let body: String = (0..publications).map(|_| object(data) + "\n").collect();
         Self::new("application/x-ndjson", &body, publications)
     }
 
@@ -34,8 +46,8 @@ impl Request {
     }
 }
 
-fn object() -> String {
-    format!(r#"{{"topic":"notifications","data":{DATA}}}"#)
+fn object(data: &str) -> String {
+    format!(r#"{{"topic":"notifications","data":{data}}}"#)
 }
 
 /// The connection.
@@ -60,6 +72,12 @@ impl Publisher {
         for _ in 0..times {
             self.unsent.extend_from_slice(&request.octets);
         }
+        self.flush();
+    }
+
+    /// Sends octets, in one write if the socket takes them.
+    pub fn send_octets(&mut self, octets: &[u8]) {
+        self.unsent.extend_from_slice(octets);
         self.flush();
     }
 

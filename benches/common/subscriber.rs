@@ -1,7 +1,7 @@
-//! One client that listens and says nothing. It reads no more of a message than shows that it is the next one, so
-//! that a single core can listen for a thousand.
+//! One client that listens, and says nothing but pongs. It reads no more of a message than shows that it is the next
+//! one, so that a single core can listen for a thousand.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
@@ -11,6 +11,10 @@ use super::PATIENCE;
 
 /// How every publication begins, up to its id.
 const BEGINNING: &[u8] = br#"{"type":"notification","id":""#;
+
+/// The first octets of whole frames (RFC 6455 §5.2).
+pub const TEXT: u8 = 0x81;
+pub const PING: u8 = 0x89;
 
 /// A client and how far it has heard.
 pub struct Subscriber {
@@ -41,7 +45,12 @@ impl Subscriber {
 
     fn hears(stream: std::net::TcpStream, heard: u64) -> Self {
         stream.set_nonblocking(true).expect("a socket can be made so");
-        Self { socket: TcpStream::from_std(stream), cut: Vec::new(), heard }
+        Self::new(TcpStream::from_std(stream), heard)
+    }
+
+    /// One that has been welcomed already, and told the position of the newest publication.
+    pub fn new(socket: TcpStream, heard: u64) -> Self {
+        Self { socket, cut: Vec::new(), heard }
     }
 
     /// The next publication is expected to be the one behind this.
@@ -64,8 +73,12 @@ impl Subscriber {
             };
             let end = kept + count;
             let mut rest = &scratch[..end];
-            while let Some(payload) = next_text(&mut rest) {
-                self.hear(payload);
+            while let Some((opcode, payload)) = next_frame(&mut rest) {
+                match opcode {
+                    TEXT => self.hear(payload),
+                    PING => self.answer_ping(payload),
+                    _ => panic!("nothing but whole text messages and pings comes"),
+                }
             }
             self.cut.clear();
             self.cut.extend_from_slice(rest);
@@ -75,6 +88,13 @@ impl Subscriber {
             }
         }
         self.heard - before
+    }
+
+    /// The mask is four zeros, which leave the payload as it is (RFC 6455 §5.3).
+    fn answer_ping(&mut self, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).expect("control frames are short (RFC 6455 §5.5)");
+        let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], payload].concat();
+        self.socket.write_all(&pong).expect("an idle socket takes a pong");
     }
 
     fn hear(&mut self, payload: &[u8]) {
@@ -93,24 +113,21 @@ fn connect(address: SocketAddr) -> std::net::TcpStream {
 }
 
 /// What the server's ids have behind the epoch.
-fn position_of(id: &[u8]) -> u64 {
+pub fn position_of(id: &[u8]) -> u64 {
     let (_, digits) = id.split_at_checked("00000000-".len()).expect("an id has an epoch");
     assert!(!digits.is_empty() && digits.iter().all(u8::is_ascii_digit), "an id ends with a position");
     digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
-/// Takes the first frame (RFC 6455 §5.2) from `input`, if all of it is there.
-fn next_text<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (start, length) = match **input {
-        [first, length @ ..=125, ..] => {
-            assert_eq!(first, 0x81, "nothing but whole text messages comes");
-            (2, usize::from(length))
-        }
-        [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+/// Takes the first frame (RFC 6455 §5.2) from `input`, if all of it is there: its first octet, and its payload.
+pub fn next_frame<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (first, start, length) = match **input {
+        [first, length @ ..=125, ..] => (first, 2, usize::from(length)),
+        [first, 126, high, low, ..] => (first, 4, usize::from(u16::from_be_bytes([high, low]))),
         [_, 127..=255, ..] => panic!("no message is so long"),
         _ => return None,
     };
     let payload = input.get(start..start + length)?;
     *input = &input[start + length..];
-    Some(payload)
+    Some((first, payload))
 }

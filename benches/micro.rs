@@ -1,0 +1,194 @@
+//! The parts by themselves, through the library's public interface and without a socket: what a change to one of them
+//! is worth before the kernel hides it. `cargo bench --bench micro`; a name behind `--` picks some. What the figures
+//! mean: `benches/README.md`.
+
+use std::hint::black_box;
+use std::io;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use slackwater::frame::Frame;
+use slackwater::policy::history::{History, HistoryLimits, Publication};
+use slackwater::policy::hub::{Hub, Listener, ListenerKey};
+use slackwater::policy::replay::Replay;
+use slackwater::policy::topic::{Filter, TopicName};
+use slackwater::wire::http::{BodyWish, Next, RequestBuffer};
+use slackwater::wire::messages::DEFAULT_TOPIC;
+use slackwater::wire::outbox::Outbox;
+use slackwater::wire::websocket::{Event, Rules, Session};
+
+/// What a browser asks with.
+const UPGRADE: &[u8] = b"GET /ws?topic=orders.*&last_event_id=3f2a9c1b-41 HTTP/1.1\r\n\
+    Host: notifications.example:8000\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+    Origin: https://notifications.example\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+
+const RULES: Rules = Rules { max_message_bytes: 65_536, binary: false };
+
+/// Room for one turn's frames, whatever they are.
+const OUTBOX_LIMIT: usize = 64 * 1024 * 1024;
+
+criterion_group! {
+    name = parts;
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush
+}
+criterion_main!(parts);
+
+fn frame_encoding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("frame encoding");
+    for length in [128, 2048, 65_536] {
+        let payload = Bytes::from(vec![b'x'; length]);
+        group.throughput(Throughput::Bytes(length as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(length), &payload, |bencher, payload| {
+            bencher.iter(|| Frame::text(payload.clone()));
+        });
+    }
+}
+
+fn session_decoding(criterion: &mut Criterion) {
+    let small = masked(0x81, &[b'x'; 32]);
+    let fragments =
+        [masked(0x01, &[b'x'; 64]), masked(0x00, &[b'x'; 64]).repeat(14), masked(0x80, &[b'x'; 64])];
+    let large = masked(0x81, &[b'x'; 65_536]);
+    let mut group = criterion.benchmark_group("session decoding");
+    for (name, input, pieces) in [
+        ("small, 32 B", &small, usize::MAX),
+        ("fragmented, 16 of 64 B", &fragments.concat(), usize::MAX),
+        ("byte by byte, 32 B", &small, 1),
+        ("64 KiB in reads of 16 KiB", &large, 16 * 1024),
+    ] {
+        group.throughput(Throughput::Bytes(input.len() as u64));
+        group.bench_function(name, |bencher| {
+            let (mut session, mut outbox) = (Session::default(), Outbox::default());
+            bencher.iter(|| hear(&mut session, &mut outbox, black_box(input), pieces));
+        });
+    }
+}
+
+/// Hands one message over in pieces of this length.
+fn hear(session: &mut Session, outbox: &mut Outbox, input: &[u8], pieces: usize) -> Event {
+    let mut heard = None;
+    for mut piece in input.chunks(pieces.min(input.len())) {
+        while let Some(event) = session.next(&mut piece, &RULES, outbox) {
+            heard = Some(event);
+        }
+    }
+    heard.expect("a whole message was handed over")
+}
+
+fn upgrade_parsing(criterion: &mut Criterion) {
+    criterion
+        .benchmark_group("upgrade parsing")
+        .throughput(Throughput::Bytes(UPGRADE.len() as u64))
+        .bench_function("a browser's request", |bencher| {
+            bencher.iter(|| {
+                let mut buffer = RequestBuffer::default();
+                buffer.extend(black_box(UPGRADE));
+                let Ok(Next::Request(request)) = buffer.next(|_| BodyWish::Skip) else {
+                    unreachable!("the request is whole and well-formed")
+                };
+                request
+            });
+        });
+}
+
+fn hub_publish(criterion: &mut Criterion) {
+    let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
+    let filter = Filter::parse(DEFAULT_TOPIC).expect("the default is a filter");
+    let frame = Frame::text("x".repeat(128));
+    let mut group = criterion.benchmark_group("hub publish");
+    for count in [1, 1_000, 100_000] {
+        let (mut hub, mut listeners) = (Hub::new(0), Vec::new());
+        for key in 0..count {
+            let mut listener = Listener::default();
+            hub.subscribe(key, &mut listener, &filter).expect("one subscription is allowed");
+            listeners.push(listener);
+        }
+        group.throughput(Throughput::Elements(count.into()));
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            bencher.iter(|| publish(&mut hub, &mut listeners, &topic, &frame));
+        });
+    }
+}
+
+/// One publication, handed to every listener.
+fn publish(hub: &mut Hub, listeners: &mut [Listener], topic: &TopicName, frame: &Frame) {
+    hub.publish(topic, frame);
+    while let Some(key) = hub.next_listener() {
+        black_box(hub.news_for(&mut listeners[place(key)]));
+    }
+}
+
+fn place(key: ListenerKey) -> usize {
+    key as usize
+}
+
+fn history_replay(criterion: &mut Criterion) {
+    const PUBLICATIONS: usize = 10_000;
+    let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
+    let filter = Filter::parse(DEFAULT_TOPIC).expect("the default is a filter");
+    let limits =
+        HistoryLimits { publications: PUBLICATIONS, bytes: usize::MAX, age: Duration::from_secs(300) };
+    let mut history = History::new(limits, 0);
+    let (frame, at) = (Frame::text("x".repeat(128)), Instant::now());
+    for _ in 0..PUBLICATIONS {
+        history.push(Publication { topic: topic.clone(), frame: frame.clone(), at });
+    }
+    let mut group = criterion.benchmark_group("history replay");
+    group.throughput(Throughput::Elements(PUBLICATIONS as u64));
+    group.bench_function("10,000 in pieces of 64 KiB", |bencher| {
+        bencher.iter(|| {
+            let mut replay = Replay::new(0, vec![filter.clone()]);
+            while replay.reached() < PUBLICATIONS as u64 {
+                black_box(replay.next_piece(&history, 64 * 1024)).expect("nothing is forgotten");
+            }
+        });
+    });
+}
+
+fn outbox_flush(criterion: &mut Criterion) {
+    let frame = Frame::text("x".repeat(128));
+    let now = Instant::now();
+    let mut group = criterion.benchmark_group("outbox flush");
+    for frames in [1, 100] {
+        group.throughput(Throughput::Elements(frames));
+        group.bench_function(BenchmarkId::from_parameter(frames), |bencher| {
+            bencher.iter_batched_ref(
+                || {
+                    let mut outbox = Outbox::default();
+                    for _ in 0..frames {
+                        outbox.push(frame.clone().into_bytes(), OUTBOX_LIMIT).expect("there is room");
+                    }
+                    outbox
+                },
+                |outbox| outbox.flush_to(&mut io::sink(), now).expect("a sink takes everything"),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+/// A client's frame (RFC 6455 §5.2). `first` holds FIN and the opcode.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x1d, 0xe2, 0x53, 0xa4];
+    let mut octets = vec![first];
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ ..126), _) => octets.push(0x80 | short),
+        (_, Ok(length)) => {
+            octets.push(0x80 | 126);
+            octets.extend(length.to_be_bytes());
+        }
+        _ => {
+            octets.push(0x80 | 127);
+            octets.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    octets.extend(MASK);
+    octets.extend(payload.iter().zip(MASK.iter().cycle()).map(|(octet, mask)| octet ^ mask));
+    octets
+}

@@ -1,0 +1,90 @@
+//! A client on its way in: it connects, asks for the upgrade, and waits for the 101 and the welcome, without blocking.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use serde_json::Value;
+use socket2::Type;
+
+use super::common::subscriber::{TEXT, next_frame, position_of};
+use super::sources::Sources;
+
+/// The opening handshake, with the key that RFC 6455 §1.3 has for an example and the answer to it.
+pub const REQUEST: &str = "GET /ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+pub const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                            Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+/// Whether something follows the 101.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Greeting {
+    /// A welcome, which tells the position of the newest publication.
+    Welcome,
+    /// Nothing: the floor says no more than it must.
+    None,
+}
+
+/// The client.
+#[derive(Debug)]
+pub struct Arrival {
+    pub socket: TcpStream,
+    has_asked: bool,
+    answer: Vec<u8>,
+}
+
+impl Arrival {
+    /// Begins to connect.
+    pub fn begin(address: SocketAddr, sources: &mut Sources) -> Self {
+        let socket = sources.socket(Type::STREAM.nonblocking()).expect("there is a port left");
+        match socket.connect(&address.into()) {
+            Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => panic!("cannot connect: {e}"),
+            _ => {}
+        }
+        let socket = TcpStream::from_std(socket.into());
+        let mut arrival = Self { socket, has_asked: false, answer: Vec::new() };
+        // Over loopback it is connected by now.
+        arrival.ask();
+        arrival
+    }
+
+    /// Goes on where something has happened; once it is there, the position of the newest publication.
+    pub fn go_on(&mut self, greeting: Greeting, scratch: &mut [u8]) -> Option<u64> {
+        if !self.has_asked {
+            self.ask();
+            return None;
+        }
+        match self.socket.read(scratch) {
+            Ok(0) => panic!("a client was disconnected in its handshake"),
+            Ok(count) => self.answer.extend_from_slice(&scratch[..count]),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(e) => panic!("a client cannot read in its handshake: {e}"),
+        }
+        let known = self.answer.len().min(ACCEPTED.len());
+        assert!(
+            self.answer[..known] == ACCEPTED.as_bytes()[..known],
+            "a handshake was answered with {}",
+            String::from_utf8_lossy(&self.answer)
+        );
+        let mut rest = self.answer.get(ACCEPTED.len()..)?;
+        if greeting == Greeting::None {
+            return Some(0);
+        }
+        let (opcode, welcome) = next_frame(&mut rest)?;
+        assert_eq!((opcode, rest), (TEXT, &[][..]), "nothing but a welcome follows a handshake");
+        let welcome: Value = serde_json::from_slice(welcome).expect("messages are JSON");
+        let newest = welcome["last_event_id"].as_str().expect("the welcome has an id");
+        Some(position_of(newest.as_bytes()))
+    }
+
+    fn ask(&mut self) {
+        match self.socket.write(REQUEST.as_bytes()) {
+            Ok(count) => {
+                assert_eq!(count, REQUEST.len(), "a new socket takes a request");
+                self.has_asked = true;
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {}
+            Err(e) => panic!("a client cannot ask: {e}"),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The load's clients, all of them in one poll loop: they connect, hear what is published, visit and leave.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::arrival::{Arrival, Greeting};
+use super::common::PATIENCE;
+use super::common::subscriber::Subscriber;
+use super::sources::Sources;
+use super::trigger::Trigger;
+
+const TRIGGER: Token = Token(usize::MAX - 1);
+
+/// Connections that are being made at the same time. The kernel's queue has room for more.
+const WINDOW: usize = 128;
+
+/// A masked close frame: code 1000, under a mask of four zeros (RFC 6455 §5.5.1).
+const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+
+/// One client.
+enum Client {
+    Arriving(Arrival),
+    Listening(Subscriber),
+    /// Has said so, and waits for the other side to end the connection.
+    Leaving(TcpStream),
+    /// Is becoming another of these.
+    Between,
+}
+
+impl Client {
+    fn into_socket(self) -> TcpStream {
+        match self {
+            Self::Arriving(arrival) => arrival.socket,
+            Self::Listening(subscriber) => subscriber.socket,
+            Self::Leaving(socket) => socket,
+            Self::Between => unreachable!("nobody is looked at while becoming another"),
+        }
+    }
+}
+
+/// What becomes of those who have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Stay,
+    /// They leave at once.
+    Visit,
+}
+
+/// All clients, and what publishes to them.
+pub struct Crowd {
+    address: SocketAddr,
+    greeting: Greeting,
+    poll: Poll,
+    events: Events,
+    clients: Slab<Client>,
+    sources: Sources,
+    pub trigger: Trigger,
+    purpose: Purpose,
+    arriving: usize,
+    listening: usize,
+    leaving: usize,
+    scratch: Box<[u8]>,
+}
+
+impl Crowd {
+    /// Nobody yet, but for what publishes.
+    pub fn new(address: SocketAddr, mut trigger: Trigger) -> Self {
+        let poll = Poll::new().expect("there can be a poll");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(trigger.socket(), TRIGGER, interest).expect("a socket can be polled");
+        Self {
+            address,
+            greeting: trigger.greeting(),
+            poll,
+            events: Events::with_capacity(1024),
+            clients: Slab::new(),
+            sources: Sources::default(),
+            trigger,
+            purpose: Purpose::Stay,
+            arriving: 0,
+            listening: 0,
+            leaving: 0,
+            scratch: vec![0; 256 * 1024].into(),
+        }
+    }
+
+    /// How many there are to hear a publication.
+    pub fn listening(&self) -> usize {
+        self.listening
+    }
+
+    /// So many more connect; returns when all of them are welcomed.
+    pub fn grow(&mut self, count: usize) {
+        let wanted = self.listening + count;
+        self.purpose = Purpose::Stay;
+        self.trigger.announce(count);
+        while self.listening < wanted {
+            while self.arriving < WINDOW && self.listening + self.arriving < wanted {
+                self.begin();
+            }
+            self.turn(&mut |_| {});
+        }
+    }
+
+    /// So many connect, are welcomed and leave; returns when the last connection is closed by the other side.
+    pub fn churn(&mut self, visits: usize) {
+        let mut begun = 0;
+        self.purpose = Purpose::Visit;
+        while begun < visits || self.arriving + self.leaving > 0 {
+            while begun < visits && self.arriving + self.leaving < WINDOW {
+                begun += 1;
+                self.begin();
+            }
+            self.turn(&mut |_| {});
+        }
+    }
+
+    /// All leave; returns when all connections are closed by the other side.
+    pub fn leave(&mut self) {
+        for key in 0..self.clients.capacity() {
+            if matches!(self.clients.get(key), Some(Client::Listening(_))) {
+                self.listening -= 1;
+                self.say_goodbye(key);
+            }
+        }
+        while self.leaving > 0 {
+            self.turn(&mut |_| {});
+        }
+    }
+
+    /// Says which position the next publication follows.
+    pub fn go_on_behind(&mut self, position: u64) {
+        for (_, client) in &mut self.clients {
+            if let Client::Listening(subscriber) = client {
+                subscriber.go_on_behind(position);
+            }
+        }
+    }
+
+    /// Takes what has come, and tells of each client that has heard something how many publications that were.
+    pub fn turn(&mut self, on_heard: &mut impl FnMut(u64)) {
+        assert!(self.take_what_comes(PATIENCE, on_heard), "nothing has come for {PATIENCE:?}");
+    }
+
+    /// As `turn`, for no longer than this; `false` if nothing came.
+    pub fn take_what_comes(&mut self, wait: Duration, on_heard: &mut impl FnMut(u64)) -> bool {
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(1));
+        match self.poll.poll(&mut events, Some(wait)) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            polled => polled.expect("the poll works"),
+        }
+        let has_come = !events.is_empty();
+        for event in &events {
+            match event.token() {
+                TRIGGER => self.trigger.on_ready(&mut self.scratch),
+                Token(key) => self.on_ready(key, event, on_heard),
+            }
+        }
+        self.events = events;
+        has_come
+    }
+
+    /// Takes what comes for so long; nothing is published meanwhile.
+    pub fn listen(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Some(rest) = end.checked_duration_since(Instant::now()) {
+            self.take_what_comes(rest, &mut |_| panic!("nothing is heard that nobody has published"));
+        }
+    }
+
+    fn begin(&mut self) {
+        let mut arrival = Arrival::begin(self.address, &mut self.sources);
+        let entry = self.clients.vacant_entry();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(&mut arrival.socket, Token(entry.key()), interest);
+        registered.expect("a socket can be polled");
+        entry.insert(Client::Arriving(arrival));
+        self.arriving += 1;
+    }
+
+    fn on_ready(&mut self, key: usize, event: &Event, on_heard: &mut impl FnMut(u64)) {
+        match self.clients.get_mut(key) {
+            Some(Client::Listening(subscriber)) => match subscriber.read(&mut self.scratch) {
+                0 => {}
+                heard => on_heard(heard),
+            },
+            Some(Client::Arriving(arrival)) => {
+                if let Some(newest) = arrival.go_on(self.greeting, &mut self.scratch) {
+                    self.on_arrived(key, newest);
+                }
+            }
+            Some(Client::Leaving(_)) if event.is_readable() => self.read_to_the_end(key),
+            Some(Client::Leaving(_) | Client::Between) | None => {}
+        }
+    }
+
+    fn on_arrived(&mut self, key: usize, newest: u64) {
+        self.arriving -= 1;
+        if self.purpose == Purpose::Visit {
+            return self.say_goodbye(key);
+        }
+        self.listening += 1;
+        let socket = self.take_socket(key);
+        self.clients[key] = Client::Listening(Subscriber::new(socket, newest));
+    }
+
+    fn say_goodbye(&mut self, key: usize) {
+        self.leaving += 1;
+        let mut socket = self.take_socket(key);
+        socket.write_all(&CLOSE).expect("an idle socket takes a close frame");
+        self.clients[key] = Client::Leaving(socket);
+    }
+
+    fn take_socket(&mut self, key: usize) -> TcpStream {
+        std::mem::replace(&mut self.clients[key], Client::Between).into_socket()
+    }
+
+    fn read_to_the_end(&mut self, key: usize) {
+        let Client::Leaving(socket) = &mut self.clients[key] else { return };
+        loop {
+            match socket.read(&mut self.scratch) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) => panic!("a leaving client cannot read: {e}"),
+            }
+        }
+        self.clients.remove(key);
+        self.leaving -= 1;
+    }
+}

@@ -1,0 +1,165 @@
+//! Connection scaling: what connecting, idling, fan-outs and leaving cost with 100 to 15,000 clients, beside the least
+//! that any server must do. `cargo bench --bench scaling`, with `-- --quick` for a glance. What the figures mean:
+//! `benches/README.md`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arrival;
+mod batch;
+mod connecting;
+mod crowd;
+mod delivery;
+mod extent;
+mod floor;
+mod goals;
+mod handshakes;
+mod idling;
+mod load;
+mod orders;
+mod page;
+mod payload;
+mod plot;
+mod prober;
+mod report;
+mod rung;
+mod side;
+mod sources;
+mod table;
+mod trigger;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use batch::Batch;
+use common::figures::grouped;
+use common::machine::{self, Cores};
+use common::program::Refused;
+use extent::{Extent, MANY_CLIENTS, MEMORY_CLIENTS};
+use idling::Idle;
+use orders::{Order, Took};
+use prober::Urgency;
+use report::{Pinged, Report};
+use rung::Rung;
+use side::Side;
+use trigger::Kind;
+
+/// The server's own default.
+const DEFAULT_PINGS: &str = "--ws-ping-interval 20";
+
+const WORKERS: usize = 2;
+
+/// Above this the figures are those of a busy machine.
+const DISTURBING_PERCENT: f64 = 4.0;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let address = |text: &str| text.parse().expect("an address");
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => bench(Extent::full()),
+        ["--quick"] => bench(Extent::quick()),
+        // What this program starts itself as.
+        ["--floor"] => floor::run().expect("the floor holds"),
+        ["--load", "server", server] => load::run(Kind::Server, address(server)).expect("the load goes on"),
+        ["--load", "floor", floor] => load::run(Kind::Floor, address(floor)).expect("the load goes on"),
+        ["--load", "watching-floor", floor] => {
+            load::run(Kind::WatchingFloor, address(floor)).expect("the load goes on");
+        }
+        ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
+        _ => {
+            eprintln!("usage: cargo bench --bench scaling [-- --quick]");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn bench(extent: Extent) {
+    let start = Instant::now();
+    let extent = extent.within_limits();
+    let (cores, urgency) = (Cores::part(), Urgency::permitted());
+    let mut notes = notes(&extent, urgency);
+    let measure = |clients: &usize| Rung::measure(*clients, 1, &extent, cores, urgency);
+    let mut rungs: Vec<Rung> =
+        extent.sizes.iter().map(|clients| measure(clients).expect("the server starts")).collect();
+    match workers(&extent, cores, urgency) {
+        Ok(more) => rungs.extend(more),
+        Err(Refused(code)) => notes.push(format!(
+            "left out: --workers {WORKERS}, which this server refuses (exit code {})",
+            code.map_or_else(|| "none".to_owned(), |code| code.to_string())
+        )),
+    }
+    let batch = Batch::measure(&extent, cores);
+    let pinged = pinged(&extent, cores);
+    notes.extend(disturbance(&rungs));
+    notes.push(format!("measured in {:.0} s", start.elapsed().as_secs_f64()));
+    let binary = std::fs::metadata(env!("CARGO_BIN_EXE_slackwater")).expect("the server is a file");
+    let mut report = Report {
+        date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        machine: machine::describe(cores),
+        is_quick: extent.is_quick,
+        notes,
+        rungs,
+        batch,
+        pinged,
+        binary_bytes: binary.len(),
+        goals: Vec::new(),
+    };
+    report.goals = goals::of(&report);
+    table::print(&report);
+    let [json, html] = report.write().expect("the report can be written");
+    println!("\n{}\n{}", json.display(), html.display());
+}
+
+/// What was left out, and what to know about the figures.
+fn notes(extent: &Extent, urgency: Urgency) -> Vec<String> {
+    let mut notes = vec![urgency.describe().to_owned()];
+    if extent.is_quick {
+        notes.push(
+            "a glance (--quick): fewer clients and rounds, so that some figures to reach are not measured"
+                .to_owned(),
+        );
+    }
+    if !extent.left_out.is_empty() {
+        let sizes: Vec<String> = extent.left_out.iter().map(|clients| grouped(*clients as f64, 0)).collect();
+        notes.push(format!(
+            "left out: {} clients, for which the limit of {} open files is too low (ulimit -n)",
+            sizes.join(" and "),
+            grouped(extent.descriptors as f64, 0)
+        ));
+    }
+    notes
+}
+
+/// Whether somebody else was using the server's core. Workers may have to share it, and are not asked; nor are few
+/// clients, with whom the server is woken so often that the waking itself counts.
+fn disturbance(rungs: &[Rung]) -> Option<String> {
+    let asked = rungs.iter().filter(|rung| rung.workers == 1 && rung.clients >= MANY_CLIENTS);
+    let worst = asked.map(|rung| rung.kept_waiting_percent).fold(0.0, f64::max);
+    (worst > DISTURBING_PERCENT).then(|| {
+        format!(
+            "others had the server's core for {worst:.0} % of the time in which it could have run: \
+             measure again when nothing else is running"
+        )
+    })
+}
+
+fn workers(extent: &Extent, cores: Option<Cores>, urgency: Urgency) -> Result<Vec<Rung>, Refused> {
+    let extent = extent.for_workers();
+    extent.sizes.iter().map(|clients| Rung::measure(*clients, WORKERS, &extent, cores, urgency)).collect()
+}
+
+/// An idle server as it is by default: its clients are pinged, and answer.
+fn pinged(extent: &Extent, cores: Option<Cores>) -> Pinged {
+    let most = *extent.sizes.last().expect("the limit on open files allows some clients");
+    let clients = most.min(MEMORY_CLIENTS);
+    eprintln!("{} clients: they are pinged …", grouped(clients as f64, 0));
+    let mut server = Side::server(cores, 1, DEFAULT_PINGS).expect("the server starts");
+    let empty = server.program.resident();
+    server.connect(clients);
+    let milliseconds = u64::try_from(extent.pinged.as_millis()).expect("it is a short time");
+    let idle = Idle::measure(&server.program, empty, clients, || {
+        let _: Took = server.load.ask(&Order::Listen { milliseconds });
+    });
+    Pinged { clients, idle }
+}

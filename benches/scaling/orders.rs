@@ -1,0 +1,79 @@
+//! What the load is told to do and what it answers: lines of JSON between two processes of this bench.
+
+use serde::{Deserialize, Serialize};
+
+/// What the load is to do next.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// So many more clients connect; answered with `Took`.
+    Connect { clients: usize },
+    /// Publications to all clients, each heard by everyone before the next is made; answered with `Heard`.
+    FanOut(FanOut),
+    /// So many connections are made and, once they are welcomed, closed; answered with `Took`.
+    Churn { visits: usize },
+    /// Pings are answered for so long; answered with `Took`.
+    Listen { milliseconds: u64 },
+    /// All clients leave; answered with `Took`.
+    Leave,
+}
+
+/// What is published to all clients.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FanOut {
+    /// A JSON value.
+    pub data: String,
+    /// Publications that are made at once.
+    pub at_once: u64,
+    pub times: u64,
+}
+
+impl FanOut {
+    /// How many publications that makes.
+    pub fn publications(&self) -> u64 {
+        self.at_once * self.times
+    }
+}
+
+/// How long it took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Took {
+    pub seconds: f64,
+}
+
+/// What the clients have heard, and when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Heard {
+    /// From each publication to the last client that heard it, summed up.
+    pub seconds: f64,
+    /// From the publication to the moment in which a client has read it: of all clients and publications.
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub worst_ms: f64,
+    /// From the first to the last client: the median of the publications.
+    pub spread_ms: f64,
+    /// From when to when each fan-out lasted.
+    pub spans: Vec<Span>,
+}
+
+/// A stretch of time, in nanoseconds since 1970: all processes of a machine have that clock.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Span {
+    pub from: u64,
+    pub to: u64,
+}
+
+impl Span {
+    pub fn overlaps(self, other: Self) -> bool {
+        self.from <= other.to && other.from <= self.to
+    }
+
+    pub fn milliseconds(self) -> f64 {
+        self.to.saturating_sub(self.from) as f64 / 1e6
+    }
+}
+
+/// The time of that clock.
+pub fn now() -> u64 {
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().expect("it is later than 1970");
+    u64::try_from(since_1970.as_nanos()).expect("it is earlier than 2554")
+}

@@ -1,0 +1,80 @@
+//! What makes the program under measure send to all: a POST /publish to the server, an order to the floor.
+
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+
+use super::arrival::Greeting;
+use super::common::floor::publications;
+use super::common::publisher::{Publisher, Request};
+
+/// Which program it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Server,
+    Floor,
+    /// The floor that waits for its clients by events.
+    WatchingFloor,
+}
+
+/// The connection that it goes over.
+pub struct Trigger {
+    kind: Kind,
+    publisher: Publisher,
+    sent: u64,
+}
+
+impl Trigger {
+    pub fn connect(kind: Kind, address: SocketAddr) -> Self {
+        Self { kind, publisher: Publisher::connect(address), sent: 0 }
+    }
+
+    pub fn greeting(&self) -> Greeting {
+        match self.kind {
+            Kind::Server => Greeting::Welcome,
+            Kind::Floor | Kind::WatchingFloor => Greeting::None,
+        }
+    }
+
+    pub fn socket(&mut self) -> &mut TcpStream {
+        &mut self.publisher.socket
+    }
+
+    /// Says that so many clients will connect, to whom it must be said.
+    pub fn announce(&mut self, clients: usize) {
+        let act = match self.kind {
+            Kind::Server => return,
+            Kind::Floor => "take",
+            Kind::WatchingFloor => "watch",
+        };
+        self.publisher.send_octets(format!("{act} {clients}\n").as_bytes());
+    }
+
+    /// The octets that make it send so many publications of this JSON value behind a position.
+    pub fn prepare(&self, data: &str, newest: u64, count: u64) -> Vec<u8> {
+        if self.kind == Kind::Server {
+            return Request::of(data, count).octets;
+        }
+        let count = usize::try_from(count).expect("a process holds them");
+        let frames = publications(data, newest, count);
+        let lengths: String = frames.iter().map(|frame| format!(" {}", frame.len())).collect();
+        let mut octets = format!("send{lengths}\n").into_bytes();
+        octets.extend(frames.iter().flat_map(|frame| frame.as_bytes()));
+        octets
+    }
+
+    pub fn pull(&mut self, octets: &[u8]) {
+        self.sent += 1;
+        self.publisher.send_octets(octets);
+    }
+
+    /// Whether the server has answered every request; the floor never does.
+    pub fn is_answered(&self) -> bool {
+        self.kind != Kind::Server || self.publisher.answered == self.sent
+    }
+
+    pub fn on_ready(&mut self, scratch: &mut [u8]) {
+        self.publisher.flush();
+        self.publisher.read(scratch);
+    }
+}
