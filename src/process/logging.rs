@@ -1,4 +1,5 @@
 //! The log: lines such as `2026-11-22T12:00:00.000Z [INFO] text` on standard error.
+//! Lines are handed on once a turn of the loop, warnings and errors at once.
 //! Invariant: writing a line never waits. A standard error that is full, closed or slow loses lines; they are
 //! counted, and the first line that gets through again is preceded by their number.
 
@@ -7,10 +8,11 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
 
-use env_logger::{Builder, Target};
+use env_logger::{Builder, Logger, Target};
 use jiff::Timestamp;
-use log::{Level, LevelFilter, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use socket2::SockRef;
 
 use crate::config::LogLevel;
@@ -19,10 +21,13 @@ use crate::wire::metrics::LOG_LINES_LOST;
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
 const LONGEST_LINE: usize = 4096;
 
+/// To the beginning of the line, and erase to its end (ECMA-48: CR, EL).
+const ERASE_LINE: &[u8] = b"\r\x1b[K";
+
 /// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on. The lines of one of several
 /// workers begin with its number and its process.
 pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
-    let sink = NeverWaiting::new(Stderr::open());
+    let sink = SINK.get_or_init(|| Sink::new(Mutex::new(NeverWaiting::new(Stderr::open())))).clone();
     let coloured =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let mut builder = Builder::new();
@@ -31,11 +36,13 @@ pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
         Some(level) => _ = builder.filter_level(level.into()),
         None => _ = builder.parse_default_env(),
     }
-    builder.target(Target::Pipe(Box::new(sink)));
+    builder.target(Target::Pipe(Box::new(Lines(sink.clone()))));
     let prefix =
         worker.map(|number| format!("worker {number} ({}): ", std::process::id())).unwrap_or_default();
     builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured, &prefix));
-    builder.init();
+    let logger = builder.build();
+    log::set_max_level(logger.filter());
+    log::set_boxed_logger(Box::new(TurnByTurn { logger, sink })).expect("the log is started once");
 }
 
 fn write_line(
@@ -114,36 +121,94 @@ impl Write for Stderr {
     }
 }
 
-/// Hands whole lines on, or loses them whole and counts them.
+/// Hands lines on in chunks of whole ones, or loses them whole and counts them.
 struct NeverWaiting<W> {
     inner: W,
-    /// What is still to be written of a line that a terminal or a socket took in part.
+    /// Lines of this turn, not handed on yet.
+    chunk: Vec<u8>,
+    chunk_lines: u64,
+    /// On a terminal: the line below the log, and what of it is on the screen.
+    status: String,
+    drawn: String,
+    /// What is still to be written of a chunk that a terminal or a socket took in part.
     tail: Vec<u8>,
     lost_lines: u64,
 }
 
 impl<W: Write> NeverWaiting<W> {
     fn new(inner: W) -> Self {
-        Self { inner, tail: Vec::new(), lost_lines: 0 }
+        Self {
+            inner,
+            chunk: Vec::new(),
+            chunk_lines: 0,
+            status: String::new(),
+            drawn: String::new(),
+            tail: Vec::new(),
+            lost_lines: 0,
+        }
     }
 
-    /// Whether the line was taken, if not all of it yet.
-    fn take_line(&mut self, line: &[u8]) -> bool {
-        let line = &line[..line.len().min(LONGEST_LINE)];
-        let written = self.write_some(line);
-        self.tail.extend_from_slice(&line[written..]);
-        if written == 0 {
-            self.tail.clear();
-        } else if line.len() == LONGEST_LINE {
-            // Cut off: what follows is still a line of its own.
-            self.tail.push(b'\n');
+    /// Takes one line; it is handed on with others, up to as many as a pipe takes at once.
+    fn take_line(&mut self, line: &[u8]) {
+        // Cut off, it is still a line of its own.
+        let line = &line[..line.len().min(LONGEST_LINE - 1)];
+        let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
+        if self.chunk.len() + line.len() + end.len() > LONGEST_LINE {
+            self.hand_over();
+        }
+        self.chunk.extend([line, end].concat());
+        self.chunk_lines += 1;
+    }
+
+    /// Hands on what there is.
+    fn hand_over(&mut self) {
+        self.draw_status();
+        let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
+        if lines > 0 && !(self.finish_tail() && self.confess() && self.write_chunk(&chunk)) {
+            self.lost_lines += lines;
+            LOG_LINES_LOST.fetch_add(lines, Ordering::Relaxed);
+        }
+        // One piece of memory for all chunks.
+        self.chunk = chunk;
+        self.chunk.clear();
+    }
+
+    /// Takes the old status off the screen, ahead of the chunk, and puts the new one behind it.
+    fn draw_status(&mut self) {
+        let is_new = self.status != self.drawn;
+        if !is_new && (self.chunk_lines == 0 || self.drawn.is_empty()) {
+            return;
+        }
+        if !self.drawn.is_empty() {
+            self.chunk.splice(..0, ERASE_LINE.iter().copied());
+        }
+        self.chunk.extend(self.status.as_bytes());
+        self.chunk_lines = self.chunk_lines.max(1);
+        self.drawn.clone_from(&self.status);
+    }
+
+    /// Says how many lines were lost before, if any. Whether there is room for more.
+    fn confess(&mut self) -> bool {
+        if self.lost_lines == 0 {
+            return true;
+        }
+        let (now, lost) = (Timestamp::now(), self.lost_lines);
+        let confession =
+            format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n");
+        let is_said = self.write_chunk(confession.as_bytes());
+        if is_said {
+            self.lost_lines = 0;
+        }
+        is_said && self.tail.is_empty()
+    }
+
+    /// Whether the chunk was taken, if not all of it yet.
+    fn write_chunk(&mut self, chunk: &[u8]) -> bool {
+        let written = self.write_some(chunk);
+        if written > 0 {
+            self.tail.extend_from_slice(&chunk[written..]);
         }
         written > 0
-    }
-
-    fn lose_line(&mut self) {
-        self.lost_lines += 1;
-        LOG_LINES_LOST.fetch_add(1, Ordering::Relaxed);
     }
 
     fn finish_tail(&mut self) -> bool {
@@ -167,31 +232,60 @@ impl<W: Write> NeverWaiting<W> {
     }
 }
 
-impl<W: Write> Write for NeverWaiting<W> {
-    /// Takes one line, as the logger hands them over, and never fails.
+/// The one that all lines go through.
+type Sink = Arc<Mutex<NeverWaiting<Stderr>>>;
+
+/// There is one standard error, and so there is one sink.
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// Shows a line below the log, which is redrawn in place; an empty one takes it away. Only on a terminal.
+pub fn show_status(status: &str) {
+    if io::stderr().is_terminal()
+        && let Some(mut sink) = SINK.get().and_then(|sink| sink.lock().ok())
+    {
+        status.clone_into(&mut sink.status);
+    }
+}
+
+/// Where the logger writes: one formatted line at a time.
+struct Lines(Sink);
+
+impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if !self.finish_tail() {
-            self.lose_line();
-            return Ok(line.len());
-        }
-        if self.lost_lines > 0 {
-            let (now, lost) = (Timestamp::now(), self.lost_lines);
-            let confession =
-                format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n");
-            if !self.take_line(confession.as_bytes()) {
-                self.lose_line();
-                return Ok(line.len());
-            }
-            self.lost_lines = 0;
-        }
-        if !self.tail.is_empty() || !self.take_line(line) {
-            self.lose_line();
+        if let Ok(mut sink) = self.0.lock() {
+            sink.take_line(line);
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// The logger, whose `flush` hands on what a turn of the loop has logged: a line for each of a thousand newcomers is
+/// not a write for each. Warnings and errors go at once.
+struct TurnByTurn {
+    logger: Logger,
+    sink: Sink,
+}
+
+impl Log for TurnByTurn {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.logger.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.logger.log(record);
+        if record.level() <= Level::Warn {
+            self.flush();
+        }
+    }
+
+    fn flush(&self) {
+        if let Ok(mut sink) = self.sink.lock() {
+            sink.hand_over();
+        }
     }
 }
 
@@ -222,8 +316,10 @@ mod tests {
         }
     }
 
+    /// A turn that logs one line.
     fn write(log: &mut NeverWaiting<Narrow>, line: &str) {
-        assert_eq!(log.write(format!("{line}\n").as_bytes()).unwrap(), line.len() + 1);
+        log.take_line(format!("{line}\n").as_bytes());
+        log.hand_over();
     }
 
     fn text(log: &NeverWaiting<Narrow>) -> String {
@@ -259,11 +355,24 @@ mod tests {
     }
 
     #[test]
+    fn the_status_stays_below_the_log_and_goes_without_a_trace() {
+        let mut log = NeverWaiting::new(Narrow { room: 1000, ..Narrow::default() });
+        log.status = "half".to_owned();
+        log.hand_over();
+        log.hand_over();
+        write(&mut log, "one");
+        log.status.clear();
+        log.hand_over();
+        write(&mut log, "two");
+        assert_eq!(text(&log), "half\r\x1b[Kone\nhalf\r\x1b[Ktwo\n");
+    }
+
+    #[test]
     fn an_endless_line_is_cut() {
         let mut log = NeverWaiting::new(Narrow { room: 100_000, ..Narrow::default() });
         write(&mut log, &"x".repeat(10_000));
         write(&mut log, "next");
-        assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [LONGEST_LINE, 4]);
+        assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [LONGEST_LINE - 1, 4]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod inherit;
 pub mod listeners;
 pub mod logging;
 pub mod program;
+pub mod progress;
 pub mod service_manager;
 pub mod supervisor;
 pub mod worker;
@@ -54,10 +55,12 @@ pub fn run(mut config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
         None if config.workers > 1 => Ok(Supervisor::new(config)?.run()),
         None => worker::serve(&config),
     });
-    end.unwrap_or_else(|why| {
+    let code = end.unwrap_or_else(|why| {
         error!("{why}");
         ExitCode::from(3)
-    })
+    });
+    log::logger().flush();
+    code
 }
 
 fn read_token(config: &mut Config) -> Result<(), RunError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::debug;
 use sd_notify::NotifyState;
 
-use crate::policy::drain::{FAREWELL, Step};
+use crate::policy::drain::FAREWELL;
 
 /// How much longer than announced a drain may take before it is cut.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -22,13 +22,6 @@ pub fn draining(connections: usize, remaining: Duration) {
     let status = format!("Draining: {connections} connections left, {seconds} s at most");
     let extension = u32::try_from((remaining + FAREWELL + MARGIN).as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(extension)]);
-}
-
-/// What a step of the drain means for the service manager.
-pub fn on_step(step: &Step) {
-    if let Step::Waiting { connections, remaining } = step {
-        draining(*connections, *remaining);
-    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {

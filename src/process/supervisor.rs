@@ -20,6 +20,7 @@ use crate::policy::drain::Outcome;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
 use crate::process::listeners::{Listeners, OpenError};
 use crate::process::program::Program;
+use crate::process::progress::Progress;
 use crate::process::{announce, exit_code, service_manager};
 use crate::server::clock::Now;
 use crate::server::relay::{Relay, Report};
@@ -61,6 +62,7 @@ pub struct Supervisor {
     leave_at: Option<Instant>,
     /// While leaving: when the patience ends, and when to report next.
     leaving: Option<(Instant, Instant)>,
+    progress: Progress,
     is_announced: bool,
     now: Now,
 }
@@ -93,6 +95,7 @@ impl Supervisor {
             notify_at: config.notify_interval.0.map(|interval| now + interval),
             leave_at: None,
             leaving: None,
+            progress: Progress::default(),
             is_announced: false,
             now,
             config,
@@ -117,6 +120,7 @@ impl Supervisor {
 
     /// Takes what has come. Memory only.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
+        log::logger().flush();
         if let Err(e) = self.poll.poll(events, self.patience())
             && e.kind() != ErrorKind::Interrupted
         {
@@ -215,6 +219,9 @@ impl Supervisor {
             service_manager::draining(self.relay.clients(), remaining);
             self.leaving = Some((limit, self.now + self.config.drain_check_interval));
         }
+        if let Some((limit, _)) = self.leaving {
+            self.progress.show(self.relay.clients(), limit.saturating_duration_since(self.now.instant));
+        }
     }
 
     /// Takes the steps that are due.
@@ -237,7 +244,10 @@ impl Supervisor {
                 Step::InsistAll => self.tell_all(&ToWorker::Insist),
                 Step::Kill { worker, .. } => self.kill(worker),
                 Step::GiveUp { .. } => return Some(self.give_up()),
-                Step::Complete(outcome) => return Some(exit_code(outcome)),
+                Step::Complete(outcome) => {
+                    self.progress.hide();
+                    return Some(exit_code(outcome));
+                }
                 Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
             }
         }

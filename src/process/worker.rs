@@ -8,8 +8,9 @@ use crate::config::Config;
 use crate::policy::drain::{Outcome, Step};
 use crate::process::listeners::{self, OpenError};
 use crate::process::program::Inheritance;
+use crate::process::progress::Progress;
 use crate::process::{RunError, announce, exit_code, inherit, service_manager};
-use crate::server::{ListenError, Server, Service};
+use crate::server::{ListenError, Server, Service, Watched};
 
 /// Serves alone until told to leave.
 ///
@@ -22,7 +23,15 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     server.take_signals()?;
     server.take_over();
     announce(config, server.address());
-    Ok(run(server, service_manager::on_step))
+    let mut progress = Progress::default();
+    Ok(run(server, |watched| match watched {
+        Watched::Step(Step::Waiting { connections, remaining }) => {
+            service_manager::draining(*connections, *remaining);
+        }
+        Watched::Step(Step::Complete(_)) => progress.hide(),
+        Watched::Step(_) => {}
+        Watched::Turn { clients, remaining } => progress.show(clients, remaining),
+    }))
 }
 
 /// Serves as one of a supervisor's workers until told to leave, or until the supervisor is gone.
@@ -42,8 +51,8 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
     Ok(run(server, |_| {}))
 }
 
-fn run(server: Server, on_step: impl FnMut(&Step)) -> ExitCode {
-    match server.run(on_step) {
+fn run(server: Server, watch: impl FnMut(Watched<'_>)) -> ExitCode {
+    match server.run(watch) {
         Ok(outcome) => exit_code(outcome),
         Err(why) => {
             error!("The event loop failed: {why}");

@@ -6,19 +6,19 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use log::{Level, log};
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
 use crate::policy::deadlines::{Deadlines, Due};
-use crate::policy::drain::{Drain, Outcome, Step};
+use crate::policy::drain::{Drain, Outcome};
 use crate::server::clock::Now;
 use crate::server::control::{Control, Controls};
+use crate::server::leaving::Manner;
 use crate::server::listener::{Accepted, Listener};
 use crate::server::listening::Listening;
 use crate::server::peers::Peers;
-use crate::server::peers::upstream::{Instruction, Upstream};
+use crate::server::peers::upstream::Upstream;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 use crate::server::terms::terms;
@@ -26,6 +26,7 @@ use crate::server::terms::terms;
 pub mod clock;
 pub mod connection;
 pub mod control;
+mod leaving;
 pub mod limits;
 mod link;
 mod listener;
@@ -41,6 +42,7 @@ pub mod state_file;
 pub mod terms;
 
 pub use control::Handle;
+pub use leaving::Watched;
 pub use listening::{Address, ListenError};
 pub use routes::{Door, Publishers};
 pub use terms::Service;
@@ -91,15 +93,6 @@ pub struct Server {
     state_file: Option<StateFile>,
     /// Read once per turn.
     now: Now,
-}
-
-/// How a server leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// With all there is of it.
-    Whole,
-    /// As one worker, while others serve. Who waits to be accepted is accepted by another, unless it `is_last`.
-    Alone { is_last: bool },
 }
 
 impl Server {
@@ -213,18 +206,18 @@ impl Server {
         Ok(self.controls.take_signals(self.poll.registry(), SIGNALS)?)
     }
 
-    /// Serves until it is told to leave and the last client has left, or time runs out. `on_step` is told of every step
-    /// on that way.
+    /// Serves until it is told to leave and the last client has left, or time runs out. `watch` is told of every
+    /// step on that way.
     ///
     /// # Errors
     /// Only if the poll itself fails.
-    pub fn run(mut self, mut on_step: impl FnMut(&Step)) -> io::Result<Outcome> {
+    pub fn run(mut self, mut watch: impl FnMut(Watched<'_>)) -> io::Result<Outcome> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
             self.keep_time();
             self.peers.settle(self.now);
-            if let Some(outcome) = self.advance(&mut on_step) {
+            if let Some(outcome) = self.advance(&mut watch) {
                 return Ok(outcome);
             }
             self.peers.on_turn_end(self.now, self.now.end_of_turn());
@@ -233,6 +226,7 @@ impl Server {
 
     /// Takes what has come: bytes, newcomers, and orders to leave. Memory only.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
+        log::logger().flush();
         self.deadlines.set(Due::Sweep, self.peers.next_sweep());
         self.deadlines.set(Due::Close, self.peers.next_closing());
         if let Err(e) = self.poll.poll(events, self.patience())
@@ -282,23 +276,6 @@ impl Server {
         }
     }
 
-    /// Does what the supervisor asks. To be asked to leave again changes at most the manner.
-    fn follow(&mut self, instruction: Instruction) -> io::Result<()> {
-        let is_leaving = self.drain.is_leaving();
-        match instruction {
-            Instruction::Serve => self.serve()?,
-            Instruction::Leave if is_leaving => self.peers.leave(self.now, false),
-            Instruction::StepDown { .. } if is_leaving => {}
-            Instruction::Leave => self.drain.signal(self.now.instant),
-            Instruction::StepDown { is_last } => {
-                self.manner = Manner::Alone { is_last };
-                self.drain.signal(self.now.instant);
-            }
-            Instruction::Insist => self.drain.insist(self.now.instant),
-        }
-        Ok(())
-    }
-
     fn accept(&mut self, door: Door, most: usize) {
         let listener = match door {
             Door::Public => &mut self.listener,
@@ -339,55 +316,5 @@ impl Server {
                 }
             }
         }
-    }
-
-    /// Takes the steps of the drain that are due.
-    fn advance(&mut self, on_step: &mut impl FnMut(&Step)) -> Option<Outcome> {
-        while let Some(step) = self.next_step() {
-            log!(if step.is_warning() { Level::Warn } else { Level::Info }, "{step}");
-            on_step(&step);
-            match step {
-                Step::Initiated => self.stop_accepting(),
-                Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
-                Step::Complete(outcome) => return Some(outcome),
-                Step::SignalReceived => {
-                    let limit = self.drain.limit().unwrap_or(self.now.instant);
-                    self.peers.announce_drain(self.now, limit);
-                }
-                Step::Waiting { .. } | Step::AllClosed => {}
-            }
-        }
-        None
-    }
-
-    fn next_step(&mut self) -> Option<Step> {
-        let clients = self.peers.clients();
-        let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
-        self.drain.poll(self.now.instant, clients, owes_answers)
-    }
-
-    /// Leaves its state to a successor and then frees the port for it; says nothing more unasked. Who waits to be
-    /// accepted is taken in first, as closing the listener would reset them, unless another worker accepts them.
-    fn stop_accepting(&mut self) {
-        self.peers.leave(self.now, self.manner != Manner::Whole);
-        self.peers.guide(self.now, self.drain.limit().unwrap_or(self.now.instant));
-        if let Some(file) = &self.state_file
-            && let Some(snapshot) = self.peers.snapshot(self.now)
-        {
-            file.leave_behind(&snapshot);
-        }
-        if let Some(listener) = &mut self.listener
-            && self.manner != (Manner::Alone { is_last: false })
-        {
-            listener.has_waiting = true;
-            self.accept(Door::Public, usize::MAX);
-        }
-        let admin = self.admin.take_if(|_| self.manner != Manner::Whole);
-        for listener in self.listener.take().into_iter().chain(admin) {
-            listener.close(self.poll.registry());
-        }
-        self.standby = None;
-        self.deadlines.set(Due::Accept, None);
-        self.deadlines.set(Due::Notify, None);
     }
 }

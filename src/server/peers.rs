@@ -35,6 +35,9 @@ pub mod upstream;
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Connections whose memory is worth giving back once all of them have left.
+const A_CROWD: usize = 1024;
+
 /// Connections with replies that are flushed in one turn.
 const FLUSH_BUDGET: usize = 128;
 
@@ -282,6 +285,9 @@ impl<S: Socket> Peers<S> {
             // So must one for which the supervisor still has an answer.
             if !connection.dirty && connection.awaited == 0 {
                 self.connections.remove(key);
+                if self.connections.is_empty() && self.connections.capacity() > A_CROWD {
+                    self.keep_nothing();
+                }
             }
             return;
         }
@@ -292,6 +298,17 @@ impl<S: Socket> Peers<S> {
         let next_look = connection.next_look(&self.terms.limits);
         self.look_by(next_look);
         self.list_replay(key);
+    }
+
+    /// Gives back what a crowd has needed, once the last of it has left: the slab's slots alone are half a megabyte for
+    /// every five thousand.
+    fn keep_nothing(&mut self) {
+        self.connections = Slab::new();
+        for list in [&mut self.dirty, &mut self.swept_up, &mut self.replaying] {
+            list.shrink_to_fit();
+        }
+        self.unread.shrink_to_fit();
+        self.congested.shrink_to_fit();
     }
 
     fn soil(&mut self, key: usize) {
