@@ -4,7 +4,7 @@
 //! A turn: **receive** signals, what workers have said and which have ended; **keep time**; **advance** the roster,
 //! which alone starts and ends anything; **settle**, which alone writes to workers.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -16,11 +16,10 @@ use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::policy::drain::Outcome;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
 use crate::process::listeners::{Listeners, OpenError};
 use crate::process::program::Program;
-use crate::process::{announce, exit_code, service_manager};
+use crate::process::{announce, exit_code, loop_failed, service_manager};
 use crate::server::clock::Now;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
@@ -61,6 +60,7 @@ pub struct Supervisor {
     /// While leaving: when the patience ends, and when to report next.
     leaving: Option<(Instant, Instant)>,
     is_announced: bool,
+    is_at_terminal: bool,
     now: Now,
 }
 
@@ -92,6 +92,7 @@ impl Supervisor {
             notify_at: config.notify_interval.0.map(|interval| now + interval),
             leaving: None,
             is_announced: false,
+            is_at_terminal: io::stdin().is_terminal(),
             now,
             config,
         })
@@ -102,8 +103,7 @@ impl Supervisor {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             if let Err(why) = self.receive(&mut events) {
-                error!("The event loop failed: {why}");
-                return exit_code(Outcome::Forced);
+                return loop_failed(&why);
             }
             self.keep_time();
             if let Some(code) = self.advance() {
@@ -158,6 +158,8 @@ impl Supervisor {
                     }
                     self.roster.leave();
                 }
+                // The terminal at which it was started is gone.
+                SIGHUP if self.is_at_terminal => self.roster.leave(),
                 SIGHUP => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                     self.roster.reload(self.now.instant);

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use log::error;
-
 use crate::config::Config;
-use crate::policy::drain::{Outcome, Step};
+use crate::policy::drain::Step;
 use crate::process::listeners::{self, OpenError};
 use crate::process::program::Inheritance;
-use crate::process::{RunError, announce, exit_code, inherit, service_manager};
+use crate::process::{RunError, announce, exit_code, inherit, loop_failed, service_manager};
 use crate::server::{ListenError, Server, Service};
 
 /// Serves alone until told to leave.
@@ -43,9 +41,6 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
 fn run(server: Server, on_step: impl FnMut(&Step)) -> ExitCode {
     match server.run(on_step) {
         Ok(outcome) => exit_code(outcome),
-        Err(why) => {
-            error!("The event loop failed: {why}");
-            exit_code(Outcome::Forced)
-        }
+        Err(why) => loop_failed(&why),
     }
 }
