@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output};
@@ -174,6 +175,17 @@ fn an_address_of_another_machine_and_a_name_of_none_are_refused() {
 }
 
 #[test]
+fn a_descriptor_that_was_not_handed_over_is_refused_though_the_log_has_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" --fd 3 3<&-", BINARY]).stderr(fs::File::create(&log).unwrap());
+    assert_eq!(command.status().unwrap().code(), Some(3));
+    let line = fs::read_to_string(&log).unwrap();
+    assert!(line.contains("cannot listen on descriptor 3") && line.contains("hand over one"), "{line}");
+}
+
+#[test]
 fn bad_usage_is_refused_with_the_flag_the_value_and_the_mend() {
     for (flags, expected) in [
         ("--port 99999", "invalid value '99999' for '--port <PORT>': give a whole number from 0 to 65535"),
@@ -228,6 +240,26 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
             .contains("[ERROR]")
     );
     assert!(leave_quietly(Command::new(BINARY).args(["--log-level", "debug"])).contains("[DEBUG]"));
+}
+
+#[test]
+fn a_reload_of_a_server_of_one_process_does_no_harm() {
+    let server = Process::start(NO_NEWS);
+    let mut client = server.client();
+    server.signal("HUP");
+    assert!(server.line("[WARNING] Cannot reload").ends_with("start it with --workers 2"));
+    assert!(client.echo("x").contains("Server received: x"));
+}
+
+#[test]
+fn a_reload_that_is_told_to_a_worker_does_no_harm() {
+    let server = Process::start(&format!("{NO_NEWS} --workers 2"));
+    let mut client = server.client();
+    let line = server.line("Client connected");
+    let worker = line.split(['(', ')']).nth(1).expect("the line names the process");
+    let script = format!("kill -HUP {worker}");
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    assert!(client.echo("x").contains("Server received: x"));
 }
 
 #[test]

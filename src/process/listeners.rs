@@ -25,6 +25,11 @@ pub enum OpenError {
         "cannot listen on {0} sockets of the service manager: give one, with one ListenStream= in its .socket unit"
     )]
     Activation(usize),
+    /// `LISTEN_FDS` says what is not so.
+    #[error(
+        "cannot take the service manager's sockets: {0}; LISTEN_FDS is to be their number, and they are to be open from descriptor 3 on"
+    )]
+    Absent(io::Error),
 }
 
 /// Opens what is listened on: a path, a descriptor, the service manager's socket (sd_listen_fds(3)), or an address.
@@ -36,7 +41,7 @@ pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
     if let Some(path) = &config.uds {
         return Ok(Listening::bind_path(path, config.backlog)?);
     }
-    let activated: Vec<i32> = sd_notify::listen_fds().map(Iterator::collect).unwrap_or_default();
+    let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
     let fd = match (config.fd, &activated[..]) {
         (Some(fd), _) | (None, &[fd]) => fd,
         (None, []) => return Ok(Listening::bind(&config.host, config.port, config.backlog, shared)?),

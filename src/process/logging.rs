@@ -37,6 +37,9 @@ pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
         None => _ = builder.parse_default_env(),
     }
     builder.target(Target::Pipe(Box::new(Lines(sink.clone()))));
+    if let Ok(mut sink) = sink.lock() {
+        sink.has_strangers = worker.is_some() && io::stderr().is_terminal();
+    }
     let prefix =
         worker.map(|number| format!("worker {number} ({}): ", std::process::id())).unwrap_or_default();
     builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured, &prefix));
@@ -130,6 +133,8 @@ struct NeverWaiting<W> {
     /// On a terminal: the line below the log, and what of it is on the screen.
     status: String,
     drawn: String,
+    /// Whether another process may have drawn a status on the same terminal.
+    has_strangers: bool,
     /// What is still to be written of a chunk that a terminal or a socket took in part.
     tail: Vec<u8>,
     lost_lines: u64,
@@ -143,6 +148,7 @@ impl<W: Write> NeverWaiting<W> {
             chunk_lines: 0,
             status: String::new(),
             drawn: String::new(),
+            has_strangers: false,
             tail: Vec::new(),
             lost_lines: 0,
         }
@@ -176,10 +182,11 @@ impl<W: Write> NeverWaiting<W> {
     /// Takes the old status off the screen, ahead of the chunk, and puts the new one behind it.
     fn draw_status(&mut self) {
         let is_new = self.status != self.drawn;
-        if !is_new && (self.chunk_lines == 0 || self.drawn.is_empty()) {
+        let is_in_the_way = !self.drawn.is_empty() || self.has_strangers;
+        if !is_new && (self.chunk_lines == 0 || !is_in_the_way) {
             return;
         }
-        if !self.drawn.is_empty() {
+        if is_in_the_way {
             self.chunk.splice(..0, ERASE_LINE.iter().copied());
         }
         self.chunk.extend(self.status.as_bytes());

@@ -1,6 +1,7 @@
 //! The room that lives and dies: the log, the start, the processes and their exit codes.
 
 use std::fs;
+use std::io;
 use std::process::ExitCode;
 
 use log::{debug, error, info, warn};
@@ -47,7 +48,7 @@ pub enum RunError {
 }
 
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
-/// 1 forced, 3 could not start.
+/// 1 forced, 3 could not start, 4 the loop failed.
 pub fn run(mut config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
     let end = read_token(&mut config).and_then(|()| match inheritance {
@@ -90,6 +91,12 @@ fn announce(config: &Config, address: &Address) {
         );
     }
     service_manager::ready(&format!("Serving on {address}"));
+}
+
+/// The machine is out of something, or broken: for a service manager to start it again.
+fn loop_failed(why: &io::Error) -> ExitCode {
+    error!("The event loop failed: {why}");
+    ExitCode::from(4)
 }
 
 fn exit_code(outcome: Outcome) -> ExitCode {

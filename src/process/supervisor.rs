@@ -4,7 +4,7 @@
 //! A turn: **receive** signals, what workers have said and which have ended; **keep time**; **advance** the roster,
 //! which alone starts and ends anything; **settle**, which alone writes to workers.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -16,12 +16,11 @@ use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::policy::drain::Outcome;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
 use crate::process::listeners::{Listeners, OpenError};
 use crate::process::program::Program;
 use crate::process::progress::Progress;
-use crate::process::{announce, exit_code, service_manager};
+use crate::process::{announce, exit_code, loop_failed, service_manager};
 use crate::server::clock::Now;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
@@ -64,6 +63,7 @@ pub struct Supervisor {
     leaving: Option<(Instant, Instant)>,
     progress: Progress,
     is_announced: bool,
+    is_at_terminal: bool,
     now: Now,
 }
 
@@ -97,6 +97,7 @@ impl Supervisor {
             leaving: None,
             progress: Progress::default(),
             is_announced: false,
+            is_at_terminal: io::stdin().is_terminal(),
             now,
             config,
         })
@@ -107,8 +108,7 @@ impl Supervisor {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             if let Err(why) = self.receive(&mut events) {
-                error!("The event loop failed: {why}");
-                return exit_code(Outcome::Forced);
+                return loop_failed(&why);
             }
             self.keep_time();
             if let Some(code) = self.advance() {
@@ -161,6 +161,8 @@ impl Supervisor {
         for signal in self.signals.pending().collect::<Vec<_>>() {
             match signal {
                 SIGTERM | SIGINT => self.on_signal(),
+                // The terminal at which it was started is gone.
+                SIGHUP if self.is_at_terminal => self.on_signal(),
                 SIGHUP => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                     self.roster.reload(self.now.instant);
@@ -178,7 +180,11 @@ impl Supervisor {
         if self.leave_at.is_none() && !self.roster.is_leaving() {
             info!("Shutdown signal received");
             let begins = self.now + self.config.drain_delay;
-            self.relay.announce_drain(self.now, begins + self.config.timeout_graceful_shutdown);
+            let patience = self.config.drain_delay + self.config.timeout_graceful_shutdown;
+            self.relay.announce_drain(self.now, self.now + patience);
+            if !self.config.drain_delay.is_zero() {
+                service_manager::draining(self.relay.clients(), patience);
+            }
             self.leave_at = Some(begins);
         } else {
             if self.leave_at.take().is_some() {

@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
-use log::error;
-
 use crate::config::Config;
-use crate::policy::drain::{Outcome, Step};
+use crate::policy::drain::Step;
 use crate::process::listeners::{self, OpenError};
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
-use crate::process::{RunError, announce, exit_code, inherit, service_manager};
+use crate::process::{RunError, announce, exit_code, inherit, loop_failed, service_manager};
 use crate::server::{ListenError, Server, Service, Watched};
 
 /// Serves alone until told to leave.
@@ -24,13 +22,22 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     server.take_over();
     announce(config, server.address());
     let mut progress = Progress::default();
+    let mut is_told = false;
     Ok(run(server, |watched| match watched {
-        Watched::Step(Step::Waiting { connections, remaining }) => {
-            service_manager::draining(*connections, *remaining);
+        Watched::Step(step) => {
+            service_manager::on_step(step);
+            is_told |= matches!(step, Step::Waiting { .. });
+            if matches!(step, Step::Complete(_)) {
+                progress.hide();
+            }
         }
-        Watched::Step(Step::Complete(_)) => progress.hide(),
-        Watched::Step(_) => {}
-        Watched::Turn { clients, remaining } => progress.show(clients, remaining),
+        Watched::Turn { clients, remaining } => {
+            progress.show(clients, remaining);
+            // The first report may be long in coming, if the drain begins with a delay.
+            if !std::mem::replace(&mut is_told, true) {
+                service_manager::draining(clients, remaining);
+            }
+        }
     }))
 }
 
@@ -54,9 +61,6 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
 fn run(server: Server, watch: impl FnMut(Watched<'_>)) -> ExitCode {
     match server.run(watch) {
         Ok(outcome) => exit_code(outcome),
-        Err(why) => {
-            error!("The event loop failed: {why}");
-            exit_code(Outcome::Forced)
-        }
+        Err(why) => loop_failed(&why),
     }
 }

@@ -1,11 +1,11 @@
 //! Signals and the in-process handle become one closed enum.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::{Interest, Registry, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 /// What the outside world may ask of a running server.
@@ -13,6 +13,8 @@ use signal_hook_mio::v1_0::Signals;
 pub enum Control {
     /// Leave: the first time gently, the second time at once.
     Leave,
+    /// Replace the program: what a supervisor does, and no process that serves.
+    Reload,
 }
 
 /// Asks from another thread what a signal asks from another process.
@@ -35,18 +37,20 @@ pub(super) struct Controls {
     receiver: Receiver<Control>,
     handle: Handle,
     signals: Option<Signals>,
+    /// Whether somebody has started it at a terminal: when that is closed, it is to leave, too.
+    is_at_terminal: bool,
 }
 
 impl Controls {
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let handle = Handle { sender, waker: Arc::new(Waker::new(registry, token)?) };
-        Ok(Self { receiver, handle, signals: None })
+        Ok(Self { receiver, handle, signals: None, is_at_terminal: io::stdin().is_terminal() })
     }
 
-    /// Takes SIGTERM and SIGINT from now on.
+    /// Takes SIGTERM, SIGINT and SIGHUP from now on.
     pub(super) fn take_signals(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut signals = Signals::new([SIGTERM, SIGINT])?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         registry.register(&mut signals, token, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())
@@ -58,7 +62,9 @@ impl Controls {
 
     /// All that has come since the last call.
     pub(super) fn take(&mut self) -> Vec<Control> {
-        let signals = self.signals.iter_mut().flat_map(|signals| signals.pending()).map(|_| Control::Leave);
-        signals.chain(self.receiver.try_iter()).collect()
+        let signals = self.signals.iter_mut().flat_map(|signals| signals.pending());
+        let is_reload = |signal| signal == SIGHUP && !self.is_at_terminal;
+        let meant = signals.map(|signal| if is_reload(signal) { Control::Reload } else { Control::Leave });
+        meant.chain(self.receiver.try_iter()).collect()
     }
 }

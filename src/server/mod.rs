@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use log::warn;
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
@@ -198,7 +199,7 @@ impl Server {
         self.controls.handle()
     }
 
-    /// Lets SIGTERM and SIGINT end it.
+    /// Lets SIGTERM and SIGINT end it, and SIGHUP do no harm.
     ///
     /// # Errors
     /// As `sigaction(2)`.
@@ -272,6 +273,11 @@ impl Server {
                 // A worker's first signal is the supervisor's to answer: others may have been sent it, too.
                 Control::Leave if !self.has_asked && self.peers.ask_how_to_leave() => self.has_asked = true,
                 Control::Leave => self.drain.signal(self.now.instant),
+                // Sent to all processes at once: the supervisor has been sent it, too.
+                Control::Reload if self.peers.has_supervisor() => {}
+                Control::Reload => warn!(
+                    "Cannot reload: a server of one process has nobody to replace it. Restart it, or start it with --workers 2"
+                ),
             }
         }
     }

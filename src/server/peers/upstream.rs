@@ -144,6 +144,11 @@ impl<S: Socket> Peers<S> {
         !upstream.is_lost
     }
 
+    /// Whether it is one of several workers.
+    pub fn has_supervisor(&self) -> bool {
+        matches!(self.ordering, Ordering::Upstream(_))
+    }
+
     /// Lets the supervisor have what waits for it.
     pub(super) fn flush_upstream(&mut self, now: Now) {
         let clients = self.clients;
