@@ -20,10 +20,11 @@
 //!
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
-//! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`].
+//! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
+//!   asked to move: [`policy::guide`]. What a server does at each step: `server::leaving`.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::body`],
-//!   [`wire::upgrade`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
+//!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::listening`]. Who gives publications their ids: [`server::order`].
@@ -44,7 +45,8 @@
 //! 2. Only `settle` removes connections: within one batch of events a slab key cannot change its owner.
 //! 3. The loop never sleeps on unfinished work: read, accept and flush budgets, an unfinished fan-out and what a
 //!    paused peer left unread all make the timeout zero.
-//! 4. The clocks are read once per turn, and what needs the time is handed it.
+//! 4. The clocks are read once per turn, and what needs the time is handed it. The steady one is looked at again when the
+//!    turn has ended, to tell how long it took. The log is handed on once per turn, too.
 //!
 //! The supervisor's turn is the same: it receives, keeps time, advances its roster, and settles with its workers.
 //!
@@ -56,12 +58,15 @@
 //! ```text
 //! Server                       the only owner of its Poll; nothing else ever sees it
 //! ├─ listener: Option          None once draining, and before a worker may serve
+//! ├─ admin: Option             the operators' door, open until the end
 //! ├─ controls                  signals and the in-process handle
 //! ├─ deadlines, drain          when to wake, when to end
 //! └─ peers
 //!    ├─ connections: Slab      key + offset = mio Token
 //!    ├─ ordering               the order of publications, or the way to the supervisor that keeps it
 //!    ├─ hub, history           what is still to be heard, and what was heard lately
+//!    ├─ guide: Option          while leaving: when each client is to move
+//!    ├─ metrics                plain numbers, counted where things happen
 //!    ├─ scratch                64 KiB: the only read buffer in the process
 //!    ├─ dirty                  to be flushed or buried; nothing else is
 //!    ├─ replaying              can be sent another piece of what they missed
