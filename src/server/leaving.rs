@@ -60,7 +60,10 @@ impl Server {
             match step {
                 Step::Initiated => self.stop_accepting(),
                 Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
-                Step::Complete(outcome) => return Some(outcome),
+                Step::Complete(outcome) => {
+                    self.peers.tell_last_metrics(self.now);
+                    return Some(outcome);
+                }
                 Step::SignalReceived => {
                     let limit = self.drain.limit().unwrap_or(self.now.instant);
                     self.peers.announce_drain(self.now, limit);
@@ -78,6 +81,10 @@ impl Server {
     fn next_step(&mut self) -> Option<Step> {
         let clients = self.peers.clients();
         let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
+        // From here on another worker lets operators in, or it is all over.
+        if owes_answers && let Some(admin) = self.admin.take_if(|_| self.peers.is_worker()) {
+            admin.close(self.poll.registry());
+        }
         self.drain.poll(self.now.instant, clients, owes_answers)
     }
 

@@ -230,7 +230,11 @@ impl<S: Socket> Peers<S> {
     /// Whether somebody who is no client is owed an answer.
     pub fn owes_answers(&self) -> bool {
         let serves = self.mood == Mood::SteppingDown;
-        self.connections.iter().any(|(_, connection)| connection.is_owed_an_answer(serves))
+        let is_worker = self.is_worker();
+        // What an operator asks any worker will do for: the one that has let it in may not just be gone.
+        self.connections.iter().any(|(_, connection)| {
+            connection.is_owed_an_answer(serves || is_worker && connection.is_admin)
+        })
     }
 
     /// No newcomers from here on: idle HTTP connections are let go, WebSockets stay. Unless `alone`, nobody else who
@@ -273,7 +277,7 @@ impl<S: Socket> Peers<S> {
             connection.is_client = false;
             self.clients -= 1;
             let ending = connection.ending().unwrap_or(Ending::Gone);
-            self.metrics.count_disconnect(ending.label(), ending.close_code().unwrap_or_default());
+            self.metrics.count_disconnect(ending.label(), ending.counted_code());
             debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
             if self.mood != Mood::Farewell {
                 info!("Client disconnected. Total connections: {}", self.clients);

@@ -54,6 +54,15 @@ impl Ending {
         }
     }
 
+    /// The close code to count it under; 0 without one. Applications have 2,000 codes of their own (RFC 6455 §7.4.2), and
+    /// one hostile peer could show them all: they count as 3000 and 4000.
+    pub fn counted_code(self) -> u16 {
+        match self {
+            Self::PeerClosed(Some(code @ 3000..)) => code / 1000 * 1000,
+            _ => self.close_code().unwrap_or_default(),
+        }
+    }
+
     fn code_and_reason(self) -> Option<(u16, &'static str)> {
         Some(match self {
             Self::Violated(Violation::Protocol(what)) => (1002, what),
@@ -119,5 +128,14 @@ mod tests {
         for (ending, expected) in endings {
             assert_eq!(code(ending), expected, "{ending:?}");
         }
+    }
+
+    #[test]
+    fn the_codes_of_applications_count_as_two() {
+        let counted =
+            [1000, 1014, 3000, 3999, 4001, 4999].map(|code| Ending::PeerClosed(Some(code)).counted_code());
+        assert_eq!(counted, [1000, 1014, 3000, 3000, 4000, 4000]);
+        let own = [Ending::TooSlow, Ending::Silent, Ending::Gone, Ending::PeerClosed(None)];
+        assert_eq!(own.map(Ending::counted_code), [4001, 4003, 0, 0]);
     }
 }

@@ -202,6 +202,19 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// Lets the supervisor have what was counted up to the end.
+    pub fn tell_last_metrics(&mut self, now: Now) {
+        if self.is_worker() {
+            self.tell_metrics();
+            self.flush_upstream(now);
+        }
+    }
+
+    /// Whether there is a supervisor, and others who serve beside this process.
+    pub fn is_worker(&self) -> bool {
+        matches!(self.ordering, Ordering::Upstream(_))
+    }
+
     fn tell_metrics(&mut self) {
         let metrics = ToSupervisor::Metrics(Box::new(self.metrics()));
         if let Ordering::Upstream(upstream) = &mut self.ordering {
