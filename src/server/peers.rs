@@ -206,6 +206,8 @@ impl<S: Socket> Peers<S> {
             self.flush(key, now);
         }
         self.spread_news(now);
+        // Behind them, too: who has departed counts no more.
+        self.flush_upstream(now);
     }
 
     /// Whether somebody who is no client is owed an answer.
@@ -219,6 +221,10 @@ impl<S: Socket> Peers<S> {
     pub fn leave(&mut self, now: Now, alone: bool) {
         self.mood = if alone { Mood::SteppingDown } else { Mood::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
+        // Nothing more is asked for who waits for answers: behind the last one its connection ends.
+        for (_, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.awaited > 0) {
+            connection.is_held = true;
+        }
     }
 
     /// Sends every WebSocket the close frame 1012 behind all that waits for it.
