@@ -82,7 +82,7 @@ impl Server {
         let clients = self.peers.clients();
         let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
         // From here on another worker lets operators in, or it is all over.
-        if owes_answers && let Some(admin) = self.admin.take_if(|_| self.peers.is_worker()) {
+        if owes_answers && let Some(admin) = self.admin.take_if(|_| self.peers.has_supervisor()) {
             admin.close(self.poll.registry());
         }
         self.drain.poll(self.now.instant, clients, owes_answers)

@@ -225,16 +225,18 @@ impl<S: Socket> Peers<S> {
             self.flush(key, now);
         }
         self.spread_news(now);
+        // Behind them, too: who has departed counts no more.
+        self.flush_upstream(now);
     }
 
     /// Whether somebody who is no client is owed an answer.
     pub fn owes_answers(&self) -> bool {
         let serves = self.mood == Mood::SteppingDown;
-        let is_worker = self.is_worker();
+        let is_worker = self.has_supervisor();
         // What an operator asks any worker will do for: the one that has let it in may not just be gone.
-        self.connections.iter().any(|(_, connection)| {
-            connection.is_owed_an_answer(serves || is_worker && connection.is_admin)
-        })
+        self.connections
+            .iter()
+            .any(|(_, connection)| connection.is_owed_an_answer(serves || is_worker && connection.is_admin))
     }
 
     /// No newcomers from here on: idle HTTP connections are let go, WebSockets stay. Unless `alone`, nobody else who
@@ -242,6 +244,10 @@ impl<S: Socket> Peers<S> {
     pub fn leave(&mut self, now: Now, alone: bool) {
         self.mood = if alone { Mood::SteppingDown } else { Mood::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
+        // Nothing more is asked for who waits for answers: behind the last one its connection ends.
+        for (_, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.awaited > 0) {
+            connection.is_held = true;
+        }
     }
 
     /// Sends every WebSocket the close frame 1012 behind all that waits for it.

@@ -25,18 +25,23 @@ impl<S: Socket> Peers<S> {
             let limits = self.terms.limits;
             let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
             let connection = &mut self.connections[key];
+            let is_behind_others = connection.awaited > 0;
             let Some(requests) = connection.requests() else { return };
             let request = match requests.next(|request| routes::wish(request, conditions)) {
                 Ok(Next::Request(request)) => request,
+                Ok(Next::Continue) if is_behind_others => return self.go_on_later(key),
                 Ok(Next::Continue) => return connection.go_on(now + limits.handshake),
                 Ok(Next::More) if !requests.has_begun() => return,
                 Ok(Next::More) => return connection.expect_head(now + limits.handshake),
                 Err(refusal) => {
                     self.metrics.count_rejected(refusal.label());
+                    if is_behind_others {
+                        return self.refuse_later(key, refusal);
+                    }
                     return connection.refuse(refusal, now, &limits);
                 }
             };
-            if self.must_sync_first(key, &request) {
+            if self.must_sync_first(key, &request, conditions) {
                 return self.sync_first(key, request);
             }
             self.answer(key, request, now);
@@ -76,7 +81,9 @@ impl<S: Socket> Peers<S> {
 
     /// Queues a response, unless the peer is gone. Who leaves keeps no connection open.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
-        let exchange = Exchange { keep_alive: exchange.keep_alive && self.mood == Mood::Serving, ..exchange };
+        // What it has asked already is answered first.
+        let may_stay = self.mood == Mood::Serving || self.connections[key].awaited > 0;
+        let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
         self.connections[key].respond(response, exchange, now, &self.terms.limits);
     }
 

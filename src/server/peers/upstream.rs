@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Ordering, Peers};
+use super::{Mood, Ordering, Peers};
 use crate::frame::Frame;
 use crate::policy::history::{History, Publication};
 use crate::policy::hub::Hub;
@@ -11,9 +11,9 @@ use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::connection::Reading;
 use crate::server::link::{Link, Taken};
-use crate::server::routes;
+use crate::server::routes::{self, Conditions};
 use crate::server::socket::Socket;
-use crate::wire::http::Request;
+use crate::wire::http::{BodyWish, Refusal, Request};
 use crate::wire::overview::Report;
 use crate::wire::publish::Submission;
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
@@ -45,6 +45,10 @@ enum Waiting {
     Watcher { key: usize, exchange: Exchange, report: Report },
     /// A request that is answered once all that was published before it has come.
     Request { key: usize, request: Box<Request> },
+    /// What is no request, behind others.
+    Refusal { key: usize, refusal: Refusal },
+    /// One who waits before it sends a body, behind others.
+    Body { key: usize },
 }
 
 /// What the supervisor asks of the server.
@@ -157,7 +161,8 @@ impl<S: Socket> Peers<S> {
             upstream.tell(&ToSupervisor::Clients(clients as u64));
         }
         // Reading tells when it is gone, behind the last that it has said.
-        if upstream.has_work() && upstream.link.flush(now.instant).is_err() {
+        // Also when it has stalled: only trying tells whether there is room again.
+        if upstream.link.queued_bytes() > 0 && upstream.link.flush(now.instant).is_err() {
             upstream.is_unread = true;
         }
     }
@@ -165,14 +170,16 @@ impl<S: Socket> Peers<S> {
     /// Sends a submission up; its ids are answered later.
     pub(super) fn submit_upstream(&mut self, key: usize, submission: Submission, exchange: Exchange) {
         let message = ToSupervisor::Publish(submission);
-        self.ask(key, &message, Waiting::Publisher { key, exchange }, !exchange.keep_alive);
+        let is_last = !exchange.keep_alive || self.mood != Mood::Serving;
+        self.ask(key, &message, Waiting::Publisher { key, exchange }, is_last);
     }
 
     /// Whether a request can only be answered once all has come that was published before it: answers keep the order
     /// of the requests, and a client may have heard elsewhere what is still on its way here.
-    pub(super) fn must_sync_first(&self, key: usize, request: &Request) -> bool {
+    pub(super) fn must_sync_first(&self, key: usize, request: &Request, conditions: Conditions<'_>) -> bool {
         let Ordering::Upstream(upstream) = &self.ordering else { return false };
-        let is_behind_others = self.connections[key].awaited > 0 && !routes::publishes(request);
+        let is_published = routes::wish(request, conditions) != BodyWish::Skip;
+        let is_behind_others = self.connections[key].awaited > 0 && !is_published;
         let is_ahead =
             || routes::resumes_after(request, upstream.epoch).is_some_and(|p| p > self.hub.newest());
         !upstream.is_lost && (is_behind_others || is_ahead())
@@ -204,15 +211,10 @@ impl<S: Socket> Peers<S> {
 
     /// Lets the supervisor have what was counted up to the end.
     pub fn tell_last_metrics(&mut self, now: Now) {
-        if self.is_worker() {
+        if self.has_supervisor() {
             self.tell_metrics();
             self.flush_upstream(now);
         }
-    }
-
-    /// Whether there is a supervisor, and others who serve beside this process.
-    pub fn is_worker(&self) -> bool {
-        matches!(self.ordering, Ordering::Upstream(_))
     }
 
     fn tell_metrics(&mut self) {
@@ -222,13 +224,23 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// Puts a refusal off until the requests before it have been answered.
+    pub(super) fn refuse_later(&mut self, key: usize, refusal: Refusal) {
+        self.ask(key, &ToSupervisor::Sync, Waiting::Refusal { key, refusal }, true);
+    }
+
+    /// Lets one who waits before it sends a body wait until the requests before have been answered.
+    pub(super) fn go_on_later(&mut self, key: usize) {
+        self.ask(key, &ToSupervisor::Sync, Waiting::Body { key }, true);
+    }
+
     fn ask(&mut self, key: usize, question: &ToSupervisor, waiting: Waiting, is_held: bool) {
         let Ordering::Upstream(upstream) = &mut self.ordering else { return };
         upstream.tell(question);
         upstream.waiting.push_back(waiting);
         let connection = &mut self.connections[key];
         connection.awaited += 1;
-        connection.is_held = is_held;
+        connection.is_held |= is_held;
     }
 
     fn on_message(&mut self, message: ToWorker<'_>, now: Now) -> Option<Instruction> {
@@ -269,12 +281,16 @@ impl<S: Socket> Peers<S> {
     fn on_answer(&mut self, answer: Option<ToWorker<'_>>, now: Now) {
         let Ordering::Upstream(upstream) = &mut self.ordering else { return };
         let Some(waiting) = upstream.waiting.pop_front() else { return };
-        let (Waiting::Publisher { key, .. } | Waiting::Watcher { key, .. } | Waiting::Request { key, .. }) =
-            waiting;
+        let (Waiting::Publisher { key, .. }
+        | Waiting::Watcher { key, .. }
+        | Waiting::Request { key, .. }
+        | Waiting::Refusal { key, .. }
+        | Waiting::Body { key }) = waiting;
         let connection = &mut self.connections[key];
         connection.awaited -= 1;
-        connection.is_held = false;
-        if connection.reading == Reading::Unanswered {
+        // Who is held waits for the last answer.
+        connection.is_held &= connection.awaited > 0;
+        if connection.reading == Reading::Unanswered && !connection.awaits_answers() {
             connection.reading = Reading::Listed;
             self.unread.push(key);
         }
@@ -286,6 +302,10 @@ impl<S: Socket> Peers<S> {
                 self.respond(key, overview.response(report, now.wall), exchange, now);
             }
             (Waiting::Request { request, .. }, _) => self.answer(key, request, now),
+            (Waiting::Refusal { refusal, .. }, _) => {
+                self.connections[key].refuse(refusal, now, &self.terms.limits);
+            }
+            (Waiting::Body { .. }, _) => self.connections[key].go_on(now + self.terms.limits.handshake),
             (Waiting::Publisher { exchange, .. } | Waiting::Watcher { exchange, .. }, _) => {
                 self.respond(key, routes::restarting(), exchange, now);
             }
