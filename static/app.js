@@ -6,6 +6,8 @@ import { addRow, inWords, local, make, received } from '/feed.js';
 import { Slackwater } from '/slackwater.js';
 
 const COUNTDOWN_TICK_MS = 250;
+/** From here on a wait is told in minutes. */
+const LONG_WAIT_S = 120;
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 /** Room for the whole column of controls, as in style.css. */
 const WIDE = matchMedia('(min-width: 64rem)');
@@ -36,6 +38,8 @@ const ENDINGS = {
 };
 
 const GAP = 'There may be a gap: the server no longer has what was missed';
+const LOST_NOTHING = 'nothing is lost';
+const MOVED = 'Moved to the new server';
 
 const element = (id) => document.getElementById(id);
 const ui = {
@@ -79,6 +83,7 @@ function pageQuery() {
 // The connection
 
 client.addEventListener('statechange', ({ detail }) => {
+  sayOfMove = null;
   if (detail.state === 'connecting' && detail.previous !== 'waiting') ui.note.textContent = `To ${location.host}.`;
   if (detail.state === 'idle') ui.note.textContent = 'Not reconnecting until you say so.';
   if (detail.state === 'open') ui.note.textContent = `Since ${TIME.format()}.`;
@@ -98,10 +103,32 @@ client.addEventListener('message', ({ detail: { message, raw } }) => {
   if (message?.type === 'notification') countMissed(message);
   if (message !== null) followTopics(message);
   if (Number.isFinite(message?.active_connections)) showActiveConnections(message.active_connections);
-  addRow(received(message, raw));
+  const row = received(message, raw);
+  const say = addRow(row);
+  if (message?.type === 'reconnect') sayOfHint = (words) => say(`${row.text}; ${words}`);
 });
 
-client.addEventListener('resume', ({ detail }) => (detail.resumed ? showResumed(detail.to) : showGap()));
+client.addEventListener('resume', ({ detail }) => {
+  if (!detail.resumed) showGap();
+  else if (sayOfMove !== null) showResumedInMove();
+  else showResumed(detail.to);
+});
+
+/** How to add words to the row of the latest hint, and to that of the move under way. */
+let sayOfHint = null;
+let sayOfMove = null;
+
+client.addEventListener('moving', ({ detail: { at, failures } }) => {
+  if (failures === 0) sayOfHint(`moving ${untilInWords(at)}`);
+  else ui.note.textContent = 'No new server yet; staying on this one.';
+  showCountdown();
+});
+
+client.addEventListener('moved', () => {
+  sayOfMove = addRow(local('moved', MOVED));
+  ui.note.textContent = `Moved at ${TIME.format()}.`;
+  showCountdown();
+});
 
 function endingInWords({ code, reason, wasOpen }) {
   if (!wasOpen && code === 1006) return 'The server cannot be reached';
@@ -143,13 +170,20 @@ function keepFocus(focused) {
 let ticking = null;
 function showCountdown() {
   clearTimeout(ticking);
-  if (client.retryAt === null) {
+  const at = client.retryAt ?? client.movesAt;
+  if (at === null) {
     ui.countdown.textContent = '';
     return;
   }
-  const seconds = Math.max(0, Math.ceil((client.retryAt - Date.now()) / 1000));
-  ui.countdown.textContent = `in ${seconds} s`;
+  ui.countdown.textContent = client.retryAt === null ? `moving ${untilInWords(at)}` : untilInWords(at);
   ticking = setTimeout(showCountdown, COUNTDOWN_TICK_MS);
+}
+
+function untilInWords(at) {
+  const ms = at - Date.now();
+  if (ms <= 0) return 'now';
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  return seconds < LONG_WAIT_S ? `in ${seconds} s` : `in ${Math.round(seconds / 60)} min`;
 }
 
 function showConnectionId(id) {
@@ -174,7 +208,7 @@ function welcome(message) {
 }
 
 function showResumed(to) {
-  const words = 'Resumed: nothing is lost';
+  const words = `Resumed: ${LOST_NOTHING}`;
   const since = ui.note.textContent;
   const sayInRow = addRow(local('resumed', words));
   const say = (words) => {
@@ -183,6 +217,13 @@ function showResumed(to) {
   };
   say(words);
   missed = { until: welcomedAt, to, count: 0, say };
+}
+
+/** Nothing was missed that could be counted: the old connection brought it until then. */
+function showResumedInMove() {
+  const since = ui.note.textContent.replace(/\.$/, '');
+  sayOfMove(`${MOVED}: ${LOST_NOTHING}`);
+  ui.note.textContent = `${since}: ${LOST_NOTHING}.`;
 }
 
 function showGap() {
@@ -204,7 +245,7 @@ function countMissed({ id, timestamp }) {
 // The topics: shown are those that the server says it brings
 
 function followTopics({ type, topic, topics, code, message }) {
-  if (type === 'welcome') ui.topics.replaceChildren(...listOf(topics).map(chip));
+  if (type === 'welcome') showTopics(listOf(topics));
   if (type === 'subscribed') showTopic(topic);
   if (type === 'unsubscribed') hideTopic(topic);
   if (type === 'welcome' || type === 'subscribed') ui.topicAnswer.textContent = '';
@@ -216,6 +257,12 @@ function followTopics({ type, topic, topics, code, message }) {
 
 function listOf(topics) {
   return Array.isArray(topics) ? topics.filter((topic) => typeof topic === 'string') : [];
+}
+
+/** Chips that stay are left alone: after a move somebody may be on one of them. */
+function showTopics(topics) {
+  for (const { dataset } of [...ui.topics.children]) if (!topics.includes(dataset.topic)) hideTopic(dataset.topic);
+  for (const topic of topics) if (!chipOf(topic)) ui.topics.append(chip(topic));
 }
 
 function showTopic(topic) {

@@ -70,8 +70,12 @@ function summary({ type, timestamp, ...rest }) {
   if ('data' in rest) return data(rest.data);
   if (type === 'subscribed') return { text: `Now listening to ${inWords(rest.topic)}` };
   if (type === 'unsubscribed') return { text: `No longer listening to ${inWords(rest.topic)}` };
-  if (type === 'reconnect') return { text: `The server asks to reconnect: ${inWords(rest.reason)}` };
+  if (type === 'reconnect') return { text: hint(rest.reason) };
   return data(rest);
+}
+
+function hint(reason) {
+  return reason === 'server_restart' ? 'The server restarts' : `The server asks to reconnect: ${inWords(reason)}`;
 }
 
 function data(value) {

@@ -1,12 +1,14 @@
-// A WebSocket that comes back and goes on where it was: decides when to connect, when to wait and when to stop, and keeps the
-// place and the topics. Knows nothing of the page, and of the messages only what says where it stands.
-// Invariants: only the socket of #connection changes the state; the events of any other socket are stale and go unheard.
+// A WebSocket that comes back and goes on where it was: decides when to connect, when to wait, when to move to another server
+// and when to stop, and keeps the place and the topics. Knows nothing of the page, and of the messages only what says where it
+// stands.
+// Invariants: only the socket of #connection changes the state. Of the two others there may be, the successor is heard for its
+// welcome alone, and the parting one for what the new connection cannot bring. Any further socket is stale and goes unheard.
 // The place moves behind a publication only when that publication is handed on.
 
 /** The first retry comes within this time; each failure in a row doubles it, up to the cap. */
 const BASE_DELAY_MS = 500;
 const MAX_DELAY_MS = 30_000;
-/** A network that swallows packets would keep a handshake pending for minutes. */
+/** A network that swallows packets would keep a handshake pending for minutes. A successor has this long to its welcome. */
 const OPENING_TIMEOUT_MS = 10_000;
 /** A connection that ends sooner after its welcome counts as a failure, or a server that keeps crashing is hammered. */
 const STABLE_AFTER_MS = 5_000;
@@ -14,6 +16,10 @@ const STABLE_AFTER_MS = 5_000;
 const BACK_OFF_FAILURES = 4;
 /** Ids remembered, so that what a server brings again is not heard again. */
 const HEARD_IDS = 1000;
+/** After a move the old connection is heard this much longer, if it may still bring what the new one cannot. */
+const LINGER_MS = 2_000;
+/** A timer set for longer fires at once: browsers and Node keep the delay in 32 bits. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What the server takes a connection that names no topic to mean. */
 const DEFAULT_TOPIC = 'notifications';
@@ -51,10 +57,22 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  */
 
 /**
- * One socket and what was agreed on it: the topics its address named, the place it was asked to go on from (null when it was
- * not asked to), and when its welcome came.
+ * One socket and what was agreed on it: the topics wished for when its address was written, the place it was asked to go on
+ * from (null when it was not asked to), when its welcome came, and when something was last sent on it.
  *
- * @typedef {{ socket: WebSocket, asked: Set<string>, from: string | null, welcomedAt: number | null }} Connection
+ * @typedef {object} Connection
+ * @property {WebSocket} socket
+ * @property {Set<string>} topics
+ * @property {string | null} from
+ * @property {number | null} welcomedAt
+ * @property {number} sentAt
+ */
+
+/**
+ * The move to another server, from the hint to the welcome: either the next attempt comes at `at`, or a successor is opening
+ * and `at` is null. The timer belongs to whichever it is; failures are those of attempts in a row.
+ *
+ * @typedef {{ at: number | null, timer: unknown, failures: number, successor: Connection | null }} Move
  */
 
 /**
@@ -74,6 +92,12 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * There is one place for all topics. A topic added since then may therefore bring, on the next connection, what was
  * published on it a little before it was added.
  *
+ * A server that leaves says so with a `reconnect` message and names a time. Then a second connection is opened; the first
+ * stays, in the state `open`, until the second has its welcome, and is closed. Nothing is missed and nobody sees a gap. While
+ * no other server answers, the first simply stays, and attempts follow with the usual back-off, unless one is refused with a
+ * code that says not to come back. A server that does not know the place takes over all the same, as publications go there
+ * now: `resume` tells of the gap, and for a moment what the old one still brings is handed on, too, in the order it comes.
+ *
  * Events, each a `CustomEvent`:
  *
  * - `statechange`, detail `{ state: State, previous: State }`
@@ -83,7 +107,11 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  *   from a place, right behind the `message` of its welcome. Resumed: what was missed follows, all of it, up to `to`, the
  *   newest id of all topics. Not resumed: there may be a gap between the two, and the client goes on from `to`.
  * - `close`, detail `{ code: number, reason: string, wasOpen: boolean, willRetry: boolean, retryAt: number | null }`: an
- *   ending the user did not ask for, or an attempt that failed (`wasOpen` false). Comes after its `statechange`.
+ *   ending the user did not ask for, or an attempt that failed (`wasOpen` false). Comes after its `statechange`. There is no
+ *   `retryAt` when none will be, nor when the connection ended during a move, whose attempt is then the next.
+ * - `moving`, detail `{ at: number, failures: number }`: when another connection will be tried, this one staying meanwhile.
+ *   Comes right behind the `message` of a hint, and again after each attempt that failed.
+ * - `moved`: the move succeeded; from the `message` of the new welcome on, which follows, messages come from the new server.
  */
 export class Slackwater extends EventTarget {
   #address;
@@ -100,6 +128,10 @@ export class Slackwater extends EventTarget {
   #timer = null; // connecting: gives the handshake up. waiting: the next attempt.
   #retryAt = null;
   #failures = 0; // in a row
+  /** @type {Move | null} */
+  #move = null; // only while open
+  /** @type {{ connection: Connection, bringsPublications: boolean, timer: unknown } | null} */
+  #parting = null;
 
   #topics;
   #place;
@@ -135,6 +167,11 @@ export class Slackwater extends EventTarget {
   /** When the next attempt comes, in milliseconds since the epoch; null unless waiting. */
   get retryAt() {
     return this.#retryAt;
+  }
+
+  /** When another connection will be tried beside the present one, as a leaving server asked; null when none will. */
+  get movesAt() {
+    return this.#move?.at ?? null;
   }
 
   /** The topics to listen to, on this connection and the next. One that the server refuses goes with the next welcome. */
@@ -182,19 +219,27 @@ export class Slackwater extends EventTarget {
   send(text) {
     if (this.#state !== 'open' || this.#connection.socket.readyState !== OPEN) return false;
     this.#connection.socket.send(text);
+    this.#connection.sentAt = this.#now();
     return true;
   }
 
   #open() {
-    const asked = topicsOrDefault(this.#topics);
-    // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
-    const from = this.#topics.size > 0 ? this.#place : null;
-    const socket = new this.#WebSocket(this.#addressFor(asked, from));
+    const connection = this.#dial();
     this.#release();
-    this.#listen(socket);
-    this.#connection = { socket, asked, from, welcomedAt: null };
-    this.#timer = this.#timers.setTimeout(() => this.#giveUp(), OPENING_TIMEOUT_MS);
+    this.#connection = connection;
+    this.#timer = this.#timers.setTimeout(() => this.#giveUp(connection), OPENING_TIMEOUT_MS);
     this.#enter('connecting');
+  }
+
+  /** @returns {Connection} a socket of its own, asked for the topics and the place of this moment */
+  #dial() {
+    const topics = new Set(this.#topics);
+    // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
+    const from = topics.size > 0 ? this.#place : null;
+    const socket = new this.#WebSocket(this.#addressFor(topicsOrDefault(topics), from));
+    const connection = { socket, topics, from, welcomedAt: null, sentAt: -Infinity };
+    this.#listen(connection);
+    return connection;
   }
 
   #addressFor(topics, from) {
@@ -204,12 +249,12 @@ export class Slackwater extends EventTarget {
     return address.href;
   }
 
-  #listen(socket) {
-    const whileOurs = (act) => (event) => socket === this.#connection?.socket && act(event);
+  #listen(connection) {
+    const { socket } = connection;
     socket.binaryType = 'arraybuffer';
-    socket.addEventListener('open', whileOurs(() => this.#onOpen()));
-    socket.addEventListener('message', whileOurs(({ data }) => this.#onMessage(data)));
-    socket.addEventListener('close', whileOurs(({ code, reason }) => this.#onClose(code, reason)));
+    socket.addEventListener('open', () => connection === this.#connection && this.#onOpen());
+    socket.addEventListener('message', ({ data }) => this.#onMessage(connection, data));
+    socket.addEventListener('close', ({ code, reason }) => this.#onEnd(connection, code, reason));
     // Says nothing that `close` does not say, but some implementations throw when nobody listens.
     socket.addEventListener('error', () => {});
   }
@@ -219,67 +264,100 @@ export class Slackwater extends EventTarget {
     const socket = this.#connection?.socket;
     this.#timers.clearTimeout(this.#timer);
     this.#network.removeEventListener?.('online', this.#onOnline);
+    this.#stay();
+    this.#part();
     this.#connection = this.#timer = this.#retryAt = null;
     return socket;
   }
 
-  #giveUp() {
-    this.#release().close();
-    this.#onClose(ABNORMAL_CLOSURE, 'no answer to the opening handshake');
+  #giveUp(connection) {
+    connection.socket.close();
+    this.#onEnd(connection, ABNORMAL_CLOSURE, 'no answer to the opening handshake');
   }
 
   #onOpen() {
     this.#timers.clearTimeout(this.#timer);
-    const { socket, asked } = this.#connection;
-    // What was changed since the address was written; and no topics at all cannot be written in an address.
-    for (const topic of this.#topics) if (!asked.has(topic)) socket.send(command('subscribe', topic));
-    for (const topic of asked) if (!this.#topics.has(topic)) socket.send(command('unsubscribe', topic));
+    this.#bringInLine(this.#connection);
     this.#enter('open');
   }
 
-  #onMessage(raw) {
+  /** Commands for what was changed since the address was written; and no topics at all cannot be written in an address. */
+  #bringInLine({ socket, topics }) {
+    const asked = topicsOrDefault(topics);
+    for (const topic of this.#topics) if (!asked.has(topic)) socket.send(command('subscribe', topic));
+    for (const topic of asked) if (!this.#topics.has(topic)) socket.send(command('unsubscribe', topic));
+  }
+
+  #onMessage(connection, raw) {
     const message = parseObject(raw);
+    if (connection === this.#connection) this.#hear(message, raw);
+    else if (connection === this.#parting?.connection) this.#hearParting(message, raw);
+    else if (connection === this.#move?.successor && message?.type === 'welcome') this.#onSuccessor(message, raw);
+  }
+
+  #onEnd(connection, code, reason) {
+    if (connection === this.#connection) this.#onClose(code, reason);
+    else if (connection === this.#parting?.connection) this.#part();
+    else if (connection === this.#move?.successor) this.#onSuccessorLost(code);
+  }
+
+  #hear(message, raw) {
     if (message?.type === 'welcome') return this.#onWelcome(message, raw);
-    if (message?.type === 'notification' && !this.#isNew(message)) return;
+    if (message?.type === 'notification') {
+      if (!this.#isNew(message)) return;
+      if (typeof message.id === 'string') this.#place = message.id;
+    }
+    const connection = this.#connection;
     this.#tell('message', { message, raw });
+    // A listener may have left in the meantime.
+    if (message?.type === 'reconnect' && connection === this.#connection) this.#onHint(message);
   }
 
   #onWelcome(message, raw) {
-    const { asked, from } = this.#connection;
+    const { topics, from } = this.#connection;
     const to = typeof message.last_event_id === 'string' ? message.last_event_id : null;
-    const resumed = from !== null && message.resumed === true;
+    const resumed = hasResumed(this.#connection, message);
+    const lastHeard = this.#place; // During a move it may have gone on from where the new connection was asked to.
     this.#connection.welcomedAt = this.#now();
     // Resumed, the place stays where it is until what was missed has come: this connection may end before.
     if (!resumed) this.#place = to;
     if (Array.isArray(message.topics)) {
-      for (const topic of asked) if (!message.topics.includes(topic)) this.#topics.delete(topic);
+      for (const topic of topicsOrDefault(topics)) if (!message.topics.includes(topic)) this.#topics.delete(topic);
     }
     this.#tell('message', { message, raw });
-    if (from !== null) this.#tell('resume', { resumed, from, to });
+    if (from !== null) this.#tell('resume', { resumed, from: lastHeard, to });
   }
 
-  /** Whether a publication is to be handed on; if so, it is the place from now on. */
+  /** Whether a publication is to be handed on. */
   #isNew({ id }) {
     // It is on the default topic, of a connection that could not name none.
     if (this.#topics.size === 0) return false;
     if (typeof id !== 'string') return true;
     if (this.#heard.has(id)) return false;
     this.#heard.add(id);
-    if (this.#heard.size > HEARD_IDS) this.#heard.delete(this.#heard.values().next().value);
-    this.#place = id;
+    // While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
+    if (!this.#move?.successor) forgetOldest(this.#heard, HEARD_IDS);
     return true;
   }
 
   #onClose(code, reason) {
     const wasOpen = this.#state === 'open';
-    if (this.#wasStable()) this.#failures = 0;
-    this.#release();
-
     const willRetry = !STOP_CODES.has(code);
-    if (willRetry) this.#scheduleRetry(code);
-    const retryAt = this.#retryAt;
-    this.#enter(willRetry ? 'waiting' : 'stopped');
+    if (this.#wasStable()) this.#failures = 0;
+
+    let retryAt = null;
+    if (willRetry && this.#move?.successor) {
+      this.#failures = inARow(this.#failures, code) + 1;
+      this.#takeSuccessor();
+    } else {
+      this.#release();
+      if (willRetry) this.#scheduleRetry(code);
+      retryAt = this.#retryAt;
+      this.#enter(willRetry ? 'waiting' : 'stopped');
+    }
     this.#tell('close', { code, reason, wasOpen, willRetry, retryAt });
+    // The handshake of a successor may have been done already.
+    if (this.#state === 'connecting' && this.#connection.socket.readyState === OPEN) this.#onOpen();
   }
 
   #onOnline = () => this.connect();
@@ -290,14 +368,108 @@ export class Slackwater extends EventTarget {
   }
 
   #scheduleRetry(code) {
-    if (BACK_OFF_CODES.has(code)) this.#failures = Math.max(this.#failures, BACK_OFF_FAILURES);
-    const isImmediate = code === TOO_SLOW && this.#failures === 0;
-    const ceilingMs = Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** this.#failures);
-    const delayMs = isImmediate ? 0 : this.#random() * ceilingMs;
-    this.#failures += 1;
+    const failures = inARow(this.#failures, code);
+    const delayMs = code === TOO_SLOW && failures === 0 ? 0 : this.#drawDelay(failures);
+    this.#failures = failures + 1;
     this.#retryAt = this.#now() + delayMs;
     this.#timer = this.#timers.setTimeout(() => this.#open(), delayMs);
     this.#network.addEventListener?.('online', this.#onOnline);
+  }
+
+  #drawDelay(failures) {
+    return this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** failures);
+  }
+
+  #onHint(hint) {
+    // A server that asks everybody to leave at once, and is found again each time, must not be hammered.
+    const failures = this.#wasStable() ? 0 : this.#failures;
+    this.#planMove(Math.max(this.#slotOf(hint), failures > 0 ? this.#drawDelay(failures) : 0));
+  }
+
+  /** In how many milliseconds to move: not after the server's own end. Whoever is given no time draws one: others move, too. */
+  #slotOf({ after_ms: afterMs, deadline_ms: deadlineMs }) {
+    const slotMs = isSpan(afterMs) ? afterMs : this.#random() * MAX_DELAY_MS;
+    return Math.min(slotMs, isSpan(deadlineMs) ? deadlineMs : Infinity, MAX_TIMER_MS);
+  }
+
+  /** Plans an attempt in place of any other. */
+  #planMove(delayMs, failures = 0) {
+    this.#stay();
+    const at = this.#now() + delayMs;
+    const timer = this.#timers.setTimeout(() => this.#openSuccessor(), delayMs);
+    this.#move = { at, timer, failures, successor: null };
+    this.#tell('moving', { at, failures });
+  }
+
+  /** Gives the move up. */
+  #stay() {
+    this.#timers.clearTimeout(this.#move?.timer);
+    this.#move?.successor?.socket.close(1000);
+    this.#move = null;
+  }
+
+  #openSuccessor() {
+    const successor = this.#dial();
+    const { failures } = this.#move;
+    this.#stay();
+    const timer = this.#timers.setTimeout(() => this.#giveUp(successor), OPENING_TIMEOUT_MS);
+    this.#move = { at: null, timer, failures, successor };
+  }
+
+  #onSuccessorLost(code) {
+    if (STOP_CODES.has(code)) return this.#stay();
+    const failures = inARow(this.#move.failures, code);
+    this.#planMove(this.#drawDelay(failures), failures + 1);
+  }
+
+  /** The connection ended while its successor was opening: that is the next attempt, unless it is for other topics. */
+  #takeSuccessor() {
+    const { successor, timer } = this.#move;
+    if (!isSame(successor.topics, this.#topics)) return this.#open();
+    this.#move = null;
+    this.#release();
+    this.#connection = successor;
+    this.#timer = timer;
+    this.#enter('connecting');
+  }
+
+  #onSuccessor(welcome, raw) {
+    const { successor, timer } = this.#move;
+    // Subscribed now, it would not bring what was published on a topic until then. An address with that topic does.
+    if (!isSame(successor.topics, this.#topics)) return this.#openSuccessor();
+    this.#timers.clearTimeout(timer);
+    this.#move = null;
+    this.#part();
+
+    const old = this.#connection;
+    this.#failures = this.#wasStable() ? 0 : this.#failures + 1;
+    this.#connection = successor;
+    this.#bringInLine(successor);
+    this.#letGo(old, hasResumed(successor, welcome));
+    this.#tell('moved');
+    if (successor === this.#connection) this.#onWelcome(welcome, raw);
+  }
+
+  /** Closes the old connection: at once, unless answers may be under way to it, or publications that nobody else brings. */
+  #letGo(connection, resumed) {
+    const owedMs = Math.min(LINGER_MS, connection.sentAt + LINGER_MS - this.#now()); // The clock may have been set back.
+    const lingerMs = resumed ? owedMs : LINGER_MS;
+    const timer = lingerMs > 0 ? this.#timers.setTimeout(() => this.#part(), lingerMs) : null;
+    this.#parting = { connection, bringsPublications: !resumed, timer };
+    if (timer === null) this.#part();
+  }
+
+  /** What the parting connection brings moves no place, and where its server wants us no longer matters. */
+  #hearParting(message, raw) {
+    if (message?.type === 'reconnect') return;
+    if (message?.type === 'notification' && !(this.#parting.bringsPublications && this.#isNew(message))) return;
+    this.#tell('message', { message, raw });
+  }
+
+  #part() {
+    this.#timers.clearTimeout(this.#parting?.timer);
+    this.#parting?.connection.socket.close(1000);
+    this.#parting = null;
   }
 
   #enter(state) {
@@ -322,6 +494,31 @@ function webSocketAddress(url) {
 function topicsOrDefault(topics) {
   const set = new Set(topics);
   return set.size > 0 ? set : new Set([DEFAULT_TOPIC]);
+}
+
+/** Whether the welcome answers a connection that asked to go on with: all that was missed follows. */
+function hasResumed({ from }, welcome) {
+  return from !== null && welcome.resumed === true;
+}
+
+/** How many failures in a row the next delay is drawn for. */
+function inARow(failures, code) {
+  return BACK_OFF_CODES.has(code) ? Math.max(failures, BACK_OFF_FAILURES) : failures;
+}
+
+function isSpan(ms) {
+  return Number.isFinite(ms) && ms >= 0;
+}
+
+function isSame(set, other) {
+  return set.size === other.size && [...set].every((item) => other.has(item));
+}
+
+function forgetOldest(set, size) {
+  for (const item of set) {
+    if (set.size <= size) return;
+    set.delete(item);
+  }
 }
 
 function command(type, topic) {

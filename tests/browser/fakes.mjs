@@ -7,6 +7,8 @@ const source = await readFile(new URL('../../static/slackwater.js', import.meta.
 export const { Slackwater } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
 
 export const URL_OF_SERVER = 'ws://server.test/ws';
+export const SLOT_MS = 17_250;
+export const HINT = { after_ms: SLOT_MS, deadline_ms: 1_800_000 };
 export const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
 
 /** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
@@ -27,6 +29,9 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
   client.addEventListener('close', ({ detail }) => closes.push(detail));
   client.addEventListener('message', ({ detail }) => messages.push(detail));
   client.addEventListener('resume', ({ detail }) => resumes.push(detail));
+  const moves = [];
+  client.addEventListener('moving', ({ detail: { at, failures } }) => moves.push({ inMs: at - clock.now, failures }));
+  client.addEventListener('moved', () => moves.push('moved'));
 
   if (failures > 0) client.connect();
   for (let count = 0; count < failures; count += 1) {
@@ -39,7 +44,7 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
     const { searchParams } = new URL(sockets.at(-1).url);
     return { topics: searchParams.getAll('topic'), from: searchParams.get('last_event_id') };
   };
-  const welcomes = (welcome) => sockets.at(-1).says(JSON.stringify({ type: 'welcome', ...welcome }));
+  const welcomes = (said) => sockets.at(-1).says(welcome(said));
   const hears = (...ids) => ids.forEach((id) => sockets.at(-1).says(JSON.stringify({ type: 'notification', id })));
   const heard = () => messages.filter(({ message }) => message?.type === 'notification').map(({ message }) => message.id);
   const reconnects = () => {
@@ -47,7 +52,43 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
     clock.advanceTo(client.retryAt);
     sockets.at(-1).opens();
   };
-  return { client, sockets, clock, network, states, closes, messages, resumes, asked, welcomes, hears, heard, reconnects };
+  return {
+    client, sockets, clock, network, states, closes, messages, resumes, moves, asked, welcomes, hears, heard, reconnects,
+  };
+}
+
+/** A client that has just had its first welcome. */
+export function connected(welcome, options) {
+  const all = surroundings(options);
+  all.client.connect();
+  all.sockets.at(-1).opens();
+  all.welcomes({ ...welcome, resumed: false });
+  return all;
+}
+
+/** A client at e-7 that has long been connected and was asked to move, and whose successor is opening. */
+export function moving() {
+  const all = connected({ last_event_id: 'e-7' });
+  all.clock.advance(60_000);
+  all.sockets[0].says(hint(HINT));
+  all.clock.advance(SLOT_MS);
+  return all;
+}
+
+export function welcome(said) {
+  return JSON.stringify({ type: 'welcome', ...said });
+}
+
+export function publication(id) {
+  return JSON.stringify({ type: 'notification', id, topic: 'orders', data: 1 });
+}
+
+export function hint(times) {
+  return JSON.stringify({ type: 'reconnect', reason: 'server_restart', ...times });
+}
+
+export function commands(socket) {
+  return socket.sent.map((text) => JSON.parse(text)).map(({ type, topic }) => `${type} ${topic}`);
 }
 
 export function fakeSocketsInto(sockets) {

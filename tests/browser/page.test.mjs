@@ -224,7 +224,8 @@ test('every kind of message is shown sensibly', async (t) => {
   say({ type: 'notification', topic: 'orders', data: { order: 7 } });
   say({ type: 'notification', topic: 'orders', data: 'plain text' });
   say({ type: 'error', code: 'bad_message', message: 'no' });
-  say({ type: 'reconnect', reason: 'server_restart', after_ms: 1 });
+  say({ type: 'reconnect', reason: 'server_restart', after_ms: 17_250, deadline_ms: 1_800_000 });
+  say({ type: 'reconnect', reason: 'brand_new', after_ms: 600_000 });
   say({ type: 'brand_new', value: 42 });
   say({ type: { toString: 1 }, timestamp: { valueOf: 1 } });
   say({ type: 'subscribed', topic: 'orders' });
@@ -233,11 +234,12 @@ test('every kind of message is shown sensibly', async (t) => {
   say({ type: 'last' });
 
   await rows(page, 'last').waitFor();
-  assert.deepEqual((await page.locator('.row .body').allTextContents()).slice(0, 13), [
+  assert.deepEqual((await page.locator('.row .body').allTextContents()).slice(0, 14), [
     'orders {"order":7}',
     'orders plain text',
     'bad_message: no',
-    'The server asks to reconnect: server_restart',
+    'The server restarts; moving in 17 s',
+    'The server asks to reconnect: brand_new; moving in 10 min',
     '{"value":42}',
     '{}',
     'Now listening to orders',

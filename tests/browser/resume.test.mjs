@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { URL_OF_SERVER, surroundings } from './fakes.mjs';
+import { URL_OF_SERVER, commands, connected, publication, surroundings } from './fakes.mjs';
 
 // The place
 
@@ -238,20 +238,3 @@ test('the list of topics that is handed out is a copy', () => {
   client.topics.push('more');
   assert.deepEqual(client.topics, ['notifications']);
 });
-
-/** A client that has just had its first welcome. */
-function connected(welcome) {
-  const all = surroundings();
-  all.client.connect();
-  all.sockets[0].opens();
-  all.welcomes({ ...welcome, resumed: false });
-  return all;
-}
-
-function publication(id) {
-  return JSON.stringify({ type: 'notification', id, topic: 'orders', data: 1 });
-}
-
-function commands(socket) {
-  return socket.sent.map((text) => JSON.parse(text)).map(({ type, topic }) => `${type} ${topic}`);
-}

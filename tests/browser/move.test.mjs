@@ -1,0 +1,362 @@
+// How static/slackwater.js moves from a server that leaves to another without a gap, told by fake sockets: when, what is
+// heard of which connection, and what holds on the new one. What becomes of a move that fails is in staying.test.mjs.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HINT, SLOT_MS, URL_OF_SERVER, commands, connected, hint, moving, publication, welcome } from './fakes.mjs';
+
+// When
+
+test('at the hinted time, and not before, a second connection is opened from the place of that moment', () => {
+  const { client, sockets, clock, hears, asked } = connected({ last_event_id: 'e-7' });
+  sockets[0].says(hint(HINT));
+  hears('e-8');
+  clock.advance(SLOT_MS - 1);
+  assert.equal(sockets.length, 1);
+  clock.advance(1);
+  assert.deepEqual(asked(), { topics: ['notifications'], from: 'e-8' });
+  assert.deepEqual([sockets.length, sockets[0].closedWith, client.state], [2, null, 'open']);
+});
+
+test('a hint is handed on like any message, and right behind it comes when the client will move', () => {
+  const { client, sockets, clock, messages, moves } = connected();
+  client.addEventListener('message', () => assert.deepEqual(moves, []));
+  sockets[0].says(hint(HINT));
+  assert.deepEqual(messages.at(-1), { message: JSON.parse(hint(HINT)), raw: hint(HINT) });
+  assert.deepEqual([moves, client.movesAt - clock.now], [[{ inMs: SLOT_MS, failures: 0 }], SLOT_MS]);
+  clock.advance(SLOT_MS);
+  assert.equal(client.movesAt, null);
+});
+
+test('a time beyond the deadline is the deadline, and one that is none is drawn, within half a minute', () => {
+  for (const [times, inMs] of [
+    [{ after_ms: 0 }, 0],
+    [{ after_ms: 5_000, deadline_ms: 3_000 }, 3_000],
+    [{ after_ms: 1e300, deadline_ms: 1_800_000 }, 1_800_000],
+    [{ after_ms: 1e300, deadline_ms: 'soon' }, 2 ** 31 - 1],
+    [{ after_ms: 5_000, deadline_ms: -1 }, 5_000],
+    [{}, 15_000],
+    [{ after_ms: -1 }, 15_000],
+    [{ after_ms: '17250' }, 15_000],
+    [{ after_ms: null, deadline_ms: 4_000 }, 4_000],
+    [{ after_ms: { valueOf: 1 } }, 15_000],
+  ]) {
+    const { sockets, moves } = connected({}, { dice: 0.5 });
+    sockets[0].says(hint(times));
+    assert.deepEqual(moves, [{ inMs, failures: 0 }], JSON.stringify(times));
+  }
+});
+
+test('a time of nothing is at once', () => {
+  const { sockets, clock } = connected();
+  sockets[0].says(hint({ after_ms: 0 }));
+  clock.advance(0);
+  assert.equal(sockets.length, 2);
+});
+
+test('a second hint replaces the time of the first', () => {
+  for (const [first, second] of [[1_000, 5_000], [5_000, 1_000]]) {
+    const { client, sockets, clock } = connected();
+    sockets[0].says(hint({ after_ms: first }));
+    sockets[0].says(hint({ after_ms: second }));
+    assert.equal(client.movesAt - clock.now, second);
+    clock.advance(second - 1);
+    assert.equal(sockets.length, 1);
+    clock.advance(10_000 - second);
+    assert.equal(sockets.length, 2);
+  }
+});
+
+test('a second hint while the successor is opening starts over', () => {
+  const { sockets, clock, messages } = moving();
+  sockets[0].says(hint({ after_ms: 5_000 }));
+  assert.equal(sockets[1].closedWith, 1000);
+  sockets[1].says(welcome({ resumed: true }));
+  assert.equal(messages.at(-1).message.type, 'reconnect', 'the abandoned one is not heard');
+  clock.advance(5_000);
+  assert.equal(sockets.length, 3);
+});
+
+test('a successor that leaves as well is left in the same way', () => {
+  const { client, sockets, clock, states, heard, moves, asked } = moved();
+  clock.advance(60_000);
+  sockets[1].says(publication('e-9'));
+  sockets[1].says(hint({ after_ms: 2_000 }));
+  clock.advance(2_000);
+  assert.deepEqual([asked().from, sockets[1].closedWith], ['e-9', null]);
+  sockets[2].opens();
+  sockets[2].says(welcome({ resumed: true, last_event_id: 'e-9' }));
+  sockets[2].says(publication('e-10'));
+  assert.deepEqual([sockets[1].closedWith, heard().slice(-2), states], [1000, ['e-9', 'e-10'], ['connecting', 'open']]);
+  assert.deepEqual(moves.slice(1), ['moved', { inMs: 2_000, failures: 0 }, 'moved']);
+  assert.equal(client.send('to the third') && sockets[2].sent[0], 'to the third');
+});
+
+test('servers that each ask a new connection to leave at once are not hammered', () => {
+  const { client, sockets, clock } = connected({}, { dice: 0.5 });
+  const waits = [];
+  for (let move = 0; move < 7; move += 1) {
+    sockets.at(-1).says(hint({ after_ms: 0 }));
+    waits.push(client.movesAt - clock.now);
+    clock.advanceTo(client.movesAt);
+    sockets.at(-1).opens();
+    sockets.at(-1).says(welcome({ resumed: true }));
+  }
+  assert.deepEqual(waits, [0, 500, 1_000, 2_000, 4_000, 8_000, 0], 'the last but one lasted');
+});
+
+test('disconnect in the listener of a hint is obeyed', () => {
+  const { client, sockets, clock, moves } = connected();
+  client.addEventListener('message', () => client.disconnect());
+  sockets[0].says(hint(HINT));
+  clock.advance(3_600_000);
+  assert.deepEqual([client.state, client.movesAt, sockets.length, moves, clock.pending], ['idle', null, 1, [], 0]);
+});
+
+// What is heard
+
+test('over a whole move the state stays open and no ending is told', () => {
+  const { sockets, states, closes } = moved();
+  assert.equal(sockets[0].closedWith, 1000);
+  for (const code of [1000, 1008, 1012]) sockets[0].closes(code);
+  assert.deepEqual([states, closes], [['connecting', 'open'], []]);
+});
+
+test('the old connection is heard until the new welcome, and what the new one repeats is not heard again', () => {
+  const { sockets, heard } = moving();
+  sockets[0].says(publication('e-8'));
+  sockets[1].opens();
+  sockets[0].says(publication('e-9'));
+  sockets[1].says(welcome({ resumed: true, last_event_id: 'e-10' }));
+  for (const id of ['e-8', 'e-9', 'e-10', 'e-11']) sockets[1].says(publication(id));
+  assert.deepEqual(heard(), ['e-8', 'e-9', 'e-10', 'e-11']);
+});
+
+test('after the new welcome the publications of the old connection are left to the new one, in their order', () => {
+  const { client, sockets, heard } = moving();
+  client.send('keeps the old connection for its echo');
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true, last_event_id: 'e-9' }));
+  sockets[0].says(publication('e-9'));
+  for (const id of ['e-8', 'e-9']) sockets[1].says(publication(id));
+  assert.deepEqual([heard(), client.lastEventId], [['e-8', 'e-9'], 'e-9']);
+});
+
+test('nothing that the successor says before its welcome is heard', () => {
+  const { sockets, heard, messages } = moving();
+  sockets[1].opens();
+  for (const raw of [publication('e-9'), hint(HINT), 'text']) sockets[1].says(raw);
+  assert.deepEqual([heard(), messages.length], [[], 2]);
+});
+
+test('the move is told before the new welcome, and the answer to the resume behind it', () => {
+  const { client, sockets, resumes } = moving();
+  const order = [];
+  for (const type of ['moved', 'resume']) client.addEventListener(type, () => order.push(type));
+  client.addEventListener('message', ({ detail }) => order.push(detail.message.type));
+  sockets[0].says(publication('e-8'));
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true, last_event_id: 'e-9' }));
+  assert.deepEqual(order, ['notification', 'moved', 'welcome', 'resume']);
+  assert.deepEqual(resumes, [{ resumed: true, from: 'e-8', to: 'e-9' }], 'from the last one heard, on whichever connection');
+});
+
+test('however much is heard while the successor opens, it is heard once, and then forgotten', () => {
+  const { sockets, heard } = moving();
+  const ids = Array.from({ length: 5_000 }, (_, number) => `e-${number}`);
+  for (const id of ids) sockets[0].says(publication(id));
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  for (const id of [...ids, 'new']) sockets[1].says(publication(id));
+  assert.equal(heard().length, 5_001);
+  sockets[1].says(publication('e-4001'));
+  assert.equal(heard().length, 5_001);
+  sockets[1].says(publication('e-4000'));
+  assert.equal(heard().length, 5_002, 'a thousand ids are remembered');
+});
+
+test('the old connection is closed at once when nothing can be under way on it', () => {
+  const { client, sockets, clock } = moving();
+  client.send('answered long ago');
+  clock.advance(2_000);
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  assert.deepEqual([sockets[0].closedWith, clock.pending], [1000, 0]);
+});
+
+test('the answers to what was just sent are awaited on the old connection, for two seconds', () => {
+  const { client, sockets, clock, messages } = moving();
+  client.send('hello');
+  clock.advance(500);
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  sockets[0].says('{"type":"echo"}');
+  assert.equal(messages.at(-1).message.type, 'echo');
+  clock.advance(1_499);
+  assert.equal(sockets[0].closedWith, null);
+  clock.advance(1);
+  sockets[0].says('too late');
+  assert.deepEqual([sockets[0].closedWith, messages.at(-1).message?.type], [1000, 'echo']);
+});
+
+test('a clock that is set back does not keep the old connection', () => {
+  const { client, sockets, clock } = moving();
+  client.send('hello');
+  clock.now -= 3_600_000;
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  clock.advance(2_000);
+  assert.equal(sockets[0].closedWith, 1000);
+});
+
+test('where the old server wants its clients no longer matters once they have moved', () => {
+  const { client, sockets, messages } = moving();
+  client.send('keeps the old connection for its echo');
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  sockets[0].says(hint({ after_ms: 0 }));
+  assert.deepEqual([client.movesAt, messages.at(-1).message.type], [null, 'welcome']);
+});
+
+test('a successor that does not know the place takes over all the same, and the gap is told', () => {
+  const { client, sockets, resumes, heard, asked, reconnects } = moving();
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: false, last_event_id: 'f-3' }));
+  sockets[1].says(publication('f-4'));
+  assert.deepEqual(resumes, [{ resumed: false, from: 'e-7', to: 'f-3' }]);
+  assert.deepEqual([client.state, client.lastEventId, heard()], ['open', 'f-4', ['f-4']]);
+  reconnects();
+  assert.equal(asked().from, 'f-4');
+});
+
+test('what the old server still brings, when the new one does not know the place, is heard once and moves no place', () => {
+  const { client, sockets, clock, heard } = moving();
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: false, last_event_id: 'f-3' }));
+  for (const id of ['e-8', 'e-8', 'f-4']) sockets[0].says(publication(id));
+  assert.equal(client.lastEventId, 'f-3');
+  for (const id of ['f-4', 'f-5']) sockets[1].says(publication(id));
+  assert.deepEqual([heard(), client.lastEventId], [['e-8', 'f-4', 'f-5'], 'f-5']);
+  clock.advance(1_999);
+  assert.equal(sockets[0].closedWith, null);
+  clock.advance(1);
+  assert.equal(sockets[0].closedWith, 1000);
+});
+
+test('an old connection that still lingers at the next move is closed, so there are never more than three', () => {
+  const { sockets, clock } = moving();
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: false, last_event_id: 'f-3' }));
+  sockets[1].says(hint({ after_ms: 0 }));
+  clock.advance(0);
+  assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [null, null, null]);
+  sockets[2].opens();
+  sockets[2].says(welcome({ resumed: false, last_event_id: 'g-3' }));
+  assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, null, null]);
+  clock.advance(2_000);
+  assert.deepEqual([sockets.map(({ closedWith }) => closedWith), clock.pending], [[1000, 1000, null], 0]);
+});
+
+// What holds on the new connection
+
+test('what is sent goes to the old connection until the move, and to the new one from then on', () => {
+  const { client, sockets } = moving();
+  sockets[1].opens();
+  client.addEventListener('moved', () => client.send('in the listener'));
+  client.send('before');
+  sockets[1].says(welcome({ resumed: true }));
+  client.send('after');
+  assert.deepEqual([sockets[0].sent, sockets[1].sent], [['before'], ['in the listener', 'after']]);
+});
+
+test('connect during a move does nothing', () => {
+  const { client, sockets, states } = connected();
+  sockets[0].says(hint({ after_ms: 0 }));
+  client.connect();
+  assert.equal(sockets.length, 1);
+  sockets[0].says(hint({ after_ms: 0 }));
+  client.connect();
+  assert.deepEqual([sockets.length, client.movesAt === null, states], [1, false, ['connecting', 'open']]);
+});
+
+test('a topic subscribed to during the move is asked of the successor from the start, or it would miss some', () => {
+  const { client, sockets, asked, heard, moves } = moving();
+  client.subscribe('orders');
+  client.unsubscribe('notifications');
+  assert.deepEqual(commands(sockets[0]), ['subscribe orders', 'unsubscribe notifications']);
+  sockets[1].opens();
+  sockets[0].says(publication('e-8'));
+  sockets[1].says(welcome({ resumed: true, topics: ['notifications'] }));
+  assert.deepEqual([sockets[1].closedWith, sockets.length, asked()], [1000, 3, { topics: ['orders'], from: 'e-8' }]);
+  sockets[0].says(publication('e-9'));
+  sockets[2].opens();
+  sockets[2].says(welcome({ resumed: true, topics: ['orders'] }));
+  for (const id of ['e-9', 'e-10']) sockets[2].says(publication(id));
+  assert.deepEqual([heard(), client.topics], [['e-8', 'e-9', 'e-10'], ['orders']]);
+  assert.deepEqual([commands(sockets[2]), moves.at(-1)], [[], 'moved']);
+});
+
+test('topics changed before the hinted time, or changed and changed back, need no second attempt', () => {
+  const { client, sockets, clock, asked } = connected();
+  sockets[0].says(hint(HINT));
+  client.subscribe('orders');
+  clock.advance(SLOT_MS);
+  assert.deepEqual(asked().topics, ['notifications', 'orders']);
+  client.unsubscribe('orders');
+  client.subscribe('orders');
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true }));
+  assert.deepEqual([sockets.length, commands(sockets[1])], [2, []]);
+});
+
+test('whoever listens to nothing moves, too, and is kept from the default topic', () => {
+  const { client, sockets, clock, asked, resumes, heard, moves } = connected({ last_event_id: 'e-7' });
+  client.unsubscribe('notifications');
+  sockets[0].says(hint(HINT));
+  clock.advance(SLOT_MS);
+  assert.deepEqual(asked(), { topics: ['notifications'], from: null });
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: false, topics: ['notifications'], last_event_id: 'e-9' }));
+  sockets[1].says(publication('e-10'));
+  assert.deepEqual(commands(sockets[1]), ['unsubscribe notifications']);
+  assert.deepEqual([heard(), resumes, moves.at(-1), client.lastEventId], [[], [], 'moved', 'e-9']);
+});
+
+test('a topic that the new welcome does not grant is not asked for again', () => {
+  const { client, sockets, clock } = connected({}, { url: `${URL_OF_SERVER}?topic=good&topic=secret` });
+  sockets[0].says(hint(HINT));
+  clock.advance(SLOT_MS);
+  sockets[1].opens();
+  sockets[1].says(welcome({ resumed: true, topics: ['good'] }));
+  assert.deepEqual(client.topics, ['good']);
+});
+
+test('disconnect closes the old connection and the opening one', () => {
+  const { client, sockets, clock, closes } = moving();
+  client.disconnect();
+  sockets[0].closes(1000);
+  sockets[1].closes(1006);
+  clock.advance(3_600_000);
+  assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, 1000]);
+  assert.deepEqual([client.state, closes, clock.pending], ['idle', [], 0]);
+});
+
+test('disconnect closes the new connection and the one that lingers, also when a listener of the move says so', () => {
+  for (const type of ['moved', 'resume']) {
+    const { client, sockets, clock, states, messages } = moving();
+    client.addEventListener(type, () => client.disconnect());
+    sockets[1].opens();
+    sockets[1].says(welcome({ resumed: false }));
+    assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, 1000]);
+    assert.deepEqual([states.at(-1), clock.pending], ['idle', 0]);
+    assert.equal(messages.at(-1).message.type, type === 'moved' ? 'reconnect' : 'welcome');
+  }
+});
+
+/** A client that has just moved. */
+function moved() {
+  const all = moving();
+  all.sockets[1].opens();
+  all.sockets[1].says(welcome({ resumed: true, last_event_id: 'e-7' }));
+  return all;
+}
