@@ -1,14 +1,14 @@
 //! A running server process, the lines it logs, and a client that nobody here wrote.
 //! No sleeps and no fixed ports: every wait is for a fact, with a deadline that fails the test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tungstenite::{Message, WebSocket};
+use tungstenite::{Error, HandshakeError, Message, WebSocket};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,9 +106,14 @@ pub fn spawn(command: &mut Command) -> Started {
 }
 
 pub fn signal(child: &Child, name: &str) {
+    assert!(kill(&child.id().to_string(), name));
+}
+
+/// Sends a signal to a process, or to the group of `-PID`. Whether there was somebody to take it.
+pub fn kill(target: &str, name: &str) -> bool {
     // The shell's own kill: it is there wherever a shell is.
-    let script = format!("kill -{name} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    let script = format!("kill -s {name} -- {target}");
+    Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status().unwrap().success()
 }
 
 pub fn wait(child: &mut Child) -> Option<i32> {
@@ -133,7 +138,32 @@ pub fn text_of(line: &str) -> &str {
 }
 
 /// A WebSocket client that nobody here wrote.
-pub struct Client(pub WebSocket<TcpStream>);
+pub struct Client<S = TcpStream>(pub WebSocket<Resuming<S>>);
+
+/// Reads on when a signal has interrupted it: a read with a time limit does not by itself when this process was stopped
+/// and goes on, signal(7).
+pub struct Resuming<S>(pub S);
+
+impl<S: Read> Read for Resuming<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl<S: Write> Write for Resuming<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
@@ -146,13 +176,38 @@ impl Client {
     pub fn connect_at(address: SocketAddr, target: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (socket, _) = tungstenite::client::client(format!("ws://{address}{target}"), stream).unwrap();
-        Self(socket)
+        Self::over(stream, &format!("ws://{address}{target}")).unwrap()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Asks for a WebSocket on a connection; the welcome is still to be heard.
+    pub fn over(stream: S, url: &str) -> Result<Self, Error> {
+        match tungstenite::client::client(url, Resuming(stream)) {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(HandshakeError::Failure(why)) => Err(why),
+            Err(HandshakeError::Interrupted(_)) => panic!("no answer to the handshake in time"),
+        }
     }
 
-    /// The next text.
+    /// What it is connected by.
+    #[allow(dead_code)] // Not every test asks.
+    pub fn stream(&self) -> &S {
+        &self.0.get_ref().0
+    }
+
+    /// The next text, whatever the server has asked by pings before it.
     pub fn hear(&mut self) -> String {
-        self.0.read().unwrap().to_text().unwrap().to_owned()
+        self.next().to_text().unwrap().to_owned()
+    }
+
+    fn next(&mut self) -> Message {
+        loop {
+            match self.0.read().unwrap() {
+                Message::Ping(_) => {}
+                message => return message,
+            }
+        }
     }
 
     pub fn echo(&mut self, text: &str) -> String {
@@ -168,7 +223,7 @@ impl Client {
 
     /// The code of the close frame that comes next.
     pub fn close_code(&mut self) -> Option<u16> {
-        match self.0.read().unwrap() {
+        match self.next() {
             Message::Close(frame) => frame.map(|frame| frame.code.into()),
             other => panic!("expected a close frame, not {other:?}"),
         }
