@@ -164,10 +164,14 @@ impl<S: Socket> Connection<S> {
         self.is_held || self.awaited >= AWAITED_AT_MOST
     }
 
+    /// Whether it has not been answered yet.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.phase, Phase::Request { served: false, .. })
+    }
+
     /// Whether an answer is on its way to somebody who is no client, or, if it `serves`, is still to be given.
     pub(super) fn is_owed_an_answer(&self, serves: bool) -> bool {
-        let is_new = matches!(self.phase, Phase::Request { served: false, .. });
-        !self.is_client && (self.awaited > 0 || !self.outbox.is_empty() || serves && is_new)
+        !self.is_client && (self.awaited > 0 || !self.outbox.is_empty() || serves && self.is_new())
     }
 
     /// The requests so far, while it speaks HTTP.

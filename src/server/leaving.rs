@@ -103,6 +103,8 @@ impl Server {
         {
             listener.has_waiting = true;
             self.accept(Door::Public, usize::MAX);
+            // Whoever has asked already is owed an answer, and the drain is about to look.
+            self.peers.read_newcomers(self.now);
         }
         let admin = self.admin.take_if(|_| self.manner != Manner::Whole);
         for listener in self.listener.take().into_iter().chain(admin) {

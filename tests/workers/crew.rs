@@ -52,11 +52,14 @@ impl Crew {
         if !command.get_envs().any(|(name, _)| name == "SLACKWATER_LOG_LEVEL") {
             command.env("SLACKWATER_LOG_LEVEL", "debug");
         }
-        // Nobody is cut off for being slow. A flag wins.
-        for (name, seconds) in
-            [("NOTIFY_INTERVAL", "0"), ("TIMEOUT_KEEP_ALIVE", "3600"), ("WS_PING_INTERVAL", "3600")]
-        {
-            command.env(format!("SLACKWATER_{name}"), seconds);
+        // Nobody is cut off for being slow, and nothing is said unasked. A flag wins.
+        for (name, value) in [
+            ("NOTIFY_INTERVAL", "0"),
+            ("TIMEOUT_KEEP_ALIVE", "3600"),
+            ("WS_PING_INTERVAL", "3600"),
+            ("NO_DRAIN_NOTICE", "1"),
+        ] {
+            command.env(format!("SLACKWATER_{name}"), value);
         }
         let mut child = command.process_group(0).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());

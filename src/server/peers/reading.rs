@@ -22,6 +22,14 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// Reads from those who have connected and were not heard yet.
+    pub fn read_newcomers(&mut self, now: Now) {
+        let newcomers = self.connections.iter().filter(|(_, connection)| connection.is_new());
+        for key in newcomers.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.read_on(key, now);
+        }
+    }
+
     /// Goes on reading where a budget or a pause has stopped it.
     pub fn read_unread(&mut self, now: Now) {
         for key in std::mem::take(&mut self.unread) {
