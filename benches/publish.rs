@@ -13,6 +13,9 @@ use common::publisher::Request;
 
 const CLIENTS: usize = 1000;
 
+/// So many workers share the relay, beside the server of one process that needs none.
+const RELAYED: [usize; 2] = [2, 4];
+
 /// Publications of one request, in batches.
 const BATCH: u64 = 1000;
 
@@ -61,28 +64,36 @@ fn bench(extent: &Extent) {
         "{wanted} open files are needed, and the limit is {granted}: ulimit -n {wanted}"
     );
     let cores = Cores::part();
-    let unheard = publications(extent, cores, 0);
-    let heard = publications(extent, cores, 1);
+    let unheard = publications(extent, cores, 1, 0);
+    let heard = publications(extent, cores, 1, 1);
+    let relayed = RELAYED.map(|workers| (workers, publications(extent, cores, workers, 1)));
     let fan_out = FanOut::measure(extent, cores);
 
     println!("\n{}", machine::describe(cores));
     println!("{} rounds each: median (least–most)\n", extent.rounds);
     print_table("publications nobody listens to", &unheard.each_ref());
     print_table("publications one listens to", &heard.each_ref());
+    for (workers, rows) in &relayed {
+        print_table(&format!("the same with {workers} workers"), &rows.each_ref());
+        let ratios = std::array::from_fn::<_, 4, _>(|row| (rows[row].name, &rows[row], &heard[row]));
+        print_ratios(&format!("{workers} workers ÷ one process"), &ratios);
+    }
     fan_out.print();
 }
 
-/// Publications over HTTP, while so many listen.
-fn publications(extent: &Extent, cores: Option<Cores>, subscribers: usize) -> [Row; 3] {
-    let server = Program::server(cores);
+/// Publications over HTTP to a server of so many processes, while so many listen. A publisher and a listener are on
+/// whichever worker the kernel has put them.
+fn publications(extent: &Extent, cores: Option<Cores>, workers: usize, subscribers: usize) -> [Row; 4] {
+    let server = Program::server_with(cores, workers, "").expect("the server starts");
     let mut load = Load::on_server(server.address, subscribers);
     let measures = [
         ("one POST after the other", Request::single(), extent.one_after_the_other, Pace::Unanswered(1)),
+        ("the next once it was heard", Request::single(), extent.one_after_the_other, Pace::Heard),
         ("POSTs pipelined", Request::single(), extent.pipelined, Pace::Unanswered(PIPELINED)),
         ("NDJSON, 1,000 lines a POST", Request::lines(BATCH), extent.batches, Pace::Unanswered(1)),
     ];
     let rows = measures.map(|(name, request, times, pace)| {
-        eprintln!("{subscribers} listening: {name} …");
+        eprintln!("{workers} workers, {subscribers} listening: {name} …");
         let mut row = Row::new(name);
         load.publish(&request, times / 10, pace);
         for _ in 0..extent.rounds {
