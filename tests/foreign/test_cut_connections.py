@@ -206,7 +206,7 @@ def test_everyone_hears_everything_once_and_in_order(tmp_path, capsys, is_forced
     seed = int(os.environ.get("FOREIGN_SEED") or random.randrange(2**32))
     with capsys.disabled():
         print(f"\nFOREIGN_SEED={seed}")
-    flags = ["--notify-interval", "0", "--state-file", str(tmp_path / "state")]
+    flags = ["--notify-interval", "0", "--no-drain-notice", "--state-file", str(tmp_path / "state")]
     began = time.monotonic()
     with contextlib.ExitStack() as servers:
         first = servers.enter_context(Slackwater(*flags))

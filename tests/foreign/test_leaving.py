@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from client import connect, connected, echo, hear
 from slackwater import PATIENCE, Slackwater
 
-QUIET = ("--notify-interval", "0")
+QUIET = ("--notify-interval", "0", "--no-drain-notice")
 
 
 def close_code(ws):

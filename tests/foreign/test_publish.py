@@ -10,7 +10,7 @@ from client import connected, hear, heard, hears_nothing_more, listening, next_m
 from curl import curl, run_curl
 from slackwater import PATIENCE, Slackwater
 
-QUIET = ("--notify-interval", "0")
+QUIET = ("--notify-interval", "0", "--no-drain-notice")
 NDJSON = ("--header", "Content-Type: application/x-ndjson")
 STDIN = ("--data-binary", "@-")
 
