@@ -1,0 +1,399 @@
+//! One who publishes to any of the workers: asks ahead, mixes in what is answered otherwise, ends its side early, is
+//! cut off before the answer, and asks again where a key or a refusal makes that harmless.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::ear::{Heard, Id};
+use crate::random::Random;
+use crate::socket::Line;
+use crate::truth::Truth;
+
+pub const TOPICS: [&str; 5] = ["notifications", "orders/1", "orders/eu/7", "news", "elsewhere"];
+
+/// How a request was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Awaited,
+    /// The connection was cut: nobody knows.
+    Cut,
+    /// 503, or the connection was closed behind an earlier answer: it was not published.
+    Refused,
+    Published(Vec<Id>),
+    /// As it deserved, and nothing published.
+    Answered,
+}
+
+/// One request, however often it was sent.
+#[derive(Debug)]
+struct Request {
+    text: String,
+    /// Topic and token of each publication, in order; none where nothing is to be published.
+    drafts: Vec<(String, u64)>,
+    has_key: bool,
+    /// The status that it deserves.
+    status: u16,
+    /// Asks for the connection to be closed behind the answer.
+    closes: bool,
+    /// Under which supervisor, and what came of it.
+    attempts: Vec<(usize, Outcome)>,
+}
+
+#[derive(Debug)]
+struct Visit {
+    line: Rc<RefCell<Line>>,
+    /// Requests that are not answered yet, oldest first.
+    outstanding: VecDeque<usize>,
+    /// The rest of what is being sent, and when it goes.
+    rest: Option<(Duration, Vec<u8>)>,
+    reacted: usize,
+    /// It will be cut off before it reads another answer.
+    is_doomed: bool,
+    /// It has ended its side, or asked for the end.
+    says_no_more: bool,
+    reign: usize,
+}
+
+#[derive(Debug)]
+pub struct Publisher {
+    random: Random,
+    requests: Vec<Request>,
+    again: VecDeque<usize>,
+    visit: Option<Visit>,
+    pub next_act: Duration,
+    pause_millis: usize,
+    largest: usize,
+    next_token: u64,
+    /// Asks for nothing new.
+    pub has_finished: bool,
+}
+
+/// What has been judged, to be sure that something was.
+#[derive(Debug, Default)]
+pub struct Published {
+    pub answered: usize,
+    pub refused: usize,
+    pub wrong: usize,
+    /// Cut off, and published all the same.
+    pub cut_published: usize,
+    /// Cut off, and not published.
+    pub cut_lost: usize,
+    pub retried: usize,
+}
+
+impl Publisher {
+    pub fn new(mut random: Random, number: u64, largest: usize) -> Self {
+        Self {
+            requests: Vec::new(),
+            again: VecDeque::new(),
+            visit: None,
+            next_act: random.millis(0..500),
+            pause_millis: random.pick(&[80, 200, 500]),
+            largest,
+            next_token: number * 1_000_000,
+            has_finished: false,
+            random,
+        }
+    }
+
+    pub fn next_time(&self) -> Duration {
+        let rest = self.visit.as_ref().and_then(|visit| visit.rest.as_ref()).map(|(at, _)| *at);
+        self.next_act.min(rest.unwrap_or(Duration::MAX))
+    }
+
+    pub fn wants_to_connect(&self, now: Duration) -> bool {
+        let has_something = !self.has_finished || !self.again.is_empty();
+        self.visit.is_none() && self.next_act <= now && has_something
+    }
+
+    /// Does what is due; the line to connect, if it needs one. `reign` is whose workers are connected to.
+    pub fn act(&mut self, reign: usize, now: Duration) -> Option<Rc<RefCell<Line>>> {
+        if let Some(visit) = &mut self.visit
+            && let Some((_, rest)) = visit.rest.take_if(|(at, _)| *at <= now)
+        {
+            visit.line.borrow_mut().send(&rest);
+            if visit.says_no_more {
+                visit.line.borrow_mut().end();
+            }
+        }
+        if self.next_act > now {
+            return None;
+        }
+        self.next_act = now + self.random.millis(1..self.pause_millis);
+        if self.has_finished && self.again.is_empty() {
+            self.next_act = Duration::MAX;
+            if let Some(visit) = self.visit.as_ref().filter(|visit| visit.rest.is_none()) {
+                visit.line.borrow_mut().end();
+            }
+            return None;
+        }
+        let is_busy =
+            |visit: &Visit| visit.rest.is_some() || visit.outstanding.len() > 20 || visit.says_no_more;
+        if self.visit.as_ref().is_some_and(is_busy) {
+            return None;
+        }
+        let newcomer = self.visit.is_none().then(|| {
+            let capacity = self.random.pick(&[100, 1000, 70_000]);
+            let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
+            self.visit = Some(Visit {
+                line: line.clone(),
+                outstanding: VecDeque::new(),
+                rest: None,
+                reacted: 0,
+                is_doomed: false,
+                says_no_more: false,
+                reign,
+            });
+            line
+        });
+        self.ask(now);
+        newcomer
+    }
+
+    fn ask(&mut self, now: Duration) {
+        let mut bytes = Vec::new();
+        let visit = self.visit.as_mut().expect("connected");
+        for _ in 0..self.random.pick(&[1, 1, 2, 5, 9]) {
+            let nth = match self.again.pop_front() {
+                Some(nth) => nth,
+                None if self.has_finished => break,
+                None => {
+                    let request = draw(&mut self.random, &mut self.next_token, self.largest);
+                    self.requests.push(request);
+                    self.requests.len() - 1
+                }
+            };
+            let request = &mut self.requests[nth];
+            request.attempts.push((visit.reign, Outcome::Awaited));
+            visit.outstanding.push_back(nth);
+            bytes.extend(request.text.as_bytes());
+            visit.says_no_more |= request.closes;
+        }
+        let half_closes = self.random.chance(8);
+        visit.says_no_more |= half_closes;
+        if self.random.chance(25) {
+            let rest = bytes.split_off(self.random.below(bytes.len()));
+            visit.rest = Some((now + self.random.millis(0..30), rest));
+        }
+        visit.is_doomed |= !self.has_finished && self.random.chance(10);
+        visit.line.borrow_mut().send(&bytes);
+        if half_closes && visit.rest.is_none() {
+            visit.line.borrow_mut().end();
+        }
+    }
+
+    /// Takes the answers in, or is cut off before it can.
+    pub fn on_turn(&mut self, now: Duration) {
+        let Some(visit) = &mut self.visit else { return };
+        let mut line = visit.line.borrow_mut();
+        if visit.is_doomed && visit.rest.is_none() && self.random.chance(20) {
+            line.fail(ErrorKind::ConnectionReset);
+        } else if line.failure.is_none() {
+            line.take(usize::MAX);
+        }
+        let read_bytes = line.read_bytes;
+        while let Some((_, heard)) = line.ear.heard.get(visit.reacted).filter(|(end, _)| *end <= read_bytes) {
+            visit.reacted += 1;
+            let Heard::Response { status, body, closes } = heard else {
+                panic!("a publisher heard {heard:?}")
+            };
+            let Some(nth) = visit.outstanding.pop_front() else {
+                assert_eq!(*status, 408, "an answer to nothing");
+                continue;
+            };
+            let request = &mut self.requests[nth];
+            let outcome = request.outcome_of(*status, body);
+            if outcome == Outcome::Refused {
+                self.again.push_back(nth);
+            }
+            request.attempts.last_mut().expect("it was sent").1 = outcome;
+            if *closes {
+                // What was asked behind it is not for this connection.
+                for nth in std::mem::take(&mut visit.outstanding) {
+                    self.requests[nth].attempts.last_mut().expect("it was sent").1 = Outcome::Refused;
+                    self.again.push_back(nth);
+                }
+            }
+        }
+        let is_over = line.failure.is_some() || line.outbound_ended || line.dropped;
+        drop(line);
+        if is_over {
+            let visit = self.visit.take().expect("just seen");
+            visit.line.borrow_mut().end();
+            let is_clean = visit.line.borrow().outbound_ended && visit.line.borrow().failure.is_none();
+            // A server that ends its side for being idle or leaving has taken nothing of what came meanwhile.
+            let outcome = if is_clean { Outcome::Refused } else { Outcome::Cut };
+            for nth in visit.outstanding {
+                let request = &mut self.requests[nth];
+                request.attempts.last_mut().expect("it was sent").1 = outcome.clone();
+                if request.has_key || is_clean {
+                    self.again.push_back(nth);
+                }
+            }
+            self.next_act = self.next_act.min(now + Duration::from_millis(50));
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.has_finished && self.again.is_empty() && self.visit.is_none()
+    }
+
+    /// Judges what has become of its requests: all of each or nothing, once under each supervisor, at the positions that
+    /// were answered. Of what a supervisor that `crashed` has refused nobody knows what others heard.
+    pub fn judge(&self, truth: &Truth, crashed: &[usize], published: &mut Published) {
+        let mut found: BTreeMap<(u64, &str), Vec<(Id, usize)>> = BTreeMap::new();
+        for (id, publication) in truth.all() {
+            if let Some(token) = publication.token {
+                found.entry((token, &publication.topic)).or_default().push((id, publication.server));
+            }
+        }
+        let mut newest_in_order = None;
+        for request in &self.requests {
+            for (reign, outcome) in &request.attempts {
+                published.answered += usize::from(matches!(outcome, Outcome::Published(_)));
+                published.refused += usize::from(*outcome == Outcome::Refused);
+                published.wrong += usize::from(*outcome == Outcome::Answered);
+                assert_ne!(*outcome, Outcome::Awaited, "{request:?}");
+                let ids: Vec<Vec<Id>> = request.found_in(*reign, &found);
+                assert!(
+                    ids.iter().all(|ids| ids.len() == ids.first().map_or(0, |_| 1)),
+                    "published twice: {request:?} {ids:?}"
+                );
+                let ids: Vec<Id> = ids.into_iter().flatten().collect();
+                assert!(
+                    ids.is_empty() || ids.len() == request.drafts.len(),
+                    "all or nothing: {request:?} {ids:?}"
+                );
+                let follows = |a: &Id, b: &Id| a.epoch == b.epoch && a.position + 1 == b.position;
+                assert!(ids.is_sorted_by(follows), "in a row: {request:?} {ids:?}");
+                let in_this = || {
+                    request.attempts.iter().filter(|(other, _)| other == reign).map(|(_, outcome)| outcome)
+                };
+                if let Outcome::Published(answer) = outcome {
+                    assert_eq!(*answer, ids, "{request:?}");
+                    published.retried += usize::from(in_this().count() > 1);
+                    if request.attempts.len() == 1 {
+                        let first = answer.first().map(|id| (*reign, *id));
+                        assert!(newest_in_order < first, "answers in another order: {request:?}");
+                        newest_in_order = answer.last().map(|id| (*reign, *id));
+                    }
+                }
+                let must_not = in_this().all(|outcome| matches!(outcome, Outcome::Refused));
+                assert!(
+                    ids.is_empty() || !must_not || crashed.contains(reign),
+                    "refused and published: {request:?} {ids:?}"
+                );
+                if in_this().all(|outcome| *outcome == Outcome::Cut) && !request.drafts.is_empty() {
+                    published.cut_lost += usize::from(ids.is_empty());
+                    published.cut_published += usize::from(!ids.is_empty());
+                }
+            }
+        }
+    }
+}
+
+impl Request {
+    fn outcome_of(&self, status: u16, body: &[u8]) -> Outcome {
+        let text = String::from_utf8_lossy(body);
+        match status {
+            503 => Outcome::Refused,
+            // Its own hesitation.
+            408 => Outcome::Refused,
+            _ => {
+                assert_eq!(status, self.status, "{text} was answered to {self:?}");
+                if self.drafts.is_empty() {
+                    assert!(!text.contains(r#""id"#), "{text} was answered to {self:?}");
+                    return Outcome::Answered;
+                }
+                let json: Value = serde_json::from_slice(body).expect("the answer is JSON");
+                let ids = match (&json["id"], &json["ids"]) {
+                    (Value::String(id), Value::Null) => vec![id.clone()],
+                    (Value::Null, Value::Array(ids)) => {
+                        ids.iter().map(|id| id.as_str().expect("an id is text").to_owned()).collect()
+                    }
+                    _ => panic!("no ids: {json} was answered to {self:?}"),
+                };
+                Outcome::Published(ids.iter().map(|id| Id::read(id).expect("an id")).collect())
+            }
+        }
+    }
+
+    /// Where each of its publications is found under this supervisor.
+    fn found_in(&self, reign: usize, found: &BTreeMap<(u64, &str), Vec<(Id, usize)>>) -> Vec<Vec<Id>> {
+        let places = self.drafts.iter().map(|(topic, token)| found.get(&(*token, topic.as_str())));
+        let in_this = |place: Option<&Vec<(Id, usize)>>| {
+            place.into_iter().flatten().filter(|(_, of)| *of == reign).map(|(id, _)| *id).collect()
+        };
+        places.map(in_this).collect()
+    }
+}
+
+fn draw(random: &mut Random, next_token: &mut u64, largest: usize) -> Request {
+    let form = random.below(14);
+    let count = if matches!(form, 4..8) { random.within(1..6) } else { 1 };
+    let mut drafts: Vec<(String, u64)> = Vec::new();
+    for _ in 0..count {
+        *next_token += 1;
+        drafts.push((random.pick(&TOPICS).to_owned(), *next_token));
+    }
+    let first = drafts[0].1;
+    let most = if random.chance(25) { largest } else { 60 };
+    let pad = "x".repeat(random.below(most));
+    let object =
+        |(topic, token): &(String, u64)| json!({ "topic": topic, "data": { "n": token, "pad": pad } });
+    let (mut path, mut content_type, mut status) = ("/publish".to_owned(), "application/json", 200);
+    let body = match form {
+        0..4 => {
+            (path, content_type) = (format!("/publish?topic={}", drafts[0].0), "text/plain");
+            format!("{first} {pad}")
+        }
+        4 | 5 => {
+            content_type = "application/x-ndjson";
+            drafts.iter().map(|draft| object(draft).to_string() + "\n").collect()
+        }
+        6 => Value::from_iter(drafts.iter().map(object)).to_string(),
+        7 => {
+            drafts = TOPICS.map(|topic| (topic.to_owned(), first)).into();
+            json!({ "topics": TOPICS, "data": { "n": first, "pad": pad } }).to_string()
+        }
+        8 => object(&drafts[0]).to_string(),
+        9 => {
+            (content_type, status) = ("application/x-ndjson", 400);
+            object(&drafts[0]).to_string() + "\n{\"data\":"
+        }
+        10 => {
+            status = 422;
+            json!({ "topic": "no topic", "data": first }).to_string()
+        }
+        11 => {
+            (path, status) = ("/nowhere".to_owned(), 404);
+            String::new()
+        }
+        _ => {
+            path = "/healthz".to_owned();
+            String::new()
+        }
+    };
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    if body.is_empty() || status != 200 {
+        drafts.clear();
+    }
+    let (has_key, closes) = (random.chance(50), random.chance(4));
+    let mut fields = String::new();
+    if has_key {
+        fields += &format!("Idempotency-Key: key-{first}\r\n");
+    }
+    if closes {
+        fields += "Connection: close\r\n";
+    }
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    );
+    Request { text, drafts, has_key, status, closes, attempts: Vec::new() }
+}

@@ -1,0 +1,295 @@
+//! One supervisor without its poll and with virtual workers: the same turn as `Supervisor::run`, with the real roster.
+//! A scribe among its workers, who takes everything at once and serves nobody, writes down the truth.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slackwater::policy::roster::{Exit, Roster, Step, WorkerId};
+use slackwater::server::clock::Now;
+use slackwater::server::relay::{Relay, Report};
+use slackwater::server::terms::Terms;
+use slackwater::wire::relay::{ToWorker, next};
+use slackwater::wire::snapshot::Snapshot;
+
+use crate::ear::Id;
+use crate::pipe::{Pace, Pipe, Side, Wire};
+use crate::random::Random;
+use crate::truth::Truth;
+use crate::worker::Worker;
+
+const SCRIBE: WorkerId = WorkerId::MAX;
+
+/// What is the same for all supervisors of a world.
+#[derive(Debug, Clone)]
+pub struct Custom {
+    pub terms: Terms,
+    pub healthcheck: Duration,
+    /// How long a leaving worker waits for its clients.
+    pub patience: Duration,
+    pub notify_interval: Option<Duration>,
+    /// How fast the processes are told what; drawn for each of them where this says nothing.
+    pub pace: Option<Pace>,
+}
+
+/// A supervisor and its workers.
+pub struct Reign {
+    pub number: usize,
+    pub epoch: u32,
+    pub custom: Custom,
+    pub relay: Relay<Wire>,
+    pub roster: Roster,
+    pub workers: Vec<Worker>,
+    /// What links it to each process that it has started and not buried.
+    children: Vec<(WorkerId, Rc<RefCell<Pipe>>)>,
+    /// Ended, to be buried.
+    exits: Vec<(WorkerId, Exit)>,
+    /// A signal has come.
+    pub is_signalled: bool,
+    pub notify_at: Option<Instant>,
+    scribe: Rc<RefCell<Pipe>>,
+    scribed: u64,
+    /// What the periodic notifications that the scribe has not heard yet must say.
+    totals: VecDeque<usize>,
+    /// It left this to a successor.
+    pub legacy: Option<Snapshot>,
+    pub is_complete: bool,
+    /// All workers have served.
+    pub has_begun: bool,
+    pub kills: usize,
+    pub starts: usize,
+}
+
+impl Reign {
+    pub fn new(
+        number: usize,
+        epoch: u32,
+        snapshot: Option<Snapshot>,
+        count: usize,
+        custom: Custom,
+        random: &mut Random,
+        now: Now,
+    ) -> Self {
+        let mut relay = Relay::new(epoch, custom.terms.history);
+        if let Some(snapshot) = snapshot {
+            relay.restore(snapshot, now);
+        }
+        let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
+        relay.admit(SCRIBE, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
+        Self {
+            number,
+            epoch,
+            relay,
+            roster: Roster::new(count, custom.healthcheck, now.instant),
+            workers: Vec::new(),
+            children: Vec::new(),
+            exits: Vec::new(),
+            is_signalled: true,
+            notify_at: custom.notify_interval.map(|interval| now + interval),
+            scribe,
+            scribed: 0,
+            totals: VecDeque::new(),
+            legacy: None,
+            is_complete: false,
+            has_begun: false,
+            kills: 0,
+            starts: 0,
+            custom,
+        }
+    }
+
+    /// What would wake it now.
+    pub fn is_awake(&self, now: Instant) -> bool {
+        let has_event = |(_, pipe): &(WorkerId, Rc<RefCell<Pipe>>)| pipe.borrow().has_event(Side::Supervisor);
+        self.is_signalled
+            || !self.exits.is_empty()
+            || self.relay.has_work(now)
+            || self.children.iter().any(has_event)
+            || self.next_time().is_some_and(|at| at <= now)
+    }
+
+    /// When it wakes by itself.
+    pub fn next_time(&self) -> Option<Instant> {
+        self.roster.deadline().into_iter().chain(self.notify_at).min()
+    }
+
+    pub fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
+        self.children.iter().map(|(_, pipe)| pipe).chain(self.workers.iter().map(|worker| &worker.pipe))
+    }
+
+    pub fn turn(
+        &mut self,
+        (now, at): (Now, Duration),
+        random: &mut Random,
+        truth: &mut Truth,
+        workers_so_far: &mut usize,
+    ) {
+        self.is_signalled = false;
+        let mut ready: Vec<WorkerId> = self.children.iter().map(|(id, _)| *id).collect();
+        ready.retain(|id| self.pipe(*id).borrow_mut().take_event(Side::Supervisor));
+        random.shuffle(&mut ready);
+        ready.into_iter().for_each(|id| self.relay.on_ready(id, now));
+        self.relay.listen(now);
+        for (id, exit) in std::mem::take(&mut self.exits) {
+            self.children.retain(|(other, _)| *other != id);
+            self.relay.forget(id, now);
+            self.roster.on_exit(id, exit, now.instant);
+        }
+        for (worker, report) in self.relay.take_reports() {
+            match report {
+                Report::Ready => self.roster.on_ready(worker, now.instant),
+                Report::Signalled => self.roster.on_signalled(worker, now.instant),
+                Report::Alive => self.roster.on_heard(worker),
+                Report::Stuck => self.roster.on_stuck(worker),
+            }
+        }
+        if let (Some(due), Some(interval)) = (self.notify_at, self.custom.notify_interval)
+            && due <= now.instant
+        {
+            self.totals.push_back(self.relay.clients());
+            self.relay.publish_periodic(now);
+            self.notify_at = Some(now + interval);
+        }
+        while let Some(step) = self.roster.poll(now.instant) {
+            self.take(step, now, random, workers_so_far);
+        }
+        self.has_begun |= self.roster.is_complete();
+        self.relay.settle(now);
+        self.write_down(truth, at);
+    }
+
+    fn take(&mut self, step: Step, now: Now, random: &mut Random, workers_so_far: &mut usize) {
+        match step {
+            Step::Start { worker, .. } => {
+                *workers_so_far += 1;
+                self.start(worker, *workers_so_far, random);
+            }
+            Step::Beat => {
+                for id in self.children.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+                    if self.relay.is_kept_waiting(id) {
+                        self.roster.on_heard(id);
+                    }
+                }
+                self.tell_all(&ToWorker::Beat);
+            }
+            Step::StepDown { worker, is_last, .. } => {
+                self.relay.tell(worker, &ToWorker::StepDown { is_last });
+            }
+            Step::LeaveAll => {
+                self.relay.close();
+                self.legacy = Some(self.relay.snapshot(now));
+                self.notify_at = None;
+                self.tell_all(&ToWorker::Leave);
+            }
+            Step::InsistAll => self.tell_all(&ToWorker::Insist),
+            Step::Kill { worker, .. } => {
+                self.kills += 1;
+                self.kill(worker);
+            }
+            Step::Complete(_) => self.is_complete = true,
+            Step::GiveUp { .. } => panic!("workers do not start"),
+            Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
+        }
+    }
+
+    fn start(&mut self, id: WorkerId, number: usize, random: &mut Random) {
+        self.starts += 1;
+        let mut pace = || self.custom.pace.unwrap_or_else(|| Pace::draw(random));
+        let (up, down) = (pace(), pace());
+        let pipe = Pipe::new(random.fork(), up, down);
+        self.relay.admit(id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
+        let custom = &self.custom;
+        let worker = Worker::new((id, number), pipe.clone(), self.epoch, &custom.terms, custom.patience);
+        self.children.push((id, pipe));
+        self.workers.push(worker);
+    }
+
+    /// The process of a worker is killed, by whomever.
+    pub fn kill(&mut self, id: WorkerId) {
+        let Some(nth) = self.workers.iter().position(|worker| worker.id == id) else { return };
+        self.workers.swap_remove(nth).die();
+        self.exits.push((id, Exit::Signal(9)));
+    }
+
+    /// Lets go of workers that have left by themselves.
+    pub fn part(&mut self) {
+        for nth in (0..self.workers.len()).rev() {
+            if self.workers[nth].has_ended {
+                let worker = self.workers.swap_remove(nth);
+                self.exits.push((worker.id, Exit::Code(0)));
+            }
+        }
+    }
+
+    /// From here on nothing is held up between the processes.
+    pub fn be_prompt(&mut self) {
+        self.custom.pace = Some(Pace::PROMPT);
+        self.pipes().for_each(|pipe| pipe.borrow_mut().hurry());
+    }
+
+    /// The supervisor is killed: its workers are on their own.
+    pub fn orphan(self, orphans: &mut Vec<Worker>) {
+        let Self { relay, workers, .. } = self;
+        drop(relay);
+        for worker in workers {
+            worker.pipe.borrow_mut().lose_what_was_sent(Side::Supervisor);
+            orphans.push(worker);
+        }
+    }
+
+    fn pipe(&self, id: WorkerId) -> &Rc<RefCell<Pipe>> {
+        &self.children.iter().find(|(other, _)| *other == id).expect("a child has one").1
+    }
+
+    fn tell_all(&mut self, message: &ToWorker<'_>) {
+        for (id, _) in &self.children {
+            self.relay.tell(*id, message);
+        }
+    }
+
+    /// The scribe takes all that was published in this turn.
+    fn write_down(&mut self, truth: &mut Truth, at: Duration) {
+        let octets = self.scribe.borrow_mut().take_all();
+        let mut input = &octets[..];
+        while let Some(message) = next(&mut input).expect("messages are whole") {
+            match message {
+                ToWorker::Begin { epoch, newest } => {
+                    assert_eq!(epoch, self.epoch);
+                    self.scribed = newest;
+                }
+                ToWorker::Publication(relayed) => {
+                    self.scribed += 1;
+                    let id = Id { epoch: self.epoch, position: self.scribed };
+                    let payload = payload_of(relayed.frame);
+                    if let Some(before) = truth.get(id) {
+                        assert!(before.payload == payload, "{id} is another after the change");
+                    } else {
+                        self.check_total(payload);
+                        truth.add(id, payload.to_vec(), at, self.number);
+                    }
+                }
+                ToWorker::CaughtUp | ToWorker::Beat => {}
+                other => panic!("the scribe was told {other:?}"),
+            }
+        }
+        assert!(input.is_empty(), "a message was cut short");
+    }
+
+    fn check_total(&mut self, payload: &[u8]) {
+        let text = String::from_utf8_lossy(payload);
+        if let Some((_, rest)) = text.split_once(r#""active_connections":"#) {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            assert_eq!(digits.parse().ok(), self.totals.pop_front(), "{text}");
+        }
+    }
+}
+
+/// What an unmasked frame carries.
+fn payload_of(frame: &[u8]) -> &[u8] {
+    match frame[1] {
+        126 => &frame[4..],
+        127 => &frame[10..],
+        _ => &frame[2..],
+    }
+}
