@@ -170,7 +170,7 @@ pub struct Config {
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
     pub drain_delay: Duration,
 
-    /// Time that clients have to leave by themselves after the signal, before they are closed with 1012
+    /// Time that clients have to leave by themselves, before they are closed with 1012
     #[arg(
         long,
         env = "SLACKWATER_TIMEOUT_GRACEFUL_SHUTDOWN",

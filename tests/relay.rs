@@ -104,7 +104,9 @@ fn custom(limits: Limits, history: HistoryLimits) -> Custom {
         concurrency: None,
         epoch: 0,
         history,
+        guide: None,
         publishers: Publishers::Local,
+        operators: None,
         max_publish_bytes: 1 << 20,
     };
     let (healthcheck, patience) = (Duration::from_secs(1), Duration::from_secs(1));

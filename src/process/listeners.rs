@@ -103,6 +103,11 @@ impl Listeners {
         &self.address
     }
 
+    /// Where operators come in, if they have a door of their own.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin.as_ref().map(Listening::address)
+    }
+
     /// The listening socket of a slot, and that of the operators. Those up to the slot are opened where they are not yet.
     ///
     /// # Errors

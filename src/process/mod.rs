@@ -75,7 +75,7 @@ fn read_token(config: &mut Config) -> Result<(), RunError> {
 }
 
 /// Says that the server serves, and where.
-fn announce(config: &Config, address: &Address) {
+fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     let place = match address {
         Address::Ip(address) => {
             format!("the page on http://{address} and the WebSocket on ws://{address}/ws")
@@ -85,6 +85,10 @@ fn announce(config: &Config, address: &Address) {
     let workers =
         if config.workers > 1 { format!(" with {} workers", config.workers) } else { String::new() };
     info!("Serving {place}{workers} (Ctrl-C to leave)");
+    if let Some(admin) = admin {
+        let scheme = if admin.ip().is_some() { "http://" } else { "" };
+        info!("Operators are answered on {scheme}{admin}");
+    }
     if config.publish_token.is_none() && config.admin.is_none() && !address.is_loopback() {
         warn!(
             "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"

@@ -259,7 +259,7 @@ impl Supervisor {
         }
         if !self.is_announced && self.roster.is_complete() {
             self.is_announced = true;
-            announce(&self.config, self.listeners.address());
+            announce(&self.config, self.listeners.address(), self.listeners.admin_address());
         }
         None
     }

@@ -17,10 +17,11 @@ use crate::server::{ListenError, Server, Service, Watched};
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let listening = listeners::open(config, false)?;
     let admin = listeners::open_admin(config)?;
+    let admin_address = admin.as_ref().map(|admin| admin.address().clone());
     let mut server = Server::over(listening, admin, config, Service::Notifications)?;
     server.take_signals()?;
     server.take_over();
-    announce(config, server.address());
+    announce(config, server.address(), admin_address.as_ref());
     let mut progress = Progress::default();
     let mut is_told = false;
     Ok(run(server, |watched| match watched {

@@ -79,7 +79,10 @@ struct Member<S> {
     worker: Worker,
     /// Has more to say than was read.
     is_unread: bool,
+    /// Its end is closed: it says nothing more.
     is_gone: bool,
+    /// It takes nothing more, though there may be something left that it has said.
+    is_deaf: bool,
 }
 
 /// How much of what was published a worker has been told.
@@ -119,6 +122,7 @@ impl<S: Socket> Relay<S> {
             worker: Worker { number: Some(number), pid, metrics: Metrics::default() },
             is_unread: false,
             is_gone: false,
+            is_deaf: false,
         };
         self.members.insert(id, member);
     }
@@ -184,7 +188,7 @@ impl<S: Socket> Relay<S> {
 
     /// Whether a worker is not asked for anything at the moment, so that its silence says nothing about it.
     pub fn is_kept_waiting(&self, id: WorkerId) -> bool {
-        self.members.get(&id).is_some_and(|member| member.is_unread)
+        self.members.get(&id).is_some_and(|member| member.is_unread && !member.is_gone)
     }
 
     /// Nothing more is positioned: what comes is refused.
@@ -202,9 +206,7 @@ impl<S: Socket> Relay<S> {
     pub fn on_ready(&mut self, id: WorkerId, now: Now) {
         if let Some(member) = self.members.get_mut(&id) {
             member.is_unread = true;
-            if member.link.flush(now.instant).is_err() {
-                member.is_gone = true;
-            }
+            member.is_deaf |= member.link.flush(now.instant).is_err();
         }
     }
 
@@ -223,7 +225,7 @@ impl<S: Socket> Relay<S> {
     pub fn settle(&mut self, now: Now) {
         self.history.expire(now.instant);
         let batch = self.batch.split().freeze();
-        for (id, member) in &mut self.members {
+        for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
             match member.progress {
                 Progress::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
                 Progress::Live => {}
@@ -232,7 +234,8 @@ impl<S: Socket> Relay<S> {
                 }
             }
             if member.link.queued_bytes() > 0 && member.link.flush(now.instant).is_err() {
-                member.is_gone = true;
+                // Reading tells when it is gone, behind the last that it has said.
+                (member.is_deaf, member.is_unread) = (true, true);
             }
             if member.link.queued_bytes() > STUCK_BYTES {
                 self.reports.push((*id, Report::Stuck));
@@ -255,6 +258,7 @@ impl<S: Socket> Relay<S> {
     fn is_congested(&self, now: Instant) -> bool {
         self.members.values().any(|member| {
             member.progress == Progress::Live
+                && !member.is_deaf
                 && member.link.queued_bytes() > CONGESTED_BYTES
                 && member.link.stalled_since().is_none_or(|since| now < since + PATIENCE)
         })
@@ -314,7 +318,9 @@ impl<S: Socket> Relay<S> {
 
     fn hand_on(&mut self) {
         let batch = self.batch.split().freeze();
-        for member in self.members.values_mut().filter(|member| member.progress == Progress::Live) {
+        for member in
+            self.members.values_mut().filter(|member| member.progress == Progress::Live && !member.is_deaf)
+        {
             member.link.send_encoded(batch.clone());
         }
     }
@@ -323,7 +329,7 @@ impl<S: Socket> Relay<S> {
 impl<S: Socket> Member<S> {
     fn wants_settling(&self) -> bool {
         let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
-        is_behind || self.link.wants_flush()
+        !self.is_deaf && (is_behind || self.link.wants_flush())
     }
 
     /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.

@@ -76,7 +76,7 @@ impl Reign {
             relay.restore(snapshot, now);
         }
         let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
-        relay.admit(SCRIBE, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
+        relay.admit(SCRIBE, 0, 0, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
         Self {
             number,
             epoch,
@@ -142,6 +142,7 @@ impl Reign {
                 Report::Signalled => self.roster.on_signalled(worker, now.instant),
                 Report::Alive => self.roster.on_heard(worker),
                 Report::Stuck => self.roster.on_stuck(worker),
+                Report::AskedToLeave => {}
             }
         }
         if let (Some(due), Some(interval)) = (self.notify_at, self.custom.notify_interval)
@@ -198,7 +199,7 @@ impl Reign {
         let mut pace = || self.custom.pace.unwrap_or_else(|| Pace::draw(random));
         let (up, down) = (pace(), pace());
         let pipe = Pipe::new(random.fork(), up, down);
-        self.relay.admit(id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
+        self.relay.admit(id, id, id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
         let custom = &self.custom;
         let worker = Worker::new((id, number), pipe.clone(), self.epoch, &custom.terms, custom.patience);
         self.children.push((id, pipe));

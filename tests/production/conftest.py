@@ -1,0 +1,22 @@
+"""What is shared by all: publications through a proxy."""
+import http.client
+import json
+
+import pytest
+
+from slackwater import PATIENCE
+
+
+@pytest.fixture
+def post():
+    """Publishes at a port, by the path and with the token if there is one; gives back the status and the answer."""
+    def post(port, data, token=None, path="/publish"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        try:
+            connection.request("POST", path, json.dumps({"data": data}), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+    return post

@@ -1,0 +1,135 @@
+"""Runs the programs that stand around a server in production, with the files of packaging/: on free ports, everything
+they write in a folder of the test's, ended by their pid."""
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from slackwater import PATIENCE
+
+PACKAGING = Path(os.environ["PACKAGING"])
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log stderr warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/slackwater.conf;
+}}
+"""
+
+
+def free_port():
+    """A port below those that the kernel gives to outgoing connections, so that it is still free a moment later."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def adapted(name, changes):
+    """A file of packaging/ with other ports and times. Each text that is replaced must stand in it."""
+    text = (PACKAGING / name).read_text()
+    for old, new in changes.items():
+        text, count = re.subn(rf"{re.escape(old)}(?![0-9])", lambda _: new, text)
+        assert count, f"{old!r} does not stand in {name}"
+    return text
+
+
+class Neighbour:
+    """A program that listens on a port. `with Neighbour(port, folder, command) as it: ...`"""
+
+    def __init__(self, port, folder, *command):
+        self.port = port
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.http = f"http://127.0.0.1:{port}"
+        self.ws = f"ws://127.0.0.1:{port}/ws"
+        try:
+            wait_until(self._listens, lambda: f"{command[0]} does not listen:\n{self.said()}")
+        except AssertionError:
+            self.end()
+            raise
+
+    def _listens(self):
+        assert self.process.poll() is None, self.said()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+
+    def said(self):
+        return self.log.read_text()
+
+    def end(self):
+        # For a quick end: HAProxy and nginx let go of their clients at once.
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def nginx(folder, changes):
+    """nginx with packaging/nginx.conf."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    text = adapted("nginx.conf", {"listen 80;": f"listen 127.0.0.1:{port};", **changes})
+    (folder / "slackwater.conf").write_text(text)
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
+    # It speaks to standard error before it has read where else.
+    return Neighbour(port, folder, "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr")
+
+
+def haproxy(folder, changes):
+    """HAProxy with packaging/haproxy.cfg."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    text = adapted("haproxy.cfg", {"bind :80": f"bind 127.0.0.1:{port}", **changes})
+    (folder / "haproxy.cfg").write_text(text)
+    return Neighbour(port, folder, "haproxy", "-db", "-f", str(folder / "haproxy.cfg"))
+
+
+def prometheus(folder, *targets):
+    """Prometheus with packaging/prometheus-alerts.yml, that asks these often."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    (folder / "prometheus.yml").write_text(f"""
+global: {{ scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms }}
+rule_files: [{PACKAGING}/prometheus-alerts.yml]
+scrape_configs:
+  - job_name: slackwater
+    static_configs: [{{ targets: {list(targets)} }}]
+""")
+    return Neighbour(port, folder, "prometheus", f"--config.file={folder}/prometheus.yml",
+                     f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}")
+
+
+def wait_until(is_so, why, patience=PATIENCE):
+    """Asks until the answer is true, and returns it."""
+    deadline = time.monotonic() + patience
+    while True:
+        if answer := is_so():
+            return answer
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.01)

@@ -1,0 +1,25 @@
+"""What the README says of all this is what is in packaging/ and at /metrics."""
+import re
+import urllib.request
+
+import pytest
+
+from neighbours import PACKAGING
+from slackwater import Slackwater
+
+README = (PACKAGING.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name, language", [("nginx.conf", "nginx"), ("haproxy.cfg", "haproxy")])
+def test_the_readme_quotes_the_file_without_its_comments(name, language):
+    lines = [line for line in (PACKAGING / name).read_text().splitlines() if not line.lstrip().startswith("#")]
+    assert f"```{language}\n" + "\n".join(lines).strip() + "\n```\n" in README
+
+
+def test_the_readme_names_every_metric_with_its_type():
+    with Slackwater() as server:
+        text = urllib.request.urlopen(f"{server.http}/metrics").read().decode()
+    rows = {name: row for row in README.splitlines() if row.startswith("| `")
+            for name in re.findall(r"`((?:slackwater|process)_\w+)`", row)}
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+        assert f"| {kind} |" in rows.get(name, "not there"), name
