@@ -162,6 +162,7 @@ pub struct Config {
 
     /// Time after its moment at which a client that has not moved is closed with 1012 [default: never]
     #[arg(long, env = "SLACKWATER_DRAIN_CLOSE_AFTER", help_heading = "Leaving")]
+    #[arg(conflicts_with = "no_drain_notice")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
     pub drain_close_after: Option<Duration>,
 

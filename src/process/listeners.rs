@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::config::{AdminAddress, Config};
 use crate::process::inherit;
 use crate::server::ListenError;
-use crate::server::listening::{Address, Listening};
+use crate::server::listening::{Address, FOR_EVERYONE, FOR_OPERATORS, Listening};
 
 /// Why there is nothing to listen on.
 #[derive(Debug, Error)]
@@ -39,7 +39,7 @@ pub enum OpenError {
 /// A message that names the act, the place and the mend.
 pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
     if let Some(path) = &config.uds {
-        return Ok(Listening::bind_path(path, config.backlog)?);
+        return Ok(Listening::bind_path(path, FOR_EVERYONE, config.backlog)?);
     }
     let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
     let fd = match (config.fd, &activated[..]) {
@@ -59,7 +59,7 @@ pub fn open_admin(config: &Config) -> Result<Option<Listening>, OpenError> {
     let opened = match &config.admin {
         None => return Ok(None),
         Some(AdminAddress::Ip(host, port)) => Listening::bind(host, *port, config.backlog, false),
-        Some(AdminAddress::Path(path)) => Listening::bind_path(path, config.backlog),
+        Some(AdminAddress::Path(path)) => Listening::bind_path(path, FOR_OPERATORS, config.backlog),
     };
     opened.map(Some).map_err(|why| {
         OpenError::Admin(match why {

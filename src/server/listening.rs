@@ -15,7 +15,10 @@ use thiserror::Error;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Who may connect to a Unix socket: everyone who may reach its folder, as uvicorn has it.
-const SOCKET_FILE_MODE: u32 = 0o666;
+pub const FOR_EVERYONE: u32 = 0o666;
+
+/// Who may connect to a Unix socket that is there for operators: its owner and its group.
+pub const FOR_OPERATORS: u32 = 0o660;
 
 /// Why listening was not possible.
 #[derive(Debug, Error)]
@@ -129,18 +132,18 @@ impl Listening {
         Ok(Self { socket, address: self.address.clone(), is_shared: self.is_shared, _file: None })
     }
 
-    /// Listens on a Unix socket. A file that nobody listens behind any more is replaced.
+    /// Listens on a Unix socket of this mode. A file that nobody listens behind any more is replaced.
     ///
     /// # Errors
     /// When the path cannot be had.
-    pub fn bind_path(path: &Path, backlog: u16) -> Result<Self, ListenError> {
+    pub fn bind_path(path: &Path, mode: u32, backlog: u16) -> Result<Self, ListenError> {
         let bind = || {
             let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
             let name = SockAddr::unix(path)?;
             remove_abandoned(path, &name);
             socket.bind(&name)?;
             let file = SocketFile::of(path)?;
-            fs::set_permissions(path, Permissions::from_mode(SOCKET_FILE_MODE))?;
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
             socket.listen(backlog.into())?;
             Ok(Self { socket, address: Address::Unix(path.to_owned()), is_shared: false, _file: Some(file) })
         };

@@ -84,12 +84,9 @@ impl Overview {
         let Some(drain) = &self.drain else {
             return Response::new(200, "application/json", r#"{"status":"ready"}"#);
         };
-        let body = json!({
-            "status": "draining",
-            "connections": self.connections(),
-            "deadline": rfc3339(drain.deadline_unix_ms),
-        });
-        Response::new(503, "application/json", body.to_string())
+        let (connections, deadline) = (self.connections(), rfc3339(drain.deadline_unix_ms));
+        let body = format!(r#"{{"status":"draining","connections":{connections},"deadline":"{deadline}"}}"#);
+        Response::new(503, "application/json", body)
     }
 
     fn status(&self, now: Timestamp) -> Value {
