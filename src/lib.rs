@@ -46,7 +46,7 @@
 //! 3. The loop never sleeps on unfinished work: read, accept and flush budgets, an unfinished fan-out and what a
 //!    paused peer left unread all make the timeout zero.
 //! 4. The clocks are read once per turn, and what needs the time is handed it. The steady one is looked at again when the
-//!    turn has ended, to tell how long it took. The log is handed on once per turn, too.
+//!    turn has ended, to tell how long it took. The log is handed on by the loop, too.
 //!
 //! The supervisor's turn is the same: it receives, keeps time, advances its roster, and settles with its workers.
 //!

@@ -14,12 +14,14 @@ pub enum Due {
     Accept,
     /// Some client's time to move is over.
     Close,
+    /// Lines of the log wait to be handed on.
+    Log,
 }
 
-const NAMES: [Due; 4] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close];
+const NAMES: [Due; 5] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log];
 
 /// When each name is due next; a name without a time is not waited for.
-// A scan: four deadlines. Revisit at forty.
+// A scan: five deadlines. Revisit at forty.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     at: [Option<Instant>; NAMES.len()],

@@ -1,5 +1,5 @@
 //! The log: lines such as `2026-11-22T12:00:00.000Z [INFO] text` on standard error.
-//! Lines are handed on once a turn of the loop, warnings and errors at once.
+//! Lines are handed on when the loop says so, warnings and errors at once.
 //! Invariant: writing a line never waits. A standard error that is full, closed or slow loses lines; they are
 //! counted, and the first line that gets through again is preceded by their number.
 
@@ -17,6 +17,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use socket2::SockRef;
 
 use crate::config::LogLevel;
+use crate::server::log_pace::LINES_WAIT;
 use crate::wire::metrics::LOG_LINES_LOST;
 
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
@@ -165,6 +166,7 @@ impl<W: Write> NeverWaiting<W> {
         if has_room(&self.chunk) {
             self.chunk.extend_from_slice(line);
             self.chunk.extend_from_slice(end);
+            LINES_WAIT.store(true, Ordering::Relaxed);
         } else {
             self.lost_lines += 1;
             LOG_LINES_LOST.fetch_add(1, Ordering::Relaxed);
@@ -189,6 +191,7 @@ impl<W: Write> NeverWaiting<W> {
             self.tail.extend_from_slice(&chunk[written..]);
             self.chunk.clear();
             self.drawn.clone_from(&self.status);
+            LINES_WAIT.store(false, Ordering::Relaxed);
         }
     }
 
@@ -240,6 +243,7 @@ pub fn show_status(status: &str) {
         && let Some(mut sink) = SINK.get().and_then(|sink| sink.lock().ok())
     {
         status.clone_into(&mut sink.status);
+        LINES_WAIT.store(true, Ordering::Relaxed);
     }
 }
 
@@ -259,7 +263,7 @@ impl Write for Lines {
     }
 }
 
-/// The logger, whose `flush` hands on what a turn of the loop has logged: a line for each of a thousand newcomers is
+/// The logger, whose `flush` hands on what has been logged since the last: a line for each of a thousand newcomers is
 /// not a write for each. Warnings and errors go at once.
 struct TurnByTurn {
     logger: Logger,

@@ -18,6 +18,7 @@ use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
+mod answers;
 mod deadlines;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
@@ -26,9 +27,6 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Responses that may wait for one HTTP peer before its next request is read.
 const PIPELINED_BYTES: usize = 64 * 1024;
-
-/// Requests of one peer for which the supervisor may have no answer yet.
-const AWAITED_AT_MOST: u16 = 256;
 
 /// One peer.
 #[derive(Debug)]
@@ -139,6 +137,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Whether reading so little shows that there is no more for now.
+    pub(super) fn is_emptied_by(&self, count: usize, scratch: &[u8]) -> bool {
+        count < scratch.len() && self.socket.is_emptied_by_short_reads()
+    }
+
     /// How to understand what it sends.
     pub(super) fn speaks(&self) -> Speaks {
         match self.phase {
@@ -157,21 +160,6 @@ impl<S: Socket> Connection<S> {
             Phase::Closing { .. } => return false,
         };
         self.outbox.queued_bytes() >= most
-    }
-
-    /// Whether as many answers are awaited as may be.
-    pub(super) fn awaits_answers(&self) -> bool {
-        self.is_held || self.awaited >= AWAITED_AT_MOST
-    }
-
-    /// Whether it has not been answered yet.
-    pub(super) fn is_new(&self) -> bool {
-        matches!(self.phase, Phase::Request { served: false, .. })
-    }
-
-    /// Whether an answer is on its way to somebody who is no client, or, if it `serves`, is still to be given.
-    pub(super) fn is_owed_an_answer(&self, serves: bool) -> bool {
-        !self.is_client && (self.awaited > 0 || !self.outbox.is_empty() || serves && self.is_new())
     }
 
     /// The requests so far, while it speaks HTTP.
@@ -319,13 +307,6 @@ impl<S: Socket> Connection<S> {
         }
         if let Phase::Closing { peer_finished, .. } = &mut self.phase {
             *peer_finished = true;
-        }
-    }
-
-    /// An answer has come: with the last one, the peer's end of its side counts.
-    pub(super) fn finish_if_answered(&mut self, now: Now) {
-        if self.has_finished {
-            self.on_finished(now);
         }
     }
 

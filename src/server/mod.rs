@@ -18,8 +18,9 @@ use crate::server::control::{Control, Controls};
 use crate::server::leaving::Manner;
 use crate::server::listener::{Accepted, Listener};
 use crate::server::listening::Listening;
-use crate::server::peers::Peers;
+use crate::server::log_pace::LogPace;
 use crate::server::peers::upstream::Upstream;
+use crate::server::peers::{News, Peers};
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 use crate::server::terms::terms;
@@ -32,6 +33,7 @@ pub mod limits;
 mod link;
 mod listener;
 pub mod listening;
+pub mod log_pace;
 pub mod order;
 pub mod peers;
 mod process;
@@ -88,6 +90,7 @@ pub struct Server {
     deadlines: Deadlines,
     drain: Drain,
     manner: Manner,
+    log_pace: LogPace,
     /// Whether the supervisor has been asked how to leave.
     has_asked: bool,
     notify_interval: Option<Duration>,
@@ -166,6 +169,7 @@ impl Server {
             drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval)
                 .delayed(config.drain_delay),
             manner: Manner::Whole,
+            log_pace: LogPace::default(),
             has_asked: false,
             notify_interval: None,
             state_file: None,
@@ -227,7 +231,7 @@ impl Server {
 
     /// Takes what has come: bytes, newcomers, and orders to leave. Memory only.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
-        log::logger().flush();
+        self.deadlines.set(Due::Log, self.log_pace.flush(self.now.instant));
         self.deadlines.set(Due::Sweep, self.peers.next_sweep());
         self.deadlines.set(Due::Close, self.peers.next_closing());
         if let Err(e) = self.poll.poll(events, self.patience())
@@ -243,7 +247,15 @@ impl Server {
                 LISTENER => self.listener.iter_mut().for_each(Listener::on_waiting),
                 ADMIN => self.admin.iter_mut().for_each(Listener::on_waiting),
                 SUPERVISOR => self.peers.on_supervisor_ready(),
-                Token(peer) => self.peers.on_ready(peer - FIRST_PEER, self.now),
+                Token(peer) => {
+                    let is_ended = event.is_read_closed() || event.is_error();
+                    let news = match () {
+                        () if is_ended => News::End,
+                        () if event.is_readable() => News::Bytes,
+                        () => News::Room,
+                    };
+                    self.peers.on_event(peer - FIRST_PEER, news, self.now);
+                }
             }
         }
         for instruction in self.peers.hear_supervisor(self.now) {
@@ -298,6 +310,13 @@ impl Server {
                 Accepted::Nobody => return listener.end_pause(),
                 Accepted::Exhausted(e) => Err(e),
             };
+            // Its request is mostly there already, and need not wait for the next turn; when the server is about to
+            // leave, it must.
+            if let Ok(key) = accepted
+                && !self.drain.is_leaving()
+            {
+                self.peers.on_event(key, News::Bytes, self.now);
+            }
             if let Err(e) = accepted {
                 listener.begin_pause(&e);
                 return self.deadlines.set(Due::Accept, Some(self.now + ACCEPT_PAUSE));
@@ -309,6 +328,8 @@ impl Server {
         while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
             match (due, self.notify_interval) {
                 (Due::Sweep, _) => self.peers.sweep(self.now),
+                // Whatever woke the loop, the log is looked after before it sleeps again.
+                (Due::Log, _) => {}
                 (Due::Close, _) => self.peers.close_the_unmoved(self.now),
                 (Due::Accept, _) => {
                     self.listener.iter_mut().chain(&mut self.admin).for_each(|l| l.has_waiting = true);

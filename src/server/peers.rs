@@ -32,6 +32,8 @@ mod publishing;
 mod reading;
 pub mod upstream;
 
+pub use reading::News;
+
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
 

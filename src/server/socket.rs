@@ -10,6 +10,12 @@ use mio::{Interest, Registry, Token};
 
 /// What a connection needs of a socket: in the server a `Stream`, anything in tests.
 pub trait Socket: Read + Write {
+    /// Whether a read of fewer bytes than there was room for means that there are no more (epoll(7): so it is with
+    /// streams, unless the peer has ended its side).
+    fn is_emptied_by_short_reads(&self) -> bool {
+        false
+    }
+
     /// Ends our side of the stream behind what was written.
     ///
     /// # Errors
@@ -48,6 +54,10 @@ impl Write for Stream {
 }
 
 impl Socket for Stream {
+    fn is_emptied_by_short_reads(&self) -> bool {
+        true
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }

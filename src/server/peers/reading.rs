@@ -9,16 +9,32 @@ use crate::wire::ending::Ending;
 /// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
 const READ_BUDGET: usize = SCRATCH_BYTES;
 
+/// What an event says about a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It can be written to.
+    Room,
+    /// There are bytes, and their end is announced by another event.
+    Bytes,
+    /// The peer has ended its side, or anything else: it is read until it would block.
+    End,
+}
+
 impl<S: Socket> Peers<S> {
-    /// Reads from a connection that is ready, and notes that it may be writable again.
+    /// Reads from a connection that is ready for anything, and notes that it may be writable again.
     pub fn on_ready(&mut self, key: usize, now: Now) {
+        self.on_event(key, News::End, now);
+    }
+
+    /// As `on_ready`, where more is known.
+    pub fn on_event(&mut self, key: usize, news: News, now: Now) {
         let Some(connection) = self.connections.get(key) else { return };
         let is_listed = connection.reading == Reading::Listed;
         if connection.is_stalled() {
             self.soil(key);
         }
-        if !is_listed {
-            self.read_on(key, now);
+        if !is_listed && news != News::Room {
+            self.read_on(key, news == News::Bytes, now);
         }
     }
 
@@ -26,7 +42,7 @@ impl<S: Socket> Peers<S> {
     pub fn read_newcomers(&mut self, now: Now) {
         let newcomers = self.connections.iter().filter(|(_, connection)| connection.is_new());
         for key in newcomers.map(|(key, _)| key).collect::<Vec<_>>() {
-            self.read_on(key, now);
+            self.read_on(key, false, now);
         }
     }
 
@@ -34,13 +50,14 @@ impl<S: Socket> Peers<S> {
     pub fn read_unread(&mut self, now: Now) {
         for key in std::mem::take(&mut self.unread) {
             if self.connections.contains(key) {
-                self.read_on(key, now);
+                self.read_on(key, false, now);
             }
         }
     }
 
-    /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first.
-    pub(super) fn read_on(&mut self, key: usize, now: Now) {
+    /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first. Where another
+    /// event would announce the end, a short read shows that it is empty, and a second one is saved.
+    pub(super) fn read_on(&mut self, key: usize, is_end_announced: bool, now: Now) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut budget = READ_BUDGET;
         // Requests may be left from a pause: they go first.
@@ -61,7 +78,11 @@ impl<S: Socket> Peers<S> {
             match connection.read(&mut scratch) {
                 Received::Bytes(count) => {
                     budget = budget.saturating_sub(count);
+                    let is_empty = is_end_announced && connection.is_emptied_by(count, &scratch);
                     self.on_bytes(key, &scratch[..count], now);
+                    if is_empty && !self.must_stop_reading(key) {
+                        break Reading::Awaited;
+                    }
                 }
                 Received::Nothing => break Reading::Awaited,
                 Received::Finished => {
