@@ -58,7 +58,9 @@ const ADMIN: Token = Token(4);
 /// A connection's token is its key beyond this.
 const FIRST_PEER: usize = 5;
 
-const EVENTS_PER_TURN: usize = 1024;
+/// As many as can be answered in one turn: with more, a crowd that leaves at once piles up answers, and the memory for
+/// them stays.
+const EVENTS_PER_TURN: usize = 128;
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long accepting rests when descriptors have run out.
