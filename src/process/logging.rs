@@ -21,7 +21,10 @@ use crate::server::log_pace::LINES_WAIT;
 use crate::wire::metrics::LOG_LINES_LOST;
 
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
-const LONGEST_LINE: usize = 4096;
+const WHOLE_OR_NOT: usize = 4096;
+
+/// Lines are handed on in chunks of so much, the longest line included; beside them there is room to say what was lost.
+const CHUNK_BYTES: usize = WHOLE_OR_NOT - 128;
 
 /// To the beginning of the line, and erase to its end (ECMA-48: CR, EL).
 const ERASE_LINE: &[u8] = b"\r\x1b[K";
@@ -157,9 +160,9 @@ impl<W: Write> NeverWaiting<W> {
     /// Takes one line; it is handed on with others, up to as many as a pipe takes at once.
     fn take_line(&mut self, line: &[u8]) {
         // Cut off, it is still a line of its own.
-        let line = &line[..line.len().min(LONGEST_LINE - 1)];
+        let line = &line[..line.len().min(CHUNK_BYTES - 1)];
         let end: &[u8] = if line.ends_with(b"\n") { b"" } else { b"\n" };
-        let has_room = |chunk: &Vec<u8>| chunk.len() + line.len() + end.len() <= LONGEST_LINE;
+        let has_room = |chunk: &Vec<u8>| chunk.len() + line.len() + end.len() <= CHUNK_BYTES;
         if !has_room(&self.chunk) {
             self.hand_over();
         }
@@ -176,13 +179,13 @@ impl<W: Write> NeverWaiting<W> {
     /// Hands on what there is, or keeps it for the next time: where several processes share a terminal, each meets it
     /// busy now and then.
     fn hand_over(&mut self) {
-        if self.chunk.is_empty() && self.status == self.drawn || !(self.finish_tail() && self.confess()) {
+        if self.chunk.is_empty() && self.status == self.drawn || !self.finish_tail() {
             return;
         }
         let is_in_the_way = !self.drawn.is_empty() || self.has_strangers;
-        let chunk = if is_in_the_way || !self.status.is_empty() {
+        let chunk = if is_in_the_way || !self.status.is_empty() || self.lost_lines > 0 {
             let erase = if is_in_the_way { ERASE_LINE } else { b"" };
-            Cow::Owned([erase, &self.chunk, self.status.as_bytes()].concat())
+            Cow::Owned([erase, self.confession().as_bytes(), &self.chunk, self.status.as_bytes()].concat())
         } else {
             Cow::Borrowed(&self.chunk[..])
         };
@@ -190,25 +193,19 @@ impl<W: Write> NeverWaiting<W> {
         if written > 0 {
             self.tail.extend_from_slice(&chunk[written..]);
             self.chunk.clear();
+            self.lost_lines = 0;
             self.drawn.clone_from(&self.status);
             LINES_WAIT.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Says how many lines were lost before, if any. Whether there is room for more.
-    fn confess(&mut self) -> bool {
-        if self.lost_lines == 0 {
-            return true;
-        }
+    /// Says how many lines were lost before, if any: in the write of the next that is not, or it would fill the room for it.
+    fn confession(&self) -> String {
         let (now, lost) = (Timestamp::now(), self.lost_lines);
-        let confession =
-            format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n");
-        let written = write_some(&mut self.inner, confession.as_bytes());
-        if written > 0 {
-            self.tail.extend_from_slice(&confession.as_bytes()[written..]);
-            self.lost_lines = 0;
+        match lost {
+            0 => String::new(),
+            _ => format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n"),
         }
-        written == confession.len()
     }
 
     fn finish_tail(&mut self) -> bool {
@@ -330,7 +327,7 @@ mod tests {
     fn lost_lines_are_counted_and_said_once_it_works_again() {
         let mut log = NeverWaiting::new(Narrow { room: 4, ..Narrow::default() });
         write(&mut log, "one");
-        let long = "x".repeat(LONGEST_LINE - 1);
+        let long = "x".repeat(CHUNK_BYTES - 1);
         for line in [long.as_str(), "two", "three"] {
             write(&mut log, line);
         }
@@ -372,7 +369,7 @@ mod tests {
         let mut log = NeverWaiting::new(Narrow { room: 100_000, ..Narrow::default() });
         write(&mut log, &"x".repeat(10_000));
         write(&mut log, "next");
-        assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [LONGEST_LINE - 1, 4]);
+        assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [CHUNK_BYTES - 1, 4]);
     }
 
     #[test]
