@@ -45,6 +45,8 @@ pub struct Roster {
     next_beat: Instant,
     /// The slot whose worker is being replaced, while a reload goes through them.
     reloading: Option<SlotId>,
+    /// Whether another reload was asked for meanwhile: the program may have changed once more.
+    reloads_again: bool,
     has_served: bool,
     leaving: bool,
     was_forced: bool,
@@ -91,6 +93,7 @@ impl Roster {
             next_worker: 0,
             next_beat: now + beat_interval,
             reloading: None,
+            reloads_again: false,
             has_served: false,
             leaving: false,
             was_forced: false,
@@ -165,7 +168,7 @@ impl Roster {
         let slot = worker.slot;
         let is_holder = self.holds(id, slot);
         if self.reloading == Some(slot) && !is_holder && worker.state != State::Leaving {
-            self.reloading = None;
+            (self.reloading, self.reloads_again) = (None, false);
             return self.steps.push_back(Step::ReloadFailed { slot, exit });
         }
         if !is_holder {
@@ -194,9 +197,11 @@ impl Roster {
         self.slots.iter_mut().for_each(|slot| slot.start_at = None);
     }
 
-    /// Replaces all workers, one by one.
+    /// Replaces all workers, one by one; asked for during a reload, it follows that one.
     pub fn reload(&mut self, now: Instant) {
-        if !self.leaving {
+        if self.reloading.is_some() {
+            self.reloads_again = true;
+        } else if !self.leaving {
             self.reload_from(0, now);
         }
     }
@@ -278,7 +283,12 @@ impl Roster {
     /// Goes on with the first slot from here on whose worker is not about to be replaced anyway.
     fn reload_from(&mut self, first: SlotId, now: Instant) {
         self.reloading = (first..self.slots.len()).find(|slot| self.slots[*slot].holder.is_some());
-        let Some(slot) = self.reloading else { return self.steps.push_back(Step::Reloaded) };
+        let Some(slot) = self.reloading else {
+            return match std::mem::take(&mut self.reloads_again) {
+                true => self.reload_from(0, now),
+                false => self.steps.push_back(Step::Reloaded),
+            };
+        };
         let worker = self.start(slot, now);
         self.steps.push_back(Step::Start { worker, slot });
     }

@@ -183,6 +183,21 @@ fn a_reload_replaces_one_after_the_other_each_once_its_successor_serves() {
 }
 
 #[test]
+fn a_reload_asked_for_during_another_follows_it() {
+    let mut story = Story::serving(1);
+    story.roster.reload(story.now);
+    story.roster.reload(story.now);
+    story.roster.reload(story.now);
+    let start = |worker| Step::Start { worker, slot: 0 };
+    let down = |worker| Step::StepDown { worker, slot: 0, is_last: false };
+    assert_eq!(story.steps(), [start(1)]);
+    story.roster.on_ready(1, story.now);
+    assert_eq!(story.steps(), [down(0), start(2)]);
+    story.roster.on_ready(2, story.now);
+    assert_eq!(story.steps(), [down(1), Step::Reloaded]);
+}
+
+#[test]
 fn a_program_that_cannot_start_leaves_the_old_workers_as_they_are() {
     let mut story = Story::serving(2);
     story.roster.reload(story.now);
