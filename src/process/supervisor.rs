@@ -114,6 +114,8 @@ impl Supervisor {
             if let Some(code) = self.advance() {
                 return code;
             }
+            // What the workers will say about it follows.
+            log::logger().flush();
             self.relay.settle(self.now);
         }
     }
