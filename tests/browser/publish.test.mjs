@@ -152,7 +152,7 @@ test('a server that asks for a token is given it, and it is kept nowhere', async
   const { page } = await openPage(t, server, { expected: REFUSED });
   assert.equal(await page.getByLabel('Token').isVisible(), false);
   await publish(page, 'notifications', 'guarded');
-  await page.locator('#publish-answer', { hasText: '401: a token is needed to publish' }).waitFor();
+  await page.locator('#publish-answer', { hasText: '401: a token is needed' }).waitFor();
   assert.equal(await page.getByLabel('Token').evaluate((token) => token === document.activeElement), true);
 
   await page.keyboard.type('wrong');
