@@ -1,7 +1,7 @@
 //! The named deadlines of the loop and the earliest of them. Reads no clock: it is told the time.
 //! A connection's own limits are not here: the sweep finds the earliest of those, and it is one deadline.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What can become due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub enum Due {
 }
 
 const NAMES: [Due; 5] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log];
+
+/// The next time in a period, after one that was due: from when it was due, so that lateness does not add up; what was
+/// slept through is skipped.
+pub fn next_in_period(due: Instant, period: Duration, now: Instant) -> Instant {
+    let missed = (now - due).div_duration_f64(period).floor();
+    due + period.mul_f64(missed + 1.0)
+}
 
 /// When each name is due next; a name without a time is not waited for.
 // A scan: five deadlines. Revisit at forty.

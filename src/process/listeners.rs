@@ -47,8 +47,7 @@ pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
         (None, []) => return Ok(Listening::bind(&config.host, config.port, config.backlog, shared)?),
         (None, several) => return Err(OpenError::Activation(several.len())),
     };
-    let socket = inherit::socket(fd).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?;
-    Ok(Listening::inherit(socket, fd)?)
+    inherited(fd)
 }
 
 /// Opens what operators come in by, if they are to have a door of their own.
@@ -138,10 +137,18 @@ impl Listeners {
     }
 }
 
-/// What a worker listens on: what it has inherited under this number.
+/// Listens on what was inherited under this number.
 ///
 /// # Errors
-/// When it does not listen.
-pub fn inherited(socket: Socket, fd: i32) -> Result<Listening, OpenError> {
-    Ok(Listening::inherit(socket, fd)?)
+/// When it is no socket, or does not listen.
+pub fn inherited(fd: i32) -> Result<Listening, OpenError> {
+    Ok(Listening::inherit(take(fd)?, fd)?)
+}
+
+/// Takes over the socket that was inherited under this number.
+///
+/// # Errors
+/// When it is none.
+pub fn take(fd: i32) -> Result<Socket, OpenError> {
+    Ok(inherit::socket(fd).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?)
 }

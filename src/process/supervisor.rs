@@ -16,6 +16,7 @@ use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::policy::deadlines::next_in_period;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
 use crate::process::listeners::{Listeners, OpenError};
 use crate::process::program::Program;
@@ -217,8 +218,7 @@ impl Supervisor {
             && at <= self.now.instant
         {
             self.relay.publish_periodic(self.now);
-            let missed = (self.now.instant - at).div_duration_f64(interval).floor();
-            self.notify_at = Some(at + interval.mul_f64(missed + 1.0));
+            self.notify_at = Some(next_in_period(at, interval, self.now.instant));
         }
         if let Some((limit, report)) = self.leaving
             && report <= self.now.instant

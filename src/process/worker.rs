@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use crate::config::Config;
 use crate::policy::drain::Step;
-use crate::process::listeners::{self, OpenError};
+use crate::process::listeners;
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
-use crate::process::{RunError, announce, exit_code, inherit, loop_failed, service_manager};
-use crate::server::{ListenError, Server, Service, Watched};
+use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
+use crate::server::{Server, Service, Watched};
 
 /// Serves alone until told to leave.
 ///
@@ -47,13 +47,9 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
 /// # Errors
 /// Why it could not start.
 pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<ExitCode, RunError> {
-    let take = |fd| {
-        let refused = |why: std::io::Error| ListenError::Inherited { fd, why: why.to_string() };
-        inherit::socket(fd).map_err(refused).map_err(OpenError::from)
-    };
-    let listening = listeners::inherited(take(inheritance.listener)?, inheritance.listener)?;
-    let admin = inheritance.admin.map(|fd| listeners::inherited(take(fd)?, fd)).transpose()?;
-    let supervisor = take(inheritance.supervisor)?;
+    let listening = listeners::inherited(inheritance.listener)?;
+    let admin = inheritance.admin.map(listeners::inherited).transpose()?;
+    let supervisor = listeners::take(inheritance.supervisor)?;
     let mut server = Server::worker(listening, admin, supervisor.into(), config)?;
     server.take_signals()?;
     Ok(run(server, |_| {}))

@@ -30,6 +30,12 @@ impl Now {
         self.wall.as_millisecond() - i64::try_from(age).unwrap_or(i64::MAX)
     }
 
+    /// A time that is still to come on the wall clock, in milliseconds since 1970.
+    pub(super) fn unix_ms_until(&self, at: Instant) -> i64 {
+        let ahead = at.saturating_duration_since(self.instant).as_millis();
+        self.wall.as_millisecond().saturating_add(i64::try_from(ahead).unwrap_or(i64::MAX))
+    }
+
     /// The instant of a time on the wall clock; one before this machine's start is as old as can be said.
     pub(super) fn instant_of(&self, unix_ms: i64) -> Instant {
         let age = u64::try_from(self.wall.as_millisecond() - unix_ms).unwrap_or(0);

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::policy::deadlines::{Deadlines, Due};
+use crate::policy::deadlines::{Deadlines, Due, next_in_period};
 use crate::policy::drain::{Drain, Outcome};
 use crate::server::clock::Now;
 use crate::server::control::{Control, Controls};
@@ -339,9 +339,8 @@ impl Server {
                 (Due::Notify, None) => {}
                 (Due::Notify, Some(interval)) => {
                     self.peers.publish_periodic(self.now);
-                    // From when it was due, so that lateness does not add up; what was slept through is skipped.
-                    let missed = (self.now.instant - at).div_duration_f64(interval).floor();
-                    self.deadlines.set(Due::Notify, Some(at + interval.mul_f64(missed + 1.0)));
+                    let next = next_in_period(at, interval, self.now.instant);
+                    self.deadlines.set(Due::Notify, Some(next));
                 }
             }
         }

@@ -3,8 +3,6 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::{Ordering, Peers};
 use crate::server::clock::Now;
 use crate::server::process;
@@ -55,13 +53,5 @@ impl<S: Socket> Peers<S> {
         };
         let worker = Worker { number: None, pid: std::process::id(), metrics: self.metrics() };
         Overview { drain: self.draining, publications, workers: vec![worker], past: Metrics::default() }
-    }
-}
-
-impl Now {
-    /// A time that is still to come on the wall clock, in milliseconds since 1970.
-    pub(crate) fn unix_ms_until(&self, at: Instant) -> i64 {
-        let ahead = at.saturating_duration_since(self.instant).as_millis();
-        Timestamp::as_millisecond(self.wall).saturating_add(i64::try_from(ahead).unwrap_or(i64::MAX))
     }
 }

@@ -1,11 +1,11 @@
 //! How clients are asked to move while the server leaves: a slice of them each turn, each with a moment of its own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Peers;
 use crate::policy::guide::Guide;
 use crate::server::clock::Now;
-use crate::server::connection::Speaks;
+use crate::server::connection::{Connection, Speaks};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::messages::ServerMessage;
@@ -17,7 +17,7 @@ impl<S: Socket> Peers<S> {
     /// Begins to ask all clients to move; they have until this deadline.
     pub fn guide(&mut self, now: Now, deadline: Instant) {
         let Some(terms) = self.terms.guide.filter(|_| self.guide.is_none()) else { return };
-        let is_open = |(key, connection): (usize, &super::Connection<S>)| {
+        let is_open = |(key, connection): (usize, &Connection<S>)| {
             (connection.speaks() == Speaks::WebSocket).then_some(key)
         };
         let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
@@ -63,7 +63,7 @@ impl<S: Socket> Peers<S> {
             if connection.speaks() == Speaks::WebSocket && !std::mem::replace(&mut connection.is_guided, true)
             {
                 let milliseconds =
-                    |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                    |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
                 let message = ServerMessage::Reconnect {
                     reason: "server_restart",
                     after_ms: milliseconds(hint.after),

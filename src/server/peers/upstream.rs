@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use log::error;
+
 use super::{Mood, Ordering, Peers};
 use crate::frame::Frame;
 use crate::policy::history::{History, Publication};
@@ -18,7 +20,6 @@ use crate::wire::overview::Report;
 use crate::wire::publish::Submission;
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::response::Exchange;
-use log::error;
 
 /// What waits for the supervisor before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
@@ -160,8 +161,8 @@ impl<S: Socket> Peers<S> {
         if std::mem::replace(&mut upstream.told_clients, clients) != clients {
             upstream.tell(&ToSupervisor::Clients(clients as u64));
         }
-        // Reading tells when it is gone, behind the last that it has said.
-        // Also when it has stalled: only trying tells whether there is room again.
+        // Also when it has stalled: only trying tells whether there is room again. Reading tells when it is gone, behind
+        // the last that it has said.
         if upstream.link.queued_bytes() > 0 && upstream.link.flush(now.instant).is_err() {
             upstream.is_unread = true;
         }
@@ -178,8 +179,8 @@ impl<S: Socket> Peers<S> {
     /// of the requests, and a client may have heard elsewhere what is still on its way here.
     pub(super) fn must_sync_first(&self, key: usize, request: &Request, conditions: Conditions<'_>) -> bool {
         let Ordering::Upstream(upstream) = &self.ordering else { return false };
-        let is_published = routes::wish(request, conditions) != BodyWish::Skip;
-        let is_behind_others = self.connections[key].awaited > 0 && !is_published;
+        let is_published = || routes::wish(request, conditions) != BodyWish::Skip;
+        let is_behind_others = self.connections[key].awaited > 0 && !is_published();
         let is_ahead =
             || routes::resumes_after(request, upstream.epoch).is_some_and(|p| p > self.hub.newest());
         !upstream.is_lost && (is_behind_others || is_ahead())
