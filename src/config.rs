@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
@@ -157,12 +156,11 @@ pub struct Config {
 
     /// Ask no client to move
     #[arg(long, env = "SLACKWATER_NO_DRAIN_NOTICE", help_heading = "Leaving")]
-    #[arg(action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    #[arg(action = ArgAction::SetTrue, value_parser = truth)]
     pub no_drain_notice: bool,
 
     /// Time after its moment at which a client that has not moved is closed with 1012 [default: never]
     #[arg(long, env = "SLACKWATER_DRAIN_CLOSE_AFTER", help_heading = "Leaving")]
-    #[arg(conflicts_with = "no_drain_notice")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
     pub drain_close_after: Option<Duration>,
 
@@ -245,16 +243,22 @@ impl Config {
         }
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
         let matches = command.try_get_matches_from(args)?;
+        let mut config = Self::from_arg_matches(&matches)?;
+        // Not left to clap, which takes a variable that says `false` for a flag that is there.
+        if config.no_drain_notice && config.drain_close_after.is_some() {
+            return Err(usage_error(
+                "'--drain-close-after' cannot be used with '--no-drain-notice'".to_owned(),
+            ));
+        }
         // uvicorn, gunicorn and several hosters name the number of processes so.
         if matches.value_source("workers") == Some(ValueSource::DefaultValue)
             && let Ok(count) = std::env::var("WEB_CONCURRENCY")
         {
-            let workers = whole::<u16>(1..=MOST_WORKERS)(&count).map_err(|why| {
+            config.workers = whole::<u16>(1..=MOST_WORKERS)(&count).map_err(|why| {
                 usage_error(format!("invalid value '{count}' for 'WEB_CONCURRENCY': {why}"))
             })?;
-            return Ok(Self { workers, ..Self::from_arg_matches(&matches)? });
         }
-        Self::from_arg_matches(&matches)
+        Ok(config)
     }
 }
 
@@ -285,6 +289,15 @@ fn admin_address(text: &str) -> Result<AdminAddress, String> {
             Err("give HOST:PORT, such as 127.0.0.1:9000, or the path of a Unix socket".to_owned())
         }
         (host, Ok(port)) => Ok(AdminAddress::Ip(host.to_owned(), port)),
+    }
+}
+
+/// Reads whether a flag without a value is set, as its environment variable says it.
+fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "t" | "y" => Ok(true),
+        "0" | "false" | "no" | "off" | "f" | "n" => Ok(false),
+        _ => Err("give 1, true, yes or on to set it, or 0, false, no or off".to_owned()),
     }
 }
 

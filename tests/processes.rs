@@ -226,6 +226,31 @@ fn the_environment_is_read_and_the_flag_wins() {
 }
 
 #[test]
+fn a_variable_for_a_flag_without_a_value_holds_a_truth_value_or_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let start = |value: &str, more: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["--port", &port]).args(more).env("SLACKWATER_NO_DRAIN_NOTICE", value);
+        let output = command.output().unwrap();
+        (output.status.code(), stderr_of(&output))
+    };
+    for value in ["maybe", "", " 1", "2", "truee"] {
+        let (code, error) = start(value, &[]);
+        let why = format!("invalid value '{value}' for '--no-drain-notice': give 1, true, yes or on");
+        assert!(code == Some(2) && error.contains(&why), "{value:?}: {error}");
+    }
+    // The port is taken: what is understood ends with that.
+    for (value, leaves_time) in
+        [("1", false), ("Yes", false), ("t", false), ("0", true), ("OFF", true), ("n", true)]
+    {
+        assert_eq!(start(value, &[]).0, Some(3), "{value:?}");
+        let (code, error) = start(value, &["--drain-close-after", "5"]);
+        assert_eq!(code, Some(if leaves_time { 3 } else { 2 }), "{value:?}: {error}");
+    }
+}
+
+#[test]
 fn the_level_comes_from_the_flag_or_from_rust_log() {
     let leave_quietly = |command: &mut Command| {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
