@@ -52,21 +52,22 @@ pub struct Wishes {
     pub filters: Vec<Filter>,
     /// What it named that cannot be listened to, and why.
     pub refused: Vec<String>,
-    /// Where it wants to resume, as it was sent.
+    /// Where it wants to resume, as it was sent, and never empty.
     pub last_event_id: Option<String>,
 }
 
 /// Reads a client's wishes from its request: `topic`, repeatable, and `last_event_id` in the query, the latter also as
-/// the field `Last-Event-ID`.
+/// the field `Last-Event-ID`. An empty one is none: the client has heard nothing yet.
 pub fn wishes(request: &Request) -> Wishes {
-    let mut wishes = Wishes { last_event_id: request.fields.last_event_id.clone(), ..Wishes::default() };
+    let last_event_id = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
+    let mut wishes = Wishes { last_event_id, ..Wishes::default() };
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         match &*name {
             "topic" => match Filter::parse(&value) {
                 Ok(filter) => wishes.filters.push(filter),
                 Err(why) => wishes.refused.push(format!("{value:?} is no topic: {why}")),
             },
-            "last_event_id" => wishes.last_event_id = Some(value.into_owned()),
+            "last_event_id" if !value.is_empty() => wishes.last_event_id = Some(value.into_owned()),
             _ => {}
         }
     }
@@ -156,6 +157,15 @@ mod tests {
         assert_eq!(wishes_of("/ws?topic=a&topic=b%2F*&x=y", ""), (topics, 0, None));
         assert_eq!(wishes_of("/ws?topic=a+b&last_event_id=e-1", ""), (vec![], 1, Some("e-1".to_owned())));
         assert_eq!(wishes_of("/ws", "Last-Event-ID: e-2\n").2, Some("e-2".to_owned()));
+        for (target, field, wish) in [
+            ("/ws?last_event_id=", "", None),
+            ("/ws?last_event_id", "Last-Event-ID:\n", None),
+            ("/ws", "Last-Event-ID: \t\n", None),
+            ("/ws?last_event_id=", "Last-Event-ID: e-2\n", Some("e-2")),
+            ("/ws?last_event_id=e-1&last_event_id=", "Last-Event-ID: e-2\n", Some("e-1")),
+        ] {
+            assert_eq!(wishes_of(target, field).2.as_deref(), wish, "{target} {field}");
+        }
     }
 
     #[test]

@@ -132,7 +132,10 @@ fn who_comes_back_is_counted_by_whether_all_could_be_brought() {
     for id in [&ids[3], &ids[1], &ids[0], "nonsense", "00000000-1"] {
         Client::connect_at(server.address, &format!("/ws?last_event_id={id}")).hear();
     }
-    server.client();
+    // Whoever has heard nothing yet has no id, or an empty one.
+    for newcomer in ["/ws", "/ws?last_event_id=", "/ws?last_event_id"] {
+        assert!(Client::connect_at(server.address, newcomer).hear().contains("\"resumed\":false"));
+    }
     let metrics = public.metrics();
     let resumes = ["resumed", "gap"]
         .map(|result| metrics.of(&format!("slackwater_resumes_total{{result=\"{result}\"}}")));
