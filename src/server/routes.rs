@@ -7,7 +7,7 @@ use crate::server::site::Site;
 use crate::wire::http::{BodyWish, Method, Request};
 use crate::wire::overview::Report;
 use crate::wire::response::Response;
-use crate::wire::upgrade::{Upgrade, wishes};
+use crate::wire::upgrade::{Acceptance, Upgrade, wishes};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub enum Answer {
     Respond(Response),
     /// The connection becomes a WebSocket.
     Upgrade {
-        /// The value of `Sec-WebSocket-Accept`.
-        accept: String,
+        /// What the client is told.
+        acceptance: Acceptance,
         /// Names the topics and where to resume.
         request: Box<Request>,
     },
@@ -134,7 +134,9 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
 fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
     Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
-        (Method::Get, Upgrade::Asked(accept)) => return Answer::Upgrade { accept: accept.clone(), request },
+        (Method::Get, Upgrade::Asked(acceptance)) => {
+            return Answer::Upgrade { acceptance: acceptance.clone(), request };
+        }
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
         (Method::Get, Upgrade::NotAsked) => upgrade_required("this is a WebSocket: ask for an upgrade"),
         _ => not_allowed("GET"),

@@ -6,6 +6,8 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::wire::upgrade::Acceptance;
+
 /// A response before it is encoded for one exchange.
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -79,12 +81,17 @@ impl Response {
 }
 
 /// The response that turns a connection into a WebSocket (RFC 6455 §4.2.2).
-pub fn switching_protocols(accept: &str) -> Bytes {
-    format!(
+pub fn switching_protocols(acceptance: &Acceptance) -> Bytes {
+    let Acceptance { key, protocol } = acceptance;
+    let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
-    .into()
+         Sec-WebSocket-Accept: {key}\r\n"
+    );
+    if let Some(protocol) = protocol {
+        let _ = write!(head, "Sec-WebSocket-Protocol: {protocol}\r\n");
+    }
+    head.push_str("\r\n");
+    head.into()
 }
 
 fn reason(status: u16) -> &'static str {
@@ -133,6 +140,18 @@ mod tests {
         let (head, body) = encoded(Response::new(200, "text/plain", "hello"), true, false);
         assert!(head.contains("Content-Length: 5\r\nConnection: close\r\n\r\n"), "{head}");
         assert!(body.is_empty());
+    }
+
+    #[test]
+    fn a_sub_protocol_is_named_only_when_one_was_chosen() {
+        let said = |protocol| {
+            let head = switching_protocols(&Acceptance { key: "k=".to_owned(), protocol });
+            String::from_utf8(head.to_vec()).unwrap()
+        };
+        let upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Accept: k=\r\n";
+        assert_eq!(said(None), format!("{upgraded}\r\n"));
+        assert_eq!(said(Some("slackwater")), format!("{upgraded}Sec-WebSocket-Protocol: slackwater\r\n\r\n"));
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! A request → 101, or a refusal with the right status (RFC 6455 §4.2). No extension and no subprotocol is chosen.
+//! A request → 101, or a refusal with the right status (RFC 6455 §4.2). No extension is chosen, and of the sub-protocols one.
 
 use tungstenite::handshake::derive_accept_key;
 
 use crate::policy::topic::Filter;
 use crate::wire::http::{Head, Refusal, Request};
 use crate::wire::messages::DEFAULT_TOPIC;
+
+/// The sub-protocol that is spoken here, whether it is named or not.
+const PROTOCOL: &str = "slackwater";
 
 /// What a request says about becoming a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +16,17 @@ pub enum Upgrade {
     NotAsked,
     /// It asks for a version of the protocol other than 13: 426.
     OtherVersion,
-    /// It asks well: the value of `Sec-WebSocket-Accept`.
-    Asked(String),
+    /// It asks well.
+    Asked(Acceptance),
+}
+
+/// What the 101 says beside its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub key: String,
+    /// The sub-protocol, where the client has offered it. A browser that has offered others only gives up.
+    pub protocol: Option<&'static str>,
 }
 
 /// Reads the client's opening handshake.
@@ -38,11 +50,34 @@ pub fn negotiate(head: &Head<'_>) -> Result<Upgrade, Refusal> {
     if version != Some(b"13") {
         return Ok(Upgrade::OtherVersion);
     }
+    let protocol = choose_protocol(head)?;
     match head.single("sec-websocket-key", "more than one Sec-WebSocket-Key")? {
-        Some(key) if is_key(key) => Ok(Upgrade::Asked(derive_accept_key(key))),
+        Some(key) if is_key(key) => Ok(Upgrade::Asked(Acceptance { key: derive_accept_key(key), protocol })),
         Some(_) => Err(Refusal::Malformed("Sec-WebSocket-Key is not 16 octets in base64")),
         None => Err(Refusal::Malformed("no Sec-WebSocket-Key")),
     }
+}
+
+/// Looks for ours among the sub-protocols offered, on one line or several (RFC 6455 §11.3.4). Empty elements of a list
+/// are passed over (RFC 9110 §5.6.1.2).
+fn choose_protocol(head: &Head<'_>) -> Result<Option<&'static str>, Refusal> {
+    let lists = head.values("sec-websocket-protocol");
+    let offers = lists.flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    let mut protocol = None;
+    for offer in offers.filter(|offer| !offer.is_empty()) {
+        if !offer.iter().all(is_token) {
+            return Err(Refusal::Malformed("Sec-WebSocket-Protocol is not a list of tokens"));
+        }
+        if offer == PROTOCOL.as_bytes() {
+            protocol = Some(PROTOCOL);
+        }
+    }
+    Ok(protocol)
+}
+
+/// Whether an octet may be in a token (RFC 9110 §5.6.2).
+fn is_token(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet)
 }
 
 /// What a client wants to hear.
@@ -100,9 +135,13 @@ mod tests {
         }
     }
 
+    fn accepted(protocol: Option<&'static str>) -> Upgrade {
+        Upgrade::Asked(Acceptance { key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), protocol })
+    }
+
     #[test]
     fn the_sample_of_the_rfc_is_accepted_in_any_letter_case() {
-        let accepted = Ok(Upgrade::Asked("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()));
+        let accepted = Ok(accepted(None));
         assert_eq!(ask(GOOD), accepted);
         assert_eq!(ask(&GOOD.replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")), accepted);
         assert_eq!(ask(&GOOD.replace("Upgrade: websocket", "UPGRADE: h2c, WebSocket")), accepted);
@@ -131,6 +170,43 @@ mod tests {
         ];
         for (request, why) in refused {
             assert_eq!(ask(&request), Err(Refusal::Malformed(why)));
+        }
+    }
+
+    #[test]
+    fn of_the_sub_protocols_offered_only_ours_is_chosen() {
+        let offer = |lines: &[&str]| {
+            let lines: String = lines.iter().map(|line| format!("Sec-WebSocket-Protocol:{line}\n")).collect();
+            ask(&GOOD.replace("\n\n", &format!("\n{lines}\n")))
+        };
+        let ours: [&[&str]; 6] = [
+            &[" slackwater"],
+            &["slackwater,slackwater.token.eyJ0.eyJz.c2ln"],
+            &[" graphql-ws ,\tslackwater"],
+            &[" mqtt", " chat, slackwater", " stomp"],
+            &[" , slackwater,, ,chat,"],
+            &[" slackwater, slackwater"],
+        ];
+        for lines in ours {
+            assert_eq!(offer(lines), Ok(accepted(Some("slackwater"))), "{lines:?}");
+        }
+        let others: [&[&str]; 7] = [
+            &[" mqtt"],
+            &[" Slackwater"],
+            &[" slackwater2, x.slackwater"],
+            &[" mqtt", " chat"],
+            &[""],
+            &[" , "],
+            &[],
+        ];
+        for lines in others {
+            assert_eq!(offer(lines), Ok(accepted(None)), "{lines:?}");
+        }
+        for lines in
+            [[" slack water"], [" slackwater, a/b"], [" \"slackwater\""], [" slackwater;q=1"], [" ä"]]
+        {
+            let refused = Refusal::Malformed("Sec-WebSocket-Protocol is not a list of tokens");
+            assert_eq!(offer(&lines), Err(refused), "{lines:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::server::terms::{Service, Terms};
 use crate::wire::http::{Method, Next, Request};
 use crate::wire::messages::{Command, ServerMessage, read_command};
 use crate::wire::response::{Exchange, Response, switching_protocols};
-use crate::wire::upgrade::wishes;
+use crate::wire::upgrade::{Acceptance, wishes};
 use crate::wire::websocket::Event;
 
 impl<S: Socket> Peers<S> {
@@ -74,7 +74,7 @@ impl<S: Socket> Peers<S> {
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
-            Answer::Upgrade { accept, request } => self.open(key, &accept, &request, now),
+            Answer::Upgrade { acceptance, request } => self.open(key, &acceptance, &request, now),
             Answer::Publish(request) => self.publish_request(key, request, exchange, now),
         }
     }
@@ -107,11 +107,11 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.
-    fn open(&mut self, key: usize, accept: &str, request: &Request, now: Now) {
+    fn open(&mut self, key: usize, acceptance: &Acceptance, request: &Request, now: Now) {
         // Pings are spread over their period by the key, evenly for any number of keys (the golden ratio).
         let fraction = ((key + 1) as f64 * 0.618_033_988_749_895).fract();
         let first_ping = self.terms.limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
-        let rest = self.connections[key].open(switching_protocols(accept), first_ping);
+        let rest = self.connections[key].open(switching_protocols(acceptance), first_ping);
         self.clients += 1;
         self.clients_so_far += 1;
         info!("Client connected. Total connections: {}", self.clients);
