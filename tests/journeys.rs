@@ -81,9 +81,14 @@ fn the_welcome_comes_first_with_all_that_the_contract_names() {
         welcome,
         json!({
             "type": "welcome", "message": "Connected to WebSocket server",
-            "topics": ["notifications"], "resumed": false
+            "topics": ["notifications"], "resumed": false, "ping_interval_ms": null
         })
     );
+    for (flags, interval) in [("--ws-ping-interval 0", json!(null)), ("--ws-ping-interval 2.5", json!(2_500))]
+    {
+        let welcome = Client::join(&Running::with(flags)).welcome;
+        assert_eq!(welcome.get("ping_interval_ms"), Some(&interval), "{flags}");
+    }
 }
 
 #[test]

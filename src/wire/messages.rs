@@ -34,6 +34,8 @@ pub enum ServerMessage<'a> {
         last_event_id: PublicationId,
         /// Whether all that was missed follows.
         resumed: bool,
+        /// How often the server pings, which scripts in a browser cannot see; null when it never does.
+        ping_interval_ms: Option<u64>,
     },
     /// A publication.
     Notification {
@@ -216,10 +218,11 @@ mod tests {
             topics: &[DEFAULT_TOPIC],
             last_event_id: Sequencer::new(14, 0).newest(),
             resumed: false,
+            ping_interval_ms: Some(20_000),
         };
         assert_eq!(
             json(&welcome),
-            r#"{"type":"welcome","message":"m","timestamp":"1970-01-01T00:00:00.000Z","connection_id":"c","topics":["notifications"],"last_event_id":"0000000e-0","resumed":false}"#
+            r#"{"type":"welcome","message":"m","timestamp":"1970-01-01T00:00:00.000Z","connection_id":"c","topics":["notifications"],"last_event_id":"0000000e-0","resumed":false,"ping_interval_ms":20000}"#
         );
     }
 

@@ -148,6 +148,9 @@ impl<S: Socket> Peers<S> {
             topics: &filters,
             last_event_id: PublicationId::new(self.ordering.epoch(), self.hub.newest()),
             resumed: resumes_after.is_some(),
+            ping_interval_ms: limits
+                .ping_interval
+                .map(|interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)),
         };
         connection.send(welcome.to_frame(), now, &limits);
         for (code, message) in &errors {
