@@ -143,9 +143,9 @@ fn history_replay(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(PUBLICATIONS as u64));
     group.bench_function("10,000 in pieces of 64 KiB", |bencher| {
         bencher.iter(|| {
-            let mut replay = Replay::new(0, vec![filter.clone()]);
+            let mut replay = Replay::new(0, vec![filter.clone()], &mut history);
             while replay.reached() < PUBLICATIONS as u64 {
-                black_box(replay.next_piece(&history, 64 * 1024)).expect("nothing is forgotten");
+                black_box(replay.next_piece(&mut history, 64 * 1024)).expect("nothing is forgotten");
             }
         });
     });

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::frame::Frame;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::TopicName;
+use crate::policy::topic_index::TopicIndex;
 
 /// What history keeps at most; whatever is reached first forgets the oldest.
 #[derive(Debug, Clone, Copy)]
@@ -38,18 +39,23 @@ pub struct History {
     ring: VecDeque<Publication>,
     newest: Position,
     bytes: usize,
+    /// Made when somebody comes back whom it helps: keeping it up costs each publication.
+    index: Option<TopicIndex>,
 }
 
 impl History {
     /// Empty, as if all up to `newest` had been forgotten.
     pub fn new(limits: HistoryLimits, newest: Position) -> Self {
-        Self { limits, ring: VecDeque::new(), newest, bytes: 0 }
+        Self { limits, ring: VecDeque::new(), newest, bytes: 0, index: None }
     }
 
     /// Takes the publication behind the newest, and forgets what there is no room for.
     pub fn push(&mut self, publication: Publication) {
         self.newest += 1;
         self.bytes += publication.frame.len();
+        if let Some(index) = &mut self.index {
+            index.push(&publication.topic, self.newest);
+        }
         self.ring.push_back(publication);
         while self.ring.len() > self.limits.publications || self.bytes > self.limits.bytes {
             self.forget_oldest();
@@ -86,9 +92,28 @@ impl History {
         (start + skip as u64..).zip(self.ring.range(skip.min(self.ring.len())..))
     }
 
+    /// Where each topic's publications are.
+    pub fn index(&mut self) -> &TopicIndex {
+        let positions = *self.positions().start()..;
+        self.index.get_or_insert_with(|| {
+            let mut index = TopicIndex::default();
+            positions.zip(&self.ring).for_each(|(position, kept)| index.push(&kept.topic, position));
+            index
+        })
+    }
+
+    /// Gives back what nobody who comes back needs at present.
+    pub fn shrink(&mut self) {
+        self.index = None;
+        self.ring.shrink_to_fit();
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(forgotten) = self.ring.pop_front() {
             self.bytes -= forgotten.frame.len();
+            if let Some(index) = &mut self.index {
+                index.forget_oldest(&forgotten.topic);
+            }
         }
     }
 }
@@ -96,6 +121,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::topic::Filter;
 
     const GENEROUS: HistoryLimits =
         HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) };
@@ -137,6 +163,22 @@ mod tests {
             assert!(history.reaches(2) && !history.reaches(1) && !history.reaches(6));
             assert_eq!(after(&history, 2), [3, 4, 5]);
         }
+    }
+
+    #[test]
+    fn the_index_follows_what_is_kept() {
+        let (mut history, start) = history(HistoryLimits { publications: 3, ..GENEROUS }, 4);
+        let all = |history: &mut History| {
+            let everything = Filter::parse("*").unwrap();
+            history.index().merge([(&everything, 0)].into_iter()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&mut history), [2, 3, 4]);
+        history.push(Publication { at: start, ..history.ring[0].clone() });
+        assert_eq!(all(&mut history), [3, 4, 5]);
+        history.expire(start + Duration::from_secs(303));
+        assert_eq!(all(&mut history), [4, 5]);
+        history.shrink();
+        assert_eq!(all(&mut history), [4, 5]);
     }
 
     #[test]

@@ -10,3 +10,4 @@ pub mod replay;
 pub mod roster;
 pub mod sequencer;
 pub mod topic;
+pub mod topic_index;

@@ -1,5 +1,6 @@
 //! Brings one listener from where it left off to the present: reads history piece by piece, as fast as the listener
 //! takes it. What is published meanwhile is reached in its turn, so there is neither a hole nor a duplicate at the seam.
+//! Where little of what was missed is the listener's own, an index finds that: the cost is in proportion to what is found.
 
 use crate::frame::Frame;
 use crate::policy::history::History;
@@ -9,6 +10,9 @@ use crate::policy::topic::Filter;
 /// Publications looked at in one piece, whether or not the listener listens to them.
 const LOOKED_AT: usize = 1024;
 
+/// Of so many missed publications at least one must be the listener's own for a look at each to be worth it.
+const SPARSE: usize = 8;
+
 /// One listener's way through history.
 #[derive(Debug)]
 pub struct Replay {
@@ -16,6 +20,8 @@ pub struct Replay {
     reached: Position,
     /// What it listens to, each from behind a position on: a filter added on the way begins where it was added.
     filters: Vec<(Filter, Position)>,
+    /// Whether most of what was missed is not its own.
+    is_sparse: bool,
     /// Whether the caller has it in the list of those that can go on.
     pub is_listed: bool,
 }
@@ -25,10 +31,20 @@ pub struct Replay {
 pub struct Forgotten;
 
 impl Replay {
-    /// A replay of all that these filters match behind a position.
-    pub fn new(after: Position, filters: Vec<Filter>) -> Self {
+    /// A replay of all that these filters match behind a position that history reaches.
+    pub fn new(after: Position, filters: Vec<Filter>, history: &mut History) -> Self {
+        let missed = usize::try_from(history.positions().end() - after).expect("the ring fits in memory");
+        let dense = missed.div_ceil(SPARSE);
+        let is_sparse = missed > LOOKED_AT / SPARSE && {
+            let index = history.index();
+            let mut found = 0;
+            filters.iter().all(|filter| {
+                found += index.count(filter, after, dense - found);
+                found < dense
+            })
+        };
         let filters = filters.into_iter().map(|filter| (filter, after)).collect();
-        Self { reached: after, filters, is_listed: false }
+        Self { reached: after, filters, is_sparse, is_listed: false }
     }
 
     /// Adds a filter for what is published from now on.
@@ -50,18 +66,21 @@ impl Replay {
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.
-    pub fn next_piece(&mut self, history: &History, mut bytes: usize) -> Result<Vec<Frame>, Forgotten> {
+    pub fn next_piece(&mut self, history: &mut History, bytes: usize) -> Result<Vec<Frame>, Forgotten> {
         if !history.reaches(self.reached) {
             return Err(Forgotten);
         }
+        Ok(if self.is_sparse { self.find(history, bytes) } else { self.look_through(history, bytes) })
+    }
+
+    /// Looks at each publication.
+    fn look_through(&mut self, history: &History, mut bytes: usize) -> Vec<Frame> {
         let mut piece = Vec::new();
         for (position, publication) in history.after(self.reached).take(LOOKED_AT) {
             self.reached = position;
-            if self
-                .filters
-                .iter()
-                .any(|(filter, from)| position > *from && filter.matches(&publication.topic))
-            {
+            let is_its_own =
+                |(filter, from): &(Filter, Position)| position > *from && filter.matches(&publication.topic);
+            if self.filters.iter().any(is_its_own) {
                 piece.push(publication.frame.clone());
                 bytes = bytes.saturating_sub(publication.frame.len());
             }
@@ -69,7 +88,29 @@ impl Replay {
                 break;
             }
         }
-        Ok(piece)
+        piece
+    }
+
+    /// Looks at its own publications only.
+    fn find(&mut self, history: &mut History, mut bytes: usize) -> Vec<Frame> {
+        let reached = self.reached;
+        let filters = self.filters.iter().map(|(filter, from)| (filter, reached.max(*from)));
+        let found: Vec<Position> = history.index().merge(filters).take(LOOKED_AT).collect();
+        let is_all = found.len() < LOOKED_AT;
+        let mut piece = Vec::new();
+        for position in found {
+            let Some((_, publication)) = history.after(position - 1).next() else { break };
+            piece.push(publication.frame.clone());
+            self.reached = position;
+            bytes = bytes.saturating_sub(publication.frame.len());
+            if bytes == 0 {
+                return piece;
+            }
+        }
+        if is_all {
+            self.reached = *history.positions().end();
+        }
+        piece
     }
 }
 
@@ -92,8 +133,8 @@ mod tests {
         history.push(Publication { topic: TopicName::parse(topic).unwrap(), frame, at: Instant::now() });
     }
 
-    fn replay(after: Position, filters: &[&str]) -> Replay {
-        Replay::new(after, filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect())
+    fn replay(history: &mut History, after: Position, filters: &[&str]) -> Replay {
+        Replay::new(after, filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect(), history)
     }
 
     fn texts(piece: Result<Vec<Frame>, Forgotten>) -> Vec<String> {
@@ -104,41 +145,77 @@ mod tests {
     #[test]
     fn it_brings_what_was_missed_and_what_comes_meanwhile_in_order() {
         let mut history = history(100, &["a", "b", "a", "b", "a"]);
-        let mut replay = replay(1, &["a", "c/*"]);
-        assert_eq!(texts(replay.next_piece(&history, 1)), ["a3"]);
+        let mut replay = replay(&mut history, 1, &["a", "c/*"]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1)), ["a3"]);
         publish(&mut history, "c/1");
-        assert_eq!(texts(replay.next_piece(&history, 1000)), ["a5", "c/16"]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["a5", "c/16"]);
         assert_eq!(replay.reached(), 6);
-        assert_eq!(texts(replay.next_piece(&history, 1000)), [""; 0]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1000)), [""; 0]);
     }
 
     #[test]
     fn a_filter_added_on_the_way_begins_there() {
         let mut history = history(100, &["a", "b"]);
-        let mut replay = replay(0, &["a"]);
+        let mut replay = replay(&mut history, 0, &["a"]);
         replay.subscribe(Filter::parse("b").unwrap(), 2);
         publish(&mut history, "b");
         replay.unsubscribe(&Filter::parse("a").unwrap());
-        assert_eq!(texts(replay.next_piece(&history, 1000)), ["b3"]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["b3"]);
     }
 
     #[test]
     fn what_was_forgotten_on_the_way_is_said() {
         let mut history = history(3, &["a", "a", "a"]);
-        let mut replay = replay(0, &["a"]);
-        assert_eq!(texts(replay.next_piece(&history, 1)), ["a1"]);
+        let mut replay = replay(&mut history, 0, &["a"]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1)), ["a1"]);
         publish(&mut history, "a");
-        assert_eq!(texts(replay.next_piece(&history, 1)), ["a2"]);
+        assert_eq!(texts(replay.next_piece(&mut history, 1)), ["a2"]);
         publish(&mut history, "a");
         publish(&mut history, "a");
-        assert_eq!(replay.next_piece(&history, 1), Err(Forgotten));
+        assert_eq!(replay.next_piece(&mut history, 1), Err(Forgotten));
     }
 
     #[test]
-    fn a_long_way_through_what_others_listen_to_is_gone_in_pieces() {
-        let history = history(10_000, &["b"; 3000]);
-        let mut replay = replay(0, &["a"]);
-        assert_eq!(texts(replay.next_piece(&history, 1000)), [""; 0]);
+    fn a_long_way_through_what_others_listen_to_is_taken_in_one_step() {
+        let mut topics = vec!["b"; 3000];
+        topics[1500] = "a";
+        let mut history = history(10_000, &topics);
+        let mut replay = replay(&mut history, 0, &["a", "c/*"]);
+        assert!(replay.is_sparse);
+        assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["a1501"]);
+        assert_eq!(replay.reached(), 3000);
+        publish(&mut history, "c/1");
+        assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["c/13001"]);
+    }
+
+    #[test]
+    fn where_much_is_its_own_it_looks_through_all_in_pieces() {
+        let mut history = history(10_000, &["a", "b"].repeat(1500));
+        let mut replay = replay(&mut history, 0, &["a"]);
+        assert!(!replay.is_sparse);
+        assert_eq!(texts(replay.next_piece(&mut history, 100_000)).len(), LOOKED_AT / 2);
         assert_eq!(replay.reached(), LOOKED_AT as u64);
+    }
+
+    #[test]
+    fn finding_and_looking_through_bring_the_same() {
+        use proptest::prelude::*;
+        const TOPICS: [&str; 6] = ["a", "a/1", "a/1/x", "a/2", "b", "b/"];
+        let topics = prop::collection::vec(prop::sample::select(&TOPICS[..]), 1..60);
+        let filters =
+            prop::collection::vec(prop::sample::select(&["a", "a/*", "a/1/*", "b/", "*", "c"][..]), 0..4);
+        proptest!(|(topics in topics, filters in filters, kept in 1..60usize, bytes in 1..40usize)| {
+            let mut history = history(kept, &topics);
+            let after = *history.positions().start() - 1;
+            let mut bring_all = |is_sparse| {
+                let mut replay = Replay { is_sparse, ..replay(&mut history, after, &filters) };
+                let mut brought = vec![];
+                while replay.reached() < *history.positions().end() {
+                    brought.extend(texts(replay.next_piece(&mut history, bytes)));
+                }
+                brought
+            };
+            prop_assert_eq!(bring_all(true), bring_all(false));
+        });
     }
 }

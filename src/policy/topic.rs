@@ -22,7 +22,7 @@ pub enum TopicError {
 }
 
 /// What is published to: 1 to 128 of ASCII letters, digits and `._-:/`. Cloning shares it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TopicName(Arc<str>);
 
@@ -95,6 +95,13 @@ impl Filter {
             Some(prefix) => topic.0.starts_with(prefix),
             None => self.0 == topic.0,
         }
+    }
+}
+
+/// A topic is found by its name.
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -114,7 +114,7 @@ impl<S: Socket> Peers<S> {
         if after < self.hub.newest() {
             let connection = &mut self.connections[key];
             let filters = self.hub.filters(&connection.listener).cloned().collect();
-            connection.replay = Some(Box::new(Replay::new(after, filters)));
+            connection.replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
             self.list_replay(key);
         }
     }
@@ -192,7 +192,7 @@ impl<S: Socket> Peers<S> {
             // It is listed again once the socket has taken some.
             return;
         }
-        match replay.next_piece(&self.history, room) {
+        match replay.next_piece(&mut self.history, room) {
             Ok(piece) => {
                 let has_all = replay.reached() == self.hub.newest();
                 connection.send_piece(piece);
