@@ -10,7 +10,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use slackwater::frame::Frame;
 use slackwater::policy::history::{History, HistoryLimits, Publication};
-use slackwater::policy::hub::{Hub, Listener, ListenerKey};
+use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
 use slackwater::policy::topic::{Filter, TopicName};
 use slackwater::wire::http::{BodyWish, Next, RequestBuffer};
@@ -103,29 +103,23 @@ fn hub_publish(criterion: &mut Criterion) {
     let frame = Frame::text("x".repeat(128));
     let mut group = criterion.benchmark_group("hub publish");
     for count in [1, 1_000, 100_000] {
-        let (mut hub, mut listeners) = (Hub::new(0), Vec::new());
+        let mut hub = Hub::new(0);
         for key in 0..count {
-            let mut listener = Listener::default();
-            hub.subscribe(key, &mut listener, &filter).expect("one subscription is allowed");
-            listeners.push(listener);
+            hub.subscribe(key, &filter).expect("one subscription is allowed");
         }
         group.throughput(Throughput::Elements(count.into()));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| publish(&mut hub, &mut listeners, &topic, &frame));
+            bencher.iter(|| publish(&mut hub, &topic, &frame));
         });
     }
 }
 
 /// One publication, handed to every listener.
-fn publish(hub: &mut Hub, listeners: &mut [Listener], topic: &TopicName, frame: &Frame) {
+fn publish(hub: &mut Hub, topic: &TopicName, frame: &Frame) {
     hub.publish(topic, frame);
     while let Some(key) = hub.next_listener() {
-        black_box(hub.news_for(&mut listeners[place(key)]));
+        black_box(hub.news_for(key));
     }
-}
-
-fn place(key: ListenerKey) -> usize {
-    key as usize
 }
 
 fn history_replay(criterion: &mut Criterion) {

@@ -4,7 +4,8 @@
 //!
 //! Each listener carries the position up to which it has heard. A visit hands it everything beyond, of all its
 //! channels, so that "once and in order" is one comparison, a second visit does no harm, and what is published during
-//! a pass leaves in the same write.
+//! a pass leaves in the same write. Joining and leaving cost the same however many listen to a channel: each listener
+//! knows its place in each of its channels.
 
 use std::collections::HashMap;
 
@@ -26,6 +27,8 @@ type ChannelId = u32;
 #[derive(Debug, Default)]
 pub struct Hub {
     channels: Slab<Channel>,
+    /// By their key.
+    listeners: Vec<Listener>,
     by_filter: HashMap<Filter, ChannelId>,
     /// While nobody listens to a prefix, nobody looks for one.
     prefix_channels: usize,
@@ -64,9 +67,9 @@ struct NextPass {
     bytes: usize,
 }
 
-/// What a listener listens to and how far it has heard; kept by the caller, filled in by the hub.
+/// What a listener listens to and how far it has heard.
 #[derive(Debug, Default)]
-pub struct Listener {
+struct Listener {
     heard: Position,
     channels: Channels,
 }
@@ -76,9 +79,16 @@ pub struct Listener {
 enum Channels {
     #[default]
     None,
-    One(ChannelId),
+    One(Seat),
     #[allow(clippy::box_collection)] // A third of the size, for those many who have one.
-    Many(Box<Vec<ChannelId>>),
+    Many(Box<Vec<Seat>>),
+}
+
+/// A channel, and a listener's place among those who listen to it.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    channel: ChannelId,
+    place: u32,
 }
 
 /// The listener has `MAX_SUBSCRIPTIONS` already.
@@ -106,43 +116,45 @@ impl Hub {
     ///
     /// # Errors
     /// `TooMany` when there is no room for it.
-    pub fn subscribe(
-        &mut self,
-        key: ListenerKey,
-        listener: &mut Listener,
-        filter: &Filter,
-    ) -> Result<bool, TooMany> {
-        if self.find(listener, filter).is_some() {
+    pub fn subscribe(&mut self, key: ListenerKey, filter: &Filter) -> Result<bool, TooMany> {
+        if self.find(key, filter).is_some() {
             return Ok(false);
         }
-        if listener.channels.as_slice().len() == MAX_SUBSCRIPTIONS {
+        if self.seats(key).len() == MAX_SUBSCRIPTIONS {
             return Err(TooMany);
         }
         let id = self.by_filter.get(filter).copied().unwrap_or_else(|| self.open_channel(filter));
-        self.channels[id as usize].listeners.push(key);
-        listener.channels.push(id);
+        let listeners = &mut self.channels[id as usize].listeners;
+        let place = u32::try_from(listeners.len()).expect("keys are no wider");
+        listeners.push(key);
+        if self.listeners.len() <= key as usize {
+            self.listeners.resize_with(key as usize + 1, Listener::default);
+        }
+        let listener = &mut self.listeners[key as usize];
+        listener.channels.push(Seat { channel: id, place });
         listener.heard = self.newest;
         Ok(true)
     }
 
     /// Takes a filter away; `false` when it was not there.
-    pub fn unsubscribe(&mut self, key: ListenerKey, listener: &mut Listener, filter: &Filter) -> bool {
-        let Some(id) = self.find(listener, filter) else { return false };
-        listener.channels.remove(id);
-        self.leave_channel(key, id);
+    pub fn unsubscribe(&mut self, key: ListenerKey, filter: &Filter) -> bool {
+        let Some(seat) = self.find(key, filter) else { return false };
+        self.listeners[key as usize].channels.remove(seat.channel);
+        self.leave_channel(seat);
         true
     }
 
     /// Takes all filters away: the listener has gone.
-    pub fn forget(&mut self, key: ListenerKey, listener: &mut Listener) {
-        for id in std::mem::take(&mut listener.channels).as_slice() {
-            self.leave_channel(key, *id);
+    pub fn forget(&mut self, key: ListenerKey) {
+        let Some(listener) = self.listeners.get_mut(key as usize) else { return };
+        for seat in std::mem::take(&mut listener.channels).as_slice() {
+            self.leave_channel(*seat);
         }
     }
 
     /// The filters of a listener.
-    pub fn filters(&self, listener: &Listener) -> impl Iterator<Item = &Filter> {
-        listener.channels.as_slice().iter().map(|id| &self.channels[*id as usize].filter)
+    pub fn filters(&self, key: ListenerKey) -> impl Iterator<Item = &Filter> {
+        self.seats(key).iter().map(|seat| &self.channels[seat.channel as usize].filter)
     }
 
     /// Takes the publication behind the newest, to be heard by all who listen now.
@@ -183,24 +195,46 @@ impl Hub {
     }
 
     /// The frames that a listener has not heard yet, oldest first; from here on it counts as having heard them.
-    pub fn news_for(&self, listener: &mut Listener) -> Vec<Frame> {
+    pub fn news_for(&mut self, key: ListenerKey) -> Vec<Frame> {
+        let Some(listener) = self.listeners.get_mut(key as usize) else { return Vec::new() };
         let heard = std::mem::replace(&mut listener.heard, self.newest);
         if heard == self.newest {
             return Vec::new();
         }
-        let channels = listener.channels.as_slice();
-        let news = channels.iter().flat_map(|id| &self.channels[*id as usize].news);
+        let seats = listener.channels.as_slice();
+        let news = seats.iter().flat_map(|seat| &self.channels[seat.channel as usize].news);
         let mut unheard: Vec<&(Position, Frame)> = news.filter(|(position, _)| *position > heard).collect();
-        if channels.len() > 1 {
+        if seats.len() > 1 {
             unheard.sort_unstable_by_key(|(position, _)| *position);
             unheard.dedup_by_key(|(position, _)| *position);
         }
         unheard.into_iter().map(|(_, frame)| frame.clone()).collect()
     }
 
-    fn find(&self, listener: &Listener, filter: &Filter) -> Option<ChannelId> {
+    /// Takes it that a listener has heard everything up to here.
+    pub fn set_heard(&mut self, key: ListenerKey, position: Position) {
+        if let Some(listener) = self.listeners.get_mut(key as usize) {
+            listener.heard = position;
+        }
+    }
+
+    /// Gives back what a crowd has needed that has left.
+    pub fn shrink(&mut self) {
+        let is_here = |listener: &Listener| !listener.channels.as_slice().is_empty();
+        self.listeners.truncate(self.listeners.iter().rposition(is_here).map_or(0, |last| last + 1));
+        self.listeners.shrink_to_fit();
+        self.channels.shrink_to_fit();
+        self.by_filter.shrink_to_fit();
+        self.channels.iter_mut().for_each(|(_, channel)| channel.listeners.shrink_to_fit());
+    }
+
+    fn seats(&self, key: ListenerKey) -> &[Seat] {
+        self.listeners.get(key as usize).map_or(&[], |listener| listener.channels.as_slice())
+    }
+
+    fn find(&self, key: ListenerKey, filter: &Filter) -> Option<Seat> {
         let id = self.by_filter.get(filter)?;
-        listener.channels.as_slice().contains(id).then_some(*id)
+        self.seats(key).iter().find(|seat| seat.channel == *id).copied()
     }
 
     fn open_channel(&mut self, filter: &Filter) -> ChannelId {
@@ -217,13 +251,15 @@ impl Hub {
         id
     }
 
-    fn leave_channel(&mut self, key: ListenerKey, id: ChannelId) {
-        let channel = &mut self.channels[id as usize];
-        // A scan: 15,000 listeners of one channel take a few microseconds. Revisit at a million.
-        let place = channel.listeners.iter().position(|listener| *listener == key);
-        channel.listeners.swap_remove(place.expect("a listener's channels list it"));
+    fn leave_channel(&mut self, seat: Seat) {
+        let channel = &mut self.channels[seat.channel as usize];
+        channel.listeners.swap_remove(seat.place as usize);
+        // The last one has taken the place.
+        if let Some(moved) = channel.listeners.get(seat.place as usize) {
+            self.listeners[*moved as usize].channels.move_to(seat);
+        }
         if channel.listeners.is_empty() {
-            let filter = self.channels.remove(id as usize).filter;
+            let filter = self.channels.remove(seat.channel as usize).filter;
             self.by_filter.remove(&filter);
             self.prefix_channels -= usize::from(filter.is_prefix());
         }
@@ -259,35 +295,40 @@ impl Hub {
     }
 }
 
-impl Listener {
-    /// Takes it that the listener has heard everything up to here.
-    pub fn set_heard(&mut self, position: Position) {
-        self.heard = position;
-    }
-}
-
 impl Channels {
-    fn as_slice(&self) -> &[ChannelId] {
+    fn as_slice(&self) -> &[Seat] {
         match self {
             Self::None => &[],
-            Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
+            Self::One(seat) => std::slice::from_ref(seat),
+            Self::Many(seats) => seats,
         }
     }
 
-    fn push(&mut self, id: ChannelId) {
+    fn push(&mut self, seat: Seat) {
         match self {
-            Self::None => *self = Self::One(id),
-            Self::One(first) => *self = Self::Many(vec![*first, id].into()),
-            Self::Many(ids) => ids.push(id),
+            Self::None => *self = Self::One(seat),
+            Self::One(first) => *self = Self::Many(vec![*first, seat].into()),
+            Self::Many(seats) => seats.push(seat),
         }
     }
 
-    fn remove(&mut self, id: ChannelId) {
+    fn remove(&mut self, channel: ChannelId) {
         match self {
             Self::None => {}
             Self::One(_) => *self = Self::None,
-            Self::Many(ids) => ids.retain(|other| *other != id),
+            Self::Many(seats) => seats.retain(|seat| seat.channel != channel),
+        }
+    }
+
+    /// Notes a new place in a channel.
+    fn move_to(&mut self, seat: Seat) {
+        let seats = match self {
+            Self::None => &mut [],
+            Self::One(own) => std::slice::from_mut(own),
+            Self::Many(seats) => &mut seats[..],
+        };
+        for own in seats.iter_mut().filter(|own| own.channel == seat.channel) {
+            own.place = seat.place;
         }
     }
 }

@@ -2,28 +2,28 @@
 
 use super::*;
 
-/// A hub and its listeners, each with the payloads that reached it.
+/// A hub, and the payloads that reached each of its listeners.
 #[derive(Default)]
 struct Room {
     hub: Hub,
-    listeners: Vec<(Listener, Vec<String>)>,
+    heard: Vec<Vec<String>>,
 }
 
 impl Room {
     fn join(&mut self, filters: &[&str]) -> ListenerKey {
-        let key = ListenerKey::try_from(self.listeners.len()).unwrap();
-        self.listeners.push(Default::default());
+        let key = ListenerKey::try_from(self.heard.len()).unwrap();
+        self.heard.push(vec![]);
         filters.iter().for_each(|filter| assert_eq!(self.subscribe(key, filter), Ok(true)));
         key
     }
 
     fn subscribe(&mut self, key: ListenerKey, filter: &str) -> Result<bool, TooMany> {
         self.visit(key);
-        self.hub.subscribe(key, &mut self.listeners[key as usize].0, &Filter::parse(filter).unwrap())
+        self.hub.subscribe(key, &Filter::parse(filter).unwrap())
     }
 
     fn unsubscribe(&mut self, key: ListenerKey, filter: &str) -> bool {
-        self.hub.unsubscribe(key, &mut self.listeners[key as usize].0, &Filter::parse(filter).unwrap())
+        self.hub.unsubscribe(key, &Filter::parse(filter).unwrap())
     }
 
     fn publish(&mut self, topic: &str, text: &str) {
@@ -31,9 +31,8 @@ impl Room {
     }
 
     fn visit(&mut self, key: ListenerKey) {
-        let (listener, heard) = &mut self.listeners[key as usize];
-        for frame in self.hub.news_for(listener) {
-            heard.push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
+        for frame in self.hub.news_for(key) {
+            self.heard[key as usize].push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
         }
     }
 
@@ -48,7 +47,7 @@ impl Room {
     }
 
     fn heard(&self, key: ListenerKey) -> Vec<&str> {
-        self.listeners[key as usize].1.iter().map(String::as_str).collect()
+        self.heard[key as usize].iter().map(String::as_str).collect()
     }
 }
 
@@ -107,8 +106,7 @@ fn leaving_in_the_middle_of_a_pass_takes_nothing_from_the_others() {
             let keys: Vec<ListenerKey> = (0..5).map(|_| room.join(&["a"])).collect();
             room.publish("a", "x");
             (0..visited).for_each(|_| assert!(room.visit_next()));
-            let (listener, _) = &mut room.listeners[leaver];
-            room.hub.forget(keys[leaver], listener);
+            room.hub.forget(keys[leaver]);
             room.visit_all();
             for key in keys.iter().filter(|key| **key as usize != leaver) {
                 assert_eq!(room.heard(*key), ["x"], "leaver {leaver} after {visited} visits");
@@ -150,7 +148,56 @@ fn what_all_have_heard_and_what_nobody_listens_to_is_forgotten() {
     room.visit_all();
     assert!(!room.hub.has_news() && room.hub.news_bytes() == 0);
     assert!(room.hub.channels.iter().all(|(_, channel)| channel.news.capacity() == 0));
-    room.hub.forget(key, &mut room.listeners[0].0);
+    room.hub.forget(key);
     assert!(room.hub.channels.is_empty() && room.hub.by_filter.is_empty() && room.hub.prefix_channels == 0);
     assert_eq!(room.hub.newest(), 2);
+}
+
+#[test]
+fn joining_and_leaving_in_any_order_leaves_every_listener_what_it_listens_to() {
+    use proptest::prelude::*;
+    let acts = prop::collection::vec((0..6u32, 0..5usize, 0..3u8), 0..60);
+    proptest!(|(acts in acts)| {
+        let mut room = Room { heard: vec![vec![]; 6], ..Room::default() };
+        let mut wanted: Vec<Vec<String>> = vec![vec![]; 6];
+        for (key, topic, act) in acts {
+            let (topic, wanted) = (format!("t{topic}"), &mut wanted[key as usize]);
+            let is_there = wanted.contains(&topic);
+            match act {
+                0 => {
+                    assert_eq!(room.subscribe(key, &topic), Ok(!is_there));
+                    wanted.extend((!is_there).then_some(topic));
+                }
+                1 => {
+                    assert_eq!(room.unsubscribe(key, &topic), is_there);
+                    wanted.retain(|other| *other != topic);
+                }
+                _ => {
+                    room.hub.forget(key);
+                    wanted.clear();
+                }
+            }
+        }
+        room.hub.shrink();
+        (0..5).for_each(|n| room.publish(&format!("t{n}"), &format!("t{n}")));
+        room.visit_all();
+        for (key, wanted) in wanted.iter_mut().enumerate() {
+            wanted.sort();
+            prop_assert_eq!(&room.heard[key], wanted);
+        }
+    });
+}
+
+#[test]
+fn what_a_crowd_has_needed_is_given_back_while_a_few_stay() {
+    let mut room = Room::default();
+    let first = room.join(&["all", "own/first"]);
+    let keys: Vec<ListenerKey> = (0..2000).map(|n| room.join(&["all", &format!("own/{n}")])).collect();
+    keys.into_iter().for_each(|key| room.hub.forget(key));
+    room.hub.shrink();
+    assert!(room.hub.listeners.capacity() < 10 && room.hub.channels.capacity() < 10);
+    assert!(room.hub.by_filter.capacity() < 10 && room.hub.channels[0].listeners.capacity() < 10);
+    room.publish("own/first", "x");
+    room.visit_all();
+    assert_eq!(room.heard(first), ["x"]);
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::frame::Frame;
-use crate::policy::hub::Listener;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -36,8 +35,6 @@ pub struct Connection<S> {
     phase: Phase,
     /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
     expires: Option<Instant>,
-    /// What it listens to; the hub's to fill in.
-    pub(super) listener: Listener,
     /// While it is brought what it missed; until then it is not visited with news.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
@@ -110,7 +107,6 @@ impl<S: Socket> Connection<S> {
             outbox: Outbox::default(),
             phase: Phase::Request { buffer: Box::default(), served: false },
             expires: Some(expires),
-            listener: Listener::default(),
             replay: None,
             reading: Reading::Awaited,
             publishes: false,

@@ -278,7 +278,7 @@ impl<S: Socket> Peers<S> {
         connection.flush(now);
         self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
-            self.hub.forget(listener_key(key), &mut connection.listener);
+            self.hub.forget(listener_key(key));
             connection.replay = None;
         }
         if connection.is_client && connection.has_departed() {

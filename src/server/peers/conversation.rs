@@ -129,9 +129,7 @@ impl<S: Socket> Peers<S> {
         let mut errors: Vec<(&str, String)> =
             wishes.refused.into_iter().map(|why| ("bad_topic", why)).collect();
         for filter in &wishes.filters {
-            if let Err(TooMany) =
-                self.hub.subscribe(listener_key(key), &mut self.connections[key].listener, filter)
-            {
+            if let Err(TooMany) = self.hub.subscribe(listener_key(key), filter) {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
@@ -140,7 +138,7 @@ impl<S: Socket> Peers<S> {
         self.metrics.resumed += u64::from(resumes_after.is_some());
         self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
         let connection = &mut self.connections[key];
-        let filters: Vec<&str> = self.hub.filters(&connection.listener).map(Filter::as_str).collect();
+        let filters: Vec<&str> = self.hub.filters(listener_key(key)).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
             message: "Connected to WebSocket server",
             timestamp,

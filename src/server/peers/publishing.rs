@@ -86,9 +86,8 @@ impl<S: Socket> Peers<S> {
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
         // What was published before it asked is not for this filter.
         self.hand_news(key, now);
-        let connection = &mut self.connections[key];
-        let is_new = self.hub.subscribe(listener_key(key), &mut connection.listener, filter)?;
-        if let Some(replay) = connection.replay.as_mut().filter(|_| is_new) {
+        let is_new = self.hub.subscribe(listener_key(key), filter)?;
+        if let Some(replay) = self.connections[key].replay.as_mut().filter(|_| is_new) {
             replay.subscribe(filter.clone(), self.hub.newest());
         }
         Ok(())
@@ -96,9 +95,8 @@ impl<S: Socket> Peers<S> {
 
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &Filter, now: Now) {
         self.hand_news(key, now);
-        let connection = &mut self.connections[key];
-        self.hub.unsubscribe(listener_key(key), &mut connection.listener, filter);
-        if let Some(replay) = &mut connection.replay {
+        self.hub.unsubscribe(listener_key(key), filter);
+        if let Some(replay) = &mut self.connections[key].replay {
             replay.unsubscribe(filter);
         }
     }
@@ -112,9 +110,8 @@ impl<S: Socket> Peers<S> {
 
     pub(super) fn begin_replay(&mut self, key: usize, after: Position) {
         if after < self.hub.newest() {
-            let connection = &mut self.connections[key];
-            let filters = self.hub.filters(&connection.listener).cloned().collect();
-            connection.replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
+            let filters = self.hub.filters(listener_key(key)).cloned().collect();
+            self.connections[key].replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
             self.list_replay(key);
         }
     }
@@ -174,7 +171,7 @@ impl<S: Socket> Peers<S> {
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return false;
         }
-        let news = self.hub.news_for(&mut connection.listener);
+        let news = self.hub.news_for(listener_key(key));
         let has_news = !news.is_empty();
         for frame in news {
             connection.send_news(frame, now, &self.terms.limits);
@@ -199,7 +196,7 @@ impl<S: Socket> Peers<S> {
                 // Until what waits of it is taken, there might be no room for what is live: it comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay = None;
-                    connection.listener.set_heard(self.hub.newest());
+                    self.hub.set_heard(listener_key(key), self.hub.newest());
                 }
             }
             // What was promised cannot be kept; told so, the client resumes, and is answered `resumed: false`.
