@@ -107,7 +107,7 @@
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS, HTTP/2, compression: a proxy in front does these.
 //! * Shared memory between processes: what workers have in common they are told.
-//! * `unsafe`, but for the one line in [`process::inherit`] that owns an inherited descriptor.
+//! * `unsafe`, but for two lines in [`process::ffi`]: one owns an inherited descriptor, one hands free memory back.
 
 pub mod config;
 pub mod frame;

@@ -108,5 +108,5 @@ fn all_unsafe_code_is_in_one_file() {
     let is_unsafe = |source: &&Source| shipped(source).any(|line| line.contains("unsafe {"));
     let files: Vec<PathBuf> = sources().iter().filter(is_unsafe).map(|source| source.path.clone()).collect();
     let [file] = &files[..] else { panic!("{files:?}") };
-    assert!(file.ends_with("src/process/inherit.rs"), "{}", file.display());
+    assert!(file.ends_with("src/process/ffi.rs"), "{}", file.display());
 }

@@ -16,9 +16,11 @@ pub enum Due {
     Close,
     /// Lines of the log wait to be handed on.
     Log,
+    /// Memory that was needed a while ago may be given back.
+    Shrink,
 }
 
-const NAMES: [Due; 5] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log];
+const NAMES: [Due; 6] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log, Due::Shrink];
 
 /// The next time in a period, after one that was due: from when it was due, so that lateness does not add up; what was
 /// slept through is skipped.
@@ -28,7 +30,7 @@ pub fn next_in_period(due: Instant, period: Duration, now: Instant) -> Instant {
 }
 
 /// When each name is due next; a name without a time is not waited for.
-// A scan: five deadlines. Revisit at forty.
+// A scan: six deadlines. Revisit at forty.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     at: [Option<Instant>; NAMES.len()],

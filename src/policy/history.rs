@@ -62,11 +62,13 @@ impl History {
         }
     }
 
-    /// Forgets what has become too old.
-    pub fn expire(&mut self, now: Instant) {
+    /// Forgets what has become too old; whether there was anything.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        let kept = self.ring.len();
         while self.next_expiry().is_some_and(|at| at <= now) {
             self.forget_oldest();
         }
+        self.ring.len() < kept
     }
 
     /// When the oldest becomes too old.
@@ -102,9 +104,13 @@ impl History {
         })
     }
 
-    /// Gives back what nobody who comes back needs at present.
-    pub fn shrink(&mut self) {
+    /// Nobody is about to come back: the index is made again for the next one.
+    pub fn drop_index(&mut self) {
         self.index = None;
+    }
+
+    /// Gives back room for publications that it no longer has.
+    pub fn shrink(&mut self) {
         self.ring.shrink_to_fit();
     }
 
@@ -177,7 +183,7 @@ mod tests {
         assert_eq!(all(&mut history), [3, 4, 5]);
         history.expire(start + Duration::from_secs(303));
         assert_eq!(all(&mut history), [4, 5]);
-        history.shrink();
+        history.drop_index();
         assert_eq!(all(&mut history), [4, 5]);
     }
 

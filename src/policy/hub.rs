@@ -223,9 +223,28 @@ impl Hub {
         let is_here = |listener: &Listener| !listener.channels.as_slice().is_empty();
         self.listeners.truncate(self.listeners.iter().rposition(is_here).map_or(0, |last| last + 1));
         self.listeners.shrink_to_fit();
-        self.channels.shrink_to_fit();
+        self.renumber();
         self.by_filter.shrink_to_fit();
         self.channels.iter_mut().for_each(|(_, channel)| channel.listeners.shrink_to_fit());
+    }
+
+    /// Gives the channels ids without a gap: those that are left may be the last of very many.
+    fn renumber(&mut self) {
+        let channels = std::mem::take(&mut self.channels);
+        let ids: HashMap<ChannelId, ChannelId> = channels
+            .into_iter()
+            .map(|(id, channel)| (number(id), number(self.channels.insert(channel))))
+            .collect();
+        // A pass may still name some that are closed: no channel has this id, either.
+        let renumber = |id: &mut ChannelId| *id = ids.get(id).copied().unwrap_or(ChannelId::MAX);
+        self.by_filter.values_mut().for_each(renumber);
+        self.listeners
+            .iter_mut()
+            .for_each(|l| l.channels.as_mut_slice().iter_mut().for_each(|seat| renumber(&mut seat.channel)));
+        [&mut self.pass.channels, &mut self.pass.done, &mut self.next.channels]
+            .into_iter()
+            .flatten()
+            .for_each(renumber);
     }
 
     fn seats(&self, key: ListenerKey) -> &[Seat] {
@@ -244,8 +263,7 @@ impl Hub {
             news: Vec::new(),
             is_next: false,
         };
-        let id =
-            ChannelId::try_from(self.channels.insert(channel)).expect("channels are fewer than listeners");
+        let id = number(self.channels.insert(channel));
         self.by_filter.insert(filter.clone(), id);
         self.prefix_channels += usize::from(filter.is_prefix());
         id
@@ -320,17 +338,24 @@ impl Channels {
         }
     }
 
+    fn as_mut_slice(&mut self) -> &mut [Seat] {
+        match self {
+            Self::None => &mut [],
+            Self::One(seat) => std::slice::from_mut(seat),
+            Self::Many(seats) => seats,
+        }
+    }
+
     /// Notes a new place in a channel.
     fn move_to(&mut self, seat: Seat) {
-        let seats = match self {
-            Self::None => &mut [],
-            Self::One(own) => std::slice::from_mut(own),
-            Self::Many(seats) => &mut seats[..],
-        };
-        for own in seats.iter_mut().filter(|own| own.channel == seat.channel) {
+        for own in self.as_mut_slice().iter_mut().filter(|own| own.channel == seat.channel) {
             own.place = seat.place;
         }
     }
+}
+
+fn number(id: usize) -> ChannelId {
+    ChannelId::try_from(id).expect("channels are fewer than listeners times filters")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use socket2::Socket;
 use thiserror::Error;
 
 use crate::config::{AdminAddress, Config};
-use crate::process::inherit;
+use crate::process::ffi;
 use crate::server::ListenError;
 use crate::server::listening::{Address, FOR_EVERYONE, FOR_OPERATORS, Listening};
 
@@ -150,5 +150,5 @@ pub fn inherited(fd: i32) -> Result<Listening, OpenError> {
 /// # Errors
 /// When it is none.
 pub fn take(fd: i32) -> Result<Socket, OpenError> {
-    Ok(inherit::socket(fd).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?)
+    Ok(ffi::socket(fd).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?)
 }

@@ -14,7 +14,7 @@ use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::server::{Address, StartError};
 
-pub mod inherit;
+pub mod ffi;
 pub mod listeners;
 pub mod logging;
 pub mod program;

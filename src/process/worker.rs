@@ -7,7 +7,7 @@ use crate::policy::drain::Step;
 use crate::process::listeners;
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
-use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
+use crate::process::{RunError, announce, exit_code, ffi, loop_failed, service_manager};
 use crate::server::{Server, Service, Watched};
 
 /// Serves alone until told to leave.
@@ -39,6 +39,7 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
                 service_manager::draining(clients, remaining);
             }
         }
+        Watched::Shrunk => {}
     }))
 }
 
@@ -55,7 +56,13 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
     Ok(run(server, |_| {}))
 }
 
-fn run(server: Server, watch: impl FnMut(Watched<'_>)) -> ExitCode {
+fn run(server: Server, mut watch: impl FnMut(Watched<'_>)) -> ExitCode {
+    let watch = |watched: Watched<'_>| {
+        if matches!(watched, Watched::Shrunk) {
+            ffi::trim_heap();
+        }
+        watch(watched);
+    };
     match server.run(watch) {
         Ok(outcome) => exit_code(outcome),
         Err(why) => loop_failed(&why),

@@ -11,7 +11,7 @@ use crate::policy::drain::{Outcome, Step};
 use crate::server::peers::upstream::Instruction;
 use crate::server::routes::Door;
 
-/// What whoever runs a server may watch while it leaves.
+/// What whoever runs a server may watch.
 #[derive(Debug)]
 pub enum Watched<'a> {
     /// What it does next.
@@ -23,6 +23,8 @@ pub enum Watched<'a> {
         /// Until the patience runs out.
         remaining: Duration,
     },
+    /// Memory was freed, which the allocator may still keep.
+    Shrunk,
 }
 
 /// How a server leaves.

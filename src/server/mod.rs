@@ -222,7 +222,7 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
-            self.keep_time();
+            self.keep_time(&mut watch);
             self.peers.settle(self.now);
             if let Some(outcome) = self.advance(&mut watch) {
                 return Ok(outcome);
@@ -236,6 +236,7 @@ impl Server {
         self.deadlines.set(Due::Log, self.log_pace.flush(self.now.instant));
         self.deadlines.set(Due::Sweep, self.peers.next_sweep());
         self.deadlines.set(Due::Close, self.peers.next_closing());
+        self.deadlines.set(Due::Shrink, self.peers.next_shrink());
         if let Err(e) = self.poll.poll(events, self.patience())
             && e.kind() != ErrorKind::Interrupted
         {
@@ -326,13 +327,17 @@ impl Server {
         }
     }
 
-    fn keep_time(&mut self) {
+    fn keep_time(&mut self, watch: &mut impl FnMut(Watched<'_>)) {
         while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
             match (due, self.notify_interval) {
                 (Due::Sweep, _) => self.peers.sweep(self.now),
                 // Whatever woke the loop, the log is looked after before it sleeps again.
                 (Due::Log, _) => {}
                 (Due::Close, _) => self.peers.close_the_unmoved(self.now),
+                (Due::Shrink, _) => {
+                    self.peers.shrink();
+                    watch(Watched::Shrunk);
+                }
                 (Due::Accept, _) => {
                     self.listener.iter_mut().chain(&mut self.admin).for_each(|l| l.has_waiting = true);
                 }

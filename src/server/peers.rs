@@ -37,8 +37,8 @@ pub use reading::News;
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Connections whose memory is worth giving back once all of them have left.
-const A_CROWD: usize = 1024;
+/// How long after somebody has left, or has begun to catch up, memory is given back: a crowd is worth one look.
+const SHRINK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Connections with replies that are flushed in one turn.
 const FLUSH_BUDGET: usize = 128;
@@ -107,6 +107,9 @@ pub struct Peers<S> {
     /// Since when there are publications that some listener has not been visited with.
     fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
+    /// The most connections since memory was given back.
+    crest: usize,
+    next_shrink: Option<Instant>,
     /// No connection's limit is reached before.
     next_look: Option<Instant>,
     swept: Option<Instant>,
@@ -137,6 +140,8 @@ impl<S: Socket> Peers<S> {
             metrics: Metrics::default(),
             fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
+            crest: 0,
+            next_shrink: None,
             next_look: None,
             swept: None,
             mood: Mood::Serving,
@@ -170,6 +175,7 @@ impl<S: Socket> Peers<S> {
         let mut connection = Connection::new(socket(key)?, expires);
         connection.is_admin = door == Door::Admin;
         entry.insert(connection);
+        self.crest = self.crest.max(self.connections.len());
         self.look_by(Some(expires));
         Ok(key)
     }
@@ -200,7 +206,9 @@ impl<S: Socket> Peers<S> {
     /// Applies the limits that are reached: one look at each connection.
     pub fn sweep(&mut self, now: Now) {
         let limits = self.terms.limits;
-        self.history.expire(now.instant);
+        if self.history.expire(now.instant) {
+            self.shrink_later(now);
+        }
         let mut next_look = self.history.next_expiry();
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
@@ -297,9 +305,7 @@ impl<S: Socket> Peers<S> {
             // So must one for which the supervisor still has an answer.
             if !connection.dirty && connection.awaited == 0 {
                 self.connections.remove(key);
-                if self.connections.is_empty() && self.connections.capacity() > A_CROWD {
-                    self.keep_nothing();
-                }
+                self.shrink_later(now);
             }
             return;
         }
@@ -312,10 +318,28 @@ impl<S: Socket> Peers<S> {
         self.list_replay(key);
     }
 
-    /// Gives back what a crowd has needed, once the last of it has left: the slab's slots alone are half a megabyte for
-    /// every five thousand.
-    fn keep_nothing(&mut self) {
-        self.connections = Slab::new();
+    /// When to look next at whether there is memory to give back.
+    pub fn next_shrink(&self) -> Option<Instant> {
+        self.next_shrink
+    }
+
+    pub(super) fn shrink_later(&mut self, now: Now) {
+        self.next_shrink.get_or_insert(now + SHRINK_PAUSE);
+    }
+
+    /// Gives back what a crowd has needed, once half of it has left.
+    pub fn shrink(&mut self) {
+        self.next_shrink = None;
+        if self.replaying.is_empty() {
+            self.history.drop_index();
+        }
+        if self.connections.len() > self.crest / 2 {
+            return;
+        }
+        self.crest = self.connections.len();
+        self.connections.shrink_to_fit();
+        self.hub.shrink();
+        self.history.shrink();
         for list in [&mut self.dirty, &mut self.swept_up, &mut self.replaying] {
             list.shrink_to_fit();
         }

@@ -60,6 +60,28 @@ fn a_header_of_a_gigabyte_is_refused_at_once() {
     server.memory().assert_at_most_over(&before, 64);
 }
 
+#[test]
+fn memory_that_a_crowd_has_needed_is_given_back_while_a_few_stay() {
+    let server = ServerProcess::with("");
+    let mut clients = two_thousand_clients(&server);
+    let before = server.memory();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let command = |n| text(&format!(r#"{{"type":"subscribe","topic":"{number}/{n}"}}"#));
+        client.send((0..40).flat_map(command).collect::<Vec<_>>());
+        (0..40).for_each(|_| assert_eq!(client.message()["type"], "subscribed"));
+    }
+    let crowded = server.memory();
+    assert!(crowded.resident > before.resident + 10, "{before:?} has become {crowded:?}");
+    let mut few = [clients.remove(1900), clients.remove(1000), clients.remove(0)];
+    drop(clients);
+    let began = Instant::now();
+    while server.memory().resident > before.resident + 1 {
+        assert!(began.elapsed() < common::DEADLINE, "{before:?} has become {:?}", server.memory());
+        few[0].send(text("still here"));
+        assert_eq!(few[0].message()["type"], "echo");
+    }
+}
+
 // Crowds, resets, garbage
 
 #[test]

@@ -155,7 +155,7 @@ impl<S: Socket> Peers<S> {
             connection.send(ServerMessage::Error { code, message, timestamp }.to_frame(), now, &limits);
         }
         if let Some(position) = resumes_after {
-            self.begin_replay(key, position);
+            self.begin_replay(key, position, now);
         }
     }
 

@@ -108,8 +108,9 @@ impl<S: Socket> Peers<S> {
         id.position_in(self.ordering.epoch()).filter(|position| self.history.reaches(*position))
     }
 
-    pub(super) fn begin_replay(&mut self, key: usize, after: Position) {
+    pub(super) fn begin_replay(&mut self, key: usize, after: Position, now: Now) {
         if after < self.hub.newest() {
+            self.shrink_later(now);
             let filters = self.hub.filters(listener_key(key)).cloned().collect();
             self.connections[key].replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
             self.list_replay(key);

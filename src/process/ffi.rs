@@ -1,0 +1,42 @@
+//! What the compiler cannot vouch for, and the only place with `unsafe` code in the program: owning descriptors that
+//! another process has opened, and handing free memory back to the system.
+
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
+
+use socket2::Socket;
+
+/// Takes over an inherited socket, which no process started later inherits in turn. Its number is nothing but a promise:
+/// it is checked to be an open socket before it is owned. To be asked once for each number, at the start, by whoever was
+/// told of it: before this process opens sockets of its own.
+///
+/// # Errors
+/// When no socket is open under this number.
+#[allow(unsafe_code)]
+pub fn socket(fd: RawFd) -> io::Result<Socket> {
+    let metadata =
+        fs::metadata(format!("/proc/self/fd/{fd}")).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    if !metadata.file_type().is_socket() {
+        // Where nothing was handed over, the log's file may have got that number since.
+        return Err(io::Error::from_raw_os_error(libc::ENOTSOCK));
+    }
+    // SAFETY: it is an open socket, as was just checked, and nothing else in this process owns it: this process has
+    // opened none yet, and the number is asked for once.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = Socket::from(owned);
+    socket.set_cloexec(true)?;
+    Ok(socket)
+}
+
+/// Hands memory that is free back to the system (malloc_trim(3)), which the allocator would keep for later. Allocators
+/// other than glibc's do so by themselves, or not at all.
+#[allow(unsafe_code)]
+pub fn trim_heap() {
+    // SAFETY: it takes a number, touches free memory only, and may be called at any time, by any thread.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
