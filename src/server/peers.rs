@@ -16,6 +16,7 @@ use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::order::Order;
 use crate::server::peers::conversation::listener_key;
+use crate::server::peers::reports::Reports;
 use crate::server::peers::upstream::Upstream;
 use crate::server::routes::Door;
 use crate::server::site::Site;
@@ -30,6 +31,7 @@ mod counting;
 mod guiding;
 mod publishing;
 mod reading;
+mod reports;
 pub mod upstream;
 
 pub use reading::News;
@@ -104,6 +106,7 @@ pub struct Peers<S> {
     /// Whether an operator has asked it to leave.
     is_asked_to_leave: bool,
     metrics: Metrics,
+    reports: Reports,
     /// Since when there are publications that some listener has not been visited with.
     fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
@@ -138,6 +141,7 @@ impl<S: Socket> Peers<S> {
             draining: None,
             is_asked_to_leave: false,
             metrics: Metrics::default(),
+            reports: Reports::default(),
             fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
             crest: 0,

@@ -13,6 +13,7 @@ use crate::wire::overview::{Draining, Overview, Worker};
 impl<S: Socket> Peers<S> {
     /// The server is leaving, until then at the latest.
     pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+        self.reports.clear();
         self.draining = Some(Draining {
             since_unix_ms: now.wall.as_millisecond(),
             deadline_unix_ms: now.unix_ms_until(deadline),

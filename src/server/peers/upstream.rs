@@ -16,7 +16,7 @@ use crate::server::link::{Link, Taken};
 use crate::server::routes::{self, Conditions};
 use crate::server::socket::Socket;
 use crate::wire::http::{BodyWish, Refusal, Request};
-use crate::wire::overview::Report;
+use crate::wire::overview::{Overview, Report};
 use crate::wire::publish::Submission;
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::response::Exchange;
@@ -193,12 +193,25 @@ impl<S: Socket> Peers<S> {
 
     /// Tells something about the whole server; with a supervisor, once that has told it.
     pub(super) fn report(&mut self, key: usize, report: Report, exchange: Exchange, now: Now) {
+        // Operators at a door of their own are few, and are told what is so now; answers keep their order.
+        if !self.connections[key].is_admin
+            && self.connections[key].awaited == 0
+            && let Some(response) = self.reports.fresh(report, now)
+        {
+            return self.respond(key, response, exchange, now);
+        }
         if matches!(&self.ordering, Ordering::Upstream(upstream) if !upstream.is_lost) {
             self.tell_metrics();
             let waiting = Waiting::Watcher { key, exchange, report };
             return self.ask(key, &ToSupervisor::Overview, waiting, true);
         }
-        let response = self.overview().response(report, now.wall);
+        let overview = self.overview();
+        self.tell_report(key, &overview, report, exchange, now);
+    }
+
+    fn tell_report(&mut self, key: usize, overview: &Overview, report: Report, exchange: Exchange, now: Now) {
+        let response = overview.response(report, now.wall);
+        self.reports.note(report, &response, now);
         self.respond(key, response, exchange, now);
     }
 
@@ -300,7 +313,7 @@ impl<S: Socket> Peers<S> {
                 self.respond(key, published.response(), exchange, now);
             }
             (Waiting::Watcher { exchange, report, .. }, Some(ToWorker::Overview(overview))) => {
-                self.respond(key, overview.response(report, now.wall), exchange, now);
+                self.tell_report(key, &overview, report, exchange, now);
             }
             (Waiting::Request { request, .. }, _) => self.answer(key, request, now),
             (Waiting::Refusal { refusal, .. }, _) => {
