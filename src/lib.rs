@@ -22,7 +22,8 @@
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
 //!   asked to move: [`policy::guide`]. What a server does at each step: `server::leaving`.
-//! * Which worker processes there should be, and when one has to go: [`policy::roster`].
+//! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
+//!   answer: [`process::sight`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::body`],
 //!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].

@@ -5,6 +5,8 @@
 
 #[path = "resume/ear.rs"]
 mod ear;
+#[path = "relay/links.rs"]
+mod links;
 #[path = "relay/pipe.rs"]
 mod pipe;
 #[path = "relay/publisher.rs"]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "workers/breaking.rs"]
+mod breaking;
 #[path = "workers/crew.rs"]
 mod crew;
 // Shared with tests that need more of it.
@@ -25,6 +27,8 @@ mod reload;
 mod rolling;
 #[path = "workers/serving.rs"]
 mod serving;
+#[path = "workers/starving.rs"]
+mod starving;
 #[path = "workers/staying.rs"]
 mod staying;
 #[path = "workers/succession.rs"]

@@ -18,9 +18,11 @@ pub enum Due {
     Log,
     /// Memory that was needed a while ago may be given back.
     Shrink,
+    /// The link to the supervisor is to be tried again.
+    Link,
 }
 
-const NAMES: [Due; 6] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log, Due::Shrink];
+const NAMES: [Due; 7] = [Due::Notify, Due::Sweep, Due::Accept, Due::Close, Due::Log, Due::Shrink, Due::Link];
 
 /// The next time in a period, after one that was due: from when it was due, so that lateness does not add up; what was
 /// slept through is skipped.
@@ -30,7 +32,7 @@ pub fn next_in_period(due: Instant, period: Duration, now: Instant) -> Instant {
 }
 
 /// When each name is due next; a name without a time is not waited for.
-// A scan: six deadlines. Revisit at forty.
+// A scan: seven deadlines. Revisit at forty.
 #[derive(Debug, Default)]
 pub struct Deadlines {
     at: [Option<Instant>; NAMES.len()],

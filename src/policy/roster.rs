@@ -9,9 +9,20 @@ use std::time::{Duration, Instant};
 
 use crate::policy::drain::Outcome;
 
+mod departure;
+mod health;
+mod leaving;
+mod silence;
 mod step;
+mod worker;
 
+pub use departure::Times;
+pub use silence::{Doing, Sight, Symptom};
 pub use step::{Exit, Failing, Step};
+
+use departure::{Departure, Stage};
+use health::UNANSWERED_BEATS;
+use worker::{State, Worker};
 
 /// Names a worker process: never used twice.
 pub type WorkerId = u32;
@@ -19,24 +30,16 @@ pub type WorkerId = u32;
 /// The place of a worker, from 0.
 pub type SlotId = usize;
 
-/// How long a worker may take from its start until it serves.
-const STARTUP: Duration = Duration::from_secs(10);
-
 /// How long a worker has to serve for its end not to count as a failure in a row.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// While nobody serves: starts that fail in a row before the attempt is given up.
-const STARTS_AT_MOST: u32 = 5;
-
-/// Beats that a worker may leave unanswered.
-const UNANSWERED_BEATS: u32 = 5;
-
 /// The workers that there are, and those that there should be.
 #[derive(Debug)]
 pub struct Roster {
+    times: Times,
     beat_interval: Duration,
     slots: Vec<Slot>,
     workers: Vec<Worker>,
@@ -47,8 +50,9 @@ pub struct Roster {
     reloading: Option<SlotId>,
     /// Whether another reload was asked for meanwhile: the program may have changed once more.
     reloads_again: bool,
+    /// From the first worker that serves on, nothing that befalls workers ends the server.
     has_served: bool,
-    leaving: bool,
+    departure: Option<Departure>,
     was_forced: bool,
     is_over: bool,
 }
@@ -61,31 +65,17 @@ struct Slot {
     failures: u32,
     /// When to start a holder.
     start_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Worker {
-    id: WorkerId,
-    slot: SlotId,
-    state: State,
-    was_heard: bool,
-    unanswered: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Starting { by: Instant },
-    Serving { since: Instant },
-    Leaving,
-    Killed,
+    /// How the last one ended while nobody had served yet: another is started once somebody does.
+    failed: Option<Exit>,
 }
 
 impl Roster {
-    /// So many workers are to be started; one that does not answer for so long is to be replaced.
-    pub fn new(count: usize, healthcheck: Duration, now: Instant) -> Self {
+    /// So many workers are to be started.
+    pub fn new(count: usize, times: Times, now: Instant) -> Self {
         let slots = (0..count).map(|_| Slot { start_at: Some(now), ..Slot::default() }).collect();
-        let beat_interval = healthcheck / UNANSWERED_BEATS;
+        let beat_interval = times.healthcheck / UNANSWERED_BEATS;
         Self {
+            times,
             beat_interval,
             slots,
             workers: Vec::new(),
@@ -95,7 +85,7 @@ impl Roster {
             reloading: None,
             reloads_again: false,
             has_served: false,
-            leaving: false,
+            departure: None,
             was_forced: false,
             is_over: false,
         }
@@ -103,13 +93,8 @@ impl Roster {
 
     /// Whether every slot has somebody who serves.
     pub fn is_complete(&self) -> bool {
-        let serves = |id| matches!(self.worker(id), Some(Worker { state: State::Serving { .. }, .. }));
+        let serves = |id| self.worker(id).is_some_and(Worker::serves);
         self.slots.iter().all(|slot| slot.holder.is_some_and(serves))
-    }
-
-    /// Whether the whole server is leaving.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving
     }
 
     /// The slot of a worker.
@@ -120,7 +105,11 @@ impl Roster {
     /// A worker serves.
     pub fn on_ready(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
-        if !matches!(worker.state, State::Starting { .. }) {
+        if worker.state != State::Starting {
+            return;
+        }
+        if let Some(Departure { stage: Stage::Begun { limit }, .. }) = self.departure {
+            worker.state = State::Leaving { until: Some(limit) };
             return;
         }
         worker.state = State::Serving { since: now };
@@ -128,94 +117,74 @@ impl Roster {
         self.has_served = true;
         let old = self.slots[slot].holder.replace(id).filter(|old| *old != id);
         if let Some(old) = old {
-            self.step_down(old, false);
+            self.step_down(old, false, now);
         }
         if self.reloading == Some(slot) {
-            self.reload_from(slot + 1, now);
+            self.reload_from(slot + 1);
+        }
+        for slot in 0..self.slots.len() {
+            if let Some(exit) = self.slots[slot].failed.take() {
+                self.start_again(slot, exit, now);
+            }
         }
     }
 
-    /// A worker has shown a sign of life, or was given no occasion to.
-    pub fn on_heard(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
-            worker.was_heard = true;
-        }
-    }
-
-    /// A worker was sent a signal to leave: it does so alone, and another takes its place at once.
+    /// A worker was sent a signal to leave: it does so alone, and another takes its place at once. Unless all leave, or
+    /// are about to: then the signal was meant for them all.
     pub fn on_signalled(&mut self, id: WorkerId, now: Instant) {
-        let Some(slot) = self.slot_of(id).filter(|_| !self.leaving) else { return };
+        let Some(slot) = self.slot_of(id).filter(|_| self.departure.is_none()) else { return };
         if self.holds(id, slot) {
             self.slots[slot].holder = None;
             self.slots[slot].start_at = Some(now);
         }
-        self.step_down(id, false);
-    }
-
-    /// A worker takes nothing, or says what nobody understands.
-    pub fn on_stuck(&mut self, id: WorkerId) {
-        self.kill(id, Failing::ToKeepUp);
+        self.step_down(id, false, now);
     }
 
     /// A worker's process has ended.
     pub fn on_exit(&mut self, id: WorkerId, exit: Exit, now: Instant) {
         let Some(index) = self.workers.iter().position(|worker| worker.id == id) else { return };
         let worker = self.workers.swap_remove(index);
-        if self.leaving {
+        if self.has_begun_to_leave() {
             self.was_forced |= exit != Exit::Code(0);
             return;
         }
         let slot = worker.slot;
-        let is_holder = self.holds(id, slot);
-        if self.reloading == Some(slot) && !is_holder && worker.state != State::Leaving {
+        if self.holds(id, slot) {
+            self.replace(slot, worker.state, exit, now);
+        } else if self.reloading == Some(slot) && !matches!(worker.state, State::Leaving { .. }) {
             (self.reloading, self.reloads_again) = (None, false);
-            return self.steps.push_back(Step::ReloadFailed { slot, exit });
+            self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: false });
         }
-        if !is_holder {
-            return;
-        }
-        let was_healthy = matches!(worker.state, State::Serving { since } if now >= since + HEALTHY);
-        let place = &mut self.slots[slot];
-        place.failures = if was_healthy { 0 } else { place.failures + 1 };
-        place.holder = None;
-        let has_hope = self.has_served && place.failures <= STARTS_AT_MOST;
-        if !has_hope && !self.workers.iter().any(|worker| matches!(worker.state, State::Serving { .. })) {
+        let is_start_due = self.slots.iter().any(|slot| slot.start_at.is_some());
+        if !self.has_served && self.workers.is_empty() && !is_start_due && !self.is_over {
             self.is_over = true;
-            return self.steps.push_back(Step::GiveUp { slot, exit });
+            self.steps.push_back(Step::GiveUp { slot, exit });
         }
-        let back_off = back_off(place.failures);
-        place.start_at = Some(now + back_off);
-        self.steps.push_back(Step::Ended { slot, exit, back_off });
-    }
-
-    /// A signal to leave: the first is gentle, a second is not, more change nothing.
-    pub fn leave(&mut self) {
-        let is_first = !std::mem::replace(&mut self.leaving, true);
-        self.steps.push_back(if is_first { Step::LeaveAll } else { Step::InsistAll });
-        self.was_forced |= !is_first;
-        self.reloading = None;
-        self.slots.iter_mut().for_each(|slot| slot.start_at = None);
     }
 
     /// Replaces all workers, one by one; asked for during a reload, it follows that one.
     pub fn reload(&mut self, now: Instant) {
         if self.reloading.is_some() {
             self.reloads_again = true;
-        } else if !self.leaving {
-            self.reload_from(0, now);
+        } else if !self.has_begun_to_leave() {
+            // The program may be another: it need not wait for what the last one has failed in.
+            for slot in self.slots.iter_mut().filter(|slot| slot.start_at.is_some()) {
+                (slot.failures, slot.start_at) = (0, Some(now));
+            }
+            self.reload_from(0);
         }
     }
 
     /// One worker more.
     pub fn grow(&mut self, now: Instant) {
-        if !self.leaving {
+        if !self.has_begun_to_leave() {
             self.slots.push(Slot { start_at: Some(now), ..Slot::default() });
         }
     }
 
     /// One worker less, though never none.
-    pub fn shrink(&mut self) {
-        if self.leaving || self.slots.len() < 2 {
+    pub fn shrink(&mut self, now: Instant) {
+        if self.has_begun_to_leave() || self.slots.len() < 2 {
             return;
         }
         let slot = self.slots.len() - 1;
@@ -223,89 +192,95 @@ impl Roster {
         self.reloading = self.reloading.filter(|reloading| *reloading != slot);
         let there: Vec<WorkerId> =
             self.workers.iter().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect();
-        there.into_iter().for_each(|id| self.step_down(id, true));
+        there.into_iter().for_each(|id| self.step_down(id, true, now));
     }
 
     /// What to do now. Call until `None`; it ends with `Complete` or `GiveUp`.
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
-        self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now)).or_else(
-            || {
-                let is_complete = self.leaving && self.workers.is_empty() && !self.is_over;
-                self.is_over |= is_complete;
-                let outcome = if self.was_forced { Outcome::Forced } else { Outcome::Drained };
-                is_complete.then_some(Step::Complete(outcome))
-            },
-        )
+        self.begin_if_due(now);
+        self.judge(now);
+        let step = self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now));
+        step.or_else(|| {
+            let is_complete = self.has_begun_to_leave() && self.workers.is_empty() && !self.is_over;
+            self.is_over |= is_complete;
+            let outcome = if self.was_forced { Outcome::Forced } else { Outcome::Drained };
+            is_complete.then_some(Step::Complete(outcome))
+        })
     }
 
     /// When to ask again at the latest, should nothing happen before.
     pub fn deadline(&self) -> Option<Instant> {
-        self.slots.iter().filter_map(|slot| slot.start_at).chain([self.next_beat]).min()
+        let starts = self.slots.iter().filter_map(|slot| slot.start_at);
+        let workers = self.workers.iter().filter_map(Worker::deadline);
+        starts.chain(workers).chain(self.begins()).chain([self.next_beat]).min()
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Step> {
         let slot = self.slots.iter().position(|slot| slot.start_at.is_some_and(|at| at <= now))?;
         self.slots[slot].start_at = None;
-        let worker = self.start(slot, now);
+        let worker = self.start(slot);
         self.slots[slot].holder = Some(worker);
         Some(Step::Start { worker, slot })
     }
 
-    fn next_beat(&mut self, now: Instant) -> Option<Step> {
-        if now < self.next_beat {
-            return None;
-        }
-        // From now, not from when it was due: what this process has slept through nobody could answer.
-        self.next_beat = now + self.beat_interval;
-        let mut failing = vec![];
-        for worker in &mut self.workers {
-            worker.unanswered = if std::mem::take(&mut worker.was_heard) { 0 } else { worker.unanswered + 1 };
-            match worker.state {
-                State::Starting { by } if now >= by => failing.push((worker.id, Failing::ToStart)),
-                State::Serving { .. } | State::Leaving if worker.unanswered >= UNANSWERED_BEATS => {
-                    failing.push((worker.id, Failing::ToAnswer));
-                }
-                _ => {}
-            }
-        }
-        failing.into_iter().for_each(|(id, why)| self.kill(id, why));
-        Some(Step::Beat)
-    }
-
-    fn start(&mut self, slot: SlotId, now: Instant) -> WorkerId {
+    fn start(&mut self, slot: SlotId) -> WorkerId {
         let id = self.next_worker;
         self.next_worker += 1;
-        let state = State::Starting { by: now + STARTUP };
-        self.workers.push(Worker { id, slot, state, was_heard: true, unanswered: 0 });
+        self.workers.push(Worker::new(id, slot));
         id
     }
 
-    /// Goes on with the first slot from here on whose worker is not about to be replaced anyway.
-    fn reload_from(&mut self, first: SlotId, now: Instant) {
-        self.reloading = (first..self.slots.len()).find(|slot| self.slots[*slot].holder.is_some());
-        let Some(slot) = self.reloading else {
-            return match std::mem::take(&mut self.reloads_again) {
-                true => self.reload_from(0, now),
-                false => self.steps.push_back(Step::Reloaded),
-            };
-        };
-        let worker = self.start(slot, now);
-        self.steps.push_back(Step::Start { worker, slot });
+    /// The holder of a slot is none any more.
+    fn replace(&mut self, slot: SlotId, state: State, exit: Exit, now: Instant) {
+        let was_healthy = matches!(state, State::Serving { since } if now >= since + HEALTHY);
+        let place = &mut self.slots[slot];
+        place.failures = if was_healthy { 0 } else { place.failures.saturating_add(1) };
+        place.holder = None;
+        if !self.has_served {
+            place.failed = Some(exit);
+            return;
+        }
+        if !was_healthy && let Some(reloading) = self.reloading.filter(|reloading| slot < *reloading) {
+            self.stop_reload(reloading, now);
+            self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: true });
+        }
+        self.start_again(slot, exit, now);
     }
 
-    fn step_down(&mut self, id: WorkerId, is_last: bool) {
-        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
-        if !matches!(worker.state, State::Leaving | State::Killed) {
-            worker.state = State::Leaving;
-            self.steps.push_back(Step::StepDown { worker: id, slot: worker.slot, is_last });
+    fn start_again(&mut self, slot: SlotId, exit: Exit, now: Instant) {
+        let back_off = back_off(self.slots[slot].failures);
+        self.slots[slot].start_at = Some(now + back_off);
+        self.steps.push_back(Step::Ended { slot, exit, back_off });
+    }
+
+    /// The new program breaks: whoever has not been replaced by it yet stays.
+    fn stop_reload(&mut self, slot: SlotId, now: Instant) {
+        (self.reloading, self.reloads_again) = (None, false);
+        let is_new = |worker: &&Worker| worker.slot == slot && worker.state == State::Starting;
+        let new = self.workers.iter().filter(is_new).map(|worker| worker.id);
+        if let Some(id) = new.max().filter(|id| !self.holds(*id, slot)) {
+            self.step_down(id, false, now);
         }
     }
 
-    fn kill(&mut self, id: WorkerId, why: Failing) {
+    /// Goes on with the first slot from here on whose worker is not about to be replaced anyway.
+    fn reload_from(&mut self, first: SlotId) {
+        self.reloading = (first..self.slots.len()).find(|slot| self.slots[*slot].holder.is_some());
+        let Some(slot) = self.reloading else {
+            return match std::mem::take(&mut self.reloads_again) {
+                true => self.reload_from(0),
+                false => self.steps.push_back(Step::Reloaded),
+            };
+        };
+        let worker = self.start(slot);
+        self.steps.push_back(Step::Start { worker, slot });
+    }
+
+    fn step_down(&mut self, id: WorkerId, is_last: bool, now: Instant) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
-        if worker.state != State::Killed {
-            worker.state = State::Killed;
-            self.steps.push_back(Step::Kill { worker: id, slot: worker.slot, why });
+        if !matches!(worker.state, State::Leaving { .. } | State::Killed) {
+            worker.state = State::Leaving { until: Some(now + self.times.patience) };
+            self.steps.push_back(Step::StepDown { worker: id, slot: worker.slot, is_last });
         }
     }
 

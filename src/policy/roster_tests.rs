@@ -1,59 +1,111 @@
 //! A roster in virtual time: a story of what becomes of workers, and what is done about it.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
-const HEALTHCHECK: Duration = Duration::from_secs(5);
+pub(super) const HEALTHCHECK: Duration = Duration::from_secs(5);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const TIMES: Times =
+    Times { healthcheck: HEALTHCHECK, drain_delay: Duration::ZERO, patience: Duration::from_secs(1800) };
 
-struct Story {
-    roster: Roster,
-    now: Instant,
+pub(super) struct Story {
+    pub roster: Roster,
+    pub now: Instant,
+    begun: Instant,
+    /// Those who do not answer, what is seen of their processes, and which part of a processor they have.
+    pub silent: BTreeMap<WorkerId, (Option<Doing>, f64)>,
 }
 
 impl Story {
     /// So many workers, all of them serving.
-    fn serving(count: u32) -> Self {
-        let mut story = Self::starting(count);
+    pub fn serving(count: u32) -> Self {
+        Self::serving_at(count, TIMES)
+    }
+
+    pub fn serving_at(count: u32, times: Times) -> Self {
+        let mut story = Self::starting_at(count, times);
         (0..count).for_each(|worker| story.roster.on_ready(worker, story.now));
         assert!(story.roster.is_complete());
         story
     }
 
-    fn starting(count: u32) -> Self {
+    pub fn starting(count: u32) -> Self {
+        Self::starting_at(count, TIMES)
+    }
+
+    fn starting_at(count: u32, times: Times) -> Self {
         let now = Instant::now();
-        let mut story = Self { roster: Roster::new(count as usize, HEALTHCHECK, now), now };
+        let roster = Roster::new(count as usize, times, now);
+        let mut story = Self { roster, now, begun: now, silent: BTreeMap::new() };
         let started: Vec<Step> =
             (0..count).map(|worker| Step::Start { worker, slot: worker as usize }).collect();
         assert_eq!(story.steps(), started);
         story
     }
 
-    fn steps(&mut self) -> Vec<Step> {
-        std::iter::from_fn(|| self.roster.poll(self.now)).collect()
+    /// What is done now, beats and looks apart, which are answered.
+    pub fn steps(&mut self) -> Vec<Step> {
+        let mut steps = vec![];
+        while let Some(step) = self.roster.poll(self.now) {
+            match step {
+                Step::Beat => {
+                    let ids: Vec<WorkerId> = self.roster.workers.iter().map(|worker| worker.id).collect();
+                    let live = ids.into_iter().filter(|id| !self.silent.contains_key(id));
+                    live.for_each(|id| self.roster.on_heard(id));
+                }
+                Step::Look { worker } => {
+                    let (doing, share) = self.silent.get(&worker).copied().unwrap_or((None, 0.0));
+                    let worked = (self.now - self.begun).mul_f64(share);
+                    let sight = doing.map(|doing| Sight { doing, worked, faults: 0 });
+                    self.roster.on_seen(worker, sight, self.now);
+                }
+                step => steps.push(step),
+            }
+        }
+        steps
     }
 
-    /// What is done until this much later, beats apart, by whoever sleeps until the deadlines.
-    fn pass(&mut self, duration: Duration) -> Vec<Step> {
+    /// What is done until this much later, by whoever sleeps until the deadlines.
+    pub fn pass(&mut self, duration: Duration) -> Vec<Step> {
         let (end, mut steps) = (self.now + duration, vec![]);
         while let Some(deadline) = self.roster.deadline().filter(|deadline| *deadline <= end) {
             self.now = self.now.max(deadline);
             steps.extend(self.steps());
         }
         self.now = end;
-        steps.retain(|step| *step != Step::Beat);
         steps
     }
 
-    fn exit(&mut self, worker: WorkerId, exit: Exit) -> Vec<Step> {
+    /// How long it takes until something is done, and what.
+    pub fn until_done(&mut self) -> (Duration, Vec<Step>) {
+        let begun = self.now;
+        loop {
+            self.now = self.now.max(self.roster.deadline().expect("there are always beats"));
+            let steps = self.steps();
+            if !steps.is_empty() || self.now > begun + 10 * HOUR {
+                return (self.now - begun, steps);
+            }
+        }
+    }
+
+    /// A worker answers no more, and this is seen of it.
+    pub fn silence(&mut self, worker: WorkerId, doing: Option<Doing>, share: f64) {
+        self.silent.insert(worker, (doing, share));
+    }
+
+    pub fn exit(&mut self, worker: WorkerId, exit: Exit) -> Vec<Step> {
         self.roster.on_exit(worker, exit, self.now);
         self.steps()
     }
 }
 
-fn ended(slot: SlotId, exit: Exit, back_off_ms: u64) -> Step {
+pub(super) fn ended(slot: SlotId, exit: Exit, back_off_ms: u64) -> Step {
     Step::Ended { slot, exit, back_off: Duration::from_millis(back_off_ms) }
 }
 
-const KILLED: Exit = Exit::Signal(9);
+pub(super) const KILLED: Exit = Exit::Signal(9);
 
 #[test]
 fn a_worker_that_dies_is_replaced_at_once() {
@@ -64,31 +116,34 @@ fn a_worker_that_dies_is_replaced_at_once() {
 }
 
 #[test]
-fn one_that_keeps_dying_is_started_less_and_less_often_up_to_30_seconds() {
-    let mut story = Story::serving(2);
-    let mut pauses = vec![];
-    for worker in 1..12 {
-        let steps = story.exit(worker, Exit::Code(1));
-        let Step::Ended { back_off, .. } = steps[0] else { panic!("{steps:?}") };
-        pauses.push(back_off.as_millis());
-        story.roster.on_heard(0);
-        let mut started = steps.len() > 1;
-        while !started {
-            story.roster.on_heard(0);
-            started = story.pass(Duration::from_millis(250)).iter().any(|s| matches!(s, Step::Start { .. }));
+fn whatever_keeps_breaking_is_started_less_and_less_often_up_to_30_seconds_and_never_given_up() {
+    // As long as others serve, and when nobody does; ready or not before it breaks.
+    for (count, exit, is_ready) in
+        [(2, Exit::Code(1), false), (1, Exit::NotStarted, false), (1, KILLED, true), (2, Exit::Code(0), true)]
+    {
+        let mut story = Story::serving(count);
+        let mut pauses = vec![];
+        for worker in count - 1..count + 100 {
+            let steps = story.exit(worker, exit);
+            let Step::Ended { back_off, .. } = steps[0] else { panic!("{steps:?}") };
+            pauses.push(back_off.as_millis());
+            let started = steps.len() > 1 || !story.pass(back_off).is_empty();
+            assert!(started);
+            if is_ready {
+                story.roster.on_ready(worker + 1, story.now);
+                assert_eq!(story.pass(HEALTHY - SECOND), []);
+            }
         }
+        assert_eq!(pauses[..9], [0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000]);
+        assert!(pauses[9..].iter().all(|pause| *pause == 30_000));
     }
-    assert_eq!(pauses, [0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
 }
 
 #[test]
 fn a_worker_that_has_served_for_long_is_replaced_at_once_however_often() {
     let mut story = Story::serving(1);
     for worker in 0..20 {
-        for _ in 0..11 {
-            story.roster.on_heard(worker);
-            assert_eq!(story.pass(Duration::from_secs(1)), []);
-        }
+        assert_eq!(story.pass(HEALTHY + SECOND), []);
         let next = worker + 1;
         assert_eq!(story.exit(worker, KILLED), [ended(0, KILLED, 0), Step::Start { worker: next, slot: 0 }]);
         story.roster.on_ready(next, story.now);
@@ -96,68 +151,72 @@ fn a_worker_that_has_served_for_long_is_replaced_at_once_however_often() {
 }
 
 #[test]
-fn workers_that_cannot_start_at_all_end_the_server() {
+fn workers_that_cannot_start_at_all_end_the_server_once_none_is_left() {
     let mut story = Story::starting(2);
-    let steps = story.exit(1, Exit::Code(3));
-    assert_eq!(steps, [Step::GiveUp { slot: 1, exit: Exit::Code(3) }]);
+    assert_eq!(story.exit(1, Exit::Code(3)), [], "the other may be about to serve");
+    let steps = story.exit(0, Exit::Code(3));
+    assert_eq!(steps, [Step::GiveUp { slot: 0, exit: Exit::Code(3) }]);
     assert_eq!(
         steps[0].to_string(),
-        "cannot start workers: worker 2 ended with exit code 3 before it served"
+        "cannot start workers: worker 1 ended with exit code 3 before it served"
     );
 }
 
 #[test]
-fn a_server_that_has_served_gives_up_only_after_several_attempts_with_nobody_left() {
+fn one_that_did_not_start_is_tried_again_once_another_serves() {
+    let mut story = Story::starting(2);
+    assert_eq!(story.exit(1, Exit::NotStarted), []);
+    story.roster.on_ready(0, story.now);
+    assert_eq!(story.steps(), [ended(1, Exit::NotStarted, 0), Step::Start { worker: 2, slot: 1 }]);
+}
+
+#[test]
+fn whoever_leaves_is_left_alone_when_a_new_program_breaks() {
     let mut story = Story::serving(1);
-    let mut attempts = 0;
-    let mut steps = story.exit(0, KILLED);
-    while !steps.iter().any(|step| matches!(step, Step::GiveUp { .. })) {
-        let started = steps.iter().find_map(|step| match step {
-            Step::Start { worker, .. } => Some(*worker),
-            _ => None,
-        });
-        steps = match started {
-            Some(worker) => {
-                attempts += 1;
-                story.exit(worker, Exit::NotStarted)
-            }
-            None => story.pass(Duration::from_millis(250)),
-        };
+    story.roster.reload(story.now);
+    assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 0 }]);
+    story.roster.on_ready(1, story.now);
+    assert_eq!(story.steps(), [Step::StepDown { worker: 0, slot: 0, is_last: false }, Step::Reloaded]);
+    for worker in 1..20 {
+        let mut steps = story.exit(worker, Exit::Code(7));
+        steps.extend(story.pass(LONGEST_BACK_OFF));
+        assert!(matches!(steps[..], [Step::Ended { .. }, Step::Start { .. }]), "{steps:?}");
+        story.roster.on_ready(worker + 1, story.now);
     }
-    assert_eq!(attempts, STARTS_AT_MOST);
+    assert!(story.roster.worker(0).is_some());
 }
 
 #[test]
-fn a_silent_worker_is_killed_after_the_healthcheck_and_one_that_answers_is_not() {
-    let mut story = Story::serving(2);
-    let begun = story.now;
-    let kill = Step::Kill { worker: 1, slot: 1, why: Failing::ToAnswer };
-    loop {
-        story.roster.on_heard(0);
-        let steps = story.pass(Duration::from_millis(100));
-        if !steps.is_empty() {
-            assert_eq!(steps, [kill]);
-            break;
-        }
-    }
-    let waited = story.now - begun;
-    assert!((HEALTHCHECK..HEALTHCHECK + Duration::from_millis(1200)).contains(&waited), "{waited:?}");
-    assert_eq!(kill.to_string(), "Worker 2 does not answer: killing it");
+fn a_reload_stops_when_a_new_worker_breaks_soon() {
+    let mut story = Story::serving(3);
+    story.roster.reload(story.now);
+    assert_eq!(story.steps(), [Step::Start { worker: 3, slot: 0 }]);
+    story.roster.on_ready(3, story.now);
+    let down = |worker, slot| Step::StepDown { worker, slot, is_last: false };
+    assert_eq!(story.steps(), [down(0, 0), Step::Start { worker: 4, slot: 1 }]);
+    let stopped = Step::ReloadFailed { slot: 0, exit: Exit::Code(7), has_served: true };
+    let again = Step::Start { worker: 5, slot: 0 };
+    assert_eq!(story.exit(3, Exit::Code(7)), [down(4, 1), stopped, ended(0, Exit::Code(7), 0), again]);
+    assert_eq!(
+        stopped.to_string(),
+        "Reload stopped, the old workers that still serve stay: the new worker 1 ended with exit code 7 soon after its start"
+    );
+    // It said so before it was told to leave.
+    story.roster.on_ready(4, story.now);
+    assert_eq!((story.steps(), story.exit(4, Exit::Code(0))), (vec![], vec![]));
+    story.roster.on_ready(5, story.now);
+    assert!(story.roster.is_complete());
 }
 
 #[test]
-fn what_the_supervisor_has_slept_through_is_nobodys_silence() {
+fn a_new_program_need_not_wait_for_what_the_last_one_has_failed_in() {
     let mut story = Story::serving(1);
-    story.now += Duration::from_secs(3600);
-    assert_eq!(story.steps(), [Step::Beat]);
-}
-
-#[test]
-fn a_worker_that_does_not_start_in_time_is_killed() {
-    let mut story = Story::starting(1);
-    let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToStart };
-    assert_eq!(story.pass(STARTUP + Duration::from_secs(1)), [kill]);
-    assert_eq!(story.exit(0, KILLED), [Step::GiveUp { slot: 0, exit: KILLED }]);
+    for worker in 0..10 {
+        story.exit(worker, Exit::NotStarted);
+        story.pass(if worker < 9 { LONGEST_BACK_OFF } else { Duration::ZERO });
+    }
+    story.roster.reload(story.now);
+    assert_eq!(story.steps(), [Step::Reloaded, Step::Start { worker: 10, slot: 0 }]);
 }
 
 #[test]
@@ -202,7 +261,7 @@ fn a_program_that_cannot_start_leaves_the_old_workers_as_they_are() {
     let mut story = Story::serving(2);
     story.roster.reload(story.now);
     assert_eq!(story.steps(), [Step::Start { worker: 2, slot: 0 }]);
-    let failed = Step::ReloadFailed { slot: 0, exit: Exit::Code(2) };
+    let failed = Step::ReloadFailed { slot: 0, exit: Exit::Code(2), has_served: false };
     assert_eq!(story.exit(2, Exit::Code(2)), [failed]);
     assert!(story.roster.is_complete());
     assert!(failed.to_string().contains("the old workers stay"));
@@ -211,52 +270,13 @@ fn a_program_that_cannot_start_leaves_the_old_workers_as_they_are() {
 #[test]
 fn workers_are_added_and_taken_away_but_never_the_last() {
     let mut story = Story::serving(1);
-    story.roster.shrink();
+    story.roster.shrink(story.now);
     assert_eq!(story.steps(), []);
     story.roster.grow(story.now);
     assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 1 }]);
     story.roster.on_ready(1, story.now);
-    story.roster.shrink();
+    story.roster.shrink(story.now);
     assert_eq!(story.steps(), [Step::StepDown { worker: 1, slot: 1, is_last: true }]);
     assert_eq!(story.exit(1, Exit::Code(0)), []);
     assert!(story.roster.is_complete());
-}
-
-#[test]
-fn the_server_ends_when_the_last_worker_has_ended() {
-    let mut story = Story::serving(2);
-    story.roster.leave();
-    assert_eq!(story.steps(), [Step::LeaveAll]);
-    assert_eq!(story.exit(1, Exit::Code(0)), []);
-    story.roster.on_signalled(0, story.now);
-    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
-    assert_eq!(story.steps(), []);
-}
-
-#[test]
-fn one_forced_worker_makes_the_end_a_forced_one() {
-    for (exit, outcome) in [(Exit::Code(1), Outcome::Forced), (KILLED, Outcome::Forced)] {
-        let mut story = Story::serving(2);
-        story.roster.leave();
-        story.exit(0, exit);
-        assert_eq!(story.exit(1, Exit::Code(0)), [Step::Complete(outcome)]);
-    }
-}
-
-#[test]
-fn a_second_signal_insists() {
-    let mut story = Story::serving(1);
-    story.roster.leave();
-    story.roster.leave();
-    assert_eq!(story.steps(), [Step::LeaveAll, Step::InsistAll]);
-    assert_eq!(story.exit(0, Exit::Code(1)), [Step::Complete(Outcome::Forced)]);
-}
-
-#[test]
-fn a_worker_that_freezes_while_all_leave_is_killed_too() {
-    let mut story = Story::serving(1);
-    story.roster.leave();
-    story.steps();
-    let steps = story.pass(HEALTHCHECK * 2);
-    assert_eq!(steps, [Step::Kill { worker: 0, slot: 0, why: Failing::ToAnswer }]);
 }

@@ -20,6 +20,7 @@ pub mod logging;
 pub mod program;
 pub mod progress;
 pub mod service_manager;
+pub mod sight;
 pub mod supervisor;
 pub mod worker;
 

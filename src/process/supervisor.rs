@@ -17,11 +17,11 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::policy::deadlines::next_in_period;
-use crate::policy::roster::{Exit, Roster, SlotId, Step, WorkerId};
+use crate::policy::roster::{Exit, Roster, SlotId, Step, Times, WorkerId};
 use crate::process::listeners::{Listeners, OpenError};
 use crate::process::program::Program;
 use crate::process::progress::Progress;
-use crate::process::{announce, exit_code, loop_failed, service_manager};
+use crate::process::{announce, exit_code, loop_failed, service_manager, sight};
 use crate::server::clock::Now;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
@@ -34,6 +34,9 @@ const SIGNALS: Token = Token(0);
 const FIRST_WORKER: usize = 1;
 
 const EVENTS_PER_TURN: usize = 256;
+
+/// How often a turn asks for events that were there already, at most.
+const POLLS_PER_TURN: usize = 8;
 
 /// Why there is nothing to supervise.
 #[derive(Debug, Error)]
@@ -58,8 +61,6 @@ pub struct Supervisor {
     children: Vec<(WorkerId, Child)>,
     state_file: Option<StateFile>,
     notify_at: Option<Instant>,
-    /// Between the signal and the beginning.
-    leave_at: Option<Instant>,
     /// While leaving: when the patience ends, and when to report next.
     leaving: Option<(Instant, Instant)>,
     progress: Progress,
@@ -79,6 +80,11 @@ impl Supervisor {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
+        let times = Times {
+            healthcheck: config.timeout_worker_healthcheck,
+            drain_delay: config.drain_delay,
+            patience: config.timeout_graceful_shutdown,
+        };
         let mut relay = Relay::new(random_epoch(), history_limits(&config));
         let state_file = config.state_file.as_deref().map(StateFile::new);
         if let Some(snapshot) = state_file.as_ref().and_then(StateFile::take_up) {
@@ -89,12 +95,11 @@ impl Supervisor {
             signals,
             program: Program::own()?,
             listeners,
-            roster: Roster::new(config.workers.into(), config.timeout_worker_healthcheck, now.instant),
+            roster: Roster::new(config.workers.into(), times, now.instant),
             relay,
             children: Vec::new(),
             state_file,
             notify_at: config.notify_interval.0.map(|interval| now + interval),
-            leave_at: None,
             leaving: None,
             progress: Progress::default(),
             is_announced: false,
@@ -121,99 +126,95 @@ impl Supervisor {
         }
     }
 
-    /// Takes what has come. Memory only.
+    /// Takes what has come. Memory only. All of it: nobody is judged by what has arrived and was not read.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
         log::logger().flush();
-        if let Err(e) = self.poll.poll(events, self.patience())
-            && e.kind() != ErrorKind::Interrupted
-        {
-            return Err(e);
-        }
-        self.now = Now::read();
-        // Ahead of the workers: one that was sent the same signal as this process has nothing to ask.
-        self.obey();
-        for event in &*events {
-            let worker = event.token().0.checked_sub(FIRST_WORKER).and_then(|id| WorkerId::try_from(id).ok());
-            worker.iter().for_each(|worker| self.relay.on_ready(*worker, self.now));
-        }
-        self.relay.listen(self.now);
-        self.bury();
-        for (worker, report) in self.relay.take_reports() {
-            match report {
-                Report::Ready => self.roster.on_ready(worker, self.now.instant),
-                Report::Signalled => self.roster.on_signalled(worker, self.now.instant),
-                Report::Alive => self.roster.on_heard(worker),
-                Report::AskedToLeave if self.leave_at.is_some() || self.roster.is_leaving() => {}
-                Report::AskedToLeave => self.on_signal(),
-                Report::Stuck => self.roster.on_stuck(worker),
+        let mut patience = self.patience();
+        for _ in 0..POLLS_PER_TURN {
+            // Interrupted, it has not looked: signal(7) says when, SIGCONT among it.
+            let has_looked = match self.poll.poll(events, patience) {
+                Ok(()) => events.iter().count() < EVENTS_PER_TURN,
+                Err(e) if e.kind() == ErrorKind::Interrupted => false,
+                Err(e) => return Err(e),
+            };
+            self.now = Now::read();
+            for event in &*events {
+                let worker = event.token().0.checked_sub(FIRST_WORKER);
+                let worker = worker.and_then(|id| WorkerId::try_from(id).ok());
+                worker.iter().for_each(|worker| self.relay.on_ready(*worker, self.now));
+            }
+            patience = Some(Duration::ZERO);
+            if has_looked {
+                break;
             }
         }
+        // Ahead of the workers: one that was sent the same signal as this process has nothing to ask.
+        self.obey();
+        self.relay.listen(self.now);
+        self.take_reports();
+        self.bury();
         Ok(())
+    }
+
+    fn take_reports(&mut self) {
+        let now = self.now.instant;
+        for (worker, report) in self.relay.take_reports() {
+            match report {
+                Report::Ready => self.roster.on_ready(worker, now),
+                Report::Signalled => self.roster.on_signalled(worker, now),
+                Report::Alive => self.roster.on_heard(worker),
+                Report::AskedToLeave => self.roster.ask_to_leave(now),
+                Report::Stuck => self.roster.on_stuck(worker),
+                Report::Lost => self.roster.on_lost(worker, now),
+            }
+        }
     }
 
     fn patience(&self) -> Option<Duration> {
         if self.relay.has_work(self.now.instant) {
             return Some(Duration::ZERO);
         }
-        let report = self.leaving.map(|(_, report)| report).into_iter().chain(self.leave_at);
-        let deadlines = self.roster.deadline().into_iter().chain(self.notify_at).chain(report);
+        let report = self.leaving.map(|(_, report)| report);
+        let own = self.notify_at.into_iter().chain(report);
+        let deadlines = self.roster.deadline().into_iter().chain(self.relay.deadline()).chain(own);
         deadlines.min().map(|deadline| deadline.saturating_duration_since(self.now.instant))
     }
 
     fn obey(&mut self) {
         for signal in self.signals.pending().collect::<Vec<_>>() {
             match signal {
-                SIGTERM | SIGINT => self.on_signal(),
+                SIGTERM | SIGINT => self.roster.signal(self.now.instant),
                 // The terminal at which it was started is gone.
-                SIGHUP if self.is_at_terminal => self.on_signal(),
+                SIGHUP if self.is_at_terminal => self.roster.signal(self.now.instant),
                 SIGHUP => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                     self.roster.reload(self.now.instant);
                 }
                 SIGTTIN => self.roster.grow(self.now.instant),
-                SIGTTOU => self.roster.shrink(),
+                SIGTTOU => self.roster.shrink(self.now.instant),
                 // Who has ended is looked for in every turn.
                 _ => {}
             }
         }
     }
 
-    /// The first signal begins the delay, if there is one; a second ends it, and the patience with it.
-    fn on_signal(&mut self) {
-        if self.leave_at.is_none() && !self.roster.is_leaving() {
-            info!("Shutdown signal received");
-            let begins = self.now + self.config.drain_delay;
-            let patience = self.config.drain_delay + self.config.timeout_graceful_shutdown;
-            self.relay.announce_drain(self.now, self.now + patience);
-            if !self.config.drain_delay.is_zero() {
-                service_manager::draining(self.relay.clients(), patience);
-            }
-            self.leave_at = Some(begins);
-        } else {
-            if self.leave_at.take().is_some() {
-                self.roster.leave();
-            }
-            self.roster.leave();
-        }
-    }
-
-    /// Takes leave of the workers that have ended.
+    /// Takes leave of the workers that have ended, behind the last that they have said.
     fn bury(&mut self) {
-        let now = self.now;
-        let (relay, roster) = (&mut self.relay, &mut self.roster);
+        let mut ended = vec![];
         self.children.retain_mut(|(worker, child)| {
             let Ok(Some(status)) = child.try_wait() else { return true };
             debug!("Worker process {} has ended: {status}", child.id());
-            relay.forget(*worker, now);
-            roster.on_exit(*worker, exit_of(status), now.instant);
+            ended.push((*worker, exit_of(status)));
             false
         });
+        for (worker, exit) in ended {
+            self.relay.forget(worker, self.now);
+            self.take_reports();
+            self.roster.on_exit(worker, exit, self.now.instant);
+        }
     }
 
     fn keep_time(&mut self) {
-        if self.leave_at.take_if(|at| *at <= self.now.instant).is_some() {
-            self.roster.leave();
-        }
         if let (Some(at), Some(interval)) = (self.notify_at, self.config.notify_interval.0)
             && at <= self.now.instant
         {
@@ -241,22 +242,25 @@ impl Supervisor {
             }
             match step {
                 Step::Start { worker, slot } => self.start(worker, slot),
-                Step::Beat => self.beat(),
+                Step::Beat => self.tell_all(&ToWorker::Beat),
+                Step::Look { worker } => self.look(worker),
                 Step::StepDown { worker, slot, is_last } => {
                     if is_last {
                         self.listeners.close(slot);
                     }
                     self.relay.tell(worker, &ToWorker::StepDown { is_last });
                 }
+                Step::Cut { worker, .. } => self.relay.cut(worker),
+                Step::Announce => self.announce_drain(),
                 Step::LeaveAll => self.leave(),
                 Step::InsistAll => self.tell_all(&ToWorker::Insist),
                 Step::Kill { worker, .. } => self.kill(worker),
-                Step::GiveUp { .. } => return Some(self.give_up()),
+                Step::GiveUp { .. } => return Some(ExitCode::from(3)),
                 Step::Complete(outcome) => {
                     self.progress.hide();
                     return Some(exit_code(outcome));
                 }
-                Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
+                Step::Armed | Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
             }
         }
         if !self.is_announced && self.roster.is_complete() {
@@ -285,14 +289,20 @@ impl Supervisor {
         }
     }
 
-    /// Asks all for a sign of life. Who is not listened to at the moment cannot give one.
-    fn beat(&mut self) {
-        for (worker, _) in &self.children {
-            if self.relay.is_kept_waiting(*worker) {
-                self.roster.on_heard(*worker);
-            }
+    /// Looks at what a worker's process does.
+    fn look(&mut self, worker: WorkerId) {
+        let child = self.children.iter().find(|(id, _)| *id == worker);
+        let sight = child.and_then(|(_, child)| sight::of(child.id()));
+        self.roster.on_seen(worker, sight, self.now.instant);
+    }
+
+    /// Those who ask are told of it while all goes on.
+    fn announce_drain(&mut self) {
+        let patience = self.config.drain_delay + self.config.timeout_graceful_shutdown;
+        self.relay.announce_drain(self.now, self.now + patience);
+        if !self.config.drain_delay.is_zero() {
+            service_manager::draining(self.relay.clients(), patience);
         }
-        self.tell_all(&ToWorker::Beat);
     }
 
     /// The order is kept for a successor, and the listeners are freed for it, before any worker closes its own.
@@ -319,14 +329,6 @@ impl Supervisor {
         {
             error!("cannot kill worker process {}: {why}", child.id());
         }
-    }
-
-    fn give_up(&mut self) -> ExitCode {
-        for (_, child) in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        ExitCode::from(3)
     }
 }
 

@@ -1,8 +1,11 @@
 //! One end of the socket pair between the supervisor and a worker: messages go out in batches, one write a turn, and
 //! come in as whole messages. Decides nothing.
+//!
+//! What the machine has no memory for at the moment is tried again: no event will say when there is some, so a timer
+//! does. Only when the other end is gone is a link dead.
 
-use std::io::{self, ErrorKind};
-use std::time::Instant;
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,9 @@ use crate::wire::relay::{self, Garbled};
 
 /// Bytes taken from the other end in one turn.
 const READ_BUDGET: usize = 256 * 1024;
+
+/// Until what has failed for want of memory is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How far a reading went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub(super) struct Link<S> {
     batch: BytesMut,
     outbox: Outbox,
     inbox: BytesMut,
+    /// When to try again what has failed for want of memory.
+    retry_at: Option<Instant>,
 }
 
 /// What has come, to be read message by message; then given back with what is not whole yet.
@@ -44,7 +52,13 @@ pub(super) struct Inbox {
 
 impl<S: Socket> Link<S> {
     pub(super) fn new(socket: S) -> Self {
-        Self { socket, batch: BytesMut::new(), outbox: Outbox::default(), inbox: BytesMut::new() }
+        Self {
+            socket,
+            batch: BytesMut::new(),
+            outbox: Outbox::default(),
+            inbox: BytesMut::new(),
+            retry_at: None,
+        }
     }
 
     /// Queues a message.
@@ -73,17 +87,41 @@ impl<S: Socket> Link<S> {
         self.queued_bytes() > 0 && self.stalled_since().is_none()
     }
 
+    /// When to read and write again, though nothing has happened.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Whether it is time for that.
+    pub(super) fn take_retry(&mut self, now: Instant) -> bool {
+        self.retry_at.take_if(|at| *at <= now).is_some()
+    }
+
     /// Writes what the other end takes.
     ///
     /// # Errors
     /// When it is gone.
     pub(super) fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.gather();
-        self.outbox.flush_to(&mut self.socket, now).map(|_| ())
+        let mut socket = Patient { socket: &mut self.socket, is_short: false };
+        self.outbox.flush_to(&mut socket, now)?;
+        if socket.is_short {
+            self.retry_at.get_or_insert(now + RETRY_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Nothing more goes out, and the other end is told so.
+    pub(super) fn hang_up(&mut self) {
+        self.batch = BytesMut::new();
+        self.outbox.clear();
+        self.retry_at = None;
+        // It may be gone.
+        let _ = self.socket.finish();
     }
 
     /// Takes in what has come.
-    pub(super) fn take(&mut self, scratch: &mut [u8]) -> Taken {
+    pub(super) fn take(&mut self, scratch: &mut [u8], now: Instant) -> Taken {
         let mut budget = READ_BUDGET;
         while budget > 0 {
             match self.socket.read(scratch) {
@@ -94,7 +132,11 @@ impl<S: Socket> Link<S> {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Taken::All,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Taken::Last,
+                Err(e) if is_end(&e) => return Taken::Last,
+                Err(_) => {
+                    self.retry_at.get_or_insert(now + RETRY_PAUSE);
+                    return Taken::All;
+                }
             }
         }
         Taken::Some
@@ -117,6 +159,50 @@ impl<S: Socket> Link<S> {
         if !self.batch.is_empty() {
             self.outbox.push_unbounded(self.batch.split().freeze());
         }
+    }
+}
+
+/// Whether the other end is gone. Anything else passes: ENOBUFS and ENOMEM, for instance (send(2), recv(2)).
+fn is_end(error: &io::Error) -> bool {
+    let ends = [
+        ErrorKind::BrokenPipe,
+        ErrorKind::ConnectionReset,
+        ErrorKind::ConnectionAborted,
+        ErrorKind::NotConnected,
+        ErrorKind::WriteZero,
+    ];
+    ends.contains(&error.kind())
+}
+
+/// A socket that takes no more now when there is no memory for it.
+struct Patient<'a, S> {
+    socket: &'a mut S,
+    is_short: bool,
+}
+
+impl<S: Socket> Patient<'_, S> {
+    fn calm(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+        let passes = |e: &io::Error| e.kind() != ErrorKind::Interrupted && !is_end(e);
+        written.map_err(|e| {
+            self.is_short |= passes(&e) && e.kind() != ErrorKind::WouldBlock;
+            if passes(&e) { ErrorKind::WouldBlock.into() } else { e }
+        })
+    }
+}
+
+impl<S: Socket> Write for Patient<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write(bytes);
+        self.calm(written)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.socket.write_vectored(slices);
+        self.calm(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -237,6 +237,7 @@ impl Server {
         self.deadlines.set(Due::Sweep, self.peers.next_sweep());
         self.deadlines.set(Due::Close, self.peers.next_closing());
         self.deadlines.set(Due::Shrink, self.peers.next_shrink());
+        self.deadlines.set(Due::Link, self.peers.next_retry());
         if let Err(e) = self.poll.poll(events, self.patience())
             && e.kind() != ErrorKind::Interrupted
         {
@@ -331,8 +332,8 @@ impl Server {
         while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
             match (due, self.notify_interval) {
                 (Due::Sweep, _) => self.peers.sweep(self.now),
-                // Whatever woke the loop, the log is looked after before it sleeps again.
-                (Due::Log, _) => {}
+                // Whatever woke the loop, the log is looked after before it sleeps again; the link was, when it woke.
+                (Due::Log | Due::Link, _) => {}
                 (Due::Close, _) => self.peers.close_the_unmoved(self.now),
                 (Due::Shrink, _) => {
                     self.peers.shrink();

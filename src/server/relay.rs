@@ -47,8 +47,10 @@ pub enum Report {
     AskedToLeave,
     /// Its loop turns.
     Alive,
-    /// It takes nothing, or says what nobody understands.
+    /// It takes nothing.
     Stuck,
+    /// Its link is broken: its end is closed, or what it says nobody understands.
+    Lost,
 }
 
 /// Positions, keeps and hands on.
@@ -179,16 +181,24 @@ impl<S: Socket> Relay<S> {
             || present.any(|member| member.wants_settling() || member.is_unread && !is_congested)
     }
 
+    /// When there is something to do, though nothing has happened.
+    pub fn deadline(&self) -> Option<Instant> {
+        let present = self.members.values().filter(|member| !member.is_gone);
+        present.filter_map(|member| member.link.retry_at()).min()
+    }
+
     /// Tells one worker something.
     pub fn tell(&mut self, id: WorkerId, message: &ToWorker<'_>) {
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(&id).filter(|member| !member.is_deaf) {
             member.link.send(message);
         }
     }
 
-    /// Whether a worker is not asked for anything at the moment, so that its silence says nothing about it.
-    pub fn is_kept_waiting(&self, id: WorkerId) -> bool {
-        self.members.get(&id).is_some_and(|member| member.is_unread && !member.is_gone)
+    /// Says nothing more to a worker, nor listens to it: it notices, and leaves.
+    pub fn cut(&mut self, id: WorkerId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.hang_up();
+        }
     }
 
     /// Nothing more is positioned: what comes is refused.
@@ -210,14 +220,22 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// Takes what the workers have said, unless too much waits for some of them.
+    /// Takes what the workers have said, unless too much waits for some of them. Whoever is not listened to then, or
+    /// could not be told anything, is not to blame for its silence.
     pub fn listen(&mut self, now: Now) {
+        for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_gone) {
+            if member.link.retry_at().is_some() {
+                self.reports.push((*id, Report::Alive));
+            }
+            member.is_unread |= member.link.take_retry(now.instant);
+        }
         let unread = self.members.iter().filter(|(_, member)| member.is_unread && !member.is_gone);
         for id in unread.map(|(id, _)| *id).collect::<Vec<_>>() {
             if self.is_congested(now.instant) {
-                break;
+                self.reports.push((id, Report::Alive));
+            } else {
+                self.read(id, now);
             }
-            self.read(id, now);
         }
     }
 
@@ -266,23 +284,22 @@ impl<S: Socket> Relay<S> {
 
     fn read(&mut self, id: WorkerId, now: Now) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        let taken = member.link.take(&mut self.scratch);
+        let taken = member.link.take(&mut self.scratch, now.instant);
         member.is_unread = taken == Taken::Some;
-        member.is_gone |= taken == Taken::Last;
         let mut inbox = member.link.open_inbox();
         self.reports.push((id, Report::Alive));
-        loop {
+        let is_understood = loop {
             match inbox.next() {
                 Ok(Some(message)) => self.on_message(id, message, now),
-                Ok(None) => break,
-                Err(_) => {
-                    self.reports.push((id, Report::Stuck));
-                    break;
-                }
+                Ok(None) => break true,
+                Err(_) => break false,
             }
-        }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.link.close_inbox(inbox);
+        };
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.link.close_inbox(inbox);
+        if !is_understood || taken == Taken::Last || (member.is_deaf && taken == Taken::All) {
+            member.hang_up();
+            self.reports.push((id, Report::Lost));
         }
     }
 
@@ -327,6 +344,11 @@ impl<S: Socket> Relay<S> {
 }
 
 impl<S: Socket> Member<S> {
+    fn hang_up(&mut self) {
+        (self.is_deaf, self.is_gone) = (true, true);
+        self.link.hang_up();
+    }
+
     fn wants_settling(&self) -> bool {
         let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
         !self.is_deaf && (is_behind || self.link.wants_flush())

@@ -28,17 +28,20 @@ pub struct Pace {
     pub piece: usize,
     /// Until the next piece arrives, at most.
     pub delay: Duration,
+    /// Of a hundred reads or writes, so many fail for want of memory: nobody is told when there is some again.
+    pub shortage: usize,
 }
 
 impl Pace {
     /// Nothing is held up.
-    pub const PROMPT: Self = Self { capacity: 1 << 40, piece: 1 << 40, delay: Duration::ZERO };
+    pub const PROMPT: Self = Self { capacity: 1 << 40, piece: 1 << 40, delay: Duration::ZERO, shortage: 0 };
 
     pub fn draw(random: &mut Random) -> Self {
         Self {
             capacity: random.pick(&[60, 1000, 20_000, 200_000, 200_000]),
             piece: random.pick(&[60, 1000, 100_000]),
             delay: Duration::from_micros(random.pick(&[0, 0, 500, 5000, 30_000])),
+            shortage: random.pick(&[0, 0, 2, 20]),
         }
     }
 }
@@ -100,6 +103,8 @@ pub struct Pipe {
     down: Flow,
     supervisor_edge: bool,
     worker_edge: bool,
+    /// What is done at this end fails, as if the other were gone.
+    broken: Option<Side>,
 }
 
 impl Pipe {
@@ -111,6 +116,7 @@ impl Pipe {
             // Registration announces that a socket is writable.
             supervisor_edge: true,
             worker_edge: true,
+            broken: None,
         }))
     }
 
@@ -182,6 +188,18 @@ impl Pipe {
         self.toward(reader).1.pace.capacity = capacity;
     }
 
+    /// Of a hundred reads and writes at this end, so many fail for want of memory.
+    pub fn run_short(&mut self, side: Side, percent: usize) {
+        self.from(side).1.pace.shortage = percent;
+        self.toward(side).1.pace.shortage = percent;
+    }
+
+    /// From here on reads and writes at this end fail for good.
+    pub fn break_at(&mut self, side: Side) {
+        self.broken = Some(side);
+        *self.edge(side) = true;
+    }
+
     /// The process at this end was killed: what it had written arrives, or only the beginning of it.
     pub fn lose_what_was_sent(&mut self, side: Side) {
         let (random, flow) = self.from(side);
@@ -230,9 +248,15 @@ pub struct PipeEnd {
 impl PipeEnd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut pipe = self.pipe.borrow_mut();
+        if pipe.broken == Some(self.side) {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         let (random, flow) = pipe.toward(self.side);
         if random.chance(3) {
             return Err(ErrorKind::Interrupted.into());
+        }
+        if random.chance(flow.pace.shortage) {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         let most = buffer.len().min(flow.arrived.len());
         if most == 0 {
@@ -250,7 +274,7 @@ impl PipeEnd {
 
     fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut pipe = self.pipe.borrow_mut();
-        if pipe.toward(self.side).1.has_ended {
+        if pipe.toward(self.side).1.has_ended || pipe.broken == Some(self.side) {
             return Err(ErrorKind::BrokenPipe.into());
         }
         let (random, flow) = pipe.from(self.side);
@@ -259,6 +283,9 @@ impl PipeEnd {
         flow.most_offered = flow.most_offered.max(wanted);
         if random.chance(3) {
             return Err(ErrorKind::Interrupted.into());
+        }
+        if random.chance(flow.pace.shortage) {
+            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
         }
         let room = flow.pace.capacity.saturating_sub(flow.under_way());
         if room == 0 {
@@ -277,11 +304,17 @@ impl PipeEnd {
     }
 }
 
-impl Drop for PipeEnd {
-    fn drop(&mut self) {
+impl PipeEnd {
+    fn end(&self) {
         let mut pipe = self.pipe.borrow_mut();
         pipe.from(self.side).1.has_ended = true;
         *pipe.edge(self.side.other()) = true;
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -322,7 +355,10 @@ impl Socket for Wire {
     fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Client(socket) => socket.finish(),
-            Self::Pipe(_) => unreachable!("the pair is closed with the process"),
+            Self::Pipe(end) => {
+                end.end();
+                Ok(())
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slackwater::policy::roster::{Exit, Roster, Step, WorkerId};
+use slackwater::policy::roster::{Doing, Exit, Roster, Sight, Step, Times, WorkerId};
 use slackwater::server::clock::Now;
 use slackwater::server::relay::{Relay, Report};
 use slackwater::server::terms::Terms;
@@ -77,11 +77,13 @@ impl Reign {
         }
         let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
         relay.admit(SCRIBE, 0, 0, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
+        let Custom { healthcheck, patience, .. } = custom;
+        let times = Times { healthcheck, drain_delay: Duration::ZERO, patience };
         Self {
             number,
             epoch,
             relay,
-            roster: Roster::new(count, custom.healthcheck, now.instant),
+            roster: Roster::new(count, times, now.instant),
             workers: Vec::new(),
             children: Vec::new(),
             exits: Vec::new(),
@@ -111,7 +113,8 @@ impl Reign {
 
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        self.roster.deadline().into_iter().chain(self.notify_at).min()
+        let own = self.roster.deadline().into_iter().chain(self.relay.deadline());
+        own.chain(self.notify_at).min()
     }
 
     pub fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
@@ -131,19 +134,12 @@ impl Reign {
         random.shuffle(&mut ready);
         ready.into_iter().for_each(|id| self.relay.on_ready(id, now));
         self.relay.listen(now);
+        self.take_reports(now);
         for (id, exit) in std::mem::take(&mut self.exits) {
             self.children.retain(|(other, _)| *other != id);
             self.relay.forget(id, now);
+            self.take_reports(now);
             self.roster.on_exit(id, exit, now.instant);
-        }
-        for (worker, report) in self.relay.take_reports() {
-            match report {
-                Report::Ready => self.roster.on_ready(worker, now.instant),
-                Report::Signalled => self.roster.on_signalled(worker, now.instant),
-                Report::Alive => self.roster.on_heard(worker),
-                Report::Stuck => self.roster.on_stuck(worker),
-                Report::AskedToLeave => {}
-            }
         }
         if let (Some(due), Some(interval)) = (self.notify_at, self.custom.notify_interval)
             && due <= now.instant
@@ -153,27 +149,49 @@ impl Reign {
             self.notify_at = Some(now + interval);
         }
         while let Some(step) = self.roster.poll(now.instant) {
-            self.take(step, now, random, workers_so_far);
+            self.take(step, (now, at), random, workers_so_far);
         }
         self.has_begun |= self.roster.is_complete();
         self.relay.settle(now);
         self.write_down(truth, at);
     }
 
-    fn take(&mut self, step: Step, now: Now, random: &mut Random, workers_so_far: &mut usize) {
+    fn take_reports(&mut self, now: Now) {
+        for (worker, report) in self.relay.take_reports() {
+            match report {
+                Report::Ready => self.roster.on_ready(worker, now.instant),
+                Report::Signalled => self.roster.on_signalled(worker, now.instant),
+                Report::Alive => self.roster.on_heard(worker),
+                Report::Stuck => self.roster.on_stuck(worker),
+                Report::Lost => self.roster.on_lost(worker, now.instant),
+                Report::AskedToLeave => {}
+            }
+        }
+    }
+
+    /// What is to be seen of a worker: it is stopped, or waits for a processor.
+    fn look(&mut self, id: WorkerId, (now, at): (Now, Duration)) {
+        let worker = self.workers.iter().find(|worker| worker.id == id);
+        let doing = |worker: &Worker| if worker.frozen_until > at { Doing::Stopped } else { Doing::Runnable };
+        let sight = worker.map(|worker| Sight { doing: doing(worker), worked: Duration::ZERO, faults: 0 });
+        self.roster.on_seen(id, sight, now.instant);
+    }
+
+    fn take(
+        &mut self,
+        step: Step,
+        (now, at): (Now, Duration),
+        random: &mut Random,
+        workers_so_far: &mut usize,
+    ) {
         match step {
             Step::Start { worker, .. } => {
                 *workers_so_far += 1;
                 self.start(worker, *workers_so_far, random);
             }
-            Step::Beat => {
-                for id in self.children.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
-                    if self.relay.is_kept_waiting(id) {
-                        self.roster.on_heard(id);
-                    }
-                }
-                self.tell_all(&ToWorker::Beat);
-            }
+            Step::Beat => self.tell_all(&ToWorker::Beat),
+            Step::Look { worker } => self.look(worker, (now, at)),
+            Step::Cut { worker, .. } => self.relay.cut(worker),
             Step::StepDown { worker, is_last, .. } => {
                 self.relay.tell(worker, &ToWorker::StepDown { is_last });
             }
@@ -190,7 +208,11 @@ impl Reign {
             }
             Step::Complete(_) => self.is_complete = true,
             Step::GiveUp { .. } => panic!("workers do not start"),
-            Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
+            Step::Announce
+            | Step::Armed
+            | Step::Ended { .. }
+            | Step::ReloadFailed { .. }
+            | Step::Reloaded => {}
         }
     }
 

@@ -17,10 +17,10 @@ use crate::speech::{TEXT, frame};
 use crate::world::{Fate, World};
 use crate::{GENEROUS, HOUR, custom, for_each_seed, handshake};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// So many workers serve, and no limit is there to help anything that is forgotten.
-fn house(seed: u64, count: usize, history: HistoryLimits) -> World {
+pub fn house(seed: u64, count: usize, history: HistoryLimits) -> World {
     let rules = Rules { max_message_bytes: 1000, binary: false };
     let limits = Limits {
         handshake: HOUR,
@@ -38,11 +38,11 @@ fn house(seed: u64, count: usize, history: HistoryLimits) -> World {
     world
 }
 
-fn calm_down(world: &mut World) {
+pub fn calm_down(world: &mut World) {
     world.run_while(|world| !world.is_at_rest());
 }
 
-fn post(token: u64, bytes: usize) -> String {
+pub fn post(token: u64, bytes: usize) -> String {
     let body = format!("{token} {}", "x".repeat(bytes));
     let length = body.len();
     format!("POST /publish?topic=news HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -53,12 +53,12 @@ fn post_with_key(token: u64) -> String {
 }
 
 /// Somebody who listens to the news behind this position.
-fn resume_behind(position: u64) -> String {
+pub fn resume_behind(position: u64) -> String {
     handshake(&format!("topic=news&last_event_id=0000beef-{position}"))
 }
 
 /// What a line has been told: the status of each response with the beginning of its body.
-fn answers(line: &RefCell<Line>) -> Vec<String> {
+pub fn answers(line: &RefCell<Line>) -> Vec<String> {
     let answer = |(_, heard): &(usize, Heard)| match heard {
         Heard::Response { status, body, .. } => {
             let text = String::from_utf8_lossy(body);
@@ -70,7 +70,7 @@ fn answers(line: &RefCell<Line>) -> Vec<String> {
 }
 
 /// The positions that a line has been told of, and whether it was resumed.
-fn heard(line: &RefCell<Line>) -> (Option<bool>, Vec<u64>) {
+pub fn heard(line: &RefCell<Line>) -> (Option<bool>, Vec<u64>) {
     let (mut resumed, mut positions) = (None, Vec::new());
     for (_, heard) in &line.borrow().ear.heard {
         match heard {
@@ -88,7 +88,7 @@ fn hold(world: &mut World, id: WorkerId, duration: Duration) {
     world.worker(id).pipe.borrow_mut().hold_toward(Side::Worker, until);
 }
 
-fn publish(world: &mut World, worker: WorkerId, tokens: std::ops::RangeInclusive<u64>, bytes: usize) {
+pub fn publish(world: &mut World, worker: WorkerId, tokens: std::ops::RangeInclusive<u64>, bytes: usize) {
     let requests: String = tokens.map(|token| post(token, bytes)).collect();
     world.connect_to(worker, 1 << 20, &requests);
 }
@@ -240,7 +240,8 @@ fn a_way_up_that_was_full_is_gone_on_as_soon_as_there_is_room() {
 
 /// One more worker is started, which is told only so much at a time.
 fn start_a_slow_one(world: &mut World) {
-    world.reign().custom.pace = Some(Pace { capacity: 30_000, piece: 30_000, delay: SECOND / 50 });
+    world.reign().custom.pace =
+        Some(Pace { capacity: 30_000, piece: 30_000, delay: SECOND / 50, shortage: 0 });
     world.fulfil(Fate::Grow);
     world.turn();
 }
@@ -349,7 +350,8 @@ fn a_server_that_leaves_publishes_nothing_more() {
         hold(&mut world, 0, SECOND / 4);
         let line = world.connect_to(0, 1 << 20, "");
         calm_down(&mut world);
-        world.reign().roster.leave();
+        let now = world.clock().instant;
+        world.reign().roster.signal(now);
         world.reign().is_signalled = true;
         line.borrow_mut().send(post(1, 1).as_bytes());
         world.turn();

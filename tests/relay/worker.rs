@@ -101,7 +101,8 @@ impl Worker {
 
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        self.peers.next_sweep().into_iter().chain(self.drain.deadline()).min()
+        let peers = self.peers.next_sweep().into_iter().chain(self.peers.next_retry());
+        peers.chain(self.drain.deadline()).min()
     }
 
     pub fn turn(&mut self, now: Now, random: &mut Random, truth: &Truth) {

@@ -321,9 +321,9 @@ impl World {
             (Fate::Signalled, Some(nth)) => reign.workers[nth].signal(now.instant),
             (Fate::Reload, _) => reign.roster.reload(now.instant),
             (Fate::Grow, _) => reign.roster.grow(now.instant),
-            (Fate::Shrink, _) => reign.roster.shrink(),
+            (Fate::Shrink, _) => reign.roster.shrink(now.instant),
             (Fate::Redeployed, _) => {
-                reign.roster.leave();
+                reign.roster.signal(now.instant);
                 reign.turn((now, until), &mut self.random, &mut self.truth, &mut self.workers_so_far);
                 let octets = reign.legacy.take().expect("it is leaving").encode();
                 let epoch = reign.epoch;

@@ -1,6 +1,6 @@
 //! Signals to leave: to the supervisor, to one worker, to the whole process group.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,6 +24,12 @@ fn farewell_of(lines: &[String], pid: u32) -> Vec<String> {
 fn farewell_of_supervisor(lines: &[String]) -> Vec<&String> {
     let is_own = |line: &&String| !line.contains("] worker ") && !line.starts_with("[DEBUG]");
     lines.iter().filter(is_own).skip_while(|line| !line.contains("Serving ")).skip(1).collect()
+}
+
+fn ask_to_leave(crew: &Crew) {
+    let mut stream = TcpStream::connect(crew.address()).unwrap();
+    write!(stream, "POST /drain HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", crew.address()).unwrap();
+    assert_eq!(status(&mut stream), 202);
 }
 
 fn echoes(clients: &mut Clients) -> bool {
@@ -161,6 +167,45 @@ fn a_second_signal_to_the_whole_group_ends_the_patience() {
     let count = |text| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!(count("Second shutdown signal received. Forcing shutdown with 1 active connections."), 2);
     assert_eq!(count("[INFO] Second shutdown signal received. Forcing shutdown."), 1);
+}
+
+#[test]
+fn an_operators_request_is_no_signal_and_the_first_signal_behind_it_hastens_nothing() {
+    for (delay, is_group) in [("0", false), ("0", true), ("0.5", true)] {
+        let crew = Crew::start(&format!("--workers 2 --drain-delay {delay}"));
+        let mut clients = crew.clients(1);
+        let signal = || if is_group { crew.signal_group("TERM") } else { crew.signal("TERM") };
+        ask_to_leave(&crew);
+        crew.line("[INFO] Shutdown signal received");
+        signal();
+        crew.line("[INFO] Shutdown signal received while leaving: another one ends it at once");
+        crew.count("Waiting for 1", 2);
+        // By the second answer each has long had its own signal.
+        assert!(echoes(&mut clients) && echoes(&mut clients));
+        signal();
+        for client in clients.values_mut().flatten() {
+            assert_eq!(client.close_code(), Some(1012));
+            while client.0.read().is_ok() {}
+        }
+        let (code, lines) = crew.end();
+        assert_eq!(code, Some(1));
+        assert_eq!(lines.iter().filter(|line| line.contains("Started worker")).count(), 2, "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_signal_to_the_whole_group_begins_the_delay_for_all_of_them() {
+    let crew = Crew::start("--workers 2 --drain-delay 0.5");
+    let mut clients = crew.clients(1);
+    crew.signal_group("TERM");
+    crew.count("Waiting for 1", 2);
+    assert!(echoes(&mut clients) && echoes(&mut clients));
+    for client in clients.into_values().flatten() {
+        client.leave();
+    }
+    let (code, lines) = crew.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(lines.iter().filter(|line| line.contains("Started worker")).count(), 2, "{lines:#?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::silence::Symptom;
 use super::{SlotId, WorkerId};
 use crate::policy::drain::Outcome;
 
@@ -15,6 +16,8 @@ pub enum Exit {
     Signal(i32),
     /// There was none: it could not be started.
     NotStarted,
+    /// Not yet; but nothing can be said to it any more, and so it leaves.
+    LinkLost,
 }
 
 impl fmt::Display for Exit {
@@ -23,6 +26,7 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "ended with exit code {code}"),
             Self::Signal(number) => write!(f, "was killed by signal {number}"),
             Self::NotStarted => write!(f, "could not be started"),
+            Self::LinkLost => write!(f, "has lost its link to the supervisor and leaves"),
         }
     }
 }
@@ -39,6 +43,11 @@ pub enum Step {
     },
     /// Ask every worker for a sign of life.
     Beat,
+    /// See what its process does, and report it: it has not answered.
+    Look {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// Tell it to leave alone. When it `is_last`, the slot's listener is to be closed first.
     StepDown {
         /// The worker.
@@ -48,11 +57,22 @@ pub enum Step {
         /// Whether the slot goes with it.
         is_last: bool,
     },
+    /// Say that the whole server is about to leave.
+    Announce,
+    /// Only say so: the first signal has come after an operator asked.
+    Armed,
     /// Close all listeners, and tell every worker to leave.
     LeaveAll,
     /// Tell every worker to leave at once.
     InsistAll,
-    /// Kill it: it has shown no sign of life.
+    /// It leaves, and takes nothing: say nothing more to it. Its clients stay.
+    Cut {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: SlotId,
+    },
+    /// Kill it: it shows no sign of life.
     Kill {
         /// The worker.
         worker: WorkerId,
@@ -70,16 +90,18 @@ pub enum Step {
         /// Until another one is started there.
         back_off: Duration,
     },
-    /// Only say so: everything stays as it was.
+    /// Only say so: whoever has not been replaced stays.
     ReloadFailed {
         /// Where a new worker was tried.
         slot: SlotId,
         /// How it ended.
         exit: Exit,
+        /// Whether it was ready before.
+        has_served: bool,
     },
     /// Only say so.
     Reloaded,
-    /// Kill whoever is left, and end: workers do not start.
+    /// End: workers do not start, and none is left.
     GiveUp {
         /// Where one was tried last.
         slot: SlotId,
@@ -94,10 +116,12 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failing {
     /// To serve soon after its start.
-    ToStart,
+    ToStart(Symptom),
     /// To answer.
-    ToAnswer,
-    /// To take, or to say, what is understood.
+    ToAnswer(Symptom),
+    /// To leave in time.
+    ToLeave(Symptom),
+    /// To take what it is sent.
     ToKeepUp,
 }
 
@@ -106,7 +130,11 @@ impl Step {
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Kill { .. } | Self::Ended { .. } | Self::ReloadFailed { .. } | Self::GiveUp { .. }
+            Self::Cut { .. }
+                | Self::Kill { .. }
+                | Self::Ended { .. }
+                | Self::ReloadFailed { .. }
+                | Self::GiveUp { .. }
         )
     }
 }
@@ -114,13 +142,22 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Cut { slot, .. } => {
+                write!(
+                    f,
+                    "Worker {} leaves, and does not take what is published: telling it no more",
+                    slot + 1
+                )
+            }
             Self::Kill { slot, why, .. } => {
-                let what = match why {
-                    Failing::ToStart => "did not start in time",
-                    Failing::ToAnswer => "does not answer",
-                    Failing::ToKeepUp => "does not take what it is sent",
-                };
-                write!(f, "Worker {} {what}: killing it", slot + 1)
+                write!(f, "Worker {} ", slot + 1)?;
+                match why {
+                    Failing::ToStart(symptom) => write!(f, "did not start in time {symptom}"),
+                    Failing::ToAnswer(symptom) => write!(f, "does not answer {symptom}"),
+                    Failing::ToLeave(symptom) => write!(f, "has not left in time, does not answer {symptom}"),
+                    Failing::ToKeepUp => write!(f, "does not take what it is sent"),
+                }?;
+                write!(f, ": killing it")
             }
             Self::Ended { slot, exit, back_off } => {
                 write!(f, "Worker {} {exit}: starting another ", slot + 1)?;
@@ -129,21 +166,23 @@ impl fmt::Display for Step {
                     seconds => write!(f, "in {seconds} s"),
                 }
             }
-            Self::ReloadFailed { slot, exit } => {
-                let number = slot + 1;
-                write!(
-                    f,
-                    "Reload stopped, the old workers stay: a new worker {number} {exit} before it served"
-                )
+            Self::ReloadFailed { slot, exit, has_served } => {
+                let (who, when) = match has_served {
+                    false => ("the old workers stay: a new", "before it served"),
+                    true => ("the old workers that still serve stay: the new", "soon after its start"),
+                };
+                write!(f, "Reload stopped, {who} worker {} {exit} {when}", slot + 1)
             }
             Self::Reloaded => write!(f, "Reload complete"),
             Self::GiveUp { slot, exit } => {
                 write!(f, "cannot start workers: worker {} {exit} before it served", slot + 1)
             }
+            Self::Announce => write!(f, "Shutdown signal received"),
+            Self::Armed => write!(f, "Shutdown signal received while leaving: another one ends it at once"),
             Self::LeaveAll => write!(f, "Graceful shutdown initiated"),
             Self::InsistAll => write!(f, "Second shutdown signal received. Forcing shutdown."),
             Self::Complete(_) => write!(f, "Server shutdown complete"),
-            Self::Start { .. } | Self::Beat | Self::StepDown { .. } => Ok(()),
+            Self::Start { .. } | Self::Beat | Self::Look { .. } | Self::StepDown { .. } => Ok(()),
         }
     }
 }

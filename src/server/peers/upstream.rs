@@ -2,6 +2,7 @@
 //! then are they heard. Questions are answered in the order in which they were asked.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use log::error;
 
@@ -34,6 +35,8 @@ pub struct Upstream<S> {
     /// How many clients the supervisor knows of.
     told_clients: usize,
     is_unread: bool,
+    /// The supervisor takes nothing more, though there may be something left that it has said.
+    is_deaf: bool,
     is_lost: bool,
 }
 
@@ -77,6 +80,7 @@ impl<S: Socket> Upstream<S> {
             waiting: VecDeque::new(),
             told_clients: 0,
             is_unread: false,
+            is_deaf: false,
             is_lost: false,
         }
     }
@@ -90,7 +94,7 @@ impl<S: Socket> Upstream<S> {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.is_lost && self.link.wants_flush()
+        !self.is_deaf && self.link.wants_flush()
     }
 
     /// Says something, unless nobody is there to hear it.
@@ -111,18 +115,22 @@ impl<S: Socket> Peers<S> {
 
     /// Takes what the supervisor has said, unless its publications have still to reach their listeners.
     pub fn hear_supervisor(&mut self, now: Now) -> Vec<Instruction> {
+        if let Ordering::Upstream(upstream) = &mut self.ordering {
+            upstream.is_unread |= upstream.link.take_retry(now.instant);
+        }
         if !self.can_hear_supervisor() {
             return vec![];
         }
         let Ordering::Upstream(upstream) = &mut self.ordering else { return vec![] };
-        let taken = upstream.link.take(&mut self.scratch);
+        let is_deaf = upstream.is_deaf;
+        let taken = upstream.link.take(&mut self.scratch, now.instant);
         upstream.is_unread = taken == Taken::Some;
         let mut inbox = upstream.link.open_inbox();
         let mut instructions = vec![];
         let is_lost = loop {
             match inbox.next() {
                 Ok(Some(message)) => instructions.extend(self.on_message(message, now)),
-                Ok(None) => break taken == Taken::Last,
+                Ok(None) => break taken == Taken::Last || is_deaf && taken == Taken::All,
                 Err(_) => break true,
             }
         };
@@ -134,6 +142,14 @@ impl<S: Socket> Peers<S> {
             instructions.push(Instruction::Leave);
         }
         instructions
+    }
+
+    /// When to try the link to the supervisor again, though nothing has happened.
+    pub fn next_retry(&self) -> Option<Instant> {
+        match &self.ordering {
+            Ordering::Upstream(upstream) => upstream.link.retry_at(),
+            Ordering::Own(_) => None,
+        }
     }
 
     /// Whether there is something of the supervisor's to be read, and room for it.
@@ -163,8 +179,9 @@ impl<S: Socket> Peers<S> {
         }
         // Also when it has stalled: only trying tells whether there is room again. Reading tells when it is gone, behind
         // the last that it has said.
-        if upstream.link.queued_bytes() > 0 && upstream.link.flush(now.instant).is_err() {
-            upstream.is_unread = true;
+        if upstream.link.queued_bytes() > 0 && !upstream.is_deaf && upstream.link.flush(now.instant).is_err()
+        {
+            (upstream.is_deaf, upstream.is_unread) = (true, true);
         }
     }
 
@@ -331,7 +348,9 @@ impl<S: Socket> Peers<S> {
     fn lose_supervisor(&mut self, now: Now) {
         error!("The supervisor is gone: leaving, too");
         let Ordering::Upstream(upstream) = &mut self.ordering else { return };
-        upstream.is_lost = true;
+        (upstream.is_deaf, upstream.is_lost) = (true, true);
+        // It may be there and no more to be understood: then it is told that this worker is on its own.
+        upstream.link.hang_up();
         for _ in 0..upstream.waiting.len() {
             self.on_answer(None, now);
         }

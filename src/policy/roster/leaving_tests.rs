@@ -1,0 +1,160 @@
+//! Orders to leave: who gives them, when they come, and what they do.
+
+use std::time::Duration;
+
+use super::super::tests::{HOUR, KILLED, SECOND, Story, TIMES};
+use super::super::{Doing, Exit, Failing, Step, Symptom, Times};
+use crate::policy::drain::Outcome;
+
+#[test]
+fn the_server_ends_when_the_last_worker_has_ended() {
+    let mut story = Story::serving(2);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
+    assert_eq!(story.exit(1, Exit::Code(0)), []);
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+    assert_eq!(story.steps(), []);
+}
+
+#[test]
+fn one_forced_worker_makes_the_end_a_forced_one() {
+    for (exit, outcome) in [(Exit::Code(1), Outcome::Forced), (KILLED, Outcome::Forced)] {
+        let mut story = Story::serving(2);
+        story.roster.signal(story.now);
+        story.steps();
+        story.exit(0, exit);
+        assert_eq!(story.exit(1, Exit::Code(0)), [Step::Complete(outcome)]);
+    }
+}
+
+#[test]
+fn a_second_signal_insists_and_more_change_nothing() {
+    let mut story = Story::serving(1);
+    for _ in 0..4 {
+        story.roster.signal(story.now);
+    }
+    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll, Step::InsistAll]);
+    assert_eq!(story.exit(0, Exit::Code(1)), [Step::Complete(Outcome::Forced)]);
+}
+
+#[test]
+fn an_operator_begins_a_leaving_and_only_signals_hasten_it() {
+    let mut story = Story::serving(1);
+    story.roster.ask_to_leave(story.now);
+    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
+    story.roster.ask_to_leave(story.now);
+    assert_eq!(story.steps(), []);
+    story.roster.signal(story.now);
+    // The same signal reached the worker, too.
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.steps(), [Step::Armed]);
+    story.roster.ask_to_leave(story.now);
+    assert_eq!(story.steps(), []);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::InsistAll]);
+}
+
+#[test]
+fn an_operator_does_not_end_the_patience_that_a_signal_has_begun() {
+    let mut story = Story::serving(1);
+    story.roster.signal(story.now);
+    story.roster.ask_to_leave(story.now);
+    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
+    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+}
+
+#[test]
+fn until_the_delay_is_over_all_goes_on_whoever_was_sent_the_signal() {
+    let times = Times { drain_delay: 5 * SECOND, ..TIMES };
+    let mut story = Story::serving_at(2, times);
+    story.roster.ask_to_leave(story.now);
+    assert_eq!(story.steps(), [Step::Announce]);
+    story.roster.signal(story.now);
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.steps(), [Step::Armed]);
+    assert_eq!(story.pass(4 * SECOND), []);
+    assert!(matches!(story.exit(1, KILLED)[..], [Step::Ended { .. }, Step::Start { worker: 2, slot: 1 }]));
+    assert_eq!(story.pass(SECOND), [Step::LeaveAll]);
+}
+
+#[test]
+fn a_signal_that_insists_ends_the_delay_too() {
+    let times = Times { drain_delay: HOUR, ..TIMES };
+    let mut story = Story::serving_at(1, times);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce]);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::LeaveAll, Step::InsistAll]);
+}
+
+#[test]
+fn a_frozen_worker_is_killed_when_its_time_to_leave_is_over_and_not_before() {
+    for is_last in [false, true] {
+        let mut story = Story::serving(2);
+        if is_last {
+            story.roster.signal(story.now);
+        } else {
+            story.roster.on_signalled(0, story.now);
+        }
+        story.steps();
+        story.roster.on_ready(2, story.now);
+        story.silence(0, Some(Doing::Stopped), 0.0);
+        let (after, steps) = story.until_done();
+        let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToLeave(Symptom::Stopped) };
+        assert_eq!(steps, [kill]);
+        assert!((TIMES.patience..TIMES.patience + SECOND).contains(&after), "{after:?}");
+        assert_eq!(
+            kill.to_string(),
+            "Worker 1 has not left in time, does not answer and is stopped: killing it"
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_time_of_a_frozen_worker() {
+    let mut story = Story::serving(1);
+    story.silence(0, Some(Doing::Sleeping), 0.0);
+    story.roster.signal(story.now);
+    story.steps();
+    assert_eq!(story.pass(60 * SECOND), []);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::InsistAll]);
+    let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToLeave(Symptom::Sleeping) };
+    assert_eq!(story.pass(Duration::from_millis(150)), [kill]);
+    assert_eq!(story.exit(0, KILLED), [Step::Complete(Outcome::Forced)]);
+}
+
+#[test]
+fn who_says_farewell_on_a_busy_machine_is_not_killed() {
+    let mut story = Story::serving(2);
+    story.silence(0, Some(Doing::Runnable), 0.0);
+    story.silence(1, Some(Doing::Sleeping), 0.02);
+    story.roster.signal(story.now);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll, Step::InsistAll]);
+    assert_eq!(story.pass(300 * SECOND), []);
+}
+
+#[test]
+fn a_leaving_worker_that_takes_nothing_is_told_no_more_and_not_killed() {
+    let mut story = Story::serving(2);
+    story.roster.on_signalled(0, story.now);
+    story.steps();
+    story.roster.on_stuck(0);
+    story.roster.on_stuck(1);
+    let kill = Step::Kill { worker: 1, slot: 1, why: Failing::ToKeepUp };
+    assert_eq!(story.steps(), [Step::Cut { worker: 0, slot: 0 }, kill]);
+}
+
+#[test]
+fn a_worker_that_hangs_at_its_start_does_not_keep_the_server_from_leaving() {
+    let mut story = Story::serving(1);
+    story.roster.grow(story.now);
+    story.silence(1, Some(Doing::Sleeping), 0.0);
+    assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 1 }]);
+    story.roster.signal(story.now);
+    story.steps();
+    let kill = Step::Kill { worker: 1, slot: 1, why: Failing::ToStart(Symptom::Sleeping) };
+    assert_eq!(story.pass(15 * SECOND), [kill]);
+}
