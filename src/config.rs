@@ -2,7 +2,9 @@
 //! What is read here is checked here; nobody checks it again.
 
 mod refused;
+pub mod secret;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use log::LevelFilter;
+
+use crate::config::secret::Secret;
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -114,10 +118,12 @@ pub struct Config {
     #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
     pub write_timeout: Duration,
 
-    /// Token that POST /publish asks for; without one it answers only on a loopback address
+    /// Token that publishers show; without one they have to be on this machine, and listening on a loopback address
     #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN", help_heading = "Publishing")]
-    #[arg(value_name = "TOKEN", value_parser = token, conflicts_with = "publish_token_file")]
-    pub publish_token: Option<String>,
+    #[arg(value_name = "TOKEN", conflicts_with = "publish_token_file", allow_hyphen_values = true)]
+    // What clap refuses it shows: this is checked later.
+    #[arg(value_parser = |text: &str| Ok::<_, Infallible>(Secret::unchecked(text)))]
+    pub publish_token: Option<Secret>,
 
     /// File with that token
     #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN_FILE", help_heading = "Publishing")]
@@ -188,6 +194,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_LOG_LEVEL", ignore_case = true, help_heading = "Logging")]
     #[arg(value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
+
+    /// Whether the token stands in the arguments, where everyone on this machine can read it.
+    #[arg(skip)]
+    pub token_is_in_arguments: bool,
 }
 
 /// Where operators are answered.
@@ -238,12 +248,19 @@ impl Config {
     /// What to print and the exit code to end with: also for `--help` and `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let args: Vec<OsString> = args.into_iter().collect();
-        if let Some(why) = refused::find(&args) {
-            return Err(usage_error(why));
-        }
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = command.try_get_matches_from(args)?;
+        let matches = command.try_get_matches_from(&args).map_err(|error| refused::explain(error, &args))?;
         let mut config = Self::from_arg_matches(&matches)?;
+        config.token_is_in_arguments =
+            matches.value_source("publish_token") == Some(ValueSource::CommandLine);
+        if let Some(Err(why)) = config.publish_token.as_ref().map(Secret::check) {
+            let place = if config.token_is_in_arguments {
+                "--publish-token <TOKEN>"
+            } else {
+                "SLACKWATER_PUBLISH_TOKEN"
+            };
+            return Err(usage_error(format!("invalid value for '{place}': {why}")));
+        }
         // Not left to clap, which takes a variable that says `false` for a flag that is there.
         if config.no_drain_notice && config.drain_close_after.is_some() {
             return Err(usage_error(
@@ -264,17 +281,6 @@ impl Config {
 
 fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
-}
-
-/// Reads a token as it can stand in a header field (RFC 6750 §2.1).
-pub fn token(text: &str) -> Result<String, String> {
-    let is_allowed = |c: char| c.is_ascii_graphic() && c != ',' && c != '"';
-    if text.is_empty() || !text.chars().all(is_allowed) {
-        return Err(
-            "give at least one printable ASCII character, without spaces, commas and quotes".to_owned()
-        );
-    }
-    Ok(text.to_owned())
 }
 
 /// Reads an address as HOST:PORT or, with a slash in it, as a path.

@@ -40,7 +40,7 @@ impl Place {
 fn publish(address: SocketAddr, text: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = text.len();
-    let head = "POST /publish HTTP/1.1\r\nHost: x\r\nConnection: close";
+    let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close";
     write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{text}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

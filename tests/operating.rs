@@ -20,5 +20,9 @@ mod draining;
 mod exposition;
 #[path = "operating/office.rs"]
 mod office;
+#[path = "operating/secrets.rs"]
+mod secrets;
+#[path = "operating/strangers.rs"]
+mod strangers;
 #[path = "operating/workers.rs"]
 mod workers;

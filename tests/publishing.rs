@@ -26,7 +26,7 @@ impl Publisher {
     fn post(&mut self, target: &str, fields: &str, body: &str) -> Response {
         let length = body.len();
         self.0.send(format!(
-            "POST {target} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
         ));
         self.0.response()
     }
@@ -105,11 +105,11 @@ fn a_chunked_body_and_one_that_waits_for_100_are_taken_and_the_connection_is_kep
     let server = Running::with("");
     let mut client = Client::join(&server);
     let mut publisher = Publisher::of(&server);
-    publisher.0.send("POST /publish HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
+    publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
     assert_eq!(publisher.0.response().status, 200);
-    publisher
-        .0
-        .send("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    publisher.0.send(
+        "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n",
+    );
     assert_eq!(publisher.0.head().status, 100);
     publisher.0.send("efgh");
     assert_eq!(publisher.0.response().status, 200);
@@ -258,7 +258,7 @@ fn a_draining_server_refuses_publications() {
     let mut server = Running::with("");
     let mut client = Client::join(&server);
     let mut publisher = Publisher::of(&server);
-    publisher.0.send("POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\non");
+    publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\non");
     client.say("is it there?");
     client.hear();
     server.signal();

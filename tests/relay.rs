@@ -42,7 +42,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Publishers;
+use slackwater::server::Access;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;
@@ -107,7 +107,7 @@ fn custom(limits: Limits, history: HistoryLimits) -> Custom {
         epoch: 0,
         history,
         guide: None,
-        publishers: Publishers::Local,
+        access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 1 << 20,
     };

@@ -40,7 +40,7 @@ impl Request {
     fn new(content_type: &str, body: &str, publications: u64) -> Self {
         let length = body.len();
         let head = format!(
-            "POST /publish HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
         );
         Self { octets: (head + body).into_bytes(), publications }
     }

@@ -2,6 +2,10 @@
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::usage_error;
+
 const TLS: &str = "there is no TLS here: put a proxy such as nginx, HAProxy or Caddy in front";
 const PYTHON: &str = "there is no Python application here to load: publish to this server over HTTP instead";
 const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
@@ -51,10 +55,18 @@ const REFUSED: &[(&str, &str)] = &[
     ("ws-per-message-deflate", "messages are not compressed"),
 ];
 
-/// The line for the first argument that is refused, if any.
-pub(super) fn find(args: &[OsString]) -> Option<String> {
-    let flags = args.iter().skip(1).map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
-    flags.filter_map(|arg| refusal(&arg)).next()
+/// The line for an argument that is not known; the given error where there is none.
+pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let has_token = args.iter().any(|arg| arg.to_string_lossy().starts_with("--publish-token"));
+    if has_token && !arg.starts_with('-') {
+        let why = "unexpected argument, not shown as it may be a part of '--publish-token <TOKEN>': quote the token";
+        return usage_error(why.to_owned());
+    }
+    refusal(arg).map_or(error, usage_error)
 }
 
 fn refusal(arg: &str) -> Option<String> {
@@ -78,9 +90,11 @@ fn is_dotted(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
-    fn find_in(args: &str) -> Option<String> {
-        find(&args.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    fn refused(args: &str) -> Option<String> {
+        let error = Config::read(args.split_whitespace().map(OsString::from)).err()?;
+        Some(error.to_string().trim_end().trim_start_matches("error: ").to_owned())
     }
 
     #[test]
@@ -88,17 +102,18 @@ mod tests {
         for args in
             ["x --reload", "x --loop=uvloop", "x --port 1 --ssl-keyfile k", "x main:app", "x a.b:create.app"]
         {
-            let line = find_in(args).unwrap_or_else(|| panic!("{args} is not refused"));
+            let line = refused(args).unwrap_or_else(|| panic!("{args} is not refused"));
             assert!(line.contains(" is not possible: ") && !line.contains('\n'), "{line}");
         }
-        assert_eq!(find_in("x --loop auto").unwrap(), format!("'--loop' is not possible: {ONE_LOOP}"));
+        assert_eq!(refused("x --loop auto").unwrap(), format!("'--loop' is not possible: {ONE_LOOP}"));
     }
 
     #[test]
     fn what_is_possible_is_let_through() {
-        for args in ["x", "x --host ::1 --port 80", "x --host fe80::1", "x --ws-max-size 1", "x -- --reload"]
+        for args in
+            ["x", "x --host ::1 --port 80", "x --host fe80::1", "x --ws-max-size 1", "x --publish-token a:b"]
         {
-            assert_eq!(find_in(args), None, "{args}");
+            assert_eq!(refused(args), None, "{args}");
         }
     }
 }

@@ -1,18 +1,18 @@
 //! The room that lives and dies: the log, the start, the processes and their exit codes.
 
-use std::fs;
 use std::io;
 use std::process::ExitCode;
 
 use log::{debug, error, info, warn};
 use thiserror::Error;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::policy::drain::Outcome;
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
-use crate::server::{Address, StartError};
+use crate::process::token::TokenError;
+use crate::server::{Access, Address, Reach, StartError};
 
 pub mod ffi;
 pub mod listeners;
@@ -22,6 +22,7 @@ pub mod progress;
 pub mod service_manager;
 pub mod sight;
 pub mod supervisor;
+pub mod token;
 pub mod worker;
 
 /// Why there is nothing to run.
@@ -37,27 +38,15 @@ pub enum RunError {
     #[error(transparent)]
     Supervise(#[from] SupervisorError),
     /// No token.
-    #[error(
-        "cannot read --publish-token-file {path}: {why}; give a file that holds the token and nothing else"
-    )]
-    Token {
-        /// As given.
-        path: String,
-        /// What was wrong with it.
-        why: String,
-    },
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
 /// 1 forced, 3 could not start, 4 the loop failed.
-pub fn run(mut config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
+pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
-    let end = read_token(&mut config).and_then(|()| match inheritance {
-        Some(inheritance) => worker::serve_inherited(&config, inheritance),
-        None if config.workers > 1 => Ok(Supervisor::new(config)?.run()),
-        None => worker::serve(&config),
-    });
-    let code = end.unwrap_or_else(|why| {
+    let code = start(config, inheritance).unwrap_or_else(|why| {
         error!("{why}");
         ExitCode::from(3)
     });
@@ -65,14 +54,13 @@ pub fn run(mut config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     code
 }
 
-fn read_token(config: &mut Config) -> Result<(), RunError> {
-    if let Some(path) = &config.publish_token_file {
-        let text = fs::read_to_string(path).map_err(|e| e.to_string());
-        let token = text.and_then(|text| config::token(text.trim()));
-        config.publish_token =
-            Some(token.map_err(|why| RunError::Token { path: path.display().to_string(), why })?);
+fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCode, RunError> {
+    token::read(&mut config)?;
+    if let Some(inheritance) = inheritance {
+        return worker::serve_inherited(&config, inheritance);
     }
-    Ok(())
+    token::warn_of_others(&config);
+    if config.workers > 1 { Ok(Supervisor::new(config)?.run()) } else { worker::serve(&config) }
 }
 
 /// Says that the server serves, and where.
@@ -90,12 +78,24 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
         let scheme = if admin.ip().is_some() { "http://" } else { "" };
         info!("Operators are answered on {scheme}{admin}");
     }
-    if config.publish_token.is_none() && config.admin.is_none() && !address.is_loopback() {
-        warn!(
-            "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
-        );
+    if config.publish_token.is_none() {
+        say_who_may(config, admin.unwrap_or(address), admin.is_some());
     }
     service_manager::ready(&format!("Serving on {address}"));
+}
+
+/// Says to whom what is for operators is open while there is no token.
+fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
+    match Access::of(config, door, is_admin).reach {
+        Reach::ThisMachine(_) => info!(
+            "Everyone on this machine may publish, read /metrics and make the server leave: to ask for a token, set \
+             --publish-token-file"
+        ),
+        Reach::Operators => info!("Everyone who may open {door} may publish and make the server leave"),
+        Reach::World => warn!(
+            "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
+        ),
+    }
 }
 
 /// The machine is out of something, or broken: for a service manager to start it again.

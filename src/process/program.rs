@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::config::Config;
+use crate::config::secret::Secret;
 use crate::wire::relay::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
@@ -59,6 +61,8 @@ impl Inheritance {
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
+    /// Taken out of the arguments, as everyone can read them.
+    token: Option<Secret>,
 }
 
 impl Program {
@@ -66,13 +70,14 @@ impl Program {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn own() -> io::Result<Self> {
+    pub fn own(config: &Config) -> io::Result<Self> {
         let mut args = env::args_os();
         let named = PathBuf::from(args.next().unwrap_or_default());
         // As it was named, symbolic links and all: a deployment may turn one to a newer program.
         let is_path = named.components().count() > 1 && named.exists();
         let path = if is_path { std::path::absolute(named)? } else { env::current_exe()? };
-        Ok(Self { path, args: args.collect() })
+        let token = config.publish_token.clone().filter(|_| config.token_is_in_arguments);
+        Ok(Self { path, args: without_token(args), token })
     }
 
     /// Where it is.
@@ -98,6 +103,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null());
         command.env(INHERITANCE, format!("{VERSION} {number}{fds}"));
+        command.envs(self.token.iter().map(|token| ("SLACKWATER_PUBLISH_TOKEN", token.reveal())));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over.clone().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = command.spawn();
@@ -106,8 +112,23 @@ impl Program {
     }
 }
 
+/// The arguments but for `--publish-token TOKEN` and `--publish-token=TOKEN`.
+fn without_token(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = vec![];
+    while let Some(arg) = args.next() {
+        if arg == "--publish-token" {
+            args.next();
+        } else if !arg.to_string_lossy().starts_with("--publish-token=") {
+            kept.push(arg);
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
@@ -116,6 +137,19 @@ mod tests {
             let inheritance = Inheritance { number: 2, listener: 5, supervisor: 7, admin };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
+    }
+
+    #[test]
+    fn a_worker_has_no_token_in_its_arguments() {
+        let kept = |args: &str| {
+            without_token(args.split(' ').map(OsString::from)).join(OsStr::new(" ")).into_string().unwrap()
+        };
+        for args in ["--publish-token s --port 1", "--port 1 --publish-token s", "--port 1 --publish-token=s"]
+        {
+            assert_eq!(kept(args), "--port 1");
+        }
+        assert_eq!(kept("--publish-token --publish-token --port 1"), "--port 1");
+        assert_eq!(kept("--publish-token-file s --port 1"), "--publish-token-file s --port 1");
     }
 
     #[test]

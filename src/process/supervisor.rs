@@ -93,7 +93,7 @@ impl Supervisor {
         Ok(Self {
             poll,
             signals,
-            program: Program::own()?,
+            program: Program::own(&config)?,
             listeners,
             roster: Roster::new(config.workers.into(), times, now.instant),
             relay,

@@ -71,9 +71,9 @@ impl Address {
         }
     }
 
-    /// Whether nothing but this machine can reach it, and no proxy is to be expected there.
+    /// Whether nothing but this machine can reach it.
     pub fn is_loopback(&self) -> bool {
-        self.ip().is_some_and(|address| address.ip().is_loopback())
+        self.ip().is_some_and(|address| address.ip().to_canonical().is_loopback())
     }
 }
 

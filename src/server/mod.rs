@@ -25,6 +25,8 @@ use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 use crate::server::terms::terms;
 
+mod access;
+mod authority;
 pub mod clock;
 pub mod connection;
 pub mod control;
@@ -44,10 +46,11 @@ pub mod socket;
 pub mod state_file;
 pub mod terms;
 
+pub use access::{Access, Reach};
 pub use control::Handle;
 pub use leaving::Watched;
 pub use listening::{Address, ListenError};
-pub use routes::{Door, Publishers};
+pub use routes::Door;
 pub use terms::Service;
 
 const CONTROLS: Token = Token(0);

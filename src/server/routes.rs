@@ -1,8 +1,7 @@
 //! Which request does what.
 
-use subtle::ConstantTimeEq;
-
 use crate::policy::sequencer::{Position, PublicationId};
+use crate::server::access::{Access, Denial};
 use crate::server::site::Site;
 use crate::wire::http::{BodyWish, Method, Request};
 use crate::wire::overview::Report;
@@ -49,21 +48,10 @@ pub struct Conditions<'a> {
     pub leaving: bool,
     /// There are more connections than the limit allows.
     pub crowded: bool,
-    /// Who may publish, and tell the server to leave.
-    pub publishers: &'a Publishers,
+    /// Who may publish, tell the server to leave, and look at its numbers.
+    pub access: &'a Access,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
-}
-
-/// Who may publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Publishers {
-    /// Everyone on this machine: the server listens on a loopback address.
-    Local,
-    /// Those who have the token.
-    WithToken(String),
-    /// Nobody: without a token it would be everyone.
-    Nobody,
 }
 
 /// Whether a request is there to publish.
@@ -108,7 +96,10 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             get_only(request.method, || Response::new(200, "application/json", r#"{"status":"ok"}"#))
         }
         path @ ("/readyz" | "/status" | "/metrics") => match request.method {
-            Method::Get | Method::Head => return Answer::Report(report_at(path)),
+            Method::Get | Method::Head => match refuse_onlooker(&request, conditions) {
+                Some(refusal) => refusal,
+                None => return Answer::Report(report_at(path)),
+            },
             Method::Post | Method::Other => not_allowed("GET, HEAD"),
         },
         "/drain" if request.method != Method::Post => not_allowed("POST"),
@@ -153,45 +144,18 @@ fn report_at(path: &str) -> Report {
 
 /// Why this peer may not publish now, if it may not.
 fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
-    let refused = refuse_operator(request, conditions);
-    refused.or_else(|| conditions.leaving.then(restarting))
+    refuse_operator(request, conditions).or_else(|| conditions.leaving.then(restarting))
 }
 
 /// Why this peer may neither publish nor tell the server to leave, if it may not.
 fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
-    match conditions.publishers {
-        Publishers::Nobody => {
-            let how = "publishing is off, as the server does not listen on a loopback address only: \
-                start it with --publish-token or --publish-token-file to switch it on";
-            Some(Response::error(403, how))
-        }
-        Publishers::WithToken(token) if !bears(request, token) => {
-            Some(Response::error(401, "a token is needed").with("WWW-Authenticate", "Bearer"))
-        }
-        // Any page that a browser on this machine shows could publish otherwise.
-        Publishers::Local if is_cross_origin(request) => {
-            Some(Response::error(403, "a page of another origin needs a token: see --publish-token"))
-        }
-        Publishers::Local | Publishers::WithToken(_) => None,
-    }
+    conditions.access.deny_operator(request).map(Denial::response)
 }
 
-/// Whether a request bears the token (RFC 6750 §2.1), told in a time that says nothing about how much of it is right.
-fn bears(request: &Request, token: &str) -> bool {
-    let credentials = request.fields.authorization.as_deref().and_then(|value| value.split_once(' '));
-    credentials.is_some_and(|(scheme, given)| {
-        scheme.eq_ignore_ascii_case("bearer") && given.trim().as_bytes().ct_eq(token.as_bytes()).into()
-    })
-}
-
-/// Whether a page asks that this machine's own server did not send, or that reached it by a name of its own (DNS
-/// rebinding). Programs send no `Origin`.
-fn is_cross_origin(request: &Request) -> bool {
-    let host = request.fields.host.as_deref().unwrap_or("");
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_local = matches!(name, "localhost" | "127.0.0.1" | "[::1]");
-    let origin = request.fields.origin.as_deref().map(|origin| origin.split_once("://"));
-    origin.is_some_and(|origin| !is_local || origin.is_none_or(|(_, of)| of != host))
+/// Why this peer may not be told this, if it may not. Probes may, whatever they call the server.
+fn refuse_onlooker(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
+    let denied = if request.path == "/readyz" { None } else { conditions.access.deny_onlooker(request) };
+    denied.map(Denial::response)
 }
 
 fn get_only(method: Method, response: impl FnOnce() -> Response) -> Response {

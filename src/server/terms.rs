@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use crate::config::Config;
 use crate::policy::guide::GuideTerms;
 use crate::policy::history::HistoryLimits;
+use crate::server::access::Access;
 use crate::server::limits::Limits;
 use crate::server::listening::Address;
-use crate::server::routes::Publishers;
 use crate::wire::websocket::Rules;
 
 /// What the clients of this server are there for.
@@ -35,9 +35,9 @@ pub struct Terms {
     /// How clients are guided while the server leaves; `None` when they are not.
     pub guide: Option<GuideTerms>,
     /// Who may publish, and tell the server to leave.
-    pub publishers: Publishers,
+    pub access: Access,
     /// The same for those who come in by the operators' door; `None` when there is none.
-    pub operators: Option<Publishers>,
+    pub operators: Option<Access>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
@@ -61,18 +61,9 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         history: history_limits(config),
         guide: (!config.no_drain_notice && service == Service::Notifications)
             .then_some(GuideTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
-        publishers: publishers(config, address.is_loopback()),
-        // No proxy is to be expected before a Unix socket that is there for operators.
-        operators: admin.map(|admin| publishers(config, admin.is_loopback() || admin.ip().is_none())),
+        access: Access::of(config, address, false),
+        operators: admin.map(|admin| Access::of(config, admin, true)),
         max_publish_bytes: config.max_publish_size,
-    }
-}
-
-fn publishers(config: &Config, is_local: bool) -> Publishers {
-    match &config.publish_token {
-        Some(token) => Publishers::WithToken(token.clone()),
-        None if is_local => Publishers::Local,
-        None => Publishers::Nobody,
     }
 }
 

@@ -4,6 +4,7 @@
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use crate::wire::body::{Body, Framing};
+use crate::wire::forwarding::is_from_a_proxy;
 use crate::wire::upgrade::{self, Upgrade};
 
 /// A request's line and header fields together, at most.
@@ -52,6 +53,9 @@ pub struct Request {
 pub struct Fields {
     pub authorization: Option<String>,
     pub content_type: Option<String>,
+    /// Whether a proxy says that it has forwarded the request.
+    pub forwarded: bool,
+    /// A target of the absolute form names it itself, and then the field is ignored (RFC 9112 §3.2.2).
     pub host: Option<String>,
     pub idempotency_key: Option<String>,
     pub if_none_match: Option<String>,
@@ -290,7 +294,8 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
         fields: Fields {
             authorization: text("authorization"),
             content_type: text("content-type"),
-            host: text("host"),
+            forwarded: head.headers.iter().any(|header| is_from_a_proxy(header.name)),
+            host: authority(head.target).map(str::to_owned).or_else(|| text("host")),
             idempotency_key: text("idempotency-key"),
             if_none_match: text("if-none-match"),
             last_event_id: text("last-event-id"),
@@ -334,6 +339,12 @@ fn path_and_query(target: &str) -> (&str, &str) {
     let origin = origin.split('#').next().unwrap_or(origin);
     let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
     (if path.is_empty() { "/" } else { path }, query)
+}
+
+/// The authority in a request target of the absolute form.
+fn authority(target: &str) -> Option<&str> {
+    let (_, rest) = target.split_once("://").filter(|_| !target.starts_with('/'))?;
+    rest.split(['/', '?', '#']).next()
 }
 
 #[cfg(test)]

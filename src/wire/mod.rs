@@ -3,6 +3,7 @@
 pub mod body;
 pub mod ending;
 pub mod exposition;
+pub mod forwarding;
 pub mod http;
 pub mod messages;
 pub mod metrics;

@@ -50,7 +50,7 @@ fn publish(address: SocketAddr, number: u64) -> io::Result<String> {
     let text = number.to_string();
     write!(
         stream,
-        "POST /publish HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIdempotency-Key: {number}\r\n\
+        "POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIdempotency-Key: {number}\r\n\
          Content-Length: {}\r\n\r\n{text}",
         text.len()
     )?;

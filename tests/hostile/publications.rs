@@ -24,7 +24,7 @@ fn a_bad_publication_is_told_what_is_wrong_and_nothing_is_published() {
         let mut peer = Peer::connect(server.address);
         let length = body.len();
         peer.send(format!(
-            "POST /publish HTTP/1.1\r\nHost: x\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
         ));
         let response = peer.response();
         let body = String::from_utf8(response.body).unwrap();
@@ -48,7 +48,7 @@ fn a_publication_that_is_no_body_or_never_ends_is_refused() {
         ("Content-Length: 18446744073709551616\r\n\r\n", 413),
     ] {
         let mut peer = Peer::connect(server.address);
-        peer.send(format!("POST /publish HTTP/1.1\r\nHost: x\r\n{body}"));
+        peer.send(format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{body}"));
         assert_eq!(peer.response().status, status, "{body}");
         assert_eq!(peer.rest(), b"", "{body}");
     }

@@ -95,7 +95,8 @@ impl Door {
         }
     }
 
-    fn send(&self, request: &str) -> Answer {
+    /// Sends a whole request.
+    pub fn send(&self, request: &str) -> Answer {
         let octets = match self {
             Self::Ip(address) => {
                 let stream = TcpStream::connect(address).expect("somebody listens");

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use slackwater::config::secret::Secret;
 use slackwater::policy::history::HistoryLimits;
 use slackwater::policy::roster::WorkerId;
-use slackwater::server::Publishers;
 use slackwater::server::limits::Limits;
 use slackwater::wire::websocket::Rules;
 
@@ -143,7 +143,7 @@ fn a_refusal_waits_for_the_answers_before_it() {
     ] {
         for_each_seed(3150..3155, |seed| {
             let mut world = house(seed, 1, GENEROUS);
-            world.custom.terms.publishers = Publishers::WithToken("x".to_owned());
+            world.custom.terms.access.token = Some(Secret::read("x").unwrap());
             world.fulfil(Fate::Crashed);
             world.run_while(|world| !world.reigns[0].roster.is_complete() || !world.is_at_rest());
             hold(&mut world, 0, SECOND);

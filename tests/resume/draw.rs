@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Publishers;
+use slackwater::server::Access;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;
@@ -54,7 +54,7 @@ fn terms(limits: Limits, history: HistoryLimits) -> Terms {
         epoch: 0,
         history,
         guide: None,
-        publishers: Publishers::Local,
+        access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 1 << 20,
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use slackwater::policy::deadlines::{Deadlines, Due};
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Publishers;
+use slackwater::server::Access;
 use slackwater::server::clock::Now;
 use slackwater::server::limits::Limits;
 use slackwater::server::peers::Peers;
@@ -274,7 +274,7 @@ fn draw_terms(random: &mut Random) -> Terms {
         epoch: 0xbeef,
         history: HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) },
         guide: None,
-        publishers: Publishers::Local,
+        access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 10_000,
     }

@@ -20,10 +20,10 @@ fn farewell_of(lines: &[String], pid: u32) -> Vec<String> {
     own.skip_while(|line| line != "[INFO] Shutdown signal received").collect()
 }
 
-/// What the supervisor has logged since it served.
+/// What the supervisor has logged from its order to leave on.
 fn farewell_of_supervisor(lines: &[String]) -> Vec<&String> {
     let is_own = |line: &&String| !line.contains("] worker ") && !line.starts_with("[DEBUG]");
-    lines.iter().filter(is_own).skip_while(|line| !line.contains("Serving ")).skip(1).collect()
+    lines.iter().filter(is_own).skip_while(|line| !line.contains("Shutdown signal received")).collect()
 }
 
 fn ask_to_leave(crew: &Crew) {

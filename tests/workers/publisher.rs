@@ -38,7 +38,8 @@ impl Publisher {
     /// Asks for a publication: the status, and the body of the answer.
     pub fn post(&mut self, text: &str, fields: &str) -> io::Result<(u16, Value)> {
         let length = text.len();
-        let head = format!("POST /publish HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: {length}\r\n\r\n");
+        let head =
+            format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n");
         self.0.get_mut().write_all((head + text).as_bytes())?;
         let (mut status, mut length) = (None, 0);
         loop {

@@ -199,7 +199,7 @@ fn conditions(terms: &Terms, mood: Mood, connections: usize, door: Door) -> Cond
         has_admin: operators.is_some(),
         leaving: matches!(mood, Mood::Leaving | Mood::Farewell),
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
-        publishers: operators.unwrap_or(&terms.publishers),
+        access: operators.unwrap_or(&terms.access),
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

@@ -1,0 +1,50 @@
+//! A token: it is never shown, and compared in a time that says nothing about how much of it is right.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
+/// A token as it can stand in a header field.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Whatever was given, which is still to be checked.
+    pub(super) fn unchecked(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// What a token has to be; not what this one is.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
+        let secret = Self::unchecked(text);
+        secret.check().map(|()| secret)
+    }
+
+    /// Whether it can be shown in a header field (RFC 6750 §2.1).
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let is_allowed = |c: char| c.is_ascii_graphic() && c != ',' && c != '"';
+        if self.0.is_empty() || !self.0.chars().all(is_allowed) {
+            return Err("give at least one printable ASCII character, without spaces, commas and quotes");
+        }
+        Ok(())
+    }
+
+    /// The token itself, for a worker's environment.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is it.
+    pub fn is(&self, given: &[u8]) -> bool {
+        given.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}

@@ -1,0 +1,270 @@
+//! Who may do what is for operators, by one door: publish, make the server leave, and look at its numbers; and what is
+//! said to those who may not.
+
+use crate::config::secret::Secret;
+use crate::config::{AdminAddress, Config};
+use crate::server::authority::{Authority, Host};
+use crate::server::listening::Address;
+use crate::wire::http::Request;
+use crate::wire::response::Response;
+
+/// Who may.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Whoever has it may publish and make the server leave; nobody else then.
+    pub token: Option<Secret>,
+    /// Who can reach the door at all.
+    pub reach: Reach,
+}
+
+/// Who can reach a door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Programs on this machine, by a loopback address: but also pages in its browsers, and the clients of its proxies.
+    /// The address may have been given as a name, which is this machine's, too.
+    ThisMachine(Option<Host>),
+    /// Whoever may open a Unix socket that is there for operators. No browser can; a proxy that can asks for its own
+    /// credentials.
+    Operators,
+    /// Anybody.
+    World,
+}
+
+/// Why a peer may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// There is a token, and it does not bear it.
+    NoToken,
+    /// There is none, and anybody could ask.
+    Closed,
+    /// A browser shows the page of another server.
+    Page,
+    /// It was sent to a name that is not this machine's: by a proxy, or by a page that has rebound its name (DNS
+    /// rebinding).
+    Name,
+    /// A proxy says that it has forwarded it.
+    Forwarded,
+}
+
+impl Access {
+    /// What the configuration has for a listener.
+    pub fn of(config: &Config, address: &Address, is_admin: bool) -> Self {
+        let name = match (&config.admin, is_admin) {
+            (Some(AdminAddress::Ip(host, _)), true) => host,
+            _ => &config.host,
+        };
+        let reach = match address {
+            _ if address.is_loopback() => Reach::ThisMachine(Host::read(name)),
+            Address::Unix(_) if is_admin => Reach::Operators,
+            _ => Reach::World,
+        };
+        Self { token: config.publish_token.clone(), reach }
+    }
+
+    /// Everyone on a machine of this name.
+    pub fn on_this_machine(name: &str) -> Self {
+        Self { token: None, reach: Reach::ThisMachine(Host::read(name)) }
+    }
+
+    /// Why a peer may neither publish nor tell the server to leave, if it may not.
+    pub(super) fn deny_operator(&self, request: &Request) -> Option<Denial> {
+        match (&self.token, &self.reach) {
+            (Some(token), _) => (!bears(request, token)).then_some(Denial::NoToken),
+            (None, Reach::World) => Some(Denial::Closed),
+            (None, Reach::Operators) => is_cross_origin(request).then_some(Denial::Page),
+            (None, Reach::ThisMachine(name)) => foreign(request, name.as_ref()),
+        }
+    }
+
+    /// Why a peer may not look at the server's numbers, if it may not. Beyond this machine whoever can reach the door may.
+    pub(super) fn deny_onlooker(&self, request: &Request) -> Option<Denial> {
+        let Reach::ThisMachine(name) = &self.reach else { return None };
+        let foreign = foreign(request, name.as_ref())?;
+        match &self.token {
+            Some(token) if bears(request, token) => None,
+            Some(_) => Some(Denial::NoToken),
+            None => Some(foreign),
+        }
+    }
+}
+
+impl Denial {
+    /// What is said to it: why, and what would help.
+    pub(super) fn response(self) -> Response {
+        let why = match self {
+            Self::NoToken => {
+                return Response::error(401, "a token is needed").with("WWW-Authenticate", "Bearer");
+            }
+            Self::Closed => {
+                "without a token nobody may do this, as the server does not listen on a loopback address only: start it \
+                 with --publish-token or --publish-token-file, and send the token"
+            }
+            // A token would not help it: before a browser sends one to another origin it asks, and is answered 405.
+            Self::Page => {
+                "a page of another origin may not do this: let the program that serves the page do it"
+            }
+            Self::Name => {
+                "Host is not a name of this machine, and without a token only programs on this machine may do this: send it \
+                 to localhost there, or start the server with --publish-token or --publish-token-file, and send the token"
+            }
+            Self::Forwarded => {
+                "a proxy has forwarded this, and without a token only programs on this machine may do it: start the server \
+                 with --publish-token or --publish-token-file, and send the token"
+            }
+        };
+        Response::error(403, why)
+    }
+}
+
+/// Why a request does not come from a program on this machine, or from a page of this server's own, if it does not. One
+/// without a Host could have come through a proxy, too.
+fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
+    let host = request.fields.host.as_deref().and_then(|host| Authority::read(host, 80)).map(|to| to.host);
+    let is_own = host.is_some_and(|host| host.is_loopback() || Some(&host) == own_name);
+    if request.fields.forwarded {
+        Some(Denial::Forwarded)
+    } else if !is_own {
+        Some(Denial::Name)
+    } else {
+        is_cross_origin(request).then_some(Denial::Page)
+    }
+}
+
+/// Whether a page asks that another server has sent. Programs send no `Origin`.
+fn is_cross_origin(request: &Request) -> bool {
+    let host = request.fields.host.as_deref().unwrap_or_default();
+    request.fields.origin.as_deref().is_some_and(|origin| !Authority::is_same(origin, host))
+}
+
+/// Whether a request bears the token (RFC 6750 §2.1).
+fn bears(request: &Request, token: &Secret) -> bool {
+    let credentials = request.fields.authorization.as_deref().and_then(|value| value.split_once(' '));
+    credentials.is_some_and(|(scheme, given)| {
+        scheme.eq_ignore_ascii_case("bearer") && token.is(given.trim().as_bytes())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::{BodyWish, Next, RequestBuffer};
+
+    /// Why a request with this head may not publish, and why it may not look.
+    fn denied(access: &Access, head: &str) -> (Option<Denial>, Option<Denial>) {
+        let line = if head.starts_with("POST ") { "" } else { "POST /publish HTTP/1.1\nHost: " };
+        let mut buffer = RequestBuffer::default();
+        buffer.extend(format!("{line}{head}\n\n").replace('\n', "\r\n").as_bytes());
+        let Ok(Next::Request(request)) = buffer.next(|_| BodyWish::Skip) else {
+            panic!("no request: {head}")
+        };
+        (access.deny_operator(&request), access.deny_onlooker(&request))
+    }
+
+    fn with_token(reach: Reach) -> Access {
+        Access { token: Secret::read("sesame").ok(), reach }
+    }
+
+    const ALLOWED: (Option<Denial>, Option<Denial>) = (None, None);
+
+    fn both(denial: Denial) -> (Option<Denial>, Option<Denial>) {
+        (Some(denial), Some(denial))
+    }
+
+    #[test]
+    fn a_program_on_this_machine_may_by_any_of_its_names() {
+        let access = Access::on_this_machine("Kitchen.");
+        let heads = [
+            "localhost",
+            "LOCALHOST.:8000",
+            "a.localhost",
+            "127.0.0.2:1",
+            "[::1]:8000",
+            "[::ffff:127.0.0.1]",
+            "kitchen:8000",
+            "KITCHEN.",
+            "localhost:8000\nOrigin: http://localhost:8000",
+            "LocalHost\nOrigin: http://localhost",
+            "[::1]:8000\nOrigin: http://[::1]:8000",
+            "127.0.0.2:80\nOrigin: http://127.0.0.2",
+            "localhost\nOrigin: https://localhost",
+            "POST http://localhost:8000/publish HTTP/1.1\nHost: example.com",
+        ];
+        for head in heads {
+            assert_eq!(denied(&access, head), ALLOWED, "{head}");
+        }
+    }
+
+    #[test]
+    fn by_another_name_or_through_a_proxy_nobody_may() {
+        let access = Access::on_this_machine("127.0.0.1");
+        let heads = [
+            "example.com",
+            "example.com\nOrigin: http://example.com",
+            "localhost.example.com",
+            "10.0.0.1:8000",
+            "0.0.0.0:8000",
+            "kitchen",
+            "",
+            "u@localhost",
+            "POST http://example.com/publish HTTP/1.1\nHost: localhost",
+            "POST http://example.com HTTP/1.1\nHost: localhost",
+            "POST http://localhost@example.com/publish HTTP/1.1\nHost: localhost",
+            "POST /publish HTTP/1.0",
+            "localhost\nX-Forwarded-For: 127.0.0.1",
+            "localhost\nforwarded:",
+            "localhost\nVia: 1.1 x",
+            "localhost\nX-Real-IP: 127.0.0.1\nOrigin: http://localhost",
+        ];
+        for head in heads {
+            let (by_name, by_proxy) = (both(Denial::Name), both(Denial::Forwarded));
+            let expected = if head.starts_with("localhost\n") { by_proxy } else { by_name };
+            assert_eq!(denied(&access, head), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_may_not() {
+        let access = Access::on_this_machine("127.0.0.1");
+        for origin in
+            ["http://example.com", "null", "http://localhost:8001", "file://localhost", "http://127.0.0.1"]
+        {
+            assert_eq!(
+                denied(&access, &format!("localhost\nOrigin: {origin}")),
+                both(Denial::Page),
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_there_is_a_token_it_decides_and_programs_on_this_machine_may_look() {
+        let here = with_token(Access::on_this_machine("127.0.0.1").reach);
+        let bearing = "\nX-Forwarded-For: 10.0.0.1\nAuthorization: bearer sesame";
+        for host in ["example.com", "localhost", "x:1\nOrigin: https://example.com"] {
+            assert_eq!(denied(&here, &format!("{host}{bearing}")), ALLOWED, "{host}");
+        }
+        assert_eq!(denied(&here, "localhost"), (Some(Denial::NoToken), None));
+        for head in ["example.com", "localhost\nVia: 1.1 x", "x\nAuthorization: Bearer sesam"] {
+            assert_eq!(denied(&here, head), both(Denial::NoToken), "{head}");
+        }
+        assert_eq!(denied(&with_token(Reach::World), "example.com"), (Some(Denial::NoToken), None));
+        assert_eq!(denied(&with_token(Reach::Operators), "localhost"), (Some(Denial::NoToken), None));
+    }
+
+    #[test]
+    fn whoever_may_open_the_operators_socket_may_call_it_as_they_like() {
+        let access = Access { token: None, reach: Reach::Operators };
+        for head in
+            ["slackwater", "ops.example\nVia: 1.1 x\nOrigin: https://ops.example", "POST /publish HTTP/1.0"]
+        {
+            assert_eq!(denied(&access, head), ALLOWED, "{head}");
+        }
+        assert_eq!(denied(&access, "ops.example\nOrigin: https://example.com"), (Some(Denial::Page), None));
+    }
+
+    #[test]
+    fn beyond_this_machine_nobody_may_without_a_token() {
+        let access = Access { token: None, reach: Reach::World };
+        assert_eq!(denied(&access, "localhost"), (Some(Denial::Closed), None));
+    }
+}

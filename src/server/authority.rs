@@ -1,0 +1,133 @@
+//! What a request, or a page, calls this server (RFC 3986 §3.2), told alike however it is spelt. The one answer to "is
+//! this a name of this machine?".
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A host: an address, or a name in small letters without the final dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// An IPv4 address that is written as an IPv6 one is the IPv4 address.
+    Ip(IpAddr),
+    /// A name.
+    Name(String),
+}
+
+/// A host and a port.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Authority {
+    pub(super) host: Host,
+    port: u16,
+}
+
+impl Host {
+    /// Reads a host, with or without the brackets around an IPv6 address; `None` if it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse::<Ipv6Addr>() {
+            return Some(Self::Ip(address.to_canonical()));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        if let Ok(address) = name.parse::<Ipv4Addr>() {
+            return Some(Self::Ip(address.into()));
+        }
+        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+        (!name.is_empty() && name.bytes().all(is_name)).then_some(Self::Name(name))
+    }
+
+    /// Whether it is this machine on every machine: a loopback address, `localhost`, or a name below it (RFC 6761 §6.3).
+    pub(super) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.is_loopback(),
+            Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
+        }
+    }
+}
+
+impl Authority {
+    /// Reads the value of `Host`. Without a port it is this one.
+    pub(super) fn read(text: &str, default_port: u16) -> Option<Self> {
+        let end =
+            if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+        let (host, port) = text.split_at(end);
+        let port = match port.strip_prefix(':') {
+            None if !port.is_empty() => return None,
+            None | Some("") => default_port,
+            Some(digits) if !digits.bytes().all(|octet| octet.is_ascii_digit()) => return None,
+            Some(digits) => digits.parse().ok()?,
+        };
+        Some(Self { host: Host::read(host)?, port })
+    }
+
+    /// Whether a page of this `Origin` (RFC 6454 §7) was loaded from this `Host`.
+    pub(super) fn is_same(origin: &str, host: &str) -> bool {
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let default_port = match scheme.to_ascii_lowercase().as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => return false,
+        };
+        let page = Self::read(authority, default_port);
+        page.is_some() && page == Self::read(host, default_port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_many_names() {
+        let names = "localhost LocalHost localhost. localhost:8000 LOCALHOST.:80 a.localhost a.b.LocalHost.:1 127.0.0.1 \
+            127.0.0.1:8000 127.0.0.1. 127.0.0.2 127.255.255.254:1 [::1] [::1]:8000 [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] \
+            [::FFFF:7f00:2]:80 localhost:";
+        for name in names.split_whitespace() {
+            assert!(Authority::read(name, 80).is_some_and(|name| name.host.is_loopback()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_one_is_none() {
+        let others = "x example.com localhost.example.com notlocalhost 127.0.0.1.example.com 128.0.0.1 0.0.0.0 [::] \
+            [::2] [::ffff:10.0.0.1] 10.0.0.1:8000 127.0.0.1:x localhost:80:80 localhost:99999 localhost:+1 ::1 [::1 \
+            [::1]x [localhost] u@localhost localhost@example.com localhost/x localhost,example.com [::1%25lo] . :80";
+        for name in others.split_whitespace().chain([""]) {
+            assert!(!Authority::read(name, 80).is_some_and(|name| name.host.is_loopback()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_of_the_host_that_it_was_loaded_from_however_that_is_spelt() {
+        let same = [
+            ("http://localhost", "localhost"),
+            ("http://localhost", "localhost:80"),
+            ("http://LocalHost:8000", "localhost.:8000"),
+            ("HTTP://[::1]:8000", "[0:0::1]:8000"),
+            ("https://example.com", "example.com:443"),
+            ("http://127.0.0.2:1", "[::ffff:127.0.0.2]:1"),
+        ];
+        for (origin, host) in same {
+            assert!(Authority::is_same(origin, host), "{origin} {host}");
+        }
+    }
+
+    #[test]
+    fn all_else_is_of_another_origin() {
+        let others = [
+            ("null", "null"),
+            ("", ""),
+            ("http://", ""),
+            ("http://localhost:8001", "localhost:8000"),
+            ("http://localhost:443", "localhost"),
+            ("http://localhost", "127.0.0.1"),
+            ("http://localhost/", "localhost"),
+            ("http://u@localhost", "localhost"),
+            ("file://localhost", "localhost"),
+            ("chrome-extension://localhost", "localhost"),
+            ("http://localhost, http://localhost", "localhost"),
+            ("localhost", "localhost"),
+        ];
+        for (origin, host) in others {
+            assert!(!Authority::is_same(origin, host), "{origin} {host}");
+        }
+    }
+}
