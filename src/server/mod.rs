@@ -162,12 +162,14 @@ impl Server {
             poll.registry().register(&mut socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
             io::Result::Ok(Upstream::new(socket))
         };
-        let upstream = supervisor.map(register).transpose()?;
+        let mut peers = Peers::new(terms, supervisor.map(register).transpose()?);
+        let now = Now::read();
+        peers.on_start(now);
         Ok(Self {
             controls,
             listener: None,
             address: listening.address().clone(),
-            peers: Peers::new(terms, upstream),
+            peers,
             admin: admin.map(|admin| Listener::new(admin, poll.registry(), ADMIN)).transpose()?,
             standby: Some(listening),
             deadlines: Deadlines::default(),
@@ -178,7 +180,7 @@ impl Server {
             has_asked: false,
             notify_interval: None,
             state_file: None,
-            now: Now::read(),
+            now,
             poll,
         })
     }

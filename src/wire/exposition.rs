@@ -132,11 +132,11 @@ impl Scrape {
     fn processes(&self, to: &mut DescriptorEncoder<'_>) -> Encoded {
         type Of = fn(&Process) -> Option<f64>;
         let gauges: [(&str, &str, Of); 5] = [
-            ("process_resident_memory_bytes", "Resident memory", |p| Some(p.resident_bytes as f64)),
-            ("process_virtual_memory_bytes", "Virtual memory", |p| Some(p.virtual_bytes as f64)),
+            ("process_resident_memory_bytes", "Resident memory", |p| told(p.resident_bytes as f64)),
+            ("process_virtual_memory_bytes", "Virtual memory", |p| told(p.virtual_bytes as f64)),
             ("process_open_fds", "Open file descriptors", |p| p.open_fds.map(|fds| fds as f64)),
-            ("process_max_fds", "The limit on open file descriptors", |p| Some(p.max_fds as f64)),
-            ("process_start_time_seconds", "Start of the process since 1970", |p| Some(p.start_seconds)),
+            ("process_max_fds", "The limit on open file descriptors", |p| told(p.max_fds as f64)),
+            ("process_start_time_seconds", "Start of the process since 1970", |p| told(p.start_seconds)),
         ];
         for (name, help, of) in gauges {
             self.family(to, name, help, MetricType::Gauge, |metrics| of(&metrics.process))?;
@@ -145,6 +145,11 @@ impl Scrape {
         let cpu = |metrics: &Metrics| Some(metrics.process.cpu_seconds);
         self.family(to, "process_cpu_seconds", help, MetricType::Counter, cpu)
     }
+}
+
+/// No process has nothing of this: the system has not said.
+fn told(value: f64) -> Option<f64> {
+    Some(value).filter(|value| *value > 0.0)
 }
 
 fn build_info(to: &mut DescriptorEncoder<'_>) -> Encoded {

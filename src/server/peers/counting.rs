@@ -26,6 +26,11 @@ impl<S: Socket> Peers<S> {
         std::mem::take(&mut self.is_asked_to_leave)
     }
 
+    /// The process has started.
+    pub fn on_start(&mut self, now: Now) {
+        self.metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
+    }
+
     /// The turn has ended at this time.
     pub fn on_turn_end(&mut self, now: Now, end: Instant) {
         self.metrics.turns.observe(end.saturating_duration_since(now.instant));
@@ -42,7 +47,7 @@ impl<S: Socket> Peers<S> {
         self.metrics.connections_total = self.clients_so_far;
         self.metrics.outbox_bytes = self.connections.iter().map(|(_, peer)| peer.queued().0 as u64).sum();
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
-        self.metrics.process = process::read();
+        process::update(&mut self.metrics.process);
         self.metrics.clone()
     }
 
