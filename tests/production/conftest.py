@@ -9,14 +9,16 @@ from slackwater import PATIENCE
 
 @pytest.fixture
 def post():
-    """Publishes at a port, by the path and with the token if there is one; gives back the status and the answer."""
+    """Publishes at a port, by the path and with the token if there is one; gives back the status and the answer, where it
+    is the server's."""
     def post(port, data, token=None, path="/publish"):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             connection.request("POST", path, json.dumps({"data": data}), headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            is_json = answer.headers["Content-Type"] == "application/json"
+            return answer.status, json.loads(answer.read()) if is_json else None
         finally:
             connection.close()
     return post

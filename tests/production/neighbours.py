@@ -13,6 +13,7 @@ from pathlib import Path
 from slackwater import PATIENCE
 
 PACKAGING = Path(os.environ["PACKAGING"])
+README = PACKAGING.parent / "README.md"
 
 NGINX = """
 daemon off;
@@ -41,12 +42,18 @@ def free_port():
             return port
 
 
-def adapted(name, changes):
-    """A file of packaging/ with other ports and times. Each text that is replaced must stand in it."""
-    text = (PACKAGING / name).read_text()
+def quoted(language):
+    """What the README shows in this language, to be pasted."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return text
+
+
+def adapted(text, changes):
+    """A file of packaging/, or what is pasted instead, with other ports and times. Each text that is replaced must stand
+    in it."""
     for old, new in changes.items():
         text, count = re.subn(rf"{re.escape(old)}(?![0-9])", lambda _: new, text)
-        assert count, f"{old!r} does not stand in {name}"
+        assert count, f"{old!r} does not stand in {text}"
     return text
 
 
@@ -90,22 +97,22 @@ class Neighbour:
         self.end()
 
 
-def nginx(folder, changes):
-    """nginx with packaging/nginx.conf."""
+def nginx(folder, changes, text=None):
+    """nginx with packaging/nginx.conf, or with this text."""
     folder.mkdir(parents=True)
     port = free_port()
-    text = adapted("nginx.conf", {"listen 80;": f"listen 127.0.0.1:{port};", **changes})
+    text = adapted(text or (PACKAGING / "nginx.conf").read_text(), {"listen 80;": f"listen 127.0.0.1:{port};", **changes})
     (folder / "slackwater.conf").write_text(text)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
     # It speaks to standard error before it has read where else.
     return Neighbour(port, folder, "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr")
 
 
-def haproxy(folder, changes):
-    """HAProxy with packaging/haproxy.cfg."""
+def haproxy(folder, changes, text=None):
+    """HAProxy with packaging/haproxy.cfg, or with this text."""
     folder.mkdir(parents=True)
     port = free_port()
-    text = adapted("haproxy.cfg", {"bind :80": f"bind 127.0.0.1:{port}", **changes})
+    text = adapted(text or (PACKAGING / "haproxy.cfg").read_text(), {"bind :80": f"bind 127.0.0.1:{port}", **changes})
     (folder / "haproxy.cfg").write_text(text)
     return Neighbour(port, folder, "haproxy", "-db", "-f", str(folder / "haproxy.cfg"))
 

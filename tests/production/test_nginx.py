@@ -18,6 +18,8 @@ from slackwater import PATIENCE, Slackwater
 QUIET = ("--notify-interval", "0")
 PINGED = (*QUIET, "--ws-ping-interval", "0.5")
 TOKEN = "a-token"
+# What the file says to change for publishers to be let in.
+PUBLIC = {"publish|": ""}
 
 
 def before(tmp_path, first, second=None, changes=None):
@@ -49,7 +51,8 @@ def test_pings_keep_it_and_without_them_nginx_cuts_who_is_silent(tmp_path):
 
 @pytest.mark.parametrize("path", ["/publish", "/events/publish"])
 def test_publishing_needs_the_token(tmp_path, post, path):
-    with (Slackwater(*QUIET, "--publish-token", TOKEN) as server, before(tmp_path, server.port) as proxy,
+    with (Slackwater(*QUIET, "--publish-token", TOKEN) as server,
+          before(tmp_path, server.port, changes=PUBLIC) as proxy,
           connected(proxy.ws, 1) as [ws]):
         assert [post(proxy.port, "x", token, path)[0] for token in (None, "a-tokem")] == [401, 401]
         assert post(proxy.port, "heard", TOKEN, path)[0] == 200
@@ -57,7 +60,8 @@ def test_publishing_needs_the_token(tmp_path, post, path):
 
 
 def test_with_a_door_of_their_own_nothing_of_the_operators_is_behind_nginx(tmp_path, post):
-    with Slackwater(*QUIET, "--admin", str(tmp_path / "admin")) as server, before(tmp_path, server.port) as proxy:
+    with (Slackwater(*QUIET, "--admin", str(tmp_path / "admin")) as server,
+          before(tmp_path, server.port, changes=PUBLIC) as proxy):
         assert post(proxy.port, "x", TOKEN)[0] == post(proxy.port, "x", TOKEN, "/drain")[0] == 404
 
 
@@ -75,7 +79,7 @@ def test_a_successor_on_the_same_socket_takes_over_and_no_newcomer_gets_an_error
     flags = (*QUIET, "--publish-token", TOKEN, "--drain-spread", "1", "--state-file", str(tmp_path / "state"))
     with (socket.create_server(("127.0.0.1", 0), backlog=2048) as listening,
           inherited(listening, *flags) as first,
-          before(tmp_path, first.port) as proxy,
+          before(tmp_path, first.port, changes=PUBLIC) as proxy,
           connected(proxy.ws, 3) as clients,
           Newcomers(proxy.ws) as newcomers):
         assert post(proxy.port, "before", TOKEN)[0] == 200
@@ -118,8 +122,8 @@ def test_a_successor_on_the_other_port_takes_over_and_no_newcomer_gets_an_error(
 
 def test_workers_are_replaced_and_no_newcomer_gets_an_error(tmp_path, post):
     flags = (*QUIET, "--workers", "2", "--publish-token", TOKEN, "--drain-spread", "1")
-    with (Slackwater(*flags) as server, before(tmp_path, server.port) as proxy, connected(proxy.ws, 4) as clients,
-          Newcomers(proxy.ws) as newcomers):
+    with (Slackwater(*flags) as server, before(tmp_path, server.port, changes=PUBLIC) as proxy,
+          connected(proxy.ws, 4) as clients, Newcomers(proxy.ws) as newcomers):
         assert post(proxy.port, "before", TOKEN)[0] == 200
         last_heard = [next_message(ws)["id"] for ws in clients]
         server.signal(signal.SIGHUP)

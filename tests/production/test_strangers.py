@@ -1,0 +1,69 @@
+"""Slackwater without a token behind the proxies of packaging/ and of the README: what is for operators stays on its machine."""
+import contextlib
+import socket
+
+import pytest
+
+from client import connected, echo
+from neighbours import haproxy, nginx, quoted
+from slackwater import PATIENCE, Slackwater
+
+GUARDED = ["POST /publish", "POST /drain", "GET /status", "GET /metrics", "POST /publish?topic=x", "POST //publish",
+           "POST /%70ublish", "POST /x/../publish", "POST /./drain", "POST /publish#x", "POST /publish/", "POST /PUBLISH",
+           "POST http://localhost/publish", "POST http://localhost//drain", "POST *://y/publish", "POST foo?x://y/publish",
+           "GET /metrics?x", "GET /%2e/status", "HEAD /status"]
+HOSTS = ["Host: example.com", "Host: localhost", "Host: 127.0.0.1:8000", "Host: [::1]", "Host: LOCALHOST.", None,
+         "Host: localhost\r\nX-Forwarded-For:", "Host: localhost\r\nConnection: X-Forwarded-For, close"]
+
+
+def before_nginx(tmp_path, port, text, is_open):
+    changes = {"127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8001": f"127.0.0.1:{port}"}
+    if is_open:
+        changes["(publish|drain|status|metrics)"] = "nothing"
+    return nginx(tmp_path / "nginx", changes, text)
+
+
+def before_haproxy(tmp_path, port, text, is_open):
+    changes = {"127.0.0.1:8000 port 9000": f"127.0.0.1:{port}", "127.0.0.1:8001 port 9001": f"127.0.0.1:{port}"}
+    if is_open:
+        changes["/publish /drain /status /metrics"] = "/nothing"
+    return haproxy(tmp_path / "haproxy", changes, text)
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def front(request):
+    return {"nginx": before_nginx, "haproxy": before_haproxy}[request.param]
+
+
+@pytest.fixture(params=["packaging", "README"])
+def text(request, front):
+    return None if request.param == "packaging" else quoted("nginx" if front is before_nginx else "haproxy")
+
+
+def status(port, what, fields):
+    """What is answered to this method and target, with these fields: in HTTP/1.0 if there are none."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as stream:
+        head = f"{what} HTTP/1.1\r\n{fields}\r\n" if fields else f"{what} HTTP/1.0\r\n"
+        ending = "" if fields and "Connection:" in fields else "Connection: close\r\n"
+        body = "Content-Length: 1\r\n\r\nx" if what.startswith("POST ") else "\r\n"
+        stream.sendall(f"{head}{ending}{body}".encode())
+        with contextlib.suppress(ConnectionResetError):
+            return int(stream.makefile("rb").readline().split()[1])
+        return 0
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["as it is", "without what closes it"])
+def test_nobody_publishes_drains_or_looks_from_elsewhere(tmp_path, front, text, is_open):
+    with Slackwater("--notify-interval", "0") as server, front(tmp_path, server.port, text, is_open) as proxy:
+        for what in GUARDED:
+            for prefix in ["", "/events"] if front is before_nginx and " /" in what else [""]:
+                for fields in HOSTS:
+                    asked = what.replace(" /", f" {prefix}/", 1)
+                    assert status(proxy.port, asked, fields) in (400, 403, 404), (asked, fields)
+        # Clients and probes are served.
+        for path in ["/", "/slackwater.js", "/healthz", "/readyz"]:
+            assert status(proxy.port, f"GET {path}", "Host: example.com") == 200
+        with connected(proxy.ws, 1) as [ws]:
+            assert echo(ws, "still there")
+        assert status(server.port, "POST /publish", "Host: localhost") == 200
+        assert not any("Shutdown" in line for line in server.log)
