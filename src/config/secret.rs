@@ -48,3 +48,25 @@ impl fmt::Debug for Secret {
         f.write_str("Secret")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_shown_by_nothing_that_shows_it() {
+        let secret = Secret::read("sesame").unwrap();
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret Some(\n    Secret,\n)");
+    }
+
+    #[test]
+    fn it_is_what_can_stand_in_a_header_field() {
+        for good in ["a", "a:b", "-_.~+/=", "--port"] {
+            let secret = Secret::read(good).unwrap();
+            assert!(secret.is(good.as_bytes()) && !secret.is(b"") && !secret.is(b"b"));
+        }
+        for bad in ["", " ", "a b", "a,b", "a\"b", "ä", "a\n", "\u{feff}a"] {
+            assert!(Secret::read(bad).unwrap_err().starts_with("give at least one"), "{bad:?}");
+        }
+    }
+}
