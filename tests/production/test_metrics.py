@@ -2,10 +2,13 @@
 import contextlib
 import http.client
 import json
+import os
+import re
 import resource
 import selectors
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from client import connect, connected, echo, listening, next_message
-from neighbours import free_port, prometheus, wait_until
+from neighbours import PACKAGING, free_port, prometheus, wait_until
 from publisher import publish
 from slackwater import PATIENCE, Slackwater
 
@@ -232,3 +235,18 @@ def test_what_a_scrape_costs(capsys):
                             f" {memory / 2**20:.0f} MiB resident, {len(answers[-1])} bytes")
     with capsys.disabled():
         print("\n" + "\n".join(told))
+
+
+def test_the_start_is_told_as_it_was_where_the_unit_hides_the_machine(tmp_path, monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts a /proc of its own")
+    assert "\nProcSubset=pid\n" in (PACKAGING / "slackwater.service").read_text()
+    hidden = tmp_path / "hidden"
+    mounted = 'mount -t proc -o subset=pid proc /proc && ! [ -e /proc/stat ] && exec "$0" "$@"'
+    hidden.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{mounted}' {os.environ['SLACKWATER_BIN']} \"$@\"\n")
+    hidden.chmod(0o700)
+    monkeypatch.setenv("SLACKWATER_BIN", str(hidden))
+    before = time.time()
+    with Slackwater("--notify-interval", "0") as server:
+        [started] = re.findall(r"^process_start_time_seconds(?:{})? (\S+)$", scrape(server.port), re.MULTILINE)
+        assert before - 0.01 <= float(started) <= time.time()
