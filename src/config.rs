@@ -1,6 +1,7 @@
 //! Every knob once: its flag, environment variable, default, unit and bounds. A leaf: it knows no room.
 //! What is read here is checked here; nobody checks it again.
 
+mod log_level;
 mod refused;
 pub mod secret;
 
@@ -10,12 +11,12 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::secret::Secret;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, ValueEnum};
-use log::LevelFilter;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
-use crate::config::secret::Secret;
+pub use log_level::LogLevel;
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -213,34 +214,6 @@ pub enum AdminAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Off(pub Option<Duration>);
 
-/// The names that uvicorn gives to levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Errors only; `critical` is taken to mean this.
-    #[value(alias = "critical")]
-    Error,
-    /// Warnings and above.
-    Warning,
-    /// The story of the server.
-    Info,
-    /// How each connection ended, too.
-    Debug,
-    /// Everything, where the build has it.
-    Trace,
-}
-
-impl From<LogLevel> for LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::Error,
-            LogLevel::Warning => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
-        }
-    }
-}
-
 impl Config {
     /// Reads the command line, the program's name first, and the environment.
     ///
@@ -391,16 +364,6 @@ mod tests {
         for (flags, message) in refused {
             let error = read(flags).unwrap_err();
             assert!(error.contains(message), "{flags}: {error}");
-        }
-    }
-
-    #[test]
-    fn levels_have_the_names_that_uvicorn_gives_them() {
-        for (name, level) in [("critical", LevelFilter::Error), ("WARNING", LevelFilter::Warn)] {
-            assert_eq!(
-                LevelFilter::from(read(&format!("--log-level {name}")).unwrap().log_level.unwrap()),
-                level
-            );
         }
     }
 }
