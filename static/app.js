@@ -1,9 +1,9 @@
 // The page: shows what the connection says and passes on what the user wants. When to reconnect is decided in slackwater.js,
-// how messages are listed in feed.js.
+// how messages are listed in feed.js. Every address is relative to the page's own, which may be below a prefix.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
-import { addRow, inWords, local, make, received } from '/feed.js';
-import { Slackwater } from '/slackwater.js';
+import { addRow, inWords, local, make, received } from './feed.js';
+import { Slackwater } from './slackwater.js';
 
 const COUNTDOWN_TICK_MS = 250;
 /** From here on a wait is told in minutes. */
@@ -72,7 +72,7 @@ const ui = {
   text: element('text'),
 };
 
-const client = new Slackwater(`/ws${pageQuery()}`);
+const client = new Slackwater(`ws${pageQuery()}`);
 
 /** `/?topic=orders&token=…` opens the page on that topic: what the socket understands is passed on to it. */
 function pageQuery() {
@@ -319,7 +319,7 @@ async function publish() {
   const text = ui.publishData.value;
   const body = publicationOf(ui.publishTopic.value.trim(), text);
   try {
-    const response = await fetch('/publish', { method: 'POST', headers, body, credentials: 'omit' });
+    const response = await fetch('publish', { method: 'POST', headers, body, credentials: 'omit' });
     answerPublisher(response, await response.json().catch(() => ({})));
     if (response.ok && ui.publishData.value === text) ui.publishData.value = '';
     showShape();

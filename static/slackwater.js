@@ -79,7 +79,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * A client of a Slackwater server that reconnects by itself, with full jitter, until `disconnect()`, and brings every
  * publication on its topics once and in order, or tells that some may be missing.
  *
- *     import { Slackwater } from '/slackwater.js';
+ *     import { Slackwater } from './slackwater.js';
  *     const client = new Slackwater('/ws?topic=orders');
  *     client.addEventListener('message', ({ detail }) => console.log(detail.message ?? detail.raw));
  *     client.addEventListener('resume', ({ detail }) => detail.resumed || reloadEverything());

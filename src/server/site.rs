@@ -95,4 +95,17 @@ mod tests {
         assert_eq!(tags.len(), FILES.len());
         assert!(site.find("/nowhere", None).is_none());
     }
+
+    #[test]
+    fn the_page_names_nothing_from_the_root_so_that_it_works_below_a_prefix() {
+        let (page, scripts) = (str::from_utf8(FILES[0].2).unwrap(), FILES[1..3].iter());
+        assert!(!page.contains("=\"/"), "index.html");
+        for (path, _, script) in scripts {
+            let script = str::from_utf8(script).unwrap();
+            assert!(
+                !["from '/", "fetch('/", "Slackwater(`/"].iter().any(|root| script.contains(root)),
+                "{path}"
+            );
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stripping } from './between.mjs';
 import {
   HOSTILE, NOBODY_LISTENS, WORK, inState, isWithin, openPage, openScripted, publish, rawMessage, rows, send, stopTheClock,
   subscribe,
@@ -191,6 +192,34 @@ test('the topic in the address of the page is asked of the server', async (t) =>
   const { page } = await openPage(t, await Server.start(t), { path: '/?topic=orders&topic=tides&other=1' });
   await inState(page, 'open');
   assert.match(page.sockets[0].url(), /\/ws\?topic=orders&topic=tides$/);
+});
+
+test('behind a proxy that strips a prefix the page finds its files, its socket and where to publish', async (t) => {
+  const proxy = await stripping(t, '/behind/a/prefix/', await Server.start(t));
+  for (const path of ['/behind/a/prefix/?topic=tides', '/behind/a/prefix']) {
+    const { page } = await openPage(t, proxy, { path });
+    await inState(page, 'open');
+    const { host } = new URL(proxy.address);
+    const topic = path.includes('?') ? 'tides' : 'notifications';
+    assert.equal(page.sockets[0].url(), `ws://${host}/behind/a/prefix/ws?topic=${topic}`);
+    assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('.chips')).listStyleType), 'none');
+    await page.waitForFunction(() => [...document.images].every((image) => image.naturalWidth > 0));
+    await publish(page, topic, 'through the proxy');
+    await rows(page, 'notification', 'through the proxy').waitFor();
+  }
+});
+
+test('a browser that offers sub-protocols is answered with ours, and fails where ours is not among them', async (t) => {
+  const { page } = await openPage(t, await Server.start(t), { expected: /Sent non-empty 'Sec-WebSocket-Protocol' header but no response/ });
+  const outcome = (protocols) => page.evaluate((protocols) => new Promise((resolve) => {
+    const socket = new WebSocket(new URL('ws', location.href.replace('http', 'ws')), protocols);
+    socket.onopen = () => resolve(`open, ${socket.protocol}`);
+    socket.onerror = () => resolve('failed');
+  }), protocols);
+  assert.equal(await outcome([]), 'open, ');
+  assert.equal(await outcome('slackwater'), 'open, slackwater');
+  assert.equal(await outcome(['mqtt', 'slackwater', 'slackwater.token.eyJ0']), 'open, slackwater');
+  assert.equal(await outcome(['mqtt', 'Slackwater']), 'failed');
 });
 
 for (const colorScheme of ['light', 'dark']) {

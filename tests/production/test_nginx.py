@@ -1,11 +1,14 @@
 """Slackwater behind nginx, with packaging/nginx.conf."""
 import contextlib
 import functools
+import re
 import signal
 import socket
 import subprocess
 import time
 from unittest import mock
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -35,6 +38,21 @@ def test_a_websocket_works(tmp_path, path):
         assert hear(ws, "welcome")["topics"] == ["notifications"]
         assert echo(ws, "through nginx") and echo(ws, "x" * 60_000)
         assert ws.ping().wait(PATIENCE)
+
+
+def test_the_page_finds_its_parts_below_a_prefix(tmp_path):
+    with Slackwater(*QUIET) as server, before(tmp_path, server.port) as proxy:
+        def get(address):
+            with urlopen(urljoin(f"http://127.0.0.1:{proxy.port}", address), timeout=PATIENCE) as answer:
+                return answer.url, answer.read().decode()
+
+        # Without the slash its parts would be looked for beside the prefix: nginx sends such a browser on.
+        address, page = get("/events")
+        assert address.endswith("/events/")
+        links = re.findall(r' (?:href|src)="([^"]+)"', page)
+        assert "app.js" in links
+        for part in {urljoin(address, link) for link in (*links, "feed.js", "slackwater.js")}:
+            assert part.startswith(address) and get(part)[1]
 
 
 def test_pings_keep_it_and_without_them_nginx_cuts_who_is_silent(tmp_path):
