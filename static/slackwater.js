@@ -18,6 +18,15 @@ const BACK_OFF_FAILURES = 4;
 const HEARD_IDS = 1000;
 /** After a move the old connection is heard this much longer, if it may still bring what the new one cannot. */
 const LINGER_MS = 2_000;
+/** How often a server pings that does not say so. */
+const PING_INTERVAL_MS = 20_000;
+/** Nobody is asked more often than this, however often the server pings. */
+const SILENCE_MS = 1_000;
+/** Whoever is asked has this long to say something, and less once the network or the page has changed. */
+const ANSWER_MS = 5_000;
+const HURRIED_ANSWER_MS = 2_000;
+/** Asked twice: while the first question was out, this machine may have slept. */
+const QUESTIONS = 2;
 /** A timer set for longer fires at once: browsers and Node keep the delay in 32 bits. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -32,6 +41,13 @@ const BACK_OFF_CODES = new Set([1011, 1013]);
 const TOO_SLOW = 4001;
 /** What the browser reports when there was no close frame. */
 const ABNORMAL_CLOSURE = 1006;
+
+/** The network may be another one now, or the page may have slept. */
+const SIGNS = ['online', 'offline', 'visibilitychange', 'pageshow', 'resume'];
+/** Asks whether anybody is there. Every text is answered, and none is shorter: it fits any limit on messages. */
+const QUESTION = '';
+const ANSWER = 'Server received: ';
+const NO_HANDSHAKE = 'no answer to the opening handshake';
 
 const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not carry.
 
@@ -53,12 +69,13 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {() => number} [random] uniform in [0, 1), like `Math.random`
  * @property {() => number} [now] milliseconds since the epoch, like `Date.now`
  * @property {{setTimeout: typeof setTimeout, clearTimeout: typeof clearTimeout}} [timers]
- * @property {EventTarget} [network] tells of `online`; the window if there is one
+ * @property {EventTarget} [network] tells of `online`, `offline` and the like; the window if there is one
  */
 
 /**
  * One socket and what was agreed on it: the topics wished for when its address was written, the place it was asked to go on
- * from (null when it was not asked to), when its welcome came, and when something was last sent on it.
+ * from (null when it was not asked to), when its welcome came, and when something was last sent and heard on it. Silence is
+ * what lasts longer than `silenceMs`; then there are the questions asked since anything was heard, and the answers still owed.
  *
  * @typedef {object} Connection
  * @property {WebSocket} socket
@@ -66,6 +83,10 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {string | null} from
  * @property {number | null} welcomedAt
  * @property {number} sentAt
+ * @property {number} heardAt
+ * @property {number} silenceMs
+ * @property {number} asked
+ * @property {number} owed
  */
 
 /**
@@ -98,6 +119,11 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * code that says not to come back. A server that does not know the place takes over all the same, as publications go there
  * now: `resume` tells of the gap, and for a moment what the old one still brings is handed on, too, in the order it comes.
  *
+ * A network that goes silent tells nobody, and scripts do not see the server's pings. So the server is asked by an empty text,
+ * whose echo is not handed on: when nothing has come for longer than the time between two pings, which the welcome names, when
+ * the network comes or goes, and when the page wakes up. Each text of the user's is a question, too. Whatever comes is a sign of
+ * life. When nothing does, the connection has ended, with code 1006; what was sent last may have arrived or not.
+ *
  * Events, each a `CustomEvent`:
  *
  * - `statechange`, detail `{ state: State, previous: State }`
@@ -125,7 +151,7 @@ export class Slackwater extends EventTarget {
   #state = 'idle';
   /** @type {Connection | null} */
   #connection = null;
-  #timer = null; // connecting: gives the handshake up. waiting: the next attempt.
+  #timer = null; // connecting: gives the handshake up. open: notices silence. waiting: the next attempt.
   #retryAt = null;
   #failures = 0; // in a row
   /** @type {Move | null} */
@@ -154,7 +180,7 @@ export class Slackwater extends EventTarget {
 
     const { searchParams } = this.#address;
     this.#topics = topicsOrDefault(searchParams.getAll('topic'));
-    this.#place = searchParams.get('last_event_id');
+    this.#place = searchParams.get('last_event_id') || null;
     searchParams.delete('topic');
     searchParams.delete('last_event_id');
   }
@@ -214,12 +240,13 @@ export class Slackwater extends EventTarget {
    * connection only; `subscribe` and `unsubscribe` hold for all.
    *
    * @param {string} text
-   * @returns {boolean} whether the socket took it
+   * @returns {boolean} whether the socket took it; that it has arrived is known only from the server's answer
    */
   send(text) {
     if (this.#state !== 'open' || this.#connection.socket.readyState !== OPEN) return false;
     this.#connection.socket.send(text);
     this.#connection.sentAt = this.#now();
+    if (this.#connection.asked === 0) this.#expectAnswer(ANSWER_MS);
     return true;
   }
 
@@ -227,7 +254,7 @@ export class Slackwater extends EventTarget {
     const connection = this.#dial();
     this.#release();
     this.#connection = connection;
-    this.#timer = this.#timers.setTimeout(() => this.#giveUp(connection), OPENING_TIMEOUT_MS);
+    this.#timer = this.#timers.setTimeout(() => this.#giveUp(connection, NO_HANDSHAKE), OPENING_TIMEOUT_MS);
     this.#enter('connecting');
   }
 
@@ -237,7 +264,8 @@ export class Slackwater extends EventTarget {
     // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
     const from = topics.size > 0 ? this.#place : null;
     const socket = new this.#WebSocket(this.#addressFor(topicsOrDefault(topics), from));
-    const connection = { socket, topics, from, welcomedAt: null, sentAt: -Infinity };
+    const heard = { heardAt: 0, silenceMs: this.#drawSilence(), asked: 0, owed: 0 };
+    const connection = { socket, topics, from, welcomedAt: null, sentAt: -Infinity, ...heard };
     this.#listen(connection);
     return connection;
   }
@@ -263,20 +291,23 @@ export class Slackwater extends EventTarget {
   #release() {
     const socket = this.#connection?.socket;
     this.#timers.clearTimeout(this.#timer);
-    this.#network.removeEventListener?.('online', this.#onOnline);
+    for (const sign of SIGNS) this.#network.removeEventListener?.(sign, this.#onSign);
     this.#stay();
     this.#part();
     this.#connection = this.#timer = this.#retryAt = null;
     return socket;
   }
 
-  #giveUp(connection) {
+  /** Does not wait for the socket, whose end may take minutes to be told. */
+  #giveUp(connection, reason) {
     connection.socket.close();
-    this.#onEnd(connection, ABNORMAL_CLOSURE, 'no answer to the opening handshake');
+    this.#onEnd(connection, ABNORMAL_CLOSURE, reason);
   }
 
   #onOpen() {
-    this.#timers.clearTimeout(this.#timer);
+    this.#connection.heardAt = this.#now();
+    this.#awaitSilence();
+    this.#heedSigns();
     this.#bringInLine(this.#connection);
     this.#enter('open');
   }
@@ -290,7 +321,13 @@ export class Slackwater extends EventTarget {
 
   #onMessage(connection, raw) {
     const message = parseObject(raw);
-    if (connection === this.#connection) this.#hear(message, raw);
+    connection.heardAt = this.#now();
+    if (connection.asked > 0) {
+      connection.asked = 0;
+      if (connection === this.#connection) this.#awaitSilence();
+    }
+    if (connection.owed > 0 && message?.type === 'echo' && message.message === ANSWER) connection.owed -= 1;
+    else if (connection === this.#connection) this.#hear(message, raw);
     else if (connection === this.#parting?.connection) this.#hearParting(message, raw);
     else if (connection === this.#move?.successor && message?.type === 'welcome') this.#onSuccessor(message, raw);
   }
@@ -319,6 +356,8 @@ export class Slackwater extends EventTarget {
     const resumed = hasResumed(this.#connection, message);
     const lastHeard = this.#place; // During a move it may have gone on from where the new connection was asked to.
     this.#connection.welcomedAt = this.#now();
+    this.#connection.silenceMs = this.#drawSilence(message.ping_interval_ms);
+    if (this.#connection.asked === 0) this.#awaitSilence();
     // Resumed, the place stays where it is until what was missed has come: this connection may end before.
     if (!resumed) this.#place = to;
     if (Array.isArray(message.topics)) {
@@ -360,7 +399,53 @@ export class Slackwater extends EventTarget {
     if (this.#state === 'connecting' && this.#connection.socket.readyState === OPEN) this.#onOpen();
   }
 
-  #onOnline = () => this.connect();
+  #heedSigns() {
+    for (const sign of SIGNS) this.#network.addEventListener?.(sign, this.#onSign);
+  }
+
+  #onSign = ({ type, target, persisted }) => {
+    if (this.#state === 'waiting' && type === 'online') return this.connect();
+    // A page that is being hidden or is shown for the first time has not slept.
+    if (target.hidden || persisted === false) return;
+    if (this.#state === 'open' && this.#connection.asked === 0) this.#ask(HURRIED_ANSWER_MS);
+  };
+
+  /** Longer than between two pings, and not the same for all: or all would ask at once after each publication. */
+  #drawSilence(pingIntervalMs) {
+    const intervalMs = isSpan(pingIntervalMs) && pingIntervalMs > 0 ? pingIntervalMs : PING_INTERVAL_MS;
+    return Math.min(MAX_TIMER_MS, Math.max(SILENCE_MS, intervalMs) * (1 + this.#random() / 2));
+  }
+
+  /** Asks when nothing has come for too long. */
+  #awaitSilence() {
+    const { heardAt, silenceMs } = this.#connection;
+    const restMs = heardAt + silenceMs - this.#now();
+    // More than all of it is left when the clock has been set back.
+    if (restMs <= 0 || restMs > silenceMs) return this.#ask(ANSWER_MS);
+    this.#setTimer(() => this.#awaitSilence(), restMs);
+  }
+
+  #ask(patienceMs) {
+    this.#expectAnswer(patienceMs);
+    this.#connection.owed += 1;
+    this.#connection.socket.send(QUESTION);
+  }
+
+  /** Gives the connection up when nothing comes, not even after a second question. */
+  #expectAnswer(patienceMs) {
+    const connection = this.#connection;
+    connection.asked += 1;
+    this.#setTimer(() => {
+      if (connection.asked < QUESTIONS) return this.#ask(patienceMs);
+      // What has come while this timer was late is heard first.
+      this.#setTimer(() => this.#giveUp(connection, 'the server no longer answers'), 0);
+    }, patienceMs);
+  }
+
+  #setTimer(act, delayMs) {
+    this.#timers.clearTimeout(this.#timer);
+    this.#timer = this.#timers.setTimeout(act, delayMs);
+  }
 
   #wasStable() {
     const welcomedAt = this.#connection?.welcomedAt ?? null;
@@ -373,7 +458,7 @@ export class Slackwater extends EventTarget {
     this.#failures = failures + 1;
     this.#retryAt = this.#now() + delayMs;
     this.#timer = this.#timers.setTimeout(() => this.#open(), delayMs);
-    this.#network.addEventListener?.('online', this.#onOnline);
+    this.#heedSigns();
   }
 
   #drawDelay(failures) {
@@ -412,7 +497,7 @@ export class Slackwater extends EventTarget {
     const successor = this.#dial();
     const { failures } = this.#move;
     this.#stay();
-    const timer = this.#timers.setTimeout(() => this.#giveUp(successor), OPENING_TIMEOUT_MS);
+    const timer = this.#timers.setTimeout(() => this.#giveUp(successor, NO_HANDSHAKE), OPENING_TIMEOUT_MS);
     this.#move = { at: null, timer, failures, successor };
   }
 

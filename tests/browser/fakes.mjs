@@ -19,7 +19,7 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
   const client = new Slackwater(url, {
     WebSocket: fakeSocketsInto(sockets),
     random: () => dice,
-    now: () => clock.now,
+    now: () => clock.now + clock.aheadMs,
     timers: clock,
     network,
   });
@@ -94,7 +94,9 @@ export function commands(socket) {
 export function fakeSocketsInto(sockets) {
   return class extends EventTarget {
     readyState = 0;
-    sent = [];
+    sent = []; // what the user said
+    questions = 0; // what the module asked
+    isAlive = true; // and answers
     closedWith = null;
 
     constructor(url) {
@@ -104,7 +106,13 @@ export function fakeSocketsInto(sockets) {
     }
 
     send(text) {
-      this.sent.push(text);
+      if (text !== '') return this.sent.push(text);
+      this.questions += 1;
+      if (this.isAlive) this.answers();
+    }
+
+    answers() {
+      this.says('{"type":"echo","message":"Server received: "}');
     }
 
     close(code = 1005) {
@@ -131,6 +139,7 @@ export function fakeSocketsInto(sockets) {
 
 class Clock {
   now = 1_000_000;
+  aheadMs = 0; // what the hands show, beyond the time that passes
   #timers = new Map();
   #latest = 0;
 
@@ -148,6 +157,14 @@ class Clock {
     this.#timers.delete(id);
   }
 
+  /** Runs the next timer alone. */
+  step() {
+    const [id, { act, due }] = [...this.#timers].sort(([, a], [, b]) => a.due - b.due)[0];
+    this.#timers.delete(id);
+    this.now = Math.max(this.now, due);
+    act();
+  }
+
   advance(ms) {
     this.advanceTo(this.now + ms);
   }
@@ -158,7 +175,7 @@ class Clock {
       if (!next) break;
       const [id, { act, due }] = next;
       this.#timers.delete(id);
-      this.now = due;
+      this.now = Math.max(this.now, due);
       act();
     }
     this.now = time;

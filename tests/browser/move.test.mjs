@@ -181,7 +181,7 @@ test('the old connection is closed at once when nothing can be under way on it',
   clock.advance(2_000);
   sockets[1].opens();
   sockets[1].says(welcome({ resumed: true }));
-  assert.deepEqual([sockets[0].closedWith, clock.pending], [1000, 0]);
+  assert.deepEqual([sockets[0].closedWith, clock.pending], [1000, 1], 'the one timer notices silence');
 });
 
 test('the answers to what was just sent are awaited on the old connection, for two seconds', () => {
@@ -254,7 +254,7 @@ test('an old connection that still lingers at the next move is closed, so there 
   sockets[2].says(welcome({ resumed: false, last_event_id: 'g-3' }));
   assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, null, null]);
   clock.advance(2_000);
-  assert.deepEqual([sockets.map(({ closedWith }) => closedWith), clock.pending], [[1000, 1000, null], 0]);
+  assert.deepEqual([sockets.map(({ closedWith }) => closedWith), clock.pending], [[1000, 1000, null], 1]);
 });
 
 // What holds on the new connection

@@ -16,6 +16,11 @@ test('a new client has no place yet', () => {
   assert.equal(surroundings().client.lastEventId, null);
 });
 
+test('an empty place in the address is none', () => {
+  const { client, asked, resumes } = connected({ last_event_id: 'e-7' }, { url: `${URL_OF_SERVER}?last_event_id=` });
+  assert.deepEqual([asked().from, resumes, client.lastEventId], [null, [], 'e-7']);
+});
+
 test('a reconnect goes on from the last publication heard', () => {
   const { client, hears, reconnects, asked } = connected({ last_event_id: 'e-7' });
   hears('e-8', 'e-9');

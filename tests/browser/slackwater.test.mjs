@@ -205,14 +205,6 @@ test('a handshake without an answer is given up and tried again', () => {
   assert.equal(closes.length, 1);
 });
 
-test('an open connection may be silent for any time', () => {
-  const { client, sockets, clock } = surroundings();
-  client.connect();
-  sockets[0].opens();
-  clock.advance(86_400_000);
-  assert.deepEqual([client.state, clock.pending], ['open', 0]);
-});
-
 test('a socket that was replaced is not heard any more', () => {
   const { client, sockets, messages, closes } = surroundings();
   client.connect();
