@@ -6,6 +6,8 @@ import { addRow, inWords, local, make, received } from './feed.js';
 import { Slackwater } from './slackwater.js';
 
 const COUNTDOWN_TICK_MS = 250;
+/** A network that has gone silent would keep a publication for minutes. */
+const PUBLISHING_TIMEOUT_MS = 10_000;
 /** From here on a wait is told in minutes. */
 const LONG_WAIT_S = 120;
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
@@ -70,6 +72,7 @@ const ui = {
   composer: element('composer'),
   composerFields: element('composer-fields'),
   text: element('text'),
+  textHint: element('text-hint'),
 };
 
 const client = new Slackwater(`ws${pageQuery()}`);
@@ -87,7 +90,10 @@ client.addEventListener('statechange', ({ detail }) => {
   if (detail.state === 'connecting' && detail.previous !== 'waiting') ui.note.textContent = `To ${location.host}.`;
   if (detail.state === 'idle') ui.note.textContent = 'Not reconnecting until you say so.';
   if (detail.state === 'open') ui.note.textContent = `Since ${TIME.format()}.`;
-  if (detail.previous === 'open') showConnectionId(null);
+  if (detail.previous === 'open') {
+    showConnectionId(null);
+    doubtUnanswered();
+  }
   if (detail.previous === 'open' && detail.state === 'idle') addRow(local('connection', 'Disconnected by you'));
   showState(detail.state);
 });
@@ -101,7 +107,10 @@ client.addEventListener('close', ({ detail }) => {
 client.addEventListener('message', ({ detail: { message, raw } }) => {
   if (message?.type === 'welcome') welcome(message);
   if (message?.type === 'notification') countMissed(message);
-  if (message !== null) followTopics(message);
+  if (message !== null) {
+    followTopics(message);
+    settleUnanswered(message);
+  }
   if (Number.isFinite(message?.active_connections)) showActiveConnections(message.active_connections);
   const row = received(message, raw);
   const say = addRow(row);
@@ -126,6 +135,7 @@ client.addEventListener('moving', ({ detail: { at, failures } }) => {
 
 client.addEventListener('moved', () => {
   sayOfMove = addRow(local('moved', MOVED));
+  doubtUnanswered();
   ui.note.textContent = `Moved at ${TIME.format()}.`;
   showCountdown();
 });
@@ -294,6 +304,46 @@ function chip(topic) {
   return made;
 }
 
+// Sending: the box is emptied once the server has answered, as what a socket takes may never arrive
+
+const TEXT_HINT = ui.textHint.textContent;
+const unanswered = new Set();
+
+function send(text) {
+  const isSent = client.send(text);
+  if (isSent) unanswered.add(text);
+  if (isSent) hint('Sending…');
+  else warn('Not sent: the connection is ending.');
+}
+
+function settleUnanswered(message) {
+  const text = [...unanswered].find((text) => answers(message, text));
+  if (text === undefined) return;
+  unanswered.delete(text);
+  if (ui.text.value === text) ui.text.value = '';
+  if (unanswered.size === 0) hint(TEXT_HINT);
+}
+
+function answers({ type, message }, text) {
+  if (type === 'echo') return message === `Server received: ${text}`;
+  return (type === 'subscribed' || type === 'unsubscribed' || type === 'error') && text.trimStart().startsWith('{');
+}
+
+function doubtUnanswered() {
+  if (unanswered.size > 0) warn('Sent, but not answered: it may not have arrived.');
+  if (client.state !== 'open') unanswered.clear();
+}
+
+function hint(words) {
+  ui.textHint.textContent = words;
+  ui.textHint.className = 'hint';
+}
+
+function warn(words) {
+  ui.textHint.textContent = words;
+  ui.textHint.className = 'answer';
+}
+
 // Publishing
 
 function isJson(text) {
@@ -318,13 +368,15 @@ async function publish() {
   if (ui.token.value !== '') headers.Authorization = `Bearer ${ui.token.value}`;
   const text = ui.publishData.value;
   const body = publicationOf(ui.publishTopic.value.trim(), text);
+  const signal = AbortSignal.timeout(PUBLISHING_TIMEOUT_MS);
   try {
-    const response = await fetch('publish', { method: 'POST', headers, body, credentials: 'omit' });
+    const response = await fetch('publish', { method: 'POST', headers, body, credentials: 'omit', signal });
     answerPublisher(response, await response.json().catch(() => ({})));
     if (response.ok && ui.publishData.value === text) ui.publishData.value = '';
     showShape();
-  } catch {
-    showPublishAnswer('The server cannot be reached', false);
+  } catch ({ name }) {
+    const isLate = name === 'TimeoutError';
+    showPublishAnswer(isLate ? 'No answer: it may have been published or not' : 'The server cannot be reached', false);
   } finally {
     isPublishing = false;
   }
@@ -373,7 +425,7 @@ ui.publishData.addEventListener('keydown', (event) => {
 
 ui.composer.addEventListener('submit', (event) => {
   event.preventDefault();
-  if (ui.text.value !== '' && client.send(ui.text.value)) ui.text.value = '';
+  if (ui.text.value !== '') send(ui.text.value);
 });
 
 ui.topicsBox.open = ui.publishBox.open = WIDE.matches;
