@@ -58,7 +58,7 @@ impl Story {
                 Step::Look { worker } => {
                     let (doing, share) = self.silent.get(&worker).copied().unwrap_or((None, 0.0));
                     let worked = (self.now - self.begun).mul_f64(share);
-                    let sight = doing.map(|doing| Sight { doing, worked, faults: 0 });
+                    let sight = doing.map(|doing| Sight { doing, worked, stirred: 0 });
                     self.roster.on_seen(worker, sight, self.now);
                 }
                 step => steps.push(step),

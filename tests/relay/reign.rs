@@ -173,7 +173,7 @@ impl Reign {
     fn look(&mut self, id: WorkerId, (now, at): (Now, Duration)) {
         let worker = self.workers.iter().find(|worker| worker.id == id);
         let doing = |worker: &Worker| if worker.frozen_until > at { Doing::Stopped } else { Doing::Runnable };
-        let sight = worker.map(|worker| Sight { doing: doing(worker), worked: Duration::ZERO, faults: 0 });
+        let sight = worker.map(|worker| Sight { doing: doing(worker), worked: Duration::ZERO, stirred: 0 });
         self.roster.on_seen(id, sight, now.instant);
     }
 

@@ -14,8 +14,8 @@ pub(super) const UNANSWERED_BEATS: u32 = 5;
 /// How long a worker may do nothing from its start on, and not serve.
 const STARTUP: Duration = Duration::from_secs(10);
 
-/// How long a worker may wait for a disk, or for memory that was swapped out.
-const BLOCKED: Duration = Duration::from_secs(60);
+/// How long a worker may wait for a disk or for memory that was swapped out, or wake only to sleep on.
+const DULL: Duration = Duration::from_secs(60);
 
 /// A process that ends loses its link first: how long it has for the rest.
 const ENDING: Duration = Duration::from_secs(1);
@@ -30,10 +30,10 @@ impl Roster {
 
     /// What a worker's process does, as far as that can be seen.
     pub fn on_seen(&mut self, id: WorkerId, sight: Option<Sight>, now: Instant) {
-        let (startup, blocked) = (self.beats_in(STARTUP), self.beats_in(BLOCKED));
+        let (startup, dull) = (self.beats_in(STARTUP), self.beats_in(DULL));
         if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
             let idle = if worker.state == State::Starting { startup } else { UNANSWERED_BEATS };
-            worker.silence.on_seen(sight, Bounds { idle, blocked }, now);
+            worker.silence.on_seen(sight, Bounds { idle, dull }, now);
         }
     }
 

@@ -129,7 +129,7 @@ fn a_second_signal_ends_the_time_of_a_frozen_worker() {
 fn who_says_farewell_on_a_busy_machine_is_not_killed() {
     let mut story = Story::serving(2);
     story.silence(0, Some(Doing::Runnable), 0.0);
-    story.silence(1, Some(Doing::Sleeping), 0.02);
+    story.silence(1, Some(Doing::Runnable), 0.02);
     story.roster.signal(story.now);
     story.roster.signal(story.now);
     assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll, Step::InsistAll]);

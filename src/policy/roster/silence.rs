@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Processor time that a worker may use without an answer: it does one thing for ever. On a machine that is too busy for
 /// all of its workers this takes correspondingly longer.
-const BUSY: Duration = Duration::from_secs(30);
+const BUSY: Duration = Duration::from_secs(60);
 
 /// Between the last look at a silent worker and its end: what has arrived meanwhile is read first.
 const LAST_CHANCE: Duration = Duration::from_millis(100);
@@ -34,8 +34,8 @@ pub struct Sight {
     pub doing: Doing,
     /// Processor time since its start.
     pub worked: Duration,
-    /// Pages brought in for it since its start.
-    pub faults: u64,
+    /// How often it was woken, and how many pages were brought in for it, since its start: whatever it does adds to this.
+    pub stirred: u64,
 }
 
 /// What is wrong with a worker that does not answer.
@@ -47,6 +47,8 @@ pub enum Symptom {
     Sleeping,
     /// It waits for a disk, and has for long.
     Blocked,
+    /// It wakes, but has not answered for long.
+    Deaf,
     /// It works on and on.
     Busy,
     /// Nobody can tell.
@@ -59,6 +61,7 @@ impl fmt::Display for Symptom {
             Self::Stopped => write!(f, "and is stopped"),
             Self::Sleeping => write!(f, "and sleeps, without using any CPU time"),
             Self::Blocked => write!(f, "and waits for a disk or for swapped memory"),
+            Self::Deaf => write!(f, "and wakes only to sleep on"),
             Self::Busy => write!(f, "though it has used {} s of CPU time meanwhile", BUSY.as_secs()),
             Self::Unseen => write!(f, "and cannot be looked at in /proc"),
         }
@@ -68,10 +71,10 @@ impl fmt::Display for Symptom {
 /// How many beats a worker may leave unanswered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// While it is seen to do nothing.
+    /// While it does nothing at all.
     pub idle: u32,
-    /// While it waits for a disk, or nothing is seen of it.
-    pub blocked: u32,
+    /// While it waits for a disk, wakes only to sleep on, or cannot be seen.
+    pub dull: u32,
 }
 
 /// Since the last sign of life.
@@ -82,8 +85,8 @@ pub(super) struct Silence {
     beats: u32,
     /// So many of these are excused: up to there it was seen to work, or to wait for the machine.
     excused: u32,
-    /// Looks in a row at which it waited for a disk and did nothing else, or at which nothing was seen.
-    blocked: u32,
+    /// Looks in a row that neither excuse it nor show that it is frozen.
+    dull: u32,
     first: Option<Sight>,
     last: Option<Sight>,
     verdict: Option<(Instant, Symptom)>,
@@ -92,7 +95,7 @@ pub(super) struct Silence {
 impl Silence {
     /// There is none yet.
     pub(super) fn new() -> Self {
-        Self { was_heard: true, beats: 0, excused: 0, blocked: 0, first: None, last: None, verdict: None }
+        Self { was_heard: true, beats: 0, excused: 0, dull: 0, first: None, last: None, verdict: None }
     }
 
     /// A sign of life.
@@ -116,12 +119,16 @@ impl Silence {
         if !self.is_unexplained() {
             return;
         }
-        let work = |sight: Sight| (sight.worked, sight.faults);
+        let work = |sight: Sight| (sight.worked, sight.stirred);
         let has_worked = sight.zip(self.last).is_some_and(|(sight, last)| work(sight) != work(last));
         let doing = sight.map(|sight| sight.doing);
-        let is_blocked = matches!(doing, None | Some(Doing::Blocked));
-        self.blocked = if is_blocked && !has_worked { self.blocked + 1 } else { 0 };
-        if has_worked || is_blocked || doing == Some(Doing::Runnable) {
+        let is_dull = match doing {
+            Some(Doing::Runnable) => false,
+            None | Some(Doing::Blocked) => !has_worked,
+            Some(Doing::Sleeping | Doing::Stopped) => has_worked,
+        };
+        self.dull = if is_dull { self.dull + 1 } else { 0 };
+        if has_worked || !matches!(doing, Some(Doing::Sleeping | Doing::Stopped)) {
             self.excused = self.beats;
         }
         self.first = self.first.or(sight);
@@ -146,8 +153,12 @@ impl Silence {
         if worked.is_some_and(|worked| worked >= BUSY) {
             return Some(Symptom::Busy);
         }
-        if self.blocked >= bounds.blocked {
-            return Some(if doing.is_some() { Symptom::Blocked } else { Symptom::Unseen });
+        if self.dull >= bounds.dull {
+            return Some(match doing {
+                None => Symptom::Unseen,
+                Some(Doing::Blocked) => Symptom::Blocked,
+                Some(_) => Symptom::Deaf,
+            });
         }
         let is_idle = self.beats - self.excused >= bounds.idle;
         is_idle.then_some(if doing == Some(Doing::Stopped) { Symptom::Stopped } else { Symptom::Sleeping })

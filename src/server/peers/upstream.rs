@@ -2,7 +2,7 @@
 //! then are they heard. Questions are answered in the order in which they were asked.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::error;
 
@@ -25,6 +25,9 @@ use crate::wire::response::Exchange;
 /// What waits for the supervisor before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often a worker that cannot listen to the supervisor yet says that its loop turns.
+const UNASKED_BEAT: Duration = Duration::from_secs(1);
+
 /// The way to the supervisor.
 #[derive(Debug)]
 pub struct Upstream<S> {
@@ -34,6 +37,8 @@ pub struct Upstream<S> {
     waiting: VecDeque<Waiting>,
     /// How many clients the supervisor knows of.
     told_clients: usize,
+    /// When it was last told, unasked, that the loop turns.
+    beaten_at: Option<Instant>,
     is_unread: bool,
     /// The supervisor takes nothing more, though there may be something left that it has said.
     is_deaf: bool,
@@ -79,6 +84,7 @@ impl<S: Socket> Upstream<S> {
             epoch: 0,
             waiting: VecDeque::new(),
             told_clients: 0,
+            beaten_at: None,
             is_unread: false,
             is_deaf: false,
             is_lost: false,
@@ -95,6 +101,14 @@ impl<S: Socket> Upstream<S> {
 
     pub(super) fn has_work(&self) -> bool {
         !self.is_deaf && self.link.wants_flush()
+    }
+
+    /// What it is asked lies behind what it cannot take yet.
+    fn beat_unasked(&mut self, now: Instant) {
+        if self.beaten_at.is_none_or(|at| now >= at + UNASKED_BEAT) {
+            self.beaten_at = Some(now);
+            self.tell(&ToSupervisor::Beat);
+        }
     }
 
     /// Says something, unless nobody is there to hear it.
@@ -115,13 +129,16 @@ impl<S: Socket> Peers<S> {
 
     /// Takes what the supervisor has said, unless its publications have still to reach their listeners.
     pub fn hear_supervisor(&mut self, now: Now) -> Vec<Instruction> {
-        if let Ordering::Upstream(upstream) = &mut self.ordering {
-            upstream.is_unread |= upstream.link.take_retry(now.instant);
-        }
-        if !self.can_hear_supervisor() {
+        let is_behind = self.has_too_many_news();
+        let Ordering::Upstream(upstream) = &mut self.ordering else { return vec![] };
+        upstream.is_unread |= upstream.link.take_retry(now.instant);
+        if !upstream.is_unread || upstream.is_lost {
             return vec![];
         }
-        let Ordering::Upstream(upstream) = &mut self.ordering else { return vec![] };
+        if is_behind {
+            upstream.beat_unasked(now.instant);
+            return vec![];
+        }
         let is_deaf = upstream.is_deaf;
         let taken = upstream.link.take(&mut self.scratch, now.instant);
         upstream.is_unread = taken == Taken::Some;
@@ -354,5 +371,23 @@ impl<S: Socket> Peers<S> {
         for _ in 0..upstream.waiting.len() {
             self.on_answer(None, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::socket::Stream;
+
+    #[test]
+    fn one_that_is_behind_says_once_a_second_that_its_loop_turns() {
+        let (socket, _other) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)
+            .expect("there are descriptors");
+        let (mut upstream, now) = (Upstream::new(Stream::from(socket)), Now::read().instant);
+        let beats_at = [0, 10, 999, 1000, 1500, 2000].map(|ms| {
+            upstream.beat_unasked(now + Duration::from_millis(ms));
+            upstream.link.queued_bytes() / 5
+        });
+        assert_eq!(beats_at, [1, 1, 1, 2, 2, 3]);
     }
 }
