@@ -246,7 +246,9 @@ fn a_ping_between_fragments_is_answered_before_the_message_is_whole() {
 #[test]
 fn a_close_is_echoed_with_its_code_and_ends_the_stream() {
     let server = Running::with("");
-    for (payload, code) in [(&b"\x03\xe8bye"[..], Some(1000)), (b"\x10\xe1", Some(4321)), (b"", None)] {
+    for (payload, code) in
+        [(&b"\x03\xe8bye"[..], Some(1000)), (b"\x03\xf6", Some(1014)), (b"\x10\xe1", Some(4321)), (b"", None)]
+    {
         let mut peer = Peer::connect(server.address).upgraded();
         peer.send(frame(CLOSE, payload));
         assert_eq!(peer.close_code(), code);

@@ -8,7 +8,7 @@ use std::io::Cursor;
 
 use simdutf8::compat::from_utf8;
 use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::frame::Frame;
 use crate::wire::ending::{Ending, Violation};
@@ -279,7 +279,8 @@ fn read_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
         [_] => return Err(Violation::Protocol("close code cut short")),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    if !CloseCode::from(code).is_allowed() {
+    // Those that are registered and may be sent (RFC 6455 §7.4 and IANA's registry), and those of applications.
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return Err(Violation::Protocol("close code not allowed"));
     }
     from_utf8(reason).map_err(|_| Violation::NotUtf8)?;

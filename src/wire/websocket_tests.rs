@@ -85,6 +85,30 @@ fn a_close_is_told_once_and_nothing_after_it_is_read() {
 }
 
 #[test]
+fn of_all_close_codes_the_registered_ones_and_those_of_applications_are_heard() {
+    for code in 0..=u16::MAX {
+        let heard = hear(&frame(0x88, &code.to_be_bytes()));
+        let expected = match code {
+            1000
+            | 1001
+            | 1002
+            | 1003
+            | 1007
+            | 1008
+            | 1009
+            | 1010
+            | 1011
+            | 1012
+            | 1013
+            | 1014
+            | 3000..5000 => Ending::PeerClosed(Some(code)),
+            _ => Ending::Violated(Violation::Protocol("close code not allowed")),
+        };
+        assert_eq!(heard, [Event::Ended(expected)], "{code}");
+    }
+}
+
+#[test]
 fn framing_errors_are_protocol_violations() {
     let broken: [(&str, Vec<u8>); 14] = [
         ("reserved bit set", frame(0xc1, b"x")),
