@@ -7,6 +7,7 @@ pub mod forwarding;
 pub mod http;
 pub mod messages;
 pub mod metrics;
+pub mod object;
 pub mod outbox;
 pub mod overview;
 pub mod publish;

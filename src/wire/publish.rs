@@ -8,6 +8,7 @@ use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::{TopicError, TopicName};
 use crate::wire::messages::DEFAULT_TOPIC;
+use crate::wire::object::FromObject;
 use crate::wire::response::Response;
 
 /// Publications that one request makes at most: each of them takes memory for each listener.
@@ -121,22 +122,24 @@ pub fn read(
     named_topics: &[String],
     body: &[u8],
 ) -> Result<Drafts, PublishError> {
-    let text = str::from_utf8(body).map_err(|_| PublishError::Body("the body is not UTF-8"))?;
+    let text = str::from_utf8(body).map_err(|_| PublishError::Body(not_utf8(body)))?;
     let topics = named_topics.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
     let data_alone = |data| Draft { topics: topics_or_default(topics.clone()), data, key: None };
-    let object = |text, line| parse::<Object<'_>>(text, line)?.draft();
+    let object = |text, line| parse::<FromObject<Object<'_>>>(text, line)?.0.draft();
     let is_named = !topics.is_empty();
-    let (list, is_list) = match shape_of(content_type) {
+    let shape = shape_of(content_type);
+    let text = if shape == Shape::Text { text } else { without_mark(text) };
+    let (list, is_list) = match shape {
         Shape::Text if text.is_empty() => (vec![], false),
         Shape::Text => (vec![data_alone(to_raw_value(text).expect("a string always serialises"))], false),
         Shape::Json if is_named => (vec![data_alone(parse(text, 1)?)], false),
         Shape::Json if text.trim_start().starts_with('[') => {
-            let objects: Vec<Object<'_>> = parse(text, 1)?;
-            (objects.into_iter().map(Object::draft).collect::<Result<_, _>>()?, true)
+            let objects: Vec<FromObject<Object<'_>>> = parse(text, 1)?;
+            (objects.into_iter().map(|object| object.0.draft()).collect::<Result<_, _>>()?, true)
         }
         Shape::Json => (vec![object(text, 1)?], false),
         Shape::JsonLines => {
-            let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+            let lines = text.lines().map(without_mark).zip(1..).filter(|(line, _)| !line.trim().is_empty());
             let read_line = |(line, number)| {
                 if is_named { parse(line, number).map(data_alone) } else { object(line, number) }
             };
@@ -188,6 +191,20 @@ fn topics_or_default(topics: Vec<TopicName>) -> Vec<TopicName> {
 
 fn parse_topic(name: &str) -> Result<TopicName, PublishError> {
     TopicName::parse(name).map_err(|why| PublishError::Topic { name: name.to_owned(), why })
+}
+
+/// A byte order mark is no part of JSON (RFC 8259 §8.1); files put together have one in front of each.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
+}
+
+fn not_utf8(body: &[u8]) -> &'static str {
+    match body {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            "the body begins with a byte order mark of UTF-16 or UTF-32, and is to be UTF-8"
+        }
+        _ => "the body is not UTF-8",
+    }
 }
 
 /// Parses JSON whose first line is this one of the body.
@@ -285,6 +302,48 @@ mod tests {
         );
         let (status, message) = error(JSON, r#"{"topic":"a","date":1}"#);
         assert!(status == 400 && message.starts_with("unknown field `date`"), "{message}");
+    }
+
+    #[test]
+    fn only_an_object_is_one() {
+        for (content_type, body, message) in [
+            (JSON, r#"[["a",null,1,null]]"#, "invalid type: sequence, expected an object at line 1 column 1"),
+            (
+                JSON,
+                r#"[{"data":1},[null,null,1]]"#,
+                "invalid type: sequence, expected an object at line 1 column 12",
+            ),
+            (
+                LINES,
+                "{\"data\":1}\n[null,null,1,null]",
+                "invalid type: sequence, expected an object at line 2 column 0",
+            ),
+            (JSON, "42", "invalid type: integer `42`, expected an object at line 1 column 2"),
+            (JSON, r#"{"topic":"a","topic":"a","data":1}"#, "duplicate field `topic` at line 1 column 20"),
+            (JSON, r#"[{"data":1,"data":1}]"#, "duplicate field `data` at line 1 column 17"),
+            (LINES, r#"{"data":1,"id":"a","id":"b"}"#, "duplicate field `id` at line 1 column 23"),
+        ] {
+            assert_eq!(error(content_type, body), (400, message.to_owned()));
+        }
+        let nested = r#"{"data":[{"a":1,"a":1},[]]}"#;
+        assert_eq!(drafts(JSON, &[], nested).0, [r#"notifications=[{"a":1,"a":1},[]]"#]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_in_front_of_json_is_no_part_of_it() {
+        let one = vec!["notifications=1".to_owned()];
+        assert_eq!(drafts(JSON, &[], "\u{feff}{\"data\":1}"), (one.clone(), false));
+        assert_eq!(drafts(JSON, &[], "\u{feff}[{\"data\":1}]"), (one, true));
+        assert_eq!(drafts(JSON, &["a"], "\u{feff}\u{feff}1").0, ["a=1"]);
+        assert_eq!(drafts(LINES, &["a"], "\u{feff}1\r\n\u{feff}2\n\u{feff}\n").0, ["a=1", "a=2"]);
+        assert_eq!(drafts(CURL, &["a"], "\u{feff}1").0, ["a=\"\u{feff}1\""], "text is published as it is");
+        for utf16 in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"\0\0\xfe\xff\0\0\0{"] {
+            let error = read(JSON, &[], utf16).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "the body begins with a byte order mark of UTF-16 or UTF-32, and is to be UTF-8"
+            );
+        }
     }
 
     #[test]
