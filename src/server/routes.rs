@@ -3,7 +3,7 @@
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::server::access::{Access, Denial};
 use crate::server::site::Site;
-use crate::wire::http::{BodyWish, Method, Request};
+use crate::wire::http::{BodyWish, Method, Refusal, Request};
 use crate::wire::overview::Report;
 use crate::wire::response::Response;
 use crate::wire::upgrade::{Acceptance, Upgrade, wishes};
@@ -13,6 +13,8 @@ use crate::wire::upgrade::{Acceptance, Upgrade, wishes};
 pub enum Answer {
     /// It is answered.
     Respond(Response),
+    /// It cannot be answered.
+    Refuse(Refusal),
     /// The connection becomes a WebSocket.
     Upgrade {
         /// What the client is told.
@@ -128,8 +130,11 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
         (Method::Get, Upgrade::Asked(acceptance)) => {
             return Answer::Upgrade { acceptance: acceptance.clone(), request };
         }
+        (Method::Get, Upgrade::Refused(refusal)) => return Answer::Refuse(*refusal),
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
-        (Method::Get, Upgrade::NotAsked) => upgrade_required("this is a WebSocket: ask for an upgrade"),
+        (Method::Get, Upgrade::NotAsked) => {
+            upgrade_required("this is a WebSocket: ask for an upgrade, with HTTP/1.1")
+        }
         _ => not_allowed("GET"),
     })
 }

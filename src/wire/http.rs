@@ -175,7 +175,7 @@ impl RequestBuffer {
         let head = Head::of(&parsed);
         let framing = body_framing(&head)?;
         let mut request = Box::new(read(&head, framing)?);
-        let expects_continue = head.lists("expect", "100-continue");
+        let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
         self.bytes.drain(..head_bytes);
 
         let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&request) };
@@ -190,7 +190,7 @@ impl RequestBuffer {
             }
             (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
                 // Whether a peer that waits for 100 sends its body all the same is not known.
-                request.keep_alive &= !expects_continue;
+                request.keep_alive &= length == 0 || !expects_continue;
                 self.skip = length;
                 self.skip_body();
                 Ok(Next::Request(request))
@@ -234,7 +234,7 @@ impl RequestBuffer {
 pub struct Head<'a> {
     /// As sent; methods are case-sensitive.
     pub method: &'a str,
-    /// HTTP/1.0 has no Host to demand and no upgrade to offer.
+    /// Then no Host can be demanded, and neither `Expect` nor `Upgrade` means anything.
     pub is_http_1_0: bool,
     target: &'a str,
     headers: &'a [Header<'a>],
@@ -303,7 +303,7 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
         },
         keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
         // A body in front of the first frame could be read as either.
-        upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head)? } else { Upgrade::NotAsked },
+        upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
         body: Vec::new(),
     })
 }

@@ -85,6 +85,24 @@ fn a_peer_that_waits_for_100_is_told_to_go_on_only_for_a_wanted_body() {
     assert_eq!(request(waiting.next(|_| WANTED)).body, b"ok");
     assert_eq!(request(buffer(&format!("{head}ok")).next(|_| WANTED)).body, b"ok");
     assert!(!request(first(head)).keep_alive);
+    assert!(
+        request(first(&head.replace("Content-Length: 2\n", ""))).keep_alive,
+        "there is no body to wait for"
+    );
+}
+
+#[test]
+fn http_1_0_is_never_told_to_go_on() {
+    let mut waiting = buffer("POST /p HTTP/1.0\nContent-Length: 2\nExpect: 100-continue\n\n");
+    assert_eq!(waiting.next(|_| WANTED), Ok(Next::More));
+    waiting.extend(b"ok");
+    assert_eq!(request(waiting.next(|_| WANTED)).body, b"ok");
+}
+
+#[test]
+fn an_expectation_that_is_not_known_is_ignored() {
+    let mut buffer = buffer("POST /p HTTP/1.1\nHost: x\nContent-Length: 2\nExpect: tea\n\n");
+    assert_eq!(buffer.next(|_| WANTED), Ok(Next::More));
 }
 
 #[test]

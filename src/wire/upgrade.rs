@@ -9,11 +9,13 @@ use crate::wire::messages::DEFAULT_TOPIC;
 /// The sub-protocol that is spoken here, whether it is named or not.
 const PROTOCOL: &str = "slackwater";
 
-/// What a request says about becoming a WebSocket.
+/// What a request says about becoming a WebSocket; where that is not offered, it is ignored (RFC 9110 §7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
-    /// It asks for none.
+    /// It asks for none, or in a way in which none can be asked for: by another method, or with HTTP/1.0.
     NotAsked,
+    /// It asks, but not well.
+    Refused(Refusal),
     /// It asks for a version of the protocol other than 13: 426.
     OtherVersion,
     /// It asks well.
@@ -30,19 +32,14 @@ pub struct Acceptance {
 }
 
 /// Reads the client's opening handshake.
-///
-/// # Errors
-/// A refusal where one is asked for, but not well.
-pub fn negotiate(head: &Head<'_>) -> Result<Upgrade, Refusal> {
-    if !head.lists("upgrade", "websocket") {
-        return Ok(Upgrade::NotAsked);
+pub fn negotiate(head: &Head<'_>) -> Upgrade {
+    if head.is_http_1_0 || head.method != "GET" || !head.lists("upgrade", "websocket") {
+        return Upgrade::NotAsked;
     }
-    if head.method != "GET" {
-        return Err(Refusal::Malformed("a WebSocket is asked for with GET"));
-    }
-    if head.is_http_1_0 {
-        return Err(Refusal::Malformed("a WebSocket is asked for with HTTP/1.1"));
-    }
+    read_handshake(head).unwrap_or_else(Upgrade::Refused)
+}
+
+fn read_handshake(head: &Head<'_>) -> Result<Upgrade, Refusal> {
     if !head.lists("connection", "upgrade") {
         return Err(Refusal::Malformed("Upgrade is not named in Connection"));
     }
@@ -163,13 +160,23 @@ mod tests {
             ),
             (GOOD.replace("dGhl", "d-hl"), "Sec-WebSocket-Key is not 16 octets in base64"),
             (GOOD.replace("Connection: Upgrade", "Connection: close"), "Upgrade is not named in Connection"),
-            (GOOD.replace("GET", "PUT"), "a WebSocket is asked for with GET"),
-            (GOOD.replace("HTTP/1.1", "HTTP/1.0"), "a WebSocket is asked for with HTTP/1.1"),
-            (GOOD.replace("Host: x\n", ""), "no Host"),
-            (GOOD.replace("Host: x\n", "Host: x\nHost: x\n"), "more than one Host"),
         ];
         for (request, why) in refused {
-            assert_eq!(ask(&request), Err(Refusal::Malformed(why)));
+            assert_eq!(ask(&request), Ok(Upgrade::Refused(Refusal::Malformed(why))));
+        }
+        assert_eq!(ask(&GOOD.replace("Host: x\n", "")), Err(Refusal::Malformed("no Host")));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_ignored() {
+        for request in [
+            GOOD.replace("GET", "PUT"),
+            GOOD.replace("GET", "HEAD"),
+            GOOD.replace("HTTP/1.1", "HTTP/1.0"),
+            GOOD.replace("Upgrade: websocket", "Upgrade: h2c"),
+            GOOD.replace("Host: x\n", "Host: x\nContent-Length: 1\n"),
+        ] {
+            assert_eq!(ask(&request), Ok(Upgrade::NotAsked), "{request}");
         }
     }
 
@@ -206,7 +213,7 @@ mod tests {
             [[" slack water"], [" slackwater, a/b"], [" \"slackwater\""], [" slackwater;q=1"], [" ä"]]
         {
             let refused = Refusal::Malformed("Sec-WebSocket-Protocol is not a list of tokens");
-            assert_eq!(offer(&lines), Err(refused), "{lines:?}");
+            assert_eq!(offer(&lines), Ok(Upgrade::Refused(refused)), "{lines:?}");
         }
     }
 

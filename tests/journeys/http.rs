@@ -154,3 +154,62 @@ fn a_request_over_a_limit_or_of_two_meanings_is_refused_and_the_stream_ends() {
         assert_eq!(peer.rest(), b"", "{request:.90}");
     }
 }
+
+#[test]
+fn an_upgrade_that_is_not_offered_is_ignored_and_the_connection_kept() {
+    let server = Running::with("");
+    let fields = HANDSHAKE.split_once("\r\n").unwrap().1.replace("\r\n", "\n");
+    let unkeyed = "Host: x\nUpgrade: websocket\n\n".to_owned();
+    let h2c =
+        "Host: x\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAA\n\n"
+            .to_owned();
+    for fields in [fields, unkeyed, h2c] {
+        let asked = [
+            ("GET /healthz", 200),
+            ("GET /", 200),
+            ("GET /nowhere", 404),
+            ("POST /ws", 405),
+            ("PUT /ws", 405),
+            ("POST /publish", 400),
+        ];
+        for (line, status) in asked {
+            let mut peer = Peer::connect(server.address);
+            let fields = fields.replace("Host: x", "Host: localhost");
+            peer.send(format!("{line} HTTP/1.1\n{fields}").replace('\n', "\r\n"));
+            let response = peer.response();
+            assert_eq!((response.status, response.field("Connection")), (status, None), "{line} {fields}");
+            peer.send(HEALTHZ);
+            assert_eq!(peer.response().status, 200, "{line} {fields}");
+        }
+        let mut peer = Peer::connect(server.address);
+        peer.send(format!("HEAD /ws HTTP/1.1\n{fields}").replace('\n', "\r\n"));
+        assert_eq!(peer.head().status, 405, "{fields}");
+        let publication = fields.replace("Host: x", "Host: localhost\nContent-Length: 2");
+        let response = ask(&server, &format!("POST /publish HTTP/1.1\n{publication}hi"));
+        assert_eq!(response.status, 200, "{fields}");
+    }
+    let other = ask(&server, "GET /ws HTTP/1.1\nHost: x\nConnection: Upgrade\nUpgrade: h2c\n\n");
+    assert_eq!((other.status, other.field("Upgrade")), (426, Some("websocket")));
+}
+
+#[test]
+fn http_1_0_is_not_told_to_go_on_nor_upgraded() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    peer.send(
+        "POST /publish HTTP/1.0\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n",
+    );
+    peer.send("hi");
+    assert_eq!(peer.response().status, 200);
+    assert_eq!(peer.rest(), b"");
+
+    let mut peer = Peer::connect(server.address);
+    peer.send(HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0"));
+    let response = peer.response();
+    assert_eq!((response.status, response.field("Upgrade")), (426, Some("websocket")));
+    assert_eq!(peer.rest(), b"");
+    assert_eq!(
+        ask(&server, "GET /healthz HTTP/1.0\nUpgrade: websocket\nExpect: 100-continue\n\n").status,
+        200
+    );
+}

@@ -68,6 +68,10 @@ impl<S: Socket> Peers<S> {
                 }
                 self.respond(key, response, exchange, now);
             }
+            Answer::Refuse(refusal) => {
+                self.metrics.count_rejected(refusal.label());
+                self.connections[key].refuse(refusal, now, &self.terms.limits);
+            }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
                 self.wish_to_leave();
