@@ -24,7 +24,7 @@
 //!   asked to move: [`policy::guide`]. What a server does at each step: `server::leaving`.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`].
-//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::body`],
+//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
 //!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * Who may publish, make the server leave and look at its numbers: `server::access`. What is a name of this machine:
 //!   `server::authority`. The token: [`config::secret`], [`process::token`].

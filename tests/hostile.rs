@@ -25,6 +25,8 @@ mod crowds;
 mod process;
 #[path = "hostile/publications.rs"]
 mod publications;
+#[path = "hostile/requests.rs"]
+mod requests;
 
 const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 

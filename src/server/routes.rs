@@ -86,7 +86,7 @@ fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
     let is_operators = matches!(path, "/readyz" | "/status" | "/metrics" | "/drain" | "/publish");
     match conditions.door {
         Door::Public => !is_operators || !conditions.has_admin,
-        Door::Admin => is_operators || path == "/healthz",
+        Door::Admin => is_operators || matches!(path, "/healthz" | "*"),
     }
 }
 
@@ -109,6 +109,7 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             Some(refusal) => refusal,
             None => return Answer::Drain,
         },
+        "*" => not_allowed("GET, HEAD, POST"),
         _ if conditions.crowded => unavailable("too many connections", "5"),
         "/ws" => return answer_websocket(request, conditions),
         "/publish" if request.method != Method::Post => not_allowed("POST"),

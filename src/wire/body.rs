@@ -1,14 +1,16 @@
 //! Request bodies (RFC 9112 §6 and §7.1): finds their end and collects them, up to a limit.
 
-use httparse::{Status, parse_chunk_size};
+use httparse::{EMPTY_HEADER, Error, Status, parse_chunk_size, parse_headers};
 
-use crate::wire::http::Refusal;
+use crate::wire::http::{MAX_HEAD_BYTES, Refusal};
 
-/// A chunk's size with its extensions, or a trailer field, at most.
+/// A chunk's size with its extensions, at most.
 const MAX_LINE_BYTES: usize = 4096;
 
 /// Trailer fields are read and dropped; this many at most.
-const MAX_TRAILERS: u8 = 100;
+const MAX_TRAILERS: usize = 100;
+
+const NO_CHUNK: Refusal = Refusal::Malformed("chunk without a size");
 
 /// How the end of a body is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +36,7 @@ enum State {
     ChunkSize,
     Chunk(usize),
     ChunkEnd,
-    Trailers {
-        seen: u8,
-    },
+    Trailers,
     Whole,
 }
 
@@ -77,26 +77,19 @@ impl Body {
                     let taken = self.collect(rest, remaining);
                     (taken, State::Chunk(remaining - taken))
                 }
-                // An empty size would be read as 0.
-                State::ChunkSize if rest.first().is_some_and(|octet| !octet.is_ascii_hexdigit()) => {
-                    return Err(Refusal::Malformed("chunk without a size"));
-                }
-                State::ChunkSize => match parse_chunk_size(rest) {
-                    Ok(Status::Complete((taken, 0))) => (taken, State::Trailers { seen: 0 }),
-                    Ok(Status::Complete((taken, size))) => (taken, State::Chunk(self.room_for(size)?)),
-                    Ok(Status::Partial) if rest.len() <= MAX_LINE_BYTES => return Ok(used),
-                    Ok(Status::Partial) | Err(_) => return Err(Refusal::Malformed("chunk without a size")),
+                State::ChunkSize => match read_size(rest)? {
+                    Some((taken, 0)) => (taken, State::Trailers),
+                    Some((taken, size)) => (taken, State::Chunk(self.room_for(size)?)),
+                    None => return Ok(used),
                 },
                 State::ChunkEnd => match rest {
                     [b'\r', b'\n', ..] => (2, State::ChunkSize),
                     [] | [b'\r'] => return Ok(used),
                     _ => return Err(Refusal::Malformed("chunk longer than its size")),
                 },
-                State::Trailers { seen } => match rest.windows(2).position(|pair| pair == b"\r\n") {
-                    Some(0) => (2, State::Whole),
-                    Some(end) if seen < MAX_TRAILERS => (end + 2, State::Trailers { seen: seen + 1 }),
-                    None if rest.len() <= MAX_LINE_BYTES => return Ok(used),
-                    _ => return Err(Refusal::HeadTooLarge),
+                State::Trailers => match skip_trailers(rest)? {
+                    Some(taken) => (taken, State::Whole),
+                    None => return Ok(used),
                 },
             };
             if taken == 0 && next == self.state {
@@ -122,6 +115,50 @@ impl Body {
         let room = self.limit - self.collected.len();
         usize::try_from(size).ok().filter(|size| *size <= room).ok_or(Refusal::BodyTooLarge)
     }
+}
+
+/// The length of a chunk's first line and the size that it tells, once it is whole. Extensions are skipped.
+fn read_size(input: &[u8]) -> Result<Option<(usize, u64)>, Refusal> {
+    // An empty size would be read as 0.
+    if input.first().is_some_and(|octet| !octet.is_ascii_hexdigit()) {
+        return Err(NO_CHUNK);
+    }
+    let parsed = parse_chunk_size(input).map_err(|_| NO_CHUNK)?;
+    let line = match parsed {
+        Status::Complete((taken, _)) => &input[..taken - 2],
+        Status::Partial => input.strip_suffix(b"\r").unwrap_or(input),
+    };
+    // What the parser lets through: a line feed alone, which others take for the line's end, and spaces behind the size.
+    let is_text = line.iter().all(|octet| !octet.is_ascii_control() || *octet == b'\t');
+    let behind_size =
+        line.iter().position(|octet| !octet.is_ascii_hexdigit()).map(|end| line[end..].trim_ascii_start());
+    let is_extension = behind_size.is_none_or(|extension| extension.starts_with(b";"));
+    match parsed {
+        _ if !is_text => Err(NO_CHUNK),
+        Status::Complete(_) if !is_extension => Err(NO_CHUNK),
+        Status::Complete(told) => Ok(Some(told)),
+        Status::Partial if input.len() <= MAX_LINE_BYTES => Ok(None),
+        Status::Partial => Err(NO_CHUNK),
+    }
+}
+
+/// The length of the trailer section with the empty line behind it, once it is whole (RFC 9112 §7.1.2).
+fn skip_trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
+    let parsed = match parse_headers(input, &mut [EMPTY_HEADER; MAX_TRAILERS]) {
+        Ok(Status::Complete((length, _))) => Some(length),
+        Ok(Status::Partial) => None,
+        Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
+        Err(_) => return Err(Refusal::Malformed("a trailer is not a field")),
+    };
+    if has_bare_line_feed(&input[..parsed.unwrap_or(input.len())]) {
+        return Err(Refusal::Malformed("a trailer is not a field"));
+    }
+    if parsed.unwrap_or(input.len()) > MAX_HEAD_BYTES { Err(Refusal::HeadTooLarge) } else { Ok(parsed) }
+}
+
+/// Whether a line ends without a carriage return. Not everyone takes that for the end of a line.
+pub fn has_bare_line_feed(lines: &[u8]) -> bool {
+    lines.first() == Some(&b'\n') || lines.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 #[cfg(test)]
@@ -163,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_are_no_chunks_is_refused() {
-        for input in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"-1\r\n", b"\r\n", b"3\nabc"] {
+        for input in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"-1\r\n", b"\r\n", b"3\r\nabc\n0\r\n\r\n"] {
             assert!(matches!(read_any(Framing::Chunked, input), Err(Refusal::Malformed(_))), "{input:?}");
         }
         assert_eq!(read_any(Framing::Chunked, b"15\r\n"), Err(Refusal::BodyTooLarge));
@@ -172,7 +209,83 @@ mod tests {
             Err(Refusal::BodyTooLarge)
         );
         assert_eq!(read_any(Framing::Chunked, b"ffffffffffffffff\r\n"), Err(Refusal::BodyTooLarge));
+        let endless = [&b"0\r\n"[..], b"a: ", &[b'x'; MAX_HEAD_BYTES]].concat();
+        assert_eq!(read_any(Framing::Chunked, &endless), Err(Refusal::HeadTooLarge));
         let endless = [&b"0\r\n"[..], &b"a: b\r\n".repeat(200)].concat();
         assert_eq!(read_any(Framing::Chunked, &endless), Err(Refusal::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_size_is_hexadecimal_digits_and_its_line_is_text_that_ends_with_both_octets() {
+        for line in ["3", "003", "0000000000000003", "3;", "3;a=b;c=\"d e\"", "3 ;\ta", "3\t; a", "3;\u{fc}"]
+        {
+            let input = format!("{line}\r\nabc\r\n0\r\n\r\n");
+            let whole = Ok((Some(b"abc".to_vec()), vec![]));
+            assert_eq!(read_any(Framing::Chunked, input.as_bytes()), whole, "{line:?}");
+        }
+        for line in [
+            "",
+            " 3",
+            "+3",
+            "-3",
+            "0x3",
+            "3h",
+            "3,",
+            "3 3",
+            "3 ",
+            "3\t",
+            "3 a",
+            "00000000000000003",
+            "3\r",
+            "3\n",
+            "3;\n",
+            "3;a\nb",
+            "3;a\rb",
+            "3;a\0",
+            "3;\u{b}",
+            "3;\u{7f}",
+            "3\u{c}",
+            ";a",
+        ] {
+            let input = format!("{line}\r\nabc\r\n0\r\n\r\n");
+            assert_eq!(read_any(Framing::Chunked, input.as_bytes()), Err(NO_CHUNK), "{line:?}");
+        }
+        assert_eq!(read_any(Framing::Chunked, b"3;a\nabc"), Err(NO_CHUNK), "told before the line ends");
+        assert_eq!(read_any(Framing::Chunked, &[b'1'; 20]), Err(NO_CHUNK));
+        assert_eq!(
+            read_any(Framing::Chunked, &[&b"1;"[..], &[b'x'; MAX_LINE_BYTES]].concat()),
+            Err(NO_CHUNK)
+        );
+    }
+
+    #[test]
+    fn trailers_are_fields() {
+        for trailers in ["", "a: b\r\n", "A:\r\nContent-Length: 7\r\n", "a:\tb c \u{fc}\r\n"] {
+            let input = format!("0\r\n{trailers}\r\nGET");
+            let whole = Ok((Some(vec![]), b"GET".to_vec()));
+            assert_eq!(read_any(Framing::Chunked, input.as_bytes()), whole, "{trailers:?}");
+        }
+        let no_fields = [
+            "a\r\n",
+            "a b: c\r\n",
+            "a : b\r\n",
+            ": b\r\n",
+            " a: b\r\n",
+            "a: b\r\n c\r\n",
+            "a: b\n",
+            "a: b\nc: d\r\n",
+            "\n",
+            "a: b\r\n\n",
+            "a: b\rc\r\n",
+            "a: b\0\r\n",
+            "a\u{fc}: b\r\n",
+            "(a): b\r\n",
+            "GET / HTTP/1.1\r\n",
+        ];
+        for trailers in no_fields {
+            let input = format!("0\r\n{trailers}\r\nGET");
+            let refused = Err(Refusal::Malformed("a trailer is not a field"));
+            assert_eq!(read_any(Framing::Chunked, input.as_bytes()), refused, "{trailers:?}");
+        }
     }
 }

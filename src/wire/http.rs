@@ -3,8 +3,9 @@
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
-use crate::wire::body::{Body, Framing};
+use crate::wire::body::{Body, Framing, has_bare_line_feed};
 use crate::wire::forwarding::is_from_a_proxy;
+use crate::wire::target::{Target, is_host};
 use crate::wire::upgrade::{self, Upgrade};
 
 /// A request's line and header fields together, at most.
@@ -169,9 +170,13 @@ impl RequestBuffer {
             Ok(Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
             Ok(Status::Partial) if self.bytes.len() < MAX_HEAD_BYTES => return Ok(Next::More),
             Ok(_) | Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-            Err(Error::Version) => return Err(Refusal::Version),
+            Err(Error::Version) if is_another_version(&self.bytes) => return Err(Refusal::Version),
             Err(_) => return Err(Refusal::Malformed("not an HTTP request")),
         };
+        // Who takes it for a part of a value sees other fields (RFC 9112 §2.2 allows to refuse it).
+        if has_bare_line_feed(&self.bytes[..head_bytes]) {
+            return Err(Refusal::Malformed("a line ends without a carriage return"));
+        }
         let head = Head::of(&parsed);
         let framing = body_framing(&head)?;
         let mut request = Box::new(read(&head, framing)?);
@@ -274,14 +279,24 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether this is a request of another version, and not something else altogether.
+fn is_another_version(bytes: &[u8]) -> bool {
+    bytes.splitn(3, |octet| *octet == b' ').nth(2).is_some_and(|version| version.starts_with(b"HTTP/"))
+}
+
 /// Checks a head.
 fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
     let text = |name| head.values(name).next().map(|value| String::from_utf8_lossy(value).into_owned());
-    let host = head.single("host", "more than one Host")?;
-    if host.is_none() && !head.is_http_1_0 {
-        return Err(Refusal::Malformed("no Host"));
-    }
-    let (path, query) = path_and_query(head.target);
+    let host = match head.single("host", "more than one Host")?.map(str::from_utf8) {
+        None if head.is_http_1_0 => None,
+        None => return Err(Refusal::Malformed("no Host")),
+        // Empty where the client knows of no host (RFC 9112 §3.2).
+        Some(Ok(host)) if host.is_empty() || is_host(host) => Some(host),
+        Some(_) => return Err(Refusal::Malformed("Host is not a host")),
+    };
+    let Some(Target { authority, path, query }) = Target::read(head.method, head.target) else {
+        return Err(Refusal::Malformed("the target is neither a path nor a URL of http or https"));
+    };
     Ok(Request {
         method: match head.method {
             "GET" => Method::Get,
@@ -295,7 +310,7 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
             authorization: text("authorization"),
             content_type: text("content-type"),
             forwarded: head.headers.iter().any(|header| is_from_a_proxy(header.name)),
-            host: authority(head.target).map(str::to_owned).or_else(|| text("host")),
+            host: authority.or(host).map(str::to_owned),
             idempotency_key: text("idempotency-key"),
             if_none_match: text("if-none-match"),
             last_event_id: text("last-event-id"),
@@ -326,25 +341,6 @@ fn body_framing(head: &Head<'_>) -> Result<Framing, Refusal> {
             length.map(Framing::Length).ok_or(Refusal::BodyTooLarge)
         }
     }
-}
-
-/// The path and the query in a request target of the origin or the absolute form (RFC 9112 §3.2).
-fn path_and_query(target: &str) -> (&str, &str) {
-    let origin = match target.split_once("://") {
-        Some((_, rest)) if !target.starts_with('/') => {
-            rest.find(['/', '?']).map_or("/", |start| &rest[start..])
-        }
-        _ => target,
-    };
-    let origin = origin.split('#').next().unwrap_or(origin);
-    let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
-    (if path.is_empty() { "/" } else { path }, query)
-}
-
-/// The authority in a request target of the absolute form.
-fn authority(target: &str) -> Option<&str> {
-    let (_, rest) = target.split_once("://").filter(|_| !target.starts_with('/'))?;
-    rest.split(['/', '?', '#']).next()
 }
 
 #[cfg(test)]

@@ -106,6 +106,48 @@ fn an_expectation_that_is_not_known_is_ignored() {
 }
 
 #[test]
+fn a_line_of_the_head_ends_with_both_octets() {
+    let whole = "GET / HTTP/1.1\r\nHost: x\r\nX: y\r\n\r\n";
+    for end in whole.match_indices("\r\n").map(|(end, _)| end) {
+        let mut buffer = RequestBuffer::default();
+        buffer.extend([&whole.as_bytes()[..end], &whole.as_bytes()[end + 1..]].concat().as_slice());
+        assert_eq!(
+            next(&mut buffer),
+            Err(Refusal::Malformed("a line ends without a carriage return")),
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_target_or_no_host_is_refused() {
+    let why = |head: &str| first(&format!("{head}\n\n")).unwrap_err();
+    let target = Refusal::Malformed("the target is neither a path nor a URL of http or https");
+    for line in
+        ["POST *://y/publish", "GET foo?x://y/healthz", "GET *", "CONNECT x:80", "POST http://u@y/publish"]
+    {
+        assert_eq!(why(&format!("{line} HTTP/1.1\nHost: x")), target, "{line}");
+    }
+    let host = Refusal::Malformed("Host is not a host");
+    for value in ["a b", "a/b", "u@x", "[::1", "x:y", "x, y", "m\u{fc}ller"] {
+        assert_eq!(why(&format!("GET / HTTP/1.1\nHost: {value}")), host, "{value}");
+        assert_eq!(why(&format!("GET http://x/ HTTP/1.0\nHost: {value}")), host, "{value}");
+    }
+    for line in ["GET /a b HTTP/1.1", "GET /a", "GET  / HTTP/1.1", "GET / http/1.1", "GET / HTTP/1.1 x"] {
+        assert_eq!(why(&format!("{line}\nHost: x")), Refusal::Malformed("not an HTTP request"), "{line}");
+    }
+}
+
+#[test]
+fn the_host_of_the_target_counts_instead_of_the_field() {
+    let host = |head: &str| request(first(&format!("{head}\n\n"))).fields.host;
+    assert_eq!(host("GET http://y:80/ HTTP/1.1\nHost: x"), Some("y:80".to_owned()));
+    assert_eq!(host("GET http://y HTTP/1.0"), Some("y".to_owned()));
+    assert_eq!(host("GET / HTTP/1.1\nHost:"), Some(String::new()));
+    assert_eq!(host("GET / HTTP/1.0"), None);
+}
+
+#[test]
 fn what_could_mean_two_things_is_refused() {
     let refused = [
         ("Content-Length: 1\nTransfer-Encoding: chunked", "both Content-Length and Transfer-Encoding"),
@@ -151,19 +193,4 @@ fn a_connection_is_kept_when_both_sides_can_tell_where_the_request_ends() {
     assert!(!kept("GET / HTTP/1.1", "Connection: Foo, Close\n"));
     assert!(!kept("GET / HTTP/1.0", ""));
     assert!(!kept("POST / HTTP/1.1", "Transfer-Encoding: chunked\n"));
-}
-
-#[test]
-fn targets_of_the_origin_and_the_absolute_form_name_the_same_path() {
-    let targets = [
-        ("/a/b?c#d", ("/a/b", "c")),
-        ("http://host/a?b", ("/a", "b")),
-        ("http://host", ("/", "")),
-        ("http://host?q", ("/", "q")),
-        ("/?u=http://x/y", ("/", "u=http://x/y")),
-        ("*", ("*", "")),
-    ];
-    for (target, expected) in targets {
-        assert_eq!(path_and_query(target), expected);
-    }
 }

@@ -14,5 +14,6 @@ pub mod publish;
 pub mod relay;
 pub mod response;
 pub mod snapshot;
+pub mod target;
 pub mod upgrade;
 pub mod websocket;

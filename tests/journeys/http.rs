@@ -213,3 +213,18 @@ fn http_1_0_is_not_told_to_go_on_nor_upgraded() {
         200
     );
 }
+
+#[test]
+fn options_for_the_whole_server_names_the_methods_that_there_are() {
+    let server = Running::with("");
+    let response = ask(&server, "OPTIONS * HTTP/1.1\nHost: x\n\n");
+    assert_eq!((response.status, response.field("Allow")), (405, Some("GET, HEAD, POST")));
+}
+
+#[test]
+fn a_url_as_the_target_is_answered_as_its_path() {
+    let server = Running::with("");
+    for target in ["http://y/healthz", "HTTPS://[::1]:8000/healthz?x", "http://y"] {
+        assert_eq!(ask(&server, &format!("GET {target} HTTP/1.1\nHost: x\n\n")).status, 200, "{target}");
+    }
+}
