@@ -202,15 +202,6 @@ fn a_later_request_that_drips_is_told_408_in_time() {
 }
 
 #[test]
-fn a_body_that_never_comes_is_told_408() {
-    let server = Running::with("--timeout-keep-alive 0.3");
-    let mut peer = Peer::connect(server.address);
-    peer.send("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1");
-    assert_eq!([peer.response().status, peer.response().status], [404, 408]);
-    assert_eq!(peer.rest(), b"");
-}
-
-#[test]
 fn an_idle_connection_is_let_go_without_a_word() {
     let server = Running::with("--timeout-keep-alive 0.2");
     let mut peer = Peer::connect(server.address);

@@ -161,6 +161,7 @@ impl RequestBuffer {
         if let Some((request, body)) = self.unfinished.take() {
             return self.collect(request, body);
         }
+        self.skip_empty_lines();
         if self.bytes.is_empty() {
             return Ok(Next::More);
         }
@@ -226,6 +227,15 @@ impl RequestBuffer {
                 Ok(Next::More)
             }
         }
+    }
+
+    /// An empty line ahead of a request is no part of it: some send one behind a body (RFC 9112 §2.2).
+    fn skip_empty_lines(&mut self) {
+        let mut rest = self.bytes.as_slice();
+        while let [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] = rest {
+            rest = behind;
+        }
+        self.bytes.drain(..self.bytes.len() - rest.len());
     }
 
     fn skip_body(&mut self) {

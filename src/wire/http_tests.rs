@@ -106,6 +106,16 @@ fn an_expectation_that_is_not_known_is_ignored() {
 }
 
 #[test]
+fn empty_lines_ahead_of_a_request_are_no_part_of_it() {
+    let mut buffer = buffer("\n\nPOST /p HTTP/1.1\nHost: x\nContent-Length: 1\n\nx\n");
+    assert_eq!(request(next(&mut buffer)), Request { method: Method::Post, ..get("/p") });
+    assert_eq!(next(&mut buffer), Ok(Next::More));
+    assert!(buffer.is_empty());
+    buffer.extend(b"\nGET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(request(next(&mut buffer)), get("/1"));
+}
+
+#[test]
 fn a_line_of_the_head_ends_with_both_octets() {
     let whole = "GET / HTTP/1.1\r\nHost: x\r\nX: y\r\n\r\n";
     for end in whole.match_indices("\r\n").map(|(end, _)| end) {

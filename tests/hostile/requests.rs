@@ -126,3 +126,31 @@ fn a_head_whose_lines_end_with_a_line_feed_alone_is_told_400() {
         assert_eq!(only_status(&server, request), 400, "{request:?}");
     }
 }
+
+#[test]
+fn a_request_whose_body_never_comes_has_one_answer() {
+    let server = Running::with("--timeout-keep-alive 0.3 --handshake-timeout 0.3");
+    for (line, status) in
+        [("POST /healthz", 405), ("POST /nowhere", 404), ("GET /healthz", 200), ("PUT /publish", 405)]
+    {
+        for half in [
+            "Content-Length: 9\r\n\r\n1",
+            "Transfer-Encoding: chunked\r\n\r\n9\r\n1",
+            "Content-Length: 9\r\n\r\n",
+        ] {
+            let mut peer = Peer::connect(server.address);
+            peer.send(format!("{line} HTTP/1.1\r\nHost: x\r\n{half}"));
+            assert_eq!(peer.response().status, status, "{line} {half:?}");
+            assert_eq!(peer.rest(), b"", "{line} {half:?}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_line_behind_a_body_is_no_request_that_never_ends() {
+    let server = Running::with("--timeout-keep-alive 0.3 --handshake-timeout 0.3");
+    let mut peer = Peer::connect(server.address);
+    peer.send("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx\r\n");
+    assert_eq!(peer.response().status, 405);
+    assert_eq!(peer.rest(), b"");
+}

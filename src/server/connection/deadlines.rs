@@ -36,7 +36,8 @@ impl<S: Socket> Connection<S> {
             {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }
-            Phase::Request { buffer, served: true } if buffer.is_empty() => self.end(Ending::Answered, now),
+            // What is still to come of a body that nobody wants belongs to a request that has its answer.
+            Phase::Request { buffer, served: true } if !buffer.has_begun() => self.end(Ending::Answered, now),
             Phase::Request { .. } => {
                 self.refuse(Refusal::Timeout, now, limits);
                 return Some(Refusal::Timeout);
