@@ -5,7 +5,7 @@ use std::time::Duration;
 use slackwater::policy::roster::WorkerId;
 
 use crate::pipe::Side;
-use crate::stories::{SECOND, answers, calm_down, heard, house, post, publish, resume_behind};
+use crate::stories::{SECOND, answers, calm_down, heard, hold, house, post, publish, resume_behind};
 use crate::world::World;
 use crate::{GENEROUS, for_each_seed, handshake};
 
@@ -70,4 +70,23 @@ fn a_worker_whose_link_is_broken_leaves_gently_and_is_replaced_at_once() {
             assert_eq!(answers(&client).last().map(String::as_str), Some("Close(Some(1012))"), "{side:?}");
         });
     }
+}
+
+#[test]
+fn a_worker_that_has_no_time_to_take_what_waits_for_it_leaves_gently_and_is_replaced() {
+    for_each_seed(4500..4505, |seed| {
+        let mut world = house(seed, 2, GENEROUS);
+        let client = world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        calm_down(&mut world);
+        hold(&mut world, 0, SECOND / 2);
+        publish(&mut world, 1, 1..=3, 10);
+        calm_down(&mut world);
+        world.reign().roster.on_stuck(0);
+        world.reign().is_signalled = true;
+        world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].roster.is_complete());
+        let line = world.connect_to(2, 1 << 20, &resume_behind(0));
+        world.run_until(world.now + 5 * SECOND);
+        assert_eq!((heard(&line), world.reigns[0].kills), ((Some(true), vec![1, 2, 3]), 0));
+        assert_eq!(answers(&client).last().map(String::as_str), Some("Close(Some(1012))"));
+    });
 }

@@ -83,7 +83,7 @@ pub fn heard(line: &RefCell<Line>) -> (Option<bool>, Vec<u64>) {
 }
 
 /// Nothing of what the supervisor says reaches this worker for so long.
-fn hold(world: &mut World, id: WorkerId, duration: Duration) {
+pub fn hold(world: &mut World, id: WorkerId, duration: Duration) {
     let until = world.now + duration;
     world.worker(id).pipe.borrow_mut().hold_toward(Side::Worker, until);
 }

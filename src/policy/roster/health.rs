@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::silence::{Bounds, Sight};
+use super::silence::{Bounds, Doing, Sight};
 use super::step::{Exit, Failing, Step};
-use super::worker::{State, Worker};
+use super::worker::State;
 use super::{Roster, WorkerId};
 
 /// Beats that a worker may leave unanswered, if it is seen to do nothing. They are counted, not timed: what this process
@@ -31,19 +31,31 @@ impl Roster {
     /// What a worker's process does, as far as that can be seen.
     pub fn on_seen(&mut self, id: WorkerId, sight: Option<Sight>, now: Instant) {
         let (startup, dull) = (self.beats_in(STARTUP), self.beats_in(DULL));
-        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
-            let idle = if worker.state == State::Starting { startup } else { UNANSWERED_BEATS };
-            worker.silence.on_seen(sight, Bounds { idle, dull }, now);
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
+        let idle = if worker.state == State::Starting { startup } else { UNANSWERED_BEATS };
+        worker.silence.on_seen(sight, Bounds { idle, dull }, now);
+        if std::mem::take(&mut worker.is_stuck) {
+            let is_idle = sight.is_some_and(|sight| matches!(sight.doing, Doing::Sleeping | Doing::Stopped));
+            if is_idle || !worker.serves() {
+                return self.kill(id, Failing::ToKeepUp);
+            }
+            worker.lost_at = Some(now);
+            self.steps.push_back(Step::Cut { worker: id, slot: worker.slot });
         }
     }
 
-    /// A worker takes nothing of what is published.
+    /// A worker takes nothing, and too much waits for it. If it is frozen, it has to go; if it only has no time, it leaves
+    /// with its clients, who are told elsewhere what they have missed.
     pub fn on_stuck(&mut self, id: WorkerId) {
-        match self.worker(id) {
-            Some(Worker { slot, state: State::Leaving { .. }, .. }) => {
-                self.steps.push_back(Step::Cut { worker: id, slot: *slot });
+        let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
+        match worker.state {
+            State::Killed => {}
+            State::Leaving { .. } => self.steps.push_back(Step::Cut { worker: id, slot: worker.slot }),
+            State::Starting | State::Serving { .. } => {
+                if !std::mem::replace(&mut worker.is_stuck, true) {
+                    self.steps.push_back(Step::Look { worker: id });
+                }
             }
-            _ => self.kill(id, Failing::ToKeepUp),
         }
     }
 

@@ -128,6 +128,25 @@ fn who_starts_and_does_nothing_is_killed_and_who_waits_for_the_machine_is_not() 
 }
 
 #[test]
+fn who_takes_nothing_is_killed_if_it_is_frozen_and_leaves_with_its_clients_if_it_is_not() {
+    for doing in [Doing::Stopped, Doing::Sleeping] {
+        let mut story = Story::serving(2);
+        story.silence(1, Some(doing), 0.0);
+        story.roster.on_stuck(1);
+        story.roster.on_stuck(1);
+        assert_eq!(story.steps(), [kill(1, Failing::ToKeepUp)]);
+    }
+    for doing in [Some(Doing::Runnable), Some(Doing::Blocked), None] {
+        let mut story = Story::serving(2);
+        story.silence(1, doing, 0.0);
+        story.roster.on_stuck(1);
+        let start = Step::Start { worker: 2, slot: 1 };
+        assert_eq!(story.steps(), [Step::Cut { worker: 1, slot: 1 }, ended(1, Exit::LinkLost, 0), start]);
+        assert_eq!(story.pass(600 * SECOND), []);
+    }
+}
+
+#[test]
 fn who_loses_its_link_is_replaced_at_once_and_leaves_by_itself() {
     let mut story = Story::serving(2);
     story.roster.on_lost(1, story.now);

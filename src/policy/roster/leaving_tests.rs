@@ -141,10 +141,9 @@ fn a_leaving_worker_that_takes_nothing_is_told_no_more_and_not_killed() {
     let mut story = Story::serving(2);
     story.roster.on_signalled(0, story.now);
     story.steps();
+    story.silence(0, Some(Doing::Stopped), 0.0);
     story.roster.on_stuck(0);
-    story.roster.on_stuck(1);
-    let kill = Step::Kill { worker: 1, slot: 1, why: Failing::ToKeepUp };
-    assert_eq!(story.steps(), [Step::Cut { worker: 0, slot: 0 }, kill]);
+    assert_eq!(story.steps(), [Step::Cut { worker: 0, slot: 0 }]);
 }
 
 #[test]

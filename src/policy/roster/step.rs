@@ -65,7 +65,7 @@ pub enum Step {
     LeaveAll,
     /// Tell every worker to leave at once.
     InsistAll,
-    /// It leaves, and takes nothing: say nothing more to it. Its clients stay.
+    /// It takes nothing: say nothing more to it. Its clients stay, and it leaves.
     Cut {
         /// The worker.
         worker: WorkerId,

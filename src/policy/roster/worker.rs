@@ -11,6 +11,8 @@ pub(super) struct Worker {
     pub slot: SlotId,
     pub state: State,
     pub silence: Silence,
+    /// It takes nothing of what waits for it: to be judged by the next look.
+    pub is_stuck: bool,
     /// Its link is broken: when that is acted upon, unless it has ended by then.
     pub lost_at: Option<Instant>,
 }
@@ -30,7 +32,7 @@ pub(super) enum State {
 
 impl Worker {
     pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
-        Self { id, slot, state: State::Starting, silence: Silence::new(), lost_at: None }
+        Self { id, slot, state: State::Starting, silence: Silence::new(), is_stuck: false, lost_at: None }
     }
 
     pub(super) fn serves(&self) -> bool {
