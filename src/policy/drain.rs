@@ -4,9 +4,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long deaf clients are waited for once every client has been sent its close frame, and, once the last client has
-/// left, those who are still owed an answer.
+/// How long clients are waited for that take nothing any more, once every client has been sent its close frame; and, once
+/// the last client has left, those who are still owed an answer.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long clients are waited for that still take what goes ahead of their close frame.
+pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 
 /// How the leaving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Outcome {
 pub enum Step {
     /// A signal to leave has come.
     SignalReceived,
+    /// The first signal has come after an operator asked it to leave: nothing to do but to say so.
+    Armed,
     /// Stop accepting and stop the periodic notification.
     Initiated,
     /// Nothing to do but to say so.
@@ -60,6 +65,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SignalReceived => write!(f, "Shutdown signal received"),
+            Self::Armed => write!(f, "Shutdown signal received while leaving: another one ends it at once"),
             Self::Initiated => write!(f, "Graceful shutdown initiated"),
             Self::Waiting { connections, remaining } => {
                 // Rounded up: it never says 0s while there is still time.
@@ -100,6 +106,17 @@ impl fmt::Display for InWords {
     }
 }
 
+/// What the server is asked by a drain, each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Situation {
+    /// Clients connected.
+    pub connections: usize,
+    /// Whether somebody who is no client is owed an answer.
+    pub owes_answers: bool,
+    /// Bytes that sockets have taken since the start.
+    pub bytes_taken: u64,
+}
+
 /// The way from the first signal to the exit.
 #[derive(Debug)]
 pub struct Drain {
@@ -108,34 +125,65 @@ pub struct Drain {
     patience: Duration,
     report_interval: Duration,
     state: State,
-    /// A second signal came: the patience is over.
-    insisted: bool,
-    /// Since when only those who are owed an answer keep it from ending.
-    answering_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
     Serving,
-    Signalled { begins: Instant },
-    Delayed { begins: Instant },
-    Waiting { limit: Instant, next_report: Instant },
-    Empty,
-    Farewell { until: Instant },
+    Leaving {
+        stage: Stage,
+        urgency: Urgency,
+    },
+    /// Everyone has been sent the close frame.
+    Farewell {
+        /// So long without a byte being taken.
+        until: Instant,
+        /// Whatever is taken.
+        limit: Instant,
+        bytes_taken: u64,
+    },
     Over,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// To be said.
+    Called {
+        begins: Instant,
+    },
+    Delayed {
+        begins: Instant,
+    },
+    Waiting {
+        limit: Instant,
+        next_report: Instant,
+    },
+    /// Only those who are owed an answer keep it from ending.
+    Answering {
+        until: Instant,
+        limit: Instant,
+        next_report: Instant,
+    },
+    Empty,
+}
+
+/// What the next signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    /// An operator has asked: a signal is the first one.
+    Asked,
+    /// The first signal has come after an operator asked: to be said.
+    Armed,
+    /// A signal has come: another is the second.
+    Signalled,
+    /// The patience is over.
+    Insisted,
 }
 
 impl Drain {
     /// A drain that waits `patience` for clients to go, and reports every `report_interval` meanwhile.
     pub fn new(patience: Duration, report_interval: Duration) -> Self {
-        Self {
-            delay: Duration::ZERO,
-            patience,
-            report_interval,
-            state: State::Serving,
-            insisted: false,
-            answering_since: None,
-        }
+        Self { delay: Duration::ZERO, patience, report_interval, state: State::Serving }
     }
 
     /// The same, beginning only so long after the signal.
@@ -143,87 +191,149 @@ impl Drain {
         Self { delay, ..self }
     }
 
-    /// Whether a signal has come: no new clients from here on.
+    /// Whether it has been told to leave: no new clients once that has begun.
     pub fn is_leaving(&self) -> bool {
         !matches!(self.state, State::Serving)
     }
 
     /// A signal to leave: the first starts the drain, a second ends its patience, more change nothing.
     pub fn signal(&mut self, now: Instant) {
-        self.insisted = self.is_leaving();
-        if !self.insisted {
-            self.state = State::Signalled { begins: now + self.delay };
+        match &mut self.state {
+            State::Serving => self.begin(now, Urgency::Signalled),
+            State::Leaving { urgency, .. } => {
+                *urgency = if *urgency == Urgency::Asked { Urgency::Armed } else { Urgency::Insisted };
+            }
+            State::Farewell { .. } | State::Over => {}
+        }
+    }
+
+    /// An operator wants it to leave: that starts the drain, and never hastens one.
+    pub fn ask(&mut self, now: Instant) {
+        if !self.is_leaving() {
+            self.begin(now, Urgency::Asked);
         }
     }
 
     /// To leave at once, whether or not a signal has come before.
     pub fn insist(&mut self, now: Instant) {
-        if !self.is_leaving() {
-            self.signal(now);
+        match &mut self.state {
+            State::Serving => self.begin(now, Urgency::Insisted),
+            State::Leaving { urgency, .. } => *urgency = Urgency::Insisted,
+            State::Farewell { .. } | State::Over => {}
         }
-        self.insisted = true;
     }
 
-    /// What to do now, with this many clients connected, and whether somebody else is owed an answer. Call until
-    /// `None`; it ends with `Complete`.
-    pub fn poll(&mut self, now: Instant, connections: usize, owes_answers: bool) -> Option<Step> {
-        let is_answering = connections == 0 && self.is_answering(now, owes_answers);
-        let (step, next) = match self.state {
-            State::Signalled { begins } => (Step::SignalReceived, State::Delayed { begins }),
-            State::Delayed { begins } if now >= begins || self.insisted => {
-                (Step::Initiated, State::Waiting { limit: begins + self.patience, next_report: now })
+    /// What to do now. Call until `None`; it ends with `Complete`.
+    pub fn poll(&mut self, now: Instant, situation: Situation) -> Option<Step> {
+        match self.state {
+            State::Serving | State::Over => None,
+            State::Leaving { stage, urgency } => self.poll_leaving(stage, urgency, now, situation),
+            State::Farewell { limit, bytes_taken, .. } if situation.bytes_taken > bytes_taken => {
+                self.state = State::Farewell {
+                    until: limit.min(now + FAREWELL),
+                    limit,
+                    bytes_taken: situation.bytes_taken,
+                };
+                self.poll(now, situation)
             }
-            State::Waiting { .. } if is_answering => return None,
-            State::Waiting { .. } if connections == 0 => (Step::AllClosed, State::Empty),
-            State::Waiting { .. } if self.insisted => {
-                (Step::Insisted { connections }, State::Farewell { until: now + FAREWELL })
+            State::Farewell { until, .. } if situation.connections == 0 || now >= until => {
+                self.state = State::Over;
+                Some(Step::Complete(Outcome::Forced))
             }
-            State::Waiting { limit, .. } if now >= limit => {
+            State::Farewell { .. } => None,
+        }
+    }
+
+    fn poll_leaving(
+        &mut self,
+        stage: Stage,
+        urgency: Urgency,
+        now: Instant,
+        situation: Situation,
+    ) -> Option<Step> {
+        let connections = situation.connections;
+        let is_insisted = urgency == Urgency::Insisted;
+        let leaving = |stage| State::Leaving { stage, urgency };
+        let (step, next) = match stage {
+            Stage::Called { begins } => (Step::SignalReceived, leaving(Stage::Delayed { begins })),
+            _ if urgency == Urgency::Armed => {
+                (Step::Armed, State::Leaving { stage, urgency: Urgency::Signalled })
+            }
+            Stage::Delayed { begins } if now >= begins || is_insisted => {
+                let waiting = Stage::Waiting { limit: begins + self.patience, next_report: now };
+                (Step::Initiated, leaving(waiting))
+            }
+            Stage::Waiting { limit, next_report }
+                if connections == 0 && situation.owes_answers && !is_insisted =>
+            {
+                self.state = leaving(Stage::Answering { until: now + FAREWELL, limit, next_report });
+                return self.poll(now, situation);
+            }
+            // Who was owed an answer has become a client.
+            Stage::Answering { limit, next_report, .. } if connections > 0 => {
+                self.state = leaving(Stage::Waiting { limit, next_report });
+                return self.poll(now, situation);
+            }
+            Stage::Answering { until, .. } if situation.owes_answers && !is_insisted && now < until => {
+                return None;
+            }
+            Stage::Answering { .. } => (Step::AllClosed, leaving(Stage::Empty)),
+            Stage::Waiting { .. } if connections == 0 => (Step::AllClosed, leaving(Stage::Empty)),
+            Stage::Waiting { .. } if is_insisted => {
+                (Step::Insisted { connections }, Self::farewell(now, situation))
+            }
+            Stage::Waiting { limit, .. } if now >= limit => {
                 let patience = self.patience;
-                (Step::TimedOut { connections, patience }, State::Farewell { until: now + FAREWELL })
+                (Step::TimedOut { connections, patience }, Self::farewell(now, situation))
             }
-            State::Waiting { limit, next_report } if now >= next_report => {
+            Stage::Waiting { limit, next_report } if now >= next_report => {
                 let next_report = self.report_after(next_report, now);
-                (Step::Waiting { connections, remaining: limit - now }, State::Waiting { limit, next_report })
+                let remaining = limit - now;
+                (Step::Waiting { connections, remaining }, leaving(Stage::Waiting { limit, next_report }))
             }
-            State::Empty => (Step::Complete(Outcome::Drained), State::Over),
-            State::Farewell { until } if connections == 0 || now >= until => {
-                (Step::Complete(Outcome::Forced), State::Over)
-            }
-            State::Serving
-            | State::Delayed { .. }
-            | State::Waiting { .. }
-            | State::Farewell { .. }
-            | State::Over => return None,
+            Stage::Empty => (Step::Complete(Outcome::Drained), State::Over),
+            Stage::Delayed { .. } | Stage::Waiting { .. } => return None,
         };
         self.state = next;
         Some(step)
     }
 
-    /// When the patience ends, once a signal has come.
+    /// When the patience ends, once it is leaving.
     pub fn limit(&self) -> Option<Instant> {
-        match self.state {
-            State::Signalled { begins } | State::Delayed { begins } => Some(begins + self.patience),
-            State::Waiting { limit, .. } => Some(limit),
-            State::Serving | State::Empty | State::Farewell { .. } | State::Over => None,
+        let State::Leaving { stage, .. } = self.state else { return None };
+        match stage {
+            Stage::Called { begins } | Stage::Delayed { begins } => Some(begins + self.patience),
+            Stage::Waiting { limit, .. } | Stage::Answering { limit, .. } => Some(limit),
+            Stage::Empty => None,
         }
     }
 
-    fn is_answering(&mut self, now: Instant, owes_answers: bool) -> bool {
-        if !owes_answers || self.insisted || !matches!(self.state, State::Waiting { .. }) {
-            return false;
-        }
-        now < *self.answering_since.get_or_insert(now) + FAREWELL
-    }
-
-    /// When to ask again at the latest, should no client leave before.
+    /// When to ask again at the latest, should no client leave before. Once `poll` has answered `None` it is still to
+    /// come.
     pub fn deadline(&self) -> Option<Instant> {
-        match (self.state, self.answering_since) {
-            (State::Waiting { .. }, Some(since)) => Some(since + FAREWELL),
-            (State::Waiting { limit, next_report }, None) => Some(limit.min(next_report)),
-            (State::Delayed { begins }, _) => Some(begins),
-            (State::Farewell { until }, _) => Some(until),
-            _ => None,
+        match self.state {
+            State::Leaving { stage: Stage::Waiting { limit, next_report }, .. } => {
+                Some(limit.min(next_report))
+            }
+            State::Leaving { stage: Stage::Called { begins } | Stage::Delayed { begins }, .. } => {
+                Some(begins)
+            }
+            State::Leaving { stage: Stage::Answering { until, .. }, .. } | State::Farewell { until, .. } => {
+                Some(until)
+            }
+            State::Leaving { stage: Stage::Empty, .. } | State::Serving | State::Over => None,
+        }
+    }
+
+    fn begin(&mut self, now: Instant, urgency: Urgency) {
+        self.state = State::Leaving { stage: Stage::Called { begins: now + self.delay }, urgency };
+    }
+
+    fn farewell(now: Instant, situation: Situation) -> State {
+        State::Farewell {
+            until: now + FAREWELL,
+            limit: now + LONGEST_FAREWELL,
+            bytes_taken: situation.bytes_taken,
         }
     }
 
@@ -238,152 +348,5 @@ impl Drain {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A drain with a clock of its own, in seconds, and the lines it has given.
-    struct Story {
-        drain: Drain,
-        start: Instant,
-        seconds: f64,
-    }
-
-    impl Story {
-        fn with_patience(seconds: f64) -> Self {
-            let drain = Drain::new(Duration::from_secs_f64(seconds), Duration::from_secs(5));
-            Self { drain, start: Instant::now(), seconds: 0.0 }
-        }
-
-        fn now(&self) -> Instant {
-            self.start + Duration::from_secs_f64(self.seconds)
-        }
-
-        fn signal(&mut self) {
-            self.drain.signal(self.now());
-        }
-
-        fn lines(&mut self, connections: usize) -> Vec<String> {
-            std::iter::from_fn(|| self.drain.poll(self.now(), connections, false))
-                .map(|s| s.to_string())
-                .collect()
-        }
-
-        fn lines_at(&mut self, seconds: f64, connections: usize) -> Vec<String> {
-            self.seconds = seconds;
-            self.lines(connections)
-        }
-    }
-
-    #[test]
-    fn an_empty_server_leaves_at_once() {
-        let mut story = Story::with_patience(1800.0);
-        assert_eq!(story.lines(0), [""; 0]);
-        story.signal();
-        assert_eq!(
-            story.lines(0),
-            [
-                "Shutdown signal received",
-                "Graceful shutdown initiated",
-                "All WebSocket connections closed. Proceeding with shutdown.",
-                "Server shutdown complete"
-            ]
-        );
-        assert_eq!(story.lines(0), [""; 0]);
-    }
-
-    #[test]
-    fn a_thirty_minute_drain_reports_every_five_seconds_and_ends_to_the_second() {
-        let mut story = Story::with_patience(1800.0);
-        story.signal();
-        let mut lines = story.lines(2);
-        while story.seconds < 1800.0 {
-            let before = story.seconds;
-            let deadline = story.drain.deadline().expect("a drain always has a next deadline");
-            story.seconds = (deadline - story.start).as_secs_f64();
-            assert!(story.seconds - before <= 5.0, "reports come every five seconds");
-            lines.extend(story.lines(2));
-        }
-        assert_eq!(lines.len(), 2 + 360 + 1);
-        assert_eq!(lines[2], "Waiting for 2 connections to close. Time remaining: 1800s");
-        assert_eq!(lines[3], "Waiting for 2 connections to close. Time remaining: 1795s");
-        assert_eq!(lines[361], "Waiting for 2 connections to close. Time remaining: 5s");
-        assert_eq!(
-            lines[362],
-            "Shutdown timeout (30 minutes) reached. Forcing shutdown with 2 active connections."
-        );
-        assert_eq!(story.lines_at(1800.999, 2), [""; 0]);
-        assert_eq!(story.lines_at(1801.0, 2), ["Server shutdown complete"]);
-    }
-
-    #[test]
-    fn the_last_client_ends_it_between_two_reports() {
-        let mut story = Story::with_patience(1800.0);
-        story.signal();
-        story.lines(1);
-        assert_eq!(
-            story.lines_at(2.3, 0),
-            ["All WebSocket connections closed. Proceeding with shutdown.", "Server shutdown complete"]
-        );
-    }
-
-    #[test]
-    fn a_late_check_keeps_the_cadence_and_never_says_zero_too_early() {
-        let mut story = Story::with_patience(12.0);
-        story.signal();
-        story.lines(1);
-        assert_eq!(story.lines_at(5.0004, 1), ["Waiting for 1 connections to close. Time remaining: 7s"]);
-        assert_eq!(story.lines_at(9.9, 1), [""; 0]);
-        assert_eq!(story.lines_at(11.9, 1), ["Waiting for 1 connections to close. Time remaining: 1s"]);
-        assert_eq!(
-            story.lines_at(12.0, 1),
-            ["Shutdown timeout (12 seconds) reached. Forcing shutdown with 1 active connections."]
-        );
-    }
-
-    #[test]
-    fn a_second_signal_ends_the_patience() {
-        let mut story = Story::with_patience(1800.0);
-        story.signal();
-        story.lines(3);
-        story.signal();
-        assert_eq!(
-            story.lines_at(1.0, 3),
-            ["Second shutdown signal received. Forcing shutdown with 3 active connections."]
-        );
-        assert_eq!(story.drain.deadline(), Some(story.start + Duration::from_secs(2)));
-        story.signal();
-        assert_eq!(story.drain.poll(story.now(), 1, false), None);
-        assert_eq!(story.drain.poll(story.now(), 0, false), Some(Step::Complete(Outcome::Forced)));
-    }
-
-    #[test]
-    fn two_signals_in_one_turn_still_tell_the_whole_story() {
-        let mut story = Story::with_patience(1800.0);
-        story.signal();
-        story.signal();
-        assert_eq!(
-            story.lines(1),
-            [
-                "Shutdown signal received",
-                "Graceful shutdown initiated",
-                "Second shutdown signal received. Forcing shutdown with 1 active connections."
-            ]
-        );
-    }
-
-    #[test]
-    fn no_patience_forces_at_once() {
-        let mut story = Story::with_patience(0.0);
-        story.signal();
-        assert_eq!(
-            story.lines(1)[2],
-            "Shutdown timeout (0 seconds) reached. Forcing shutdown with 1 active connections."
-        );
-    }
-
-    #[test]
-    fn patience_is_said_as_people_say_it() {
-        let said = [1.0, 60.0, 90.0, 1800.0, 0.25].map(|s| InWords(Duration::from_secs_f64(s)).to_string());
-        assert_eq!(said, ["1 second", "1 minute", "90 seconds", "30 minutes", "0.25 seconds"]);
-    }
-}
+#[path = "drain_tests.rs"]
+mod tests;

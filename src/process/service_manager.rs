@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::debug;
 use sd_notify::NotifyState;
 
-use crate::policy::drain::{FAREWELL, Step};
+use crate::policy::drain::{LONGEST_FAREWELL, Step};
 
 /// How much longer than announced a drain may take before it is cut.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub fn draining(connections: usize, remaining: Duration) {
     // Rounded up, as in the log.
     let seconds = remaining.as_millis().div_ceil(1000);
     let status = format!("Draining: {connections} connections left, {seconds} s at most");
-    let extension = u32::try_from((remaining + FAREWELL + MARGIN).as_micros()).unwrap_or(u32::MAX);
+    let extension = u32::try_from((remaining + LONGEST_FAREWELL + MARGIN).as_micros()).unwrap_or(u32::MAX);
     let state =
         [NotifyState::Stopping, NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(extension)];
     tell(&state, Duration::ZERO);
@@ -48,7 +48,7 @@ pub fn on_step(step: &Step) {
             let status = NotifyState::Status("All connections closed");
             tell(&[NotifyState::Stopping, status], Duration::ZERO);
         }
-        Step::SignalReceived | Step::Initiated | Step::Complete(_) => {}
+        Step::SignalReceived | Step::Armed | Step::Initiated | Step::Complete(_) => {}
     }
 }
 

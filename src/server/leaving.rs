@@ -7,7 +7,7 @@ use log::{Level, log};
 
 use super::Server;
 use crate::policy::deadlines::Due;
-use crate::policy::drain::{Outcome, Step};
+use crate::policy::drain::{Outcome, Situation, Step};
 use crate::server::peers::upstream::Instruction;
 use crate::server::routes::Door;
 
@@ -70,7 +70,7 @@ impl Server {
                     let limit = self.drain.limit().unwrap_or(self.now.instant);
                     self.peers.announce_drain(self.now, limit);
                 }
-                Step::Waiting { .. } | Step::AllClosed => {}
+                Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
             }
         }
         if let Some(limit) = self.drain.limit() {
@@ -87,7 +87,9 @@ impl Server {
         if owes_answers && let Some(admin) = self.admin.take_if(|_| self.peers.has_supervisor()) {
             admin.close(self.poll.registry());
         }
-        self.drain.poll(self.now.instant, clients, owes_answers)
+        let situation =
+            Situation { connections: clients, owes_answers, bytes_taken: self.peers.bytes_taken() };
+        self.drain.poll(self.now.instant, situation)
     }
 
     /// Leaves its state to a successor and then frees the port for it; says nothing more unasked. Who waits to be

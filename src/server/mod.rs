@@ -270,8 +270,8 @@ impl Server {
         for instruction in self.peers.hear_supervisor(self.now) {
             self.follow(instruction)?;
         }
-        if self.peers.take_wish_to_leave() && !self.drain.is_leaving() {
-            self.drain.signal(self.now.instant);
+        if self.peers.take_wish_to_leave() {
+            self.drain.ask(self.now.instant);
         }
         self.accept(Door::Public, ACCEPTS_PER_TURN);
         self.accept(Door::Admin, ACCEPTS_PER_TURN);

@@ -116,11 +116,29 @@ fn an_operator_can_make_it_leave_and_to_ask_twice_is_not_to_insist() {
 }
 
 #[test]
-fn a_signal_insists_on_what_an_operator_has_asked_for() {
-    let office = Office::open("");
+fn the_first_signal_after_an_operator_has_asked_hastens_nothing() {
+    for flags in ["", "--drain-delay 0.3"] {
+        let office = Office::open(flags);
+        let mut client = office.server.client();
+        assert_eq!(drain(&office.admin, ""), 202);
+        office.server.line("Shutdown signal received");
+        office.server.signal("TERM");
+        office.server.line("Shutdown signal received while leaving");
+        office.server.line("Waiting for 1");
+        assert!(client.echo("still here").contains("still here"));
+        client.leave();
+        assert_eq!(office.server.end().0, Some(0));
+    }
+}
+
+#[test]
+fn the_second_signal_after_an_operator_has_asked_insists() {
+    let office = Office::open("--drain-delay 1000");
     let mut client = office.server.client();
     assert_eq!(drain(&office.admin, ""), 202);
-    office.server.line("Waiting for 1");
+    office.server.line("Shutdown signal received");
+    office.server.signal("TERM");
+    office.server.line("Shutdown signal received while leaving");
     office.server.signal("TERM");
     assert_eq!(client.close_code(), Some(1012));
     while client.0.read().is_ok() {}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slackwater::policy::drain::{Drain, Step};
+use slackwater::policy::drain::{Drain, Situation, Step};
 use slackwater::policy::roster::WorkerId;
 use slackwater::server::clock::Now;
 use slackwater::server::peers::Peers;
@@ -166,7 +166,9 @@ impl Worker {
                 witness.borrow_mut().end();
             }
             let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
-            let Some(step) = self.drain.poll(now.instant, clients, owes_answers) else { return };
+            let situation =
+                Situation { connections: clients, owes_answers, bytes_taken: self.peers.bytes_taken() };
+            let Some(step) = self.drain.poll(now.instant, situation) else { return };
             match step {
                 Step::Initiated => {
                     self.peers.leave(now, self.is_alone);
@@ -177,7 +179,7 @@ impl Worker {
                     self.peers.say_farewell(now);
                 }
                 Step::Complete(_) => self.has_ended = true,
-                Step::SignalReceived | Step::Waiting { .. } | Step::AllClosed => {}
+                Step::SignalReceived | Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
             }
         }
     }

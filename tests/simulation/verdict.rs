@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use slackwater::policy::drain::{FAREWELL, Outcome, Step};
+use slackwater::policy::drain::{LONGEST_FAREWELL, Outcome, Step};
 use slackwater::server::terms::Terms;
 
 use crate::client::Client;
@@ -214,7 +214,7 @@ impl Judge {
         }
         assert!((surely..=surely + perhaps).contains(&count), "{count} clients, not {surely}+{perhaps}");
         if let Some(at) = self.farewell_at {
-            assert!(now < at + FAREWELL + Duration::from_millis(50), "the farewell never ends");
+            assert!(now < at + LONGEST_FAREWELL + Duration::from_millis(50), "the farewell never ends");
         }
     }
 
@@ -307,7 +307,9 @@ impl Judge {
         self.on_turn(clients);
         match (outcome, self.farewell_at) {
             (None, None) | (Some(Outcome::Drained), None) => {}
-            (Some(Outcome::Forced), Some(at)) => assert!(now <= at + FAREWELL + Duration::from_millis(50)),
+            (Some(Outcome::Forced), Some(at)) => {
+                assert!(now <= at + LONGEST_FAREWELL + Duration::from_millis(50))
+            }
             other => panic!("{other:?}"),
         }
         for client in clients.iter().filter(|_| outcome == Some(Outcome::Forced)) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use slackwater::policy::deadlines::{Deadlines, Due};
-use slackwater::policy::drain::{Drain, Outcome, Step};
+use slackwater::policy::drain::{Drain, Outcome, Situation, Step};
 use slackwater::policy::history::HistoryLimits;
 use slackwater::server::Access;
 use slackwater::server::clock::Now;
@@ -198,7 +198,7 @@ impl World {
 
     fn advance(&mut self) {
         let now = self.clock();
-        while let Some(step) = self.drain.poll(now.instant, self.peers.clients(), false) {
+        while let Some(step) = self.next_step(now) {
             self.judge.on_step(step, self.now);
             match step {
                 Step::Initiated => {
@@ -207,12 +207,17 @@ impl World {
                 }
                 Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(now),
                 Step::Complete(outcome) => self.outcome = Some(outcome),
-                Step::SignalReceived | Step::Waiting { .. } | Step::AllClosed => {}
+                Step::SignalReceived | Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
             }
         }
         if self.drain.is_leaving() && self.outcome.is_none() {
             assert!(self.peers.clients() > 0, "the last client has left, and the drain goes on");
         }
+    }
+
+    fn next_step(&mut self, now: Now) -> Option<Step> {
+        let (connections, bytes_taken) = (self.peers.clients(), self.peers.bytes_taken());
+        self.drain.poll(now.instant, Situation { connections, owes_answers: false, bytes_taken })
     }
 
     /// Whether the server would sleep, and no event would wake it.

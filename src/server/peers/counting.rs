@@ -31,6 +31,11 @@ impl<S: Socket> Peers<S> {
         self.metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
     }
 
+    /// Bytes that sockets have taken since the start.
+    pub fn bytes_taken(&self) -> u64 {
+        self.metrics.bytes_sent
+    }
+
     /// The turn has ended at this time.
     pub fn on_turn_end(&mut self, now: Now, end: Instant) {
         self.metrics.turns.observe(end.saturating_duration_since(now.instant));
