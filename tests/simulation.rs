@@ -26,7 +26,7 @@ use std::time::Duration;
 use slackwater::policy::drain::Outcome;
 use slackwater::server::terms::Terms;
 
-use crate::client::{Character, Client};
+use crate::client::{Act, Character, Client};
 use crate::world::World;
 
 /// Runs one story for each seed, or for the one that is asked for; how often each close code was written.
@@ -132,6 +132,28 @@ fn a_drain_forgets_nobody_in_the_middle_of_a_fan_out() {
         let world = run_to_the_end(world);
         assert_eq!(world.outcome, Some(Outcome::Forced));
         assert_eq!(world.judge.codes, BTreeMap::from([(Some(1012), 300)]));
+        world
+    });
+}
+
+#[test]
+fn the_farewell_reaches_whoever_still_takes_what_is_ahead_of_it() {
+    for_each_seed(4400..4420, |seed| {
+        let mut world = patient_world(seed);
+        let mut terms = world.terms.clone();
+        terms.limits.outbox_bytes = 1 << 20;
+        world.set_terms(terms);
+        world.notify_every(Some(Duration::from_millis(100)));
+        let second = Duration::from_secs(1);
+        let mut slow = behaviour::sleeper(&mut world.random, 300, 2 * second);
+        let wakes = slow.script.back_mut().expect("it wakes");
+        wakes.1 = Act::Trickle(200, Duration::from_millis(400));
+        world.invite(Duration::ZERO, slow);
+        // It takes some six seconds over what has come until then.
+        world.signals = vec![2 * second, 2 * second];
+        let world = run_to_the_end(world);
+        assert_eq!(world.outcome, Some(Outcome::Forced));
+        assert_eq!(world.judge.codes, BTreeMap::from([(Some(1012), 1)]));
         world
     });
 }

@@ -64,7 +64,7 @@ enum Phase {
     /// A WebSocket.
     Open { session: Session, awaits_pong: bool },
     /// Being told of its ending, or told already.
-    Closing { ending: Ending, told: bool, peer_finished: bool },
+    Closing { ending: Ending, since: Instant, told: bool, peer_finished: bool },
 }
 
 /// What is known of unread bytes, edge-triggered as events are.
@@ -286,7 +286,7 @@ impl<S: Socket> Connection<S> {
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
-        self.phase = Phase::Closing { ending, told: false, peer_finished: false };
+        self.phase = Phase::Closing { ending, since: now.instant, told: false, peer_finished: false };
         if matches!(ending, Ending::Gone | Ending::SocketFailed) {
             self.give_up();
         }

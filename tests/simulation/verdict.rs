@@ -308,7 +308,7 @@ impl Judge {
         match (outcome, self.farewell_at) {
             (None, None) | (Some(Outcome::Drained), None) => {}
             (Some(Outcome::Forced), Some(at)) => {
-                assert!(now <= at + LONGEST_FAREWELL + Duration::from_millis(50))
+                assert!(now <= at + LONGEST_FAREWELL + Duration::from_millis(50));
             }
             other => panic!("{other:?}"),
         }

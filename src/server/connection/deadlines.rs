@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Connection, LINGER, Phase, Reading};
 use crate::frame::Frame;
+use crate::policy::drain::LONGEST_FAREWELL;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
@@ -52,7 +53,15 @@ impl<S: Socket> Connection<S> {
                 self.expires = limits.ping_timeout.or(limits.ping_interval).map(|wait| now + wait);
                 self.outbox.push_unbounded(Frame::ping().into_bytes());
             }
-            Phase::Closing { .. } => self.give_up(),
+            Phase::Closing { since, told, .. } => {
+                let is_over = *told || now.instant >= *since + LONGEST_FAREWELL;
+                // The second to take its last word begins when that is written, or with the last byte taken ahead of it.
+                let taken_at = self.outbox.stalled_since().unwrap_or(now.instant);
+                match taken_at + LINGER {
+                    until if !is_over && until > now.instant => self.expires = Some(until),
+                    _ => self.give_up(),
+                }
+            }
         }
         None
     }
