@@ -4,14 +4,16 @@
 use std::error::Error;
 
 use slackwater::config::Config;
+use slackwater::server::control::take_signals;
 use slackwater::server::{Server, Service};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let defaults =
         ["echo", "--port=0", "--ws-max-size=16777216", "--outbox-limit=67108864", "--ws-ping-interval=0"];
     let config = Config::read(defaults.map(Into::into).into_iter().chain(std::env::args_os().skip(1)))?;
+    let signals = take_signals()?;
     let mut server = Server::bind(&config, Service::Echo)?;
-    server.take_signals()?;
+    server.obey_signals(signals)?;
     println!("listening on ws://{}", server.address());
     server.run(|_| {})?;
     Ok(())

@@ -32,22 +32,33 @@ pub enum OpenError {
     Absent(io::Error),
 }
 
-/// Opens what is listened on: a path, a descriptor, the service manager's socket (sd_listen_fds(3)), or an address.
-/// `shared` lets further sockets listen on that address.
+/// Takes over what is listened on from whoever has started this process, if it was handed over: a descriptor, or the
+/// service manager's socket (sd_listen_fds(3)). To be asked before this process opens anything that could get its number.
+///
+/// # Errors
+/// A message that names the act, the place and the mend.
+pub fn inherit(config: &Config) -> Result<Option<Listening>, OpenError> {
+    if config.uds.is_some() {
+        return Ok(None);
+    }
+    let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
+    match (config.fd, &activated[..]) {
+        (Some(fd), _) | (None, &[fd]) => Ok(Some(inherited(fd)?)),
+        (None, []) => Ok(None),
+        (None, several) => Err(OpenError::Activation(several.len())),
+    }
+}
+
+/// Opens what is listened on where nothing was inherited: a path or an address. `shared` lets further sockets listen on
+/// that address.
 ///
 /// # Errors
 /// A message that names the act, the place and the mend.
 pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
-    if let Some(path) = &config.uds {
-        return Ok(Listening::bind_path(path, FOR_EVERYONE, config.backlog)?);
-    }
-    let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
-    let fd = match (config.fd, &activated[..]) {
-        (Some(fd), _) | (None, &[fd]) => fd,
-        (None, []) => return Ok(Listening::bind(&config.host, config.port, config.backlog, shared)?),
-        (None, several) => return Err(OpenError::Activation(several.len())),
-    };
-    inherited(fd)
+    Ok(match &config.uds {
+        Some(path) => Listening::bind_path(path, FOR_EVERYONE, config.backlog)?,
+        None => Listening::bind(&config.host, config.port, config.backlog, shared)?,
+    })
 }
 
 /// Opens what operators come in by, if they are to have a door of their own.
@@ -82,12 +93,12 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Opens what all listen on; the slots are opened one by one.
+    /// Opens what all listen on, unless it was inherited; the slots are opened one by one.
     ///
     /// # Errors
     /// As `open`.
-    pub fn open(config: &Config) -> Result<Self, OpenError> {
-        let first = open(config, true)?;
+    pub fn open(config: &Config, inherited: Option<Listening>) -> Result<Self, OpenError> {
+        let first = inherited.map_or_else(|| open(config, true), Ok)?;
         Ok(Self {
             address: first.address().clone(),
             first: Some(first),

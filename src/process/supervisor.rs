@@ -18,11 +18,12 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::policy::deadlines::next_in_period;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, Times, WorkerId};
-use crate::process::listeners::{Listeners, OpenError};
+use crate::process::listeners::{self, Listeners, OpenError};
 use crate::process::program::Program;
 use crate::process::progress::Progress;
 use crate::process::{announce, exit_code, loop_failed, service_manager, sight};
 use crate::server::clock::Now;
+use crate::server::exhaustion::mend;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
@@ -45,7 +46,7 @@ pub enum SupervisorError {
     #[error(transparent)]
     Listen(#[from] OpenError),
     /// No poll or no signals: the machine is out of something.
-    #[error("cannot set up the event loop: {0}; check the limit on open files (ulimit -n)")]
+    #[error("cannot set up the event loop: {0}{mend}", mend = mend(.0))]
     Poll(#[from] io::Error),
 }
 
@@ -75,9 +76,11 @@ impl Supervisor {
     /// # Errors
     /// A message that names the act, the place and the mend.
     pub fn new(config: Config) -> Result<Self, SupervisorError> {
-        let listeners = Listeners::open(&config)?;
-        let poll = Poll::new()?;
+        let inherited = listeners::inherit(&config)?;
+        // Ahead of what listens: one that comes while this process starts waits until it is heard.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD])?;
+        let listeners = Listeners::open(&config, inherited)?;
+        let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let times = Times {

@@ -8,18 +8,21 @@ use crate::process::listeners;
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
 use crate::process::{RunError, announce, exit_code, ffi, loop_failed, service_manager};
-use crate::server::{Server, Service, Watched};
+use crate::server::control::take_signals;
+use crate::server::{Server, Service, StartError, Watched};
 
 /// Serves alone until told to leave.
 ///
 /// # Errors
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
-    let listening = listeners::open(config, false)?;
+    let inherited = listeners::inherit(config)?;
+    let signals = take_signals().map_err(StartError::Poll)?;
+    let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
     let admin = listeners::open_admin(config)?;
     let admin_address = admin.as_ref().map(|admin| admin.address().clone());
     let mut server = Server::over(listening, admin, config, Service::Notifications)?;
-    server.take_signals()?;
+    server.obey_signals(signals)?;
     server.take_over();
     announce(config, server.address(), admin_address.as_ref());
     let mut progress = Progress::default();
@@ -51,8 +54,9 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
     let listening = listeners::inherited(inheritance.listener)?;
     let admin = inheritance.admin.map(listeners::inherited).transpose()?;
     let supervisor = listeners::take(inheritance.supervisor)?;
+    let signals = take_signals().map_err(StartError::Poll)?;
     let mut server = Server::worker(listening, admin, supervisor.into(), config)?;
-    server.take_signals()?;
+    server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
+pub use signal_hook_mio::v1_0::Signals;
 
 /// What the outside world may ask of a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,15 @@ impl Handle {
     }
 }
 
+/// Takes SIGTERM, SIGINT and SIGHUP from now on, for a server to hear of: to be called before anything listens, as from
+/// then on whoever has started this process may think that it serves.
+///
+/// # Errors
+/// As `sigaction(2)`.
+pub fn take_signals() -> io::Result<Signals> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP])
+}
+
 /// Where controls come from.
 pub(super) struct Controls {
     receiver: Receiver<Control>,
@@ -48,9 +57,13 @@ impl Controls {
         Ok(Self { receiver, handle, signals: None, is_at_terminal: io::stdin().is_terminal() })
     }
 
-    /// Takes SIGTERM, SIGINT and SIGHUP from now on.
-    pub(super) fn take_signals(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    /// Hears of these signals, also of those that have come since they were taken.
+    pub(super) fn listen_to(
+        &mut self,
+        mut signals: Signals,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<()> {
         registry.register(&mut signals, token, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())

@@ -106,7 +106,8 @@ impl Server {
             && self.manner != (Manner::Alone { is_last: false })
         {
             listener.has_waiting = true;
-            self.accept(Door::Public, usize::MAX);
+            // All who wait now; whoever goes on coming finds the port closed.
+            self.accept(Door::Public, self.backlog + 1);
             // Whoever has asked already is owed an answer, and the drain is about to look.
             self.peers.read_newcomers(self.now);
         }

@@ -8,18 +8,55 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use crate::server::exhaustion::mend;
 use crate::server::listening::Listening;
 use crate::server::socket::Stream;
 
 /// What accepting brought.
 #[derive(Debug)]
-pub(super) enum Accepted {
+pub(super) enum Accepted<P> {
     /// A peer.
-    Peer(Stream),
+    Peer(P),
     /// Nobody more waits: the next event announces one.
     Nobody,
-    /// The process or the machine is out of something; those who wait go on waiting.
+    /// The round is over; somebody may still wait.
+    Enough,
+    /// The process or the machine is out of something, or nothing but errors has come; those who wait go on waiting.
     Exhausted(io::Error),
+}
+
+/// Accepting up to a number of times; an error counts as much as a peer does.
+#[derive(Debug)]
+pub(super) struct Round {
+    left: usize,
+    has_brought_somebody: bool,
+    failed: Option<io::Error>,
+}
+
+impl Round {
+    pub(super) fn of(most: usize) -> Self {
+        Self { left: most, has_brought_somebody: false, failed: None }
+    }
+
+    /// Accepts one peer, past those that were gone before they were accepted.
+    fn next<P>(&mut self, mut accept: impl FnMut() -> io::Result<P>) -> Accepted<P> {
+        while self.left > 0 {
+            self.left -= 1;
+            match accept() {
+                Ok(peer) => {
+                    self.has_brought_somebody = true;
+                    return Accepted::Peer(peer);
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Accepted::Nobody,
+                Err(e) if is_about_the_peer(&e) => self.failed = Some(e),
+                Err(e) => return Accepted::Exhausted(e),
+            }
+        }
+        match self.failed.take() {
+            Some(e) if !self.has_brought_somebody => Accepted::Exhausted(e),
+            _ => Accepted::Enough,
+        }
+    }
 }
 
 /// A listening socket, registered for as long as it lives.
@@ -53,9 +90,7 @@ impl Listener {
     pub(super) fn begin_pause(&mut self, why: &io::Error) {
         self.has_waiting = false;
         if !std::mem::replace(&mut self.is_paused, true) {
-            error!(
-                "Accepting connections paused: {why}. Raise the limit on open files (ulimit -n) to serve more"
-            );
+            error!("Accepting connections paused: {why}{}", mend(why));
         }
     }
 
@@ -66,18 +101,18 @@ impl Listener {
         }
     }
 
-    /// Accepts one peer, past those that were gone before they were accepted.
-    pub(super) fn accept(&mut self) -> Accepted {
-        loop {
-            return match self.listening.socket().accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
-                Ok((socket, _)) => Accepted::Peer(socket.into()),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.has_waiting = false;
-                    Accepted::Nobody
-                }
-                Err(e) if is_about_the_peer(&e) => continue,
-                Err(e) => Accepted::Exhausted(e),
-            };
+    /// Goes on with a round of accepting.
+    pub(super) fn accept(&mut self, round: &mut Round) -> Accepted<Stream> {
+        let socket = self.listening.socket();
+        let accepted = round.next(|| socket.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC));
+        match accepted {
+            Accepted::Peer((socket, _)) => Accepted::Peer(socket.into()),
+            Accepted::Nobody => {
+                self.has_waiting = false;
+                Accepted::Nobody
+            }
+            Accepted::Enough => Accepted::Enough,
+            Accepted::Exhausted(e) => Accepted::Exhausted(e),
         }
     }
 }
@@ -100,4 +135,55 @@ fn is_about_the_peer(error: &io::Error) -> bool {
         libc::ETIMEDOUT,
     ];
     error.raw_os_error().is_some_and(|code| TRY_AGAIN.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the rounds of so many bring, and how often they ask, of a source that answers with these codes in turn for ever;
+    /// 0 is a peer.
+    fn round(most: usize, codes: &[i32]) -> (Vec<Accepted<()>>, usize) {
+        let mut asked = 0;
+        let mut source = codes.iter().cycle().map(|code| match code {
+            0 => Ok(()),
+            code => Err(io::Error::from_raw_os_error(*code)),
+        });
+        let mut round = Round::of(most);
+        let mut brought = vec![];
+        loop {
+            brought.push(round.next(|| {
+                asked += 1;
+                source.next().expect("for ever")
+            }));
+            if !matches!(brought.last(), Some(Accepted::Peer(()))) {
+                return (brought, asked);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_about_the_peer_use_up_the_round_and_alone_they_pause_accepting() {
+        for code in [libc::EPERM, libc::ECONNABORTED, libc::ENETDOWN, libc::EINTR] {
+            let (brought, asked) = round(64, &[code]);
+            assert_eq!(asked, 64);
+            assert!(matches!(&brought[..], [Accepted::Exhausted(e)] if e.raw_os_error() == Some(code)));
+        }
+    }
+
+    #[test]
+    fn an_error_among_peers_is_passed_over() {
+        let (brought, asked) = round(9, &[0, libc::ECONNABORTED, 0]);
+        assert_eq!((brought.len(), asked), (7, 9));
+        assert!(matches!(brought.last(), Some(Accepted::Enough)));
+        let (brought, asked) = round(9, &[libc::ECONNABORTED, libc::EAGAIN]);
+        assert!(matches!(&brought[..], [Accepted::Nobody]) && asked == 2);
+    }
+
+    #[test]
+    fn what_has_run_out_ends_the_round_at_once() {
+        let (brought, asked) = round(9, &[0, libc::EMFILE]);
+        assert_eq!((brought.len(), asked), (2, 2));
+        assert!(matches!(brought.last(), Some(Accepted::Exhausted(_))));
+    }
 }

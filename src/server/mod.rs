@@ -14,9 +14,11 @@ use crate::config::Config;
 use crate::policy::deadlines::{Deadlines, Due, next_in_period};
 use crate::policy::drain::{Drain, Outcome};
 use crate::server::clock::Now;
-use crate::server::control::{Control, Controls};
+use crate::server::control::{Control, Controls, Signals};
+use crate::server::descriptors::Descriptors;
+use crate::server::exhaustion::mend;
 use crate::server::leaving::Manner;
-use crate::server::listener::{Accepted, Listener};
+use crate::server::listener::{Accepted, Listener, Round};
 use crate::server::listening::Listening;
 use crate::server::log_pace::LogPace;
 use crate::server::peers::upstream::Upstream;
@@ -30,6 +32,8 @@ mod authority;
 pub mod clock;
 pub mod connection;
 pub mod control;
+mod descriptors;
+pub mod exhaustion;
 mod leaving;
 pub mod limits;
 mod link;
@@ -76,7 +80,7 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// No poll, no waker or no signals: the machine is out of something.
-    #[error("cannot set up the event loop: {0}; check the limit on open files (ulimit -n)")]
+    #[error("cannot set up the event loop: {0}{mend}", mend = mend(.0))]
     Poll(#[from] io::Error),
 }
 
@@ -96,6 +100,9 @@ pub struct Server {
     drain: Drain,
     manner: Manner,
     log_pace: LogPace,
+    descriptors: Descriptors,
+    /// How many may wait to be accepted.
+    backlog: usize,
     /// Whether the supervisor has been asked how to leave.
     has_asked: bool,
     notify_interval: Option<Duration>,
@@ -177,6 +184,10 @@ impl Server {
                 .delayed(config.drain_delay),
             manner: Manner::Whole,
             log_pace: LogPace::default(),
+            descriptors: Descriptors::read(),
+            // That of an inherited socket may be another, and is this much unless somebody has seen to it
+            // (/proc/sys/net/core/somaxconn).
+            backlog: usize::from(config.backlog).max(4096),
             has_asked: false,
             notify_interval: None,
             state_file: None,
@@ -210,12 +221,12 @@ impl Server {
         self.controls.handle()
     }
 
-    /// Lets SIGTERM and SIGINT end it, and SIGHUP do no harm.
+    /// Lets the signals that were taken end it, also those that have come since.
     ///
     /// # Errors
-    /// As `sigaction(2)`.
-    pub fn take_signals(&mut self) -> Result<(), StartError> {
-        Ok(self.controls.take_signals(self.poll.registry(), SIGNALS)?)
+    /// When the machine is out of something.
+    pub fn obey_signals(&mut self, signals: Signals) -> Result<(), StartError> {
+        Ok(self.controls.listen_to(signals, self.poll.registry(), SIGNALS)?)
     }
 
     /// Serves until it is told to leave and the last client has left, or time runs out. `watch` is told of every
@@ -304,33 +315,36 @@ impl Server {
     }
 
     fn accept(&mut self, door: Door, most: usize) {
-        let listener = match door {
-            Door::Public => &mut self.listener,
-            Door::Admin => &mut self.admin,
+        let (listener, room) = match door {
+            Door::Public => (&mut self.listener, self.descriptors.room()),
+            Door::Admin => (&mut self.admin, usize::MAX),
         };
         let Some(listener) = listener.as_mut().filter(|listener| listener.has_waiting) else { return };
-        for _ in 0..most {
-            let accepted = match listener.accept() {
+        let mut round = Round::of(most);
+        let why = loop {
+            if self.peers.connections() >= room {
+                break io::Error::from_raw_os_error(libc::EMFILE);
+            }
+            let admitted = match listener.accept(&mut round) {
                 Accepted::Peer(mut socket) => self.peers.admit_by(door, self.now, |key| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     self.poll.registry().register(&mut socket, Token(FIRST_PEER + key), interest)?;
                     Ok(socket)
                 }),
                 Accepted::Nobody => return listener.end_pause(),
-                Accepted::Exhausted(e) => Err(e),
+                Accepted::Enough => return,
+                Accepted::Exhausted(e) => break e,
             };
-            // Its request is mostly there already, and need not wait for the next turn; when the server is about to
-            // leave, it must.
-            if let Ok(key) = accepted
-                && !self.drain.is_leaving()
-            {
-                self.peers.on_event(key, News::Bytes, self.now);
+            match admitted {
+                // Its request is mostly there already, and need not wait for the next turn; when the server is about to
+                // leave, it must.
+                Ok(key) if !self.drain.is_leaving() => self.peers.on_event(key, News::Bytes, self.now),
+                Ok(_) => {}
+                Err(e) => break e,
             }
-            if let Err(e) = accepted {
-                listener.begin_pause(&e);
-                return self.deadlines.set(Due::Accept, Some(self.now + ACCEPT_PAUSE));
-            }
-        }
+        };
+        listener.begin_pause(&why);
+        self.deadlines.set(Due::Accept, Some(self.now + ACCEPT_PAUSE));
     }
 
     fn keep_time(&mut self, watch: &mut impl FnMut(Watched<'_>)) {

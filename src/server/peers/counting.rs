@@ -31,6 +31,11 @@ impl<S: Socket> Peers<S> {
         self.metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
     }
 
+    /// All who are connected, clients or not.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Bytes that sockets have taken since the start.
     pub fn bytes_taken(&self) -> u64 {
         self.metrics.bytes_sent
