@@ -18,6 +18,8 @@ mod doors;
 mod draining;
 #[path = "operating/exposition.rs"]
 mod exposition;
+#[path = "operating/limits.rs"]
+mod limits;
 #[path = "operating/office.rs"]
 mod office;
 #[path = "operating/secrets.rs"]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{debug, error, info, warn};
 use thiserror::Error;
@@ -46,6 +47,7 @@ pub enum RunError {
 /// 1 forced, 3 could not start, 4 the loop failed.
 pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
+    survive_full_files();
     let code = start(config, inheritance).unwrap_or_else(|why| {
         error!("{why}");
         ExitCode::from(3)
@@ -116,5 +118,13 @@ fn raise_open_files() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(most) => debug!("At most {most} open files"),
         Err(why) => debug!("The limit on open files stays as it is: {why}"),
+    }
+}
+
+/// Lets a write beyond the limit on the size of files (`ulimit -f`) fail as any other, instead of ending the process
+/// (SIGXFSZ, setrlimit(2)).
+fn survive_full_files() {
+    if let Err(why) = signal_hook::flag::register(libc::SIGXFSZ, Arc::default()) {
+        debug!("A file that grows beyond its limit ends the process: {why}");
     }
 }
