@@ -1,6 +1,7 @@
 //! Every knob once: its flag, environment variable, default, unit and bounds. A leaf: it knows no room.
 //! What is read here is checked here; nobody checks it again.
 
+mod address;
 mod log_level;
 mod refused;
 pub mod secret;
@@ -18,6 +19,9 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
 pub use log_level::LogLevel;
 
+pub use self::address::AdminAddress;
+use self::address::{admin_address, host};
+
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
 const MIB: u64 = 1024 * 1024;
@@ -29,8 +33,9 @@ const MIB: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "slackwater", version, max_term_width = 100)]
 pub struct Config {
-    /// Address or name to listen on; 0.0.0.0 or :: for all
+    /// Address to listen on, 0.0.0.0 or :: for all; or a name, for all addresses that it has
     #[arg(long, env = "SLACKWATER_HOST", default_value = "127.0.0.1", help_heading = "Listening")]
+    #[arg(value_parser = host)]
     pub host: String,
 
     /// Port to listen on; 0 takes a free one and says which
@@ -201,15 +206,6 @@ pub struct Config {
     pub token_is_in_arguments: bool,
 }
 
-/// Where operators are answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// A host and a port.
-    Ip(String, u16),
-    /// A Unix socket.
-    Path(PathBuf),
-}
-
 /// A period or a timeout that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Off(pub Option<Duration>);
@@ -254,21 +250,6 @@ impl Config {
 
 fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
-}
-
-/// Reads an address as HOST:PORT or, with a slash in it, as a path.
-fn admin_address(text: &str) -> Result<AdminAddress, String> {
-    if text.contains('/') {
-        return Ok(AdminAddress::Path(PathBuf::from(text)));
-    }
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", ""));
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    match (host, port.parse()) {
-        ("", _) | (_, Err(_)) => {
-            Err("give HOST:PORT, such as 127.0.0.1:9000, or the path of a Unix socket".to_owned())
-        }
-        (host, Ok(port)) => Ok(AdminAddress::Ip(host.to_owned(), port)),
-    }
 }
 
 /// Reads whether a flag without a value is set, as its environment variable says it.

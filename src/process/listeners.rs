@@ -118,22 +118,18 @@ impl Listeners {
         self.admin.as_ref().map(Listening::address)
     }
 
-    /// The listening socket of a slot, and that of the operators. Those up to the slot are opened where they are not yet.
+    /// The listening sockets of a slot, and those of the operators. Those up to the slot are opened where they are not yet.
     ///
     /// # Errors
     /// When the machine is out of something, or all are closed.
-    pub fn of(&mut self, slot: usize) -> io::Result<(&Socket, Option<&Socket>)> {
+    pub fn of(&mut self, slot: usize) -> io::Result<(&[Socket], &[Socket])> {
         let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         while self.slots.len() <= slot {
-            let next = match self.address {
-                Address::Ip(address) if first.is_shared() && !self.slots.is_empty() => {
-                    Listening::bind_again(address, self.backlog)
-                }
-                _ => first.share(),
-            };
+            let is_further = first.is_shared() && !self.slots.is_empty();
+            let next = if is_further { first.bind_again(self.backlog) } else { first.share() };
             self.slots.push(next.map_err(io::Error::other)?);
         }
-        Ok((self.slots[slot].socket(), self.admin.as_ref().map(Listening::socket)))
+        Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], Listening::sockets)))
     }
 
     /// Closes all that clients come in by. Operators come in until the workers have ended.
@@ -154,6 +150,15 @@ impl Listeners {
 /// When it is no socket, or does not listen.
 pub fn inherited(fd: i32) -> Result<Listening, OpenError> {
     Ok(Listening::inherit(take(fd)?, fd)?)
+}
+
+/// Listens on all that was inherited under these numbers; none where there are none.
+///
+/// # Errors
+/// When one is no socket, or does not listen.
+pub fn all_inherited(fds: &[i32]) -> Result<Option<Listening>, OpenError> {
+    let listening: Vec<Listening> = fds.iter().map(|fd| inherited(*fd)).collect::<Result<_, _>>()?;
+    Ok(Listening::join(listening))
 }
 
 /// Takes over the socket that was inherited under this number.

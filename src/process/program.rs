@@ -22,12 +22,12 @@ const INHERITANCE: &str = "_SLACKWATER_WORKER";
 pub struct Inheritance {
     /// Which of them it is, from 1.
     pub number: u32,
-    /// The listening socket.
-    pub listener: RawFd,
+    /// The listening sockets: one for each address.
+    pub listeners: Vec<RawFd>,
     /// Its end of the socket pair.
     pub supervisor: RawFd,
-    /// The socket for operators, if they have one of their own.
-    pub admin: Option<RawFd>,
+    /// The sockets for operators; none where they have none of their own.
+    pub admin: Vec<RawFd>,
 }
 
 impl Inheritance {
@@ -40,19 +40,28 @@ impl Inheritance {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let numbers: Vec<u32> = text.split(' ').map_while(|number| number.parse().ok()).collect();
-        let fd = |number: u32| RawFd::try_from(number).map_err(|e| e.to_string());
-        match numbers[..] {
-            [VERSION, number, listener, supervisor, ref rest @ ..] if rest.len() < 2 => Ok(Self {
-                number,
-                listener: fd(listener)?,
-                supervisor: fd(supervisor)?,
-                admin: rest.first().map(|admin| fd(*admin)).transpose()?,
-            }),
-            _ => Err(format!(
+        Self::parse_fields(&text.split(' ').collect::<Vec<_>>()).ok_or_else(|| {
+            format!(
                 "cannot work for a supervisor of another version ({INHERITANCE}={text}): restart the whole server"
-            )),
-        }
+            )
+        })
+    }
+
+    fn parse_fields(fields: &[&str]) -> Option<Self> {
+        let fd = |text: &str| text.parse().ok().filter(|fd: &RawFd| *fd >= 0);
+        let fds = |text: &&str| text.split(',').map(fd).collect::<Option<Vec<RawFd>>>();
+        let [version, number, listeners, supervisor, rest @ ..] = fields else { return None };
+        let admin = match rest {
+            [] => vec![],
+            [admin] => fds(admin)?,
+            _ => return None,
+        };
+        (version.parse() == Ok(VERSION)).then_some(Self {
+            number: number.parse().ok()?,
+            listeners: fds(listeners)?,
+            supervisor: fd(supervisor)?,
+            admin,
+        })
     }
 }
 
@@ -89,25 +98,24 @@ impl Program {
     ///
     /// # Errors
     /// As fork(2) and execve(2).
-    pub fn start(
-        &self,
-        number: u32,
-        listener: &Socket,
-        admin: Option<&Socket>,
-    ) -> io::Result<(Child, Socket)> {
+    pub fn start(&self, number: u32, listeners: &[Socket], admin: &[Socket]) -> io::Result<(Child, Socket)> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let handed_over = [listener, &theirs].into_iter().chain(admin);
-        let fds: String = handed_over.clone().map(|socket| format!(" {}", socket.as_raw_fd())).collect();
+        let handed_over = || listeners.iter().chain([&theirs]).chain(admin);
+        let fds = |sockets: &[Socket]| {
+            let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
+            numbers.join(",")
+        };
+        let fds = [fds(listeners), fds(std::slice::from_ref(&theirs)), fds(admin)].join(" ");
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null());
-        command.env(INHERITANCE, format!("{VERSION} {number}{fds}"));
+        command.env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
         command.envs(self.token.iter().map(|token| ("SLACKWATER_PUBLISH_TOKEN", token.reveal())));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
-        handed_over.clone().try_for_each(|socket| socket.set_cloexec(false))?;
+        handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = command.spawn();
-        handed_over.into_iter().try_for_each(|socket| socket.set_cloexec(true))?;
+        handed_over().try_for_each(|socket| socket.set_cloexec(true))?;
         started.map(|child| (child, ours))
     }
 }
@@ -133,8 +141,12 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_its_number_and_its_descriptors() {
-        for (text, admin) in [("2 5 7", None), ("2 5 7 9", Some(9))] {
-            let inheritance = Inheritance { number: 2, listener: 5, supervisor: 7, admin };
+        for (text, listeners, admin) in [
+            ("2 5 7", vec![5], vec![]),
+            ("2 5 7 9", vec![5], vec![9]),
+            ("2 5,6 7 9,10", vec![5, 6], vec![9, 10]),
+        ] {
+            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, admin };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
     }
@@ -154,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_another_version_says_is_not_guessed_at() {
-        for text in ["", "1", "0 2 5 7", "1 2 5 7 8 9", "1 2 5 -7"] {
+        for text in ["", "1", "0 2 5 7", "1 2 5 7 8 9", "1 2 5 -7", "1 2 5, 7"] {
             assert!(Inheritance::parse(text).unwrap_err().contains("restart the whole server"), "{text}");
         }
     }

@@ -51,8 +51,8 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
 /// # Errors
 /// Why it could not start.
 pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<ExitCode, RunError> {
-    let listening = listeners::inherited(inheritance.listener)?;
-    let admin = inheritance.admin.map(listeners::inherited).transpose()?;
+    let listening = listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener");
+    let admin = listeners::all_inherited(&inheritance.admin)?;
     let supervisor = listeners::take(inheritance.supervisor)?;
     let signals = take_signals().map_err(StartError::Poll)?;
     let mut server = Server::worker(listening, admin, supervisor.into(), config)?;

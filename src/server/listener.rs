@@ -59,10 +59,12 @@ impl Round {
     }
 }
 
-/// A listening socket, registered for as long as it lives.
+/// Listening sockets, registered for as long as they live.
 #[derive(Debug)]
 pub(super) struct Listener {
     listening: Listening,
+    /// Which of the sockets is asked first.
+    turn: usize,
     /// Whether somebody may be waiting whom no event will announce.
     pub(super) has_waiting: bool,
     /// Whether accepting is paused because something ran out.
@@ -72,13 +74,17 @@ pub(super) struct Listener {
 impl Listener {
     /// Accepts from now on.
     pub(super) fn new(listening: Listening, registry: &Registry, token: Token) -> io::Result<Self> {
-        SourceFd(&listening.socket().as_raw_fd()).register(registry, token, Interest::READABLE)?;
-        Ok(Self { listening, has_waiting: true, is_paused: false })
+        for socket in listening.sockets() {
+            SourceFd(&socket.as_raw_fd()).register(registry, token, Interest::READABLE)?;
+        }
+        Ok(Self { listening, turn: 0, has_waiting: true, is_paused: false })
     }
 
-    /// Stops listening. The socket may be another process's, too, so that closing it here announces nothing to the poll.
+    /// Stops listening. A socket may be another process's, too, so that closing it here announces nothing to the poll.
     pub(super) fn close(self, registry: &Registry) {
-        let _ = SourceFd(&self.listening.socket().as_raw_fd()).deregister(registry);
+        for socket in self.listening.sockets() {
+            let _ = SourceFd(&socket.as_raw_fd()).deregister(registry);
+        }
     }
 
     /// Somebody is waiting. While paused, only the timer tries again.
@@ -103,18 +109,35 @@ impl Listener {
 
     /// Goes on with a round of accepting.
     pub(super) fn accept(&mut self, round: &mut Round) -> Accepted<Stream> {
-        let socket = self.listening.socket();
-        let accepted = round.next(|| socket.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC));
+        let sockets = self.listening.sockets();
+        let accept = |nth: usize| sockets[nth].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+        let accepted = round.next(|| any(sockets.len(), &mut self.turn, accept));
         match accepted {
             Accepted::Peer((socket, _)) => Accepted::Peer(socket.into()),
             Accepted::Nobody => {
                 self.has_waiting = false;
                 Accepted::Nobody
             }
-            Accepted::Enough => Accepted::Enough,
+            Accepted::Enough => {
+                // Nobody waits for long behind a crowd at another address.
+                self.turn += 1;
+                Accepted::Enough
+            }
             Accepted::Exhausted(e) => Accepted::Exhausted(e),
         }
     }
+}
+
+/// Accepts at the first of so many sockets at which anybody waits, beginning with the one whose turn it is: that stays with
+/// it for as long as it brings somebody.
+fn any<P>(count: usize, turn: &mut usize, accept: impl Fn(usize) -> io::Result<P>) -> io::Result<P> {
+    for _ in 1..count {
+        match accept(*turn % count) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => *turn = (*turn + 1) % count,
+            accepted => return accepted,
+        }
+    }
+    accept(*turn % count)
 }
 
 /// Errors that accept(2) passes on from a connection that has failed already, and an interrupted call: it says to
@@ -178,6 +201,21 @@ mod tests {
         assert!(matches!(brought.last(), Some(Accepted::Enough)));
         let (brought, asked) = round(9, &[libc::ECONNABORTED, libc::EAGAIN]);
         assert!(matches!(&brought[..], [Accepted::Nobody]) && asked == 2);
+    }
+
+    #[test]
+    fn nobody_waits_only_if_nobody_waits_at_any_socket() {
+        let waiting = std::cell::RefCell::new([0, 2, 1]);
+        let accept = |nth: usize| match &mut waiting.borrow_mut()[nth] {
+            0 => Err(io::Error::from(ErrorKind::WouldBlock)),
+            count => {
+                *count -= 1;
+                Ok(nth)
+            }
+        };
+        let mut turn = 0;
+        let accepted: Vec<usize> = std::iter::from_fn(|| any(3, &mut turn, accept).ok()).collect();
+        assert_eq!(accepted, [1, 1, 2]);
     }
 
     #[test]

@@ -8,11 +8,15 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use log::info;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
 /// What one client that never reads may cost in kernel memory; measured at 164 kB. An idle one costs none of it.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How often another port is tried for a name of several addresses.
+const PORTS_TRIED: u32 = 16;
 
 /// Who may connect to a Unix socket: everyone who may reach its folder, as uvicorn has it.
 pub const FOR_EVERYONE: u32 = 0o666;
@@ -86,50 +90,115 @@ impl fmt::Display for Address {
     }
 }
 
-/// A listening socket. Its file, if it has one, goes with it.
+/// A listening socket, or one for each address of a name. Its file, if it has one, goes with it.
 #[derive(Debug)]
 pub struct Listening {
     /// Non-blocking.
-    socket: Socket,
-    address: Address,
-    /// Whether others may listen on the same address.
+    sockets: Vec<Socket>,
+    /// In the same order.
+    addresses: Vec<Address>,
+    /// Whether others may listen on the same addresses.
     is_shared: bool,
     _file: Option<SocketFile>,
 }
 
 impl Listening {
-    /// Binds an address and listens. `shared` lets further sockets of this user listen on the same address, each with
-    /// its own queue (SO_REUSEPORT, socket(7)).
+    /// Binds an address, or all those of a name, and listens. `shared` lets further sockets of this user listen on the same
+    /// addresses, each with its own queue (SO_REUSEPORT, socket(7)).
     ///
     /// # Errors
     /// When there is no such address, or it cannot be had.
     pub fn bind(host: &str, port: u16, backlog: u16, shared: bool) -> Result<Self, ListenError> {
-        let resolved = (host, port)
-            .to_socket_addrs()
-            .and_then(|mut addresses| addresses.next().ok_or_else(|| ErrorKind::NotFound.into()));
-        let address = resolved.map_err(|why| ListenError::Host { host: host.to_owned(), why })?;
-        // A socket that shares would silently join another server's.
-        let is_free = if shared { Self::probe(address) } else { Ok(()) };
-        is_free
-            .and_then(|()| Self::at(address, backlog, shared))
-            .map_err(|why| refused(Address::Ip(address), why))
+        let found = (host, port).to_socket_addrs().and_then(|all| {
+            let mut found: Vec<SocketAddr> = vec![];
+            for address in all {
+                if !found.contains(&address) {
+                    found.push(address);
+                }
+            }
+            if found.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(found) }
+        });
+        let addresses = found.map_err(|why| ListenError::Host { host: host.to_owned(), why })?;
+        Self::bind_all(&addresses, backlog, shared)
     }
 
-    /// Listens once more on an address that was bound to be shared.
+    /// Binds all of these addresses that this machine has, and listens. Where the first is given port 0, the port that it
+    /// takes is that of the others, too.
+    ///
+    /// # Errors
+    /// When this machine has none of them, or one cannot be had.
+    pub fn bind_all(addresses: &[SocketAddr], backlog: u16, shared: bool) -> Result<Self, ListenError> {
+        let mut tries_left = PORTS_TRIED;
+        loop {
+            match Self::try_all(addresses, backlog, shared) {
+                // The port that was free on the first address is not on another.
+                Err(ListenError::Address { why, .. })
+                    if why.kind() == ErrorKind::AddrInUse && addresses[0].port() == 0 && tries_left > 0 =>
+                {
+                    tries_left -= 1;
+                }
+                bound => return bound,
+            }
+        }
+    }
+
+    fn try_all(addresses: &[SocketAddr], backlog: u16, shared: bool) -> Result<Self, ListenError> {
+        let mut bound: Option<Self> = None;
+        let mut absent = vec![];
+        let is_only = addresses.len() == 1;
+        for mut address in addresses.iter().copied() {
+            let taken = bound.as_ref().and_then(|bound| bound.address().ip());
+            address.set_port(taken.map_or(address.port(), |taken| taken.port()));
+            // A socket that shares would silently join another server's.
+            let is_free = if shared { Self::probe(address, is_only) } else { Ok(()) };
+            match is_free.and_then(|()| Self::at(address, backlog, shared, is_only)) {
+                Ok(next) => bound = Self::join(bound.into_iter().chain([next])),
+                Err(why) if is_absent(&why) => absent.push((address, why)),
+                Err(why) => return Err(refused(Address::Ip(address), why)),
+            }
+        }
+        let mut absent = absent.into_iter();
+        let Some(bound) = bound else {
+            let (address, why) = absent.next().expect("an address is bound or absent");
+            return Err(refused(Address::Ip(address), why));
+        };
+        absent.for_each(|(address, why)| info!("Not listening on {address}: {why}"));
+        if let [first, others @ ..] = bound.addresses() {
+            others.iter().for_each(|other| info!("Listening on {other}, too, as on {first}"));
+        }
+        Ok(bound)
+    }
+
+    /// Several as one: whoever comes in by any of them is the same server's.
+    pub fn join(several: impl IntoIterator<Item = Self>) -> Option<Self> {
+        several.into_iter().reduce(|mut one, other| {
+            one.sockets.extend(other.sockets);
+            one.addresses.extend(other.addresses);
+            one
+        })
+    }
+
+    /// Listens once more on addresses that were bound to be shared.
     ///
     /// # Errors
     /// When the machine is out of something.
-    pub fn bind_again(address: SocketAddr, backlog: u16) -> Result<Self, ListenError> {
-        Self::at(address, backlog, true).map_err(|why| refused(Address::Ip(address), why))
+    pub fn bind_again(&self, backlog: u16) -> Result<Self, ListenError> {
+        let again = self.addresses.iter().filter_map(Address::ip).map(|address| {
+            Self::at(address, backlog, true, self.addresses.len() == 1)
+                .map_err(|why| refused(Address::Ip(address), why))
+        });
+        let again: Vec<Self> = again.collect::<Result<_, _>>()?;
+        Ok(Self::join(again).expect("what was bound has an address"))
     }
 
-    /// The same socket, with the same queue.
+    /// The same sockets, with the same queues.
     ///
     /// # Errors
     /// When the process is out of descriptors.
     pub fn share(&self) -> Result<Self, ListenError> {
-        let socket = self.socket.try_clone().map_err(|why| refused(self.address.clone(), why))?;
-        Ok(Self { socket, address: self.address.clone(), is_shared: self.is_shared, _file: None })
+        let sockets = self.sockets.iter().map(Socket::try_clone).collect::<Result<_, _>>();
+        let sockets = sockets.map_err(|why| refused(self.address().clone(), why))?;
+        Ok(Self { sockets, addresses: self.addresses.clone(), is_shared: self.is_shared, _file: None })
     }
 
     /// Listens on a Unix socket of this mode. A file that nobody listens behind any more is replaced.
@@ -145,7 +214,7 @@ impl Listening {
             let file = SocketFile::of(path)?;
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             socket.listen(backlog.into())?;
-            Ok(Self { socket, address: Address::Unix(path.to_owned()), is_shared: false, _file: Some(file) })
+            Ok(Self::one(socket, Address::Unix(path.to_owned()), false, Some(file)))
         };
         bind().map_err(|why| refused(Address::Unix(path.to_owned()), why))
     }
@@ -168,46 +237,66 @@ impl Listening {
             socket.set_nonblocking(true).map_err(|e| e.to_string())?;
             // What cannot be set was set, or not, by whoever opened it.
             let _ = prepare(&socket);
-            Ok(Self { socket, address, is_shared: false, _file: None })
+            Ok(Self::one(socket, address, false, None))
         };
         inherit().map_err(|why| ListenError::Inherited { fd, why })
     }
 
-    /// Where it listens, with the port that was taken for port 0.
+    /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that others than
+    /// this machine can reach, if there is one.
     pub fn address(&self) -> &Address {
-        &self.address
+        let reachable = self.addresses.iter().find(|address| !address.is_loopback());
+        reachable.unwrap_or(&self.addresses[0])
     }
 
-    /// The socket itself.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
+    /// Everywhere that it listens.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
-    /// Whether further sockets may listen on its address.
+    /// The sockets themselves.
+    pub fn sockets(&self) -> &[Socket] {
+        &self.sockets
+    }
+
+    /// Whether further sockets may listen on its addresses.
     pub fn is_shared(&self) -> bool {
         self.is_shared
     }
 
-    fn at(address: SocketAddr, backlog: u16, is_shared: bool) -> io::Result<Self> {
-        let socket = Self::bound(address, is_shared)?;
+    fn one(socket: Socket, address: Address, is_shared: bool, file: Option<SocketFile>) -> Self {
+        Self { sockets: vec![socket], addresses: vec![address], is_shared, _file: file }
+    }
+
+    fn at(address: SocketAddr, backlog: u16, is_shared: bool, is_only: bool) -> io::Result<Self> {
+        let socket = Self::bound(address, is_shared, is_only)?;
         socket.listen(backlog.into())?;
         let address = Address::Ip(socket.local_addr()?.as_socket().unwrap_or(address));
-        Ok(Self { socket, address, is_shared, _file: None })
+        Ok(Self::one(socket, address, is_shared, None))
     }
 
-    fn probe(address: SocketAddr) -> io::Result<()> {
-        if address.port() == 0 { Ok(()) } else { Self::bound(address, false).map(drop) }
+    fn probe(address: SocketAddr, is_only: bool) -> io::Result<()> {
+        if address.port() == 0 { Ok(()) } else { Self::bound(address, false, is_only).map(drop) }
     }
 
-    fn bound(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+    fn bound(address: SocketAddr, is_shared: bool, is_only: bool) -> io::Result<Socket> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(is_shared)?;
+        if address.is_ipv6() && !is_only {
+            // Or it would take the same port of all IPv4 addresses as well (ipv6(7)).
+            socket.set_only_v6(true)?;
+        }
         prepare(&socket)?;
         socket.bind(&address.into())?;
         Ok(socket)
     }
+}
+
+/// Whether this machine does not have the address, though a name has it.
+fn is_absent(why: &io::Error) -> bool {
+    why.kind() == ErrorKind::AddrNotAvailable || why.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 /// What accepted sockets inherit (tcp(7), socket(7)). No Unix socket delays anything.
@@ -270,3 +359,7 @@ fn refused(address: Address, why: io::Error) -> ListenError {
     };
     ListenError::Address { address, why, mend }
 }
+
+#[cfg(test)]
+#[path = "listening_tests.rs"]
+mod tests;

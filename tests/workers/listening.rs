@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::crew::{Crew, stop};
-use crate::driver::{BINARY, Client, PATIENCE, kill, text_of};
+use crate::driver::{BINARY, Client, PATIENCE, Process, get, kill, text_of};
 
 fn on_path(path: &Path, workers: usize) -> Command {
     let mut command = Command::new(BINARY);
@@ -117,6 +117,51 @@ fn on_descriptor(workers: usize, stdin: impl Into<Stdio>) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &script]).stdin(stdin);
     command
+}
+
+/// The program, where this name has these addresses; `None` where the system lets nobody say so.
+fn with_name(hosts: &Path, name: &str, addresses: &[&str]) -> Option<Command> {
+    fs::write(hosts, addresses.iter().map(|address| format!("{address} {name}\n")).collect::<String>())
+        .unwrap();
+    let run = |program: &[&str]| {
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", script]).arg(hosts).args(program);
+        command
+    };
+    let is_possible = run(&["true"]).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    is_possible.then(|| run(&[BINARY, "--host", name]))
+}
+
+#[test]
+fn a_name_is_served_at_all_of_its_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses = ["127.0.0.2", "127.0.0.3"];
+    for workers in ["1", "3"] {
+        let Some(mut program) = with_name(&folder.path().join("hosts"), "somewhere", &addresses) else {
+            eprintln!("not tested: names cannot be given to addresses here");
+            return;
+        };
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        program.args(["--port", "0", "--workers", workers, "--admin", &format!("somewhere:{admin}")]);
+        let server = Process::spawn(&mut program);
+        for address in addresses {
+            for _ in 0..8 {
+                let client = Client::connect(format!("{address}:{}", server.address.port()).parse().unwrap());
+                assert_eq!(client.stream().peer_addr().unwrap().ip().to_string(), address);
+                client.leave();
+            }
+            assert!(
+                get(format!("{address}:{admin}").parse().unwrap(), "/readyz").starts_with("HTTP/1.1 200")
+            );
+        }
+        let server_port = server.address.port();
+        server.signal("TERM");
+        assert_eq!(server.end().0, Some(0));
+        for address in addresses {
+            TcpStream::connect((address, server_port)).unwrap_err();
+        }
+    }
 }
 
 #[test]

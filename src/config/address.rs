@@ -1,0 +1,53 @@
+//! Where to listen, as it is written: hosts, ports and paths.
+
+use std::path::PathBuf;
+
+/// Where operators are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A host and a port.
+    Ip(String, u16),
+    /// A Unix socket.
+    Path(PathBuf),
+}
+
+/// Reads a host, whose address may stand in brackets, as in a URL.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    Ok(bare.filter(|bare| bare.contains(':')).unwrap_or(text).to_owned())
+}
+
+/// Reads an address as HOST:PORT or, with a slash in it, as a path.
+pub(super) fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    if text.contains('/') {
+        return Ok(AdminAddress::Path(PathBuf::from(text)));
+    }
+    let (name, port) = text.rsplit_once(':').unwrap_or(("", ""));
+    match (name, port.parse()) {
+        ("", _) | (_, Err(_)) => {
+            Err("give HOST:PORT, such as 127.0.0.1:9000, or the path of a Unix socket".to_owned())
+        }
+        (name, Ok(port)) => Ok(AdminAddress::Ip(host(name)?, port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_stand_in_brackets() {
+        for (text, expected) in [
+            ("[::1]", "::1"),
+            ("::1", "::1"),
+            ("[fe80::1%eth0]", "fe80::1%eth0"),
+            ("[x]", "[x]"),
+            ("[::1", "[::1"),
+        ] {
+            assert_eq!(host(text).unwrap(), expected);
+        }
+        for text in ["[::1]:9000", "::1:9000"] {
+            assert_eq!(admin_address(text), Ok(AdminAddress::Ip("::1".to_owned(), 9000)));
+        }
+    }
+}
