@@ -11,6 +11,9 @@ use crate::process::ffi;
 use crate::server::ListenError;
 use crate::server::listening::{Address, FOR_EVERYONE, FOR_OPERATORS, Listening};
 
+/// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
+const KEPT_BACK: usize = 12;
+
 /// Why there is nothing to listen on.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -124,6 +127,7 @@ impl Listeners {
     /// When the machine is out of something, or all are closed.
     pub fn of(&mut self, slot: usize) -> io::Result<(&[Socket], &[Socket])> {
         let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        (0..KEPT_BACK).map(|_| first.sockets()[0].try_clone()).collect::<io::Result<Vec<Socket>>>()?;
         while self.slots.len() <= slot {
             let is_further = first.is_shared() && !self.slots.is_empty();
             let next = if is_further { first.bind_again(self.backlog) } else { first.share() };

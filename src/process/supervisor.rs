@@ -23,7 +23,7 @@ use crate::process::program::Program;
 use crate::process::progress::Progress;
 use crate::process::{announce, exit_code, loop_failed, service_manager, sight};
 use crate::server::clock::Now;
-use crate::server::exhaustion::mend;
+use crate::server::exhaustion::with_mend;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
@@ -46,7 +46,7 @@ pub enum SupervisorError {
     #[error(transparent)]
     Listen(#[from] OpenError),
     /// No poll or no signals: the machine is out of something.
-    #[error("cannot set up the event loop: {0}{mend}", mend = mend(.0))]
+    #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
 }
 

@@ -2,20 +2,24 @@
 
 use std::io;
 
-/// The mend for an error that says that something has run out, as a sentence of its own behind it; empty for any other.
+/// What to do about an error that says that something has run out; empty for any other.
 pub fn mend(why: &io::Error) -> &'static str {
     match why.raw_os_error() {
-        Some(libc::EMFILE) => ". Raise the limit on open files (ulimit -n) to serve more",
-        Some(libc::ENFILE) => {
-            ". Raise the machine's limit on open files (/proc/sys/fs/file-max) to serve more"
-        }
-        // epoll_ctl(2), inotify(7)
+        Some(libc::EMFILE) => "raise the limit on open files (ulimit -n) to serve more",
+        Some(libc::ENFILE) => "raise the machine's limit on open files (/proc/sys/fs/file-max) to serve more",
+        // epoll_ctl(2)
         Some(libc::ENOSPC) => {
-            ". Raise the limit on watched descriptors (/proc/sys/fs/epoll/max_user_watches) to serve more"
+            "raise the limit on watched descriptors (/proc/sys/fs/epoll/max_user_watches) to serve more"
         }
-        Some(libc::ENOMEM | libc::ENOBUFS) => ". The machine is out of memory: give it more, or less to do",
+        Some(libc::ENOMEM | libc::ENOBUFS) => "the machine is out of memory: give it more, or less to do",
         _ => "",
     }
+}
+
+/// The error, with its mend where there is one.
+pub fn with_mend(why: &io::Error) -> String {
+    let mend = mend(why);
+    if mend.is_empty() { why.to_string() } else { format!("{why}; {mend}") }
 }
 
 #[cfg(test)]

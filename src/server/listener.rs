@@ -8,7 +8,7 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::server::exhaustion::mend;
+use crate::server::exhaustion::with_mend;
 use crate::server::listening::Listening;
 use crate::server::socket::Stream;
 
@@ -96,7 +96,7 @@ impl Listener {
     pub(super) fn begin_pause(&mut self, why: &io::Error) {
         self.has_waiting = false;
         if !std::mem::replace(&mut self.is_paused, true) {
-            error!("Accepting connections paused: {why}{}", mend(why));
+            error!("Accepting connections paused: {}", with_mend(why));
         }
     }
 

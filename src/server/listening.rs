@@ -12,6 +12,8 @@ use log::info;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
+use crate::server::exhaustion::mend;
+
 /// What one client that never reads may cost in kernel memory; measured at 164 kB. An idle one costs none of it.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -342,6 +344,7 @@ fn remove_abandoned(path: &Path, name: &SockAddr) {
 
 fn refused(address: Address, why: io::Error) -> ListenError {
     let mend = match (&address, why.kind()) {
+        _ if !mend(&why).is_empty() => mend(&why),
         (Address::Ip(_), ErrorKind::AddrInUse) => {
             "stop the program that listens there, or choose another port with --port"
         }

@@ -16,7 +16,7 @@ use crate::policy::drain::{Drain, Outcome};
 use crate::server::clock::Now;
 use crate::server::control::{Control, Controls, Signals};
 use crate::server::descriptors::Descriptors;
-use crate::server::exhaustion::mend;
+use crate::server::exhaustion::with_mend;
 use crate::server::leaving::Manner;
 use crate::server::listener::{Accepted, Listener, Round};
 use crate::server::listening::Listening;
@@ -80,7 +80,7 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// No poll, no waker or no signals: the machine is out of something.
-    #[error("cannot set up the event loop: {0}{mend}", mend = mend(.0))]
+    #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
 }
 

@@ -60,3 +60,29 @@ fn a_successor_goes_on_in_the_same_epoch_whatever_the_number_of_workers() {
     assert!(!state.exists(), "a crash is never taken for a redeploy");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn the_state_is_left_behind_by_a_supervisor_that_has_no_descriptors_for_more_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\"", BINARY]);
+    command.args(["--port", "0", "--workers", "2", "--state-file"]).arg(&state);
+    let crew = Crew::spawn(&mut command);
+    let mut workers = 2;
+    // Beyond the first that cannot be started each would take a descriptor for what it were to listen on.
+    for refused in 0..8 {
+        while crew.lines().iter().filter(|line| line.contains("cannot start ")).count() <= refused {
+            crew.signal("TTIN");
+            workers += 1;
+            let (started, failed) = (format!("worker {workers} "), format!("as worker {workers}:"));
+            crew.until("one more worker, or none", |lines| {
+                lines.iter().any(|line| line.contains(&started) || line.contains(&failed)).then_some(())
+            });
+        }
+    }
+    crew.signal("TERM");
+    let (code, lines) = crew.end();
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(state.exists(), "{lines:#?}");
+}
