@@ -127,6 +127,7 @@ impl Worker {
         }
         self.peers.settle(now);
         self.advance(now);
+        assert!(self.drain.deadline().is_none_or(|at| at > now.instant), "it spins: {:?}", self.drain);
         self.testify(truth);
     }
 
