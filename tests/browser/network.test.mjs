@@ -124,6 +124,18 @@ test('a browser that goes offline stays with a server that it still reaches, and
   await inState(page, 'open');
 });
 
+test('a browser that Chromium takes offline, where frames are lost without a word, comes back with what was missed', async (t) => {
+  const { server, page } = await opened(t, { expected: /ERR_INTERNET_DISCONNECTED/ });
+  await page.context().setOffline(true);
+  await page.waitForFunction(() => !navigator.onLine);
+  await page.clock.runFor(4_000);
+  await rows(page, 'connection', 'the server no longer answers').waitFor();
+  await server.publish('notifications', 'missed');
+  await page.context().setOffline(false);
+  await rows(page, 'resumed', 'Resumed: 1 missed message arrived').waitFor();
+  assert.deepEqual(await heard(page), ['missed']);
+});
+
 /** The page, open, with a network between it and a server that says nothing unasked. */
 async function opened(t, look) {
   const server = await Server.start(t, 0, QUIET);
