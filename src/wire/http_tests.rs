@@ -1,5 +1,7 @@
 //! Facts about request parsing.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const WANTED: BodyWish = BodyWish::Collect(10);
@@ -203,4 +205,63 @@ fn a_connection_is_kept_when_both_sides_can_tell_where_the_request_ends() {
     assert!(!kept("GET / HTTP/1.1", "Connection: Foo, Close\n"));
     assert!(!kept("GET / HTTP/1.0", ""));
     assert!(!kept("POST / HTTP/1.1", "Transfer-Encoding: chunked\n"));
+}
+
+/// All that is made of the input handed over in pieces, up to the first refusal.
+fn read_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Request>, Option<Refusal>) {
+    let (mut buffer, mut requests) = (RequestBuffer::default(), vec![]);
+    for piece in pieces {
+        buffer.extend(piece);
+        loop {
+            match buffer.next(|request| if request.path == "/p" { WANTED } else { BodyWish::Skip }) {
+                Ok(Next::Request(request)) => requests.push(*request),
+                // Told only to who has not sent the body yet.
+                Ok(Next::Continue) => {}
+                Ok(Next::More) => break,
+                Err(refusal) => return (requests, Some(refusal)),
+            }
+        }
+    }
+    (requests, None)
+}
+
+/// Several requests, good and bad.
+fn requests() -> impl Strategy<Value = String> {
+    let some = |of: &'static [&'static str], most: usize| {
+        proptest::collection::vec(proptest::sample::select(of), 0..=most).prop_map(|parts| parts.concat())
+    };
+    let chunked = (some(CHUNKS, 2), some(TRAILERS, 2));
+    let body = prop_oneof![
+        Just("\r\n".to_owned()),
+        Just("Content-Length: 3\r\n\r\nabc".to_owned()),
+        chunked.prop_map(|(chunks, trailers)| format!(
+            "Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n{trailers}\r\n"
+        )),
+    ];
+    let request = (some(BETWEEN, 1), proptest::sample::select(LINES), some(FIELDS, 2), body);
+    let request = request
+        .prop_map(|(between, line, fields, body)| format!("{between}{line}\r\nHost: x\r\n{fields}{body}"));
+    proptest::collection::vec(request, 1..4).prop_map(|requests| requests.concat())
+}
+
+const LINES: &[&str] = &[
+    "GET / HTTP/1.1",
+    "POST /p HTTP/1.1",
+    "POST /p HTTP/1.1",
+    "POST http://y/p?q HTTP/1.0",
+    "GET / HTTP/2.0",
+    "GET /a b",
+];
+const FIELDS: &[&str] =
+    &["A: b\r\n", "Expect: 100-continue\r\n", "A : b\r\n", "A: b\n", "Host: x\r\n", "Upgrade: websocket\r\n"];
+const CHUNKS: &[&str] =
+    &["3\r\nabc\r\n", "2;x\r\nab\r\n", "1 ; x\r\na\r\n", "1;\n", "1 \r\na\r\n", "1\r\nab"];
+const TRAILERS: &[&str] = &["A: b\r\n", "A: b\n", "A\r\n", "A: b\rc\r\n", " x\r\n"];
+const BETWEEN: &[&str] = &["\r\n", "\n", "\r\n\r\n", "\r", " ", "x"];
+
+proptest! {
+    #[test]
+    fn requests_mean_the_same_however_they_are_cut(input in requests(), cut in 1_usize..9) {
+        prop_assert_eq!(read_pieces([input.as_bytes()].into_iter()), read_pieces(input.as_bytes().chunks(cut)));
+    }
 }
