@@ -146,7 +146,7 @@ pub struct Config {
     #[arg(value_name = "N", value_parser = whole::<usize>(0..=10_000_000), allow_negative_numbers = true)]
     pub history_size: usize,
 
-    /// Bytes of publications kept for clients that come back
+    /// Bytes of memory that publications kept for clients that come back take
     #[arg(long, env = "SLACKWATER_HISTORY_BYTES", default_value_t = 67_108_864, help_heading = "Publishing")]
     #[arg(value_name = "BYTES", value_parser = whole::<usize>(0..=16 * 1024 * MIB), allow_negative_numbers = true)]
     pub history_bytes: usize,

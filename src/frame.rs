@@ -5,6 +5,14 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, Frame as RawFrame};
 
+/// What counts those who share a frame: made with the first clone.
+const SHARED_BYTES: usize = 24;
+
+/// What an allocation of so many bytes takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
+pub fn allocated_bytes(bytes: usize) -> usize {
+    (bytes + 8).next_multiple_of(16).max(32)
+}
+
 /// The encoded octets of one whole, unfragmented, unmasked frame. Cloning shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame(Bytes);
@@ -52,6 +60,11 @@ impl Frame {
     #[allow(clippy::len_without_is_empty)] // A frame is never empty.
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// What it takes from memory, however many share it.
+    pub fn held_bytes(&self) -> usize {
+        allocated_bytes(self.len()) + allocated_bytes(SHARED_BYTES)
     }
 
     /// The encoded octets, header included.

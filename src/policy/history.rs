@@ -15,7 +15,7 @@ use crate::policy::topic_index::TopicIndex;
 pub struct HistoryLimits {
     /// Publications.
     pub publications: usize,
-    /// Bytes of their encoded frames.
+    /// Bytes that they take from memory.
     pub bytes: usize,
     /// Since they were published.
     pub age: Duration,
@@ -30,6 +30,16 @@ pub struct Publication {
     pub frame: Frame,
     /// When it was published.
     pub at: Instant,
+}
+
+/// A place in the ring, and its part of those that are free: see `push`.
+const PLACE_BYTES: usize = size_of::<Publication>() * 9 / 8;
+
+impl Publication {
+    /// What it takes from memory in a history.
+    pub fn held_bytes(&self) -> usize {
+        self.frame.held_bytes() + self.topic.held_bytes() + PLACE_BYTES
+    }
 }
 
 /// The publications up to the newest, without a gap.
@@ -52,9 +62,13 @@ impl History {
     /// Takes the publication behind the newest, and forgets what there is no room for.
     pub fn push(&mut self, publication: Publication) {
         self.newest += 1;
-        self.bytes += publication.frame.len();
+        self.bytes += publication.held_bytes();
         if let Some(index) = &mut self.index {
             index.push(&publication.topic, self.newest);
+        }
+        if self.ring.len() == self.ring.capacity() {
+            // By an eighth: with the usual doubling, up to half of it would be held for nothing.
+            self.ring.reserve_exact(self.ring.len() / 8 + 8);
         }
         self.ring.push_back(publication);
         while self.ring.len() > self.limits.publications || self.bytes > self.limits.bytes {
@@ -116,10 +130,13 @@ impl History {
 
     fn forget_oldest(&mut self) {
         if let Some(forgotten) = self.ring.pop_front() {
-            self.bytes -= forgotten.frame.len();
+            self.bytes -= forgotten.held_bytes();
             if let Some(index) = &mut self.index {
                 index.forget_oldest(&forgotten.topic);
             }
+        }
+        if self.ring.len() < self.ring.capacity() / 2 {
+            self.ring.shrink_to(self.ring.capacity() / 4 * 3);
         }
     }
 }
@@ -160,7 +177,11 @@ mod tests {
     #[test]
     fn each_limit_forgets_the_oldest() {
         let by_count = history(HistoryLimits { publications: 3, ..GENEROUS }, 5).0;
-        let by_bytes = history(HistoryLimits { bytes: 39, ..GENEROUS }, 5).0;
+        // An allocation takes 32 bytes at least: the frame, what counts its sharers, and the topic.
+        let bytes = 3 * (3 * 32 + PLACE_BYTES);
+        let by_bytes = history(HistoryLimits { bytes, ..GENEROUS }, 5).0;
+        let by_a_byte = history(HistoryLimits { bytes: bytes - 1, ..GENEROUS }, 5).0;
+        assert_eq!(by_a_byte.positions(), 4..=5);
         let (mut by_age, start) = history(GENEROUS, 5);
         assert_eq!(by_age.next_expiry(), Some(start + Duration::from_secs(301)));
         by_age.expire(start + Duration::from_secs(302));

@@ -123,7 +123,8 @@ mod tests {
     use crate::policy::topic::TopicName;
 
     fn history(publications: usize, topics: &[&str]) -> History {
-        let mut history = History::new(HistoryLimits { publications, bytes: 100_000, age: Duration::MAX }, 0);
+        let mut history =
+            History::new(HistoryLimits { publications, bytes: 1_000_000, age: Duration::MAX }, 0);
         topics.iter().for_each(|topic| publish(&mut history, topic));
         history
     }

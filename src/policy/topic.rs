@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::frame::allocated_bytes;
+
 /// The longest name of a topic, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
@@ -38,6 +40,11 @@ impl TopicName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What it takes from memory, with the two counts of those who share it.
+    pub fn held_bytes(&self) -> usize {
+        allocated_bytes(self.0.len() + 2 * size_of::<usize>())
     }
 }
 

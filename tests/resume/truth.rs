@@ -2,10 +2,12 @@
 //! of certain limits must still have.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use slackwater::policy::history::HistoryLimits;
+use slackwater::frame::Frame;
+use slackwater::policy::history::{self, HistoryLimits};
+use slackwater::policy::topic::TopicName;
 
 use crate::ear::Id;
 
@@ -19,6 +21,8 @@ pub struct Publication {
     pub topic: String,
     /// The whole message.
     pub payload: Vec<u8>,
+    /// What it costs a history.
+    held_bytes: usize,
     /// What its publisher knows it by; none for the periodic notification.
     pub token: Option<u64>,
     pub at: Duration,
@@ -50,7 +54,12 @@ impl Truth {
         };
         assert!(token.is_some() || json["message"].is_string(), "something that nobody published");
         let topic = json["topic"].as_str().expect("a publication has a topic").to_owned();
-        order.push(Publication { topic, payload, token, at, server });
+        let kept = history::Publication {
+            topic: TopicName::parse(&topic).expect("a publication's topic is one"),
+            frame: Frame::text(payload.clone()),
+            at: Instant::now(),
+        };
+        order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), token, at, server });
     }
 
     pub fn order(&self, epoch: u32) -> &[Publication] {
@@ -89,12 +98,7 @@ impl Truth {
         let missed = after.position..newest.position;
         let missed = &self.order(after.epoch)
             [usize::try_from(missed.start).expect("few")..usize::try_from(missed.end).expect("few")];
-        let header = |payload: &[u8]| match payload.len() {
-            ..126 => 2,
-            126..65_536 => 4,
-            _ => 10,
-        };
-        let bytes: usize = missed.iter().map(|p| p.payload.len() + header(&p.payload)).sum();
+        let bytes: usize = missed.iter().map(|publication| publication.held_bytes).sum();
         if missed.len() > self.history.publications || bytes > self.history.bytes {
             return Some(false);
         }
