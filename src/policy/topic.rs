@@ -42,6 +42,11 @@ impl TopicName {
         &self.0
     }
 
+    /// How many filters with a `*` match it.
+    pub fn depth(&self) -> usize {
+        1 + self.0.matches('/').count()
+    }
+
     /// What it takes from memory, with the two counts of those who share it.
     pub fn held_bytes(&self) -> usize {
         allocated_bytes(self.0.len() + 2 * size_of::<usize>())
@@ -176,5 +181,6 @@ mod tests {
     fn the_prefixes_of_a_topic_are_the_filters_that_match_it() {
         assert_eq!(prefixes_of(&topic("a/b/c")).collect::<Vec<_>>(), ["*", "a/*", "a/b/*"]);
         assert_eq!(prefixes_of(&topic("a")).collect::<Vec<_>>(), ["*"]);
+        assert_eq!((topic("a").depth(), topic("a/b/c").depth(), topic("//").depth()), (1, 3, 3));
     }
 }

@@ -7,12 +7,11 @@ use thiserror::Error;
 use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::{TopicError, TopicName};
-use crate::wire::messages::DEFAULT_TOPIC;
 use crate::wire::object::FromObject;
+use crate::wire::publish::made::{MAX_PUBLICATIONS, Made, Topics};
 use crate::wire::response::Response;
 
-/// Publications that one request makes at most: each of them takes memory for each listener.
-const MAX_PUBLICATIONS: usize = 10_000;
+mod made;
 
 /// One publication, checked but not yet positioned.
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,8 +81,16 @@ pub enum PublishError {
     #[error("{0}")]
     Body(&'static str),
     /// 413: more publications than one request may make.
-    #[error("more than {MAX_PUBLICATIONS} publications in one request")]
-    TooMany,
+    #[error("{0} publications in one request, which makes {MAX_PUBLICATIONS} at most: split it")]
+    TooMany(usize),
+    /// 413: publications that come to more than one request may make.
+    #[error("one request's publications come to {bytes} bytes, {most_bytes} are the most: split it")]
+    TooLarge {
+        /// All of them.
+        bytes: usize,
+        /// What they may come to.
+        most_bytes: usize,
+    },
     /// 422: a topic that is not one.
     #[error("{name:?} is no topic: {why}")]
     Topic {
@@ -98,7 +105,7 @@ impl PublishError {
     /// The status to answer with.
     pub fn status(&self) -> u16 {
         match self {
-            Self::TooMany => 413,
+            Self::TooMany(_) | Self::TooLarge { .. } => 413,
             Self::Topic { .. } => 422,
             Self::Json { .. } | Self::Body(_) => 400,
         }
@@ -113,7 +120,8 @@ enum Shape {
     Text,
 }
 
-/// Reads a request's body. Named topics (`?topic=`) make the body itself the data.
+/// Reads a request's body. Named topics (`?topic=`) make the body itself the data. A body has `most_body_bytes`
+/// at most.
 ///
 /// # Errors
 /// The first thing that is wrong; nothing must be published then.
@@ -121,38 +129,47 @@ pub fn read(
     content_type: Option<&str>,
     named_topics: &[String],
     body: &[u8],
+    most_body_bytes: usize,
 ) -> Result<Drafts, PublishError> {
     let text = str::from_utf8(body).map_err(|_| PublishError::Body(not_utf8(body)))?;
-    let topics = named_topics.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
-    let data_alone = |data| Draft { topics: topics_or_default(topics.clone()), data, key: None };
-    let object = |text, line| parse::<FromObject<Object<'_>>>(text, line)?.0.draft();
-    let is_named = !topics.is_empty();
+    let named = named_topics.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
+    let is_named = !named.is_empty();
+    let named = Topics::new(named);
+    let mut made = Made::new(most_body_bytes);
     let shape = shape_of(content_type);
     let text = if shape == Shape::Text { text } else { without_mark(text) };
-    let (list, is_list) = match shape {
-        Shape::Text if text.is_empty() => (vec![], false),
-        Shape::Text => (vec![data_alone(to_raw_value(text).expect("a string always serialises"))], false),
-        Shape::Json if is_named => (vec![data_alone(parse(text, 1)?)], false),
+    let is_list = match shape {
+        Shape::Text if text.is_empty() => false,
+        Shape::Text => {
+            made.add(&named, to_raw_value(text).expect("a string always serialises"), None);
+            false
+        }
+        Shape::Json if is_named => {
+            made.add(&named, parse(text, 1)?, None);
+            false
+        }
         Shape::Json if text.trim_start().starts_with('[') => {
             let objects: Vec<FromObject<Object<'_>>> = parse(text, 1)?;
-            (objects.into_iter().map(|object| object.0.draft()).collect::<Result<_, _>>()?, true)
+            objects.into_iter().try_for_each(|object| object.0.add_to(&mut made))?;
+            true
         }
-        Shape::Json => (vec![object(text, 1)?], false),
+        Shape::Json => {
+            parse::<FromObject<Object<'_>>>(text, 1)?.0.add_to(&mut made)?;
+            false
+        }
         Shape::JsonLines => {
             let lines = text.lines().map(without_mark).zip(1..).filter(|(line, _)| !line.trim().is_empty());
-            let read_line = |(line, number)| {
-                if is_named { parse(line, number).map(data_alone) } else { object(line, number) }
-            };
-            (lines.map(read_line).collect::<Result<_, _>>()?, true)
+            for (line, number) in lines {
+                if is_named {
+                    made.add(&named, parse(line, number)?, None);
+                } else {
+                    parse::<FromObject<Object<'_>>>(line, number)?.0.add_to(&mut made)?;
+                }
+            }
+            true
         }
     };
-    if list.iter().map(|draft| draft.topics.len()).sum::<usize>() > MAX_PUBLICATIONS {
-        return Err(PublishError::TooMany);
-    }
-    match list.first() {
-        None => Err(PublishError::Body("there is nothing to publish")),
-        Some(first) => Ok(Drafts { is_batch: is_list || first.topics.len() > 1, list }),
-    }
+    made.into_drafts(is_list)
 }
 
 /// An object of the request as it is written.
@@ -167,7 +184,7 @@ struct Object<'a> {
 }
 
 impl Object<'_> {
-    fn draft(self) -> Result<Draft, PublishError> {
+    fn add_to(self, made: &mut Made) -> Result<(), PublishError> {
         let names = match (self.topic, self.topics) {
             (Some(_), Some(_)) => return Err(PublishError::Body("give either topic or topics")),
             (_, Some(names)) if names.is_empty() => return Err(PublishError::Body("topics is empty")),
@@ -177,15 +194,8 @@ impl Object<'_> {
             return Err(PublishError::Body("id has 1 to 255 bytes"));
         }
         let topics = names.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Draft { topics: topics_or_default(topics), data: self.data.to_owned(), key: self.id })
-    }
-}
-
-fn topics_or_default(topics: Vec<TopicName>) -> Vec<TopicName> {
-    if topics.is_empty() {
-        vec![TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic")]
-    } else {
-        topics
+        made.add(&Topics::new(topics), self.data.to_owned(), self.id);
+        Ok(())
     }
 }
 
@@ -245,7 +255,7 @@ mod tests {
     /// The drafts as `topic=data`, and whether they are a batch.
     fn drafts(content_type: Option<&str>, topics: &[&str], body: &str) -> (Vec<String>, bool) {
         let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
-        let drafts = read(content_type, &topics, body.as_bytes()).unwrap();
+        let drafts = read(content_type, &topics, body.as_bytes(), 262_144).unwrap();
         let told = |draft: &Draft| {
             let topics: Vec<&str> = draft.topics.iter().map(TopicName::as_str).collect();
             format!("{}={}", topics.join(","), draft.data)
@@ -254,7 +264,7 @@ mod tests {
     }
 
     fn error(content_type: Option<&str>, body: &str) -> (u16, String) {
-        let error = read(content_type, &[], body.as_bytes()).unwrap_err();
+        let error = read(content_type, &[], body.as_bytes(), 262_144).unwrap_err();
         (error.status(), error.to_string())
     }
 
@@ -304,6 +314,8 @@ mod tests {
         assert!(status == 400 && message.starts_with("unknown field `date`"), "{message}");
     }
 
+    const MANY: &str = "10001 publications in one request, which makes 10000 at most: split it";
+
     #[test]
     fn only_an_object_is_one() {
         for (content_type, body, message) in [
@@ -338,7 +350,7 @@ mod tests {
         assert_eq!(drafts(LINES, &["a"], "\u{feff}1\r\n\u{feff}2\n\u{feff}\n").0, ["a=1", "a=2"]);
         assert_eq!(drafts(CURL, &["a"], "\u{feff}1").0, ["a=\"\u{feff}1\""], "text is published as it is");
         for utf16 in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"\0\0\xfe\xff\0\0\0{"] {
-            let error = read(JSON, &[], utf16).unwrap_err().to_string();
+            let error = read(JSON, &[], utf16, 9).unwrap_err().to_string();
             assert_eq!(
                 error,
                 "the body begins with a byte order mark of UTF-16 or UTF-32, and is to be UTF-8"
@@ -367,10 +379,10 @@ mod tests {
             (JSON, "[]", 400, "there is nothing to publish"),
             (LINES, "\n", 400, "there is nothing to publish"),
             (CURL, "", 400, "there is nothing to publish"),
-            (LINES, &"{\"data\":1}\n".repeat(10_001), 413, "more than 10000 publications in one request"),
+            (LINES, &"{\"data\":1}\n".repeat(10_001), 413, MANY),
         ] {
             assert_eq!(error(content_type, body), (status, message.to_owned()));
         }
-        assert_eq!(read(CURL, &[], b"\xff").unwrap_err().to_string(), "the body is not UTF-8");
+        assert_eq!(read(CURL, &[], b"\xff", 9).unwrap_err().to_string(), "the body is not UTF-8");
     }
 }

@@ -124,7 +124,7 @@ mod tests {
 
     fn drafts() -> Drafts {
         let body = r#"[{"topic":"a","data":{"x": 1},"id":"k"},{"topics":["a","b/c"],"data":"ö"}]"#;
-        publish::read(Some("application/json"), &[], body.as_bytes()).unwrap()
+        publish::read(Some("application/json"), &[], body.as_bytes(), 1000).unwrap()
     }
 
     #[test]

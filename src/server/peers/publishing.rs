@@ -56,7 +56,7 @@ impl<S: Socket> Peers<S> {
         now: Now,
     ) {
         self.connections[key].publishes = true;
-        let submission = match read_submission(&request) {
+        let submission = match read_submission(&request, self.terms.max_publish_bytes) {
             Ok(submission) => submission,
             Err(_) if self.connections[key].awaited > 0 => return self.sync_first(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
@@ -226,7 +226,7 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn read_submission(request: &Request) -> Result<Submission, Response> {
+fn read_submission(request: &Request, most_bytes: usize) -> Result<Submission, Response> {
     let key = match request.fields.idempotency_key.as_deref() {
         Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
             return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
@@ -236,7 +236,7 @@ fn read_submission(request: &Request) -> Result<Submission, Response> {
     let query = form_urlencoded::parse(request.query.as_bytes());
     let topics: Vec<String> =
         query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
-    match publish::read(request.fields.content_type.as_deref(), &topics, &request.body) {
+    match publish::read(request.fields.content_type.as_deref(), &topics, &request.body, most_bytes) {
         Ok(drafts) => Ok(Submission { key, drafts }),
         Err(why) => Err(Response::error(why.status(), &why.to_string())),
     }
