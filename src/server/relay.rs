@@ -9,15 +9,17 @@ use bytes::BytesMut;
 
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::roster::WorkerId;
-use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
 use crate::server::order::Order;
+use crate::server::relay::member::{Member, Progress, encode_publication};
 use crate::server::socket::Socket;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, Worker};
-use crate::wire::relay::{Relayed, ToSupervisor, ToWorker, encode};
+use crate::wire::relay::{ToSupervisor, ToWorker};
 use crate::wire::snapshot::Snapshot;
+
+mod member;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -29,12 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What waits for a worker at most, or else it is reported as stuck.
 const STUCK_BYTES: usize = 64 * 1024 * 1024;
-
-/// What of the history waits for a worker that catches up; the rest waits in the history.
-const CATCH_UP_BYTES: usize = 256 * 1024;
-
-/// Publications encoded in one step of catching up.
-const CATCH_UP_STEP: usize = 256;
 
 /// What a worker has said, or what has become of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,33 +65,6 @@ pub struct Relay<S> {
     draining: Option<Draining>,
     /// What workers have counted that have ended.
     past: Metrics,
-}
-
-/// One worker.
-#[derive(Debug)]
-struct Member<S> {
-    link: Link<S>,
-    progress: Progress,
-    clients: usize,
-    /// Its number, its process and what it has counted.
-    worker: Worker,
-    /// Has more to say than was read.
-    is_unread: bool,
-    /// Its end is closed: it says nothing more.
-    is_gone: bool,
-    /// It takes nothing more, though there may be something left that it has said.
-    is_deaf: bool,
-}
-
-/// How much of what was published a worker has been told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// Nothing: not even which history it is.
-    New,
-    /// All up to this position; the rest is in the history.
-    CatchingUp(Position),
-    /// Everything, as it is published.
-    Live,
 }
 
 impl<S: Socket> Relay<S> {
@@ -343,56 +312,7 @@ impl<S: Socket> Relay<S> {
     }
 }
 
-impl<S: Socket> Member<S> {
-    fn hang_up(&mut self) {
-        (self.is_deaf, self.is_gone) = (true, true);
-        self.link.hang_up();
-    }
-
-    fn wants_settling(&self) -> bool {
-        let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
-        !self.is_deaf && (is_behind || self.link.wants_flush())
-    }
-
-    /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
-    fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
-        while self.link.queued_bytes() < CATCH_UP_BYTES {
-            let reached = match self.progress {
-                Progress::CatchingUp(reached) if history.reaches(reached) => reached,
-                _ => {
-                    let newest = *history.positions().start() - 1;
-                    self.link.send(&ToWorker::Begin { epoch, newest });
-                    newest
-                }
-            };
-            let (mut step, mut upto) = (BytesMut::new(), reached);
-            for (position, publication) in history.after(reached).take(CATCH_UP_STEP) {
-                encode_publication(&mut step, publication, now);
-                upto = position;
-            }
-            if !step.is_empty() {
-                self.link.send_encoded(step.freeze());
-            }
-            if upto == *history.positions().end() {
-                self.link.send(&ToWorker::CaughtUp);
-                self.progress = Progress::Live;
-                return;
-            }
-            self.progress = Progress::CatchingUp(upto);
-        }
-    }
-}
-
 fn relay(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) {
     encode_publication(batch, &publication, now);
     history.push(publication);
-}
-
-fn encode_publication(buffer: &mut BytesMut, publication: &Publication, now: Now) {
-    let relayed = Relayed {
-        at_unix_ms: now.unix_ms_of(publication.at),
-        topic: publication.topic.as_str(),
-        frame: publication.frame.as_bytes(),
-    };
-    encode(&ToWorker::Publication(relayed), buffer);
 }

@@ -1,0 +1,93 @@
+//! One worker as its supervisor sees it: how much it has been told, and how much it has still to be told.
+
+use bytes::BytesMut;
+
+use crate::policy::history::{History, Publication};
+use crate::policy::sequencer::Position;
+use crate::server::clock::Now;
+use crate::server::link::Link;
+use crate::server::socket::Socket;
+use crate::wire::overview::Worker;
+use crate::wire::relay::{Relayed, ToWorker, encode};
+
+/// What of the history waits for a worker that catches up; the rest waits in the history.
+const CATCH_UP_BYTES: usize = 256 * 1024;
+
+/// Publications encoded in one step of catching up.
+const CATCH_UP_STEP: usize = 256;
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Member<S> {
+    pub(super) link: Link<S>,
+    pub(super) progress: Progress,
+    pub(super) clients: usize,
+    /// Its number, its process and what it has counted.
+    pub(super) worker: Worker,
+    /// Has more to say than was read.
+    pub(super) is_unread: bool,
+    /// Its end is closed: it says nothing more.
+    pub(super) is_gone: bool,
+    /// It takes nothing more, though there may be something left that it has said.
+    pub(super) is_deaf: bool,
+}
+
+/// How much of what was published a worker has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing: not even which history it is.
+    New,
+    /// All up to this position; the rest is in the history.
+    CatchingUp(Position),
+    /// Everything, as it is published.
+    Live,
+}
+
+impl<S: Socket> Member<S> {
+    pub(super) fn hang_up(&mut self) {
+        (self.is_deaf, self.is_gone) = (true, true);
+        self.link.hang_up();
+    }
+
+    pub(super) fn wants_settling(&self) -> bool {
+        let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
+        !self.is_deaf && (is_behind || self.link.wants_flush())
+    }
+
+    /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
+    pub(super) fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
+        while self.link.queued_bytes() < CATCH_UP_BYTES {
+            let reached = match self.progress {
+                Progress::CatchingUp(reached) if history.reaches(reached) => reached,
+                _ => {
+                    let newest = *history.positions().start() - 1;
+                    self.link.send(&ToWorker::Begin { epoch, newest });
+                    newest
+                }
+            };
+            let (mut step, mut upto) = (BytesMut::new(), reached);
+            for (position, publication) in history.after(reached).take(CATCH_UP_STEP) {
+                encode_publication(&mut step, publication, now);
+                upto = position;
+            }
+            if !step.is_empty() {
+                self.link.send_encoded(step.freeze());
+            }
+            if upto == *history.positions().end() {
+                self.link.send(&ToWorker::CaughtUp);
+                self.progress = Progress::Live;
+                return;
+            }
+            self.progress = Progress::CatchingUp(upto);
+        }
+    }
+}
+
+pub(super) fn encode_publication(buffer: &mut BytesMut, publication: &Publication, now: Now) {
+    let relayed = Relayed {
+        at_unix_ms: now.unix_ms_of(publication.at),
+        topic: publication.topic.as_str(),
+        frame: publication.frame.as_bytes(),
+    };
+    encode(&ToWorker::Publication(relayed), buffer);
+}
