@@ -20,6 +20,9 @@ const READ_BUDGET: usize = 256 * 1024;
 /// Until what has failed for want of memory is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a batch takes from memory beside its octets: its place in the queue, and what counts those who share it.
+const BATCH_BYTES: usize = 96;
+
 /// How far a reading went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -72,9 +75,9 @@ impl<S: Socket> Link<S> {
         self.outbox.push_unbounded(messages);
     }
 
-    /// Bytes that wait for the other end to take them.
+    /// Bytes of memory that wait for the other end to take them.
     pub(super) fn queued_bytes(&self) -> usize {
-        self.batch.len() + self.outbox.queued_bytes()
+        self.batch.len() + self.outbox.queued_bytes() + self.outbox.queued_messages() * BATCH_BYTES
     }
 
     /// Since when the other end has taken nothing of what waits.

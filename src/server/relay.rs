@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::roster::WorkerId;
@@ -23,13 +23,14 @@ mod member;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// What waits for the slowest worker before no more publications are taken from any.
+/// What waits for the slowest worker, or is published in one turn, before no more publications are taken from any.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a worker that takes nothing keeps the others waiting.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What waits for a worker at most, or else it is reported as stuck.
+/// What waits at most for a worker that takes nothing, or else it is reported as stuck. One that takes something, however
+/// slowly, keeps the publishers waiting instead.
 const STUCK_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a worker has said, or what has become of it.
@@ -41,7 +42,7 @@ pub enum Report {
     Signalled,
     /// An operator has told it that the whole server is to leave.
     AskedToLeave,
-    /// Its loop turns.
+    /// Its loop turns: it says something, or takes something.
     Alive,
     /// It takes nothing.
     Stuck,
@@ -56,8 +57,12 @@ pub struct Relay<S> {
     history: History,
     limits: HistoryLimits,
     members: BTreeMap<WorkerId, Member<S>>,
-    /// The publications of this turn, encoded once for all workers.
+    /// The publications of this turn that were not handed on yet, encoded once for all workers.
     batch: BytesMut,
+    /// What was published in this turn, encoded.
+    turn_bytes: usize,
+    /// The worker that is listened to first in the next turn, as there was no room for it in this one.
+    put_off: Option<WorkerId>,
     reports: Vec<(WorkerId, Report)>,
     scratch: Box<[u8]>,
     /// The whole server is leaving: nothing more is positioned.
@@ -65,6 +70,16 @@ pub struct Relay<S> {
     draining: Option<Draining>,
     /// What workers have counted that have ended.
     past: Metrics,
+}
+
+/// How much was done of what a worker has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    All,
+    /// The rest waits for the next turn.
+    Part,
+    /// There is something that is no message.
+    Garbled,
 }
 
 impl<S: Socket> Relay<S> {
@@ -76,6 +91,8 @@ impl<S: Socket> Relay<S> {
             limits,
             members: BTreeMap::new(),
             batch: BytesMut::new(),
+            turn_bytes: 0,
+            put_off: None,
             reports: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             is_closed: false,
@@ -93,6 +110,7 @@ impl<S: Socket> Relay<S> {
             worker: Worker { number: Some(number), pid, metrics: Metrics::default() },
             is_unread: false,
             is_gone: false,
+            has_ended: false,
             is_deaf: false,
         };
         self.members.insert(id, member);
@@ -101,7 +119,7 @@ impl<S: Socket> Relay<S> {
     /// A worker has ended. What it said before that counts.
     pub fn forget(&mut self, id: WorkerId, now: Now) {
         if let Some(member) = self.members.get_mut(&id) {
-            member.is_unread = true;
+            (member.is_unread, member.has_ended) = (true, true);
             while self.members.get(&id).is_some_and(|member| member.is_unread && !member.is_gone) {
                 self.read(id, now);
             }
@@ -178,14 +196,16 @@ impl<S: Socket> Relay<S> {
     /// Publishes the periodic notification.
     pub fn publish_periodic(&mut self, now: Now) {
         let publication = self.order.notify(self.clients(), now);
-        relay(&mut self.batch, &mut self.history, publication, now);
+        self.turn_bytes += relay(&mut self.batch, &mut self.history, publication, now);
     }
 
     /// A worker's socket is ready.
     pub fn on_ready(&mut self, id: WorkerId, now: Now) {
         if let Some(member) = self.members.get_mut(&id) {
             member.is_unread = true;
-            member.is_deaf |= member.link.flush(now.instant).is_err();
+            if member.flush(now) {
+                self.reports.push((id, Report::Alive));
+            }
         }
     }
 
@@ -199,8 +219,15 @@ impl<S: Socket> Relay<S> {
             member.is_unread |= member.link.take_retry(now.instant);
         }
         let unread = self.members.iter().filter(|(_, member)| member.is_unread && !member.is_gone);
-        for id in unread.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let mut unread: Vec<WorkerId> = unread.map(|(id, _)| *id).collect();
+        // Else the first one could take all the room there is, turn after turn.
+        if let Some(next) = self.put_off.take() {
+            let next = unread.partition_point(|id| *id < next);
+            unread.rotate_left(next);
+        }
+        for id in unread {
             if self.is_congested(now.instant) {
+                self.put_off.get_or_insert(id);
                 self.reports.push((id, Report::Alive));
             } else {
                 self.read(id, now);
@@ -211,7 +238,8 @@ impl<S: Socket> Relay<S> {
     /// Hands on what was published, and lets each worker have what it takes.
     pub fn settle(&mut self, now: Now) {
         self.history.expire(now.instant);
-        let batch = self.batch.split().freeze();
+        self.turn_bytes = 0;
+        let batch = self.take_batch();
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
             match member.progress {
                 Progress::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
@@ -220,11 +248,12 @@ impl<S: Socket> Relay<S> {
                     member.catch_up(self.order.epoch(), &self.history, now);
                 }
             }
-            if member.link.queued_bytes() > 0 && member.link.flush(now.instant).is_err() {
-                // Reading tells when it is gone, behind the last that it has said.
-                (member.is_deaf, member.is_unread) = (true, true);
+            if member.flush(now) {
+                self.reports.push((*id, Report::Alive));
             }
-            if member.link.queued_bytes() > STUCK_BYTES {
+            let takes_nothing =
+                member.link.stalled_since().is_some_and(|since| now.instant >= since + PATIENCE);
+            if takes_nothing && member.link.queued_bytes() > STUCK_BYTES {
                 self.reports.push((*id, Report::Stuck));
             }
         }
@@ -243,36 +272,62 @@ impl<S: Socket> Relay<S> {
     }
 
     fn is_congested(&self, now: Instant) -> bool {
-        self.members.values().any(|member| {
+        let keeps_waiting = |member: &Member<S>| {
             member.progress == Progress::Live
                 && !member.is_deaf
                 && member.link.queued_bytes() > CONGESTED_BYTES
                 && member.link.stalled_since().is_none_or(|since| now < since + PATIENCE)
-        })
+        };
+        self.is_full() || self.members.values().any(keeps_waiting)
+    }
+
+    /// Whether as much was published in this turn as may be: what else has come waits for the next.
+    fn is_full(&self) -> bool {
+        self.turn_bytes > CONGESTED_BYTES
     }
 
     fn read(&mut self, id: WorkerId, now: Now) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        let taken = member.link.take(&mut self.scratch, now.instant);
-        member.is_unread = taken == Taken::Some;
-        let mut inbox = member.link.open_inbox();
         self.reports.push((id, Report::Alive));
-        let is_understood = loop {
-            match inbox.next() {
-                Ok(Some(message)) => self.on_message(id, message, now),
-                Ok(None) => break true,
-                Err(_) => break false,
-            }
-        };
+        // What an earlier turn has left of what was taken goes first.
+        let (mut heard, mut taken) = (self.hear(id, now), Taken::Some);
+        if heard == Heard::All
+            && let Some(member) = self.members.get_mut(&id)
+        {
+            taken = member.link.take(&mut self.scratch, now.instant);
+            heard = self.hear(id, now);
+        }
         let Some(member) = self.members.get_mut(&id) else { return };
-        member.link.close_inbox(inbox);
-        if !is_understood || taken == Taken::Last || (member.is_deaf && taken == Taken::All) {
+        member.is_unread = taken == Taken::Some || heard == Heard::Part;
+        let is_over = taken == Taken::Last || (member.is_deaf && taken == Taken::All);
+        if heard == Heard::Garbled || (heard == Heard::All && is_over) {
             member.hang_up();
             self.reports.push((id, Report::Lost));
         }
     }
 
+    /// Does what a worker has said, of what was taken, until this turn is full.
+    fn hear(&mut self, id: WorkerId, now: Now) -> Heard {
+        let Some(member) = self.members.get_mut(&id) else { return Heard::All };
+        let has_ended = member.has_ended;
+        let mut inbox = member.link.open_inbox();
+        let heard = loop {
+            if self.is_full() && !has_ended {
+                break Heard::Part;
+            }
+            match inbox.next() {
+                Ok(Some(message)) => self.on_message(id, message, now),
+                Ok(None) => break Heard::All,
+                Err(_) => break Heard::Garbled,
+            }
+        };
+        if let Some(member) = self.members.get_mut(&id) {
+            member.link.close_inbox(inbox);
+        }
+        heard
+    }
+
     fn on_message(&mut self, id: WorkerId, message: ToSupervisor, now: Now) {
+        let is_full = self.is_full();
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
             ToSupervisor::Ready => self.reports.push((id, Report::Ready)),
@@ -293,17 +348,24 @@ impl<S: Socket> Relay<S> {
                 self.tell(id, &ToWorker::Synced);
             }
             ToSupervisor::Publish(_) if self.is_closed => member.link.send(&ToWorker::Refused),
+            // There is no later turn for it, and nobody left to be told that it was published.
+            ToSupervisor::Publish(_) if is_full && member.has_ended => {}
             ToSupervisor::Publish(submission) => {
-                let (batch, history) = (&mut self.batch, &mut self.history);
-                let publish = |publication| relay(batch, history, publication, now);
+                let (batch, history, bytes) = (&mut self.batch, &mut self.history, &mut self.turn_bytes);
+                let publish = |publication| *bytes += relay(batch, history, publication, now);
                 let published = self.order.submit(submission, now, publish);
                 member.link.send(&ToWorker::Published(published));
             }
         }
     }
 
+    /// What is to be handed on, in memory of its own: what follows would else keep all of it.
+    fn take_batch(&mut self) -> Bytes {
+        std::mem::take(&mut self.batch).freeze()
+    }
+
     fn hand_on(&mut self) {
-        let batch = self.batch.split().freeze();
+        let batch = self.take_batch();
         for member in
             self.members.values_mut().filter(|member| member.progress == Progress::Live && !member.is_deaf)
         {
@@ -312,7 +374,13 @@ impl<S: Socket> Relay<S> {
     }
 }
 
-fn relay(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) {
+/// Keeps a publication and adds it to the batch; says by how many bytes.
+fn relay(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) -> usize {
+    let before = batch.len();
     encode_publication(batch, &publication, now);
     history.push(publication);
+    batch.len() - before
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,8 @@ pub(super) struct Member<S> {
     pub(super) is_unread: bool,
     /// Its end is closed: it says nothing more.
     pub(super) is_gone: bool,
+    /// Its process has ended.
+    pub(super) has_ended: bool,
     /// It takes nothing more, though there may be something left that it has said.
     pub(super) is_deaf: bool,
 }
@@ -54,6 +56,16 @@ impl<S: Socket> Member<S> {
         !self.is_deaf && (is_behind || self.link.wants_flush())
     }
 
+    /// Lets it have what it takes. Whether it shows by this that it lives: there was no room, and it has made some.
+    pub(super) fn flush(&mut self, now: Now) -> bool {
+        let (was_stalled, queued_bytes) = (self.link.stalled_since().is_some(), self.link.queued_bytes());
+        if queued_bytes > 0 && self.link.flush(now.instant).is_err() {
+            // Reading tells when it is gone, behind the last that it has said.
+            (self.is_deaf, self.is_unread) = (true, true);
+        }
+        was_stalled && self.link.queued_bytes() < queued_bytes
+    }
+
     /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
     pub(super) fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
         while self.link.queued_bytes() < CATCH_UP_BYTES {
@@ -69,6 +81,9 @@ impl<S: Socket> Member<S> {
             for (position, publication) in history.after(reached).take(CATCH_UP_STEP) {
                 encode_publication(&mut step, publication, now);
                 upto = position;
+                if step.len() >= CATCH_UP_BYTES {
+                    break;
+                }
             }
             if !step.is_empty() {
                 self.link.send_encoded(step.freeze());

@@ -1,0 +1,209 @@
+//! Facts about the relay, told by links whose ends say at once what is to be said, and take as much as they are let.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::policy::topic::TopicName;
+use crate::wire::publish::{Draft, Drafts, Submission};
+use crate::wire::relay;
+
+const MIB: usize = 1 << 20;
+
+/// A worker's end: what it has said, and how much it takes.
+#[derive(Debug, Default)]
+struct End {
+    said: VecDeque<u8>,
+    room: usize,
+    taken: Vec<u8>,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Wire(Rc<RefCell<End>>);
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut end = self.0.borrow_mut();
+        if end.said.is_empty() && !end.is_closed {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        end.said.read(buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let mut end = self.0.borrow_mut();
+        let count = octets.len().min(end.room);
+        if count == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        end.room -= count;
+        end.taken.extend(&octets[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Wire {
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A relay with so many workers that take everything.
+fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<End>>>) {
+    let limits = HistoryLimits { publications: 10, bytes: MIB, age: Duration::from_secs(1000) };
+    let (mut relay, mut ends) = (Relay::new(7, limits), vec![]);
+    for id in 0..workers {
+        let end = Rc::new(RefCell::new(End { room: usize::MAX, ..End::default() }));
+        relay.admit(id, id, id, Wire(end.clone()));
+        ends.push(end);
+    }
+    relay.settle(now);
+    ends.iter().for_each(|end| end.borrow_mut().taken.clear());
+    (relay, ends)
+}
+
+/// A worker asks for one publication of so much to each of so many topics.
+fn ask(end: &RefCell<End>, topics: usize, bytes: usize) {
+    let draft = Draft {
+        topics: vec![TopicName::parse("much").unwrap(); topics],
+        data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap(),
+        key: None,
+    };
+    let drafts = Drafts { list: vec![draft], is_batch: true };
+    let mut octets = BytesMut::new();
+    relay::encode(&ToSupervisor::Publish(Submission { key: None, drafts }), &mut octets);
+    end.borrow_mut().said.extend(&octets);
+}
+
+fn turn(relay: &mut Relay<Wire>, now: Now) {
+    relay.listen(now);
+    relay.settle(now);
+}
+
+/// How many submissions a worker was told that they are published, and of how many publications it has heard.
+fn heard(end: &RefCell<End>) -> (usize, usize) {
+    let (octets, mut count) = (std::mem::take(&mut end.borrow_mut().taken), (0, 0));
+    let mut input = &octets[..];
+    while let Some(message) = relay::next::<ToWorker<'_>>(&mut input).unwrap() {
+        match message {
+            ToWorker::Published(_) => count.0 += 1,
+            ToWorker::Publication(_) => count.1 += 1,
+            other => panic!("told {other:?}"),
+        }
+    }
+    count
+}
+
+#[test]
+fn what_is_published_in_one_turn_is_bounded_however_much_is_asked_for_at_once() {
+    let now = Now::read();
+    let (mut relay, ends) = relay_with(2, now);
+    (0..20).for_each(|_| ask(&ends[0], 100, 9000));
+    relay.on_ready(0, now);
+    let mut told = (0, 0);
+    while relay.has_work(now.instant) {
+        turn(&mut relay, now);
+        let now_told = heard(&ends[0]);
+        assert!(now_told.1 <= 500, "{} publications in one turn", now_told.1);
+        assert_eq!(heard(&ends[1]), (0, now_told.1));
+        told = (told.0 + now_told.0, told.1 + now_told.1);
+    }
+    assert_eq!(told, (20, 2000));
+}
+
+#[test]
+fn what_was_asked_ahead_of_a_question_counts_in_its_turn() {
+    let now = Now::read();
+    let (mut relay, ends) = relay_with(1, now);
+    for _ in 0..10 {
+        ask(&ends[0], 500, 9000);
+        let mut octets = BytesMut::new();
+        relay::encode(&ToSupervisor::Sync, &mut octets);
+        ends[0].borrow_mut().said.extend(&octets);
+    }
+    relay.on_ready(0, now);
+    turn(&mut relay, now);
+    assert!(ends[0].borrow().taken.len() < 5 * MIB);
+}
+
+#[test]
+fn what_a_worker_that_has_ended_had_asked_for_is_bounded_too() {
+    let now = Now::read();
+    let (mut relay, ends) = relay_with(2, now);
+    (0..20).for_each(|_| ask(&ends[0], 100, 9000));
+    ends[0].borrow_mut().is_closed = true;
+    relay.forget(0, now);
+    relay.settle(now);
+    assert_eq!(heard(&ends[1]), (0, 500));
+    assert!(!relay.has_work(now.instant) && relay.overview().workers.len() == 1);
+}
+
+#[test]
+fn each_worker_has_its_turn_though_one_has_always_more_to_say() {
+    let now = Now::read();
+    let (mut relay, ends) = relay_with(3, now);
+    (0..10).for_each(|_| ask(&ends[0], 500, 9000));
+    ask(&ends[1], 500, 9000);
+    ask(&ends[2], 1, 1);
+    (0..3).for_each(|id| relay.on_ready(id, now));
+    (0..3).for_each(|_| turn(&mut relay, now));
+    let told: Vec<usize> = ends.iter().map(|end| heard(end).0).collect();
+    assert_eq!(told, [2, 1, 1]);
+}
+
+#[test]
+fn only_a_worker_that_takes_nothing_is_stuck_however_much_was_queued_at_once() {
+    let start = Now::read();
+    let (mut relay, ends) = relay_with(2, start);
+    ends[1].borrow_mut().room = 0;
+    ask(&ends[0], 80, MIB);
+    relay.on_ready(0, start);
+    while relay.order.published() == 0 {
+        turn(&mut relay, start);
+    }
+    relay.take_reports();
+    let mut now = start;
+    for _ in 0..10 {
+        turn(&mut relay, now);
+        let reports = relay.take_reports();
+        assert!(!reports.iter().any(|(_, report)| *report == Report::Stuck), "{reports:?}");
+        ask(&ends[0], 1, 1);
+        now = Now { instant: now.instant + PATIENCE * 9 / 10, ..now };
+        ends[1].borrow_mut().room = 1000;
+        relay.on_ready(1, now);
+        assert_eq!(relay.take_reports(), [(1, Report::Alive)]);
+    }
+    assert_eq!(relay.order.published(), 80, "nothing more is published meanwhile");
+    turn(&mut relay, now);
+    assert!(!relay.take_reports().contains(&(1, Report::Stuck)));
+    now = Now { instant: now.instant + PATIENCE, ..now };
+    turn(&mut relay, now);
+    assert!(relay.take_reports().contains(&(1, Report::Stuck)));
+}
+
+#[test]
+fn taking_what_there_was_no_room_for_is_a_sign_of_life() {
+    let now = Now::read();
+    let (mut relay, ends) = relay_with(1, now);
+    relay.take_reports();
+    // The machine takes that in for it.
+    ends[0].borrow_mut().room = 3;
+    relay.tell(0, &ToWorker::Beat);
+    relay.settle(now);
+    relay.settle(now);
+    assert_eq!(relay.take_reports(), []);
+    ends[0].borrow_mut().room = 1;
+    relay.settle(now);
+    assert_eq!(relay.take_reports(), [(0, Report::Alive)]);
+}
