@@ -22,6 +22,8 @@ mod speech;
 mod subscriber;
 #[path = "resume/truth.rs"]
 mod truth;
+#[path = "resume/turns.rs"]
+mod turns;
 #[path = "resume/verdict.rs"]
 mod verdict;
 #[path = "resume/world.rs"]

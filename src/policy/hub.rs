@@ -18,6 +18,9 @@ use crate::policy::topic::{Filter, TopicName, prefixes_of};
 /// Filters that one listener may have.
 pub const MAX_SUBSCRIPTIONS: usize = 128;
 
+/// A publication's place among a channel's news. As these grow they have room for as many again.
+const ENTRY_BYTES: usize = 2 * size_of::<(Position, Frame)>();
+
 /// What identifies a listener to the caller.
 pub type ListenerKey = u32;
 
@@ -106,7 +109,7 @@ impl Hub {
         self.newest
     }
 
-    /// Bytes of news that some listener may still have to hear.
+    /// Bytes of memory that news take which some listener may still have to hear.
     pub fn news_bytes(&self) -> usize {
         self.pass.bytes + self.next.bytes
     }
@@ -160,11 +163,14 @@ impl Hub {
     /// Takes the publication behind the newest, to be heard by all who listen now.
     pub fn publish(&mut self, topic: &TopicName, frame: &Frame) {
         self.newest += 1;
-        self.add_news(topic.as_str(), frame);
+        let mut entries = usize::from(self.add_news(topic.as_str(), frame));
         if self.prefix_channels > 0 {
             for prefix in prefixes_of(topic) {
-                self.add_news(&prefix, frame);
+                entries += usize::from(self.add_news(&prefix, frame));
             }
+        }
+        if entries > 0 {
+            self.next.bytes += frame.held_bytes() + entries * ENTRY_BYTES;
         }
     }
 
@@ -283,14 +289,15 @@ impl Hub {
         }
     }
 
-    fn add_news(&mut self, filter: &str, frame: &Frame) {
-        let Some(id) = self.by_filter.get(filter) else { return };
+    /// Whether there is such a channel.
+    fn add_news(&mut self, filter: &str, frame: &Frame) -> bool {
+        let Some(id) = self.by_filter.get(filter) else { return false };
         let channel = &mut self.channels[*id as usize];
         channel.news.push((self.newest, frame.clone()));
-        self.next.bytes += frame.len();
         if !std::mem::replace(&mut channel.is_next, true) {
             self.next.channels.push(*id);
         }
+        true
     }
 
     /// Ends a pass, forgets what all have heard, and begins the next one if there is news for it.

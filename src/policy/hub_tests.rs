@@ -139,12 +139,22 @@ fn a_listener_has_a_bounded_number_of_filters() {
 }
 
 #[test]
+fn news_count_once_with_a_place_in_each_channel_that_has_them() {
+    let mut room = Room::default();
+    room.join(&["a/b", "a/*"]);
+    room.join(&["*", "c/*"]);
+    room.publish("a/b", "x");
+    room.publish("b", "x");
+    assert_eq!(room.hub.news_bytes(), 2 * Frame::text("x").held_bytes() + 4 * ENTRY_BYTES);
+}
+
+#[test]
 fn what_all_have_heard_and_what_nobody_listens_to_is_forgotten() {
     let mut room = Room::default();
     let key = room.join(&["a", "b/*"]);
     room.publish("a", "x");
     room.publish("nobody", "listens");
-    assert!(room.hub.has_news() && room.hub.news_bytes() == 3);
+    assert!(room.hub.has_news() && room.hub.news_bytes() > 0);
     room.visit_all();
     assert!(!room.hub.has_news() && room.hub.news_bytes() == 0);
     assert!(room.hub.channels.iter().all(|(_, channel)| channel.news.capacity() == 0));

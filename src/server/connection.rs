@@ -12,7 +12,7 @@ use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::http::{Refusal, RequestBuffer};
+use crate::wire::http::{Refusal, Request, RequestBuffer};
 use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
@@ -163,6 +163,13 @@ impl<S: Socket> Connection<S> {
         match &mut self.phase {
             Phase::Request { buffer, .. } => Some(buffer),
             _ => None,
+        }
+    }
+
+    /// Takes a request back that cannot be answered yet: it comes next again.
+    pub(super) fn put_back(&mut self, request: Box<Request>) {
+        if let Some(requests) = self.requests() {
+            requests.put_back(request);
         }
     }
 

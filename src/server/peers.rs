@@ -106,6 +106,8 @@ pub struct Peers<S> {
     /// Whether an operator has asked it to leave.
     is_asked_to_leave: bool,
     metrics: Metrics,
+    /// What was published in this turn.
+    turn_bytes: usize,
     reports: Reports,
     /// Since when there are publications that some listener has not been visited with.
     fanout_since: Option<Instant>,
@@ -141,6 +143,7 @@ impl<S: Socket> Peers<S> {
             draining: None,
             is_asked_to_leave: false,
             metrics: Metrics::default(),
+            turn_bytes: 0,
             reports: Reports::default(),
             fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),

@@ -133,6 +133,8 @@ pub struct RequestBuffer {
     skip: u64,
     /// A request whose body is on its way.
     unfinished: Option<(Box<Request>, Body)>,
+    /// A whole request that has to wait.
+    put_back: Option<Box<Request>>,
 }
 
 impl RequestBuffer {
@@ -144,12 +146,12 @@ impl RequestBuffer {
 
     /// Whether nothing of a request is here: between two requests, the peer may be idle.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.skip == 0 && self.unfinished.is_none()
+        self.bytes.is_empty() && self.skip == 0 && self.unfinished.is_none() && self.put_back.is_none()
     }
 
     /// Whether a part of a request is here. A body that is being skipped belongs to the request before.
     pub fn has_begun(&self) -> bool {
-        !self.bytes.is_empty() || self.unfinished.is_some()
+        !self.bytes.is_empty() || self.unfinished.is_some() || self.put_back.is_some()
     }
 
     /// What comes next: a request, once it is whole. `wish` is asked about the body of each request with one. After an
@@ -158,6 +160,9 @@ impl RequestBuffer {
     /// # Errors
     /// The refusal to answer with before closing.
     pub fn next(&mut self, wish: impl FnOnce(&Request) -> BodyWish) -> Result<Next, Refusal> {
+        if let Some(request) = self.put_back.take() {
+            return Ok(Next::Request(request));
+        }
         if let Some((request, body)) = self.unfinished.take() {
             return self.collect(request, body);
         }
@@ -207,6 +212,11 @@ impl RequestBuffer {
                 Ok(Next::Request(request))
             }
         }
+    }
+
+    /// Takes the last request back, to be the next one again.
+    pub fn put_back(&mut self, request: Box<Request>) {
+        self.put_back = Some(request);
     }
 
     /// What came behind the last request: the first bytes of a WebSocket.

@@ -24,7 +24,14 @@ use crate::wire::snapshot::Snapshot;
 /// middle of a fan-out to very many waits about a millisecond for its turn.
 const FANOUT_SLICE: usize = 128;
 
-/// News that wait for their listeners before publishers have to wait, too.
+/// What a fan-out hands to listeners in one turn, each message with what it costs to hand it on: of many messages, or
+/// large ones, a slice of fewer listeners.
+const FANOUT_BYTES: usize = 4 * 1024 * 1024;
+
+/// What handing on a message costs beside its octets, in octets.
+const MESSAGE_BYTES: usize = 256;
+
+/// News that wait for their listeners, or are published in one turn, before publishers have to wait, too.
 const NEWS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Connections whose replay goes on by a piece in one turn.
@@ -56,6 +63,10 @@ impl<S: Socket> Peers<S> {
         now: Now,
     ) {
         self.connections[key].publishes = true;
+        if self.is_congested() {
+            // Until now nothing was known of it that would have kept it from being read.
+            return self.connections[key].put_back(request);
+        }
         let submission = match read_submission(&request, self.terms.max_publish_bytes) {
             Ok(submission) => submission,
             Err(_) if self.connections[key].awaited > 0 => return self.sync_first(key, request),
@@ -74,6 +85,7 @@ impl<S: Socket> Peers<S> {
 
     /// Takes the next publication in the one order: for those who listen, and for those who come back.
     pub(super) fn hear_of(&mut self, publication: Publication, now: Now) {
+        self.turn_bytes += publication.held_bytes();
         self.hub.publish(&publication.topic, &publication.frame);
         self.history.push(publication);
         if self.hub.has_news() {
@@ -117,9 +129,11 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Whether a publisher has to wait until the news have reached their listeners, or the supervisor.
+    /// Whether a publisher has to wait: for the next turn, until the news have reached their listeners, or until the
+    /// supervisor has taken what it was sent.
     pub(super) fn is_congested(&self) -> bool {
-        self.has_too_many_news()
+        self.turn_bytes > NEWS_BYTES
+            || self.has_too_many_news()
             || matches!(&self.ordering, Ordering::Upstream(upstream) if upstream.is_congested())
     }
 
@@ -129,15 +143,21 @@ impl<S: Socket> Peers<S> {
 
     /// Carries the fan-out on by a slice, and the replays by a piece each.
     pub(super) fn spread_news(&mut self, now: Now) {
-        for _ in 0..FANOUT_SLICE {
+        self.turn_bytes = 0;
+        let (mut visits, mut bytes) = (0, 0);
+        while visits < FANOUT_SLICE && bytes < FANOUT_BYTES {
             let Some(listener) = self.hub.next_listener() else { break };
-            self.deliver(listener as usize, now);
+            bytes += self.deliver(listener as usize, now);
+            visits += 1;
         }
         for _ in 0..self.replaying.len().min(REPLAYS_PER_TURN) {
             let key = self.replaying.pop_front().expect("counted");
             self.carry_on_replay(key, now);
         }
         if !self.is_congested() {
+            // Who was the first this time is the last next time, or it could take all the room there is, turn after turn.
+            let first = usize::from(!self.congested.is_empty());
+            self.congested.rotate_left(first);
             for key in std::mem::take(&mut self.congested) {
                 if let Some(connection) =
                     self.connections.get_mut(key).filter(|c| c.reading == Reading::Congested)
@@ -159,25 +179,28 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Hands a listener all that it has not heard yet, in one write.
-    fn deliver(&mut self, key: usize, now: Now) {
-        if self.hand_news(key, now) && self.connections[key].wants_settling() {
+    /// Hands a listener all that it has not heard yet, in one write; says what that costs.
+    fn deliver(&mut self, key: usize, now: Now) -> usize {
+        let bytes = self.hand_news(key, now);
+        if bytes > 0 && self.connections[key].wants_settling() {
             self.flush(key, now);
         }
+        bytes
     }
 
-    /// Queues what a listener has not heard yet; whether there was anything.
-    pub(super) fn hand_news(&mut self, key: usize, now: Now) -> bool {
-        let Some(connection) = self.connections.get_mut(key) else { return false };
+    /// Queues what a listener has not heard yet; says what that costs.
+    pub(super) fn hand_news(&mut self, key: usize, now: Now) -> usize {
+        let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
-            return false;
+            return 0;
         }
         let news = self.hub.news_for(listener_key(key));
-        let has_news = !news.is_empty();
+        let mut bytes = 0;
         for frame in news {
+            bytes += frame.len() + MESSAGE_BYTES;
             connection.send_news(frame, now, &self.terms.limits);
         }
-        has_news
+        bytes
     }
 
     fn carry_on_replay(&mut self, key: usize, now: Now) {
