@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::crew::{Crew, stop};
 use crate::driver::kill;
@@ -103,6 +103,33 @@ fn a_worker_that_is_behind_resumes_who_is_ahead_of_it() {
             assert!(count > 0 && !is_lost, "{}", String::from_utf8_lossy(&text));
         }
     }
+}
+
+#[test]
+fn short_requests_that_make_much_kill_no_worker() {
+    let crew = Crew::start("--workers 2");
+    let workers = crew.children();
+    let mut client = crew.client();
+    let ask = |worker: u32, topics: usize, bytes: usize| {
+        let body = json!({ "topics": vec!["much"; topics], "data": "x".repeat(bytes) }).to_string();
+        let mut publisher = Publisher::of(&crew, worker);
+        publisher.post(&body, "Content-Type: application/json\r\n").unwrap()
+    };
+    let (status, answer) = ask(workers[0], 10_000, 7000);
+    assert_eq!(
+        (status, answer["error"].as_str().unwrap().contains("73260000 bytes")),
+        (413, true),
+        "{answer}"
+    );
+    // Sixty megabytes at once.
+    thread::scope(|scope| {
+        for worker in workers.iter().chain(&workers) {
+            scope.spawn(|| assert_eq!(ask(*worker, 8000, 1700).0, 200));
+        }
+    });
+    Publisher::of(&crew, workers[1]).publish("behind it");
+    assert_eq!(hear(&mut client).text, "behind it");
+    assert_eq!(crew.children(), workers);
 }
 
 #[test]
