@@ -117,7 +117,7 @@ fn an_operator_can_make_it_leave_and_to_ask_twice_is_not_to_insist() {
 
 #[test]
 fn the_first_signal_after_an_operator_has_asked_hastens_nothing() {
-    for flags in ["", "--drain-delay 0.3"] {
+    for flags in ["", "--drain-delay 0.3", "--workers 2", "--workers 2 --drain-delay 0.3"] {
         let office = Office::open(flags);
         let mut client = office.server.client();
         assert_eq!(drain(&office.admin, ""), 202);
