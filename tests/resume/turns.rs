@@ -10,9 +10,9 @@ use slackwater::server::clock::Now;
 use slackwater::server::peers::Peers;
 
 use crate::draw::patient_terms;
-use crate::publish;
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
+use crate::{handshake, publish};
 
 #[test]
 fn what_is_published_in_one_turn_is_bounded_and_each_publisher_has_its_turn() {
@@ -53,4 +53,31 @@ fn what_is_published_in_one_turn_is_bounded_and_each_publisher_has_its_turn() {
         peers.read_unread(now);
     }
     assert_eq!(answered, 16);
+}
+
+#[test]
+fn what_is_handed_to_listeners_in_one_turn_is_bounded_however_much_each_has_to_hear() {
+    let mut random = Random::new(2600);
+    let mut peers = Peers::new(patient_terms(), None);
+    let now = Now { instant: Instant::now(), wall: Timestamp::UNIX_EPOCH };
+    let mut connect = |peers: &mut Peers<VirtualSocket>, request: &str| {
+        let line = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
+        line.borrow_mut().ear.is_deaf = true;
+        line.borrow_mut().send(request.as_bytes());
+        peers.admit(now, |_| Ok(VirtualSocket(line.clone()))).unwrap();
+        peers.read_newcomers(now);
+        line
+    };
+    let listeners: Vec<_> = (0..16).map(|_| connect(&mut peers, &handshake("topic=news"))).collect();
+    let target = "news&topic=news".to_owned() + &"&topic=news".repeat(248);
+    connect(&mut peers, &publish(&target, 1, 4000));
+    let unread = || listeners.iter().map(|line| line.borrow().unread_by_client()).sum::<usize>();
+    let mut heard = 0;
+    while peers.has_work() {
+        peers.settle(now);
+        assert!(unread() - heard < 6 << 20, "{} bytes in one turn", unread() - heard);
+        heard = unread();
+        peers.read_unread(now);
+    }
+    assert!(heard > 16 * 250 * 4000);
 }
