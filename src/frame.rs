@@ -51,6 +51,20 @@ impl Frame {
         Self(octets.into())
     }
 
+    /// The message, if these octets are exactly one unfragmented, unmasked text message as `text` encodes it.
+    pub fn as_text(&self) -> Option<&[u8]> {
+        let (payload, announced, least) = match self.0.as_ref() {
+            [0x81, length @ 0..=125, payload @ ..] => (payload, u64::from(*length), 0),
+            [0x81, 126, a, b, payload @ ..] => (payload, u64::from(u16::from_be_bytes([*a, *b])), 126),
+            [0x81, 127, rest @ ..] => {
+                let (length, payload) = rest.split_first_chunk()?;
+                (payload, u64::from_be_bytes(*length), 65_536)
+            }
+            _ => return None,
+        };
+        (payload.len() as u64 == announced && announced >= least).then_some(payload)
+    }
+
     /// Its encoded octets, header included.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -95,6 +109,29 @@ mod tests {
         assert_eq!(octets(Frame::pong(b"x")), b"\x8a\x01x");
         assert_eq!(octets(Frame::text(vec![b'a'; 126]))[..4], [0x81, 126, 0, 126]);
         assert_eq!(octets(Frame::text(vec![b'a'; 65_536]))[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn only_one_whole_text_message_is_taken_for_one() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let (text, frame) = (vec![b'a'; length], Frame::text(vec![b'a'; length]));
+            assert_eq!(frame.as_text(), Some(&text[..]));
+            let octets = octets(frame);
+            let cut = Frame::from_encoded(octets[..octets.len() - 1].to_vec());
+            let longer = Frame::from_encoded([&octets[..], b"a"].concat());
+            assert_eq!((cut.as_text(), longer.as_text()), (None, None), "{length}");
+        }
+        let others: [&[u8]; 8] = [
+            b"",
+            b"\x82\x01a",
+            b"\x01\x01a",
+            b"\xc1\x01a",
+            b"\x81\x81\0\0\0\0a",
+            b"\x81\x7e\0\x01a",
+            b"\x81\x7f\0\0\0\0\0\0\0\x01a",
+            b"\x81\x01a\x81\x01b",
+        ];
+        others.iter().for_each(|octets| assert_eq!(Frame::from_encoded(octets.to_vec()).as_text(), None));
     }
 
     #[test]

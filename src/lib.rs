@@ -26,6 +26,7 @@
 //!   answer: [`process::sight`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
 //!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
+//! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
 //! * Who may publish, make the server leave and look at its numbers: `server::access`. What is a name of this machine:
 //!   `server::authority`. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].

@@ -125,13 +125,56 @@ fn a_retry_gets_the_first_answer_and_publishes_nothing() {
         json_of(&publisher.post("/publish", &format!("Idempotency-Key: {key}\r\n"), text))
     };
     let first = post("k", "one");
-    assert_eq!(post("k", "one again"), first);
+    assert_eq!(post("k", "one"), first);
     assert_ne!(post("l", "two"), first);
     let objects = json!([{"id": "x", "data": "three"}, {"id": "y", "data": "four"}]);
     let both = publisher.publish(&objects);
-    assert_eq!(publisher.publish(&json!([{"id": "y", "data": "late"}]))["ids"][0], both["ids"][1]);
+    assert_eq!(publisher.publish(&json!([{"id": "y", "data": "four"}]))["ids"][0], both["ids"][1]);
     publisher.publish_to("notifications", "five");
     assert_eq!(hear_data(&mut client, 5), ["one", "two", "three", "four", "five"]);
+}
+
+#[test]
+fn a_used_key_on_something_else_is_refused_and_publishes_nothing() {
+    let server = Running::with("");
+    let mut client = Client::join_at(&server, "/ws?topic=*");
+    let mut publisher = Publisher::of(&server);
+    let key = "Idempotency-Key: k\r\n";
+    let mut is_refused = |target: &str, fields: &str, body: &str| {
+        let response = publisher.post(target, fields, body);
+        let error = json_of(&response)["error"].take();
+        assert!(response.status == 200 || error.is_string());
+        response.status == 422
+    };
+    assert!(!is_refused("/publish", key, "one"));
+    assert!(is_refused("/publish", key, "another"));
+    assert!(is_refused("/publish?topic=elsewhere", key, "one"));
+    let json = "Content-Type: application/json\r\n";
+    assert!(is_refused("/publish", &(key.to_owned() + json), r#"{"data":1}"#));
+    assert!(!is_refused("/publish", json, r#"{"id":"x","data":"two"}"#));
+    assert!(is_refused("/publish", json, r#"[{"data":"in vain"},{"id":"x","data":"another"}]"#));
+    assert!(!is_refused("/publish", json, r#"{"id":"x","topic":"elsewhere","data":"three"}"#));
+    assert!(!is_refused("/publish", "", "four"));
+    assert_eq!(hear_data(&mut client, 4), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn keys_that_are_not_text_are_told_apart_by_their_octets() {
+    let server = Running::with("");
+    let mut peer = Peer::connect(server.address);
+    let mut post = |fields: &[u8]| {
+        let head = [b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n", fields, b"\r\nx"]
+            .concat();
+        peer.send(head);
+        peer.response()
+    };
+    // Latin-1, and then UTF-8.
+    let first = post(b"Idempotency-Key: M\xfcller-1\r\n").body;
+    let second = post(b"Idempotency-Key: M\xf6ller-1\r\n").body;
+    let third = post("Idempotency-Key: Müller-1\r\n".as_bytes()).body;
+    assert!(first != second && second != third && third != first);
+    assert_eq!(post(b"Idempotency-Key: M\xfcller-1\r\n").body, first);
+    assert_eq!(post(b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n").status, 400);
 }
 
 #[test]

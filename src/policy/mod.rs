@@ -2,10 +2,12 @@
 
 pub mod deadlines;
 pub mod drain;
+pub mod fingerprint;
 pub mod guide;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod positions;
 pub mod replay;
 pub mod roster;
 pub mod sequencer;

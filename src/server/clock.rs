@@ -38,7 +38,7 @@ impl Now {
 
     /// The instant of a time on the wall clock; one before this machine's start is as old as can be said.
     pub(super) fn instant_of(&self, unix_ms: i64) -> Instant {
-        let age = u64::try_from(self.wall.as_millisecond() - unix_ms).unwrap_or(0);
+        let age = u64::try_from(self.wall.as_millisecond().saturating_sub(unix_ms)).unwrap_or(0);
         self.instant.checked_sub(Duration::from_millis(age)).unwrap_or(self.instant)
     }
 }

@@ -1,14 +1,21 @@
 //! The one who gives publications their ids: the server itself, or the supervisor for all of its workers. Checks
 //! nothing and sends nothing: each publication is handed on encoded, in the order in which all will hear it.
 
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::{History, HistoryLimits, Publication};
-use crate::policy::idempotency::Idempotency;
-use crate::policy::sequencer::{Position, PublicationId, Sequencer};
+use crate::policy::idempotency::{Answer, Idempotency, OtherPayload};
+use crate::policy::positions::Positions;
+use crate::policy::sequencer::{Position, Sequencer};
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
-use crate::wire::publish::{Draft, Published, Submission};
-use crate::wire::snapshot::{Kept, Snapshot};
+use crate::wire::publish::{Draft, Submission};
+use crate::wire::published::{Conflict, Published};
+use crate::wire::snapshot::{Given, Kept, Snapshot};
 
 /// The order of all publications, and what was answered to whom published them.
 #[derive(Debug)]
@@ -16,8 +23,16 @@ pub struct Order {
     sequencer: Sequencer,
     /// The position before the first that this process has given.
     begun: Position,
-    idempotency: Idempotency<Published>,
+    idempotency: Idempotency,
     notifications_so_far: u64,
+}
+
+/// What is known of an object's key while its request is positioned.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    payload: Fingerprint,
+    /// Where it was published first, if it was.
+    position: Option<Position>,
 }
 
 impl Order {
@@ -47,24 +62,73 @@ impl Order {
     }
 
     /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.
+    ///
+    /// # Errors
+    /// When a key was used for something else; then nothing is positioned.
     pub fn submit(
         &mut self,
         submission: Submission,
         now: Now,
         mut publish: impl FnMut(Publication),
-    ) -> Published {
+    ) -> Result<Published, Conflict> {
         let Submission { key, drafts } = submission;
-        // Whole requests and single objects have keys of their own.
-        let key = key.map(|key| format!("request {key}"));
-        if let Some(first) = key.as_ref().and_then(|key| self.idempotency.recall(key, now.instant)) {
-            return first.clone();
+        let epoch = self.epoch();
+        if let Some(key) = &key {
+            let first =
+                self.idempotency.recall(key, now.instant).map_err(|OtherPayload| Conflict::Request)?;
+            if let Some(first) = first {
+                return Ok(Published { epoch, answer: first.clone() });
+            }
         }
-        let ids = drafts.list.into_iter().flat_map(|draft| self.position(draft, now, &mut publish)).collect();
-        let published = Published { ids, is_batch: drafts.is_batch };
-        if let Some(key) = key {
-            self.idempotency.remember(key, published.clone(), now.instant);
+        let mut known = self.recall_objects(&drafts.list, now)?;
+        let mut positions = Positions::default();
+        for draft in &drafts.list {
+            for topic in &draft.topics {
+                let key = draft.key.as_ref().map(|object| object.on(topic));
+                if let Some(first) = key.and_then(|key| known[&key.name].position) {
+                    positions.push(first);
+                    continue;
+                }
+                publish(self.position(topic, &draft.data, now));
+                let position = self.newest();
+                positions.push(position);
+                if let Some(key) = key {
+                    known.insert(key.name, Known { payload: key.payload, position: Some(position) });
+                    self.idempotency.remember(&key, Answer::one(position), now.instant);
+                }
+            }
         }
-        published
+        let answer = Answer { positions, is_batch: drafts.is_batch };
+        if let Some(key) = &key {
+            self.idempotency.remember(key, answer.clone(), now.instant);
+        }
+        Ok(Published { epoch, answer })
+    }
+
+    /// What is known of each object's key, before anything is positioned: what follows may push old answers out.
+    fn recall_objects(
+        &mut self,
+        drafts: &[Draft],
+        now: Now,
+    ) -> Result<HashMap<Fingerprint, Known>, Conflict> {
+        let mut all: HashMap<Fingerprint, Known> = HashMap::new();
+        let keyed = drafts.iter().filter_map(|draft| Some((draft.key.as_ref()?, &draft.topics)));
+        for (object, topic) in
+            keyed.flat_map(|(object, topics)| topics.iter().map(move |topic| (object, topic)))
+        {
+            let key = object.on(topic);
+            let conflict = || Conflict::Object { id: object.id.clone(), topic: topic.clone() };
+            let twin = all.get(&key.name);
+            if twin.is_some_and(|twin| twin.payload != key.payload) {
+                return Err(conflict());
+            }
+            if twin.is_none() {
+                let first = self.idempotency.recall(&key, now.instant).map_err(|OtherPayload| conflict())?;
+                let position = first.and_then(|answer| answer.positions.iter().next());
+                all.insert(key.name, Known { payload: key.payload, position });
+            }
+        }
+        Ok(all)
     }
 
     /// The periodic notification to all who listen to the default topic.
@@ -78,29 +142,10 @@ impl Order {
         Publication { topic, frame: message.to_frame(), at: now.instant }
     }
 
-    fn position(
-        &mut self,
-        draft: Draft,
-        now: Now,
-        publish: &mut impl FnMut(Publication),
-    ) -> Vec<PublicationId> {
-        let Draft { topics, data, key } = draft;
-        let key = key.map(|key| format!("object {key}"));
-        if let Some(first) = key.as_ref().and_then(|key| self.idempotency.recall(key, now.instant)) {
-            return first.ids.clone();
-        }
-        let position = |topic: TopicName| {
-            let id = self.sequencer.advance();
-            let message = ServerMessage::Data { id, topic: topic.as_str(), data: &data, timestamp: now.wall };
-            let frame = message.to_frame();
-            publish(Publication { topic, frame, at: now.instant });
-            id
-        };
-        let ids: Vec<PublicationId> = topics.into_iter().map(position).collect();
-        if let Some(key) = key {
-            self.idempotency.remember(key, Published { ids: ids.clone(), is_batch: false }, now.instant);
-        }
-        ids
+    fn position(&mut self, topic: &TopicName, data: &RawValue, now: Now) -> Publication {
+        let id = self.sequencer.advance();
+        let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp: now.wall };
+        Publication { topic: topic.clone(), frame: message.to_frame(), at: now.instant }
     }
 
     /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
@@ -110,13 +155,26 @@ impl Order {
             frame: publication.frame.clone(),
             at_unix_ms: now.unix_ms_of(publication.at),
         });
-        Snapshot { epoch: self.epoch(), newest: self.newest(), publications: kept.collect() }
+        let given = self.idempotency.remembered(now.instant).map(|(at, key, answer)| Given {
+            key,
+            answer: answer.clone(),
+            at_unix_ms: now.unix_ms_of(at),
+        });
+        Snapshot {
+            epoch: self.epoch(),
+            newest: self.newest(),
+            publications: kept.collect(),
+            answers: given.collect(),
+        }
     }
 
     /// Goes on where a predecessor stopped.
     pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, History) {
         let before = snapshot.newest - snapshot.publications.len() as u64;
-        let order = Self::new(snapshot.epoch, snapshot.newest);
+        let mut order = Self::new(snapshot.epoch, snapshot.newest);
+        for Given { key, answer, at_unix_ms } in snapshot.answers {
+            order.idempotency.remember(&key, answer, now.instant_of(at_unix_ms));
+        }
         let mut history = History::new(limits, before);
         for Kept { topic, frame, at_unix_ms } in snapshot.publications {
             history.push(Publication { topic, frame, at: now.instant_of(at_unix_ms) });
@@ -125,3 +183,7 @@ impl Order {
         (order, history)
     }
 }
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

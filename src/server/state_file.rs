@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
-        Snapshot { epoch: 7, newest: 3, publications: vec![] }
+        Snapshot { epoch: 7, newest: 3, publications: vec![], answers: vec![] }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct Fields {
     pub forwarded: bool,
     /// A target of the absolute form names it itself, and then the field is ignored (RFC 9112 §3.2.2).
     pub host: Option<String>,
-    pub idempotency_key: Option<String>,
+    pub idempotency_key: Option<Vec<u8>>,
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
     pub origin: Option<String>,
@@ -331,7 +331,10 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
             content_type: text("content-type"),
             forwarded: head.headers.iter().any(|header| is_from_a_proxy(header.name)),
             host: authority.or(host).map(str::to_owned),
-            idempotency_key: text("idempotency-key"),
+            // Its octets: what is not text could otherwise not be told from another key.
+            idempotency_key: head
+                .single("idempotency-key", "more than one Idempotency-Key")?
+                .map(<[u8]>::to_vec),
             if_none_match: text("if-none-match"),
             last_event_id: text("last-event-id"),
             origin: text("origin"),

@@ -11,6 +11,7 @@ pub mod object;
 pub mod outbox;
 pub mod overview;
 pub mod publish;
+pub mod published;
 pub mod relay;
 pub mod response;
 pub mod snapshot;

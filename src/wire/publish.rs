@@ -1,15 +1,16 @@
-//! The body of `POST /publish` → what is to be published, all of it or nothing; and the answer, once it is.
+//! The body of `POST /publish` → what is to be published, all of it or nothing.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
-use crate::policy::idempotency::MAX_KEY_BYTES;
-use crate::policy::sequencer::PublicationId;
+use crate::policy::fingerprint::Fingerprint;
+use crate::policy::idempotency::{Key, MAX_KEY_BYTES};
 use crate::policy::topic::{TopicError, TopicName};
 use crate::wire::object::FromObject;
-use crate::wire::publish::made::{MAX_PUBLICATIONS, Made, Topics};
-use crate::wire::response::Response;
+use crate::wire::publish::made::{Made, Topics};
+
+pub use crate::wire::publish::made::MAX_PUBLICATIONS;
 
 mod made;
 
@@ -22,7 +23,24 @@ pub struct Draft {
     #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub data: Box<RawValue>,
     /// Makes a retry harmless.
-    pub key: Option<String>,
+    pub key: Option<ObjectKey>,
+}
+
+/// The key of an object: on each of its topics it is another.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// As given.
+    pub id: String,
+    /// Of the data, as it was written.
+    pub payload: Fingerprint,
+}
+
+impl ObjectKey {
+    /// The key of its publication to this topic.
+    pub fn on(&self, topic: &TopicName) -> Key {
+        let name = Fingerprint::of([topic.as_str().as_bytes(), self.id.as_bytes()]);
+        Key { name, payload: self.payload }
+    }
 }
 
 /// A request's publications.
@@ -34,34 +52,27 @@ pub struct Drafts {
     pub is_batch: bool,
 }
 
+impl Drafts {
+    /// The key of the request that makes these, of this name. What is published and answered alike is one payload.
+    pub fn key(&self, name: &[u8]) -> Key {
+        let shape: &[u8] = if self.is_batch { b"batch" } else { b"one" };
+        // Neither a topic nor an id is empty.
+        let parts = self.list.iter().flat_map(|Draft { topics, data, key }| {
+            let id = key.as_ref().map_or("", |key| &key.id);
+            topics.iter().map(TopicName::as_str).chain(["", id, data.get()]).map(str::as_bytes)
+        });
+        let payload = Fingerprint::of([shape].into_iter().chain(parts));
+        Key { name: Fingerprint::of([&b""[..], name]), payload }
+    }
+}
+
 /// A request that is to be published.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Submission {
     /// Makes a retry of the whole request harmless.
-    pub key: Option<String>,
+    pub key: Option<Key>,
     /// What is published.
     pub drafts: Drafts,
-}
-
-/// The ids that a submission got.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Published {
-    /// One for each topic of each draft, in their order.
-    pub ids: Vec<PublicationId>,
-    /// As in `Drafts`.
-    pub is_batch: bool,
-}
-
-impl Published {
-    /// The answer to whoever published.
-    pub fn response(&self) -> Response {
-        let ids: Vec<String> = self.ids.iter().map(PublicationId::to_string).collect();
-        let body = match ids.as_slice() {
-            [id] if !self.is_batch => serde_json::json!({ "id": id }),
-            _ => serde_json::json!({ "ids": ids }),
-        };
-        Response::new(200, "application/json", body.to_string())
-    }
 }
 
 /// Why nothing is published.
@@ -194,7 +205,8 @@ impl Object<'_> {
             return Err(PublishError::Body("id has 1 to 255 bytes"));
         }
         let topics = names.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
-        made.add(&Topics::new(topics), self.data.to_owned(), self.id);
+        let key = |id| ObjectKey { id, payload: Fingerprint::of([self.data.get().as_bytes()]) };
+        made.add(&Topics::new(topics), self.data.to_owned(), self.id.map(key));
         Ok(())
     }
 }

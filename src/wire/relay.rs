@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::policy::sequencer::Position;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::Overview;
-use crate::wire::publish::{Published, Submission};
+use crate::wire::publish::Submission;
+use crate::wire::published::{Conflict, Published};
 
 /// Of these messages. Raised with every change to them.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// More than the largest publication; a longer message is none of these.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -31,7 +32,7 @@ pub enum ToWorker<'a> {
     /// All that was published so far has been said: the worker may serve.
     CaughtUp,
     /// The answer to `Publish`.
-    Published(Published),
+    Published(Result<Published, Conflict>),
     /// The answer to `Publish` when the whole server is leaving.
     Refused,
     /// The answer to `Sync`.
@@ -147,15 +148,14 @@ mod tests {
     #[test]
     fn a_submission_arrives_as_it_was_made() {
         let mut octets = BytesMut::new();
-        encode(
-            &ToSupervisor::Publish(Submission { key: Some("retry".to_owned()), drafts: drafts() }),
-            &mut octets,
-        );
+        let key = Some(drafts().key(b"retry"));
+        encode(&ToSupervisor::Publish(Submission { key, drafts: drafts() }), &mut octets);
         let Ok(Some(ToSupervisor::Publish(heard))) = next(&mut &octets[..]) else { panic!("not heard") };
         let topics = |name: &str| TopicName::parse(name).unwrap();
-        assert_eq!((heard.key.as_deref(), heard.drafts.is_batch), (Some("retry"), true));
+        assert_eq!((heard.key, heard.drafts.is_batch), (key, true));
         let [first, second] = &heard.drafts.list[..] else { panic!("{heard:?}") };
-        assert_eq!((first.data.get(), first.key.as_deref()), (r#"{"x": 1}"#, Some("k")));
+        let id = first.key.as_ref().map(|key| key.id.as_str());
+        assert_eq!((first.data.get(), id), (r#"{"x": 1}"#, Some("k")));
         assert_eq!(second.topics, [topics("a"), topics("b/c")]);
         assert_eq!(second.data.get(), r#""ö""#);
     }

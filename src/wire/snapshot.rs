@@ -1,18 +1,35 @@
-//! What a leaving process hands to its successor: the epoch, the newest position and the history, as octets with a
-//! version and a checksum. Reading what is not a whole snapshot of this version is an error, never a guess.
+//! What a leaving process hands to its successor: the epoch, the newest position, the history and the answers to keys, as
+//! octets with a version and a checksum. Reading what is not a whole snapshot is an error, never a guess; and a checksum
+//! proves nothing about who wrote it, so that what was read is believed only as far as a server could have said it.
 //!
-//! Layout: the magic and version (16 octets), the CRC-32 of all that follows (u32), epoch (u32), newest (u64), count
+//! Layout: the magic with the version (16 octets), the CRC-32 of all that follows (u32), epoch (u32), newest (u64), count
 //! (u64), then each publication: when it was published in milliseconds since 1970 (i64), the length of its topic (u8)
-//! and of its frame (u32), the topic, the frame. Numbers are big-endian.
+//! and of its frame (u32), the topic, the frame. Then, since version 2, the count (u64) of answers and each of them: when
+//! it was given (i64), the fingerprints of its key's name and payload (16 octets each), whether it is a batch's (u8), the
+//! count (u32) of runs and each of them: its first position (u64) and how many there are (u32). Numbers are big-endian.
+
+use std::collections::HashSet;
 
 use bytes::{Buf, BufMut};
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::frame::Frame;
-use crate::policy::sequencer::Position;
+use crate::policy::fingerprint::Fingerprint;
+use crate::policy::idempotency::{Answer, Key};
+use crate::policy::positions::{Positions, Run};
+use crate::policy::sequencer::{Position, PublicationId};
 use crate::policy::topic::TopicName;
+use crate::wire::publish::MAX_PUBLICATIONS;
 
-const MAGIC: &[u8; 16] = b"slackwater st 1\n";
+/// What the files of all versions begin with.
+pub const FAMILY: &[u8] = b"slackwater st ";
+
+const MAGIC: &[u8; 16] = b"slackwater st 2\n";
+const MAGIC_WITHOUT_ANSWERS: &[u8; 16] = b"slackwater st 1\n";
+
+/// No server has come this far: a million publications a second take 285 years. Leaves room to count on.
+const MAX_POSITION: Position = 1 << 53;
 
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +40,8 @@ pub struct Snapshot {
     pub newest: Position,
     /// The publications up to the newest, without a gap.
     pub publications: Vec<Kept>,
+    /// What was answered to keys, the oldest first.
+    pub answers: Vec<Given>,
 }
 
 /// One publication of a snapshot.
@@ -33,6 +52,17 @@ pub struct Kept {
     /// The message, encoded.
     pub frame: Frame,
     /// When it was published, in milliseconds since 1970.
+    pub at_unix_ms: i64,
+}
+
+/// One answer of a snapshot.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Given {
+    /// What it was given to.
+    pub key: Key,
+    /// What it says.
+    pub answer: Answer,
+    /// When it was given, in milliseconds since 1970.
     pub at_unix_ms: i64,
 }
 
@@ -51,94 +81,125 @@ impl Snapshot {
     /// The snapshot as octets.
     pub fn encode(&self) -> Vec<u8> {
         let payload: usize = self.publications.iter().map(|kept| 13 + 128 + kept.frame.len()).sum();
-        let mut octets = Vec::with_capacity(40 + payload);
+        let mut octets = Vec::with_capacity(48 + payload + 64 * self.answers.len());
         octets.put_slice(MAGIC);
         octets.put_u32(0);
         octets.put_u32(self.epoch);
         octets.put_u64(self.newest);
         octets.put_u64(self.publications.len() as u64);
-        for Kept { topic, frame, at_unix_ms } in &self.publications {
-            octets.put_i64(*at_unix_ms);
-            octets.put_u8(u8::try_from(topic.as_str().len()).expect("a topic has at most 128 bytes"));
-            octets.put_u32(u32::try_from(frame.len()).expect("a frame is smaller than a request"));
-            octets.put_slice(topic.as_str().as_bytes());
-            octets.put_slice(frame.as_bytes());
-        }
+        self.publications.iter().for_each(|kept| kept.encode(&mut octets));
+        octets.put_u64(self.answers.len() as u64);
+        self.answers.iter().for_each(|given| given.encode(&mut octets));
         let checksum = crc32fast::hash(&octets[MAGIC.len() + 4..]);
         octets[MAGIC.len()..MAGIC.len() + 4].copy_from_slice(&checksum.to_be_bytes());
         octets
     }
 
-    /// Reads what `encode` wrote.
+    /// Reads what `encode` wrote, or the version before it.
     ///
     /// # Errors
     /// When it is anything else.
     pub fn decode(octets: &[u8]) -> Result<Self, SnapshotError> {
-        let mut rest = octets.strip_prefix(MAGIC).ok_or(SnapshotError::Foreign)?;
+        let (magic, mut rest) = octets.split_first_chunk().ok_or(SnapshotError::Foreign)?;
+        if ![MAGIC, MAGIC_WITHOUT_ANSWERS].contains(&magic) {
+            return Err(SnapshotError::Foreign);
+        }
         let checksum = rest.try_get_u32().map_err(|_| SnapshotError::Damaged)?;
         if checksum != crc32fast::hash(rest) {
             return Err(SnapshotError::Damaged);
         }
-        Self::decode_body(&mut rest).ok_or(SnapshotError::Damaged)
+        Self::decode_body(&mut rest, magic == MAGIC).ok_or(SnapshotError::Damaged)
     }
 
-    fn decode_body(rest: &mut &[u8]) -> Option<Self> {
+    fn decode_body(rest: &mut &[u8], has_answers: bool) -> Option<Self> {
         let (epoch, newest) = (rest.try_get_u32().ok()?, rest.try_get_u64().ok()?);
         let count = rest.try_get_u64().ok()?;
-        let publications = (0..count).map(|_| Kept::decode(rest)).collect::<Option<Vec<_>>>()?;
-        (rest.is_empty() && count <= newest).then_some(Self { epoch, newest, publications })
+        let before = Some(newest).filter(|newest| *newest <= MAX_POSITION)?.checked_sub(count)?;
+        let ids = (before + 1..=newest).map(|position| PublicationId::new(epoch, position));
+        // Collected one by one: a count reserves no memory.
+        let publications = ids.map(|id| Kept::decode(rest, id)).collect::<Option<Vec<_>>>()?;
+        let count = if has_answers { rest.try_get_u64().ok()? } else { 0 };
+        let answers = (0..count).map(|_| Given::decode(rest, newest)).collect::<Option<Vec<_>>>()?;
+        let names: HashSet<Fingerprint> = answers.iter().map(|given| given.key.name).collect();
+        let is_whole = rest.is_empty() && names.len() == answers.len();
+        is_whole.then_some(Self { epoch, newest, publications, answers })
     }
 }
 
 impl Kept {
-    fn decode(rest: &mut &[u8]) -> Option<Self> {
+    fn encode(&self, octets: &mut Vec<u8>) {
+        let Self { topic, frame, at_unix_ms } = self;
+        octets.put_i64(*at_unix_ms);
+        octets.put_u8(u8::try_from(topic.as_str().len()).expect("a topic has at most 128 bytes"));
+        octets.put_u32(u32::try_from(frame.len()).expect("a frame is smaller than a request"));
+        octets.put_slice(topic.as_str().as_bytes());
+        octets.put_slice(frame.as_bytes());
+    }
+
+    fn decode(rest: &mut &[u8], id: PublicationId) -> Option<Self> {
         let at_unix_ms = rest.try_get_i64().ok()?;
         let topic_bytes = usize::from(rest.try_get_u8().ok()?);
         let frame_bytes = usize::try_from(rest.try_get_u32().ok()?).ok()?;
         let topic = TopicName::parse(str::from_utf8(rest.split_off(..topic_bytes)?).ok()?).ok()?;
         let frame = Frame::from_encoded(rest.split_off(..frame_bytes)?.to_vec());
-        Some(Self { topic, frame, at_unix_ms })
+        is_notification(&frame, id, &topic).then_some(Self { topic, frame, at_unix_ms })
     }
+}
+
+/// Whether clients would take it for the publication of this id.
+fn is_notification(frame: &Frame, id: PublicationId, topic: &TopicName) -> bool {
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        r#type: &'a str,
+        id: &'a str,
+        topic: &'a str,
+    }
+    let text = frame.as_text().and_then(|text| str::from_utf8(text).ok());
+    let message = text.and_then(|text| serde_json::from_str::<Message<'_>>(text).ok());
+    message.is_some_and(|message| {
+        message.r#type == "notification" && message.id == id.to_string() && message.topic == topic.as_str()
+    })
+}
+
+impl Given {
+    fn encode(&self, octets: &mut Vec<u8>) {
+        let Self { key, answer, at_unix_ms } = self;
+        octets.put_i64(*at_unix_ms);
+        octets.put_slice(&key.name.0);
+        octets.put_slice(&key.payload.0);
+        octets.put_u8(answer.is_batch.into());
+        let runs = answer.positions.runs();
+        octets.put_u32(u32::try_from(runs.len()).expect("a request makes fewer publications"));
+        for Run { first, count } in runs {
+            octets.put_u64(*first);
+            octets.put_u32(*count);
+        }
+    }
+
+    fn decode(rest: &mut &[u8], newest: Position) -> Option<Self> {
+        let at_unix_ms = rest.try_get_i64().ok()?;
+        let mut fingerprint = || Some(Fingerprint(*rest.split_off(..16)?.first_chunk()?));
+        let key = Key { name: fingerprint()?, payload: fingerprint()? };
+        let is_batch = match rest.try_get_u8().ok()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let runs = rest.try_get_u32().ok()?;
+        let runs = (0..runs).map(|_| decode_run(rest, newest)).collect::<Option<Vec<_>>>()?;
+        let positions: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
+        let is_an_answer = (1..=MAX_PUBLICATIONS as u64).contains(&positions);
+        let answer = Answer { positions: Positions::from_runs(runs), is_batch };
+        is_an_answer.then_some(Self { key, answer, at_unix_ms })
+    }
+}
+
+fn decode_run(rest: &mut &[u8], newest: Position) -> Option<Run> {
+    let run = Run { first: rest.try_get_u64().ok()?, count: rest.try_get_u32().ok()? };
+    let last = run.first.checked_add(u64::from(run.count.checked_sub(1)?))?;
+    (run.first > 0 && last <= newest).then_some(run)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn snapshot() -> Snapshot {
-        let kept = |text: &str| Kept {
-            topic: TopicName::parse("orders/7").unwrap(),
-            frame: Frame::text(text.to_owned()),
-            at_unix_ms: 1_795_348_800_123,
-        };
-        Snapshot { epoch: 0xbeef, newest: 42, publications: vec![kept("one"), kept("ö")] }
-    }
-
-    #[test]
-    fn what_was_written_is_read_again() {
-        assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
-        let empty = Snapshot { epoch: 1, newest: 0, publications: vec![] };
-        assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
-    }
-
-    #[test]
-    fn any_damage_is_noticed() {
-        let whole = snapshot().encode();
-        for end in 0..whole.len() {
-            assert!(Snapshot::decode(&whole[..end]).is_err(), "cut at {end}");
-        }
-        for place in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[place] ^= 0x10;
-            assert!(Snapshot::decode(&damaged).is_err(), "changed at {place}");
-        }
-        assert_eq!(Snapshot::decode(&[&whole[..], b"x"].concat()), Err(SnapshotError::Damaged));
-    }
-
-    #[test]
-    fn what_is_something_else_is_called_foreign() {
-        for foreign in [&b""[..], b"{}", b"slackwater st 2\n\0\0\0\0"] {
-            assert_eq!(Snapshot::decode(foreign), Err(SnapshotError::Foreign));
-        }
-    }
-}
+#[path = "snapshot_tests.rs"]
+mod tests;

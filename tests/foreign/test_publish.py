@@ -117,8 +117,9 @@ def test_one_connection_serves_many_publications(server, listener):
 def test_a_request_with_a_known_key_is_answered_again_and_published_once(server, listener):
     keyed = ("--header", "Idempotency-Key: request-1")
     first = post(server, *keyed, "--json", '[{"data":"once"},{"data":"once more"}]')
-    again = post(server, *keyed, "--data", "whatever it holds now")
+    again = post(server, *keyed, "--json", '[{"data":"once"},{"data":"once more"}]')
     assert (again.status, again.json) == (200, first.json)
+    assert post(server, *keyed, "--data", "whatever it holds now").status == 422
     post(server, "--data", "sentinel")
     assert heard(listener, 3) == ["once", "once more", "sentinel"]
 
@@ -127,7 +128,7 @@ def test_an_object_with_a_known_id_is_answered_again_and_published_once(server, 
     first = post(server, "--json", '{"id":"object-1","data":"once"}')
     assert post(server, "--json", '{"id":"object-1","data":"once"}').json == first.json
     two = post(server, "--json", '{"id":"object-2","topics":["orders","elsewhere"],"data":"to two"}').json["ids"]
-    batch = '[{"data":"new"},{"id":"object-1","data":"once"},{"id":"object-2","data":0},{"id":"object-3","data":"newer"}]'
+    batch = '[{"data":"new"},{"id":"object-1","data":"once"},{"id":"object-2","topics":["orders","elsewhere"],"data":"to two"},{"id":"object-3","data":"newer"}]'
     mixed = post(server, "--json", batch).json["ids"]
     assert mixed[1:4] == [first.json["id"], *two]
     repeated = post(server, *NDJSON, "--data", '{"id":"object-3","data":"newer"}')

@@ -243,13 +243,14 @@ impl Publisher {
         self.has_finished && self.again.is_empty() && self.visit.is_none()
     }
 
-    /// Judges what has become of its requests: all of each or nothing, once under each supervisor, at the positions that
-    /// were answered. Of what a supervisor that `crashed` has refused nobody knows what others heard.
+    /// Judges what has become of its requests: all of each or nothing, at the positions that were answered, and once under
+    /// each line of supervisors, which one that `crashed` ends. Of what that has refused nobody knows what others heard.
     pub fn judge(&self, truth: &Truth, crashed: &[usize], published: &mut Published) {
+        let line = |reign: usize| crashed.iter().filter(|crashed| **crashed < reign).count();
         let mut found: BTreeMap<(u64, &str), Vec<(Id, usize)>> = BTreeMap::new();
         for (id, publication) in truth.all() {
             if let Some(token) = publication.token {
-                found.entry((token, &publication.topic)).or_default().push((id, publication.server));
+                found.entry((token, &publication.topic)).or_default().push((id, line(publication.server)));
             }
         }
         let mut newest_in_order = None;
@@ -259,7 +260,8 @@ impl Publisher {
                 published.refused += usize::from(*outcome == Outcome::Refused);
                 published.wrong += usize::from(*outcome == Outcome::Answered);
                 assert_ne!(*outcome, Outcome::Awaited, "{request:?}");
-                let ids: Vec<Vec<Id>> = request.found_in(*reign, &found);
+                let here = line(*reign);
+                let ids: Vec<Vec<Id>> = request.found_in(here, &found);
                 assert!(
                     ids.iter().all(|ids| ids.len() == ids.first().map_or(0, |_| 1)),
                     "published twice: {request:?} {ids:?}"
@@ -271,9 +273,8 @@ impl Publisher {
                 );
                 let follows = |a: &Id, b: &Id| a.epoch == b.epoch && a.position + 1 == b.position;
                 assert!(ids.is_sorted_by(follows), "in a row: {request:?} {ids:?}");
-                let in_this = || {
-                    request.attempts.iter().filter(|(other, _)| other == reign).map(|(_, outcome)| outcome)
-                };
+                let attempts = || request.attempts.iter().filter(|(other, _)| line(*other) == here);
+                let in_this = || attempts().map(|(_, outcome)| outcome);
                 if let Outcome::Published(answer) = outcome {
                     assert_eq!(*answer, ids, "{request:?}");
                     published.retried += usize::from(in_this().count() > 1);
@@ -285,7 +286,7 @@ impl Publisher {
                 }
                 let must_not = in_this().all(|outcome| matches!(outcome, Outcome::Refused));
                 assert!(
-                    ids.is_empty() || !must_not || crashed.contains(reign),
+                    ids.is_empty() || !must_not || attempts().any(|(reign, _)| crashed.contains(reign)),
                     "refused and published: {request:?} {ids:?}"
                 );
                 if in_this().all(|outcome| *outcome == Outcome::Cut) && !request.drafts.is_empty() {
@@ -323,11 +324,11 @@ impl Request {
         }
     }
 
-    /// Where each of its publications is found under this supervisor.
-    fn found_in(&self, reign: usize, found: &BTreeMap<(u64, &str), Vec<(Id, usize)>>) -> Vec<Vec<Id>> {
+    /// Where each of its publications is found under this line of supervisors.
+    fn found_in(&self, line: usize, found: &BTreeMap<(u64, &str), Vec<(Id, usize)>>) -> Vec<Vec<Id>> {
         let places = self.drafts.iter().map(|(topic, token)| found.get(&(*token, topic.as_str())));
         let in_this = |place: Option<&Vec<(Id, usize)>>| {
-            place.into_iter().flatten().filter(|(_, of)| *of == reign).map(|(id, _)| *id).collect()
+            place.into_iter().flatten().filter(|(_, of)| *of == line).map(|(id, _)| *id).collect()
         };
         places.map(in_this).collect()
     }

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use slackwater::wire::relay::VERSION;
 use tempfile::TempDir;
 
 use crate::driver::BINARY;
@@ -56,7 +57,7 @@ impl Program {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let gate = path.display();
         self.replace(&format!(
-            r#"case "$_SLACKWATER_WORKER" in "1 {number} "*) read go < {gate};; esac; exec {BINARY} "$@""#
+            r#"case "$_SLACKWATER_WORKER" in "{VERSION} {number} "*) read go < {gate};; esac; exec {BINARY} "$@""#
         ));
         Gate(path)
     }

@@ -142,6 +142,10 @@ fn a_key_is_known_to_every_worker() {
         .map(|pid| Publisher::of(&crew, pid).post("once", "Idempotency-Key: k\r\n").unwrap())
         .collect();
     assert_eq!(answers[0], answers[1]);
+    for pid in crew.children() {
+        let (status, _) = Publisher::of(&crew, pid).post("something else", "Idempotency-Key: k\r\n").unwrap();
+        assert_eq!(status, 422);
+    }
     assert_eq!(hear(&mut client).text, "once");
     assert_nothing_more(&mut client);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use slackwater::wire::relay::VERSION;
+
 use crate::crew::{Clients, Crew, stop};
 use crate::driver::{BINARY, Client, kill};
 use crate::program::{Program, mark_of};
@@ -88,7 +90,9 @@ fn a_reload_that_fails_at_a_later_worker_keeps_that_one() {
     let program = Program::new();
     let crew = Crew::spawn(&mut program.command("--workers 2"));
     let mut clients = crew.clients(1);
-    program.replace(&format!(r#"case "$_SLACKWATER_WORKER" in "1 2 "*) exit 7;; esac; exec {BINARY} "$@""#));
+    program.replace(&format!(
+        r#"case "$_SLACKWATER_WORKER" in "{VERSION} 2 "*) exit 7;; esac; exec {BINARY} "$@""#
+    ));
     crew.signal("HUP");
     crew.line("Reload stopped, the old workers stay: a new worker 2 ended with exit code 7 before it served");
     let (fresh, kept) = (crew.process(1, 2), crew.process(2, 1));

@@ -17,6 +17,7 @@ use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::Request;
 use crate::wire::publish::{self, Submission};
+use crate::wire::published;
 use crate::wire::response::{Exchange, Response};
 use crate::wire::snapshot::Snapshot;
 
@@ -77,7 +78,7 @@ impl<S: Socket> Peers<S> {
                 let mut publications = vec![];
                 let published = order.submit(submission, now, |publication| publications.push(publication));
                 publications.into_iter().for_each(|publication| self.hear_of(publication, now));
-                self.respond(key, published.response(), exchange, now);
+                self.respond(key, published::response(&published), exchange, now);
             }
             Ordering::Upstream(_) => self.submit_upstream(key, submission, exchange),
         }
@@ -250,17 +251,15 @@ impl<S: Socket> Peers<S> {
 }
 
 fn read_submission(request: &Request, most_bytes: usize) -> Result<Submission, Response> {
-    let key = match request.fields.idempotency_key.as_deref() {
-        Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
-            return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
-        }
-        key => key.map(str::to_owned),
-    };
+    let key = request.fields.idempotency_key.as_deref();
+    if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+        return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
+    }
     let query = form_urlencoded::parse(request.query.as_bytes());
     let topics: Vec<String> =
         query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
     match publish::read(request.fields.content_type.as_deref(), &topics, &request.body, most_bytes) {
-        Ok(drafts) => Ok(Submission { key, drafts }),
+        Ok(drafts) => Ok(Submission { key: key.map(|key| drafts.key(key)), drafts }),
         Err(why) => Err(Response::error(why.status(), &why.to_string())),
     }
 }

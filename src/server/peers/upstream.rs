@@ -19,6 +19,7 @@ use crate::server::socket::Socket;
 use crate::wire::http::{BodyWish, Refusal, Request};
 use crate::wire::overview::{Overview, Report};
 use crate::wire::publish::Submission;
+use crate::wire::published;
 use crate::wire::relay::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::response::Exchange;
 
@@ -344,7 +345,7 @@ impl<S: Socket> Peers<S> {
         }
         match (waiting, answer) {
             (Waiting::Publisher { exchange, .. }, Some(ToWorker::Published(published))) => {
-                self.respond(key, published.response(), exchange, now);
+                self.respond(key, published::response(&published), exchange, now);
             }
             (Waiting::Watcher { exchange, report, .. }, Some(ToWorker::Overview(overview))) => {
                 self.tell_report(key, &overview, report, exchange, now);

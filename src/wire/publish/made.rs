@@ -3,12 +3,12 @@
 
 use serde_json::value::RawValue;
 
-use super::{Draft, Drafts, PublishError};
+use super::{Draft, Drafts, ObjectKey, PublishError};
 use crate::policy::topic::TopicName;
 use crate::wire::messages::DEFAULT_TOPIC;
 
 /// Publications that one request makes at most: each of them takes memory for each listener.
-pub(super) const MAX_PUBLICATIONS: usize = 10_000;
+pub const MAX_PUBLICATIONS: usize = 10_000;
 
 /// Bytes that they come to at most, unless much larger bodies are taken.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -35,7 +35,7 @@ impl Made {
     }
 
     /// Takes one publication to each of these topics.
-    pub(super) fn add(&mut self, topics: &Topics, data: Box<RawValue>, key: Option<String>) {
+    pub(super) fn add(&mut self, topics: &Topics, data: Box<RawValue>, key: Option<ObjectKey>) {
         let count = topics.list.len();
         self.publications = self.publications.saturating_add(count);
         let bytes = topics.bytes.saturating_add(count.saturating_mul(data.get().len()));

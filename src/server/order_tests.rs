@@ -1,0 +1,165 @@
+//! Retries, conflicts, and what a successor goes on with.
+
+use std::time::Duration;
+
+use super::*;
+use crate::policy::idempotency::REMEMBERED;
+use crate::wire::publish;
+
+const LIMITS: HistoryLimits =
+    HistoryLimits { publications: 100_000, bytes: 100_000_000, age: Duration::from_secs(600) };
+
+/// An order with what it has published, and the time.
+struct Desk {
+    order: Order,
+    history: History,
+    now: Now,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { order: Order::new(7, 0), history: History::new(LIMITS, 0), now: Now::read() }
+    }
+
+    /// Submits a JSON body: the positions that are answered, or why nothing is published.
+    fn submit(&mut self, key: &str, body: &str) -> Result<Vec<Position>, String> {
+        let drafts = publish::read(Some("application/json"), &[], body.as_bytes(), 1 << 20).unwrap();
+        let key = (!key.is_empty()).then(|| drafts.key(key.as_bytes()));
+        let publish = |publication| self.history.push(publication);
+        let outcome = self.order.submit(Submission { key, drafts }, self.now, publish);
+        assert_eq!(
+            self.order.newest(),
+            *self.history.positions().end(),
+            "all that is positioned is published"
+        );
+        outcome.map(|published| published.answer.positions.iter().collect()).map_err(|why| why.to_string())
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now = Now { instant: self.now + time, wall: self.now.wall + time };
+    }
+
+    /// Another process goes on, so much later, with what this one has written.
+    fn hand_over(self, after: Duration) -> Self {
+        let octets = self.order.snapshot(&self.history, self.now).encode();
+        let now = Now { instant: self.now + Duration::from_secs(1_000), wall: self.now.wall + after };
+        let (order, history) = Order::restore(Snapshot::decode(&octets).unwrap(), LIMITS, now);
+        Self { order, history, now }
+    }
+}
+
+#[test]
+fn a_retry_of_a_request_gets_the_first_answer_and_another_request_is_a_conflict() {
+    let mut desk = Desk::new();
+    let first = r#"[{"topic":"a","data":1},{"topic":"b","data":2}]"#;
+    assert_eq!(desk.submit("k", first), Ok(vec![1, 2]));
+    assert_eq!(desk.submit("k", first), Ok(vec![1, 2]));
+    let conflict = Err("this Idempotency-Key was used with another request".to_owned());
+    for other in [
+        r#"[{"topic":"a","data":1},{"topic":"b","data":3}]"#,
+        r#"[{"topic":"a","data":1},{"topic":"c","data":2}]"#,
+        r#"[{"topic":"a","data":1}]"#,
+        r#"[{"topic":"a","data":1},{"topic":"b","data":2},{"topic":"b","data":2}]"#,
+        r#"[{"topic":"a","data":1,"id":"x"},{"topic":"b","data":2}]"#,
+    ] {
+        assert_eq!(desk.submit("k", other), conflict, "{other}");
+    }
+    assert_eq!(desk.submit("l", first), Ok(vec![3, 4]));
+    assert_eq!(desk.submit("o", r#"{"data":1}"#), Ok(vec![5]));
+    assert_eq!(desk.submit("o", r#"[{"data":1}]"#), conflict, "its answer is of another shape");
+}
+
+#[test]
+fn one_id_on_two_topics_is_two_keys() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.submit("", r#"{"topic":"a","id":"x","data":1}"#), Ok(vec![1]));
+    assert_eq!(desk.submit("", r#"{"topic":"b","id":"x","data":1}"#), Ok(vec![2]));
+    assert_eq!(desk.submit("", r#"{"topics":["b","c","a"],"id":"x","data":1}"#), Ok(vec![2, 3, 1]));
+    assert_eq!(desk.submit("", r#"{"topic":"c","id":"x","data":1}"#), Ok(vec![3]));
+    // A request's key is another again.
+    assert_eq!(desk.submit("x", r#"{"topic":"a","data":1}"#), Ok(vec![4]));
+}
+
+#[test]
+fn a_conflict_anywhere_in_a_batch_publishes_nothing_of_it() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.submit("", r#"{"topic":"a","id":"x","data":1}"#), Ok(vec![1]));
+    let conflict = Err(r#"the id "x" was used with other data on topic a"#.to_owned());
+    for batch in [
+        r#"[{"topic":"z","data":0},{"topic":"a","id":"x","data":2}]"#,
+        r#"[{"topic":"a","id":"x","data":1},{"topics":["z","a"],"id":"x","data":2}]"#,
+        r#"[{"topic":"z","id":"new","data":0},{"topic":"a","id":"x","data":"1"}]"#,
+    ] {
+        assert_eq!(desk.submit("k", batch), conflict, "{batch}");
+    }
+    let within = r#"[{"topic":"z","id":"new","data":0},{"topic":"z","id":"new","data":1}]"#;
+    assert_eq!(
+        desk.submit("k", within),
+        Err(r#"the id "new" was used with other data on topic z"#.to_owned())
+    );
+    // None of these has used up a key either.
+    assert_eq!(desk.submit("k", r#"{"topic":"z","id":"new","data":2}"#), Ok(vec![2]));
+}
+
+#[test]
+fn the_same_object_twice_in_a_batch_is_one_publication() {
+    let mut desk = Desk::new();
+    let twice =
+        r#"[{"id":"x","data":1},{"data":1},{"id":"x","data":1},{"topics":["a","a"],"id":"x","data":1}]"#;
+    assert_eq!(desk.submit("", twice), Ok(vec![1, 2, 1, 3, 3]));
+    assert_eq!(
+        desk.submit("", r#"{"topics":["b","b"],"data":1}"#),
+        Ok(vec![4, 5]),
+        "without an id it is two"
+    );
+}
+
+#[test]
+fn a_key_can_be_used_for_something_else_once_it_is_forgotten() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.submit("k", r#"{"id":"x","data":1}"#), Ok(vec![1]));
+    desk.wait(REMEMBERED);
+    assert_eq!(desk.submit("k", r#"{"id":"x","data":2}"#), Ok(vec![2]));
+}
+
+#[test]
+fn a_successor_gives_the_first_answer_for_as_long_as_it_would_have_been_given() {
+    let mut desk = Desk::new();
+    let first = r#"[{"topic":"a","id":"x","data":1},{"topic":"b","data":2}]"#;
+    assert_eq!(desk.submit("k", first), Ok(vec![1, 2]));
+    desk.wait(Duration::from_secs(100));
+    let mut desk = desk.hand_over(Duration::from_secs(100)).hand_over(Duration::from_secs(99));
+    assert_eq!(desk.submit("k", first), Ok(vec![1, 2]));
+    assert_eq!(desk.submit("", r#"{"topics":["a","c"],"id":"x","data":1}"#), Ok(vec![1, 3]));
+    assert!(desk.submit("k", r#"{"data":3}"#).is_err());
+    desk.wait(Duration::from_secs(1));
+    assert_eq!(desk.submit("k", first), Ok(vec![4, 5]), "after five minutes");
+}
+
+#[test]
+fn times_that_no_clock_has_shown_do_no_harm() {
+    for at_unix_ms in [i64::MIN, i64::MIN + 1, 0, i64::MAX] {
+        let mut desk = Desk::new();
+        assert_eq!(desk.submit("k", r#"{"data":1}"#), Ok(vec![1]));
+        let mut snapshot = desk.order.snapshot(&desk.history, desk.now);
+        snapshot.publications[0].at_unix_ms = at_unix_ms;
+        snapshot.answers[0].at_unix_ms = at_unix_ms;
+        let (order, history) = Order::restore(snapshot, LIMITS, desk.now);
+        let mut desk = Desk { order, history, now: desk.now };
+        let is_ahead = at_unix_ms == i64::MAX;
+        assert_eq!(desk.history.positions().count(), usize::from(is_ahead), "what is too old is forgotten");
+        assert_eq!(desk.submit("k", r#"{"data":1}"#), Ok(vec![if is_ahead { 1 } else { 2 }]));
+        desk.order.snapshot(&desk.history, desk.now).encode();
+    }
+}
+
+#[test]
+fn thousands_of_keyed_batches_take_up_little_of_a_state_file() {
+    let mut desk = Desk::new();
+    let body = format!("[{}]", [r#"{"data":1}"#; 1_000].join(","));
+    for key in 0..20 {
+        assert_eq!(desk.submit(&key.to_string(), &body).unwrap().len(), 1_000);
+    }
+    let empty = History::new(LIMITS, desk.order.newest());
+    assert!(desk.order.snapshot(&empty, desk.now).encode().len() < 20 * 64 + 64);
+}

@@ -1,0 +1,166 @@
+//! What a snapshot carries, and what is not believed of one.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+const EPOCH: u32 = 0xbeef;
+
+/// A publication as the server would have made it.
+fn kept(position: Position, data: &str) -> Kept {
+    let id = PublicationId::new(EPOCH, position);
+    let text = format!(r#"{{"type":"notification","id":"{id}","topic":"orders/7","data":{data}}}"#);
+    Kept { topic: topic("orders/7"), frame: Frame::text(text), at_unix_ms: 1_795_348_800_123 }
+}
+
+fn topic(name: &str) -> TopicName {
+    TopicName::parse(name).unwrap()
+}
+
+fn given(name: &str, runs: &[(Position, u32)]) -> Given {
+    let key = Key { name: Fingerprint::of([name.as_bytes()]), payload: Fingerprint::of([]) };
+    let runs = runs.iter().map(|(first, count)| Run { first: *first, count: *count }).collect();
+    let answer = Answer { positions: Positions::from_runs(runs), is_batch: true };
+    Given { key, answer, at_unix_ms: -1 }
+}
+
+fn snapshot() -> Snapshot {
+    let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+    Snapshot {
+        epoch: EPOCH,
+        newest: 42,
+        publications: vec![kept(41, "\"ö\""), kept(42, &deep)],
+        answers: vec![given("a", &[(42, 1)]), given("b", &[(7, 30), (1, 2)])],
+    }
+}
+
+/// The octets as a version's own, with a checksum that fits.
+fn sealed(version: u8, body: &[u8]) -> Vec<u8> {
+    let checksum = crc32fast::hash(body).to_be_bytes();
+    [FAMILY, &[version, b'\n'], &checksum, body].concat()
+}
+
+fn body(snapshot: &Snapshot) -> Vec<u8> {
+    snapshot.encode().split_off(20)
+}
+
+#[test]
+fn what_was_written_is_read_again() {
+    assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
+    let empty = Snapshot { epoch: 1, newest: 0, publications: vec![], answers: vec![] };
+    assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
+}
+
+#[test]
+fn the_version_without_answers_is_read_too() {
+    let without = Snapshot { answers: vec![], ..snapshot() };
+    let body = body(&without);
+    assert_eq!(Snapshot::decode(&sealed(b'1', &body[..body.len() - 8])), Ok(without));
+}
+
+#[test]
+fn any_damage_is_noticed() {
+    let whole = snapshot().encode();
+    for end in 0..whole.len() {
+        assert!(Snapshot::decode(&whole[..end]).is_err(), "cut at {end}");
+    }
+    for place in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        assert!(Snapshot::decode(&damaged).is_err(), "changed at {place}");
+    }
+    assert_eq!(Snapshot::decode(&[&whole[..], b"x"].concat()), Err(SnapshotError::Damaged));
+}
+
+#[test]
+fn what_is_something_else_is_called_foreign() {
+    for foreign in [&b""[..], b"{}", b"slackwater st 3\n\0\0\0\0", b"slackwater st "] {
+        assert_eq!(Snapshot::decode(foreign), Err(SnapshotError::Foreign));
+    }
+}
+
+#[test]
+fn what_no_server_could_have_said_is_not_believed_for_its_checksum() {
+    let of = |topic_name: &str, octets: &[u8]| Kept {
+        topic: topic(topic_name),
+        frame: Frame::from_encoded(octets.to_vec()),
+        at_unix_ms: 0,
+    };
+    let good = kept(42, "1");
+    let octets = good.frame.as_bytes();
+    let masked = [&[0x81, octets[1] | 0x80, 0, 0, 0, 0], &octets[2..]].concat();
+    let publications = [
+        of("orders/7", b"anything"),
+        of("orders/7", &masked),
+        of("orders/7", &[octets, octets].concat()),
+        of("orders/7", Frame::binary(octets[2..].to_vec()).as_bytes()),
+        of("orders/7", Frame::close(None, "").as_bytes()),
+        of("orders/7", Frame::text("no JSON").as_bytes()),
+        of("orders/7", Frame::text(&b"\"\xff\""[..]).as_bytes()),
+        of("orders/7", Frame::text(r#"{"type":"echo","message":"hello"}"#).as_bytes()),
+        of("another", octets),
+        kept(41, "1"),
+    ];
+    for publication in publications {
+        let hostile = Snapshot { publications: vec![publication], answers: vec![], ..snapshot() };
+        assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{hostile:?}");
+    }
+    for newest in [0, 1, u64::MAX, u64::MAX - 1, 1 << 62] {
+        let hostile = Snapshot { newest, answers: vec![], ..snapshot() };
+        assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{newest}");
+        let hostile =
+            Snapshot { newest, publications: vec![], answers: vec![given("a", &[(2, 1)])], epoch: 1 };
+        assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{newest}");
+    }
+    let runs: [&[(u64, u32)]; 7] =
+        [&[], &[(0, 1)], &[(1, 0)], &[(42, 2)], &[(u64::MAX, 1)], &[(u64::MAX, u32::MAX)], &[(1, 42); 1_000]];
+    for runs in runs {
+        let hostile = Snapshot { answers: vec![given("a", runs)], ..snapshot() };
+        assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{runs:?}");
+    }
+    let longer = [&body(&snapshot())[..], b"x"].concat();
+    assert_eq!(Snapshot::decode(&sealed(b'2', &longer)), Err(SnapshotError::Damaged));
+    assert_eq!(Snapshot::decode(&sealed(b'1', &body(&snapshot()))), Err(SnapshotError::Damaged));
+    let twice = Snapshot { answers: vec![given("a", &[(1, 1)]), given("a", &[(2, 1)])], ..snapshot() };
+    assert_eq!(Snapshot::decode(&twice.encode()), Err(SnapshotError::Damaged));
+}
+
+#[test]
+fn announced_lengths_reserve_no_memory() {
+    let header =
+        [&EPOCH.to_be_bytes()[..], &(1_u64 << 52).to_be_bytes(), &(1_u64 << 51).to_be_bytes()].concat();
+    assert_eq!(Snapshot::decode(&sealed(b'2', &header)), Err(SnapshotError::Damaged));
+    let mut body = body(&snapshot());
+    let runs = body.len() - 2 * 12 - 4;
+    body[runs..runs + 4].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert_eq!(Snapshot::decode(&sealed(b'2', &body)), Err(SnapshotError::Damaged));
+}
+
+proptest! {
+    /// Whatever is read can be written again as it was: nothing was guessed, and nothing panics.
+    #[test]
+    fn random_octets_with_a_checksum_that_fits_do_no_harm(octets in vec(any::<u8>(), 0..200)) {
+        let octets = sealed(b'2', &octets);
+        if let Ok(read) = Snapshot::decode(&octets) {
+            prop_assert_eq!(read.encode(), octets);
+        }
+    }
+
+    #[test]
+    fn changed_octets_with_a_checksum_that_fits_do_no_harm(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        end in any::<prop::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        let mut octets = body(&snapshot());
+        changes.iter().for_each(|(place, octet)| { *place.get_mut(&mut octets) = *octet; });
+        if is_cut {
+            octets.truncate(end.index(octets.len()));
+        }
+        let octets = sealed(b'2', &octets);
+        if let Ok(read) = Snapshot::decode(&octets) {
+            prop_assert_eq!(read.encode(), octets);
+        }
+    }
+}
