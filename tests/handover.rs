@@ -5,12 +5,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use driver::{Client, Process, text_of};
+use driver::{BINARY, Client, Process, text_of};
 
 // Shared with tests that need more of it.
 #[allow(dead_code)]
@@ -19,7 +21,7 @@ mod driver;
 
 /// A folder with the place for a state file.
 struct Place {
-    _folder: TempDir,
+    folder: TempDir,
     state: PathBuf,
 }
 
@@ -27,21 +29,30 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
-        Self { _folder: folder, state }
+        Self { folder, state }
     }
 
     fn start_on(&self, port: u16) -> Process {
+        self.start_with(port, "")
+    }
+
+    fn start_with(&self, port: u16, flags: &str) -> Process {
         let state = self.state.display();
-        Process::start(&format!("--port {port} --notify-interval 0 --no-drain-notice --state-file {state}"))
+        let quiet = "--notify-interval 0 --no-drain-notice";
+        Process::start(&format!("--port {port} {quiet} --state-file {state} {flags}"))
     }
 }
 
 /// Publishes to the default topic: the status, and the id if there is one.
 fn publish(address: SocketAddr, text: &str) -> (u16, String) {
+    post(address, "", text)
+}
+
+fn post(address: SocketAddr, fields: &str, text: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = text.len();
     let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close";
-    write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{text}").unwrap();
+    write!(stream, "{head}\r\n{fields}Content-Length: {length}\r\n\r\n{text}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let body: Value = serde_json::from_str(answer.rsplit("\r\n").next().unwrap()).unwrap();
@@ -93,13 +104,13 @@ fn clients_resume_across_a_redeploy_with_nothing_missed() {
 }
 
 #[test]
-fn a_state_that_is_missing_or_of_no_use_means_a_new_epoch_and_one_warning() {
+fn a_first_start_warns_of_nothing_and_a_state_of_no_use_means_a_new_epoch_and_one_warning() {
     let place = Place::new();
-    let missing = place.start_on(0);
-    assert_eq!(warnings(&missing.preamble), 1, "{:?}", missing.preamble);
-    let (_, id) = publish(missing.address, "one");
-    missing.signal("TERM");
-    assert_eq!(missing.end().0, Some(0));
+    let first = place.start_on(0);
+    assert_eq!((first.preamble.len(), warnings(&first.preamble)), (1, 0), "{:?}", first.preamble);
+    let (_, id) = publish(first.address, "one");
+    first.signal("TERM");
+    assert_eq!(first.end().0, Some(0));
 
     let mut octets = fs::read(&place.state).unwrap();
     *octets.last_mut().unwrap() ^= 1;
@@ -128,12 +139,75 @@ fn a_crash_is_never_taken_for_a_redeploy() {
 }
 
 #[test]
-fn a_state_that_cannot_be_written_is_said_and_does_not_hold_the_exit() {
-    let server = Process::start("--port 0 --notify-interval 0 --state-file /no/such/folder/state");
-    server.signal("TERM");
-    let (code, lines) = server.end();
-    assert_eq!(code, Some(0));
-    let error = "[ERROR] The history is lost to a successor: cannot write /no/such/folder/state";
-    assert!(lines.iter().any(|line| line.starts_with(error)), "{lines:?}");
-    assert!(!Path::new("/no/such/folder").exists());
+fn a_retry_at_the_successor_gets_the_first_answer() {
+    for flags in ["", "--workers 2"] {
+        let place = Place::new();
+        let old = place.start_with(0, flags);
+        let first = post(old.address, "Idempotency-Key: k\r\n", "one");
+        assert_eq!(first.0, 200);
+        old.signal("TERM");
+        assert_eq!(old.end().0, Some(0));
+        let new = place.start_with(0, flags);
+        assert_eq!(post(new.address, "Idempotency-Key: k\r\n", "one"), first);
+        assert_eq!(post(new.address, "Idempotency-Key: k\r\n", "another").0, 422);
+    }
+}
+
+#[test]
+fn a_link_to_the_state_stays_and_the_history_goes_on_behind_it() {
+    let place = Place::new();
+    let real = place.folder.path().join("real");
+    symlink(&real, &place.state).unwrap();
+    let mut first_id = String::new();
+    for round in 1..=3 {
+        let server = place.start_on(0);
+        let (_, id) = publish(server.address, "x");
+        if round == 1 {
+            first_id.clone_from(&id);
+        }
+        assert!(id.ends_with(&format!("-{round}")), "no id is given twice: {id}");
+        assert!(resume(server.address, &first_id).0);
+        server.signal("TERM");
+        assert_eq!(server.end().0, Some(0));
+        assert!(fs::symlink_metadata(&real).unwrap().is_file());
+        assert_eq!(fs::read_link(&place.state).unwrap(), real);
+    }
+}
+
+#[test]
+fn where_the_state_cannot_be_kept_nothing_starts() {
+    let place = Place::new();
+    let at = |name: &str| place.folder.path().join(name);
+    fs::write(at("config.json"), "{}").unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+    let paths = [at("config.json"), at("folder"), at("fifo"), at("none/state"), "/dev/null".into()];
+    for (path, flags) in paths.iter().flat_map(|path| [(path, "--workers=1"), (path, "--workers=2")]) {
+        let command = &mut Command::new(BINARY);
+        let output = command.args(["--port", "0", flags, "--state-file"]).arg(path).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), log.lines().count()), (Some(3), 1), "{log}");
+        let start = format!("[ERROR] cannot keep the state in --state-file {}: ", path.display());
+        assert!(text_of(&log).starts_with(&start) && log.contains("; give a path "), "{log}");
+    }
+    assert_eq!(fs::read(at("config.json")).unwrap(), b"{}");
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+}
+
+#[test]
+fn a_state_that_cannot_be_written_any_more_is_said_and_does_not_hold_the_exit() {
+    for flags in ["", "--workers 2"] {
+        let place = Place::new();
+        let server = place.start_with(0, flags);
+        fs::write(&place.state, "somebody's").unwrap();
+        server.signal("TERM");
+        let (code, lines) = server.end();
+        assert_eq!(code, Some(0));
+        let error = format!(
+            "[ERROR] The history is lost to a successor: cannot write {}: it is not a state file of this program",
+            place.state.display()
+        );
+        assert!(lines.iter().any(|line| line.ends_with(&error)), "{lines:?}");
+        assert_eq!(fs::read(&place.state).unwrap(), b"somebody's");
+    }
 }

@@ -13,6 +13,7 @@ use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::process::token::TokenError;
+use crate::server::state_file::StateFileError;
 use crate::server::{Access, Address, Reach, StartError};
 
 pub mod ffi;
@@ -35,6 +36,9 @@ pub enum RunError {
     /// No loop.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No state file.
+    #[error(transparent)]
+    State(#[from] StateFileError),
     /// No supervisor.
     #[error(transparent)]
     Supervise(#[from] SupervisorError),

@@ -26,7 +26,7 @@ use crate::server::clock::Now;
 use crate::server::exhaustion::with_mend;
 use crate::server::relay::{Relay, Report};
 use crate::server::socket::Stream;
-use crate::server::state_file::StateFile;
+use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::{history_limits, random_epoch};
 use crate::wire::relay::ToWorker;
 
@@ -45,6 +45,9 @@ pub enum SupervisorError {
     /// No listening socket.
     #[error(transparent)]
     Listen(#[from] OpenError),
+    /// No state file.
+    #[error(transparent)]
+    State(#[from] StateFileError),
     /// No poll or no signals: the machine is out of something.
     #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
@@ -79,6 +82,7 @@ impl Supervisor {
         let inherited = listeners::inherit(&config)?;
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD])?;
+        let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
         let listeners = Listeners::open(&config, inherited)?;
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
@@ -89,8 +93,7 @@ impl Supervisor {
             patience: config.timeout_graceful_shutdown,
         };
         let mut relay = Relay::new(random_epoch(), history_limits(&config));
-        let state_file = config.state_file.as_deref().map(StateFile::new);
-        if let Some(snapshot) = state_file.as_ref().and_then(StateFile::take_up) {
+        if let Some(snapshot) = state_file.as_ref().map(StateFile::take_up).transpose()?.flatten() {
             relay.restore(snapshot, now);
         }
         Ok(Self {

@@ -9,6 +9,7 @@ use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
 use crate::process::{RunError, announce, exit_code, ffi, loop_failed, service_manager};
 use crate::server::control::take_signals;
+use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};
 
 /// Serves alone until told to leave.
@@ -18,12 +19,13 @@ use crate::server::{Server, Service, StartError, Watched};
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let inherited = listeners::inherit(config)?;
     let signals = take_signals().map_err(StartError::Poll)?;
+    let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
     let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
     let admin = listeners::open_admin(config)?;
     let admin_address = admin.as_ref().map(|admin| admin.address().clone());
     let mut server = Server::over(listening, admin, config, Service::Notifications)?;
     server.obey_signals(signals)?;
-    server.take_over();
+    state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
     announce(config, server.address(), admin_address.as_ref());
     let mut progress = Progress::default();
     let mut is_told = false;

@@ -24,7 +24,7 @@ use crate::server::log_pace::LogPace;
 use crate::server::peers::upstream::Upstream;
 use crate::server::peers::{News, Peers};
 use crate::server::socket::Stream;
-use crate::server::state_file::StateFile;
+use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
 
 mod access;
@@ -134,7 +134,6 @@ impl Server {
         server.notify_interval = config.notify_interval.0.filter(|_| service == Service::Notifications);
         let first = server.notify_interval.map(|interval| server.now + interval);
         server.deadlines.set(Due::Notify, first);
-        server.state_file = config.state_file.as_deref().map(StateFile::new);
         server.serve()?;
         Ok(server)
     }
@@ -203,12 +202,17 @@ impl Server {
         Ok(())
     }
 
-    /// Goes on where the process before this one stopped, if it has left its state. To be asked once the port is this
-    /// one's: until then the other may still publish.
-    pub fn take_over(&mut self) {
-        if let Some(snapshot) = self.state_file.as_ref().and_then(StateFile::take_up) {
+    /// Goes on where the process before this one stopped, if it has left its state, and leaves its own there. To be
+    /// asked once the port is this one's: until then the other may still publish.
+    ///
+    /// # Errors
+    /// When no state can be left there.
+    pub fn take_over(&mut self, state_file: StateFile) -> Result<(), StateFileError> {
+        if let Some(snapshot) = state_file.take_up()? {
             self.peers.restore(snapshot, self.now);
         }
+        self.state_file = Some(state_file);
+        Ok(())
     }
 
     /// The address listened on, with the port that was taken for port 0.
