@@ -1,4 +1,5 @@
 """History across processes: a successor goes on where the leaving server stopped, or says plainly that it cannot."""
+import os
 import signal
 import time
 
@@ -138,11 +139,10 @@ def flip(octets, place):
 
 
 @pytest.mark.parametrize("spoil", [
-    lambda whole: b"", lambda whole: b"{}\n", lambda whole: b"\x7fELF" + bytes(5000), lambda whole: whole[:-1],
-    lambda whole: whole[:20], lambda whole: whole + b"\0", lambda whole: flip(whole, 14), lambda whole: flip(whole, 23),
+    lambda whole: whole[:-1], lambda whole: whole[:20], lambda whole: whole + b"\0", lambda whole: flip(whole, 14), lambda whole: flip(whole, 23),
     lambda whole: flip(whole, 31), lambda whole: flip(whole, len(whole) // 2), lambda whole: flip(whole, len(whole) - 1),
     lambda whole: whole[:40] + bytes([255] * 8) + whole[48:]],
-    ids=["empty", "JSON", "a program", "cut", "cut early", "too long", "other version", "other epoch", "other position",
+    ids=["cut", "cut early", "too long", "other version", "other epoch", "other position",
          "changed", "changed at the end", "absurd count"])
 def test_a_spoilt_state_is_one_warning_and_a_new_history(state, spoil):
     ids = leave_publications(state, *range(5))
@@ -170,19 +170,38 @@ def assert_new_history(server, ids):
             assert new not in ids
 
 
-def test_a_missing_state_is_one_warning_and_a_new_history(state):
+@pytest.mark.parametrize("empty", [lambda state: state.unlink(), lambda state: state.write_bytes(b"")],
+                         ids=["nothing", "an empty file"])
+def test_where_nothing_was_left_there_is_a_new_history(state, empty):
     ids = leave_publications(state, *range(5))
-    state.unlink()
+    empty(state)
     with start(state) as server:
         assert_new_history(server, ids)
-        assert len(warnings(server)) == 1
+        assert warnings(server) == [] and not state.exists()
 
 
-def test_a_state_that_cannot_be_read_is_one_warning_too(state):
-    state.mkdir()
-    with start(state) as server, connected(server.ws, 1) as [ws]:
-        assert len(warnings(server)) == 1
-        assert echo(ws, "served all the same")
+@pytest.mark.parametrize("put", [
+    lambda state: state.mkdir(), lambda state: os.mkfifo(state), lambda state: state.symlink_to("/dev/null"),
+    lambda state: state.write_bytes(b"{}\n"), lambda state: state.write_bytes(b"\x7fELF" + bytes(5000))],
+    ids=["a folder", "a FIFO", "a device", "JSON", "a program"])
+def test_what_is_not_a_state_is_refused_and_left_alone(state, put):
+    put(state)
+    before = state.lstat()
+    with pytest.raises(AssertionError, match="cannot keep the state in --state-file"):
+        start(state)
+    after = state.lstat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+
+
+def test_a_link_to_the_state_stays_and_is_followed(state):
+    state.symlink_to("elsewhere")
+    ids = leave_publications(state, *range(2))
+    assert state.is_symlink() and (state.parent / "elsewhere").is_file()
+    with start(state) as server:
+        assert warnings(server) == []
+        [last] = publish(server, "orders", "goes on")
+        assert last not in ids and last.split("-")[0] == ids[0].split("-")[0]
+        assert state.is_symlink() and not state.exists()
 
 
 def test_without_a_state_file_a_restart_is_a_new_history():
@@ -201,7 +220,7 @@ def test_after_a_crash_there_is_a_new_history_and_never_a_wrong_one(state):
         crashing.signal(signal.SIGKILL)
         assert crashing.exit_code() == -signal.SIGKILL
     with start(state) as server:
-        assert len(warnings(server)) == 1
+        assert warnings(server) == []
         assert_new_history(server, [*ids, *lost])
 
 
@@ -221,9 +240,12 @@ def test_a_state_is_for_its_owner_alone(state):
     assert state.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_state_that_cannot_be_written_does_not_keep_the_server(tmp_path):
-    with start(tmp_path / "no" / "folder") as server:
+def test_a_state_that_cannot_be_written_any_more_does_not_keep_the_server(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with start(folder / "state") as server:
         publish(server, "orders", 1)
+        folder.rmdir()
         leave(server)
         assert [line for line in server.log if line.startswith("[ERROR]")]
         assert server.log[-1] == "[INFO] Server shutdown complete"
