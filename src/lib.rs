@@ -20,6 +20,7 @@
 //!
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
+//! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
 //!   asked to move: [`policy::guide`]. What a server does at each step: `server::leaving`.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
@@ -51,6 +52,8 @@
 //!    paused peer left unread all make the timeout zero.
 //! 4. The clocks are read once per turn, and what needs the time is handed it. The steady one is looked at again when the
 //!    turn has ended, to tell how long it took. The log is handed on by the loop, too.
+//! 5. Before a limit of a peer is applied, all is read that had arrived when it was reached: after a long sleep, a full
+//!    batch of events or an interrupted call, the loop looks for events again.
 //!
 //! The supervisor's turn is the same: it receives, keeps time, advances its roster, and settles with its workers.
 //!

@@ -284,6 +284,86 @@ fn who_wakes_while_the_server_lingers_finds_out_why_it_was_left() {
     });
 }
 
+/// A client that reads 2 kB a second while 50 kB come at once, and is pinged every second meanwhile.
+fn slow_reader(seed: u64, answers_pings: bool) -> World {
+    let (mut world, second) = (patient_world(seed), Duration::from_secs(1));
+    let mut terms = world.terms.clone();
+    (terms.limits.ping_interval, terms.limits.ping_timeout) = (Some(second), Some(second));
+    (terms.limits.write, terms.limits.outbox_bytes) = (3 * second, 1 << 20);
+    world.set_terms(terms);
+    let capacity = world.random.within(500..6000);
+    let mut reader = Character { answers_pings, capacity, ..behaviour::listener(&mut world.random) };
+    reader.script.push_back((Duration::ZERO, Act::Trickle(200, Duration::from_millis(100))));
+    world.invite(Duration::ZERO, reader);
+    world.notify_every(None);
+    world.run_until(2 * second);
+    world.notify_every(Some(Duration::from_millis(1)));
+    while world.published() < 300 {
+        world.turn();
+        world.sleep();
+    }
+    world.notify_every(None);
+    world
+}
+
+#[test]
+fn a_slow_but_steady_reader_is_there_though_a_ping_waits_behind_what_it_reads() {
+    for_each_seed(9000..9040, |seed| {
+        let mut world = slow_reader(seed, true);
+        world.run_until(Duration::from_secs(60));
+        assert_eq!(world.judge.codes, BTreeMap::new());
+        assert_eq!(world.clients[0].line.borrow().ear.newest_number(), Some(300));
+        world
+    });
+}
+
+#[test]
+fn a_slow_reader_that_has_taken_all_and_says_nothing_is_cut() {
+    for_each_seed(9100..9110, |seed| {
+        let world = run_to_the_end(slow_reader(seed, false));
+        assert_eq!(world.judge.codes, BTreeMap::from([(Some(4003), 1)]));
+        world
+    });
+}
+
+#[test]
+fn who_does_not_take_its_close_is_reset_and_who_does_is_not() {
+    for_each_seed(9200..9220, |seed| {
+        let mut world = patient_world(seed);
+        let mut terms = world.terms.clone();
+        terms.limits.write = Duration::from_secs(1);
+        world.set_terms(terms);
+        // It wakes half a second after it is told, or too late.
+        let is_deaf = world.random.chance(50);
+        let wakes_after = Duration::from_millis(if is_deaf { 4000 } else { 1500 });
+        let sleeper = behaviour::sleeper(&mut world.random, 100, wakes_after);
+        world.invite(Duration::ZERO, sleeper);
+        let world = run_to_the_end(world);
+        assert_eq!(world.clients[0].line.borrow().aborted, is_deaf);
+        world
+    });
+}
+
+#[test]
+fn a_long_turn_of_the_servers_own_is_not_the_peers_time() {
+    for_each_seed(9300..9310, |seed| {
+        let (mut world, second) = (patient_world(seed), Duration::from_secs(1));
+        let mut terms = world.terms.clone();
+        terms.limits.handshake = second;
+        world.set_terms(terms);
+        world.notify_every(None);
+        let mut newcomer = behaviour::listener(&mut world.random);
+        let handshake = Act::Say(speech::handshake(&mut world.random));
+        newcomer.script = [(5 * second + second / 2, handshake)].into();
+        world.invite(Duration::ZERO, newcomer);
+        world.turn();
+        world.stretch_turn(5 * second);
+        world.run_until(7 * second);
+        assert!(world.clients[0].line.borrow().ear.is_switched());
+        world
+    });
+}
+
 #[test]
 fn a_loud_client_never_gets_more_than_its_share_of_a_turn() {
     for_each_seed(8000..8001, |seed| {

@@ -4,6 +4,7 @@ pub mod deadlines;
 pub mod drain;
 pub mod fingerprint;
 pub mod guide;
+pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;

@@ -35,6 +35,8 @@ pub struct Connection<S> {
     phase: Phase,
     /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
     expires: Option<Instant>,
+    /// By when a slow peer will have read what its socket has taken so far.
+    reads_until: Option<Instant>,
     /// While it is brought what it missed; until then it is not visited with news.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
@@ -61,8 +63,8 @@ pub struct Connection<S> {
 enum Phase {
     /// HTTP. `served`: between requests, no longer before the first.
     Request { buffer: Box<RequestBuffer>, served: bool },
-    /// A WebSocket.
-    Open { session: Session, awaits_pong: bool },
+    /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the ping has left.
+    Open { session: Session, pinged: Option<Instant> },
     /// Being told of its ending, or told already.
     Closing { ending: Ending, since: Instant, told: bool, peer_finished: bool },
 }
@@ -107,6 +109,7 @@ impl<S: Socket> Connection<S> {
             outbox: Outbox::default(),
             phase: Phase::Request { buffer: Box::default(), served: false },
             expires: Some(expires),
+            reads_until: None,
             replay: None,
             reading: Reading::Awaited,
             publishes: false,
@@ -217,7 +220,7 @@ impl<S: Socket> Connection<S> {
 
     /// Becomes a WebSocket; gives back the bytes that came behind the handshake.
     pub(super) fn open(&mut self, response: Bytes, first_ping: Option<Instant>) -> Vec<u8> {
-        let open = Phase::Open { session: Session::default(), awaits_pong: false };
+        let open = Phase::Open { session: Session::default(), pinged: None };
         let Phase::Request { buffer, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("only a request can be upgraded");
         };
@@ -266,18 +269,6 @@ impl<S: Socket> Connection<S> {
         self.send(frame, now, &Limits { outbox_bytes, ..*limits });
     }
 
-    /// A pong has come: the next ping follows the last one by the interval.
-    pub(super) fn on_pong(&mut self, now: Now, limits: &Limits) {
-        if let Phase::Open { awaits_pong, .. } = &mut self.phase
-            && std::mem::take(awaits_pong)
-            && let (Some(expires), Some(interval), Some(timeout)) =
-                (self.expires, limits.ping_interval, limits.ping_timeout)
-        {
-            let pinged = expires - timeout;
-            self.expires = Some((pinged + interval).max(now.instant));
-        }
-    }
-
     /// Begins the ending; only the first one counts. The peer is told behind what it has begun to receive.
     pub(super) fn end(&mut self, ending: Ending, now: Now) {
         if self.speaks() == Speaks::NoMore {
@@ -322,10 +313,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Writes what the socket takes; behind the last word of an ending it ends our side of the stream.
-    pub(super) fn flush(&mut self, now: Now) {
+    pub(super) fn flush(&mut self, now: Now, limits: &Limits) {
         match self.outbox.flush_to(&mut self.socket, now.instant) {
-            Ok(Flush::Blocked) => return,
-            Ok(Flush::Emptied) => {}
+            Ok(Flush::Blocked) => return self.on_blocked(),
+            Ok(Flush::Emptied { pace }) => self.on_emptied(pace, now, limits),
             Err(_) => {
                 self.end(Ending::SocketFailed, now);
                 return self.give_up();

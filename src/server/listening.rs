@@ -15,7 +15,10 @@ use thiserror::Error;
 use crate::server::exhaustion::mend;
 
 /// What one client that never reads may cost in kernel memory; measured at 164 kB. An idle one costs none of it.
-const SEND_BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What of that may wait to be sent when more is taken: the less it is, the sooner it shows that a slow peer takes some.
+const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// How often another port is tried for a name of several addresses.
 const PORTS_TRIED: u32 = 16;
@@ -304,7 +307,11 @@ fn is_absent(why: &io::Error) -> bool {
 /// What accepted sockets inherit (tcp(7), socket(7)). No Unix socket delays anything.
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    if socket.domain()? == Domain::UNIX { Ok(()) } else { socket.set_tcp_nodelay(true) }
+    if socket.domain()? == Domain::UNIX {
+        return Ok(());
+    }
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    socket.set_tcp_nodelay(true)
 }
 
 /// The name of a Unix socket in the file system, taken away with it unless it has become somebody else's.

@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::policy::deadlines::{Deadlines, Due, next_in_period};
 use crate::policy::drain::{Drain, Outcome};
+use crate::policy::heard::{Heard, Look};
 use crate::server::clock::Now;
 use crate::server::control::{Control, Controls, Signals};
 use crate::server::descriptors::Descriptors;
@@ -97,6 +98,8 @@ pub struct Server {
     address: Address,
     peers: Peers<Stream>,
     deadlines: Deadlines,
+    /// No peer is judged by a later time.
+    heard: Heard,
     drain: Drain,
     manner: Manner,
     log_pace: LogPace,
@@ -179,6 +182,7 @@ impl Server {
             admin: admin.map(|admin| Listener::new(admin, poll.registry(), ADMIN)).transpose()?,
             standby: Some(listening),
             deadlines: Deadlines::default(),
+            heard: Heard::new(now.instant),
             drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval)
                 .delayed(config.drain_delay),
             manner: Manner::Whole,
@@ -245,6 +249,7 @@ impl Server {
             self.keep_time(&mut watch);
             self.peers.settle(self.now);
             if let Some(outcome) = self.advance(&mut watch) {
+                self.peers.abandon();
                 return Ok(outcome);
             }
             self.peers.on_turn_end(self.now, self.now.end_of_turn());
@@ -258,10 +263,14 @@ impl Server {
         self.deadlines.set(Due::Close, self.peers.next_closing());
         self.deadlines.set(Due::Shrink, self.peers.next_shrink());
         self.deadlines.set(Due::Link, self.peers.next_retry());
-        if let Err(e) = self.poll.poll(events, self.patience())
-            && e.kind() != ErrorKind::Interrupted
-        {
-            return Err(e);
+        let began = self.now.instant;
+        match self.poll.poll(events, self.patience()) {
+            Ok(()) => {
+                let look = Look { began, events: events.iter().count(), most: EVENTS_PER_TURN };
+                self.heard.on_look(look, FIRST_PEER + self.peers.connections());
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
         self.now = Now::read();
         self.peers.read_unread(self.now);
@@ -278,7 +287,7 @@ impl Server {
                         () if event.is_readable() => News::Bytes,
                         () => News::Room,
                     };
-                    self.peers.on_event(peer - FIRST_PEER, news, self.now);
+                    self.peers.on_event(peer - FIRST_PEER, news, event.is_writable(), self.now);
                 }
             }
         }
@@ -342,7 +351,7 @@ impl Server {
             match admitted {
                 // Its request is mostly there already, and need not wait for the next turn; when the server is about to
                 // leave, it must.
-                Ok(key) if !self.drain.is_leaving() => self.peers.on_event(key, News::Bytes, self.now),
+                Ok(key) if !self.drain.is_leaving() => self.peers.on_event(key, News::Bytes, false, self.now),
                 Ok(_) => {}
                 Err(e) => break e,
             }
@@ -352,12 +361,15 @@ impl Server {
     }
 
     fn keep_time(&mut self, watch: &mut impl FnMut(Watched<'_>)) {
+        let heard_until = self.heard.until();
         while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
             match (due, self.notify_interval) {
-                (Due::Sweep, _) => self.peers.sweep(self.now),
+                // What has arrived is read first: they are due again in the next turn, which does not sleep.
+                (Due::Sweep | Due::Close, _) if at > heard_until => {}
+                (Due::Sweep, _) => self.peers.sweep(self.now, heard_until),
                 // Whatever woke the loop, the log is looked after before it sleeps again; the link was, when it woke.
                 (Due::Log | Due::Link, _) => {}
-                (Due::Close, _) => self.peers.close_the_unmoved(self.now),
+                (Due::Close, _) => self.peers.close_the_unmoved(self.now, heard_until),
                 (Due::Shrink, _) => {
                     self.peers.shrink();
                     watch(Watched::Shrunk);

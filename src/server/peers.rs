@@ -32,6 +32,7 @@ mod guiding;
 mod publishing;
 mod reading;
 mod reports;
+mod sweeping;
 pub mod upstream;
 
 pub use reading::News;
@@ -204,32 +205,6 @@ impl<S: Socket> Peers<S> {
             || self.has_hints()
     }
 
-    /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
-    pub fn next_sweep(&self) -> Option<Instant> {
-        let next_look = self.next_look?;
-        Some(self.swept.map_or(next_look, |swept| next_look.max(swept + self.sweep_pause())))
-    }
-
-    /// Applies the limits that are reached: one look at each connection.
-    pub fn sweep(&mut self, now: Now) {
-        let limits = self.terms.limits;
-        if self.history.expire(now.instant) {
-            self.shrink_later(now);
-        }
-        let mut next_look = self.history.next_expiry();
-        for (key, connection) in &mut self.connections {
-            if connection.next_look(&limits).is_some_and(|at| at <= now.instant) {
-                if let Some(refusal) = connection.on_deadline(now, &limits) {
-                    self.metrics.count_rejected(refusal.label());
-                }
-                soil(connection, key, &mut self.swept_up);
-            }
-            next_look = earliest(next_look, connection.next_look(&limits));
-        }
-        self.next_look = next_look;
-        self.swept = Some(now.instant);
-    }
-
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
         // Ahead of the clients: what they are told now counts them already.
@@ -290,7 +265,7 @@ impl<S: Socket> Peers<S> {
     fn flush(&mut self, key: usize, now: Now) {
         let connection = &mut self.connections[key];
         let waited = connection.queued();
-        connection.flush(now);
+        connection.flush(now, &self.terms.limits);
         self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
             self.hub.forget(listener_key(key));
@@ -360,15 +335,6 @@ impl<S: Socket> Peers<S> {
 
     fn look_by(&mut self, at: Option<Instant>) {
         self.next_look = earliest(self.next_look, at);
-    }
-
-    /// A fortieth of the shortest limit, so that none is missed by more, and at most a quarter of a second: the pings
-    /// that are due together are so few that nobody waits long behind them.
-    fn sweep_pause(&self) -> Duration {
-        let limits = &self.terms.limits;
-        let always = [limits.handshake, limits.write, Duration::from_secs(10)];
-        let shortest = always.into_iter().chain(limits.ping_interval).chain(limits.ping_timeout).min();
-        shortest.map_or(Duration::ZERO, |shortest| shortest / 40)
     }
 }
 

@@ -3,10 +3,15 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+
+/// How long the kernel keeps what was written and not taken when a socket is closed, while its peer takes none of it
+/// (TCP_USER_TIMEOUT, tcp(7)). By itself it would for minutes, or as long as the peer says that it has no room.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a connection needs of a socket: in the server a `Stream`, anything in tests.
 pub trait Socket: Read + Write {
@@ -21,6 +26,10 @@ pub trait Socket: Read + Write {
     /// # Errors
     /// As `shutdown(2)`; a peer that is gone is no news.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Lets nothing be left of the connection once this is dropped: the peer finds it reset, and what it has not taken
+    /// costs the kernel no memory any more.
+    fn abort(&mut self);
 }
 
 /// A connected stream socket of any family, non-blocking. Edge-triggered once registered.
@@ -60,6 +69,18 @@ impl Socket for Stream {
 
     fn finish(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
+    }
+
+    fn abort(&mut self) {
+        // SO_LINGER of zero, socket(7). A socket that takes no option is closed as any other.
+        let _ = self.0.set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A Unix socket keeps nothing once it is closed, and says that it has no such option.
+        let _ = self.0.set_tcp_user_timeout(Some(KERNEL_PATIENCE));
     }
 }
 

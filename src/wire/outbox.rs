@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use thiserror::Error;
@@ -20,6 +20,9 @@ const FRAMES_PER_WRITE: usize = 1024;
 /// Up to so many, the list of them is short enough to be set up for nothing.
 const FEW_FRAMES: usize = 16;
 
+/// What a socket that was full has passed on before it takes more: a third of its buffer, or somewhat less.
+const ROOM_BYTES: usize = 16 * 1024;
+
 /// The peer reads too slowly: the frame did not fit and was not queued.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the outbox is full")]
@@ -28,10 +31,29 @@ pub struct Overflow;
 /// What a flush achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Nothing is left.
-    Emptied,
+    /// Nothing is left; how fast the peer was, if it has kept us waiting.
+    Emptied {
+        /// Since it first did.
+        pace: Option<Pace>,
+    },
     /// The socket takes no more now.
     Blocked,
+}
+
+/// How fast a socket has taken what waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// So much of it,
+    bytes: usize,
+    /// in this time.
+    time: Duration,
+}
+
+impl Pace {
+    /// How long that many bytes take.
+    pub fn time_for(self, bytes: usize) -> Duration {
+        self.time.mul_f64(bytes as f64 / (self.bytes + ROOM_BYTES) as f64)
+    }
 }
 
 /// What one connection is still to be sent.
@@ -52,6 +74,8 @@ struct Queue {
     queued_bytes: usize,
     /// Since when the socket has taken nothing.
     stalled_since: Option<Instant>,
+    /// When it first took nothing, and what it has taken since.
+    slow: Option<(Instant, usize)>,
 }
 
 impl Outbox {
@@ -131,11 +155,19 @@ impl Outbox {
         self.queue.as_ref()?.stalled_since
     }
 
+    /// What has stalled then has stalled only now.
+    pub fn restart_stall(&mut self, then: Instant, now: Instant) {
+        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.stalled_since == Some(then)) {
+            queue.stalled_since = Some(now);
+        }
+    }
+
     /// Writes until nothing is left or the socket takes no more.
     ///
     /// # Errors
     /// Whatever the socket fails with, but for `WouldBlock` and `Interrupted`, which are outcomes.
     pub fn flush_to(&mut self, socket: &mut impl Write, now: Instant) -> io::Result<Flush> {
+        let mut pace = None;
         while let Some(queue) = &mut self.queue {
             match queue.write_once(socket) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -143,15 +175,19 @@ impl Outbox {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     queue.stalled_since.get_or_insert(now);
+                    queue.slow.get_or_insert((now, 0));
                     return Ok(Flush::Blocked);
                 }
                 Err(e) => return Err(e),
             }
             if queue.frames.is_empty() {
+                pace = queue
+                    .slow
+                    .map(|(since, bytes)| Pace { bytes, time: now.saturating_duration_since(since) });
                 self.queue = None;
             }
         }
-        Ok(Flush::Emptied)
+        Ok(Flush::Emptied { pace })
     }
 
     fn append(&mut self, frame: Bytes) {
@@ -188,6 +224,9 @@ impl Queue {
     fn advance(&mut self, mut written: usize) {
         self.queued_bytes -= written;
         self.stalled_since = None;
+        if let Some((_, bytes)) = &mut self.slow {
+            *bytes += written;
+        }
         while written > 0 {
             let front = self.frames.front_mut().expect("no more is written than was queued");
             if written < front.len() {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const EMPTIED: Flush = Flush::Emptied { pace: None };
+
 /// A socket that takes `room` bytes and then blocks, `step` at a time.
 struct Stingy {
     taken: Vec<u8>,
@@ -49,7 +51,7 @@ fn outbox(frames: &[&'static str]) -> Outbox {
 #[test]
 fn all_that_waits_leaves_in_one_write() {
     let (mut outbox, mut socket) = (outbox(&["one", "two", "three"]), Stingy::with_room(100));
-    assert_eq!(outbox.flush_to(&mut socket, Instant::now()).unwrap(), Flush::Emptied);
+    assert_eq!(outbox.flush_to(&mut socket, Instant::now()).unwrap(), EMPTIED);
     assert_eq!((socket.taken.as_slice(), socket.writes), (&b"onetwothree"[..], 1));
     assert!(outbox.is_empty() && outbox.queue.is_none());
 }
@@ -61,7 +63,7 @@ fn a_blocked_flush_goes_on_where_it_stopped() {
     assert_eq!((socket.taken.as_slice(), outbox.queued_bytes()), (&b"onet"[..], 7));
     socket.room = 100;
     socket.step = 1;
-    assert_eq!(outbox.flush_to(&mut socket, Instant::now()).unwrap(), Flush::Emptied);
+    assert!(matches!(outbox.flush_to(&mut socket, Instant::now()).unwrap(), Flush::Emptied { .. }));
     assert_eq!(socket.taken, b"onetwothree");
 }
 
@@ -145,6 +147,25 @@ fn a_stall_is_timed_from_the_last_progress() {
 }
 
 #[test]
+fn who_has_kept_us_waiting_needs_as_long_for_as_much_again() {
+    let (mut outbox, mut socket) = (outbox(&["x"; 16]), Stingy::with_room(0));
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    outbox.push_unbounded(vec![0; ROOM_BYTES - 16]);
+    for seconds in 0..8 {
+        outbox.flush_to(&mut socket, start + seconds * second).unwrap();
+        socket.room = ROOM_BYTES / 8;
+    }
+    let Flush::Emptied { pace: Some(pace) } = outbox.flush_to(&mut socket, start + 8 * second).unwrap()
+    else {
+        panic!("it was slow, and has taken all");
+    };
+    // What has passed through its buffer meanwhile counts, too.
+    assert_eq!(pace.time_for(2 * ROOM_BYTES), 8 * second);
+    outbox.push("x", usize::MAX).unwrap();
+    assert_eq!(outbox.flush_to(&mut Stingy::with_room(1), start).unwrap(), EMPTIED);
+}
+
+#[test]
 fn a_socket_that_fails_says_so_and_one_that_is_interrupted_goes_on() {
     struct Failing(Vec<ErrorKind>);
     impl Write for Failing {
@@ -158,5 +179,5 @@ fn a_socket_that_fails_says_so_and_one_that_is_interrupted_goes_on() {
     let broken = outbox(&["x"]).flush_to(&mut Failing(vec![ErrorKind::BrokenPipe]), Instant::now());
     assert_eq!(broken.unwrap_err().kind(), ErrorKind::BrokenPipe);
     let interrupted = outbox(&["x"]).flush_to(&mut Failing(vec![ErrorKind::Interrupted]), Instant::now());
-    assert_eq!(interrupted.unwrap(), Flush::Emptied);
+    assert_eq!(interrupted.unwrap(), EMPTIED);
 }

@@ -16,8 +16,10 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts the program with these flags on a free port; it says nothing unasked.
     pub fn with(flags: &str) -> Self {
+        let quiet = ["--notify-interval", "--ws-ping-interval"].into_iter();
         let mut child = Command::new(env!("CARGO_BIN_EXE_slackwater"))
-            .args("--port 0 --notify-interval 0 --ws-ping-interval 0 --log-level info".split(' '))
+            .args("--port 0 --log-level info".split(' '))
+            .args(quiet.filter(|flag| !flags.contains(flag)).flat_map(|flag| [flag, "0"]))
             .args(flags.split_whitespace())
             .stderr(Stdio::piped())
             .spawn()
@@ -29,6 +31,12 @@ impl ServerProcess {
         let address = address.and_then(|(address, _)| address.parse().ok());
         thread::spawn(move || io::copy(&mut log, &mut io::sink()));
         Self { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
+    }
+
+    /// Sends it a signal of this name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is a kill(1)").success());
     }
 
     /// The memory that it owns, in MiB: what is resident, or what is reserved (proc(5)).

@@ -149,6 +149,9 @@ fn who_does_not_become_a_client_is_counted_by_why() {
     assert_eq!(admin.metrics().sum("slackwater_handshakes_rejected_total"), 0.0);
     assert_eq!(public.get("/ws").status, 426);
     assert_eq!(public.ask("DELETE /ws", "").status, 405);
+    let mut silent = TcpStream::connect(server.address).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "who has asked nothing is no refused client");
     let mut halves = TcpStream::connect(server.address).unwrap();
     halves.set_read_timeout(Some(PATIENCE)).unwrap();
     halves.write_all(b"GET /ws HT").unwrap();

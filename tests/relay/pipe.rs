@@ -361,4 +361,11 @@ impl Socket for Wire {
             }
         }
     }
+
+    fn abort(&mut self) {
+        match self {
+            Self::Client(socket) => socket.abort(),
+            Self::Pipe(_) => unreachable!("the pair is closed with the process"),
+        }
+    }
 }

@@ -123,7 +123,7 @@ impl Worker {
             self.follow(instruction, now, random);
         }
         if is_sweep_due {
-            self.peers.sweep(now);
+            self.peers.sweep(now, now.instant);
         }
         self.peers.settle(now);
         self.advance(now);

@@ -285,7 +285,7 @@ impl Server {
             self.peers.on_ready(key, now);
         }
         if is_sweep_due {
-            self.peers.sweep(now);
+            self.peers.sweep(now, now.instant);
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Line {
     pub dropped: bool,
     /// It did so over bytes that it had not read: TCP would answer with a reset.
     pub dropped_over_unread: bool,
+    /// It has it reset, and what the client has not read is thrown away.
+    pub aborted: bool,
     /// The server was told to wait and has not been woken since.
     pub blocked: bool,
     /// An event waits to be taken.
@@ -73,6 +75,7 @@ impl Line {
             outbound_ended: false,
             dropped: false,
             dropped_over_unread: false,
+            aborted: false,
             blocked: false,
             // Registration announces that the socket is writable.
             edge: true,
@@ -203,6 +206,10 @@ impl Socket for VirtualSocket {
         assert!(!line.outbound_ended, "the stream is ended once");
         line.outbound_ended = true;
         line.failure.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn abort(&mut self) {
+        self.0.borrow_mut().aborted = true;
     }
 }
 

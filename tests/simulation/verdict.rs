@@ -36,6 +36,8 @@ struct File {
     /// Since when it has been blocked, and at which byte.
     blocked: Option<(Duration, usize)>,
     last_blocked: Duration,
+    /// How much had been written when some last was, and when that was.
+    taken: (usize, Duration),
     over_limit_since: Option<Duration>,
     is_closed: bool,
 }
@@ -155,6 +157,10 @@ impl Judge {
             return;
         }
         assert!(was_asked);
+        let is_fair = client.character.is_polite && !deeds.was_slow && !deeds.is_halfway;
+        assert!(!is_fair || !line.aborted, "it takes all and ends its side, and is reset: {client:?}");
+        let is_deaf = line.unread_by_client() > 0 && !line.inbound_ended;
+        assert!(!is_deaf || line.aborted, "the kernel keeps what it does not take: {client:?}");
         match line.ear.close {
             None => assert!(line.blocked, "ended without a close frame: {client:?}"),
             Some(code) => {
@@ -245,6 +251,9 @@ impl Judge {
             assert!(now <= since + limit + grace, "{what} since {since:?}, now {now:?}: {client:?}");
         };
         let written = line.read_bytes + line.unread_by_client();
+        if file.taken.0 != written {
+            file.taken = (written, now);
+        }
         if line.blocked {
             file.last_blocked = now;
             let since = file.blocked.filter(|(_, at)| *at == written).unwrap_or((now, written));
@@ -261,8 +270,13 @@ impl Judge {
             if let (Some(interval), Some(timeout), false) =
                 (limits.ping_interval, limits.ping_timeout, client.character.answers_pings)
             {
-                // A pong that nobody asked for is one too.
-                within(since.max(client.deeds.last_sent), interval + timeout, "it is silent");
+                // To take what did not fit is to be there, and who was slow has longer for what the ping is behind of.
+                let (is_slow, (_, taken)) = (client.deeds.was_slow, file.taken);
+                let is_tight = is_slow || client.character.capacity < 1500;
+                let longer =
+                    if is_slow { 12 * file.last_blocked.saturating_sub(since) } else { Duration::ZERO };
+                let since = since.max(client.deeds.last_sent).max(if is_tight { taken } else { since });
+                within(since, interval + timeout + longer, "it is silent");
             }
             if let Some(interval) = limits.ping_interval
                 && !line.blocked

@@ -132,6 +132,14 @@ impl World {
         }
     }
 
+    /// Lets the turn before have taken so long: whom it let in has come at its end.
+    pub fn stretch_turn(&mut self, time: Duration) {
+        let now = self.clock();
+        self.peers.on_turn_end(now, now.instant + time);
+        self.now += time;
+        self.clients.iter_mut().for_each(|client| client.connected_at += time);
+    }
+
     /// How many notifications there have been.
     pub fn published(&self) -> usize {
         self.judge.audiences.len()
@@ -184,7 +192,7 @@ impl World {
         let now = self.clock();
         while let Some((due, at)) = self.deadlines.take_due(now.instant) {
             match (due, self.notify_interval) {
-                (Due::Sweep, _) => self.peers.sweep(now),
+                (Due::Sweep, _) => self.peers.sweep(now, now.instant),
                 (Due::Notify, Some(interval)) => {
                     self.judge.audiences.push(self.peers.clients());
                     self.peers.publish_periodic(now);

@@ -1,15 +1,21 @@
 //! When a connection's limits are reached, and what follows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Connection, LINGER, Phase, Reading};
 use crate::frame::Frame;
 use crate::policy::drain::LONGEST_FAREWELL;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
+use crate::server::listening::SEND_BUFFER_BYTES;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::Refusal;
+use crate::wire::outbox::Pace;
+
+/// What a peer may still have to read of what its socket has taken: a full send buffer, and the receive window that
+/// Linux begins with, 64 KiB.
+const BUFFERED_BYTES: usize = 2 * SEND_BUFFER_BYTES + 64 * 1024;
 
 impl<S: Socket> Connection<S> {
     /// When to look at its limits next.
@@ -18,52 +24,110 @@ impl<S: Socket> Connection<S> {
         [self.expires, stall].into_iter().flatten().min()
     }
 
-    /// Applies the limits that are reached now, and gives back the refusal of a request that never became whole.
-    pub(in crate::server) fn on_deadline(&mut self, now: Now, limits: &Limits) -> Option<Refusal> {
-        if self.stall_limit(limits).is_some_and(|limit| now.instant >= limit) {
+    /// Applies the limit that was reached when all that had arrived was read, and gives back the refusal of a request
+    /// that never became whole.
+    pub(in crate::server) fn on_deadline(
+        &mut self,
+        now: Now,
+        heard_until: Instant,
+        limits: &Limits,
+    ) -> Option<Refusal> {
+        // If it is about to be written to, there may be room again.
+        if !self.dirty && self.stall_limit(limits).is_some_and(|limit| heard_until >= limit) {
             match self.phase {
                 Phase::Open { .. } => self.end(Ending::TooSlow, now),
                 _ => self.end_unheard(now),
             }
             return None;
         }
-        if self.expires.is_none_or(|expires| now.instant < expires) {
+        if self.expires.is_none_or(|expires| heard_until < expires) {
             return None;
         }
         match &mut self.phase {
+            Phase::Closing { ending, since, told, .. } => {
+                let is_over = *told || heard_until >= *since + LONGEST_FAREWELL;
+                // The second to take its last word begins when that is written, or with the last byte taken ahead of it.
+                let until = self.outbox.stalled_since().unwrap_or(now.instant) + LINGER;
+                if !is_over && (until > heard_until || self.dirty) {
+                    self.expires = Some(until);
+                    return None;
+                }
+                // A response may still be on its way to a slow reader.
+                if *ending != Ending::Answered {
+                    self.socket.abort();
+                }
+                self.give_up();
+            }
+            // What it has sent is not all read yet: it is judged after that.
+            _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.
             Phase::Request { .. }
                 if !self.outbox.is_empty() || self.awaited > 0 || self.reading == Reading::Congested =>
             {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }
-            // What is still to come of a body that nobody wants belongs to a request that has its answer.
-            Phase::Request { buffer, served: true } if !buffer.has_begun() => self.end(Ending::Answered, now),
+            // Idle between two requests, or never heard of since it connected, as browsers and probes do. What is still
+            // to come of a body that nobody wants belongs to a request that has its answer.
+            Phase::Request { buffer, .. } if !buffer.has_begun() => self.end(Ending::Answered, now),
             Phase::Request { .. } => {
                 self.refuse(Refusal::Timeout, now, limits);
                 return Some(Refusal::Timeout);
             }
-            // Its pong may be among what is not read yet; while it takes what waits for it, it is there.
-            Phase::Open { awaits_pong: true, .. } if self.reading == Reading::Paused => {
-                self.expires = limits.ping_timeout.map(|wait| now + wait);
-            }
-            Phase::Open { awaits_pong: true, .. } => self.end(Ending::Silent, now),
-            Phase::Open { awaits_pong, .. } => {
-                *awaits_pong = limits.ping_timeout.is_some();
-                self.expires = limits.ping_timeout.or(limits.ping_interval).map(|wait| now + wait);
+            Phase::Open { pinged: Some(_), .. } => self.end(Ending::Silent, now),
+            Phase::Open { pinged, .. } => {
+                *pinged = limits.ping_timeout.map(|_| now.instant);
+                // The time for the pong begins once the ping has left.
+                self.expires = limits.ping_interval.filter(|_| pinged.is_none()).map(|wait| now + wait);
                 self.outbox.push_unbounded(Frame::ping().into_bytes());
-            }
-            Phase::Closing { since, told, .. } => {
-                let is_over = *told || now.instant >= *since + LONGEST_FAREWELL;
-                // The second to take its last word begins when that is written, or with the last byte taken ahead of it.
-                let taken_at = self.outbox.stalled_since().unwrap_or(now.instant);
-                match taken_at + LINGER {
-                    until if !is_over && until > now.instant => self.expires = Some(until),
-                    _ => self.give_up(),
-                }
             }
         }
         None
+    }
+
+    /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the
+    /// interval.
+    pub(in crate::server) fn on_heard(&mut self, now: Now, limits: &Limits) {
+        if let Phase::Open { pinged, .. } = &mut self.phase
+            && let Some(pinged) = pinged.take()
+        {
+            self.expires = limits.ping_interval.map(|interval| (pinged + interval).max(now.instant));
+        }
+    }
+
+    /// The socket takes nothing more for now: until it has taken all, only a stall counts against the peer.
+    pub(super) fn on_blocked(&mut self) {
+        if matches!(self.phase, Phase::Open { pinged: Some(_), .. }) {
+            self.expires = None;
+        }
+    }
+
+    /// The socket has taken all: a ping has left. A peer that was slow to take what went before will come to it more
+    /// slowly than that, since a part waits in the buffers of both kernels, where nobody sees it taken.
+    pub(super) fn on_emptied(&mut self, pace: Option<Pace>, now: Now, limits: &Limits) {
+        if let Some(pace) = pace {
+            self.reads_until = Some(now + pace.time_for(BUFFERED_BYTES));
+        }
+        if let (Phase::Open { pinged: Some(_), .. }, None) = (&self.phase, self.expires) {
+            let has_read = self.reads_until.map_or(now.instant, |until| until.max(now.instant));
+            self.expires = limits.ping_timeout.map(|timeout| has_read + timeout);
+        }
+    }
+
+    /// The turn has taken so long, and what it has said to the peer may have left at its end: limits that it has set
+    /// begin there. Those from before go on, so that no number of long turns suspends them.
+    pub(in crate::server) fn forgive(&mut self, now: Now, turn: Duration, limits: &Limits) {
+        let always = [limits.handshake, limits.keep_alive, limits.keep_alive.max(LINGER), LINGER];
+        let is_new =
+            |expires| always.into_iter().chain(limits.ping_timeout).any(|limit| now + limit == expires);
+        self.expires = self.expires.map(|expires| if is_new(expires) { expires + turn } else { expires });
+        self.outbox.restart_stall(now.instant, now + turn);
+    }
+
+    /// There is no more time for what the peer was to be told at the end; it has not shown that it has taken that.
+    pub(in crate::server) fn abandon(&mut self) {
+        if self.ending().is_some_and(|ending| ending != Ending::Answered) && !self.has_departed() {
+            self.socket.abort();
+        }
     }
 
     /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.
@@ -74,6 +138,7 @@ impl<S: Socket> Connection<S> {
 
     fn end_unheard(&mut self, now: Now) {
         self.end(Ending::TooSlow, now);
+        self.socket.abort();
         self.give_up();
     }
 }

@@ -98,11 +98,13 @@ impl<S: Socket> Peers<S> {
     /// Takes in what a WebSocket sends, and replies.
     pub(super) fn hear(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
+        self.connections[key].on_heard(now, &limits);
         while let Some(event) = self.connections[key].next_event(&mut bytes, &limits.rules) {
             let connection = &mut self.connections[key];
             match (event, self.terms.service) {
                 (Event::Ended(ending), _) => connection.end(ending, now),
-                (Event::Pong, _) => connection.on_pong(now, &limits),
+                // Like all that comes, it has shown already that the peer is there.
+                (Event::Pong, _) => {}
                 (Event::Text(text), Service::Notifications) => self.reply_to(key, &text, now),
                 (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
                 (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),

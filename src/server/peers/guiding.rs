@@ -30,9 +30,9 @@ impl<S: Socket> Peers<S> {
         self.guide.as_ref().and_then(Guide::next_deadline)
     }
 
-    /// Closes those whose time to move is over.
-    pub fn close_the_unmoved(&mut self, now: Now) {
-        while let Some(key) = self.guide.as_mut().and_then(|guide| guide.next_closing(now.instant)) {
+    /// Closes those whose time to move was over when all that had arrived was read.
+    pub fn close_the_unmoved(&mut self, now: Now, heard_until: Instant) {
+        while let Some(key) = self.guide.as_mut().and_then(|guide| guide.next_closing(heard_until)) {
             if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_guided)
             {
                 connection.end(Ending::Drained, now);

@@ -23,14 +23,14 @@ pub enum News {
 impl<S: Socket> Peers<S> {
     /// Reads from a connection that is ready for anything, and notes that it may be writable again.
     pub fn on_ready(&mut self, key: usize, now: Now) {
-        self.on_event(key, News::End, now);
+        self.on_event(key, News::End, true, now);
     }
 
-    /// As `on_ready`, where more is known.
-    pub fn on_event(&mut self, key: usize, news: News, now: Now) {
+    /// As `on_ready`, where more is known: who only talks is not written to, as there might be room.
+    pub fn on_event(&mut self, key: usize, news: News, has_room: bool, now: Now) {
         let Some(connection) = self.connections.get(key) else { return };
         let is_listed = connection.reading == Reading::Listed;
-        if connection.is_stalled() {
+        if has_room && connection.is_stalled() {
             self.soil(key);
         }
         if !is_listed && news != News::Room {

@@ -57,6 +57,8 @@ impl Socket for Wire {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn abort(&mut self) {}
 }
 
 /// A relay with so many workers that take everything.

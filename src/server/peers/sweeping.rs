@@ -1,0 +1,58 @@
+//! When the limits of the peers are looked at, all together, and what follows; whose time is forgiven, and whose is up.
+
+use std::time::{Duration, Instant};
+
+use super::{Peers, earliest, soil};
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+
+impl<S: Socket> Peers<S> {
+    /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        let next_look = self.next_look?;
+        Some(self.swept.map_or(next_look, |swept| next_look.max(swept + self.sweep_pause())))
+    }
+
+    /// Applies the limits that were reached when all that had arrived was read: one look at each connection.
+    pub fn sweep(&mut self, now: Now, heard_until: Instant) {
+        let limits = self.terms.limits;
+        if self.history.expire(now.instant) {
+            self.shrink_later(now);
+        }
+        let mut next_look = self.history.next_expiry();
+        for (key, connection) in &mut self.connections {
+            if connection.next_look(&limits).is_some_and(|at| at <= heard_until) {
+                if let Some(refusal) = connection.on_deadline(now, heard_until, &limits) {
+                    self.metrics.count_rejected(refusal.label());
+                }
+                soil(connection, key, &mut self.swept_up);
+            }
+            next_look = earliest(next_look, connection.next_look(&limits));
+        }
+        self.next_look = next_look;
+        self.swept = Some(now.instant);
+    }
+
+    /// The turn has taken so long: the peers had no part of that time.
+    pub(super) fn forgive(&mut self, now: Now, turn: Duration) {
+        for (_, connection) in &mut self.connections {
+            connection.forgive(now, turn, &self.terms.limits);
+        }
+    }
+
+    /// The process is about to end: who has not answered its farewell in time is reset, so that the kernel keeps nothing.
+    pub fn abandon(&mut self) {
+        for (_, connection) in &mut self.connections {
+            connection.abandon();
+        }
+    }
+
+    /// A fortieth of the shortest limit, so that none is missed by more, and at most a quarter of a second: the pings
+    /// that are due together are so few that nobody waits long behind them.
+    fn sweep_pause(&self) -> Duration {
+        let limits = &self.terms.limits;
+        let always = [limits.handshake, limits.write, Duration::from_secs(10)];
+        let shortest = always.into_iter().chain(limits.ping_interval).chain(limits.ping_timeout).min();
+        shortest.map_or(Duration::ZERO, |shortest| shortest / 40)
+    }
+}
