@@ -260,7 +260,7 @@ fn lines_that_nobody_read_are_counted() {
 
 #[test]
 fn the_build_and_the_process_are_told() {
-    let seconds = || Timestamp::now().as_millisecond() as f64 / 1000.0;
+    let seconds = || Timestamp::now().as_microsecond() as f64 / 1e6;
     let before = seconds();
     let office = Office::open("");
     let metrics = office.admin.metrics();
