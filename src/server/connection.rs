@@ -263,9 +263,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Queues what was published. Who is too slow for it shows only once its socket was met full: until then all that
-    /// one turn brings is as good as sent, however much it is.
+    /// one turn brings is as good as sent, however much it is. From then on the limit is one of memory.
     pub(super) fn send_news(&mut self, frame: Frame, now: Now, limits: &Limits) {
-        let outbox_bytes = if self.is_stalled() { limits.outbox_bytes } else { usize::MAX };
+        let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
+        let outbox_bytes = if self.is_stalled() { room } else { usize::MAX };
         self.send(frame, now, &Limits { outbox_bytes, ..*limits });
     }
 

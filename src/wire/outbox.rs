@@ -1,8 +1,7 @@
 //! Bounded queue of encoded frames and responses; the only thing ever written to a socket.
 //! Invariant: whatever the peer has begun to receive it receives whole, or nothing more at all.
 //!
-//! The limit counts lag, not memory: a broadcast's octets are shared by all who are sent them. An idle outbox owns
-//! no heap.
+//! The limit counts lag, though a broadcast's octets are shared by all who are sent them. An idle outbox owns no heap.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -19,6 +18,9 @@ const FRAMES_PER_WRITE: usize = 1024;
 
 /// Up to so many, the list of them is short enough to be set up for nothing.
 const FEW_FRAMES: usize = 16;
+
+/// What a frame takes beside its octets: a place in a ring that grows by doubling.
+const PLACE_BYTES: usize = 2 * size_of::<Bytes>();
 
 /// What a socket that was full has passed on before it takes more: a third of its buffer, or somewhat less.
 const ROOM_BYTES: usize = 16 * 1024;
@@ -143,6 +145,11 @@ impl Outbox {
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.queued_bytes)
+    }
+
+    /// What the queue itself takes: with very short messages that is most of the memory.
+    pub fn place_bytes(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.frames.len() * PLACE_BYTES)
     }
 
     /// Messages that wait, behind what is promised.

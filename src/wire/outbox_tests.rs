@@ -181,3 +181,11 @@ fn a_socket_that_fails_says_so_and_one_that_is_interrupted_goes_on() {
     let interrupted = outbox(&["x"]).flush_to(&mut Failing(vec![ErrorKind::Interrupted]), Instant::now());
     assert_eq!(interrupted.unwrap(), EMPTIED);
 }
+
+#[test]
+fn very_short_messages_take_more_than_their_octets() {
+    let mut outbox = outbox(&["a", "b", "c"]);
+    assert_eq!((outbox.queued_bytes(), outbox.place_bytes()), (3, 3 * 64));
+    outbox.flush_to(&mut Stingy::with_room(2), Instant::now()).unwrap();
+    assert_eq!((outbox.queued_bytes(), outbox.place_bytes()), (1, 64));
+}
