@@ -413,16 +413,15 @@ export class Slackwater extends EventTarget {
   /** Longer than between two pings, and not the same for all: or all would ask at once after each publication. */
   #drawSilence(pingIntervalMs) {
     const intervalMs = isSpan(pingIntervalMs) && pingIntervalMs > 0 ? pingIntervalMs : PING_INTERVAL_MS;
-    return Math.min(MAX_TIMER_MS, Math.max(SILENCE_MS, intervalMs) * (1 + this.#random() / 2));
+    return Math.round(Math.min(MAX_TIMER_MS, Math.max(SILENCE_MS, intervalMs) * (1 + this.#random() / 2)));
   }
 
   /** Asks when nothing has come for too long. */
   #awaitSilence() {
     const { heardAt, silenceMs } = this.#connection;
-    const restMs = heardAt + silenceMs - this.#now();
-    // More than all of it is left when the clock has been set back.
-    if (restMs <= 0 || restMs > silenceMs) return this.#ask(ANSWER_MS);
-    this.#setTimer(() => this.#awaitSilence(), restMs);
+    const quietMs = this.#now() - heardAt; // Less than nothing when the clock has been set back.
+    if (quietMs < 0 || quietMs >= silenceMs) return this.#ask(ANSWER_MS);
+    this.#setTimer(() => this.#awaitSilence(), silenceMs - quietMs);
   }
 
   #ask(patienceMs) {

@@ -80,6 +80,15 @@ test('clients that have heard the same do not all ask at the same moment', () =>
   assert.deepEqual([0, 0.25, 0.999].map(firstQuestion), [20_000, 22_500, 29_990]);
 });
 
+test('whatever the dice, an answer is not followed by the next question at once', () => {
+  for (let dice = 0; dice < 1; dice += 0.0123) {
+    const { sockets, clock } = connected(PINGED, { dice });
+    assert.equal(sockets[0].questions, 0, `at the welcome, ${dice}`);
+    clock.advance(30_000);
+    assert.equal(sockets[0].questions, 1, `after its silence, ${dice}`);
+  }
+});
+
 test('a clock that is set makes it ask at most once more, and never keeps it from asking', () => {
   for (const aheadMs of [-3_600_000, 3_600_000]) {
     for (const isHeard of [true, false]) {
