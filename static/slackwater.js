@@ -27,6 +27,9 @@ const ANSWER_MS = 5_000;
 const HURRIED_ANSWER_MS = 2_000;
 /** Asked twice: while the first question was out, this machine may have slept. */
 const QUESTIONS = 2;
+/** The time begins when what was sent has left. No line is taken to be slower than this, nor to need longer than a minute. */
+const MS_PER_BYTE = 1;
+const LEAVING_MS = 60_000;
 /** A timer set for longer fires at once: browsers and Node keep the delay in 32 bits. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -44,6 +47,8 @@ const ABNORMAL_CLOSURE = 1006;
 
 /** The network may be another one now, or the page may have slept. */
 const SIGNS = ['online', 'offline', 'visibilitychange', 'pageshow', 'resume'];
+/** Heard on their way down, for `resume` is fired at the document and does not bubble. (Node forgets a bare `true`.) */
+const DOWNWARDS = { capture: true };
 /** Asks whether anybody is there. Every text is answered, and none is shorter: it fits any limit on messages. */
 const QUESTION = '';
 const ANSWER = 'Server received: ';
@@ -76,6 +81,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * One socket and what was agreed on it: the topics wished for when its address was written, the place it was asked to go on
  * from (null when it was not asked to), when its welcome came, and when something was last sent and heard on it. Silence is
  * what lasts longer than `silenceMs`; then there are the questions asked since anything was heard, and the answers still owed.
+ * A slow line has taken all that was sent by `leavesAt`; the patience with the latest question ends at `dueAt`.
  *
  * @typedef {object} Connection
  * @property {WebSocket} socket
@@ -87,6 +93,8 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {number} silenceMs
  * @property {number} asked
  * @property {number} owed
+ * @property {number} leavesAt
+ * @property {number} dueAt
  */
 
 /**
@@ -121,8 +129,9 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  *
  * A network that goes silent tells nobody, and scripts do not see the server's pings. So the server is asked by an empty text,
  * whose echo is not handed on: when nothing has come for longer than the time between two pings, which the welcome names, when
- * the network comes or goes, and when the page wakes up. Each text of the user's is a question, too. Whatever comes is a sign of
- * life. When nothing does, the connection has ended, with code 1006; what was sent last may have arrived or not.
+ * the network comes or goes, and when the page wakes up. Each text of the user's is a question, too, and a long one is given the
+ * time that it takes on a slow line. Whatever comes is a sign of life. When nothing does, the connection has ended, with code
+ * 1006; what was sent last may have arrived or not.
  *
  * Events, each a `CustomEvent`:
  *
@@ -244,9 +253,11 @@ export class Slackwater extends EventTarget {
    */
   send(text) {
     if (this.#state !== 'open' || this.#connection.socket.readyState !== OPEN) return false;
-    this.#connection.socket.send(text);
-    this.#connection.sentAt = this.#now();
-    if (this.#connection.asked === 0) this.#expectAnswer(ANSWER_MS);
+    const connection = this.#connection;
+    connection.socket.send(text);
+    connection.sentAt = this.#now();
+    connection.leavesAt = connection.sentAt + this.#leavingMs() + new TextEncoder().encode(text).length * MS_PER_BYTE;
+    if (connection.asked === 0) this.#expectAnswer(ANSWER_MS);
     return true;
   }
 
@@ -264,8 +275,9 @@ export class Slackwater extends EventTarget {
     // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
     const from = topics.size > 0 ? this.#place : null;
     const socket = new this.#WebSocket(this.#addressFor(topicsOrDefault(topics), from));
-    const heard = { heardAt: 0, silenceMs: this.#drawSilence(), asked: 0, owed: 0 };
-    const connection = { socket, topics, from, welcomedAt: null, sentAt: -Infinity, ...heard };
+    const sent = { sentAt: -Infinity, leavesAt: -Infinity };
+    const heard = { heardAt: 0, silenceMs: this.#drawSilence(), asked: 0, owed: 0, dueAt: Infinity };
+    const connection = { socket, topics, from, welcomedAt: null, ...sent, ...heard };
     this.#listen(connection);
     return connection;
   }
@@ -291,7 +303,7 @@ export class Slackwater extends EventTarget {
   #release() {
     const socket = this.#connection?.socket;
     this.#timers.clearTimeout(this.#timer);
-    for (const sign of SIGNS) this.#network.removeEventListener?.(sign, this.#onSign);
+    for (const sign of SIGNS) this.#network.removeEventListener?.(sign, this.#onSign, DOWNWARDS);
     this.#stay();
     this.#part();
     this.#connection = this.#timer = this.#retryAt = null;
@@ -400,14 +412,16 @@ export class Slackwater extends EventTarget {
   }
 
   #heedSigns() {
-    for (const sign of SIGNS) this.#network.addEventListener?.(sign, this.#onSign);
+    for (const sign of SIGNS) this.#network.addEventListener?.(sign, this.#onSign, DOWNWARDS);
   }
 
   #onSign = ({ type, target, persisted }) => {
-    if (this.#state === 'waiting' && type === 'online') return this.connect();
     // A page that is being hidden or is shown for the first time has not slept.
-    if (target.hidden || persisted === false) return;
-    if (this.#state === 'open' && this.#connection.asked === 0) this.#ask(HURRIED_ANSWER_MS);
+    if ((type === 'visibilitychange' && target.hidden) || persisted === false) return;
+    if (this.#state === 'waiting') {
+      if (type !== 'offline') this.connect();
+    } else if (this.#connection.asked === 0) this.#ask(HURRIED_ANSWER_MS);
+    else this.#awaitAnswer(HURRIED_ANSWER_MS);
   };
 
   /** Longer than between two pings, and not the same for all: or all would ask at once after each publication. */
@@ -432,13 +446,36 @@ export class Slackwater extends EventTarget {
 
   /** Gives the connection up when nothing comes, not even after a second question. */
   #expectAnswer(patienceMs) {
+    this.#connection.asked += 1;
+    this.#connection.dueAt = Infinity;
+    this.#awaitAnswer(patienceMs);
+  }
+
+  /** For the question that is out: shortens the time that it has, and never lengthens it. */
+  #awaitAnswer(patienceMs) {
     const connection = this.#connection;
-    connection.asked += 1;
+    const { bufferedAmount } = connection.socket;
+    connection.dueAt = Math.min(connection.dueAt, this.#now() + this.#leavingMs() + patienceMs);
     this.#setTimer(() => {
+      if (this.#isLeaving(bufferedAmount)) return this.#awaitAnswer(patienceMs);
       if (connection.asked < QUESTIONS) return this.#ask(patienceMs);
       // What has come while this timer was late is heard first.
       this.#setTimer(() => this.#giveUp(connection, 'the server no longer answers'), 0);
-    }, patienceMs);
+    }, connection.dueAt - this.#now());
+  }
+
+  /** How long what was sent may still be under way on a slow line; the clock may have been set back. */
+  #leavingMs() {
+    return Math.min(LEAVING_MS, Math.max(0, this.#connection.leavesAt - this.#now()));
+  }
+
+  /** Whether the network takes what was sent, only not all of it yet. Then the time of the question has not begun. */
+  #isLeaving(bufferedBefore) {
+    const { bufferedAmount } = this.#connection.socket;
+    if (!(bufferedAmount > 0 && bufferedAmount < bufferedBefore)) return false;
+    this.#connection.leavesAt = this.#now() + LEAVING_MS;
+    this.#connection.dueAt = Infinity;
+    return true;
   }
 
   #setTimer(act, delayMs) {

@@ -10,8 +10,8 @@ import { Server } from './server.mjs';
 const QUIET = ['--notify-interval', '0'];
 /** The longest that the page takes to notice: half as long again as between two pings, and two questions of 5 s. */
 const NOTICED_MS = 30_000 + 10_000;
-/** The same once it has a reason to ask. */
-const ASKED_MS = 10_000;
+/** The same once it has a reason to ask, such as a text of a few bytes. */
+const ASKED_MS = 10_100;
 /** What Chromium says about handshakes that are given up for want of an answer. */
 const GIVEN_UP = /closed before the connection is established/;
 
@@ -122,6 +122,24 @@ test('a browser that goes offline stays with a server that it still reaches, and
   await rows(page, 'connection', 'the server no longer answers').waitFor();
   network.comeBack();
   await inState(page, 'open');
+});
+
+test('a page that was frozen asks as soon as it goes on', async (t) => {
+  const { page } = await opened(t);
+  const answered = answerTo(page);
+  // As Chromium fires it: at the document, without bubbling. It freezes no page that Playwright keeps in focus.
+  await page.evaluate(() => document.dispatchEvent(new Event('resume')));
+  await answered;
+});
+
+test('a long text that a slow line holds up arrives, and on the same connection', async (t) => {
+  const { network, page } = await opened(t);
+  network.goSilent();
+  await send(page, 'x'.repeat(60_000));
+  await page.clock.runFor(60_000 + 9_000);
+  network.comeBack();
+  await rows(page, 'echo').waitFor();
+  assert.equal(page.sockets.length, 1);
 });
 
 test('a browser that Chromium takes offline, where frames are lost without a word, comes back with what was missed', async (t) => {

@@ -225,21 +225,72 @@ test('a page that is hidden, or shown for the first time, does not ask', () => {
   assert.equal(sockets[0].questions, 0);
 });
 
-test('signs mean nothing to a client that is not connected, but that a network which is back ends a wait', () => {
-  const { client, sockets, network, clock } = surroundings(EVEN);
-  const tell = () => ['offline', 'visibilitychange', 'resume'].forEach((sign) => network.dispatchEvent(new Event(sign)));
-  tell();
-  client.connect();
-  tell();
+test('a sign shortens the time of a question that is out, and no number of them lengthens it', () => {
+  for (const sign of ['online', 'offline', 'visibilitychange', 'pageshow', 'resume']) {
+    for (const [atMs, endsMs] of [[200, 4_200], [4_000, 7_000], [7_000, 9_000], [9_500, 10_000]]) {
+      const { client, sockets, clock, network } = connected(PINGED, EVEN);
+      sockets[0].isAlive = false;
+      clock.advance(SILENCE_MS + atMs);
+      network.dispatchEvent(new Event(sign));
+      for (let passedMs = atMs; passedMs < endsMs; passedMs += 100) {
+        assert.equal(client.state, 'open', `${sign} at ${atMs}, after ${passedMs}`);
+        clock.advance(100);
+        if (passedMs + 100 < endsMs) network.dispatchEvent(new Event(sign));
+      }
+      assert.equal(client.state, 'waiting', `${sign} at ${atMs}`);
+    }
+  }
+});
+
+test('a network that is back or a page that wakes up ends a wait at once', () => {
+  for (const sign of ['online', 'visibilitychange', 'pageshow', 'resume']) {
+    const { client, sockets, network } = connected(PINGED, EVEN);
+    sockets[0].closes(1006);
+    network.dispatchEvent(new Event('offline'));
+    network.dispatchEvent(Object.assign(new Event('pageshow'), { persisted: false }));
+    network.hidden = true;
+    network.dispatchEvent(new Event('visibilitychange'));
+    assert.deepEqual([client.state, sockets.length], ['waiting', 1], sign);
+    network.hidden = false;
+    network.dispatchEvent(new Event(sign));
+    network.dispatchEvent(new Event(sign));
+    assert.deepEqual([client.state, sockets.length], ['connecting', 2], sign);
+  }
+});
+
+test('a page that wakes up without being seen asks, too', () => {
+  const { client, sockets, network } = connected(PINGED, EVEN);
+  network.hidden = true;
+  network.dispatchEvent(new Event('resume'));
+  assert.equal(sockets[0].questions, 1);
   sockets[0].closes(1006);
-  tell();
-  assert.deepEqual([client.state, sockets.length, sockets[0].questions], ['waiting', 1, 0]);
+  network.dispatchEvent(new Event('resume'));
+  assert.equal(client.state, 'connecting');
+});
+
+test('a handshake has its ten seconds, whatever the signs', () => {
+  const { client, clock, network } = surroundings(EVEN);
   client.connect();
-  sockets[1].opens();
+  for (const sign of ['offline', 'online', 'resume']) network.dispatchEvent(new Event(sign));
+  clock.advance(9_999);
+  assert.equal(client.state, 'connecting');
+  clock.advance(1);
+  assert.equal(client.state, 'waiting');
+});
+
+test('signs mean nothing to a client that the user keeps away or the server sent away', () => {
+  const { client, sockets, network, clock } = surroundings(EVEN);
+  const tell = () => ['online', 'visibilitychange', 'resume'].forEach((sign) => network.dispatchEvent(new Event(sign)));
+  tell();
+  client.connect();
+  sockets[0].opens();
   client.disconnect();
   tell();
+  client.connect();
+  sockets[1].closes(1008);
+  tell();
   clock.advance(3_600_000);
-  assert.deepEqual([client.state, sockets.length, sockets[1].questions, clock.pending], ['idle', 2, 0, 0]);
+  assert.deepEqual([client.state, sockets.length, sockets[1].questions, clock.pending], ['stopped', 2, 0, 0]);
 });
 
 test('what the user sends is a question, too', () => {
@@ -252,12 +303,12 @@ test('what the user sends is a question, too', () => {
   clock.advance(SILENCE_MS - 1);
   assert.equal(sockets[0].questions, 0);
   client.send('anybody?');
-  clock.advance(4_999);
+  clock.advance(5_000 + 'anybody?'.length - 1);
   client.send('nobody?');
   assert.equal(sockets[0].questions, 0);
   clock.advance(1);
   assert.equal(sockets[0].questions, 1);
-  clock.advance(5_000);
+  clock.advance(5_000 + 'nobody?'.length);
   assert.equal(client.state, 'waiting');
 });
 
