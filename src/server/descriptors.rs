@@ -1,12 +1,17 @@
-//! How many descriptors clients may take: the last few are kept for operators, for the state file, and for what is read
-//! and told on the way.
+//! How many descriptors connections may take: the last few that clients leave are for operators, and the last few of those
+//! are for the state file, and for what is read and told on the way.
 
 use std::fs;
 
 use rlimit::Resource;
 
-/// Kept back; of a small limit, a quarter.
+use crate::server::routes::Door;
+
+/// Kept back from clients; of a small limit, a quarter.
 const RESERVE: usize = 32;
+
+/// Kept back from everybody, as a part of that.
+const LAST_RESERVE: usize = RESERVE / 4;
 
 /// The descriptors of this process.
 #[derive(Debug)]
@@ -22,15 +27,19 @@ impl Descriptors {
         Self { others: fs::read_dir("/proc/self/fd").map_or(RESERVE, Iterator::count) }
     }
 
-    /// Connections beyond which clients have to wait. The limit may change while the process runs (prlimit(2)).
-    pub(super) fn room(&self) -> usize {
+    /// Connections beyond which whoever comes by this door has to wait. The limit may change while the process runs
+    /// (prlimit(2)).
+    pub(super) fn room(&self, door: Door) -> usize {
         let soft = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-        room(usize::try_from(soft).unwrap_or(usize::MAX), self.others)
+        room(usize::try_from(soft).unwrap_or(usize::MAX), self.others, door)
     }
 }
 
-fn room(limit: usize, others: usize) -> usize {
-    let reserve = RESERVE.min(limit / 4);
+fn room(limit: usize, others: usize, door: Door) -> usize {
+    let reserve = match door {
+        Door::Public => RESERVE.min(limit / 4),
+        Door::Admin => LAST_RESERVE.min(limit / 8),
+    };
     limit.saturating_sub(others + reserve).max(1)
 }
 
@@ -39,9 +48,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_descriptors_are_kept_back_and_never_all() {
-        assert_eq!(room(1024, 12), 1024 - 12 - RESERVE);
-        assert_eq!(room(40, 12), 18);
-        assert_eq!(room(10, 12), 1);
+    fn clients_leave_some_to_operators_and_operators_a_few_of_these() {
+        let rooms = |limit, others| [Door::Public, Door::Admin].map(|door| room(limit, others, door));
+        assert_eq!(rooms(1024, 12), [1024 - 12 - RESERVE, 1024 - 12 - LAST_RESERVE]);
+        assert_eq!(rooms(40, 12), [18, 23]);
+        assert_eq!(rooms(10, 12), [1, 1]);
     }
 }

@@ -328,12 +328,13 @@ impl Server {
     }
 
     fn accept(&mut self, door: Door, most: usize) {
-        let (listener, room) = match door {
-            Door::Public => (&mut self.listener, self.descriptors.room()),
-            Door::Admin => (&mut self.admin, usize::MAX),
+        let listener = match door {
+            Door::Public => &mut self.listener,
+            Door::Admin => &mut self.admin,
         };
         let Some(listener) = listener.as_mut().filter(|listener| listener.has_waiting) else { return };
         let mut round = Round::of(most);
+        let room = self.descriptors.room(door);
         let why = loop {
             if self.peers.connections() >= room {
                 break io::Error::from_raw_os_error(libc::EMFILE);

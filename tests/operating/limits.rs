@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Instant;
 
@@ -33,6 +34,26 @@ fn operators_get_in_and_the_state_is_left_behind_though_clients_have_used_all_de
         assert_eq!(admin.publish("x").status, 200);
         for path in ["/healthz", "/readyz", "/status", "/metrics"] {
             assert_eq!(admin.get(path).status, 200);
+        }
+        server.signal("TERM");
+        let (code, lines) = server.end();
+        assert_eq!(code, Some(0));
+        assert!(!lines.iter().any(|line| line.contains("lost")), "{lines:?}");
+        assert!(state.exists());
+    }
+}
+
+#[test]
+fn the_state_is_left_behind_though_operators_have_used_all_descriptors() {
+    for workers in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let (door, state) = (folder.path().join("admin"), folder.path().join("state"));
+        let flags = format!("--admin {} --state-file {}", door.display(), state.display());
+        let flags = format!("{flags} --workers {workers} --handshake-timeout 60");
+        let server = Process::spawn(&mut under("-n 64", &flags));
+        let _crowd: Vec<UnixStream> = (0..150).map(|_| UnixStream::connect(&door).unwrap()).collect();
+        for _ in 0..workers {
+            server.line("Accepting connections paused: Too many open files");
         }
         server.signal("TERM");
         let (code, lines) = server.end();
