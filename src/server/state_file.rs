@@ -1,14 +1,15 @@
 //! The file through which a leaving process hands its history to its successor: written whole or not at all, and
 //! taken away once it has been read, since what is published afterwards is not in it.
-//! Invariant: written over is only what is empty or was written here; all else at its path is somebody else's.
+//! Invariant: written over is only what is empty, or a state file that no other history has been left in; all else at its
+//! path is somebody else's.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::wire::snapshot::{FAMILY, Snapshot, SnapshotError};
@@ -21,6 +22,9 @@ const MAX_LINKS: usize = 40;
 pub struct StateFile {
     /// Of the file itself: whatever links lead to it stay as they are.
     path: PathBuf,
+    /// Where it is written, beside the file. Always the same, so that a process that is killed meanwhile leaves one file
+    /// only, which the next takes away.
+    draft: PathBuf,
 }
 
 /// Why the state cannot be kept at a path.
@@ -38,6 +42,10 @@ enum Unfit {
     Special,
     #[error("it is not a state file of this program")]
     Foreign,
+    #[error("it is written to {} first, and that is not its own: {why}", path.display())]
+    Draft { path: PathBuf, why: Box<Unfit> },
+    #[error("another server has left its history there, which stays")]
+    Another,
     #[error("its folder cannot be written to: {0}")]
     Folder(io::Error),
     #[error("it cannot be replaced: {0}")]
@@ -49,7 +57,8 @@ enum Unfit {
 impl Unfit {
     fn mend(&self) -> &'static str {
         match self {
-            Self::Special | Self::Foreign => "give a path where nothing is yet",
+            Self::Special | Self::Foreign | Self::Another => "give a path where nothing is yet",
+            Self::Draft { .. } => "take that away, or give another path",
             Self::Folder(_) | Self::Inaccessible(_) => "give a path in a folder that this user can write to",
             Self::Fixed(_) => {
                 "give a path in a folder of this user's own; of a container, mount the folder, not the file"
@@ -65,9 +74,12 @@ impl StateFile {
     /// When it can be told already that the state cannot be kept there.
     pub fn open(path: &Path) -> Result<Self, StateFileError> {
         let unfit = |why| StateFileError { path: path.to_owned(), why };
-        let file = Self { path: resolve(path).map_err(|why| unfit(why.into()))? };
-        file.look().map_err(unfit)?;
-        match file.beside() {
+        let file = Self::at(resolve(path).map_err(|why| unfit(why.into()))?);
+        look(&file.path).map_err(unfit)?;
+        // Not taken away yet: another process may be writing it.
+        file.look_at_draft().map_err(unfit)?;
+        // Without a name, where the system can do that: it leaves nothing behind even if this process is killed.
+        match tempfile::tempfile_in(file.folder()) {
             // There may be room again by the time it is needed.
             Err(why) if matches!(why.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
                 warn!("The history could not be left to a successor now: {}: {why}", path.display());
@@ -77,6 +89,13 @@ impl StateFile {
         Ok(file)
     }
 
+    fn at(path: PathBuf) -> Self {
+        let mut name = OsString::from(".");
+        name.push(path.file_name().expect("a file has a name"));
+        name.push(".new");
+        Self { draft: path.with_file_name(name), path }
+    }
+
     /// The state that a predecessor has left, if it has, and says so. To be asked once the port is this process's:
     /// until then the other may still publish.
     ///
@@ -84,7 +103,8 @@ impl StateFile {
     /// When it cannot be taken away, and so could not be replaced either.
     pub fn take_up(&self) -> Result<Option<Snapshot>, StateFileError> {
         let path = self.path.display();
-        match self.take().map_err(|why| StateFileError { path: self.path.clone(), why })? {
+        let taken = self.discard_draft().and_then(|()| self.take());
+        match taken.map_err(|why| StateFileError { path: self.path.clone(), why })? {
             Some(Ok(snapshot)) => {
                 info!("Going on behind publication {} of {path}", snapshot.newest);
                 Ok(Some(snapshot))
@@ -109,7 +129,7 @@ impl StateFile {
 
     /// Reads the state and takes the file away. One that cannot be used is left for somebody to look at.
     fn take(&self) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
-        let Some(mut file) = self.look()? else { return Ok(None) };
+        let Some(mut file) = look(&self.path)? else { return Ok(None) };
         let mut octets = Vec::new();
         file.read_to_end(&mut octets)?;
         let snapshot = (!octets.is_empty()).then(|| Snapshot::decode(&octets));
@@ -123,43 +143,42 @@ impl StateFile {
 
     /// Writes the state beside the file and then puts it in its place: rename(2) is atomic.
     fn write(&self, snapshot: &Snapshot) -> Result<(), Unfit> {
-        self.look()?;
-        let mut beside = self.beside()?;
-        beside.write_all(&snapshot.encode())?;
-        beside.as_file().sync_all()?;
-        beside.persist(&self.path).map_err(|why| Unfit::Fixed(why.error))?;
-        self.sync_folder();
-        Ok(())
+        self.leave_others_alone(snapshot)?;
+        self.discard_draft()?;
+        // A new file, behind no link (O_EXCL, open(2)), and readable by its owner alone: it holds what was published.
+        let mut draft = File::options().write(true).create_new(true).mode(0o600).open(&self.draft)?;
+        let written = draft.write_all(&snapshot.encode()).and_then(|()| draft.sync_all());
+        let placed = written
+            .map_err(Unfit::from)
+            .and_then(|()| fs::rename(&self.draft, &self.path).map_err(Unfit::Fixed));
+        match placed {
+            Ok(()) => self.sync_folder(),
+            Err(_) => drop(fs::remove_file(&self.draft)),
+        }
+        placed
     }
 
-    /// What is there, if anything is: an empty file, or one that was written here.
-    fn look(&self) -> Result<Option<File>, Unfit> {
-        match fs::symlink_metadata(&self.path) {
-            // Not even opened: that alone makes a watchdog bite or waits for a FIFO's writer.
-            Ok(there) if !there.is_file() => return Err(Unfit::Special),
-            Ok(_) => {}
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(why.into()),
+    /// A server that was given the same path may have left its history there meanwhile: another one, or more of this.
+    fn leave_others_alone(&self, own: &Snapshot) -> Result<(), Unfit> {
+        let Some(mut file) = look(&self.path)? else { return Ok(()) };
+        let mut octets = Vec::new();
+        file.read_to_end(&mut octets)?;
+        match Snapshot::decode(&octets) {
+            Ok(there) if there.epoch != own.epoch || there.newest > own.newest => Err(Unfit::Another),
+            _ => Ok(()),
         }
-        // It may have been exchanged since.
-        let careful = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-        let mut file = File::options().read(true).custom_flags(careful).open(&self.path)?;
-        if !file.metadata()?.is_file() {
-            return Err(Unfit::Special);
-        }
-        let mut start = Vec::new();
-        (&file).take(FAMILY.len() as u64).read_to_end(&mut start)?;
-        if !start.is_empty() && start != FAMILY {
-            return Err(Unfit::Foreign);
-        }
-        file.rewind()?;
-        Ok(Some(file))
     }
 
-    /// A new file in the same folder, under a name that nobody can have taken, readable by its owner alone: it holds
-    /// what was published. Gone when it is dropped.
-    fn beside(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix(".slackwater-").tempfile_in(self.folder())
+    /// Takes away what a process that was killed has left of its state.
+    fn discard_draft(&self) -> Result<(), Unfit> {
+        match self.look_at_draft()? {
+            None => Ok(()),
+            Some(_) => Ok(fs::remove_file(&self.draft)?),
+        }
+    }
+
+    fn look_at_draft(&self) -> Result<Option<File>, Unfit> {
+        look(&self.draft).map_err(|why| Unfit::Draft { path: self.draft.clone(), why: why.into() })
     }
 
     /// A name is durable once its folder is (fsync(2)).
@@ -173,6 +192,33 @@ impl StateFile {
     fn folder(&self) -> &Path {
         self.path.parent().expect("a file is in a folder")
     }
+}
+
+/// What is there, if anything is: an empty file, or one that was written here.
+fn look(path: &Path) -> Result<Option<File>, Unfit> {
+    match fs::symlink_metadata(path) {
+        // Not even opened: that alone makes a watchdog bite or waits for a FIFO's writer.
+        Ok(there) if !there.is_file() => return Err(Unfit::Special),
+        Ok(_) => {}
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(why.into()),
+    }
+    // It may have been exchanged or taken away since.
+    let careful = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let mut file = match File::options().read(true).custom_flags(careful).open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(Unfit::Special);
+    }
+    let mut start = Vec::new();
+    (&file).take(FAMILY.len() as u64).read_to_end(&mut start)?;
+    if !start.is_empty() && start != FAMILY {
+        return Err(Unfit::Foreign);
+    }
+    file.rewind()?;
+    Ok(Some(file))
 }
 
 /// The absolute path that a path means in the end, behind all links, though nothing need be there.

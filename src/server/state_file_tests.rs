@@ -141,6 +141,73 @@ fn what_came_to_the_path_meanwhile_is_not_written_over() {
 }
 
 #[test]
+fn what_a_killed_process_was_writing_is_taken_away_by_the_next() {
+    let (folder, path) = place();
+    let draft = folder.path().join(".state.new");
+    let half = &snapshot().encode()[..30];
+    for left in [half, b""] {
+        let file = StateFile::open(&path).unwrap();
+        fs::write(&draft, left).unwrap();
+        assert!(StateFile::open(&path).is_ok());
+        assert_eq!(
+            fs::read(&draft).unwrap(),
+            left,
+            "whoever only looks leaves it to whoever may be writing it"
+        );
+        file.write(&snapshot()).unwrap();
+        assert_eq!(names(&folder), ["state"]);
+        fs::write(&draft, left).unwrap();
+        assert_eq!(file.take_up().unwrap(), Some(snapshot()));
+        assert_eq!(names(&folder), [""; 0]);
+    }
+}
+
+#[test]
+fn what_is_not_ours_where_the_state_is_written_first_is_left_alone() {
+    let (folder, path) = place();
+    let draft = folder.path().join(".state.new");
+    let other = folder.path().join("other");
+    let file = StateFile::open(&path).unwrap();
+    fs::write(&other, "somebody's").unwrap();
+    type Plant = fn(&Path, &Path) -> io::Result<()>;
+    let plants: [(Plant, &str); 4] = [
+        (|from, to| symlink(from, to), "it is no regular file"),
+        (|from, to| fs::copy(from, to).map(|_| ()), "it is not a state file of this program"),
+        (|from, to| fs::hard_link(from, to), "it is not a state file of this program"),
+        (|_, to| fs::create_dir(to), "it is no regular file"),
+    ];
+    for (plant, why) in plants {
+        plant(&other, &draft).unwrap();
+        let message = format!(
+            "cannot keep the state in --state-file {}: it is written to {} first, and that is not its own: {why}; take that \
+             away, or give another path",
+            path.display(),
+            draft.display()
+        );
+        assert_eq!(refusal(&path), message);
+        assert_eq!(file.take_up().unwrap_err().to_string(), message);
+        assert!(matches!(file.write(&snapshot()), Err(Unfit::Draft { .. })));
+        assert_eq!(names(&folder), [".state.new", "other"]);
+        assert_eq!(fs::read(&other).unwrap(), b"somebody's");
+        fs::remove_file(&draft).or_else(|_| fs::remove_dir(&draft)).unwrap();
+    }
+}
+
+#[test]
+fn another_history_that_was_left_there_meanwhile_is_not_written_over() {
+    let (folder, path) = place();
+    let file = StateFile::open(&path).unwrap();
+    for (epoch, newest, stays) in [(8, 1, true), (8, 3, true), (7, 4, true), (7, 3, false), (7, 2, false)] {
+        let there = Snapshot { epoch, newest, publications: vec![], answers: vec![] };
+        fs::write(&path, there.encode()).unwrap();
+        assert_eq!(matches!(file.write(&snapshot()), Err(Unfit::Another)), stays, "{epoch} {newest}");
+        let left = if stays { there } else { snapshot() };
+        assert_eq!(fs::read(&path).unwrap(), left.encode());
+        assert_eq!(names(&folder), ["state"]);
+    }
+}
+
+#[test]
 fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
     let (folder, path) = place();
     let file = StateFile::open(&path).unwrap();
