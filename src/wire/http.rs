@@ -140,8 +140,9 @@ pub struct RequestBuffer {
 impl RequestBuffer {
     /// Adds what came from the socket.
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        self.skip_body();
+        let skipped = usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+        self.skip -= skipped as u64;
+        self.bytes.extend_from_slice(&bytes[skipped..]);
     }
 
     /// Whether nothing of a request is here: between two requests, the peer may be idle.
@@ -187,7 +188,7 @@ impl RequestBuffer {
         let framing = body_framing(&head)?;
         let mut request = Box::new(read(&head, framing)?);
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
-        self.bytes.drain(..head_bytes);
+        self.drop_first(head_bytes);
 
         let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&request) };
         match (wish, framing) {
@@ -202,8 +203,10 @@ impl RequestBuffer {
             (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
                 // Whether a peer that waits for 100 sends its body all the same is not known.
                 request.keep_alive &= length == 0 || !expects_continue;
-                self.skip = length;
-                self.skip_body();
+                let here =
+                    usize::try_from(length).map_or(self.bytes.len(), |length| length.min(self.bytes.len()));
+                self.drop_first(here);
+                self.skip = length - here as u64;
                 Ok(Next::Request(request))
             }
             (BodyWish::Skip, Framing::Length(_)) => Err(Refusal::BodyTooLarge),
@@ -226,7 +229,7 @@ impl RequestBuffer {
 
     fn collect(&mut self, mut request: Box<Request>, mut body: Body) -> Result<Next, Refusal> {
         let used = body.read(&self.bytes)?;
-        self.bytes.drain(..used);
+        self.drop_first(used);
         match body.whole() {
             Ok(whole) => {
                 request.body = whole;
@@ -245,13 +248,16 @@ impl RequestBuffer {
         while let [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] = rest {
             rest = behind;
         }
-        self.bytes.drain(..self.bytes.len() - rest.len());
+        let empty_bytes = self.bytes.len() - rest.len();
+        self.drop_first(empty_bytes);
     }
 
-    fn skip_body(&mut self) {
-        let here = usize::try_from(self.skip).map_or(self.bytes.len(), |skip| skip.min(self.bytes.len()));
-        self.bytes.drain(..here);
-        self.skip -= here as u64;
+    /// Forgets what has been read. A peer that sends much at once does not keep the memory for it.
+    fn drop_first(&mut self, count: usize) {
+        self.bytes.drain(..count);
+        if self.bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes.shrink_to_fit();
+        }
     }
 }
 

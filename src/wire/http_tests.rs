@@ -64,6 +64,31 @@ fn pipelined_requests_come_one_by_one_and_unwanted_bodies_are_skipped() {
 }
 
 #[test]
+fn of_a_body_that_nobody_wants_nothing_is_kept() {
+    for (length, pieces) in [(200_000, [65_536, 65_536, 60_000]), (65_400, [65_400, 0, 0])] {
+        let mut buffer = buffer("");
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        buffer.extend(&[head.as_bytes(), &vec![b'x'; pieces[0]]].concat());
+        assert!(matches!(next(&mut buffer), Ok(Next::Request(_))));
+        for piece in &pieces[1..] {
+            buffer.extend(&vec![b'x'; *piece]);
+            assert_eq!(next(&mut buffer), Ok(Next::More));
+        }
+        assert_eq!(buffer.bytes.capacity(), 0, "{length}");
+    }
+}
+
+#[test]
+fn what_came_with_a_head_takes_no_room_twice() {
+    let mut buffer = buffer("");
+    let head = format!("POST /wanted HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{}", "x".repeat(19));
+    let empty_lines = "\r\n".repeat(30_000);
+    buffer.extend(format!("{empty_lines}{head}").as_bytes());
+    assert_eq!(buffer.next(|_| BodyWish::Collect(20)), Ok(Next::More));
+    assert_eq!(buffer.bytes.capacity(), 0);
+}
+
+#[test]
 fn a_wanted_body_is_collected_before_its_request_comes() {
     for head in ["Content-Length: 5\n\n", "Transfer-Encoding: chunked\n\n2\n12\n3\n"] {
         let mut buffer = buffer(&format!("POST /p HTTP/1.1\nHost: x\n{head}"));
