@@ -119,9 +119,14 @@ impl Denial {
 /// Why a request does not come from a program on this machine, or from a page of this server's own, if it does not. One
 /// without a Host could have come through a proxy, too.
 fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
-    let host = request.fields.host.as_deref().and_then(|host| Authority::read(host, 80)).map(|to| to.host);
-    let is_own = host.is_some_and(|host| host.is_loopback() || Some(&host) == own_name);
-    if request.fields.forwarded {
+    let fields = &request.fields;
+    let is_own_name = |name: &String| {
+        let host = Authority::read(name, 80).map(|to| to.host);
+        host.is_some_and(|host| host.is_loopback() || Some(&host) == own_name)
+    };
+    // The target's alone counts, but a front that has judged by the other has let it in as that.
+    let is_own = fields.host.as_ref().is_some_and(is_own_name) && fields.ignored_host.iter().all(is_own_name);
+    if fields.forwarded {
         Some(Denial::Forwarded)
     } else if !is_own {
         Some(Denial::Name)
@@ -187,7 +192,8 @@ mod tests {
             "[::1]:8000\nOrigin: http://[::1]:8000",
             "127.0.0.2:80\nOrigin: http://127.0.0.2",
             "localhost\nOrigin: https://localhost",
-            "POST http://localhost:8000/publish HTTP/1.1\nHost: example.com",
+            "POST http://localhost:8000/publish HTTP/1.1\nHost: 127.0.0.1:8000",
+            "POST http://localhost:8000/publish HTTP/1.0",
         ];
         for head in heads {
             assert_eq!(denied(&access, head), ALLOWED, "{head}");
@@ -207,6 +213,8 @@ mod tests {
             "",
             "POST http://example.com/publish HTTP/1.1\nHost: localhost",
             "POST http://example.com HTTP/1.1\nHost: localhost",
+            "POST http://localhost/publish HTTP/1.1\nHost: example.com",
+            "POST http://localhost/publish HTTP/1.1\nHost:",
             "POST /publish HTTP/1.0",
             "localhost\nX-Forwarded-For: 127.0.0.1",
             "localhost\nforwarded:",

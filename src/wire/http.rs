@@ -48,7 +48,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Header fields by name; of one that is repeated the first.
+/// Header fields by name; of one that may be repeated the first.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // They are named as RFC 9110 names them.
 pub struct Fields {
@@ -56,8 +56,10 @@ pub struct Fields {
     pub content_type: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
-    /// A target of the absolute form names it itself, and then the field is ignored (RFC 9112 §3.2.2).
+    /// A target of the absolute form names it itself, and then the field does not count (RFC 9112 §3.2.2).
     pub host: Option<String>,
+    /// The field that does not count: what is in front may have judged by it.
+    pub ignored_host: Option<String>,
     pub idempotency_key: Option<Vec<u8>>,
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
@@ -312,7 +314,8 @@ fn is_another_version(bytes: &[u8]) -> bool {
 
 /// Checks a head.
 fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
-    let text = |name| head.values(name).next().map(|value| String::from_utf8_lossy(value).into_owned());
+    let to_text = |value| String::from_utf8_lossy(value).into_owned();
+    let text = |name, doubled| head.single(name, doubled).map(|value| value.map(to_text));
     let host = match head.single("host", "more than one Host")?.map(str::from_utf8) {
         None if head.is_http_1_0 => None,
         None => return Err(Refusal::Malformed("no Host")),
@@ -333,17 +336,18 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
         path: path.to_owned(),
         query: query.to_owned(),
         fields: Fields {
-            authorization: text("authorization"),
-            content_type: text("content-type"),
+            authorization: text("authorization", "more than one Authorization")?,
+            content_type: text("content-type", "more than one Content-Type")?,
             forwarded: head.headers.iter().any(|header| is_from_a_proxy(header.name)),
             host: authority.or(host).map(str::to_owned),
+            ignored_host: authority.and(host).map(str::to_owned),
             // Its octets: what is not text could otherwise not be told from another key.
             idempotency_key: head
                 .single("idempotency-key", "more than one Idempotency-Key")?
                 .map(<[u8]>::to_vec),
-            if_none_match: text("if-none-match"),
-            last_event_id: text("last-event-id"),
-            origin: text("origin"),
+            if_none_match: head.values("if-none-match").next().map(to_text),
+            last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
+            origin: text("origin", "more than one Origin")?,
         },
         keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
         // A body in front of the first frame could be read as either.

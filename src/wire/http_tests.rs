@@ -177,11 +177,16 @@ fn what_is_no_target_or_no_host_is_refused() {
 
 #[test]
 fn the_host_of_the_target_counts_instead_of_the_field() {
-    let host = |head: &str| request(first(&format!("{head}\n\n"))).fields.host;
-    assert_eq!(host("GET http://y:80/ HTTP/1.1\nHost: x"), Some("y:80".to_owned()));
-    assert_eq!(host("GET http://y HTTP/1.0"), Some("y".to_owned()));
-    assert_eq!(host("GET / HTTP/1.1\nHost:"), Some(String::new()));
-    assert_eq!(host("GET / HTTP/1.0"), None);
+    for (head, host, ignored_host) in [
+        ("GET http://y:80/ HTTP/1.1\nHost: x", Some("y:80"), Some("x")),
+        ("GET http://y/ HTTP/1.1\nHost:", Some("y"), Some("")),
+        ("GET http://y HTTP/1.0", Some("y"), None),
+        ("GET / HTTP/1.1\nHost:", Some(""), None),
+        ("GET / HTTP/1.0", None, None),
+    ] {
+        let fields = request(first(&format!("{head}\n\n"))).fields;
+        assert_eq!((fields.host.as_deref(), fields.ignored_host.as_deref()), (host, ignored_host), "{head}");
+    }
 }
 
 #[test]
@@ -194,6 +199,10 @@ fn what_could_mean_two_things_is_refused() {
         ("Content-Length:", "Content-Length is not a number"),
         ("Transfer-Encoding: chunked\nTransfer-Encoding: chunked", "more than one Transfer-Encoding"),
         ("Host: y", "more than one Host"),
+        ("Origin: http://x\nOrigin: http://x", "more than one Origin"),
+        ("Authorization: Bearer a\nauthorization:", "more than one Authorization"),
+        ("Content-Type: text/plain\nContent-Type: application/json", "more than one Content-Type"),
+        ("Last-Event-ID: a\nLast-Event-ID: b", "more than one Last-Event-ID"),
         ("Content-Length : 1", "not an HTTP request"),
         ("X: a\n b", "not an HTTP request"),
     ];
