@@ -216,9 +216,8 @@ impl Config {
     /// # Errors
     /// What to print and the exit code to end with: also for `--help` and `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let args: Vec<OsString> = args.into_iter().collect();
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = command.try_get_matches_from(&args).map_err(|error| refused::explain(error, &args))?;
+        let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
         let mut config = Self::from_arg_matches(&matches)?;
         config.token_is_in_arguments =
             matches.value_source("publish_token") == Some(ValueSource::CommandLine);

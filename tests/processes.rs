@@ -191,7 +191,7 @@ fn bad_usage_is_refused_with_the_flag_the_value_and_the_mend() {
         ("--port 99999", "invalid value '99999' for '--port <PORT>': give a whole number from 0 to 65535"),
         ("--reload", "'--reload' is not possible: the program is compiled"),
         ("--no-such-flag", "unexpected argument '--no-such-flag'"),
-        ("main:app", "'main:app' is not possible: there is no Python application"),
+        ("main:app", "an application, as 'main:app', is not possible: there is no Python application"),
     ] {
         let output = run(flags);
         let stderr = stderr_of(&output);

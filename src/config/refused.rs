@@ -1,7 +1,5 @@
 //! The flags that uvicorn has and this server cannot have, each with one line that says why and what to do instead.
 
-use std::ffi::OsString;
-
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::usage_error;
@@ -13,6 +11,9 @@ const RELOAD: &str = "the program is compiled: build it again and restart it, wh
 const PROXY: &str = "forwarded addresses are not used for anything here";
 const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
+
+const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value \
+    ('--help' lists them); if it belongs to '--publish-token <TOKEN>', quote the token";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin so.
 const REFUSED: &[(&str, &str)] = &[
@@ -55,18 +56,22 @@ const REFUSED: &[(&str, &str)] = &[
     ("ws-per-message-deflate", "messages are not compressed"),
 ];
 
-/// The line for an argument that is not known; the given error where there is none.
-pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
+/// The line for an argument that is not known; the given error where it can be shown and there is none.
+pub(super) fn explain(error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
-    let has_token = args.iter().any(|arg| arg.to_string_lossy().starts_with("--publish-token"));
-    if has_token && !arg.starts_with('-') {
-        let why = "unexpected argument, not shown as it may be a part of '--publish-token <TOKEN>': quote the token";
-        return usage_error(why.to_owned());
+    if let Some(why) = refusal(arg) {
+        return usage_error(why);
     }
-    refusal(arg).map_or(error, usage_error)
+    if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
+}
+
+/// Whether it is at most a misspelt flag, and not a token in the wrong place: what is printed ends up in journals.
+fn is_harmless(arg: &str) -> bool {
+    let Some(flag) = arg.strip_prefix('-') else { return false };
+    flag.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-') && !flag.contains("token")
 }
 
 fn refusal(arg: &str) -> Option<String> {
@@ -74,7 +79,7 @@ fn refusal(arg: &str) -> Option<String> {
         // uvicorn is started with the application's name, as in `main:app`.
         let is_application =
             arg.split_once(':').is_some_and(|(module, name)| is_dotted(module) && is_dotted(name));
-        return is_application.then(|| format!("'{arg}' is not possible: {PYTHON}"));
+        return is_application.then(|| format!("an application, as 'main:app', is not possible: {PYTHON}"));
     };
     let flag = flag.split('=').next().unwrap_or(flag);
     let (_, why) = REFUSED
@@ -89,6 +94,8 @@ fn is_dotted(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
     use crate::config::Config;
 

@@ -38,18 +38,28 @@ fn publish(server: &Process, token: &str) -> u16 {
 
 #[test]
 fn a_token_that_is_refused_is_not_shown() {
-    let refused: [&[&str]; 6] = [
+    let refused: [&[&str]; 15] = [
         &["--publish-token", "sekrit sekrit"],
         &["--publish-token=sekrit,"],
         &["--publish-token", "-sekrit,"],
         &["--publish-token", "a", "sekrit"],
         &["--publish-token", "a", "sekrit:sekrit"],
         &["--publish-tokn=sekrit"],
+        &["--publish-token:sekrit"],
+        &["--publish-token_sekrit"],
+        &["--publish-tokensekrit"],
+        &["--publish-token.sekrit=sekrit"],
+        &["SLACKWATER_PUBLISH_TOKEN=sekrit"],
+        &["PUBLISH_TOKEN=sekrit"],
+        &["sekrit:sekrit"],
+        &["--", "sekrit"],
+        &["--", "--sekrit=sekrit"],
     ];
     for args in refused {
         let (code, stderr) = failed(Command::new(BINARY).args(args));
         assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{args:?}: {stderr}");
-        assert!(stderr.contains("--publish-tok"), "{args:?}: {stderr}");
+        let says_why = stderr.contains("--publish-tok") || stderr.contains("as 'main:app'");
+        assert!(says_why, "{args:?}: {stderr}");
     }
     let (code, stderr) = failed(Command::new(BINARY).env("SLACKWATER_PUBLISH_TOKEN", "sekrit\""));
     assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
@@ -61,29 +71,66 @@ fn what_is_in_no_way_a_file_with_a_token_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let contents: [&[u8]; 4] = [b"", b" \n", b"sekrit sekrit", b"sekrit\xff"];
-    let mut files: Vec<_> = contents.iter().map(|content| token_file(content, 0o600)).collect();
-    files.push(token_file("sekrit".repeat(1000), 0o600));
-    let others = [fifo, folder.path().to_owned(), "/dev/zero".into(), folder.path().join("none")];
-    for path in files.iter().map(|(_, path)| path).chain(&others) {
+    let long = b"sekrit".repeat(1000);
+    let contents: [(&[u8], &str); 9] = [
+        (b"", "give at least one"),
+        (b" \n", "give at least one"),
+        (b"sekrit sekrit", "without spaces"),
+        (b"sekrit\xff", "utf-8"),
+        (b"sekrit\nsekrit\n", "it holds more than one line"),
+        (b"\xef\xbb\xbfsekrit", "it begins with a byte order mark"),
+        (b"\xff\xfes\0", "it begins with a byte order mark"),
+        (b"\xfe\xff\0s", "it begins with a byte order mark"),
+        (&long, "it holds more than 4096 bytes"),
+    ];
+    let files = contents.map(|(content, why)| (token_file(content, 0o600), why));
+    let others =
+        [fifo, folder.path().to_owned(), "/dev/zero".into()].map(|path| (path, "not a regular file"));
+    let others = others.iter().map(|(path, why)| (path, why));
+    for (path, why) in files.iter().map(|((_, path), why)| (path, why)).chain(others) {
         let (code, stderr) = failed(Command::new(BINARY).arg("--publish-token-file").arg(path));
         assert_eq!((code, stderr.lines().count()), (Some(3), 1), "{stderr}");
         assert!(stderr.contains(&*path.to_string_lossy()) && !stderr.contains("sekrit"), "{stderr}");
+        assert!(stderr.contains(why), "{why}: {stderr}");
     }
 }
 
 #[test]
-fn a_token_file_that_everyone_may_read_is_named_with_the_mend() {
-    for (mode, is_open) in [(0o600, false), (0o440, false), (0o640, false), (0o644, true), (0o602, true)] {
+fn a_token_given_in_place_of_its_file_is_not_shown() {
+    for given in ["sekrit", "/sekrit/sekrit", "/dev/null/sekrit", &"sekrit".repeat(100)] {
+        let (code, stderr) = failed(Command::new(BINARY).args(["--publish-token-file", given]));
+        assert_eq!(
+            (code, stderr.lines().count(), stderr.contains("sekrit")),
+            (Some(3), 1, false),
+            "{stderr}"
+        );
+        assert!(stderr.contains("cannot read the file given with --publish-token-file: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_token_file_that_too_many_may_read_or_change_is_named_with_the_mend() {
+    let group = "Everyone in its group may change the token";
+    let everyone = "Everyone on this machine may read or change the token";
+    for (mode, who) in [
+        (0o600, None),
+        (0o440, None),
+        (0o640, None),
+        (0o660, Some((group, "g-w"))),
+        (0o620, Some((group, "g-w"))),
+        (0o644, Some((everyone, "600"))),
+        (0o602, Some((everyone, "600"))),
+        (0o666, Some((everyone, "600"))),
+    ] {
         let (_folder, path) = token_file("sesame:open\n", mode);
         let path = path.to_str().unwrap();
         for workers in ["1", "2"] {
             let server = start(workers, &["--publish-token-file", path]);
             let warnings: Vec<&str> = server.preamble.iter().map(|line| text_of(line.trim_end())).collect();
-            let expected = format!(
-                "[WARNING] Everyone on this machine may read or change the token in {path} (mode {mode:04o}): chmod 600 {path}"
-            );
-            assert_eq!(warnings, if is_open { vec![&*expected] } else { vec![] });
+            let expected = who.map(|(who, mend)| {
+                format!("[WARNING] {who} in {path} (mode {mode:04o}): chmod {mend} {path}")
+            });
+            assert_eq!(warnings, expected.as_deref().into_iter().collect::<Vec<_>>());
             assert_eq!((publish(&server, TOKEN), publish(&server, "sesame:opem")), (400, 401));
         }
     }
