@@ -1,16 +1,27 @@
 //! Request bodies (RFC 9112 §6 and §7.1): finds their end and collects them, up to a limit.
 
-use httparse::{EMPTY_HEADER, Error, Status, parse_chunk_size, parse_headers};
+use httparse::{EMPTY_HEADER, Error, Status, parse_headers};
 
 use crate::wire::http::{MAX_HEAD_BYTES, Refusal};
 
 /// A chunk's size with its extensions, at most.
 const MAX_LINE_BYTES: usize = 4096;
 
+/// The extensions of all chunks of a body, at most: nobody reads them.
+const MAX_EXTENSION_BYTES: usize = 16 * 1024;
+
+/// As many hexadecimal digits as a u64 has.
+const MAX_SIZE_DIGITS: usize = 16;
+
 /// Trailer fields are read and dropped; this many at most.
 const MAX_TRAILERS: usize = 100;
 
-const NO_CHUNK: Refusal = Refusal::Malformed("chunk without a size");
+const NO_SIZE: Refusal = Refusal::Malformed("chunk without a size");
+const LONG_SIZE: Refusal = Refusal::Malformed("chunk size too long");
+const NO_EXTENSION: Refusal = Refusal::Malformed("chunk size followed by something else than an extension");
+const BLANK: Refusal = Refusal::Malformed("chunk size followed by whitespace");
+const CONTROL: Refusal = Refusal::Malformed("control character in the line of a chunk size");
+const LONG_EXTENSION: Refusal = Refusal::Malformed("chunk extensions too long");
 
 /// How the end of a body is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +37,7 @@ pub enum Framing {
 pub struct Body {
     collected: Vec<u8>,
     limit: usize,
+    extension_bytes: usize,
     state: State,
 }
 
@@ -54,7 +66,7 @@ impl Body {
                 State::Plain(length.ok_or(Refusal::BodyTooLarge)?)
             }
         };
-        Ok(Self { collected: Vec::new(), limit, state })
+        Ok(Self { collected: Vec::new(), limit, extension_bytes: 0, state })
     }
 
     /// Takes what belongs to the body from the start of `input`, and says how much that was.
@@ -77,11 +89,17 @@ impl Body {
                     let taken = self.collect(rest, remaining);
                     (taken, State::Chunk(remaining - taken))
                 }
-                State::ChunkSize => match read_size(rest)? {
-                    Some((taken, 0)) => (taken, State::Trailers),
-                    Some((taken, size)) => (taken, State::Chunk(self.room_for(size)?)),
-                    None => return Ok(used),
-                },
+                State::ChunkSize => {
+                    let Some(ChunkLine { size, extension_bytes, taken }) = ChunkLine::read(rest)? else {
+                        return Ok(used);
+                    };
+                    self.extension_bytes += extension_bytes;
+                    if self.extension_bytes > MAX_EXTENSION_BYTES {
+                        return Err(LONG_EXTENSION);
+                    }
+                    let next = if size == 0 { State::Trailers } else { State::Chunk(self.room_for(size)?) };
+                    (taken, next)
+                }
                 State::ChunkEnd => match rest {
                     [b'\r', b'\n', ..] => (2, State::ChunkSize),
                     [] | [b'\r'] => return Ok(used),
@@ -117,29 +135,47 @@ impl Body {
     }
 }
 
-/// The length of a chunk's first line and the size that it tells, once it is whole. Extensions are skipped.
-fn read_size(input: &[u8]) -> Result<Option<(usize, u64)>, Refusal> {
-    // An empty size would be read as 0.
-    if input.first().is_some_and(|octet| !octet.is_ascii_hexdigit()) {
-        return Err(NO_CHUNK);
+/// A chunk's first line.
+struct ChunkLine {
+    size: u64,
+    extension_bytes: usize,
+    /// Its length, with its end.
+    taken: usize,
+}
+
+impl ChunkLine {
+    /// Reads the line, once it is whole. Extensions are skipped. Everything that somebody may take for the end of the line
+    /// or of the size, and somebody else not, is refused.
+    fn read(input: &[u8]) -> Result<Option<Self>, Refusal> {
+        let start = &input[..input.len().min(MAX_LINE_BYTES + 2)];
+        let end = start.windows(2).position(|pair| pair == b"\r\n");
+        let line = end.map_or(start.strip_suffix(b"\r").unwrap_or(start), |end| &start[..end]);
+        let (digits, behind) =
+            line.split_at(line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count());
+        let blank_bytes = behind.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+        let has_extension = match behind.get(blank_bytes) {
+            Some(octet) => *octet == b';',
+            None => end.is_none() || blank_bytes == 0,
+        };
+        match () {
+            () if digits.is_empty() && (end.is_some() || !line.is_empty()) => Err(NO_SIZE),
+            () if digits.len() > MAX_SIZE_DIGITS => Err(LONG_SIZE),
+            () if behind.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') => Err(CONTROL),
+            () if !has_extension => Err(if blank_bytes > 0 { BLANK } else { NO_EXTENSION }),
+            () if line.len() > MAX_LINE_BYTES => Err(LONG_EXTENSION),
+            () => Ok(end.map(|end| Self {
+                size: number(digits),
+                extension_bytes: behind.len(),
+                taken: end + 2,
+            })),
+        }
     }
-    let parsed = parse_chunk_size(input).map_err(|_| NO_CHUNK)?;
-    let line = match parsed {
-        Status::Complete((taken, _)) => &input[..taken - 2],
-        Status::Partial => input.strip_suffix(b"\r").unwrap_or(input),
-    };
-    // What the parser lets through: a line feed alone, which others take for the line's end, and spaces behind the size.
-    let is_text = line.iter().all(|octet| !octet.is_ascii_control() || *octet == b'\t');
-    let behind_size =
-        line.iter().position(|octet| !octet.is_ascii_hexdigit()).map(|end| line[end..].trim_ascii_start());
-    let is_extension = behind_size.is_none_or(|extension| extension.starts_with(b";"));
-    match parsed {
-        _ if !is_text => Err(NO_CHUNK),
-        Status::Complete(_) if !is_extension => Err(NO_CHUNK),
-        Status::Complete(told) => Ok(Some(told)),
-        Status::Partial if input.len() <= MAX_LINE_BYTES => Ok(None),
-        Status::Partial => Err(NO_CHUNK),
-    }
+}
+
+/// The number that so many hexadecimal digits stand for.
+fn number(digits: &[u8]) -> u64 {
+    let text = str::from_utf8(digits).expect("digits are ASCII");
+    u64::from_str_radix(text, 16).expect("no more digits than a u64 has, and some")
 }
 
 /// The length of the trailer section with the empty line behind it, once it is whole (RFC 9112 §7.1.2).
@@ -223,39 +259,49 @@ mod tests {
             let whole = Ok((Some(b"abc".to_vec()), vec![]));
             assert_eq!(read_any(Framing::Chunked, input.as_bytes()), whole, "{line:?}");
         }
-        for line in [
-            "",
-            " 3",
-            "+3",
-            "-3",
-            "0x3",
-            "3h",
-            "3,",
-            "3 3",
-            "3 ",
-            "3\t",
-            "3 a",
-            "00000000000000003",
-            "3\r",
-            "3\n",
-            "3;\n",
-            "3;a\nb",
-            "3;a\rb",
-            "3;a\0",
-            "3;\u{b}",
-            "3;\u{7f}",
-            "3\u{c}",
-            ";a",
+        for (lines, why) in [
+            (&["", " 3", "+3", "-3", "\n", ";a", "g"][..], NO_SIZE),
+            (&["00000000000000003", "11111111111111111111;a"], LONG_SIZE),
+            (&["3h", "3,", "3=a", "0x3"], NO_EXTENSION),
+            (&["3 3", "3 ", "3\t", "3 a", "3 \t x;"], BLANK),
+            (
+                &["3\r", "3\n", "3;\n", "3;a\nb", "3;a\rb", "3;a\0", "3;\u{b}", "3;\u{7f}", "3\u{c}", "3 \n"],
+                CONTROL,
+            ),
         ] {
-            let input = format!("{line}\r\nabc\r\n0\r\n\r\n");
-            assert_eq!(read_any(Framing::Chunked, input.as_bytes()), Err(NO_CHUNK), "{line:?}");
+            for line in lines {
+                let input = format!("{line}\r\nabc\r\n0\r\n\r\n");
+                assert_eq!(read_any(Framing::Chunked, input.as_bytes()), Err(why), "{line:?}");
+            }
         }
-        assert_eq!(read_any(Framing::Chunked, b"3;a\nabc"), Err(NO_CHUNK), "told before the line ends");
-        assert_eq!(read_any(Framing::Chunked, &[b'1'; 20]), Err(NO_CHUNK));
-        assert_eq!(
-            read_any(Framing::Chunked, &[&b"1;"[..], &[b'x'; MAX_LINE_BYTES]].concat()),
-            Err(NO_CHUNK)
-        );
+        assert_eq!(read_any(Framing::Chunked, b"0x3"), Err(NO_EXTENSION), "told before the line ends");
+        assert_eq!(read_any(Framing::Chunked, b"3;a\nabc"), Err(CONTROL), "told before the line ends");
+        assert_eq!(read_any(Framing::Chunked, &[b'1'; 20]), Err(LONG_SIZE));
+    }
+
+    #[test]
+    fn extensions_are_bounded_in_a_line_and_in_all() {
+        let chunks = |count: usize, bytes: usize| {
+            let chunk = format!("1;{}\r\na\r\n", "x".repeat(bytes - 1));
+            format!("{}0\r\n\r\n", chunk.repeat(count)).into_bytes()
+        };
+        for (count, bytes, piece) in
+            [(1, MAX_LINE_BYTES - 1, 997), (4, MAX_LINE_BYTES - 1, 50_000), (16, 1024, 997)]
+        {
+            let body = vec![b'a'; count];
+            assert_eq!(read(Framing::Chunked, &chunks(count, bytes), piece), Ok((Some(body), vec![])));
+        }
+        for (count, bytes, piece) in
+            [(1, MAX_LINE_BYTES, 997), (1, 20_000, 50_000), (5, MAX_LINE_BYTES - 1, 997), (16, 1025, 50_000)]
+        {
+            assert_eq!(
+                read(Framing::Chunked, &chunks(count, bytes), piece),
+                Err(LONG_EXTENSION),
+                "{count} {bytes}"
+            );
+        }
+        let endless = [&b"1;"[..], &[b'x'; MAX_LINE_BYTES]].concat();
+        assert_eq!(read(Framing::Chunked, &endless, 997), Err(LONG_EXTENSION), "told before the line ends");
     }
 
     #[test]
