@@ -30,8 +30,9 @@ impl Host {
         if let Ok(address) = name.parse::<Ipv4Addr>() {
             return Some(Self::Ip(address.into()));
         }
-        let is_name = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
-        (!name.is_empty() && name.bytes().all(is_name)).then_some(Self::Name(name))
+        let is_allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_allowed);
+        name.split('.').all(is_label).then_some(Self::Name(name))
     }
 
     /// Whether it is this machine on every machine: a loopback address, `localhost`, or a name below it (RFC 6761 §6.3).
@@ -89,7 +90,8 @@ mod tests {
     fn what_only_looks_like_one_is_none() {
         let others = "x example.com localhost.example.com notlocalhost 127.0.0.1.example.com 128.0.0.1 0.0.0.0 [::] \
             [::2] [::ffff:10.0.0.1] 10.0.0.1:8000 127.0.0.1:x localhost:80:80 localhost:99999 localhost:+1 ::1 [::1 \
-            [::1]x [localhost] u@localhost localhost@example.com localhost/x localhost,example.com [::1%25lo] . :80";
+            [::1]x [localhost] u@localhost localhost@example.com localhost/x localhost,example.com [::1%25lo] . :80 \
+            .localhost a..localhost ..localhost localhost.. .localhost. a..localhost:8000 .";
         for name in others.split_whitespace().chain([""]) {
             assert!(!Authority::read(name, 80).is_some_and(|name| name.host.is_loopback()), "{name}");
         }

@@ -89,12 +89,13 @@ pub struct Wishes {
 }
 
 /// Reads a client's wishes from its request: `topic`, repeatable, and `last_event_id` in the query, the latter also as
-/// the field `Last-Event-ID`. An empty one is none: the client has heard nothing yet.
+/// the field `Last-Event-ID`. What is empty is not named: a client that has heard nothing yet fills its address in so.
 pub fn wishes(request: &Request) -> Wishes {
     let last_event_id = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
     let mut wishes = Wishes { last_event_id, ..Wishes::default() };
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         match &*name {
+            "topic" if value.is_empty() => {}
             "topic" => match Filter::parse(&value) {
                 Ok(filter) => wishes.filters.push(filter),
                 Err(why) => wishes.refused.push(format!("{value:?} is no topic: {why}")),
@@ -238,6 +239,10 @@ mod tests {
         assert_eq!(wishes_of("/ws", ""), (vec!["notifications".to_owned()], 0, None));
         let topics = ["a", "b/*"].map(str::to_owned).to_vec();
         assert_eq!(wishes_of("/ws?topic=a&topic=b%2F*&x=y", ""), (topics, 0, None));
+        for target in ["/ws?topic=", "/ws?topic", "/ws?topic=&topic="] {
+            assert_eq!(wishes_of(target, ""), (vec!["notifications".to_owned()], 0, None), "{target}");
+        }
+        assert_eq!(wishes_of("/ws?topic=&topic=a", ""), (vec!["a".to_owned()], 0, None));
         assert_eq!(wishes_of("/ws?topic=a+b&last_event_id=e-1", ""), (vec![], 1, Some("e-1".to_owned())));
         assert_eq!(wishes_of("/ws", "Last-Event-ID: e-2\n").2, Some("e-2".to_owned()));
         for (target, field, wish) in [
