@@ -84,7 +84,7 @@ pub struct Config {
     #[arg(value_name = "N", value_parser = whole::<usize>(1..=10_000_000), allow_negative_numbers = true)]
     pub limit_concurrency: Option<usize>,
 
-    /// Time for a request's head to be complete, or else 408
+    /// Time for a request's head to be complete, and then for its body, or else 408
     #[arg(long, env = "SLACKWATER_HANDSHAKE_TIMEOUT", default_value = "10", help_heading = "Listening")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
     pub handshake_timeout: Duration,

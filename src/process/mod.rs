@@ -94,8 +94,8 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
 fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
     match Access::of(config, door, is_admin).reach {
         Reach::ThisMachine(_) => info!(
-            "Everyone on this machine may publish, read /metrics and make the server leave: to ask for a token, set \
-             --publish-token-file"
+            "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a \
+             proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
         ),
         Reach::Operators => info!("Everyone who may open {door} may publish and make the server leave"),
         Reach::World => warn!(
