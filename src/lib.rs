@@ -14,7 +14,7 @@
 //! | [`process`] | lives and dies: the log, the start, the exit code, other processes | |
 //!
 //! `main → process → server → wire → policy → frame`: an arrow means "may use", and none points back.
-//! [`config`] is a leaf that `process` and `server` read. `tests/architecture.rs` keeps these arrows.
+//! [`config`] and [`ffi`] are leaves that `process` and `server` use. `tests/architecture.rs` keeps these arrows.
 //!
 //! # Where things are
 //!
@@ -114,9 +114,11 @@
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS, HTTP/2, compression: a proxy in front does these.
 //! * Shared memory between processes: what workers have in common they are told.
-//! * `unsafe`, but for two lines in [`process::ffi`]: one owns an inherited descriptor, one hands free memory back.
+//! * `unsafe`, but for three lines in [`ffi`]: they own an inherited descriptor, hand free memory back, and ask what a
+//!   peer has not taken.
 
 pub mod config;
+pub mod ffi;
 pub mod frame;
 pub mod policy;
 pub mod process;

@@ -293,7 +293,8 @@ fn a_client_that_takes_nothing_is_cut_by_time_and_nobody_else_notices() {
     deaf.send(text("x").repeat(MUCH_TO_ECHO));
     let (stalled, first) = (Instant::now(), number_of(&bystander.hear()));
     let mut heard = vec![];
-    while stalled.elapsed() < Duration::from_millis(500) {
+    // What its system has taken at first is seen, and gives it the same time again.
+    while stalled.elapsed() < Duration::from_millis(900) {
         heard.push(number_of(&bystander.hear()));
     }
     assert_eq!(deaf.close_code(), Some(4001));

@@ -285,13 +285,13 @@ fn who_wakes_while_the_server_lingers_finds_out_why_it_was_left() {
 }
 
 /// A client that reads 2 kB a second while 50 kB come at once, and is pinged every second meanwhile.
-fn slow_reader(seed: u64, answers_pings: bool) -> World {
+fn slow_reader(seed: u64, answers_pings: bool, capacity: std::ops::Range<usize>) -> World {
     let (mut world, second) = (patient_world(seed), Duration::from_secs(1));
     let mut terms = world.terms.clone();
     (terms.limits.ping_interval, terms.limits.ping_timeout) = (Some(second), Some(second));
     (terms.limits.write, terms.limits.outbox_bytes) = (3 * second, 1 << 20);
     world.set_terms(terms);
-    let capacity = world.random.within(500..6000);
+    let capacity = world.random.within(capacity);
     let mut reader = Character { answers_pings, capacity, ..behaviour::listener(&mut world.random) };
     reader.script.push_back((Duration::ZERO, Act::Trickle(200, Duration::from_millis(100))));
     world.invite(Duration::ZERO, reader);
@@ -309,7 +309,7 @@ fn slow_reader(seed: u64, answers_pings: bool) -> World {
 #[test]
 fn a_slow_but_steady_reader_is_there_though_a_ping_waits_behind_what_it_reads() {
     for_each_seed(9000..9040, |seed| {
-        let mut world = slow_reader(seed, true);
+        let mut world = slow_reader(seed, true, 500..6000);
         world.run_until(Duration::from_secs(60));
         assert_eq!(world.judge.codes, BTreeMap::new());
         assert_eq!(world.clients[0].line.borrow().ear.newest_number(), Some(300));
@@ -318,9 +318,19 @@ fn a_slow_but_steady_reader_is_there_though_a_ping_waits_behind_what_it_reads() 
 }
 
 #[test]
+fn a_ping_has_not_left_while_what_is_ahead_of_it_is_being_taken_from_the_socket() {
+    for_each_seed(9050..9060, |seed| {
+        let mut world = slow_reader(seed, true, 60_000..70_000);
+        world.run_until(Duration::from_secs(60));
+        assert_eq!(world.judge.codes, BTreeMap::new());
+        world
+    });
+}
+
+#[test]
 fn a_slow_reader_that_has_taken_all_and_says_nothing_is_cut() {
     for_each_seed(9100..9110, |seed| {
-        let world = run_to_the_end(slow_reader(seed, false));
+        let world = run_to_the_end(slow_reader(seed, false, 500..6000));
         assert_eq!(world.judge.codes, BTreeMap::from([(Some(4003), 1)]));
         world
     });

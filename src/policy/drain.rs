@@ -11,6 +11,9 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long clients are waited for that still take what goes ahead of their close frame.
 pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 
+/// How long whoever was seen to take what the system holds for it has for more: receive windows open in large steps.
+pub const TAKING: Duration = Duration::from_secs(2);
+
 /// How the leaving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -160,7 +163,10 @@ enum Stage {
     },
     /// Only those who are owed an answer keep it from ending.
     Answering {
+        /// So long without a byte being taken.
         until: Instant,
+        /// Whatever is taken.
+        end: Instant,
         limit: Instant,
         next_report: Instant,
     },
@@ -223,14 +229,35 @@ impl Drain {
         }
     }
 
+    /// Those who are waited for at the end are still taking something.
+    pub fn on_taken(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Leaving { stage: Stage::Answering { until, end, .. }, .. } => {
+                *until = (now + TAKING).min(*end);
+            }
+            State::Farewell { until, limit, .. } => *until = (now + TAKING).min(*limit),
+            State::Leaving { .. } | State::Serving | State::Over => {}
+        }
+    }
+
+    /// Whether it is about to end, unless somebody is still taking something.
+    pub fn is_about_to_end(&self, now: Instant) -> bool {
+        match self.state {
+            State::Leaving { stage: Stage::Answering { until, .. }, .. } | State::Farewell { until, .. } => {
+                now >= until
+            }
+            State::Leaving { .. } | State::Serving | State::Over => false,
+        }
+    }
+
     /// What to do now. Call until `None`; it ends with `Complete`.
     pub fn poll(&mut self, now: Instant, situation: Situation) -> Option<Step> {
         match self.state {
             State::Serving | State::Over => None,
             State::Leaving { stage, urgency } => self.poll_leaving(stage, urgency, now, situation),
-            State::Farewell { limit, bytes_taken, .. } if situation.bytes_taken > bytes_taken => {
+            State::Farewell { until, limit, bytes_taken } if situation.bytes_taken > bytes_taken => {
                 self.state = State::Farewell {
-                    until: limit.min(now + FAREWELL),
+                    until: limit.min(now + FAREWELL).max(until),
                     limit,
                     bytes_taken: situation.bytes_taken,
                 };
@@ -266,7 +293,12 @@ impl Drain {
             Stage::Waiting { limit, next_report }
                 if connections == 0 && situation.owes_answers && !is_insisted =>
             {
-                self.state = leaving(Stage::Answering { until: now + FAREWELL, limit, next_report });
+                self.state = leaving(Stage::Answering {
+                    until: now + FAREWELL,
+                    end: now + LONGEST_FAREWELL,
+                    limit,
+                    next_report,
+                });
                 return self.poll(now, situation);
             }
             // Who was owed an answer has become a client.

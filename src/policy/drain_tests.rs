@@ -242,6 +242,27 @@ fn the_farewell_ends_a_second_after_the_last_byte() {
     assert_eq!(story.drain.poll(story.now(), taken), Some(Step::Complete(Outcome::Forced)));
 }
 
+#[test]
+fn whoever_is_seen_to_take_what_the_system_holds_has_two_seconds_more_at_the_end_but_not_for_ever() {
+    for owes_answers in [false, true] {
+        let patience = if owes_answers { 1800.0 } else { 0.0 };
+        let situation = Situation { owes_answers, ..alone(usize::from(!owes_answers)) };
+        let mut story = Story::with_patience(patience);
+        story.signal();
+        while story.drain.poll(story.now(), situation).is_some() {}
+        for seconds in [1.0, 3.0, 5.0, 7.0, 9.0] {
+            story.seconds = seconds;
+            assert!(story.drain.is_about_to_end(story.now()));
+            story.drain.on_taken(story.now());
+            assert_eq!(story.drain.poll(story.now(), situation), None);
+            assert!(!story.drain.is_about_to_end(story.now()));
+        }
+        story.seconds = 10.0;
+        story.drain.on_taken(story.now());
+        assert!(story.drain.poll(story.now(), situation).is_some(), "it ends whatever is taken");
+    }
+}
+
 /// What may happen to a drain between two looks at it.
 #[derive(Debug, Clone, Copy)]
 enum Event {

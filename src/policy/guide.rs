@@ -40,6 +40,9 @@ impl Guide {
     /// Gives each of these clients a slot in an equal share of the time, at random within the share. The seed makes the
     /// shares of several servers differ.
     pub fn new(terms: GuideTerms, clients: &[usize], now: Instant, deadline: Instant, seed: u64) -> Self {
+        // Nobody is asked to move at a time when there is nobody left to be asked.
+        let spread = terms.spread.min(deadline.saturating_duration_since(now));
+        let terms = GuideTerms { spread, ..terms };
         let mut guide = Self {
             terms,
             begun: now,
@@ -129,6 +132,15 @@ mod tests {
             jitter += u32::from(hint.after - start > share / 2);
         }
         assert!((200..400).contains(&jitter), "{jitter} of 600 in the later half of their share");
+    }
+
+    #[test]
+    fn nobody_is_asked_to_move_after_the_deadline() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let terms = GuideTerms { spread: MINUTE, close_after: None };
+        let mut guide = Guide::new(terms, &[0, 1, 2], now, now + second, 7);
+        guide.join(3, now);
+        assert!(hints(&mut guide, now).iter().all(|hint| hint.after <= second));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use socket2::Socket;
 use thiserror::Error;
 
 use crate::config::{AdminAddress, Config};
-use crate::process::ffi;
+use crate::ffi;
 use crate::server::ListenError;
 use crate::server::listening::{Address, FOR_EVERYONE, FOR_OPERATORS, Listening};
 

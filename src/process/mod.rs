@@ -16,7 +16,6 @@ use crate::process::token::TokenError;
 use crate::server::state_file::StateFileError;
 use crate::server::{Access, Address, Reach, StartError};
 
-pub mod ffi;
 pub mod listeners;
 pub mod logging;
 pub mod program;

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use crate::config::Config;
+use crate::ffi;
 use crate::policy::drain::Step;
 use crate::process::listeners;
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
-use crate::process::{RunError, announce, exit_code, ffi, loop_failed, service_manager};
+use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
 use crate::server::control::take_signals;
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};

@@ -18,6 +18,7 @@ use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
 mod answers;
+mod closing;
 mod deadlines;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
@@ -35,6 +36,8 @@ pub struct Connection<S> {
     phase: Phase,
     /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
     expires: Option<Instant>,
+    /// What its socket has been handed and was not seen to be taken since the last look.
+    in_flight: usize,
     /// By when a slow peer will have read what its socket has taken so far.
     reads_until: Option<Instant>,
     /// While it is brought what it missed; until then it is not visited with news.
@@ -63,10 +66,18 @@ pub struct Connection<S> {
 enum Phase {
     /// HTTP. `served`: between requests, no longer before the first.
     Request { buffer: Box<RequestBuffer>, served: bool },
-    /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the ping has left.
-    Open { session: Session, pinged: Option<Instant> },
-    /// Being told of its ending, or told already.
-    Closing { ending: Ending, since: Instant, told: bool, peer_finished: bool },
+    /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the socket has taken the ping.
+    /// `ahead`: bytes up to the ping that the peer's system had not taken then.
+    Open { session: Session, pinged: Option<Instant>, ahead: usize },
+    /// Being told of its ending, or told already. `taken`: when it was last seen to take something of what it is told.
+    Closing {
+        ending: Ending,
+        since: Instant,
+        taken: Instant,
+        told: bool,
+        peer_finished: bool,
+        given_up: bool,
+    },
 }
 
 /// What is known of unread bytes, edge-triggered as events are.
@@ -109,6 +120,7 @@ impl<S: Socket> Connection<S> {
             outbox: Outbox::default(),
             phase: Phase::Request { buffer: Box::default(), served: false },
             expires: Some(expires),
+            in_flight: 0,
             reads_until: None,
             replay: None,
             reading: Reading::Awaited,
@@ -220,7 +232,7 @@ impl<S: Socket> Connection<S> {
 
     /// Becomes a WebSocket; gives back the bytes that came behind the handshake.
     pub(super) fn open(&mut self, response: Bytes, first_ping: Option<Instant>) -> Vec<u8> {
-        let open = Phase::Open { session: Session::default(), pinged: None };
+        let open = Phase::Open { session: Session::default(), pinged: None, ahead: 0 };
         let Phase::Request { buffer, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("only a request can be upgraded");
         };
@@ -285,9 +297,21 @@ impl<S: Socket> Connection<S> {
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
-        self.phase = Phase::Closing { ending, since: now.instant, told: false, peer_finished: false };
-        if matches!(ending, Ending::Gone | Ending::SocketFailed) {
-            self.give_up();
+        self.phase = Phase::Closing {
+            ending,
+            since: now.instant,
+            taken: now.instant,
+            told: false,
+            peer_finished: false,
+            given_up: false,
+        };
+        match (ending, &mut self.phase) {
+            (Ending::SocketFailed, _) => self.give_up(),
+            (Ending::Gone, Phase::Closing { told, .. }) => {
+                *told = true;
+                self.outbox.clear();
+            }
+            _ => {}
         }
     }
 
@@ -308,15 +332,18 @@ impl<S: Socket> Connection<S> {
     /// The socket is dead, or not worth waiting for any longer: nothing more is sent or heard.
     pub(super) fn give_up(&mut self) {
         self.outbox.clear();
-        if let Phase::Closing { told, peer_finished, .. } = &mut self.phase {
-            (*told, *peer_finished) = (true, true);
+        if let Phase::Closing { told, given_up, .. } = &mut self.phase {
+            (*told, *given_up) = (true, true);
         }
     }
 
     /// Writes what the socket takes; behind the last word of an ending it ends our side of the stream.
     pub(super) fn flush(&mut self, now: Now, limits: &Limits) {
-        match self.outbox.flush_to(&mut self.socket, now.instant) {
-            Ok(Flush::Blocked) => return self.on_blocked(),
+        let queued_bytes = self.outbox.queued_bytes();
+        let flushed = self.outbox.flush_to(&mut self.socket, now.instant);
+        self.in_flight = self.in_flight.saturating_add(queued_bytes - self.outbox.queued_bytes());
+        match flushed {
+            Ok(Flush::Blocked) => return self.on_blocked(now),
             Ok(Flush::Emptied { pace }) => self.on_emptied(pace, now, limits),
             Err(_) => {
                 self.end(Ending::SocketFailed, now);
@@ -328,6 +355,7 @@ impl<S: Socket> Connection<S> {
             self.expires = Some(now + LINGER);
             // The peer may be gone already; reading will tell.
             let _ = self.socket.finish();
+            self.look();
         }
     }
 
@@ -358,16 +386,5 @@ impl<S: Socket> Connection<S> {
             Phase::Closing { ending, .. } => Some(ending),
             _ => None,
         }
-    }
-
-    /// Whether there is nothing left to do but to bury it.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Closing { told: true, peer_finished: true, .. })
-    }
-
-    /// Whether it has left as far as a drain is concerned: both sides have said so, or it is over.
-    pub(super) fn has_departed(&self) -> bool {
-        matches!(self.phase, Phase::Closing { ending, told: true, .. } if ending.is_agreed())
-            || self.is_over()
     }
 }

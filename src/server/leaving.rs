@@ -87,6 +87,9 @@ impl Server {
         if owes_answers && let Some(admin) = self.admin.take_if(|_| self.peers.has_supervisor()) {
             admin.close(self.poll.registry());
         }
+        if self.drain.is_about_to_end(self.now.instant) && self.peers.take_on(self.now) {
+            self.drain.on_taken(self.now.instant);
+        }
         let situation =
             Situation { connections: clients, owes_answers, bytes_taken: self.peers.bytes_taken() };
         self.drain.poll(self.now.instant, situation)

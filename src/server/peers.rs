@@ -286,8 +286,13 @@ impl<S: Socket> Peers<S> {
             // One that is dirty is settled again, and buried then: its key must not pass on to another meanwhile.
             // So must one for which the supervisor still has an answer.
             if !connection.dirty && connection.awaited == 0 {
-                self.connections.remove(key);
-                self.shrink_later(now);
+                if connection.may_be_buried(now) {
+                    self.connections.remove(key);
+                    self.shrink_later(now);
+                } else {
+                    let next_look = connection.next_look(&self.terms.limits);
+                    self.look_by(next_look);
+                }
             }
             return;
         }

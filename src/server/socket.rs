@@ -2,14 +2,16 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// How long the kernel keeps what was written and not taken when a socket is closed, while its peer takes none of it
+use crate::ffi;
+
+/// How long the kernel keeps what was written and not taken when the process ends, while its peer takes none of it
 /// (TCP_USER_TIMEOUT, tcp(7)). By itself it would for minutes, or as long as the peer says that it has no room.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,14 @@ pub trait Socket: Read + Write {
     /// Lets nothing be left of the connection once this is dropped: the peer finds it reset, and what it has not taken
     /// costs the kernel no memory any more.
     fn abort(&mut self);
+
+    /// The process is about to end: the kernel is to deliver the rest, and not to keep it for ever.
+    fn bequeath(&mut self) {}
+
+    /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one.
+    fn unacknowledged_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A connected stream socket of any family, non-blocking. Edge-triggered once registered.
@@ -75,12 +85,14 @@ impl Socket for Stream {
         // SO_LINGER of zero, socket(7). A socket that takes no option is closed as any other.
         let _ = self.0.set_linger(Some(Duration::ZERO));
     }
-}
 
-impl Drop for Stream {
-    fn drop(&mut self) {
+    fn bequeath(&mut self) {
         // A Unix socket keeps nothing once it is closed, and says that it has no such option.
         let _ = self.0.set_tcp_user_timeout(Some(KERNEL_PATIENCE));
+    }
+
+    fn unacknowledged_bytes(&self) -> usize {
+        ffi::unacknowledged_bytes(self.0.as_fd()).unwrap_or_default()
     }
 }
 

@@ -211,6 +211,10 @@ impl Socket for VirtualSocket {
     fn abort(&mut self) {
         self.0.borrow_mut().aborted = true;
     }
+
+    fn unacknowledged_bytes(&self) -> usize {
+        self.0.borrow().unread_by_client()
+    }
 }
 
 impl Drop for VirtualSocket {

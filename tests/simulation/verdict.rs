@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use slackwater::policy::drain::{LONGEST_FAREWELL, Outcome, Step};
+use slackwater::policy::drain::{LONGEST_FAREWELL, Outcome, Step, TAKING};
 use slackwater::server::terms::Terms;
 
 use crate::client::Client;
@@ -38,6 +38,10 @@ struct File {
     last_blocked: Duration,
     /// How much had been written when some last was, and when that was.
     taken: (usize, Duration),
+    /// How much the client had read when it last read, and when that was.
+    read: (usize, Duration),
+    /// When it had ended its side, and was still kept in sight.
+    finished_at: Option<Duration>,
     over_limit_since: Option<Duration>,
     is_closed: bool,
 }
@@ -202,14 +206,16 @@ impl Judge {
                 && client.deeds.closed_with.is_some()
                 && line.ear.close.is_some_and(|code| code.is_none_or(|code| !SERVER_CODES.contains(&code)));
             let hidden_switch = line.blocked && client.deeds.asked.statuses.contains(&101);
-            if line.ear.is_switched() && !has_agreed {
+            if line.inbound_ended {
+                // It has departed once that was heard; it may be kept in sight for what it has not taken.
+                perhaps += usize::from(line.blocked && (line.ear.is_switched() || hidden_switch));
+            } else if line.ear.is_switched() && !has_agreed {
                 surely += 1;
             } else if hidden_switch && !line.ear.is_switched() {
                 perhaps += 1;
             }
             if !line.blocked {
                 assert_eq!(line.unread_by_server(), 0, "bytes are left unread: {client:?}");
-                assert!(!line.inbound_ended, "its end went unheard: {client:?}");
             }
             assert!(line.failure.is_none(), "a dead socket is kept: {client:?}");
             if !line.blocked && !line.outbound_ended && line.ear.close.is_none() {
@@ -254,17 +260,36 @@ impl Judge {
         if file.taken.0 != written {
             file.taken = (written, now);
         }
+        if file.read.0 != line.read_bytes {
+            file.read = (line.read_bytes, now);
+        }
+        // To read is to be there, though the socket may have no room yet: a look at it shows that, and gives it the same
+        // time again.
+        let unless_read = |since: Duration, more: Duration| {
+            if file.read.1 > since { (file.read.1, more) } else { (since, Duration::ZERO) }
+        };
+        if line.inbound_ended && !line.blocked {
+            let (since, more) = unless_read(*file.finished_at.get_or_insert(now), TAKING);
+            // What it had not read then is looked after once a second.
+            within(since, more + LINGER, "its end went unheard");
+        }
         if line.blocked {
             file.last_blocked = now;
-            let since = file.blocked.filter(|(_, at)| *at == written).unwrap_or((now, written));
-            file.blocked = Some(since);
-            within(since.0, limits.write, "it takes nothing");
+            let (since, at) = file.blocked.filter(|(_, at)| *at == written).unwrap_or((now, written));
+            file.blocked = Some((since, at));
+            let (since, more) = unless_read(since, limits.write);
+            within(since, limits.write + more, "it takes nothing");
         } else {
             file.blocked = None;
         }
         let answered = file.answers > 0;
         if line.outbound_ended {
-            within(*file.ended_at.get_or_insert(now), Duration::ZERO, "it lingers");
+            let (since, more) = unless_read(*file.ended_at.get_or_insert(now), TAKING);
+            let in_sight = if line.inbound_ended { LINGER } else { Duration::ZERO };
+            // A response may be taken slowly.
+            let is_response = !line.ear.is_switched() && line.unread_by_client() > 0;
+            let response = if is_response { limits.write } else { Duration::ZERO };
+            within(since, more + in_sight + response, "it lingers");
         } else if line.ear.is_switched() {
             let (since, joined) = *file.switched.get_or_insert((now, self.audiences.len()));
             if let (Some(interval), Some(timeout), false) =
@@ -276,7 +301,9 @@ impl Judge {
                 let longer =
                     if is_slow { 12 * file.last_blocked.saturating_sub(since) } else { Duration::ZERO };
                 let since = since.max(client.deeds.last_sent).max(if is_tight { taken } else { since });
-                within(since, interval + timeout + longer, "it is silent");
+                // What it had not read when it was pinged is ahead of the ping.
+                let ahead = if is_tight { timeout } else { Duration::ZERO };
+                within(since, interval + timeout + ahead + longer, "it is silent");
             }
             if let Some(interval) = limits.ping_interval
                 && !line.blocked

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, LINGER, Phase, Reading};
+use super::{Connection, LINGER, Phase, Reading, Speaks};
 use crate::frame::Frame;
-use crate::policy::drain::LONGEST_FAREWELL;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::listening::SEND_BUFFER_BYTES;
@@ -16,6 +15,9 @@ use crate::wire::outbox::Pace;
 /// What a peer may still have to read of what its socket has taken: a full send buffer, and the receive window that
 /// Linux begins with, 64 KiB.
 const BUFFERED_BYTES: usize = 2 * SEND_BUFFER_BYTES + 64 * 1024;
+
+/// An empty ping (RFC 6455 §5.5.2).
+const PING_BYTES: usize = 2;
 
 impl<S: Socket> Connection<S> {
     /// When to look at its limits next.
@@ -33,10 +35,17 @@ impl<S: Socket> Connection<S> {
         limits: &Limits,
     ) -> Option<Refusal> {
         // If it is about to be written to, there may be room again.
-        if !self.dirty && self.stall_limit(limits).is_some_and(|limit| heard_until >= limit) {
-            match self.phase {
-                Phase::Open { .. } => self.end(Ending::TooSlow, now),
-                _ => self.end_unheard(now),
+        if let Some(stalled_since) = self.outbox.stalled_since()
+            && !self.dirty
+            && self.stall_limit(limits).is_some_and(|limit| heard_until >= limit)
+        {
+            // Its system may take what the socket holds, though not enough yet for the socket to take more.
+            if self.look() > 0 {
+                self.outbox.restart_stall(stalled_since, now.instant);
+            } else if self.speaks() == Speaks::WebSocket {
+                self.end(Ending::TooSlow, now);
+            } else {
+                self.end_unheard(now);
             }
             return None;
         }
@@ -44,20 +53,7 @@ impl<S: Socket> Connection<S> {
             return None;
         }
         match &mut self.phase {
-            Phase::Closing { ending, since, told, .. } => {
-                let is_over = *told || heard_until >= *since + LONGEST_FAREWELL;
-                // The second to take its last word begins when that is written, or with the last byte taken ahead of it.
-                let until = self.outbox.stalled_since().unwrap_or(now.instant) + LINGER;
-                if !is_over && (until > heard_until || self.dirty) {
-                    self.expires = Some(until);
-                    return None;
-                }
-                // A response may still be on its way to a slow reader.
-                if *ending != Ending::Answered {
-                    self.socket.abort();
-                }
-                self.give_up();
-            }
+            Phase::Closing { .. } => self.on_last_second(now, heard_until, limits),
             // What it has sent is not all read yet: it is judged after that.
             _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.
@@ -73,7 +69,18 @@ impl<S: Socket> Connection<S> {
                 self.refuse(Refusal::Timeout, now, limits);
                 return Some(Refusal::Timeout);
             }
-            Phase::Open { pinged: Some(_), .. } => self.end(Ending::Silent, now),
+            Phase::Open { pinged: Some(_), ahead, .. } => {
+                // While its system takes what is ahead of the ping, the ping has not left.
+                let left = *ahead;
+                let taken = self.look().min(left);
+                if let Phase::Open { ahead, .. } = &mut self.phase {
+                    *ahead = left - taken;
+                }
+                match taken {
+                    0 => self.end(Ending::Silent, now),
+                    _ => self.expires = limits.ping_timeout.map(|timeout| now + timeout),
+                }
+            }
             Phase::Open { pinged, .. } => {
                 *pinged = limits.ping_timeout.map(|_| now.instant);
                 // The time for the pong begins once the ping has left.
@@ -84,7 +91,7 @@ impl<S: Socket> Connection<S> {
         None
     }
 
-    /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the
+    /// The peer has sent something, be it a pong    /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the
     /// interval.
     pub(in crate::server) fn on_heard(&mut self, now: Now, limits: &Limits) {
         if let Phase::Open { pinged, .. } = &mut self.phase
@@ -95,7 +102,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// The socket takes nothing more for now: until it has taken all, only a stall counts against the peer.
-    pub(super) fn on_blocked(&mut self) {
+    pub(super) fn on_blocked(&mut self, now: Now) {
+        if self.outbox.stalled_since() == Some(now.instant) {
+            self.look();
+        }
         if matches!(self.phase, Phase::Open { pinged: Some(_), .. }) {
             self.expires = None;
         }
@@ -107,7 +117,10 @@ impl<S: Socket> Connection<S> {
         if let Some(pace) = pace {
             self.reads_until = Some(now + pace.time_for(BUFFERED_BYTES));
         }
-        if let (Phase::Open { pinged: Some(_), .. }, None) = (&self.phase, self.expires) {
+        if let (Phase::Open { pinged: Some(_), ahead, .. }, None) = (&mut self.phase, self.expires) {
+            self.in_flight = self.socket.unacknowledged_bytes();
+            // Nothing is ahead of the ping, if it is all there is.
+            *ahead = if self.in_flight > PING_BYTES { self.in_flight } else { 0 };
             let has_read = self.reads_until.map_or(now.instant, |until| until.max(now.instant));
             self.expires = limits.ping_timeout.map(|timeout| has_read + timeout);
         }
@@ -121,13 +134,6 @@ impl<S: Socket> Connection<S> {
             |expires| always.into_iter().chain(limits.ping_timeout).any(|limit| now + limit == expires);
         self.expires = self.expires.map(|expires| if is_new(expires) { expires + turn } else { expires });
         self.outbox.restart_stall(now.instant, now + turn);
-    }
-
-    /// There is no more time for what the peer was to be told at the end; it has not shown that it has taken that.
-    pub(in crate::server) fn abandon(&mut self) {
-        if self.ending().is_some_and(|ending| ending != Ending::Answered) && !self.has_departed() {
-            self.socket.abort();
-        }
     }
 
     /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.

@@ -40,6 +40,11 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// Whether any of those who are leaving has taken something of what its socket holds since the last look.
+    pub fn take_on(&mut self, now: Now) -> bool {
+        self.connections.iter_mut().fold(false, |taken, (_, connection)| connection.takes_on(now) || taken)
+    }
+
     /// The process is about to end: who has not answered its farewell in time is reset, so that the kernel keeps nothing.
     pub fn abandon(&mut self) {
         for (_, connection) in &mut self.connections {

@@ -1,9 +1,9 @@
 //! What the compiler cannot vouch for, and the only place with `unsafe` code in the program: owning descriptors that
-//! another process has opened, and handing free memory back to the system.
+//! another process has opened, handing free memory back to the system, and asking what a peer has not taken yet.
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 
 use socket2::Socket;
@@ -39,4 +39,14 @@ pub fn trim_heap() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Bytes written to a stream socket that the system at the other end has not acknowledged (SIOCOUTQ, tcp(7)); the end of
+/// our side counts as one. None where that cannot be told.
+#[allow(unsafe_code)]
+pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while it is borrowed, and the call writes one number, into this one.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    (result == 0).then(|| usize::try_from(bytes).unwrap_or_default())
 }
