@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Connection, LINGER, Phase};
+use super::{Connection, LINGER, Phase, Speaks};
 use crate::policy::drain::{LONGEST_FAREWELL, TAKING};
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -77,14 +77,15 @@ impl<S: Socket> Connection<S> {
     /// Looks whether a leaving peer has taken something of what its socket holds since the last look; it has time for
     /// more then.
     pub(in crate::server) fn takes_on(&mut self, now: Now) -> bool {
-        if self.ending().is_none() || self.look() == 0 {
+        if self.speaks() == Speaks::WebSocket || self.look() == 0 {
             return false;
         }
         if let Some(stalled_since) = self.outbox.stalled_since() {
             self.outbox.restart_stall(stalled_since, now.instant);
         }
         let has_more_to_take = self.has_more_to_take();
-        let Phase::Closing { ending, since, taken, told, .. } = &mut self.phase else { return false };
+        // Responses that were asked for before the leaving.
+        let Phase::Closing { ending, since, taken, told, .. } = &mut self.phase else { return true };
         let was_slow = std::mem::replace(taken, now.instant) > *since;
         let time = match () {
             () if has_more_to_take => TAKING,
