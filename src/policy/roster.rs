@@ -20,7 +20,7 @@ pub use departure::Times;
 pub use silence::{Doing, Sight, Symptom};
 pub use step::{Exit, Failing, Step};
 
-use departure::{Departure, Stage};
+use departure::Departure;
 use health::UNANSWERED_BEATS;
 use worker::{State, Worker};
 
@@ -102,14 +102,10 @@ impl Roster {
         self.worker(id).map(|worker| worker.slot)
     }
 
-    /// A worker serves.
+    /// A worker was told to serve.
     pub fn on_ready(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
         if worker.state != State::Starting {
-            return;
-        }
-        if let Some(Departure { stage: Stage::Begun { limit }, .. }) = self.departure {
-            worker.state = State::Leaving { until: Some(limit) };
             return;
         }
         worker.state = State::Serving { since: now };
@@ -144,8 +140,9 @@ impl Roster {
     pub fn on_exit(&mut self, id: WorkerId, exit: Exit, now: Instant) {
         let Some(index) = self.workers.iter().position(|worker| worker.id == id) else { return };
         let worker = self.workers.swap_remove(index);
+        let exit = worker.end_of(exit);
         if self.has_begun_to_leave() {
-            self.was_forced |= exit != Exit::Code(0);
+            self.was_forced |= exit != Exit::Code(0) && worker.has_served();
             return;
         }
         let slot = worker.slot;
@@ -189,6 +186,7 @@ impl Roster {
         }
         let slot = self.slots.len() - 1;
         self.slots.pop();
+        self.steps.push_back(Step::CloseSlot { slot });
         self.reloading = self.reloading.filter(|reloading| *reloading != slot);
         let there: Vec<WorkerId> =
             self.workers.iter().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect();
@@ -197,7 +195,7 @@ impl Roster {
 
     /// What to do now. Call until `None`; it ends with `Complete` or `GiveUp`.
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
-        self.begin_if_due(now);
+        self.depart_if_due(now);
         self.judge(now);
         let step = self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now));
         step.or_else(|| {
@@ -212,7 +210,7 @@ impl Roster {
     pub fn deadline(&self) -> Option<Instant> {
         let starts = self.slots.iter().filter_map(|slot| slot.start_at);
         let workers = self.workers.iter().filter_map(Worker::deadline);
-        starts.chain(workers).chain(self.begins()).chain([self.next_beat]).min()
+        starts.chain(workers).chain(self.next_stage_at()).chain([self.next_beat]).min()
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Step> {
@@ -278,9 +276,13 @@ impl Roster {
 
     fn step_down(&mut self, id: WorkerId, is_last: bool, now: Instant) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
-        if !matches!(worker.state, State::Leaving { .. } | State::Killed) {
-            worker.state = State::Leaving { until: Some(now + self.times.patience) };
-            self.steps.push_back(Step::StepDown { worker: id, slot: worker.slot, is_last });
+        match worker.state {
+            State::Leaving { .. } | State::Killed { .. } => {}
+            State::Starting => self.withdraw(id),
+            State::Serving { .. } => {
+                worker.state = State::Leaving { until: Some(now + self.times.patience) };
+                self.steps.push_back(Step::StepDown { worker: id, slot: worker.slot, is_last });
+            }
         }
     }
 

@@ -45,15 +45,16 @@ impl Story {
         story
     }
 
-    /// What is done now, beats and looks apart, which are answered.
+    /// What is done now, apart from beats, looks and orders to close, which are answered.
     pub fn steps(&mut self) -> Vec<Step> {
         let mut steps = vec![];
         while let Some(step) = self.roster.poll(self.now) {
             match step {
-                Step::Beat => {
-                    let ids: Vec<WorkerId> = self.roster.workers.iter().map(|worker| worker.id).collect();
-                    let live = ids.into_iter().filter(|id| !self.silent.contains_key(id));
-                    live.for_each(|id| self.roster.on_heard(id));
+                Step::Beat => self.live().into_iter().for_each(|id| self.roster.on_heard(id)),
+                Step::CloseAll => {
+                    let served = |id: &WorkerId| self.roster.worker(*id).is_some_and(Worker::has_served);
+                    let closing: Vec<WorkerId> = self.live().into_iter().filter(served).collect();
+                    closing.into_iter().for_each(|id| self.roster.on_closed(id));
                 }
                 Step::Look { worker } => {
                     let (doing, share) = self.silent.get(&worker).copied().unwrap_or((None, 0.0));
@@ -65,6 +66,12 @@ impl Story {
             }
         }
         steps
+    }
+
+    /// Those who do what they are told.
+    fn live(&self) -> Vec<WorkerId> {
+        let ids = self.roster.workers.iter().map(|worker| worker.id);
+        ids.filter(|id| !self.silent.contains_key(id)).collect()
     }
 
     /// What is done until this much later, by whoever sleeps until the deadlines.
@@ -196,14 +203,15 @@ fn a_reload_stops_when_a_new_worker_breaks_soon() {
     assert_eq!(story.steps(), [down(0, 0), Step::Start { worker: 4, slot: 1 }]);
     let stopped = Step::ReloadFailed { slot: 0, exit: Exit::Code(7), has_served: true };
     let again = Step::Start { worker: 5, slot: 0 };
-    assert_eq!(story.exit(3, Exit::Code(7)), [down(4, 1), stopped, ended(0, Exit::Code(7), 0), again]);
+    let withdrawn = Step::Withdraw { worker: 4, slot: 1 };
+    assert_eq!(story.exit(3, Exit::Code(7)), [withdrawn, stopped, ended(0, Exit::Code(7), 0), again]);
     assert_eq!(
         stopped.to_string(),
         "Reload stopped, the old workers that still serve stay: the new worker 1 ended with exit code 7 soon after its start"
     );
-    // It said so before it was told to leave.
+    // It said so before it was killed.
     story.roster.on_ready(4, story.now);
-    assert_eq!((story.steps(), story.exit(4, Exit::Code(0))), (vec![], vec![]));
+    assert_eq!((story.steps(), story.exit(4, KILLED)), (vec![], vec![]));
     story.roster.on_ready(5, story.now);
     assert!(story.roster.is_complete());
 }
@@ -276,7 +284,8 @@ fn workers_are_added_and_taken_away_but_never_the_last() {
     assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 1 }]);
     story.roster.on_ready(1, story.now);
     story.roster.shrink(story.now);
-    assert_eq!(story.steps(), [Step::StepDown { worker: 1, slot: 1, is_last: true }]);
+    let down = Step::StepDown { worker: 1, slot: 1, is_last: true };
+    assert_eq!(story.steps(), [Step::CloseSlot { slot: 1 }, down]);
     assert_eq!(story.exit(1, Exit::Code(0)), []);
     assert!(story.roster.is_complete());
 }

@@ -167,6 +167,7 @@ impl Supervisor {
         for (worker, report) in self.relay.take_reports() {
             match report {
                 Report::Ready => self.roster.on_ready(worker, now),
+                Report::Closed => self.roster.on_closed(worker),
                 Report::Signalled => self.roster.on_signalled(worker, now),
                 Report::Alive => self.roster.on_heard(worker),
                 Report::AskedToLeave => self.roster.ask_to_leave(now),
@@ -250,23 +251,26 @@ impl Supervisor {
                 Step::Start { worker, slot } => self.start(worker, slot),
                 Step::Beat => self.tell_all(&ToWorker::Beat),
                 Step::Look { worker } => self.look(worker),
-                Step::StepDown { worker, slot, is_last } => {
-                    if is_last {
-                        self.listeners.close(slot);
-                    }
+                Step::CloseSlot { slot } => self.listeners.close(slot),
+                Step::StepDown { worker, is_last, .. } => {
                     self.relay.tell(worker, &ToWorker::StepDown { is_last });
                 }
                 Step::Cut { worker, .. } => self.relay.cut(worker),
                 Step::Announce => self.announce_drain(),
+                Step::CloseAll => self.close(),
                 Step::LeaveAll => self.leave(),
                 Step::InsistAll => self.tell_all(&ToWorker::Insist),
-                Step::Kill { worker, .. } => self.kill(worker),
+                Step::Withdraw { worker, .. } | Step::Kill { worker, .. } => self.kill(worker),
                 Step::GiveUp { .. } => return Some(ExitCode::from(3)),
                 Step::Complete(outcome) => {
                     self.progress.hide();
                     return Some(exit_code(outcome));
                 }
-                Step::Armed | Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
+                Step::Armed
+                | Step::StillListening { .. }
+                | Step::Ended { .. }
+                | Step::ReloadFailed { .. }
+                | Step::Reloaded => {}
             }
         }
         if !self.is_announced && self.roster.is_complete() {
@@ -311,14 +315,18 @@ impl Supervisor {
         }
     }
 
-    /// The order is kept for a successor, and the listeners are freed for it, before any worker closes its own.
-    fn leave(&mut self) {
+    /// The order is kept for a successor, and then the listeners are freed for it, in all processes.
+    fn close(&mut self) {
         self.relay.close();
         if let Some(file) = &self.state_file {
             file.leave_behind(&self.relay.snapshot(self.now));
         }
         self.listeners.close_all();
         self.notify_at = None;
+        self.tell_all(&ToWorker::Close);
+    }
+
+    fn leave(&mut self) {
         self.leaving = Some((self.now + self.config.timeout_graceful_shutdown, self.now.instant));
         self.tell_all(&ToWorker::Leave);
     }

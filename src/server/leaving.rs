@@ -42,6 +42,10 @@ impl Server {
         let is_leaving = self.drain.is_leaving();
         match instruction {
             Instruction::Serve => self.serve()?,
+            Instruction::Close => {
+                self.peers.leave(self.now, false);
+                self.close_doors();
+            }
             Instruction::Leave if is_leaving => self.peers.leave(self.now, false),
             Instruction::StepDown { .. } if is_leaving => {}
             Instruction::Leave => self.drain.signal(self.now.instant),
@@ -95,8 +99,7 @@ impl Server {
         self.drain.poll(self.now.instant, situation)
     }
 
-    /// Leaves its state to a successor and then frees the port for it; says nothing more unasked. Who waits to be
-    /// accepted is taken in first, as closing the listener would reset them, unless another worker accepts them.
+    /// Leaves its state to a successor and then frees the port for it; says nothing more unasked.
     fn stop_accepting(&mut self) {
         self.peers.leave(self.now, self.manner != Manner::Whole);
         self.peers.guide(self.now, self.drain.limit().unwrap_or(self.now.instant));
@@ -105,6 +108,13 @@ impl Server {
         {
             file.leave_behind(&snapshot);
         }
+        self.close_doors();
+        self.deadlines.set(Due::Notify, None);
+    }
+
+    /// Listens no more. Who waits to be accepted is taken in first, as closing the listener would reset them, unless
+    /// another worker accepts them.
+    fn close_doors(&mut self) {
         if let Some(listener) = &mut self.listener
             && self.manner != (Manner::Alone { is_last: false })
         {
@@ -120,6 +130,6 @@ impl Server {
         }
         self.standby = None;
         self.deadlines.set(Due::Accept, None);
-        self.deadlines.set(Due::Notify, None);
+        self.peers.tell_closed();
     }
 }

@@ -28,6 +28,7 @@ use crate::wire::overview::Draining;
 
 mod conversation;
 mod counting;
+mod departing;
 mod guiding;
 mod publishing;
 mod reading;

@@ -36,10 +36,12 @@ const STUCK_BYTES: usize = 64 * 1024 * 1024;
 /// What a worker has said, or what has become of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// It serves.
+    /// It serves, as it has just been told to.
     Ready,
     /// It was sent a signal to leave.
     Signalled,
+    /// It listens no more.
+    Closed,
     /// An operator has told it that the whole server is to leave.
     AskedToLeave,
     /// Its loop turns: it says something, or takes something.
@@ -330,7 +332,11 @@ impl<S: Socket> Relay<S> {
         let is_full = self.is_full();
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
-            ToSupervisor::Ready => self.reports.push((id, Report::Ready)),
+            ToSupervisor::Ready => {
+                member.link.send(&ToWorker::Serve);
+                self.reports.push((id, Report::Ready));
+            }
+            ToSupervisor::Closed => self.reports.push((id, Report::Closed)),
             ToSupervisor::Signalled => self.reports.push((id, Report::Signalled)),
             ToSupervisor::Beat => {}
             ToSupervisor::Drain => self.reports.push((id, Report::AskedToLeave)),

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// Of these messages. Raised with every change to them.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// More than the largest publication; a longer message is none of these.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -29,8 +29,10 @@ pub enum ToWorker<'a> {
     /// The publication that follows the last one.
     #[serde(borrow)]
     Publication(Relayed<'a>),
-    /// All that was published so far has been said: the worker may serve.
+    /// All that was published so far has been said.
     CaughtUp,
+    /// The answer to `Ready`: serve.
+    Serve,
     /// The answer to `Publish`.
     Published(Result<Published, Conflict>),
     /// The answer to `Publish` when the whole server is leaving.
@@ -41,6 +43,8 @@ pub enum ToWorker<'a> {
     Overview(Box<Overview>),
     /// To be answered with `Beat`.
     Beat,
+    /// The whole server leaves: listen no more, to be answered with `Closed`.
+    Close,
     /// Leave with the whole server.
     Leave,
     /// Leave alone: others serve on.
@@ -67,7 +71,7 @@ pub struct Relayed<'a> {
 /// What a worker says. Answers come in the order of the questions.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSupervisor {
-    /// It serves.
+    /// It could serve. Until it is told to, nothing is lost if it is ended.
     Ready,
     /// To be published, all of it or nothing.
     Publish(Submission),
@@ -85,6 +89,8 @@ pub enum ToSupervisor {
     Beat,
     /// It was sent a signal to leave, and asks in which manner.
     Signalled,
+    /// It listens no more.
+    Closed,
 }
 
 /// What came is no message: the other end is another program, or broken.

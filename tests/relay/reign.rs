@@ -160,6 +160,7 @@ impl Reign {
         for (worker, report) in self.relay.take_reports() {
             match report {
                 Report::Ready => self.roster.on_ready(worker, now.instant),
+                Report::Closed => self.roster.on_closed(worker),
                 Report::Signalled => self.roster.on_signalled(worker, now.instant),
                 Report::Alive => self.roster.on_heard(worker),
                 Report::Stuck => self.roster.on_stuck(worker),
@@ -195,13 +196,15 @@ impl Reign {
             Step::StepDown { worker, is_last, .. } => {
                 self.relay.tell(worker, &ToWorker::StepDown { is_last });
             }
-            Step::LeaveAll => {
+            Step::CloseAll => {
                 self.relay.close();
                 self.legacy = Some(self.relay.snapshot(now));
                 self.notify_at = None;
-                self.tell_all(&ToWorker::Leave);
+                self.tell_all(&ToWorker::Close);
             }
+            Step::LeaveAll => self.tell_all(&ToWorker::Leave),
             Step::InsistAll => self.tell_all(&ToWorker::Insist),
+            Step::Withdraw { worker, .. } => self.kill(worker),
             Step::Kill { worker, .. } => {
                 self.kills += 1;
                 self.kill(worker);
@@ -210,6 +213,8 @@ impl Reign {
             Step::GiveUp { .. } => panic!("workers do not start"),
             Step::Announce
             | Step::Armed
+            | Step::CloseSlot { .. }
+            | Step::StillListening { .. }
             | Step::Ended { .. }
             | Step::ReloadFailed { .. }
             | Step::Reloaded => {}

@@ -146,7 +146,12 @@ impl Worker {
                 let witness = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
                 witness.borrow_mut().send(handshake("topic=*").as_bytes());
                 self.admit(witness.clone(), now);
+                self.peers.read_newcomers(now);
                 self.witness = Some(witness);
+            }
+            Instruction::Close => {
+                self.peers.leave(now, false);
+                self.close();
             }
             Instruction::Leave if is_leaving => self.peers.leave(now, false),
             Instruction::StepDown { .. } if is_leaving => {}
@@ -157,6 +162,11 @@ impl Worker {
             }
             Instruction::Insist => self.drain.insist(now.instant),
         }
+    }
+
+    fn close(&mut self) {
+        self.accepts = false;
+        self.peers.tell_closed();
     }
 
     fn advance(&mut self, now: Now) {
@@ -173,7 +183,7 @@ impl Worker {
             match step {
                 Step::Initiated => {
                     self.peers.leave(now, self.is_alone);
-                    self.accepts = false;
+                    self.close();
                 }
                 Step::TimedOut { .. } | Step::Insisted { .. } => {
                     self.has_said_farewell = true;

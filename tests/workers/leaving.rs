@@ -1,12 +1,13 @@
 //! Signals to leave: to the supervisor, to one worker, to the whole process group.
 
 use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::crew::{Clients, Crew, stop};
 use crate::driver::{Client, kill};
+use crate::program::Program;
 use crate::publisher::{Publisher, ask, hear, status};
 
 /// What one worker has logged from its first order to leave on.
@@ -78,6 +79,53 @@ fn each_worker_drains_by_itself_and_tells_it_to_the_letter() {
         let last = lines.iter().rfind(|line| !line.starts_with("[DEBUG]"));
         assert_eq!(last, own.last().copied(), "it stays until the last has ended");
     }
+}
+
+#[test]
+fn the_port_is_free_once_the_supervisor_says_that_it_leaves() {
+    for _ in 0..5 {
+        let crew = Crew::start("--workers 5");
+        let address = crew.address();
+        crew.signal("TERM");
+        crew.line("[INFO] Graceful shutdown initiated");
+        drop(TcpListener::bind(address).unwrap());
+        assert_eq!(crew.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_frozen_worker_does_not_hold_up_the_leaving_and_that_its_listener_is_open_is_said() {
+    let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
+    let frozen = crew.process(2, 1);
+    stop(frozen);
+    crew.signal("TERM");
+    crew.line("[INFO] Graceful shutdown initiated");
+    assert!(kill(&frozen.to_string(), "CONT"));
+    let (code, lines) = crew.end();
+    assert_eq!(code, Some(0));
+    let own = farewell_of_supervisor(&lines);
+    assert!(own[1].starts_with("[WARNING] Not closed within 1 s: the listeners of 1 workers"), "{own:?}");
+    assert_eq!(own[2], "[INFO] Graceful shutdown initiated");
+}
+
+#[test]
+fn a_worker_that_hangs_at_its_start_does_not_hold_up_the_leaving() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let _gate = program.gate(3);
+    crew.signal("TTIN");
+    crew.process(3, 1);
+    crew.signal("TERM");
+    let (code, lines) = crew.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        farewell_of_supervisor(&lines)[1..],
+        [
+            "[INFO] Worker 3 has not served yet: ending it",
+            "[INFO] Graceful shutdown initiated",
+            "[INFO] Server shutdown complete",
+        ]
+    );
 }
 
 #[test]

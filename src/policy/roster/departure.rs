@@ -24,8 +24,10 @@ pub(super) struct Departure {
 pub(super) enum Stage {
     /// All goes on until then.
     Delayed { begins: Instant },
+    /// All listeners are being closed; whoever has not done so by then is not waited for.
+    Closing { until: Instant },
     /// Every worker leaves.
-    Begun { limit: Instant },
+    Begun,
 }
 
 /// What the next signal means.

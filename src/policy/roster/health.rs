@@ -49,7 +49,7 @@ impl Roster {
     pub fn on_stuck(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
         match worker.state {
-            State::Killed => {}
+            State::Killed { .. } => {}
             State::Leaving { .. } => self.steps.push_back(Step::Cut { worker: id, slot: worker.slot }),
             State::Starting | State::Serving { .. } => {
                 if !std::mem::replace(&mut worker.is_stuck, true) {
@@ -104,7 +104,7 @@ impl Roster {
                 let why = match worker.state {
                     State::Starting => Failing::ToStart(symptom),
                     State::Leaving { .. } => Failing::ToLeave(symptom),
-                    State::Serving { .. } | State::Killed => Failing::ToAnswer(symptom),
+                    State::Serving { .. } | State::Killed { .. } => Failing::ToAnswer(symptom),
                 };
                 self.kill(id, why);
             }
@@ -113,8 +113,8 @@ impl Roster {
 
     fn kill(&mut self, id: WorkerId, why: Failing) {
         let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) else { return };
-        if worker.state != State::Killed {
-            worker.state = State::Killed;
+        if !matches!(worker.state, State::Killed { .. }) {
+            worker.state = State::Killed { why: Some(why) };
             self.steps.push_back(Step::Kill { worker: id, slot: worker.slot, why });
         }
     }

@@ -117,7 +117,12 @@ fn who_starts_and_does_nothing_is_killed_and_who_waits_for_the_machine_is_not() 
     let (after, steps) = story.until_done();
     assert_eq!(steps, [kill(0, Failing::ToStart(Symptom::Sleeping))]);
     assert!((STARTUP..STARTUP + 2 * SECOND).contains(&after), "{after:?}");
-    assert_eq!(story.exit(0, KILLED), [Step::GiveUp { slot: 0, exit: KILLED }]);
+    let gave_up = Step::GiveUp { slot: 0, exit: Exit::Killed(Failing::ToStart(Symptom::Sleeping)) };
+    assert_eq!(story.exit(0, KILLED), [gave_up]);
+    assert_eq!(
+        gave_up.to_string(),
+        "cannot start workers: worker 1 did not start in time and was killed before it served"
+    );
 
     let mut story = Story::starting(56);
     (0..56).for_each(|worker| story.silence(worker, Some(Doing::Runnable), 2.0 / 56.0));

@@ -75,6 +75,7 @@ fn until_the_delay_is_over_all_goes_on_whoever_was_sent_the_signal() {
     assert_eq!(story.steps(), [Step::Armed]);
     assert_eq!(story.pass(4 * SECOND), []);
     assert!(matches!(story.exit(1, KILLED)[..], [Step::Ended { .. }, Step::Start { worker: 2, slot: 1 }]));
+    story.roster.on_ready(2, story.now);
     assert_eq!(story.pass(SECOND), [Step::LeaveAll]);
 }
 
@@ -117,7 +118,7 @@ fn a_second_signal_ends_the_time_of_a_frozen_worker() {
     story.silence(0, Some(Doing::Sleeping), 0.0);
     story.roster.signal(story.now);
     story.steps();
-    assert_eq!(story.pass(60 * SECOND), []);
+    assert_eq!(story.pass(60 * SECOND), [Step::StillListening { workers: 1 }, Step::LeaveAll]);
     story.roster.signal(story.now);
     assert_eq!(story.steps(), [Step::InsistAll]);
     let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToLeave(Symptom::Sleeping) };
@@ -132,8 +133,9 @@ fn who_says_farewell_on_a_busy_machine_is_not_killed() {
     story.silence(1, Some(Doing::Runnable), 0.02);
     story.roster.signal(story.now);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll, Step::InsistAll]);
-    assert_eq!(story.pass(300 * SECOND), []);
+    assert_eq!(story.steps(), [Step::Announce]);
+    let still = Step::StillListening { workers: 2 };
+    assert_eq!(story.pass(300 * SECOND), [still, Step::LeaveAll, Step::InsistAll]);
 }
 
 #[test]
@@ -147,13 +149,56 @@ fn a_leaving_worker_that_takes_nothing_is_told_no_more_and_not_killed() {
 }
 
 #[test]
-fn a_worker_that_hangs_at_its_start_does_not_keep_the_server_from_leaving() {
+fn a_worker_that_has_not_served_is_ended_at_once_and_counts_as_no_forced_one() {
     let mut story = Story::serving(1);
     story.roster.grow(story.now);
     story.silence(1, Some(Doing::Sleeping), 0.0);
     assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 1 }]);
     story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce, Step::Withdraw { worker: 1, slot: 1 }]);
+    assert_eq!(story.exit(1, KILLED), [Step::LeaveAll]);
+    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+}
+
+#[test]
+fn a_worker_that_is_not_needed_before_it_has_served_is_ended_at_once() {
+    let mut story = Story::serving(1);
+    story.roster.grow(story.now);
     story.steps();
-    let kill = Step::Kill { worker: 1, slot: 1, why: Failing::ToStart(Symptom::Sleeping) };
-    assert_eq!(story.pass(15 * SECOND), [kill]);
+    story.roster.shrink(story.now);
+    let withdrawn = Step::Withdraw { worker: 1, slot: 1 };
+    assert_eq!(story.steps(), [Step::CloseSlot { slot: 1 }, withdrawn]);
+    assert_eq!(withdrawn.to_string(), "Worker 2 has not served yet: ending it");
+    assert_eq!(story.exit(1, KILLED), []);
+}
+
+#[test]
+fn nobody_is_told_to_leave_before_all_have_closed_their_listeners() {
+    let mut story = Story::serving(3);
+    (0..3).for_each(|worker| story.silence(worker, Some(Doing::Runnable), 0.0));
+    // One that leaves alone has closed its own already, or tells.
+    story.roster.on_signalled(2, story.now);
+    story.steps();
+    story.roster.on_ready(3, story.now);
+    story.roster.on_closed(2);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce]);
+    story.roster.on_closed(0);
+    assert_eq!(story.steps(), []);
+    assert_eq!(story.exit(1, KILLED), [Step::LeaveAll]);
+    assert_eq!(Step::LeaveAll.to_string(), "Graceful shutdown initiated");
+}
+
+#[test]
+fn whoever_does_not_close_its_listener_is_waited_for_a_second_and_no_longer() {
+    let mut story = Story::serving(2);
+    story.silence(1, Some(Doing::Stopped), 0.0);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [Step::Announce]);
+    let still = Step::StillListening { workers: 1 };
+    assert_eq!(story.until_done(), (SECOND, vec![still, Step::LeaveAll]));
+    assert_eq!(
+        still.to_string(),
+        "Not closed within 1 s: the listeners of 1 workers; a successor may find the port in use"
+    );
 }

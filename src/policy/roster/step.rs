@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::leaving::CLOSING;
 use super::silence::Symptom;
 use super::{SlotId, WorkerId};
 use crate::policy::drain::Outcome;
@@ -14,6 +15,8 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// The supervisor has killed it.
+    Killed(Failing),
     /// There was none: it could not be started.
     NotStarted,
     /// Not yet; but nothing can be said to it any more, and so it leaves.
@@ -25,6 +28,15 @@ impl fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "ended with exit code {code}"),
             Self::Signal(number) => write!(f, "was killed by signal {number}"),
+            Self::Killed(why) => {
+                let why = match why {
+                    Failing::ToStart(_) => "did not start in time",
+                    Failing::ToAnswer(_) => "did not answer",
+                    Failing::ToLeave(_) => "had not left in time",
+                    Failing::ToKeepUp => "did not take what it was sent",
+                };
+                write!(f, "{why} and was killed")
+            }
             Self::NotStarted => write!(f, "could not be started"),
             Self::LinkLost => write!(f, "has lost its link to the supervisor and leaves"),
         }
@@ -48,23 +60,42 @@ pub enum Step {
         /// The worker.
         worker: WorkerId,
     },
-    /// Tell it to leave alone. When it `is_last`, the slot's listener is to be closed first.
+    /// Close the listener of this slot, which is no more.
+    CloseSlot {
+        /// The last one.
+        slot: SlotId,
+    },
+    /// Tell it to leave alone.
     StepDown {
         /// The worker.
         worker: WorkerId,
         /// Its slot.
         slot: SlotId,
-        /// Whether the slot goes with it.
+        /// Whether the slot is no more: who waits there is to be accepted first.
         is_last: bool,
     },
     /// Say that the whole server is about to leave.
     Announce,
     /// Only say so: the first signal has come after an operator asked.
     Armed,
-    /// Close all listeners, and tell every worker to leave.
+    /// Close all listeners, and tell every worker to close its own.
+    CloseAll,
+    /// Only say so: they have not done it in time, and nobody waits for them.
+    StillListening {
+        /// How many.
+        workers: usize,
+    },
+    /// Nobody listens any more: tell every worker to leave.
     LeaveAll,
     /// Tell every worker to leave at once.
     InsistAll,
+    /// Kill it: it has not served, and is not needed any more.
+    Withdraw {
+        /// The worker.
+        worker: WorkerId,
+        /// Its slot.
+        slot: SlotId,
+    },
     /// It takes nothing: say nothing more to it. Its clients stay, and it leaves.
     Cut {
         /// The worker.
@@ -130,7 +161,8 @@ impl Step {
     pub fn is_warning(&self) -> bool {
         matches!(
             self,
-            Self::Cut { .. }
+            Self::StillListening { .. }
+                | Self::Cut { .. }
                 | Self::Kill { .. }
                 | Self::Ended { .. }
                 | Self::ReloadFailed { .. }
@@ -179,10 +211,21 @@ impl fmt::Display for Step {
             }
             Self::Announce => write!(f, "Shutdown signal received"),
             Self::Armed => write!(f, "Shutdown signal received while leaving: another one ends it at once"),
+            Self::StillListening { workers } => write!(
+                f,
+                "Not closed within {} s: the listeners of {workers} workers; a successor may find the port in use",
+                CLOSING.as_secs()
+            ),
+            Self::Withdraw { slot, .. } => write!(f, "Worker {} has not served yet: ending it", slot + 1),
             Self::LeaveAll => write!(f, "Graceful shutdown initiated"),
             Self::InsistAll => write!(f, "Second shutdown signal received. Forcing shutdown."),
             Self::Complete(_) => write!(f, "Server shutdown complete"),
-            Self::Start { .. } | Self::Beat | Self::Look { .. } | Self::StepDown { .. } => Ok(()),
+            Self::Start { .. }
+            | Self::Beat
+            | Self::Look { .. }
+            | Self::StepDown { .. }
+            | Self::CloseSlot { .. }
+            | Self::CloseAll => Ok(()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::silence::Silence;
+use super::step::{Exit, Failing};
 use super::{SlotId, WorkerId};
 
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(super) struct Worker {
     pub slot: SlotId,
     pub state: State,
     pub silence: Silence,
+    /// It may hold its slot's listener open.
+    pub listens: bool,
     /// It takes nothing of what waits for it: to be judged by the next look.
     pub is_stuck: bool,
     /// Its link is broken: when that is acted upon, unless it has ended by then.
@@ -19,6 +22,7 @@ pub(super) struct Worker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    /// It was not told to serve yet.
     Starting,
     Serving {
         since: Instant,
@@ -27,16 +31,40 @@ pub(super) enum State {
     Leaving {
         until: Option<Instant>,
     },
-    Killed,
+    /// By the supervisor; for nothing that it has failed to do if it was not needed any more, and had not served.
+    Killed {
+        why: Option<Failing>,
+    },
 }
 
 impl Worker {
     pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
-        Self { id, slot, state: State::Starting, silence: Silence::new(), is_stuck: false, lost_at: None }
+        Self {
+            id,
+            slot,
+            state: State::Starting,
+            silence: Silence::new(),
+            listens: true,
+            is_stuck: false,
+            lost_at: None,
+        }
     }
 
     pub(super) fn serves(&self) -> bool {
         matches!(self.state, State::Serving { .. })
+    }
+
+    /// Whether it may have had clients.
+    pub(super) fn has_served(&self) -> bool {
+        !matches!(self.state, State::Starting | State::Killed { why: None | Some(Failing::ToStart(_)) })
+    }
+
+    /// How it has ended: what looks like anybody's signal may have been the supervisor's.
+    pub(super) fn end_of(&self, exit: Exit) -> Exit {
+        match (self.state, exit) {
+            (State::Killed { why: Some(why) }, Exit::Signal(_)) => Exit::Killed(why),
+            _ => exit,
+        }
     }
 
     /// When something is to be done about it, should nothing happen before.
@@ -48,6 +76,6 @@ impl Worker {
 
     /// Whether its silence may be its end.
     pub(super) fn may_be_killed(&self) -> bool {
-        !matches!(self.state, State::Killed | State::Leaving { until: Some(_) })
+        !matches!(self.state, State::Killed { .. } | State::Leaving { until: Some(_) })
     }
 }

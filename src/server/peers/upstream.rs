@@ -66,6 +66,8 @@ enum Waiting {
 pub enum Instruction {
     /// Serve: all that was published has come.
     Serve,
+    /// Listen no more.
+    Close,
     /// Leave with the whole server; also when the supervisor is gone.
     Leave,
     /// Leave alone.
@@ -250,14 +252,6 @@ impl<S: Socket> Peers<S> {
         self.respond(key, response, exchange, now);
     }
 
-    /// An operator wants the whole server to leave.
-    pub(super) fn wish_to_leave(&mut self) {
-        match &mut self.ordering {
-            Ordering::Own(_) => self.is_asked_to_leave = true,
-            Ordering::Upstream(upstream) => upstream.tell(&ToSupervisor::Drain),
-        }
-    }
-
     /// Lets the supervisor have what was counted up to the end.
     pub fn tell_last_metrics(&mut self, now: Now) {
         if self.has_supervisor() {
@@ -301,10 +295,7 @@ impl<S: Socket> Peers<S> {
                 self.history = History::new(self.terms.history, newest);
             }
             ToWorker::Publication(relayed) => self.on_publication(&relayed, now),
-            ToWorker::CaughtUp => {
-                upstream.tell(&ToSupervisor::Ready);
-                return Some(Instruction::Serve);
-            }
+            ToWorker::CaughtUp => upstream.tell(&ToSupervisor::Ready),
             ToWorker::Beat => {
                 upstream.tell(&ToSupervisor::Beat);
                 self.tell_metrics();
@@ -312,6 +303,8 @@ impl<S: Socket> Peers<S> {
             ToWorker::Published(_) | ToWorker::Overview(_) | ToWorker::Refused | ToWorker::Synced => {
                 self.on_answer(Some(message), now);
             }
+            ToWorker::Serve => return Some(Instruction::Serve),
+            ToWorker::Close => return Some(Instruction::Close),
             ToWorker::Leave => return Some(Instruction::Leave),
             ToWorker::StepDown { is_last } => return Some(Instruction::StepDown { is_last }),
             ToWorker::Insist => return Some(Instruction::Insist),
