@@ -3,6 +3,8 @@
 //! topics once and in order, or is told `resumed: false`. A seed that fails is printed; `SIMULATION_SEED=42 cargo test
 //! --test resume` runs that one alone.
 
+#[path = "resume/bursts.rs"]
+mod bursts;
 #[path = "resume/draw.rs"]
 mod draw;
 #[path = "resume/ear.rs"]
@@ -86,7 +88,8 @@ fn whoever_comes_back_hears_all_that_it_missed() {
         && tally.overlaps > 10_000
         && tally.commands > 1000
         && tally.commands_in_replay > 50
-        && tally.too_slow > 15
+        && tally.overtaken > 30
+        && tally.too_slow > 5
         && tally.farewells > 100
         && tally.retries > 500
         && tally.refused_requests > 1000

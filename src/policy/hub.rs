@@ -200,8 +200,8 @@ impl Hub {
         }
     }
 
-    /// The frames that a listener has not heard yet, oldest first; from here on it counts as having heard them.
-    pub fn news_for(&mut self, key: ListenerKey) -> Vec<Frame> {
+    /// What a listener has not heard yet, oldest first; from here on it counts as having heard it.
+    pub fn news_for(&mut self, key: ListenerKey) -> Vec<(Position, Frame)> {
         let Some(listener) = self.listeners.get_mut(key as usize) else { return Vec::new() };
         let heard = std::mem::replace(&mut listener.heard, self.newest);
         if heard == self.newest {
@@ -209,12 +209,12 @@ impl Hub {
         }
         let seats = listener.channels.as_slice();
         let news = seats.iter().flat_map(|seat| &self.channels[seat.channel as usize].news);
-        let mut unheard: Vec<&(Position, Frame)> = news.filter(|(position, _)| *position > heard).collect();
+        let mut unheard: Vec<_> = news.filter(|(position, _)| *position > heard).cloned().collect();
         if seats.len() > 1 {
             unheard.sort_unstable_by_key(|(position, _)| *position);
             unheard.dedup_by_key(|(position, _)| *position);
         }
-        unheard.into_iter().map(|(_, frame)| frame.clone()).collect()
+        unheard
     }
 
     /// Takes it that a listener has heard everything up to here.

@@ -31,7 +31,7 @@ impl Room {
     }
 
     fn visit(&mut self, key: ListenerKey) {
-        for frame in self.hub.news_for(key) {
+        for (_, frame) in self.hub.news_for(key) {
             self.heard[key as usize].push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
         }
     }

@@ -13,7 +13,7 @@ use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::{Refusal, Request, RequestBuffer};
-use crate::wire::outbox::{Flush, Outbox};
+use crate::wire::outbox::{Flush, Outbox, Overflow};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
@@ -24,6 +24,10 @@ mod deadlines;
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Who has taken something within this time is not too slow for what waits, however much that is: what does not fit into
+/// its outbox waits in the shared history.
+const TAKING: Duration = Duration::from_secs(1);
 
 /// Responses that may wait for one HTTP peer before its next request is read.
 const PIPELINED_BYTES: usize = 64 * 1024;
@@ -274,12 +278,25 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Queues what was published. Who is too slow for it shows only once its socket was met full: until then all that
-    /// one turn brings is as good as sent, however much it is. From then on the limit is one of memory.
-    pub(super) fn send_news(&mut self, frame: Frame, now: Now, limits: &Limits) {
+    /// As `send`, behind news that the peer did not ask for: if it takes what waits, they are not held against it.
+    pub(super) fn send_behind_news(&mut self, reply: Frame, now: Now, limits: &Limits) {
+        let outbox_bytes = if self.is_taking(now) { usize::MAX } else { limits.outbox_bytes };
+        self.send(reply, now, &Limits { outbox_bytes, ..*limits });
+    }
+
+    /// Queues what was published. Until its socket was met full, all that one turn brings is as good as sent, however
+    /// much it is. From then on the limit is one of memory.
+    ///
+    /// # Errors
+    /// `Overflow` when there is no room. What follows is for the caller to decide.
+    pub(super) fn send_news(&mut self, frame: Frame, limits: &Limits) -> Result<(), Overflow> {
         let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
-        let outbox_bytes = if self.is_stalled() { room } else { usize::MAX };
-        self.send(frame, now, &Limits { outbox_bytes, ..*limits });
+        self.outbox.push(frame.into_bytes(), if self.is_stalled() { room } else { usize::MAX })
+    }
+
+    /// Whether its socket has taken something lately, or is about to be written to again.
+    pub(super) fn is_taking(&self, now: Now) -> bool {
+        self.dirty || self.outbox.stalled_since().is_none_or(|since| now.instant < since + TAKING)
     }
 
     /// Begins the ending; only the first one counts. The peer is told behind what it has begun to receive.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use slackwater::policy::roster::WorkerId;
 use slackwater::server::clock::Now;
+use slackwater::server::limits::Limits;
 use slackwater::wire::snapshot::Snapshot;
 
 use crate::ear::Id;
@@ -211,7 +212,7 @@ impl World {
             let newest = self.newest_for(nth);
             self.subscribers[nth].act(newest, at);
         }
-        let write_limit = self.custom.terms.limits.write;
+        let Limits { write: write_limit, outbox_bytes, .. } = self.custom.terms.limits;
         let (reign, random) = (self.reigns.last_mut().expect("one supervises"), &mut self.random);
         let (number, epoch) = (reign.number, reign.epoch);
         let mut serving: Vec<&mut Worker> =
@@ -225,7 +226,7 @@ impl World {
         for subscriber in &mut self.subscribers {
             let place = random.below(serving.len());
             let worker = &mut serving[place];
-            let welcomer = Welcomer { server: worker.number, epoch, write_limit };
+            let welcomer = Welcomer { server: worker.number, epoch, write_limit, outbox_bytes };
             if let Some(line) = subscriber.come(welcomer, at) {
                 let asked =
                     subscriber.visit.as_ref().and_then(|visit| Id::read(visit.record.asked.as_deref()?));

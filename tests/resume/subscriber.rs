@@ -23,6 +23,8 @@ pub struct Welcomer {
     pub epoch: u32,
     /// After how long it lets go of those who take nothing.
     pub write_limit: Duration,
+    /// What may wait for each.
+    pub outbox_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +125,7 @@ impl Subscriber {
             commands: Vec::new(),
             entries: Vec::new(),
             at: now,
+            outbox_bytes: welcomer.outbox_bytes,
             was_slow: reading != Reading::Steady || capacity < 1 << 20,
             upto: None,
             farewell: None,

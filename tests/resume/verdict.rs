@@ -44,6 +44,8 @@ pub struct Record {
     pub entries: Vec<Entry>,
     /// When the server read its handshake.
     pub at: Duration,
+    /// What may wait for it outside of the history.
+    pub outbox_bytes: usize,
     /// It did not always take what there was at once.
     pub was_slow: bool,
     /// When it left of its own accord it had heard all that there was up to here, if the server kept its promise.
@@ -63,6 +65,8 @@ pub struct Tally {
     pub overlaps: usize,
     pub commands: usize,
     pub commands_in_replay: usize,
+    /// Publications that had been made before a command was sent, and waited in history until after its answer.
+    pub overtaken: usize,
     pub too_slow: usize,
     pub farewells: usize,
     pub publications: usize,
@@ -130,6 +134,16 @@ impl Walk<'_> {
 }
 
 impl Record {
+    /// Whether so much was published between these positions that some of it may have waited in history, since it did not
+    /// take all at once.
+    fn may_lag(&self, truth: &Truth, from: u64, upto: u64) -> bool {
+        // As the server counts: the header and the place in the queue, and what else may wait there.
+        let bytes = |position| {
+            truth.get(Id { epoch: self.epoch, position }).map_or(0, |one| one.payload.len() + 10 + 64)
+        };
+        self.was_slow && (from + 1..=upto).map(bytes).sum::<usize>() + 2000 > self.outbox_bytes
+    }
+
     /// Judges it, and counts what was special about it.
     pub fn judge(&self, truth: &Truth, tally: &mut Tally) {
         let mut entries = self.entries.iter();
@@ -150,20 +164,23 @@ impl Record {
         let filters = self.filters.iter().map(listening).collect();
         let mut walk = Walk { truth, epoch: self.epoch, filters, reached: from };
         let may_replay = *resumed && from < last.position;
-        let mut replayed_bytes = 0;
+        let (mut replayed_bytes, mut asked_at) = (0, 0);
         for entry in entries {
             match entry {
                 Entry::Welcome { .. } => panic!("a second welcome"),
                 Entry::Publication(id, payload) => {
                     assert_eq!(id.epoch, self.epoch);
                     walk.hear(id.position, payload, tally);
+                    tally.overtaken += usize::from(!may_replay && id.position <= asked_at);
                     replayed_bytes += if id.position <= last.position { payload.len() } else { 0 };
                 }
                 Entry::Answer(nth) => {
                     let command = &self.commands[*nth];
                     tally.commands += 1;
                     tally.commands_in_replay += usize::from(may_replay && walk.reached < last.position);
-                    if !may_replay {
+                    asked_at = command.earliest;
+                    let latest = command.latest.expect("it has been answered");
+                    if !may_replay && !self.may_lag(truth, from, latest) {
                         // What came before it has been handed out before it was answered.
                         walk.skip_to(command.earliest);
                     }
@@ -172,13 +189,15 @@ impl Record {
                         walk.filters.push(Listening {
                             filter: command.filter.clone(),
                             earliest: command.earliest,
-                            latest: command.latest.expect("it has been answered"),
+                            latest,
                         });
                     }
                 }
                 Entry::Close(Some(1012)) => {
                     tally.farewells += 1;
-                    if let Some(newest) = self.farewell.filter(|_| !may_replay) {
+                    if let Some(newest) = self.farewell.filter(|_| !may_replay)
+                        && !self.may_lag(truth, from, newest)
+                    {
                         walk.skip_to(newest);
                     }
                 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use slackwater::server::clock::Now;
+use slackwater::server::limits::Limits;
 use slackwater::server::peers::Peers;
 use slackwater::server::terms::Terms;
 use slackwater::wire::snapshot::Snapshot;
@@ -139,8 +140,8 @@ impl World {
     fn let_act(&mut self) {
         let now = self.clock();
         let serving = self.servers.last_mut().expect("one serves");
-        let welcomer =
-            Welcomer { server: serving.number, epoch: serving.epoch, write_limit: self.terms.limits.write };
+        let Limits { write: write_limit, outbox_bytes, .. } = self.terms.limits;
+        let welcomer = Welcomer { server: serving.number, epoch: serving.epoch, write_limit, outbox_bytes };
         for subscriber in &mut self.subscribers {
             if let Some(line) = subscriber.come(welcomer, self.now) {
                 serving.admit(line, now);

@@ -14,6 +14,9 @@ use crate::speech::Reply;
 /// As the server's own: how long it waits for a peer that has been told of the end.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// As the server's own: who has taken something within this time is not too slow for what waits.
+const TAKING: Duration = Duration::from_secs(1);
+
 /// The codes that only the server chooses.
 const SERVER_CODES: [u16; 7] = [1002, 1003, 1007, 1009, 1012, 4001, 4003];
 
@@ -43,6 +46,8 @@ struct File {
     /// When it had ended its side, and was still kept in sight.
     finished_at: Option<Duration>,
     over_limit_since: Option<Duration>,
+    /// There may have been too much for it while it was taking: then the rest waits in history until it has taken all.
+    may_lag: bool,
     is_closed: bool,
 }
 
@@ -319,8 +324,15 @@ impl Judge {
                 Reply::Echo(text) => text.len() + 70,
                 Reply::Error => 70,
             });
+            let owed = owed.sum::<usize>();
+            let is_taking = file.blocked.is_none_or(|(since, _)| now < since + TAKING);
+            let is_behind = line.blocked || missed > 0;
+            // At most, with the 101, the welcome, and the places in the queue.
+            let may_be_over = 210 * missed + owed + 1500 > limits.outbox_bytes;
+            file.may_lag = is_behind && (file.may_lag || is_taking && may_be_over);
             let is_over = line.blocked
-                && 130 * missed.saturating_sub(1) + owed.sum::<usize>() > limits.outbox_bytes + 500;
+                && !file.may_lag
+                && 130 * missed.saturating_sub(1) + owed > limits.outbox_bytes + 500;
             file.over_limit_since = file.over_limit_since.filter(|_| is_over).or(is_over.then_some(now));
             if let Some(since) = file.over_limit_since {
                 within(since, Duration::ZERO, "too much waits for it");

@@ -191,7 +191,7 @@ impl<S: Socket> Peers<S> {
         };
         let connection = &mut self.connections[key];
         if follows_news {
-            connection.send_news(reply, now, &limits);
+            connection.send_behind_news(reply, now, &limits);
         } else {
             connection.send(reply, now, &limits);
         }

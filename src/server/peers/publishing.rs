@@ -189,7 +189,8 @@ impl<S: Socket> Peers<S> {
         bytes
     }
 
-    /// Queues what a listener has not heard yet; says what that costs.
+    /// Queues what a listener has not heard yet; says what that costs. What there is no room for comes from history, at the
+    /// listener's own pace, if it takes what waits; otherwise it is too slow.
     pub(super) fn hand_news(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
@@ -197,9 +198,16 @@ impl<S: Socket> Peers<S> {
         }
         let news = self.hub.news_for(listener_key(key));
         let mut bytes = 0;
-        for frame in news {
+        for (position, frame) in news {
             bytes += frame.len() + MESSAGE_BYTES;
-            connection.send_news(frame, now, &self.terms.limits);
+            if connection.send_news(frame, &self.terms.limits).is_err() {
+                if connection.is_taking(now) && self.history.reaches(position - 1) {
+                    self.begin_replay(key, position - 1, now);
+                } else {
+                    connection.end(Ending::TooSlow, now);
+                }
+                break;
+            }
         }
         bytes
     }
