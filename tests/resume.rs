@@ -290,12 +290,12 @@ fn who_comes_back_in_the_middle_of_a_fan_out_hears_it_once() {
 fn a_replay_that_history_overtakes_is_broken_off() {
     for_each_seed(2300..2320, |seed| {
         let mut terms = patient_terms();
-        terms.history.publications = 40;
+        terms.history.bytes = 400_000;
         let mut world = world_with_news(seed, terms, 40, 8000);
         let line = world.connect(5000, &handshake("topic=news&last_event_id=0000beef-0"));
         calm_down(&mut world);
         let mut publisher = String::new();
-        (41..=75).for_each(|token| publisher += &publish("news", token, 300));
+        (41..=75).for_each(|token| publisher += &publish("news", token, 8000));
         world.connect(1 << 20, &publisher);
         world.turn();
         while line.borrow_mut().take(usize::MAX) > 0 {

@@ -61,6 +61,12 @@ impl History {
 
     /// Takes the publication behind the newest, and forgets what there is no room for.
     pub fn push(&mut self, publication: Publication) {
+        self.push_beyond(publication);
+        self.forget_surplus();
+    }
+
+    /// As `push`, though there be too many: as long as the bytes allow it, they are kept until `forget_surplus`.
+    pub fn push_beyond(&mut self, publication: Publication) {
         self.newest += 1;
         self.bytes += publication.held_bytes();
         if let Some(index) = &mut self.index {
@@ -71,7 +77,14 @@ impl History {
             self.ring.reserve_exact(self.ring.len() / 8 + 8);
         }
         self.ring.push_back(publication);
-        while self.ring.len() > self.limits.publications || self.bytes > self.limits.bytes {
+        while self.bytes > self.limits.bytes {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets those that are too many: nobody is being brought them any longer.
+    pub fn forget_surplus(&mut self) {
+        while self.ring.len() > self.limits.publications {
             self.forget_oldest();
         }
     }
@@ -98,6 +111,11 @@ impl History {
     /// Whether everything behind this position is still here, and the position is not of the future.
     pub fn reaches(&self, position: Position) -> bool {
         position <= self.newest && position + 1 >= *self.positions().start()
+    }
+
+    /// Whether who comes back from this position can be brought all behind it; those that are too many do not count.
+    pub fn can_bring(&self, position: Position) -> bool {
+        self.reaches(position) && self.newest - position <= self.limits.publications as u64
     }
 
     /// The publications behind a position that it reaches, oldest first, with their positions.
@@ -190,6 +208,20 @@ mod tests {
             assert!(history.reaches(2) && !history.reaches(1) && !history.reaches(6));
             assert_eq!(after(&history, 2), [3, 4, 5]);
         }
+    }
+
+    #[test]
+    fn what_somebody_still_needs_is_kept_beyond_its_number_but_for_nobody_else() {
+        let (mut history, start) = history(HistoryLimits { publications: 3, ..GENEROUS }, 3);
+        let next = Publication { at: start, ..history.ring[0].clone() };
+        (0..2).for_each(|_| history.push_beyond(next.clone()));
+        assert_eq!(history.positions(), 1..=5);
+        assert!(history.can_bring(2) && history.reaches(1) && !history.can_bring(1));
+        history.limits.bytes = history.bytes;
+        history.push_beyond(next);
+        assert_eq!(history.positions(), 2..=6);
+        history.forget_surplus();
+        assert_eq!(history.positions(), 4..=6);
     }
 
     #[test]

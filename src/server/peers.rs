@@ -97,6 +97,8 @@ pub struct Peers<S> {
     swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty; no event will announce the rest.
     unread: Vec<usize>,
+    /// How many are still being brought what they missed: until then history keeps it beyond its number.
+    replays: usize,
     /// Can be sent another piece of what they missed.
     replaying: VecDeque<usize>,
     /// Publishers that wait for the news to reach their listeners.
@@ -139,6 +141,7 @@ impl<S: Socket> Peers<S> {
             dirty: VecDeque::new(),
             swept_up: VecDeque::new(),
             unread: Vec::new(),
+            replays: 0,
             replaying: VecDeque::new(),
             congested: Vec::new(),
             guide: None,
@@ -270,7 +273,7 @@ impl<S: Socket> Peers<S> {
         self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
             self.hub.forget(listener_key(key));
-            connection.replay = None;
+            self.replays -= usize::from(connection.replay.take().is_some());
         }
         if connection.is_client && connection.has_departed() {
             connection.is_client = false;

@@ -88,7 +88,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn hear_of(&mut self, publication: Publication, now: Now) {
         self.turn_bytes += publication.held_bytes();
         self.hub.publish(&publication.topic, &publication.frame);
-        self.history.push(publication);
+        self.history.push_beyond(publication);
         if self.hub.has_news() {
             self.fanout_since.get_or_insert(now.instant);
         }
@@ -118,7 +118,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn resume_position(&mut self, last_event_id: &str, now: Now) -> Option<Position> {
         self.history.expire(now.instant);
         let id: PublicationId = last_event_id.parse().ok()?;
-        id.position_in(self.ordering.epoch()).filter(|position| self.history.reaches(*position))
+        id.position_in(self.ordering.epoch()).filter(|position| self.history.can_bring(*position))
     }
 
     pub(super) fn begin_replay(&mut self, key: usize, after: Position, now: Now) {
@@ -126,6 +126,7 @@ impl<S: Socket> Peers<S> {
             self.shrink_later(now);
             let filters = self.hub.filters(listener_key(key)).cloned().collect();
             self.connections[key].replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
+            self.replays += 1;
             self.list_replay(key);
         }
     }
@@ -154,6 +155,9 @@ impl<S: Socket> Peers<S> {
         for _ in 0..self.replaying.len().min(REPLAYS_PER_TURN) {
             let key = self.replaying.pop_front().expect("counted");
             self.carry_on_replay(key, now);
+        }
+        if self.replays == 0 && !self.hub.has_news() {
+            self.history.forget_surplus();
         }
         if !self.is_congested() {
             // Who was the first this time is the last next time, or it could take all the room there is, turn after turn.
@@ -229,6 +233,7 @@ impl<S: Socket> Peers<S> {
                 // Until what waits of it is taken, there might be no room for what is live: it comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay = None;
+                    self.replays -= 1;
                     self.hub.set_heard(listener_key(key), self.hub.newest());
                 }
             }
