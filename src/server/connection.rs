@@ -13,21 +13,18 @@ use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::{Refusal, Request, RequestBuffer};
-use crate::wire::outbox::{Flush, Outbox, Overflow};
+use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
 mod answers;
 mod closing;
 mod deadlines;
+mod news;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Who has taken something within this time is not too slow for what waits, however much that is: what does not fit into
-/// its outbox waits in the shared history.
-const TAKING: Duration = Duration::from_secs(1);
 
 /// Responses that may wait for one HTTP peer before its next request is read.
 const PIPELINED_BYTES: usize = 64 * 1024;
@@ -254,21 +251,6 @@ impl<S: Socket> Connection<S> {
         self.outbox.push_unbounded(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
     }
 
-    /// Queues a piece of a replay, which is bounded by the room that there was for it.
-    pub(super) fn send_piece(&mut self, piece: Vec<Frame>) {
-        if self.speaks() != Speaks::WebSocket {
-            return;
-        }
-        for frame in piece {
-            self.outbox.push_unbounded(frame.into_bytes());
-        }
-    }
-
-    /// How much of a replay can be queued without this much waiting.
-    pub(super) fn room(&self, bytes: usize) -> usize {
-        bytes.saturating_sub(self.outbox.queued_bytes())
-    }
-
     /// Queues a frame for a WebSocket. A peer too slow to take it is ended.
     pub(super) fn send(&mut self, frame: Frame, now: Now, limits: &Limits) {
         if self.speaks() == Speaks::WebSocket
@@ -276,27 +258,6 @@ impl<S: Socket> Connection<S> {
         {
             self.end(Ending::TooSlow, now);
         }
-    }
-
-    /// As `send`, behind news that the peer did not ask for: if it takes what waits, they are not held against it.
-    pub(super) fn send_behind_news(&mut self, reply: Frame, now: Now, limits: &Limits) {
-        let outbox_bytes = if self.is_taking(now) { usize::MAX } else { limits.outbox_bytes };
-        self.send(reply, now, &Limits { outbox_bytes, ..*limits });
-    }
-
-    /// Queues what was published. Until its socket was met full, all that one turn brings is as good as sent, however
-    /// much it is. From then on the limit is one of memory.
-    ///
-    /// # Errors
-    /// `Overflow` when there is no room. What follows is for the caller to decide.
-    pub(super) fn send_news(&mut self, frame: Frame, limits: &Limits) -> Result<(), Overflow> {
-        let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
-        self.outbox.push(frame.into_bytes(), if self.is_stalled() { room } else { usize::MAX })
-    }
-
-    /// Whether its socket has taken something lately, or is about to be written to again.
-    pub(super) fn is_taking(&self, now: Now) -> bool {
-        self.dirty || self.outbox.stalled_since().is_none_or(|since| now.instant < since + TAKING)
     }
 
     /// Begins the ending; only the first one counts. The peer is told behind what it has begun to receive.

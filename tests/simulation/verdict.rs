@@ -15,7 +15,7 @@ use crate::speech::Reply;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// As the server's own: who has taken something within this time is not too slow for what waits.
-const TAKING: Duration = Duration::from_secs(1);
+const LATELY: Duration = Duration::from_secs(1);
 
 /// The codes that only the server chooses.
 const SERVER_CODES: [u16; 7] = [1002, 1003, 1007, 1009, 1012, 4001, 4003];
@@ -325,7 +325,7 @@ impl Judge {
                 Reply::Error => 70,
             });
             let owed = owed.sum::<usize>();
-            let is_taking = file.blocked.is_none_or(|(since, _)| now < since + TAKING);
+            let is_taking = file.blocked.is_none_or(|(since, _)| now < since + LATELY);
             let is_behind = line.blocked || missed > 0;
             // At most, with the 101, the welcome, and the places in the queue.
             let may_be_over = 210 * missed + owed + 1500 > limits.outbox_bytes;
