@@ -1,10 +1,13 @@
 //! What the compiler cannot vouch for, and the only place with `unsafe` code in the program: owning descriptors that
-//! another process has opened, handing free memory back to the system, and asking what a peer has not taken yet.
+//! another process has opened, handing free memory back to the system, asking what a peer has not taken yet, and what
+//! becomes of signals.
 
 use std::fs;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
+use std::ptr;
 
 use socket2::Socket;
 
@@ -49,4 +52,30 @@ pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: the descriptor is open while it is borrowed, and the call writes one number, into this one.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     (result == 0).then(|| usize::try_from(bytes).unwrap_or_default())
+}
+
+/// Lets these signals reach this process whatever mask it has inherited (pthread_sigmask(3)). To be asked once they are
+/// taken: one that has come already is delivered then.
+///
+/// # Errors
+/// When one of them is no signal.
+#[allow(unsafe_code)]
+pub fn unblock(signals: &[i32]) -> io::Result<()> {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset(3) fills the set before anything reads it, and all of them take only pointers to it, or none.
+    let failure = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        signals.iter().for_each(|signal| _ = libc::sigaddset(set.as_mut_ptr(), *signal));
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut())
+    };
+    if failure == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failure)) }
+}
+
+/// Lets a signal change nothing (signal(2)).
+#[allow(unsafe_code)]
+pub fn ignore(signal: i32) {
+    // SAFETY: to ignore a signal installs no code that could run at a bad moment.
+    unsafe {
+        libc::signal(signal, libc::SIG_IGN);
+    }
 }

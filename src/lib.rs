@@ -114,8 +114,8 @@
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS, HTTP/2, compression: a proxy in front does these.
 //! * Shared memory between processes: what workers have in common they are told.
-//! * `unsafe`, but for three lines in [`ffi`]: they own an inherited descriptor, hand free memory back, and ask what a
-//!   peer has not taken.
+//! * `unsafe`, but for what [`ffi`] holds: owning an inherited descriptor, handing free memory back, asking what a peer has
+//!   not taken, and signals that were blocked or are to be ignored.
 
 pub mod config;
 pub mod ffi;

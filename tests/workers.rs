@@ -27,6 +27,8 @@ mod reload;
 mod rolling;
 #[path = "workers/serving.rs"]
 mod serving;
+#[path = "workers/signals.rs"]
+mod signals;
 #[path = "workers/starving.rs"]
 mod starving;
 #[path = "workers/staying.rs"]

@@ -16,6 +16,7 @@ use signal_hook_mio::v1_0::Signals;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::ffi;
 use crate::policy::deadlines::next_in_period;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, Times, WorkerId};
 use crate::process::listeners::{self, Listeners, OpenError};
@@ -35,6 +36,8 @@ const SIGNALS: Token = Token(0);
 const FIRST_WORKER: usize = 1;
 
 const EVENTS_PER_TURN: usize = 256;
+
+const OBEYED: [i32; 6] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD];
 
 /// How often a turn asks for events that were there already, at most.
 const POLLS_PER_TURN: usize = 8;
@@ -81,7 +84,8 @@ impl Supervisor {
     pub fn new(config: Config) -> Result<Self, SupervisorError> {
         let inherited = listeners::inherit(&config)?;
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU, SIGCHLD])?;
+        let mut signals = Signals::new(OBEYED)?;
+        ffi::unblock(&OBEYED)?;
         let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
         let listeners = Listeners::open(&config, inherited)?;
         let poll = Poll::new()?;

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use signal_hook::consts::{SIGTTIN, SIGTTOU};
+
 use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain::Step;
@@ -9,7 +11,7 @@ use crate::process::listeners;
 use crate::process::program::Inheritance;
 use crate::process::progress::Progress;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
-use crate::server::control::take_signals;
+use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};
 
@@ -19,7 +21,7 @@ use crate::server::{Server, Service, StartError, Watched};
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let inherited = listeners::inherit(config)?;
-    let signals = take_signals().map_err(StartError::Poll)?;
+    let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
     let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
     let admin = listeners::open_admin(config)?;
@@ -57,10 +59,19 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
     let listening = listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener");
     let admin = listeners::all_inherited(&inheritance.admin)?;
     let supervisor = listeners::take(inheritance.supervisor)?;
-    let signals = take_signals().map_err(StartError::Poll)?;
+    let signals = hear_signals()?;
     let mut server = Server::worker(listening, admin, supervisor.into(), config)?;
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
+}
+
+/// Takes the signals, whatever whoever has started this process has done to them. Those for the number of workers mean
+/// nothing here, and by default they would stop the process.
+fn hear_signals() -> Result<Signals, StartError> {
+    [SIGTTIN, SIGTTOU].into_iter().for_each(ffi::ignore);
+    let signals = take_signals()?;
+    ffi::unblock(&SIGNALS)?;
+    Ok(signals)
 }
 
 fn run(server: Server, mut watch: impl FnMut(Watched<'_>)) -> ExitCode {

@@ -8,6 +8,9 @@ use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 pub use signal_hook_mio::v1_0::Signals;
 
+/// What a process that serves obeys.
+pub const SIGNALS: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
+
 /// What the outside world may ask of a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
@@ -38,7 +41,7 @@ impl Handle {
 /// # Errors
 /// As `sigaction(2)`.
 pub fn take_signals() -> io::Result<Signals> {
-    Signals::new([SIGTERM, SIGINT, SIGHUP])
+    Signals::new(SIGNALS)
 }
 
 /// Where controls come from.
