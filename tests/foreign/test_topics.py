@@ -134,7 +134,7 @@ def test_one_object_to_several_topics_is_heard_once_for_each_of_them(server):
         assert hears_nothing_more(ws) and hears_nothing_more(other)
 
 
-@pytest.mark.parametrize("topic", ["", "or ders", "orders*", "orders/*/paid", "**", "ö", "x" * 129])
+@pytest.mark.parametrize("topic", ["or ders", "orders*", "orders/*/paid", "**", "ö", "x" * 129])
 def test_a_bad_topic_is_an_error_and_the_others_are_heard(server, topic):
     with listening(server, topic, "orders") as (ws, welcome):
         assert welcome["topics"] == ["orders"]
