@@ -206,7 +206,7 @@ impl Object<'_> {
         }
         let topics = names.iter().map(|name| parse_topic(name)).collect::<Result<Vec<_>, _>>()?;
         let key = |id| ObjectKey { id, payload: Fingerprint::of([self.data.get().as_bytes()]) };
-        made.add(&Topics::new(topics), self.data.to_owned(), self.id.map(key));
+        made.add(Topics::new(topics), self.data.to_owned(), self.id.map(key));
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! What one request makes, bounded before any of it is positioned: a body within its own limit may name many topics for
 //! much data. Beyond the bound nothing is kept any more, and only counted, so that the publisher is told of all of it.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{Draft, Drafts, ObjectKey, PublishError};
@@ -35,13 +37,19 @@ impl Made {
     }
 
     /// Takes one publication to each of these topics.
-    pub(super) fn add(&mut self, topics: &Topics, data: Box<RawValue>, key: Option<ObjectKey>) {
+    pub(super) fn add<'a>(
+        &mut self,
+        topics: impl Into<Cow<'a, Topics>>,
+        data: Box<RawValue>,
+        key: Option<ObjectKey>,
+    ) {
+        let topics = topics.into();
         let count = topics.list.len();
         self.publications = self.publications.saturating_add(count);
         let bytes = topics.bytes.saturating_add(count.saturating_mul(data.get().len()));
         self.bytes = self.bytes.saturating_add(bytes);
         if self.is_allowed().is_ok() {
-            self.list.push(Draft { topics: topics.list.clone(), data, key });
+            self.list.push(Draft { topics: topics.into_owned().list, data, key });
         }
     }
 
@@ -71,9 +79,22 @@ impl Made {
 }
 
 /// The topics of some data, and what one publication to each comes to without it.
+#[derive(Clone)]
 pub(super) struct Topics {
     list: Vec<TopicName>,
     bytes: usize,
+}
+
+impl<'a> From<&'a Topics> for Cow<'a, Topics> {
+    fn from(named: &'a Topics) -> Self {
+        Self::Borrowed(named)
+    }
+}
+
+impl From<Topics> for Cow<'_, Topics> {
+    fn from(own: Topics) -> Self {
+        Self::Owned(own)
+    }
 }
 
 impl Topics {
