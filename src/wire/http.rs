@@ -131,6 +131,8 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub struct RequestBuffer {
     bytes: Vec<u8>,
+    /// How many of them have been read.
+    read: usize,
     /// What is still to come of a body that nobody wants.
     skip: u64,
     /// A request whose body is on its way.
@@ -149,12 +151,12 @@ impl RequestBuffer {
 
     /// Whether nothing of a request is here: between two requests, the peer may be idle.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.skip == 0 && self.unfinished.is_none() && self.put_back.is_none()
+        self.unread().is_empty() && self.skip == 0 && self.unfinished.is_none() && self.put_back.is_none()
     }
 
     /// Whether a part of a request is here. A body that is being skipped belongs to the request before.
     pub fn has_begun(&self) -> bool {
-        !self.bytes.is_empty() || self.unfinished.is_some() || self.put_back.is_some()
+        !self.unread().is_empty() || self.unfinished.is_some() || self.put_back.is_some()
     }
 
     /// What comes next: a request, once it is whole. `wish` is asked about the body of each request with one. After an
@@ -170,33 +172,34 @@ impl RequestBuffer {
             return self.collect(request, body);
         }
         self.skip_empty_lines();
-        if self.bytes.is_empty() {
+        let unread = self.unread();
+        if unread.is_empty() {
             return Ok(Next::More);
         }
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut headers);
-        let head_bytes = match parsed.parse(&self.bytes) {
+        let head_bytes = match parsed.parse(unread) {
             Ok(Status::Complete(length)) if length <= MAX_HEAD_BYTES => length,
-            Ok(Status::Partial) if self.bytes.len() < MAX_HEAD_BYTES => return Ok(Next::More),
+            Ok(Status::Partial) if unread.len() < MAX_HEAD_BYTES => return Ok(Next::More),
             Ok(_) | Err(Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-            Err(Error::Version) if is_another_version(&self.bytes) => return Err(Refusal::Version),
+            Err(Error::Version) if is_another_version(unread) => return Err(Refusal::Version),
             Err(_) => return Err(Refusal::Malformed("not an HTTP request")),
         };
         // Who takes it for a part of a value sees other fields (RFC 9112 §2.2 allows to refuse it).
-        if has_bare_line_feed(&self.bytes[..head_bytes]) {
+        if has_bare_line_feed(&unread[..head_bytes]) {
             return Err(Refusal::Malformed("a line ends without a carriage return"));
         }
         let head = Head::of(&parsed);
         let framing = body_framing(&head)?;
         let mut request = Box::new(read(&head, framing)?);
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
-        self.drop_first(head_bytes);
+        self.step_over(head_bytes);
 
         let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&request) };
         match (wish, framing) {
             (BodyWish::Collect(limit), _) => {
                 let body = Body::new(framing, limit)?;
-                if expects_continue && self.bytes.is_empty() {
+                if expects_continue && self.unread().is_empty() {
                     self.unfinished = Some((request, body));
                     return Ok(Next::Continue);
                 }
@@ -205,9 +208,9 @@ impl RequestBuffer {
             (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
                 // Whether a peer that waits for 100 sends its body all the same is not known.
                 request.keep_alive &= length == 0 || !expects_continue;
-                let here =
-                    usize::try_from(length).map_or(self.bytes.len(), |length| length.min(self.bytes.len()));
-                self.drop_first(here);
+                let here = self.unread().len();
+                let here = usize::try_from(length).map_or(here, |length| length.min(here));
+                self.step_over(here);
                 self.skip = length - here as u64;
                 Ok(Next::Request(request))
             }
@@ -225,13 +228,13 @@ impl RequestBuffer {
     }
 
     /// What came behind the last request: the first bytes of a WebSocket.
-    pub fn into_rest(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.split_off(self.read)
     }
 
     fn collect(&mut self, mut request: Box<Request>, mut body: Body) -> Result<Next, Refusal> {
-        let used = body.read(&self.bytes)?;
-        self.drop_first(used);
+        let used = body.read(self.unread())?;
+        self.step_over(used);
         match body.whole() {
             Ok(whole) => {
                 request.body = whole;
@@ -246,17 +249,27 @@ impl RequestBuffer {
 
     /// An empty line ahead of a request is no part of it: some send one behind a body (RFC 9112 §2.2).
     fn skip_empty_lines(&mut self) {
-        let mut rest = self.bytes.as_slice();
+        let mut rest = self.unread();
         while let [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] = rest {
             rest = behind;
         }
-        let empty_bytes = self.bytes.len() - rest.len();
-        self.drop_first(empty_bytes);
+        let empty_bytes = self.unread().len() - rest.len();
+        self.step_over(empty_bytes);
     }
 
-    /// Forgets what has been read. A peer that sends much at once does not keep the memory for it.
-    fn drop_first(&mut self, count: usize) {
-        self.bytes.drain(..count);
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.read..]
+    }
+
+    /// Steps over what has been read. Of many requests in one read, the rest is moved only when it is the smaller part. A
+    /// peer that sends much at once does not keep the memory for it.
+    fn step_over(&mut self, count: usize) {
+        self.read += count;
+        if self.read <= self.bytes.len() / 2 {
+            return;
+        }
+        self.bytes.drain(..self.read);
+        self.read = 0;
         if self.bytes.len() < self.bytes.capacity() / 4 {
             self.bytes.shrink_to_fit();
         }
@@ -285,8 +298,7 @@ impl<'a> Head<'a> {
 
     /// The values of a field, one for each line that names it.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let name = name.to_owned();
-        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(&name)).map(|h| h.value.trim_ascii())
+        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii())
     }
 
     /// The value of a field that must not be repeated.
