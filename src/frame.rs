@@ -2,8 +2,8 @@
 //! A server's frames are never masked, so the same octets serve every peer, and a clone is a reference count.
 
 use bytes::Bytes;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::{CloseFrame, Frame as RawFrame};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// What counts those who share a frame: made with the first clone.
 const SHARED_BYTES: usize = 24;
@@ -19,31 +19,31 @@ pub struct Frame(Bytes);
 
 impl Frame {
     /// A text message in one frame.
-    pub fn text(payload: impl Into<Bytes>) -> Self {
-        Self::encode(RawFrame::message(payload, OpCode::Data(Data::Text), true))
+    pub fn text(payload: impl AsRef<[u8]>) -> Self {
+        Self::encode(OpCode::Data(Data::Text), payload.as_ref())
     }
 
     /// A binary message in one frame.
-    pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Self::encode(RawFrame::message(payload, OpCode::Data(Data::Binary), true))
+    pub fn binary(payload: impl AsRef<[u8]>) -> Self {
+        Self::encode(OpCode::Data(Data::Binary), payload.as_ref())
     }
 
     /// A ping (RFC 6455 §5.5.2) without payload: any pong answers it.
     pub fn ping() -> Self {
-        Self::encode(RawFrame::ping(Bytes::new()))
+        Self::encode(OpCode::Control(Control::Ping), b"")
     }
 
     /// The pong to a ping of this payload, at most 125 bytes (RFC 6455 §5.5.3).
     pub fn pong(payload: &[u8]) -> Self {
         debug_assert!(payload.len() <= 125, "control frames carry at most 125 bytes");
-        Self::encode(RawFrame::pong(Bytes::copy_from_slice(payload)))
+        Self::encode(OpCode::Control(Control::Pong), payload)
     }
 
     /// A close frame (RFC 6455 §5.5.1); without a code its payload is empty. The reason is at most 123 bytes.
     pub fn close(code: Option<u16>, reason: &'static str) -> Self {
         debug_assert!(reason.len() <= 123, "control frames carry at most 125 bytes");
-        let payload = code.map(|code| CloseFrame { code: code.into(), reason: reason.into() });
-        Self::encode(RawFrame::close(payload))
+        let payload = code.map(|code| [&code.to_be_bytes(), reason.as_bytes()].concat());
+        Self::encode(OpCode::Control(Control::Close), &payload.unwrap_or_default())
     }
 
     /// A frame that was encoded before and kept as its octets.
@@ -86,9 +86,12 @@ impl Frame {
         self.0
     }
 
-    fn encode(frame: RawFrame) -> Self {
-        let mut octets = Vec::with_capacity(frame.len());
-        frame.format(&mut octets).expect("writing to a Vec cannot fail");
+    fn encode(opcode: OpCode, payload: &[u8]) -> Self {
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let length = payload.len() as u64;
+        let mut octets = Vec::with_capacity(header.len(length) + payload.len());
+        header.format(length, &mut octets).expect("writing to a Vec cannot fail");
+        octets.extend_from_slice(payload);
         Self(octets.into())
     }
 }

@@ -27,7 +27,7 @@ impl Room {
     }
 
     fn publish(&mut self, topic: &str, text: &str) {
-        self.hub.publish(&TopicName::parse(topic).unwrap(), &Frame::text(text.to_owned()));
+        self.hub.publish(&TopicName::parse(topic).unwrap(), &Frame::text(text));
     }
 
     fn visit(&mut self, key: ListenerKey) {
