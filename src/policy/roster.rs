@@ -12,6 +12,7 @@ use crate::policy::drain::Outcome;
 mod departure;
 mod health;
 mod leaving;
+mod reload;
 mod silence;
 mod step;
 mod worker;
@@ -22,6 +23,7 @@ pub use step::{Exit, Failing, Step};
 
 use departure::Departure;
 use health::UNANSWERED_BEATS;
+use reload::Reload;
 use worker::{State, Worker};
 
 /// Names a worker process: never used twice.
@@ -46,10 +48,11 @@ pub struct Roster {
     steps: VecDeque<Step>,
     next_worker: WorkerId,
     next_beat: Instant,
-    /// The slot whose worker is being replaced, while a reload goes through them.
-    reloading: Option<SlotId>,
-    /// Whether another reload was asked for meanwhile: the program may have changed once more.
-    reloads_again: bool,
+    /// Reloads that were asked for so far.
+    generation: u32,
+    reload: Option<Reload>,
+    /// Whether there was a time at which every slot had somebody who served.
+    has_assembled: bool,
     /// From the first worker that serves on, nothing that befalls workers ends the server.
     has_served: bool,
     departure: Option<Departure>,
@@ -82,8 +85,9 @@ impl Roster {
             steps: VecDeque::new(),
             next_worker: 0,
             next_beat: now + beat_interval,
-            reloading: None,
-            reloads_again: false,
+            generation: 0,
+            reload: None,
+            has_assembled: false,
             has_served: false,
             departure: None,
             was_forced: false,
@@ -115,9 +119,7 @@ impl Roster {
         if let Some(old) = old {
             self.step_down(old, false, now);
         }
-        if self.reloading == Some(slot) {
-            self.reload_from(slot + 1);
-        }
+        self.reload.iter_mut().for_each(|reload| _ = reload.attempt.take_if(|attempt| *attempt == id));
         for slot in 0..self.slots.len() {
             if let Some(exit) = self.slots[slot].failed.take() {
                 self.start_again(slot, exit, now);
@@ -147,28 +149,15 @@ impl Roster {
         }
         let slot = worker.slot;
         if self.holds(id, slot) {
-            self.replace(slot, worker.state, exit, now);
-        } else if self.reloading == Some(slot) && !matches!(worker.state, State::Leaving { .. }) {
-            (self.reloading, self.reloads_again) = (None, false);
+            self.replace((slot, worker.generation), worker.state, exit, now);
+        } else if self.reload.as_ref().is_some_and(|reload| reload.attempt == Some(id)) {
+            self.reload = None;
             self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: false });
         }
         let is_start_due = self.slots.iter().any(|slot| slot.start_at.is_some());
         if !self.has_served && self.workers.is_empty() && !is_start_due && !self.is_over {
             self.is_over = true;
             self.steps.push_back(Step::GiveUp { slot, exit });
-        }
-    }
-
-    /// Replaces all workers, one by one; asked for during a reload, it follows that one.
-    pub fn reload(&mut self, now: Instant) {
-        if self.reloading.is_some() {
-            self.reloads_again = true;
-        } else if !self.has_begun_to_leave() {
-            // The program may be another: it need not wait for what the last one has failed in.
-            for slot in self.slots.iter_mut().filter(|slot| slot.start_at.is_some()) {
-                (slot.failures, slot.start_at) = (0, Some(now));
-            }
-            self.reload_from(0);
         }
     }
 
@@ -187,7 +176,6 @@ impl Roster {
         let slot = self.slots.len() - 1;
         self.slots.pop();
         self.steps.push_back(Step::CloseSlot { slot });
-        self.reloading = self.reloading.filter(|reloading| *reloading != slot);
         let there: Vec<WorkerId> =
             self.workers.iter().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect();
         there.into_iter().for_each(|id| self.step_down(id, true, now));
@@ -197,6 +185,7 @@ impl Roster {
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
         self.depart_if_due(now);
         self.judge(now);
+        self.continue_reload();
         let step = self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now));
         step.or_else(|| {
             let is_complete = self.has_begun_to_leave() && self.workers.is_empty() && !self.is_over;
@@ -224,12 +213,12 @@ impl Roster {
     fn start(&mut self, slot: SlotId) -> WorkerId {
         let id = self.next_worker;
         self.next_worker += 1;
-        self.workers.push(Worker::new(id, slot));
+        self.workers.push(Worker::new(id, slot, self.generation));
         id
     }
 
     /// The holder of a slot is none any more.
-    fn replace(&mut self, slot: SlotId, state: State, exit: Exit, now: Instant) {
+    fn replace(&mut self, (slot, generation): (SlotId, u32), state: State, exit: Exit, now: Instant) {
         let was_healthy = matches!(state, State::Serving { since } if now >= since + HEALTHY);
         let place = &mut self.slots[slot];
         place.failures = if was_healthy { 0 } else { place.failures.saturating_add(1) };
@@ -238,8 +227,9 @@ impl Roster {
             place.failed = Some(exit);
             return;
         }
-        if !was_healthy && let Some(reloading) = self.reloading.filter(|reloading| slot < *reloading) {
-            self.stop_reload(reloading, now);
+        let is_new = generation == self.generation;
+        if !was_healthy && is_new && self.reload.as_ref().is_some_and(|reload| reload.has_begun) {
+            self.stop_reload();
             self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: true });
         }
         self.start_again(slot, exit, now);
@@ -249,29 +239,6 @@ impl Roster {
         let back_off = back_off(self.slots[slot].failures);
         self.slots[slot].start_at = Some(now + back_off);
         self.steps.push_back(Step::Ended { slot, exit, back_off });
-    }
-
-    /// The new program breaks: whoever has not been replaced by it yet stays.
-    fn stop_reload(&mut self, slot: SlotId, now: Instant) {
-        (self.reloading, self.reloads_again) = (None, false);
-        let is_new = |worker: &&Worker| worker.slot == slot && worker.state == State::Starting;
-        let new = self.workers.iter().filter(is_new).map(|worker| worker.id);
-        if let Some(id) = new.max().filter(|id| !self.holds(*id, slot)) {
-            self.step_down(id, false, now);
-        }
-    }
-
-    /// Goes on with the first slot from here on whose worker is not about to be replaced anyway.
-    fn reload_from(&mut self, first: SlotId) {
-        self.reloading = (first..self.slots.len()).find(|slot| self.slots[*slot].holder.is_some());
-        let Some(slot) = self.reloading else {
-            return match std::mem::take(&mut self.reloads_again) {
-                true => self.reload_from(0),
-                false => self.steps.push_back(Step::Reloaded),
-            };
-        };
-        let worker = self.start(slot);
-        self.steps.push_back(Step::Start { worker, slot });
     }
 
     fn step_down(&mut self, id: WorkerId, is_last: bool, now: Instant) {

@@ -27,7 +27,7 @@ impl Story {
     pub fn serving_at(count: u32, times: Times) -> Self {
         let mut story = Self::starting_at(count, times);
         (0..count).for_each(|worker| story.roster.on_ready(worker, story.now));
-        assert!(story.roster.is_complete());
+        assert_eq!(story.steps(), [Step::Assembled]);
         story
     }
 
@@ -181,7 +181,7 @@ fn one_that_did_not_start_is_tried_again_once_another_serves() {
 fn whoever_leaves_is_left_alone_when_a_new_program_breaks() {
     let mut story = Story::serving(1);
     story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 0 }]);
+    assert_eq!(story.steps(), [Step::Reloading, Step::Start { worker: 1, slot: 0 }]);
     story.roster.on_ready(1, story.now);
     assert_eq!(story.steps(), [Step::StepDown { worker: 0, slot: 0, is_last: false }, Step::Reloaded]);
     for worker in 1..20 {
@@ -194,85 +194,12 @@ fn whoever_leaves_is_left_alone_when_a_new_program_breaks() {
 }
 
 #[test]
-fn a_reload_stops_when_a_new_worker_breaks_soon() {
-    let mut story = Story::serving(3);
-    story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Start { worker: 3, slot: 0 }]);
-    story.roster.on_ready(3, story.now);
-    let down = |worker, slot| Step::StepDown { worker, slot, is_last: false };
-    assert_eq!(story.steps(), [down(0, 0), Step::Start { worker: 4, slot: 1 }]);
-    let stopped = Step::ReloadFailed { slot: 0, exit: Exit::Code(7), has_served: true };
-    let again = Step::Start { worker: 5, slot: 0 };
-    let withdrawn = Step::Withdraw { worker: 4, slot: 1 };
-    assert_eq!(story.exit(3, Exit::Code(7)), [withdrawn, stopped, ended(0, Exit::Code(7), 0), again]);
-    assert_eq!(
-        stopped.to_string(),
-        "Reload stopped, the old workers that still serve stay: the new worker 1 ended with exit code 7 soon after its start"
-    );
-    // It said so before it was killed.
-    story.roster.on_ready(4, story.now);
-    assert_eq!((story.steps(), story.exit(4, KILLED)), (vec![], vec![]));
-    story.roster.on_ready(5, story.now);
-    assert!(story.roster.is_complete());
-}
-
-#[test]
-fn a_new_program_need_not_wait_for_what_the_last_one_has_failed_in() {
-    let mut story = Story::serving(1);
-    for worker in 0..10 {
-        story.exit(worker, Exit::NotStarted);
-        story.pass(if worker < 9 { LONGEST_BACK_OFF } else { Duration::ZERO });
-    }
-    story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Reloaded, Step::Start { worker: 10, slot: 0 }]);
-}
-
-#[test]
 fn a_worker_told_to_leave_by_a_signal_has_a_successor_at_once() {
     let mut story = Story::serving(2);
     story.roster.on_signalled(0, story.now);
     let down = Step::StepDown { worker: 0, slot: 0, is_last: false };
     assert_eq!(story.steps(), [down, Step::Start { worker: 2, slot: 0 }]);
     assert_eq!(story.exit(0, Exit::Code(0)), []);
-}
-
-#[test]
-fn a_reload_replaces_one_after_the_other_each_once_its_successor_serves() {
-    let mut story = Story::serving(2);
-    story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Start { worker: 2, slot: 0 }]);
-    story.roster.on_ready(2, story.now);
-    let down = |worker, slot| Step::StepDown { worker, slot, is_last: false };
-    assert_eq!(story.steps(), [down(0, 0), Step::Start { worker: 3, slot: 1 }]);
-    story.roster.on_ready(3, story.now);
-    assert_eq!(story.steps(), [down(1, 1), Step::Reloaded]);
-    assert!(story.roster.is_complete());
-}
-
-#[test]
-fn a_reload_asked_for_during_another_follows_it() {
-    let mut story = Story::serving(1);
-    story.roster.reload(story.now);
-    story.roster.reload(story.now);
-    story.roster.reload(story.now);
-    let start = |worker| Step::Start { worker, slot: 0 };
-    let down = |worker| Step::StepDown { worker, slot: 0, is_last: false };
-    assert_eq!(story.steps(), [start(1)]);
-    story.roster.on_ready(1, story.now);
-    assert_eq!(story.steps(), [down(0), start(2)]);
-    story.roster.on_ready(2, story.now);
-    assert_eq!(story.steps(), [down(1), Step::Reloaded]);
-}
-
-#[test]
-fn a_program_that_cannot_start_leaves_the_old_workers_as_they_are() {
-    let mut story = Story::serving(2);
-    story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Start { worker: 2, slot: 0 }]);
-    let failed = Step::ReloadFailed { slot: 0, exit: Exit::Code(2), has_served: false };
-    assert_eq!(story.exit(2, Exit::Code(2)), [failed]);
-    assert!(story.roster.is_complete());
-    assert!(failed.to_string().contains("the old workers stay"));
 }
 
 #[test]

@@ -71,7 +71,6 @@ pub struct Supervisor {
     /// While leaving: when the patience ends, and when to report next.
     leaving: Option<(Instant, Instant)>,
     progress: Progress,
-    is_announced: bool,
     is_at_terminal: bool,
     now: Now,
 }
@@ -112,7 +111,6 @@ impl Supervisor {
             notify_at: config.notify_interval.0.map(|interval| now + interval),
             leaving: None,
             progress: Progress::default(),
-            is_announced: false,
             is_at_terminal: io::stdin().is_terminal(),
             now,
             config,
@@ -197,10 +195,7 @@ impl Supervisor {
                 SIGTERM | SIGINT => self.roster.signal(self.now.instant),
                 // The terminal at which it was started is gone.
                 SIGHUP if self.is_at_terminal => self.roster.signal(self.now.instant),
-                SIGHUP => {
-                    info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
-                    self.roster.reload(self.now.instant);
-                }
+                SIGHUP => self.roster.reload(self.now.instant),
                 SIGTTIN => self.roster.grow(self.now.instant),
                 SIGTTOU => self.roster.shrink(self.now.instant),
                 // Who has ended is looked for in every turn.
@@ -260,6 +255,12 @@ impl Supervisor {
                     self.relay.tell(worker, &ToWorker::StepDown { is_last });
                 }
                 Step::Cut { worker, .. } => self.relay.cut(worker),
+                Step::Assembled => {
+                    announce(&self.config, self.listeners.address(), self.listeners.admin_address());
+                }
+                Step::Reloading => {
+                    info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
+                }
                 Step::Announce => self.announce_drain(),
                 Step::CloseAll => self.close(),
                 Step::LeaveAll => self.leave(),
@@ -276,10 +277,6 @@ impl Supervisor {
                 | Step::ReloadFailed { .. }
                 | Step::Reloaded => {}
             }
-        }
-        if !self.is_announced && self.roster.is_complete() {
-            self.is_announced = true;
-            announce(&self.config, self.listeners.address(), self.listeners.admin_address());
         }
         None
     }

@@ -213,6 +213,8 @@ impl Reign {
             Step::GiveUp { .. } => panic!("workers do not start"),
             Step::Announce
             | Step::Armed
+            | Step::Assembled
+            | Step::Reloading
             | Step::CloseSlot { .. }
             | Step::StillListening { .. }
             | Step::Ended { .. }

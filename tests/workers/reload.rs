@@ -1,6 +1,7 @@
 //! SIGHUP replaces the workers one by one by the program that is there now; SIGTTIN and SIGTTOU add and remove one.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use slackwater::wire::relay::VERSION;
 
@@ -68,6 +69,44 @@ fn a_new_program_that_does_not_start_leaves_everything_as_it_was() {
     crew.count("Graceful shutdown initiated", 2);
     assert_eq!(crew.met(), fresh.into());
     assert!(echoes(&mut clients));
+}
+
+#[test]
+fn a_program_that_hangs_at_its_start_does_not_keep_the_next_one_waiting() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let mut clients = crew.clients(1);
+    let _gate = program.gate(1);
+    crew.signal("HUP");
+    crew.process(1, 2);
+    program.mark("mended");
+    crew.signal("HUP");
+    crew.line("[INFO] Reload complete");
+    let fresh = [crew.process(1, 3), crew.process(2, 2)];
+    crew.count(": Graceful shutdown initiated", 2);
+    assert_eq!(crew.met(), fresh.into());
+    assert!(fresh.iter().all(|pid| mark_of(*pid).as_deref() == Some("mended")));
+    assert!(echoes(&mut clients));
+    assert!(!crew.lines().iter().any(|line| line.contains("Reload stopped")), "{:#?}", crew.lines());
+}
+
+#[test]
+fn a_reload_begins_once_all_workers_have_served() {
+    let program = Program::new();
+    let gate = program.gate(2);
+    let crew = Crew::spawn_only(program.command("--workers 2").stdin(Stdio::null()));
+    let first = [crew.process(1, 1), crew.process(2, 1)];
+    program.replace("exit 7");
+    crew.signal("HUP");
+    gate.open();
+    crew.line("Reload stopped, the old workers stay: a new worker 1 ended with exit code 7 before it served");
+    assert_eq!(crew.met(), first.into());
+    let lines = crew.lines();
+    let nth = |part: &str| lines.iter().position(|line| line.contains(part));
+    assert!(
+        nth("[INFO] Serving ").is_some() && nth("[INFO] Serving ") < nth("[INFO] Reloading"),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -211,10 +250,8 @@ fn a_worker_that_is_killed_during_a_reload_is_replaced_at_once() {
     crew.client_of(crew.process(2, 2)).leave();
     gate.open();
     crew.line("[INFO] Reload complete");
-    for pid in [crew.process(1, 1), crew.process(2, 2)] {
-        crew.line(&format!("({pid}): Server shutdown complete"));
-    }
-    assert_eq!(crew.met(), [waiting, crew.process(2, 3)].into());
+    crew.line(&format!("({}): Server shutdown complete", crew.process(1, 1)));
+    assert_eq!(crew.met(), [waiting, crew.process(2, 2)].into(), "it is of the new program already");
     crew.signal("TERM");
     assert_eq!(crew.end().0, Some(0));
 }

@@ -74,7 +74,7 @@ impl Roster {
     fn begin(&mut self, now: Instant) {
         let Some(departure) = &mut self.departure else { return };
         departure.stage = Stage::Closing { until: now + CLOSING };
-        self.reloading = None;
+        self.reload = None;
         self.slots.iter_mut().for_each(|slot| slot.start_at = None);
         let limit = now + self.times.patience;
         for nth in 0..self.workers.len() {
@@ -107,6 +107,7 @@ impl Roster {
 
     /// Ends a worker that has not served, and so has nobody to wait for.
     pub(super) fn withdraw(&mut self, id: WorkerId) {
+        self.reload.iter_mut().for_each(|reload| _ = reload.attempt.take_if(|attempt| *attempt == id));
         if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
             worker.state = State::Killed { why: None };
             self.steps.push_back(Step::Withdraw { worker: id, slot: worker.slot });

@@ -121,6 +121,10 @@ pub enum Step {
         /// Until another one is started there.
         back_off: Duration,
     },
+    /// Say so: every slot has somebody who serves, for the first time.
+    Assembled,
+    /// Say so: the workers are replaced by the program that is there now.
+    Reloading,
     /// Only say so: whoever has not been replaced stays.
     ReloadFailed {
         /// Where a new worker was tried.
@@ -225,7 +229,9 @@ impl fmt::Display for Step {
             | Self::Look { .. }
             | Self::StepDown { .. }
             | Self::CloseSlot { .. }
-            | Self::CloseAll => Ok(()),
+            | Self::CloseAll
+            | Self::Assembled
+            | Self::Reloading => Ok(()),
         }
     }
 }

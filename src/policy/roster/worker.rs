@@ -10,6 +10,8 @@ use super::{SlotId, WorkerId};
 pub(super) struct Worker {
     pub id: WorkerId,
     pub slot: SlotId,
+    /// How many reloads had been asked for when it was started.
+    pub generation: u32,
     pub state: State,
     pub silence: Silence,
     /// It may hold its slot's listener open.
@@ -38,10 +40,11 @@ pub(super) enum State {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
+    pub(super) fn new(id: WorkerId, slot: SlotId, generation: u32) -> Self {
         Self {
             id,
             slot,
+            generation,
             state: State::Starting,
             silence: Silence::new(),
             listens: true,
