@@ -127,10 +127,20 @@ impl Roster {
         }
     }
 
-    /// A worker was sent a signal to leave: it does so alone, and another takes its place at once. Unless all leave, or
-    /// are about to: then the signal was meant for them all.
+    /// A worker was sent a signal to leave: it does so alone, and another takes its place at once; a second one ends its
+    /// patience. Unless all leave, or are about to: then the signal was meant for them all, and how gently they go is for the
+    /// supervisor's own signals to say.
     pub fn on_signalled(&mut self, id: WorkerId, now: Instant) {
-        let Some(slot) = self.slot_of(id).filter(|_| self.departure.is_none()) else { return };
+        let worker = self.workers.iter_mut().find(|worker| worker.id == id);
+        let Some(worker) = worker.filter(|_| self.departure.is_none()) else { return };
+        let slot = worker.slot;
+        if std::mem::replace(&mut worker.was_signalled, true)
+            && let State::Leaving { until } = &mut worker.state
+        {
+            *until = until.map(|until| until.min(now));
+            self.steps.push_back(Step::Insist { worker: id });
+            return;
+        }
         if self.holds(id, slot) {
             self.slots[slot].holder = None;
             self.slots[slot].start_at = Some(now);

@@ -254,6 +254,7 @@ impl Supervisor {
                 Step::StepDown { worker, is_last, .. } => {
                     self.relay.tell(worker, &ToWorker::StepDown { is_last });
                 }
+                Step::Insist { worker } => self.relay.tell(worker, &ToWorker::Insist),
                 Step::Cut { worker, .. } => self.relay.cut(worker),
                 Step::Assembled => {
                     announce(&self.config, self.listeners.address(), self.listeners.admin_address());

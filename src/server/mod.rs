@@ -106,8 +106,6 @@ pub struct Server {
     descriptors: Descriptors,
     /// How many may wait to be accepted.
     backlog: usize,
-    /// Whether the supervisor has been asked how to leave.
-    has_asked: bool,
     notify_interval: Option<Duration>,
     state_file: Option<StateFile>,
     /// Read once per turn.
@@ -191,7 +189,6 @@ impl Server {
             // That of an inherited socket may be another, and is this much unless somebody has seen to it
             // (/proc/sys/net/core/somaxconn).
             backlog: usize::from(config.backlog).max(4096),
-            has_asked: false,
             notify_interval: None,
             state_file: None,
             now,
@@ -315,8 +312,8 @@ impl Server {
     fn obey(&mut self) {
         for control in self.controls.take() {
             match control {
-                // A worker's first signal is the supervisor's to answer: others may have been sent it, too.
-                Control::Leave if !self.has_asked && self.peers.ask_how_to_leave() => self.has_asked = true,
+                // A worker's signals are the supervisor's to answer: others may have been sent them, too.
+                Control::Leave if self.peers.ask_how_to_leave() => {}
                 Control::Leave => self.drain.signal(self.now.instant),
                 // Sent to all processes at once: the supervisor has been sent it, too.
                 Control::Reload if self.peers.has_supervisor() => {}

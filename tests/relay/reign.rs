@@ -192,6 +192,7 @@ impl Reign {
             }
             Step::Beat => self.tell_all(&ToWorker::Beat),
             Step::Look { worker } => self.look(worker, (now, at)),
+            Step::Insist { worker } => self.relay.tell(worker, &ToWorker::Insist),
             Step::Cut { worker, .. } => self.relay.cut(worker),
             Step::StepDown { worker, is_last, .. } => {
                 self.relay.tell(worker, &ToWorker::StepDown { is_last });

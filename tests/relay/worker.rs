@@ -30,7 +30,6 @@ pub struct Worker {
     pub pipe: Rc<RefCell<Pipe>>,
     pub drain: Drain,
     is_alone: bool,
-    has_asked: bool,
     pub accepts: bool,
     pub has_said_farewell: bool,
     /// Takes no turn until then.
@@ -62,7 +61,6 @@ impl Worker {
             pipe,
             drain: Drain::new(patience, Duration::from_secs(3600)),
             is_alone: false,
-            has_asked: false,
             accepts: false,
             has_said_farewell: false,
             frozen_until: Duration::ZERO,
@@ -84,9 +82,7 @@ impl Worker {
 
     /// It is sent a signal to leave.
     pub fn signal(&mut self, now: Instant) {
-        if !self.has_asked && self.peers.ask_how_to_leave() {
-            self.has_asked = true;
-        } else {
+        if !self.peers.ask_how_to_leave() {
             self.drain.signal(now);
         }
     }

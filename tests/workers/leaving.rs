@@ -317,6 +317,37 @@ fn a_worker_that_drains_alone_goes_on_gently_when_the_whole_server_leaves() {
 }
 
 #[test]
+fn workers_that_drain_alone_take_the_groups_first_signal_for_a_first_one() {
+    for delay in ["0", "0.5"] {
+        let crew = Crew::start(&format!("--workers 2 --drain-delay {delay}"));
+        let mut clients = crew.clients(1);
+        clients.keys().for_each(|pid| assert!(kill(&pid.to_string(), "TERM")));
+        crew.count("Waiting for 1 connections", 2);
+        crew.signal_group("TERM");
+        crew.line("[INFO] Graceful shutdown initiated");
+        assert!(echoes(&mut clients) && echoes(&mut clients));
+        for client in clients.into_values().flatten() {
+            client.leave();
+        }
+        assert_eq!(crew.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_to_a_worker_that_drains_alone_ends_its_patience() {
+    let crew = Crew::start("--workers 2");
+    let mut clients = crew.clients(1);
+    let old = crew.process(1, 1);
+    assert!(kill(&old.to_string(), "TERM"));
+    crew.line(&format!("worker 1 ({old}): Waiting for 1 connections"));
+    assert!(kill(&old.to_string(), "TERM"));
+    let mut client = clients.remove(&old).unwrap().remove(0);
+    assert_eq!(client.close_code(), Some(1012));
+    while client.0.read().is_ok() {}
+    assert!(echoes(&mut clients));
+}
+
+#[test]
 fn who_waits_to_be_accepted_when_the_whole_server_leaves_is_answered() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
     let workers = crew.children();

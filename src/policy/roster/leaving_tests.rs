@@ -65,6 +65,38 @@ fn an_operator_does_not_end_the_patience_that_a_signal_has_begun() {
 }
 
 #[test]
+fn a_second_signal_to_a_worker_that_leaves_alone_insists_unless_it_was_meant_for_all() {
+    let mut story = Story::serving(2);
+    story.roster.on_signalled(0, story.now);
+    story.steps();
+    story.roster.on_ready(2, story.now);
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.steps(), [Step::Insist { worker: 0 }]);
+    story.roster.on_signalled(1, story.now);
+    story.steps();
+    story.roster.on_ready(3, story.now);
+    for _ in 0..2 {
+        story.roster.signal(story.now);
+        (1..4).for_each(|worker| story.roster.on_signalled(worker, story.now));
+        let steps = story.steps();
+        assert!(!steps.iter().any(|step| matches!(step, Step::Insist { .. })), "{steps:?}");
+    }
+}
+
+#[test]
+fn the_first_signal_to_a_worker_that_a_reload_has_replaced_changes_nothing() {
+    let mut story = Story::serving(1);
+    story.roster.reload(story.now);
+    story.steps();
+    story.roster.on_ready(1, story.now);
+    story.steps();
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.steps(), []);
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.steps(), [Step::Insist { worker: 0 }]);
+}
+
+#[test]
 fn until_the_delay_is_over_all_goes_on_whoever_was_sent_the_signal() {
     let times = Times { drain_delay: 5 * SECOND, ..TIMES };
     let mut story = Story::serving_at(2, times);

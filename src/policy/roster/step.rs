@@ -74,6 +74,11 @@ pub enum Step {
         /// Whether the slot is no more: who waits there is to be accepted first.
         is_last: bool,
     },
+    /// Tell it to leave at once.
+    Insist {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// Say that the whole server is about to leave.
     Announce,
     /// Only say so: the first signal has come after an operator asked.
@@ -229,6 +234,7 @@ impl fmt::Display for Step {
             | Self::Look { .. }
             | Self::StepDown { .. }
             | Self::CloseSlot { .. }
+            | Self::Insist { .. }
             | Self::CloseAll
             | Self::Assembled
             | Self::Reloading => Ok(()),

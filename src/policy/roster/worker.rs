@@ -14,6 +14,8 @@ pub(super) struct Worker {
     pub generation: u32,
     pub state: State,
     pub silence: Silence,
+    /// It was sent a signal to leave: another is the second.
+    pub was_signalled: bool,
     /// It may hold its slot's listener open.
     pub listens: bool,
     /// It takes nothing of what waits for it: to be judged by the next look.
@@ -47,6 +49,7 @@ impl Worker {
             generation,
             state: State::Starting,
             silence: Silence::new(),
+            was_signalled: false,
             listens: true,
             is_stuck: false,
             lost_at: None,
