@@ -59,14 +59,26 @@ pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
 ///
 /// # Errors
 /// When one of them is no signal.
-#[allow(unsafe_code)]
 pub fn unblock(signals: &[i32]) -> io::Result<()> {
+    mask(libc::SIG_UNBLOCK, signals)
+}
+
+/// Keeps these signals waiting until they are unblocked. A process that is started meanwhile inherits that.
+///
+/// # Errors
+/// When one of them is no signal.
+pub fn block(signals: &[i32]) -> io::Result<()> {
+    mask(libc::SIG_BLOCK, signals)
+}
+
+#[allow(unsafe_code)]
+fn mask(how: i32, signals: &[i32]) -> io::Result<()> {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset(3) fills the set before anything reads it, and all of them take only pointers to it, or none.
     let failure = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         signals.iter().for_each(|signal| _ = libc::sigaddset(set.as_mut_ptr(), *signal));
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut())
+        libc::pthread_sigmask(how, set.as_ptr(), ptr::null_mut())
     };
     if failure == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failure)) }
 }

@@ -8,14 +8,20 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
 use crate::config::secret::Secret;
+use crate::ffi;
 use crate::wire::relay::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// What a worker hears of or ignores once it is ready for that, and what until then would end or stop it. To be stopped
+/// before execve(2) would freeze this process with it, which waits for that (vfork(2)).
+const HELD_BACK: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU];
 
 /// What a worker is started with.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,7 +120,9 @@ impl Program {
         command.envs(self.token.iter().map(|token| ("SLACKWATER_PUBLISH_TOKEN", token.reveal())));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
+        ffi::block(&HELD_BACK)?;
         let started = command.spawn();
+        ffi::unblock(&HELD_BACK)?;
         handed_over().try_for_each(|socket| socket.set_cloexec(true))?;
         started.map(|child| (child, ours))
     }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::crew::Crew;
 use crate::driver::{BINARY, kill};
+use crate::program::Program;
 
 #[test]
 fn signals_that_were_blocked_at_the_start_are_obeyed() {
@@ -38,4 +39,14 @@ fn signals_for_the_number_of_workers_do_not_stop_a_process_that_serves() {
         crew.signal("TERM");
         assert_eq!(crew.end().0, Some(0));
     }
+}
+
+#[test]
+fn signals_to_all_do_not_stop_or_end_a_worker_that_is_being_started() {
+    let program = Program::new();
+    program.replace(&format!(r#"for s in HUP TTIN TTOU; do kill -$s $$; done; exec {BINARY} "$@""#));
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    assert_eq!(crew.met(), [crew.process(1, 1), crew.process(2, 1)].into());
+    crew.signal("TERM");
+    assert_eq!(crew.end().0, Some(0));
 }
