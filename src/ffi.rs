@@ -47,11 +47,11 @@ pub fn trim_heap() {
 /// Bytes written to a stream socket that the system at the other end has not acknowledged (SIOCOUTQ, tcp(7)); the end of
 /// our side counts as one. None where that cannot be told.
 #[allow(unsafe_code)]
-pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<usize> {
+pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u32> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open while it is borrowed, and the call writes one number, into this one.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
-    (result == 0).then(|| usize::try_from(bytes).unwrap_or_default())
+    (result == 0).then(|| u32::try_from(bytes).unwrap_or_default())
 }
 
 /// Lets these signals reach this process whatever mask it has inherited (pthread_sigmask(3)). To be asked once they are

@@ -17,6 +17,8 @@ use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
+use closing::Closing;
+
 mod answers;
 mod closing;
 mod deadlines;
@@ -37,10 +39,10 @@ pub struct Connection<S> {
     phase: Phase,
     /// When this phase's limit is reached: head, keep-alive, ping, pong or linger.
     expires: Option<Instant>,
-    /// What its socket has been handed and was not seen to be taken since the last look.
-    in_flight: usize,
-    /// By when a slow peer will have read what its socket has taken so far.
-    reads_until: Option<Instant>,
+    /// Bytes that its socket has been handed and that were not seen to be taken at the last look.
+    in_flight: u32,
+    /// By when a slow peer will have read what its socket has taken so far. Boxed: few are slow.
+    reads_until: Option<Box<Instant>>,
     /// While it is brought what it missed; until then it is not visited with news.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
@@ -69,16 +71,9 @@ enum Phase {
     Request { buffer: Box<RequestBuffer>, served: bool },
     /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the socket has taken the ping.
     /// `ahead`: bytes up to the ping that the peer's system had not taken then.
-    Open { session: Session, pinged: Option<Instant>, ahead: usize },
-    /// Being told of its ending, or told already. `taken`: when it was last seen to take something of what it is told.
-    Closing {
-        ending: Ending,
-        since: Instant,
-        taken: Instant,
-        told: bool,
-        peer_finished: bool,
-        given_up: bool,
-    },
+    Open { session: Session, pinged: Option<Instant>, ahead: u32 },
+    /// Being told of its ending, or told already. Boxed: it is brief, and would make each idle client larger.
+    Closing(Box<Closing>),
 }
 
 /// What is known of unread bytes, edge-triggered as events are.
@@ -159,7 +154,7 @@ impl<S: Socket> Connection<S> {
         match self.phase {
             Phase::Request { .. } => Speaks::Http,
             Phase::Open { .. } => Speaks::WebSocket,
-            Phase::Closing { .. } => Speaks::NoMore,
+            Phase::Closing(_) => Speaks::NoMore,
         }
     }
 
@@ -169,7 +164,7 @@ impl<S: Socket> Connection<S> {
         let most = match self.phase {
             Phase::Request { .. } => PIPELINED_BYTES.min(limits.outbox_bytes),
             Phase::Open { .. } => limits.outbox_bytes / 8,
-            Phase::Closing { .. } => return false,
+            Phase::Closing(_) => return false,
         };
         self.outbox.queued_bytes() >= most
     }
@@ -275,21 +270,13 @@ impl<S: Socket> Connection<S> {
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
-        self.phase = Phase::Closing {
-            ending,
-            since: now.instant,
-            taken: now.instant,
-            told: false,
-            peer_finished: false,
-            given_up: false,
-        };
-        match (ending, &mut self.phase) {
-            (Ending::SocketFailed, _) => self.give_up(),
-            (Ending::Gone, Phase::Closing { told, .. }) => {
-                *told = true;
-                self.outbox.clear();
-            }
-            _ => {}
+        let told = ending == Ending::Gone;
+        if told {
+            self.outbox.clear();
+        }
+        self.phase = Phase::Closing(Box::new(Closing::new(ending, now, told)));
+        if ending == Ending::SocketFailed {
+            self.give_up();
         }
     }
 
@@ -302,16 +289,16 @@ impl<S: Socket> Connection<S> {
             Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
             Speaks::NoMore => {}
         }
-        if let Phase::Closing { peer_finished, .. } = &mut self.phase {
-            *peer_finished = true;
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.peer_finished = true;
         }
     }
 
     /// The socket is dead, or not worth waiting for any longer: nothing more is sent or heard.
     pub(super) fn give_up(&mut self) {
         self.outbox.clear();
-        if let Phase::Closing { told, given_up, .. } = &mut self.phase {
-            (*told, *given_up) = (true, true);
+        if let Phase::Closing(closing) = &mut self.phase {
+            (closing.told, closing.given_up) = (true, true);
         }
     }
 
@@ -319,7 +306,8 @@ impl<S: Socket> Connection<S> {
     pub(super) fn flush(&mut self, now: Now, limits: &Limits) {
         let queued_bytes = self.outbox.queued_bytes();
         let flushed = self.outbox.flush_to(&mut self.socket, now.instant);
-        self.in_flight = self.in_flight.saturating_add(queued_bytes - self.outbox.queued_bytes());
+        let written = u32::try_from(queued_bytes - self.outbox.queued_bytes()).unwrap_or(u32::MAX);
+        self.in_flight = self.in_flight.saturating_add(written);
         match flushed {
             Ok(Flush::Blocked) => return self.on_blocked(now),
             Ok(Flush::Emptied { pace }) => self.on_emptied(pace, now, limits),
@@ -328,8 +316,9 @@ impl<S: Socket> Connection<S> {
                 return self.give_up();
             }
         }
-        if let Phase::Closing { told: told @ false, .. } = &mut self.phase {
-            *told = true;
+        if let Phase::Closing(closing) = &mut self.phase
+            && !std::mem::replace(&mut closing.told, true)
+        {
             self.expires = Some(now + LINGER);
             // The peer may be gone already; reading will tell.
             let _ = self.socket.finish();
@@ -360,9 +349,6 @@ impl<S: Socket> Connection<S> {
 
     /// How it ends, once it does.
     pub(super) fn ending(&self) -> Option<Ending> {
-        match self.phase {
-            Phase::Closing { ending, .. } => Some(ending),
-            _ => None,
-        }
+        self.closing().map(|closing| closing.ending)
     }
 }

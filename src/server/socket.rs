@@ -37,7 +37,7 @@ pub trait Socket: Read + Write {
     fn bequeath(&mut self) {}
 
     /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one.
-    fn unacknowledged_bytes(&self) -> usize {
+    fn unacknowledged_bytes(&self) -> u32 {
         0
     }
 }
@@ -91,7 +91,7 @@ impl Socket for Stream {
         let _ = self.0.set_tcp_user_timeout(Some(KERNEL_PATIENCE));
     }
 
-    fn unacknowledged_bytes(&self) -> usize {
+    fn unacknowledged_bytes(&self) -> u32 {
         ffi::unacknowledged_bytes(self.0.as_fd()).unwrap_or_default()
     }
 }

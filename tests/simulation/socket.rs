@@ -212,8 +212,8 @@ impl Socket for VirtualSocket {
         self.0.borrow_mut().aborted = true;
     }
 
-    fn unacknowledged_bytes(&self) -> usize {
-        self.0.borrow().unread_by_client()
+    fn unacknowledged_bytes(&self) -> u32 {
+        u32::try_from(self.0.borrow().unread_by_client()).expect("a line holds less")
     }
 }
 

@@ -11,22 +11,39 @@ use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 
 /// What the end of our side counts among the bytes that are not acknowledged.
-const END_BYTES: usize = 1;
+const END_BYTES: u32 = 1;
+
+/// How far an ending has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closing {
+    pub(super) ending: Ending,
+    since: Instant,
+    /// When the peer was last seen to take something of what it is told.
+    taken: Instant,
+    /// All has been written, and our side of the stream is ended.
+    pub(super) told: bool,
+    pub(super) peer_finished: bool,
+    /// Nothing more is waited for.
+    pub(super) given_up: bool,
+}
+
+impl Closing {
+    pub(super) fn new(ending: Ending, now: Now, told: bool) -> Self {
+        let (since, taken) = (now.instant, now.instant);
+        Self { ending, since, taken, told, peer_finished: false, given_up: false }
+    }
+}
 
 impl<S: Socket> Connection<S> {
     /// Whether both sides have ended, or nothing more is waited for.
     pub(in crate::server) fn is_over(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Closing { given_up: true, .. } | Phase::Closing { told: true, peer_finished: true, .. }
-        )
+        self.closing().is_some_and(|closing| closing.given_up || closing.told && closing.peer_finished)
     }
 
     /// Whether there is nothing left to do but to bury it. While the peer's system has not acknowledged all, the kernel
     /// would keep the rest for as long as it likes: it is kept in sight instead.
     pub(in crate::server) fn may_be_buried(&mut self, now: Now) -> bool {
-        let is_settled =
-            matches!(self.phase, Phase::Closing { given_up: true, .. }) || !self.has_more_to_take();
+        let is_settled = self.closing().is_some_and(|closing| closing.given_up) || !self.has_more_to_take();
         if !is_settled {
             self.expires.get_or_insert(now + LINGER);
         }
@@ -35,8 +52,7 @@ impl<S: Socket> Connection<S> {
 
     /// Whether it has left as far as a drain is concerned: both sides have said so, or it is over.
     pub(in crate::server) fn has_departed(&self) -> bool {
-        matches!(self.phase, Phase::Closing { ending, told: true, .. } if ending.is_agreed())
-            || self.is_over()
+        self.closing().is_some_and(|closing| closing.told && closing.ending.is_agreed()) || self.is_over()
     }
 
     /// There is no more time for what the peer was to be told at the end; it has not shown that it has taken that.
@@ -53,7 +69,7 @@ impl<S: Socket> Connection<S> {
         if self.takes_on(now) && self.expires.is_some_and(|expires| expires > heard_until) {
             return;
         }
-        let Phase::Closing { ending, since, taken, told, peer_finished, .. } = self.phase else { return };
+        let Some(&Closing { ending, since, taken, told, peer_finished, .. }) = self.closing() else { return };
         let is_response = ending == Ending::Answered;
         let has_more_to_take = self.has_more_to_take();
         let until = match told {
@@ -85,25 +101,32 @@ impl<S: Socket> Connection<S> {
         }
         let has_more_to_take = self.has_more_to_take();
         // Responses that were asked for before the leaving.
-        let Phase::Closing { ending, since, taken, told, .. } = &mut self.phase else { return true };
-        let was_slow = std::mem::replace(taken, now.instant) > *since;
+        let Phase::Closing(closing) = &mut self.phase else { return true };
+        let was_slow = std::mem::replace(&mut closing.taken, now.instant) > closing.since;
         let time = match () {
             () if has_more_to_take => TAKING,
             // The last word has only just reached it.
             () if was_slow => LINGER,
             () => return false,
         };
-        match *ending {
-            Ending::Answered => self.expires = told.then(|| now + LINGER),
-            _ => self.expires = Some((now + time).min(*since + LONGEST_FAREWELL)),
-        }
+        self.expires = match closing.ending {
+            Ending::Answered => closing.told.then(|| now + LINGER),
+            _ => Some((now + time).min(closing.since + LONGEST_FAREWELL)),
+        };
         true
     }
 
     /// How much of what its socket was handed the peer's system has taken since the last look.
-    pub(super) fn look(&mut self) -> usize {
+    pub(super) fn look(&mut self) -> u32 {
         let before = std::mem::replace(&mut self.in_flight, self.socket.unacknowledged_bytes());
         before.saturating_sub(self.in_flight)
+    }
+
+    pub(super) fn closing(&self) -> Option<&Closing> {
+        match &self.phase {
+            Phase::Closing(closing) => Some(closing),
+            _ => None,
+        }
     }
 
     /// Whether the peer's system has not taken all that the socket was handed.

@@ -17,7 +17,7 @@ use crate::wire::outbox::Pace;
 const BUFFERED_BYTES: usize = 2 * SEND_BUFFER_BYTES + 64 * 1024;
 
 /// An empty ping (RFC 6455 §5.5.2).
-const PING_BYTES: usize = 2;
+const PING_BYTES: u32 = 2;
 
 impl<S: Socket> Connection<S> {
     /// When to look at its limits next.
@@ -53,7 +53,7 @@ impl<S: Socket> Connection<S> {
             return None;
         }
         match &mut self.phase {
-            Phase::Closing { .. } => self.on_last_second(now, heard_until, limits),
+            Phase::Closing(_) => self.on_last_second(now, heard_until, limits),
             // What it has sent is not all read yet: it is judged after that.
             _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.
@@ -115,13 +115,13 @@ impl<S: Socket> Connection<S> {
     /// slowly than that, since a part waits in the buffers of both kernels, where nobody sees it taken.
     pub(super) fn on_emptied(&mut self, pace: Option<Pace>, now: Now, limits: &Limits) {
         if let Some(pace) = pace {
-            self.reads_until = Some(now + pace.time_for(BUFFERED_BYTES));
+            self.reads_until = Some(Box::new(now + pace.time_for(BUFFERED_BYTES)));
         }
         if let (Phase::Open { pinged: Some(_), ahead, .. }, None) = (&mut self.phase, self.expires) {
             self.in_flight = self.socket.unacknowledged_bytes();
             // Nothing is ahead of the ping, if it is all there is.
             *ahead = if self.in_flight > PING_BYTES { self.in_flight } else { 0 };
-            let has_read = self.reads_until.map_or(now.instant, |until| until.max(now.instant));
+            let has_read = self.reads_until.as_deref().map_or(now.instant, |until| now.instant.max(*until));
             self.expires = limits.ping_timeout.map(|timeout| has_read + timeout);
         }
     }
@@ -138,7 +138,7 @@ impl<S: Socket> Connection<S> {
 
     /// When it has taken nothing for too long. An ending with a time of its own has that, no less and no more.
     fn stall_limit(&self, limits: &Limits) -> Option<Instant> {
-        let has_own_limit = matches!(self.phase, Phase::Closing { .. }) && self.expires.is_some();
+        let has_own_limit = self.closing().is_some() && self.expires.is_some();
         if has_own_limit { None } else { self.outbox.stalled_since().map(|since| since + limits.write) }
     }
 
