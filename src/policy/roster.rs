@@ -35,6 +35,10 @@ pub type SlotId = usize;
 /// How long a worker has to serve for its end not to count as a failure in a row.
 const HEALTHY: Duration = Duration::from_secs(10);
 
+/// A signal that is meant for all does not reach all at the same time: how long a worker that was sent one waits for the
+/// supervisor's own.
+const SPREAD: Duration = Duration::from_millis(100);
+
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
@@ -134,11 +138,9 @@ impl Roster {
         let worker = self.workers.iter_mut().find(|worker| worker.id == id);
         let Some(worker) = worker.filter(|_| self.departure.is_none()) else { return };
         let slot = worker.slot;
-        if std::mem::replace(&mut worker.was_signalled, true)
-            && let State::Leaving { until } = &mut worker.state
+        if std::mem::replace(&mut worker.was_signalled, true) && matches!(worker.state, State::Leaving { .. })
         {
-            *until = until.map(|until| until.min(now));
-            self.steps.push_back(Step::Insist { worker: id });
+            worker.insist_at.get_or_insert(now + SPREAD);
             return;
         }
         if self.holds(id, slot) {

@@ -92,6 +92,13 @@ impl Roster {
                 }
             }
             let worker = &mut self.workers[nth];
+            if worker.insist_at.take_if(|at| *at <= now).is_some()
+                && self.departure.is_none()
+                && let State::Leaving { until } = &mut worker.state
+            {
+                *until = until.map(|until| until.min(now));
+                self.steps.push_back(Step::Insist { worker: id });
+            }
             if let State::Leaving { until } = &mut worker.state
                 && until.take_if(|until| *until <= now).is_some()
                 && worker.silence.reconsider()

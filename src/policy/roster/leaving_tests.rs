@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::tests::{HOUR, KILLED, SECOND, Story, TIMES};
-use super::super::{Doing, Exit, Failing, Step, Symptom, Times};
+use super::super::{Doing, Exit, Failing, SPREAD, Step, Symptom, Times};
 use crate::policy::drain::Outcome;
 
 #[test]
@@ -65,22 +65,28 @@ fn an_operator_does_not_end_the_patience_that_a_signal_has_begun() {
 }
 
 #[test]
-fn a_second_signal_to_a_worker_that_leaves_alone_insists_unless_it_was_meant_for_all() {
+fn a_second_signal_to_a_worker_that_leaves_alone_ends_its_patience() {
+    let mut story = Story::serving(1);
+    story.roster.on_signalled(0, story.now);
+    story.steps();
+    story.roster.on_ready(1, story.now);
+    story.roster.on_signalled(0, story.now);
+    assert_eq!(story.pass(SPREAD), [Step::Insist { worker: 0 }]);
+}
+
+#[test]
+fn a_signal_that_was_meant_for_all_insists_nowhere_whoever_hears_of_it_first() {
     let mut story = Story::serving(2);
+    (0..2).for_each(|worker| story.roster.on_signalled(worker, story.now));
+    story.steps();
+    (2..4).for_each(|worker| story.roster.on_ready(worker, story.now));
     story.roster.on_signalled(0, story.now);
     story.steps();
-    story.roster.on_ready(2, story.now);
-    story.roster.on_signalled(0, story.now);
-    assert_eq!(story.steps(), [Step::Insist { worker: 0 }]);
+    story.now += SPREAD;
+    story.roster.signal(story.now);
     story.roster.on_signalled(1, story.now);
-    story.steps();
-    story.roster.on_ready(3, story.now);
-    for _ in 0..2 {
-        story.roster.signal(story.now);
-        (1..4).for_each(|worker| story.roster.on_signalled(worker, story.now));
-        let steps = story.steps();
-        assert!(!steps.iter().any(|step| matches!(step, Step::Insist { .. })), "{steps:?}");
-    }
+    let steps = story.pass(SPREAD);
+    assert!(!steps.iter().any(|step| matches!(step, Step::Insist { .. })), "{steps:?}");
 }
 
 #[test]
@@ -91,9 +97,7 @@ fn the_first_signal_to_a_worker_that_a_reload_has_replaced_changes_nothing() {
     story.roster.on_ready(1, story.now);
     story.steps();
     story.roster.on_signalled(0, story.now);
-    assert_eq!(story.steps(), []);
-    story.roster.on_signalled(0, story.now);
-    assert_eq!(story.steps(), [Step::Insist { worker: 0 }]);
+    assert_eq!(story.pass(SPREAD), []);
 }
 
 #[test]

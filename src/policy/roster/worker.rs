@@ -16,6 +16,8 @@ pub(super) struct Worker {
     pub silence: Silence,
     /// It was sent a signal to leave: another is the second.
     pub was_signalled: bool,
+    /// It was sent a second one: when that is acted upon, unless all are about to leave by then.
+    pub insist_at: Option<Instant>,
     /// It may hold its slot's listener open.
     pub listens: bool,
     /// It takes nothing of what waits for it: to be judged by the next look.
@@ -50,6 +52,7 @@ impl Worker {
             state: State::Starting,
             silence: Silence::new(),
             was_signalled: false,
+            insist_at: None,
             listens: true,
             is_stuck: false,
             lost_at: None,
@@ -77,7 +80,7 @@ impl Worker {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = if let State::Leaving { until } = self.state { until } else { None };
         let verdict = self.silence.verdict().map(|(at, _)| at).filter(|_| self.may_be_killed());
-        until.into_iter().chain(verdict).chain(self.lost_at).min()
+        until.into_iter().chain(verdict).chain(self.lost_at).chain(self.insist_at).min()
     }
 
     /// Whether its silence may be its end.
