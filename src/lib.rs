@@ -22,7 +22,7 @@
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
-//!   asked to move: [`policy::guide`]. What a server does at each step: `server::leaving`.
+//!   asked to move: [`policy::guide`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
@@ -31,7 +31,7 @@
 //! * Who may publish, make the server leave and look at its numbers: `server::access`. What is a name of this machine:
 //!   `server::authority`. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
-//! * The loop: [`server`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
+//! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::listening`]. Who gives publications their ids: [`server::order`].
 //! * Several workers: [`process::supervisor`] starts, replaces and ends them, [`server::relay`] is its half of publishing
 //!   and [`server::peers::upstream`] a worker's, [`wire::relay`] what they say to each other.
@@ -40,16 +40,21 @@
 //! # The turn
 //!
 //! ```text
-//! receive      ready sockets, newcomers, signals          → memory only
-//! keep time    due deadlines: notification, sweep, the end of a pause in accepting
-//! settle       flush what is dirty, one slice of the fan-out, a piece of each replay; bury the ended
-//! advance      drain.poll(now, clients) until None; log and apply each step
+//! handle       ready sockets, signals, what the supervisor says; then newcomers   → memory only
+//! poll         due deadlines: notification, sweep, moves, memory to give back
+//!              settle: flush what is dirty, one slice of the fan-out, a piece of each replay; bury the ended
+//!              drain.poll(now, clients) until None
+//!              → an effect: log a step, leave the state, stop accepting, end
+//! next_timeout until when to sleep
 //! ```
 //!
-//! 1. Only `settle` writes to sockets: nobody can forget to arm anything, and publishing never re-enters.
+//! [`server::turn::Turn`] knows no poll, no listener and no file. The loop around it sleeps, accepts and performs the
+//! effects; in tests a simulated world does.
+//!
+//! 1. Only `settle` writes to peers: nobody can forget to arm anything, and publishing never re-enters.
 //! 2. Only `settle` removes connections: within one batch of events a slab key cannot change its owner.
 //! 3. The loop never sleeps on unfinished work: read, accept and flush budgets, an unfinished fan-out and what a
-//!    paused peer left unread all make the timeout zero.
+//!    paused peer left unread all make the timeout zero. Nothing else does.
 //! 4. The clocks are read once per turn, and what needs the time is handed it. The steady one is looked at again when the
 //!    turn has ended, to tell how long it took. The log is handed on by the loop, too.
 //! 5. Before a limit of a peer is applied, all is read that had arrived when it was reached: after a long sleep, a full
@@ -67,17 +72,18 @@
 //! ├─ listener: Option          None once draining, and before a worker may serve
 //! ├─ admin: Option             the operators' door, open until the end
 //! ├─ controls                  signals and the in-process handle
-//! ├─ deadlines, drain          when to wake, when to end
-//! └─ peers
-//!    ├─ connections: Slab      key + offset = mio Token
-//!    ├─ ordering               the order of publications, or the way to the supervisor that keeps it
-//!    ├─ hub, history           what is still to be heard, and what was heard lately
-//!    ├─ guide: Option          while leaving: when each client is to move
-//!    ├─ metrics                plain numbers, counted where things happen
-//!    ├─ scratch                64 KiB: the only read buffer in the process
-//!    ├─ dirty                  to be flushed or buried; nothing else is
-//!    ├─ replaying              can be sent another piece of what they missed
-//!    └─ unread                 ran out of their budget: read on without sleeping
+//! └─ turn
+//!    ├─ drain                  when to stop accepting, when to end
+//!    └─ peers
+//!       ├─ connections: Slab   key + offset = mio Token
+//!       ├─ ordering            the order of publications, or the way to the supervisor that keeps it
+//!       ├─ hub, history        what is still to be heard, and what was heard lately
+//!       ├─ guide: Option       while leaving: when each client is to move
+//!       ├─ metrics             plain numbers, counted where things happen
+//!       ├─ scratch             64 KiB: the only read buffer in the process
+//!       ├─ dirty               to be flushed, or buried once flushed
+//!       ├─ replaying           can be sent another piece of what they missed
+//!       └─ unread              ran out of their budget: read on without sleeping
 //!
 //! Supervisor                   the only owner of its Poll
 //! ├─ listeners: Option         one for each worker, for as long as it lives; None once draining

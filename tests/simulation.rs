@@ -81,7 +81,7 @@ fn patient_world(seed: u64) -> World {
 fn run_to_the_end(mut world: World) -> World {
     world.run();
     if world.outcome.is_none() {
-        assert_eq!(world.peers.clients(), 0);
+        assert_eq!(world.server.clients(), 0);
         assert!(world.clients.iter().all(|client| client.line.borrow().dropped), "all are buried");
     }
     world

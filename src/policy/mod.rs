@@ -1,6 +1,5 @@
 //! The room that decides: no sockets, no clock, no files, no logging. It is told the time and answers with values.
 
-pub mod deadlines;
 pub mod drain;
 pub mod fingerprint;
 pub mod guide;
@@ -8,6 +7,7 @@ pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod period;
 pub mod positions;
 pub mod replay;
 pub mod roster;

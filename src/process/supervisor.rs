@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::ffi;
-use crate::policy::deadlines::next_in_period;
+use crate::policy::period::next_in_period;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, Times, WorkerId};
 use crate::process::listeners::{self, Listeners, OpenError};
 use crate::process::program::Program;

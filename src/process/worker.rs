@@ -47,7 +47,7 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
                 service_manager::draining(clients, remaining);
             }
         }
-        Watched::Shrunk => {}
+        Watched::Trim => {}
     }))
 }
 
@@ -76,7 +76,7 @@ fn hear_signals() -> Result<Signals, StartError> {
 
 fn run(server: Server, mut watch: impl FnMut(Watched<'_>)) -> ExitCode {
     let watch = |watched: Watched<'_>| {
-        if matches!(watched, Watched::Shrunk) {
+        if matches!(watched, Watched::Trim) {
             ffi::trim_heap();
         }
         watch(watched);

@@ -92,6 +92,11 @@ impl Listener {
         self.has_waiting |= !self.is_paused;
     }
 
+    /// The pause is over, or at least accepting is tried again.
+    pub(super) fn try_again(&mut self) {
+        self.has_waiting = true;
+    }
+
     /// Something has run out. Said once, until all who waited have been accepted.
     pub(super) fn begin_pause(&mut self, why: &io::Error) {
         self.has_waiting = false;

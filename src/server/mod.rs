@@ -1,32 +1,29 @@
-//! The room that moves bytes: mio, sockets, and the one reading of the clock. `Server` owns the poll and takes turns.
-//!
-//! A turn: **receive** what has come, into memory only; **keep time**; **settle**, which alone writes to sockets and
-//! removes connections; **advance** the drain, which alone ends the process. Never sleep on unfinished work.
+//! The room that moves bytes: mio, sockets, and the one reading of the clock. `Server` owns the poll, the listeners and
+//! the state file, and does what its `Turn` cannot: sleep, accept, and perform effects.
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use log::warn;
+use log::{Level, log};
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::policy::deadlines::{Deadlines, Due, next_in_period};
-use crate::policy::drain::{Drain, Outcome};
-use crate::policy::heard::{Heard, Look};
+use crate::policy::drain::{Drain, Outcome, Step};
+use crate::policy::heard::Look;
 use crate::server::clock::Now;
-use crate::server::control::{Control, Controls, Signals};
+use crate::server::control::{Controls, Signals};
 use crate::server::descriptors::Descriptors;
 use crate::server::exhaustion::with_mend;
-use crate::server::leaving::Manner;
 use crate::server::listener::{Accepted, Listener, Round};
 use crate::server::listening::Listening;
 use crate::server::log_pace::LogPace;
-use crate::server::peers::upstream::Upstream;
-use crate::server::peers::{News, Peers};
+use crate::server::peers::News;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
+use crate::server::turn::{Effect, Ready, Turn};
 
 mod access;
 mod authority;
@@ -35,7 +32,6 @@ pub mod connection;
 pub mod control;
 mod descriptors;
 pub mod exhaustion;
-mod leaving;
 pub mod limits;
 mod link;
 mod listener;
@@ -50,10 +46,10 @@ mod site;
 pub mod socket;
 pub mod state_file;
 pub mod terms;
+pub mod turn;
 
 pub use access::{Access, Reach};
 pub use control::Handle;
-pub use leaving::Watched;
 pub use listening::{Address, ListenError};
 pub use routes::Door;
 pub use terms::Service;
@@ -95,21 +91,31 @@ pub struct Server {
     admin: Option<Listener>,
     /// What a worker will listen on once it has heard all that was published.
     standby: Option<Listening>,
+    /// The end of a pause in accepting.
+    accept_at: Option<Instant>,
     address: Address,
-    peers: Peers<Stream>,
-    deadlines: Deadlines,
-    /// No peer is judged by a later time.
-    heard: Heard,
-    drain: Drain,
-    manner: Manner,
+    turn: Turn<Stream>,
     log_pace: LogPace,
     descriptors: Descriptors,
     /// How many may wait to be accepted.
     backlog: usize,
-    notify_interval: Option<Duration>,
     state_file: Option<StateFile>,
-    /// Read once per turn.
-    now: Now,
+}
+
+/// What whoever runs a server may watch.
+#[derive(Debug)]
+pub enum Watched<'a> {
+    /// What it does next.
+    Step(&'a Step),
+    /// At the end of a turn, while it leaves.
+    Turn {
+        /// Clients that are left.
+        clients: usize,
+        /// Until they are waited for no longer.
+        remaining: Duration,
+    },
+    /// Memory was freed, which the allocator may still keep.
+    Trim,
 }
 
 impl Server {
@@ -132,10 +138,8 @@ impl Server {
         service: Service,
     ) -> Result<Self, StartError> {
         let mut server = Self::new(listening, admin, config, service, None)?;
-        server.notify_interval = config.notify_interval.0.filter(|_| service == Service::Notifications);
-        let first = server.notify_interval.map(|interval| server.now + interval);
-        server.deadlines.set(Due::Notify, first);
-        server.serve()?;
+        server.turn.notify_every(config.notify_interval.0.filter(|_| service == Service::Notifications));
+        server.listen()?;
         Ok(server)
     }
 
@@ -149,10 +153,7 @@ impl Server {
         supervisor: Stream,
         config: &Config,
     ) -> Result<Self, StartError> {
-        let mut server = Self::new(listening, admin, config, Service::Notifications, Some(supervisor))?;
-        // The supervisor has waited already.
-        server.drain = Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval);
-        Ok(server)
+        Self::new(listening, admin, config, Service::Notifications, Some(supervisor))
     }
 
     fn new(
@@ -160,43 +161,36 @@ impl Server {
         admin: Option<Listening>,
         config: &Config,
         service: Service,
-        supervisor: Option<Stream>,
+        mut supervisor: Option<Stream>,
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
         let terms = terms(config, service, listening.address(), admin.as_ref().map(Listening::address));
         let controls = Controls::new(poll.registry(), CONTROLS)?;
-        let register = |mut socket: Stream| {
-            poll.registry().register(&mut socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
-            io::Result::Ok(Upstream::new(socket))
-        };
-        let mut peers = Peers::new(terms, supervisor.map(register).transpose()?);
-        let now = Now::read();
-        peers.on_start(now);
+        if let Some(socket) = &mut supervisor {
+            poll.registry().register(socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
+        }
+        let drain = Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval);
+        // A worker's supervisor has waited already.
+        let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
         Ok(Self {
             controls,
             listener: None,
             address: listening.address().clone(),
-            peers,
             admin: admin.map(|admin| Listener::new(admin, poll.registry(), ADMIN)).transpose()?,
             standby: Some(listening),
-            deadlines: Deadlines::default(),
-            heard: Heard::new(now.instant),
-            drain: Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval)
-                .delayed(config.drain_delay),
-            manner: Manner::Whole,
+            accept_at: None,
+            turn: Turn::new(terms, supervisor, drain, Now::read()),
             log_pace: LogPace::default(),
             descriptors: Descriptors::read(),
             // That of an inherited socket may be another, and is this much unless somebody has seen to it
             // (/proc/sys/net/core/somaxconn).
             backlog: usize::from(config.backlog).max(4096),
-            notify_interval: None,
             state_file: None,
-            now,
             poll,
         })
     }
 
-    fn serve(&mut self) -> io::Result<()> {
+    fn listen(&mut self) -> io::Result<()> {
         if let Some(listening) = self.standby.take() {
             self.listener = Some(Listener::new(listening, self.poll.registry(), LISTENER)?);
         }
@@ -210,7 +204,7 @@ impl Server {
     /// When no state can be left there.
     pub fn take_over(&mut self, state_file: StateFile) -> Result<(), StateFileError> {
         if let Some(snapshot) = state_file.take_up()? {
-            self.peers.restore(snapshot, self.now);
+            self.turn.restore(snapshot);
         }
         self.state_file = Some(state_file);
         Ok(())
@@ -243,85 +237,89 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
-            self.keep_time(&mut watch);
-            self.peers.settle(self.now);
-            if let Some(outcome) = self.advance(&mut watch) {
-                self.peers.abandon();
-                return Ok(outcome);
+            self.accept(Door::Public, ACCEPTS_PER_TURN);
+            self.accept(Door::Admin, ACCEPTS_PER_TURN);
+            while let Some(effect) = self.turn.poll() {
+                if let Some(outcome) = self.perform(effect, &mut watch)? {
+                    return Ok(outcome);
+                }
             }
-            self.peers.on_turn_end(self.now, self.now.end_of_turn());
+            let now = self.turn.now();
+            if let Some(limit) = self.turn.limit() {
+                let remaining = limit.saturating_duration_since(now.instant);
+                watch(Watched::Turn { clients: self.turn.clients(), remaining });
+            }
+            self.turn.end(now.end_of_turn());
         }
     }
 
-    /// Takes what has come: bytes, newcomers, and orders to leave. Memory only.
+    /// Sleeps until something has come or is due, and begins the turn with it.
     fn receive(&mut self, events: &mut Events) -> io::Result<()> {
-        self.deadlines.set(Due::Log, self.log_pace.flush(self.now.instant));
-        self.deadlines.set(Due::Sweep, self.peers.next_sweep());
-        self.deadlines.set(Due::Close, self.peers.next_closing());
-        self.deadlines.set(Due::Shrink, self.peers.next_shrink());
-        self.deadlines.set(Due::Link, self.peers.next_retry());
-        let began = self.now.instant;
-        match self.poll.poll(events, self.patience()) {
+        let (timeout, began) = (self.next_timeout(), self.turn.now().instant);
+        match self.poll.poll(events, timeout) {
             Ok(()) => {
                 let look = Look { began, events: events.iter().count(), most: EVENTS_PER_TURN };
-                self.heard.on_look(look, FIRST_PEER + self.peers.connections());
+                self.turn.on_look(look, FIRST_PEER + self.turn.connections());
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-        self.now = Now::read();
-        self.peers.read_unread(self.now);
-        for event in &*events {
-            match event.token() {
-                CONTROLS | SIGNALS => self.obey(),
-                LISTENER => self.listener.iter_mut().for_each(Listener::on_waiting),
-                ADMIN => self.admin.iter_mut().for_each(Listener::on_waiting),
-                SUPERVISOR => self.peers.on_supervisor_ready(),
-                Token(peer) => {
-                    let is_ended = event.is_read_closed() || event.is_error();
-                    let news = match () {
-                        () if is_ended => News::End,
-                        () if event.is_readable() => News::Bytes,
-                        () => News::Room,
-                    };
-                    self.peers.on_event(peer - FIRST_PEER, news, event.is_writable(), self.now);
-                }
-            }
+        let now = Now::read();
+        if self.accept_at.take_if(|at| *at <= now.instant).is_some() {
+            self.listener.iter_mut().chain(&mut self.admin).for_each(Listener::try_again);
         }
-        for instruction in self.peers.hear_supervisor(self.now) {
-            self.follow(instruction)?;
-        }
-        if self.peers.take_wish_to_leave() {
-            self.drain.ask(self.now.instant);
-        }
-        self.accept(Door::Public, ACCEPTS_PER_TURN);
-        self.accept(Door::Admin, ACCEPTS_PER_TURN);
+        let has_come = |token| events.iter().any(|event| event.token() == token);
+        self.listener.iter_mut().filter(|_| has_come(LISTENER)).for_each(Listener::on_waiting);
+        self.admin.iter_mut().filter(|_| has_come(ADMIN)).for_each(Listener::on_waiting);
+        let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
+        self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())
     }
 
-    /// How long to sleep. Measured from the last reading of the clock, so late by that turn's length at most.
-    fn patience(&self) -> Option<Duration> {
-        let mut listeners = self.listener.iter().chain(&self.admin);
-        if self.peers.has_work() || listeners.any(|listener| listener.has_waiting) {
+    /// How long to sleep: until somebody waits, or anything is due.
+    fn next_timeout(&mut self) -> Option<Duration> {
+        let now = self.turn.now().instant;
+        let log_at = self.log_pace.flush(now);
+        if self.listener.iter().chain(&self.admin).any(|listener| listener.has_waiting) {
             return Some(Duration::ZERO);
         }
-        let deadlines = self.deadlines.earliest().into_iter().chain(self.drain.deadline());
-        deadlines.min().map(|deadline| deadline.saturating_duration_since(self.now.instant))
+        let own = self.accept_at.into_iter().chain(log_at).map(|at| at.saturating_duration_since(now));
+        own.chain(self.turn.next_timeout()).min()
     }
 
-    fn obey(&mut self) {
-        for control in self.controls.take() {
-            match control {
-                // A worker's signals are the supervisor's to answer: others may have been sent them, too.
-                Control::Leave if self.peers.ask_how_to_leave() => {}
-                Control::Leave => self.drain.signal(self.now.instant),
-                // Sent to all processes at once: the supervisor has been sent it, too.
-                Control::Reload if self.peers.has_supervisor() => {}
-                Control::Reload => warn!(
-                    "Cannot reload: a server of one process has nobody to replace it. Restart it, or start it with --workers 2"
-                ),
+    /// Does what the turn cannot do; with the last step of the drain, all is done.
+    fn perform(
+        &mut self,
+        effect: Effect,
+        watch: &mut impl FnMut(Watched<'_>),
+    ) -> io::Result<Option<Outcome>> {
+        match effect {
+            Effect::Accept => self.listen()?,
+            Effect::Step(step) => {
+                log!(if step.is_warning() { Level::Warn } else { Level::Info }, "{step}");
+                watch(Watched::Step(&step));
+                if let Step::Complete(outcome) = step {
+                    return Ok(Some(outcome));
+                }
             }
+            Effect::LeaveState => {
+                if let Some(file) = &self.state_file
+                    && let Some(snapshot) = self.turn.snapshot()
+                {
+                    file.leave_behind(&snapshot);
+                }
+            }
+            Effect::StopAccepting { admits_waiting, with_admin } => {
+                self.stop_accepting(admits_waiting, with_admin);
+            }
+            Effect::CloseAdmin => {
+                if let Some(door) = self.admin.take() {
+                    door.close(self.poll.registry());
+                }
+            }
+            Effect::Trim => watch(Watched::Trim),
         }
+        Ok(None)
     }
 
     fn accept(&mut self, door: Door, most: usize) {
@@ -333,11 +331,11 @@ impl Server {
         let mut round = Round::of(most);
         let room = self.descriptors.room(door);
         let why = loop {
-            if self.peers.connections() >= room {
+            if self.turn.connections() >= room {
                 break io::Error::from_raw_os_error(libc::EMFILE);
             }
             let admitted = match listener.accept(&mut round) {
-                Accepted::Peer(mut socket) => self.peers.admit_by(door, self.now, |key| {
+                Accepted::Peer(mut socket) => self.turn.admit(door, |key| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     self.poll.registry().register(&mut socket, Token(FIRST_PEER + key), interest)?;
                     Ok(socket)
@@ -346,42 +344,41 @@ impl Server {
                 Accepted::Enough => return,
                 Accepted::Exhausted(e) => break e,
             };
-            match admitted {
-                // Its request is mostly there already, and need not wait for the next turn; when the server is about to
-                // leave, it must.
-                Ok(key) if !self.drain.is_leaving() => self.peers.on_event(key, News::Bytes, false, self.now),
-                Ok(_) => {}
-                Err(e) => break e,
+            if let Err(e) = admitted {
+                break e;
             }
         };
         listener.begin_pause(&why);
-        self.deadlines.set(Due::Accept, Some(self.now + ACCEPT_PAUSE));
+        self.accept_at = Some(self.turn.now() + ACCEPT_PAUSE);
     }
 
-    fn keep_time(&mut self, watch: &mut impl FnMut(Watched<'_>)) {
-        let heard_until = self.heard.until();
-        while let Some((due, at)) = self.deadlines.take_due(self.now.instant) {
-            match (due, self.notify_interval) {
-                // What has arrived is read first: they are due again in the next turn, which does not sleep.
-                (Due::Sweep | Due::Close, _) if at > heard_until => {}
-                (Due::Sweep, _) => self.peers.sweep(self.now, heard_until),
-                // Whatever woke the loop, the log is looked after before it sleeps again; the link was, when it woke.
-                (Due::Log | Due::Link, _) => {}
-                (Due::Close, _) => self.peers.close_the_unmoved(self.now, heard_until),
-                (Due::Shrink, _) => {
-                    self.peers.shrink();
-                    watch(Watched::Shrunk);
-                }
-                (Due::Accept, _) => {
-                    self.listener.iter_mut().chain(&mut self.admin).for_each(|l| l.has_waiting = true);
-                }
-                (Due::Notify, None) => {}
-                (Due::Notify, Some(interval)) => {
-                    self.peers.publish_periodic(self.now);
-                    let next = next_in_period(at, interval, self.now.instant);
-                    self.deadlines.set(Due::Notify, Some(next));
-                }
-            }
+    /// Listens no more. Whoever goes on coming finds the port closed.
+    fn stop_accepting(&mut self, admits_waiting: bool, with_admin: bool) {
+        if let Some(listener) = self.listener.as_mut().filter(|_| admits_waiting) {
+            listener.has_waiting = true;
+            self.accept(Door::Public, self.backlog + 1);
+        }
+        let admin = self.admin.take_if(|_| with_admin);
+        for listener in self.listener.take().into_iter().chain(admin) {
+            listener.close(self.poll.registry());
+        }
+        (self.standby, self.accept_at) = (None, None);
+    }
+}
+
+/// What an event says about a peer, or the supervisor.
+fn ready(event: &Event) -> Option<Ready> {
+    match event.token() {
+        CONTROLS | SIGNALS | LISTENER | ADMIN => None,
+        SUPERVISOR => Some(Ready::Supervisor),
+        Token(peer) => {
+            let is_ended = event.is_read_closed() || event.is_error();
+            let news = match () {
+                () if is_ended => News::End,
+                () if event.is_readable() => News::Bytes,
+                () => News::Room,
+            };
+            Some(Ready::Peer { key: peer - FIRST_PEER, news, has_room: event.is_writable() })
         }
     }
 }

@@ -7,7 +7,9 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
 
+use slackwater::server::peers::News;
 use slackwater::server::socket::Socket;
+use slackwater::server::turn::Ready;
 
 use crate::ear::Ear;
 use crate::random::Random;
@@ -15,6 +17,8 @@ use crate::random::Random;
 /// What is between a client and the server.
 pub struct Line {
     random: Random,
+    /// Whether a read brings all there is, as Linux does, or sometimes less.
+    reads_whole: bool,
     /// From the client, not read by the server yet.
     inbound: VecDeque<u8>,
     pub inbound_ended: bool,
@@ -63,6 +67,7 @@ impl fmt::Debug for Line {
 impl Line {
     pub fn new(mut random: Random, capacity: usize) -> Self {
         Self {
+            reads_whole: random.chance(50),
             random: random.fork(),
             inbound: VecDeque::new(),
             inbound_ended: false,
@@ -112,6 +117,17 @@ impl Line {
             self.edge = true;
         }
         count
+    }
+
+    /// The event for this key.
+    pub fn ready(&self, key: usize) -> Ready {
+        let is_ended = self.inbound_ended || self.failure.is_some();
+        let news = match self.inbound.is_empty() {
+            _ if is_ended => News::End,
+            true => News::Room,
+            false => News::Bytes,
+        };
+        Ready::Peer { key, news, has_room: is_ended || self.unread_by_client() < self.capacity }
     }
 
     pub fn unread_by_client(&self) -> usize {
@@ -168,7 +184,8 @@ impl Read for VirtualSocket {
         if most == 0 {
             return if line.inbound_ended { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
         }
-        let count = if line.random.chance(30) { line.random.within(1..most + 1) } else { most };
+        let count =
+            if !line.reads_whole && line.random.chance(30) { line.random.within(1..most + 1) } else { most };
         line.inbound.read_exact(&mut buffer[..count])?;
         line.read_this_turn += count;
         Ok(count)
@@ -201,6 +218,10 @@ impl Write for VirtualSocket {
 }
 
 impl Socket for VirtualSocket {
+    fn is_emptied_by_short_reads(&self) -> bool {
+        self.0.borrow().reads_whole
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         let mut line = self.0.borrow_mut();
         assert!(!line.outbound_ended, "the stream is ended once");

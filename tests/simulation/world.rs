@@ -1,18 +1,20 @@
-//! A server's loop without its poll: the same turn as `Server::run` over virtual sockets and a virtual clock, which
-//! jumps to the next moment at which anything can happen. Nothing here sleeps, and the seed decides everything.
+//! A server's turn over virtual sockets and a virtual clock, which jumps to the next moment at which anything can happen.
+//! Nothing here sleeps, and the seed decides everything.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use slackwater::policy::deadlines::{Deadlines, Due};
-use slackwater::policy::drain::{Drain, Outcome, Situation, Step};
+use slackwater::policy::drain::{Drain, Outcome, Step};
+use slackwater::policy::heard::Look;
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Access;
+use slackwater::policy::period::next_in_period;
 use slackwater::server::clock::Now;
+use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
-use slackwater::server::peers::Peers;
 use slackwater::server::terms::{Service, Terms};
+use slackwater::server::turn::{Effect, Turn};
+use slackwater::server::{Access, Door};
 use slackwater::wire::websocket::Rules;
 
 use crate::client::{Character, Client};
@@ -30,10 +32,10 @@ const END_OF_TIME: Duration = Duration::from_secs(400);
 pub struct World {
     pub random: Random,
     pub terms: Terms,
-    pub peers: Peers<VirtualSocket>,
-    deadlines: Deadlines,
-    pub drain: Drain,
-    pub notify_interval: Option<Duration>,
+    pub server: Turn<VirtualSocket>,
+    patience: Duration,
+    /// The period of the notification, and when it is due.
+    notify: Option<(Duration, Instant)>,
     base: Instant,
     pub now: Duration,
     pub clients: Vec<Client>,
@@ -54,12 +56,13 @@ impl World {
         let mut random = Random::new(seed);
         let terms = draw_terms(&mut random);
         let notify_interval = random.chance(85).then(|| random.millis(100..3000));
+        let patience = random.millis(0..20_000);
+        let base = Instant::now();
         let mut world = Self {
-            peers: Peers::new(terms.clone(), None),
-            deadlines: Deadlines::default(),
-            drain: Drain::new(random.millis(0..20_000), Duration::from_secs(5)),
-            notify_interval,
-            base: Instant::now(),
+            server: begin(&terms, patience, clock(base)),
+            patience,
+            notify: None,
+            base,
             now: Duration::ZERO,
             clients: Vec::new(),
             keys: BTreeMap::new(),
@@ -77,14 +80,15 @@ impl World {
     }
 
     pub fn notify_every(&mut self, interval: Option<Duration>) {
-        self.notify_interval = interval;
-        self.deadlines.set(Due::Notify, interval.map(|interval| self.instant() + interval));
+        self.notify = interval.map(|interval| (interval, self.server.now() + interval));
+        self.server.notify_every(interval);
     }
 
-    /// Peers under other terms, with none connected yet.
+    /// A server under other terms, with nobody connected yet.
     pub fn set_terms(&mut self, terms: Terms) {
-        (self.terms, self.peers, self.judge) =
-            (terms.clone(), Peers::new(terms.clone(), None), Judge::new(terms));
+        self.server = begin(&terms, self.patience, self.clock());
+        self.notify_every(self.notify.map(|(interval, _)| interval));
+        (self.terms, self.judge) = (terms.clone(), Judge::new(terms));
     }
 
     /// Lets a client connect at that time.
@@ -120,22 +124,24 @@ impl World {
             client.act(self.now);
         }
         self.receive();
-        self.keep_time();
-        self.peers.settle(self.clock());
-        self.advance();
+        self.count_audience();
+        while let Some(effect) = self.server.poll() {
+            if let Effect::Step(step) = effect {
+                self.on_step(step);
+            }
+        }
         for client in &mut self.clients {
             client.on_turn(self.now);
         }
         self.judge.on_turn(&self.clients);
         if self.outcome.is_none() && self.is_at_rest() {
-            self.judge.at_rest(&self.clients, self.peers.clients(), self.now);
+            self.judge.at_rest(&self.clients, self.server.clients(), self.now);
         }
     }
 
     /// Lets the turn before have taken so long: whom it let in has come at its end.
     pub fn stretch_turn(&mut self, time: Duration) {
-        let now = self.clock();
-        self.peers.on_turn_end(now, now.instant + time);
+        self.server.end(self.server.now() + time);
         self.now += time;
         self.clients.iter_mut().for_each(|client| client.connected_at += time);
     }
@@ -151,9 +157,6 @@ impl World {
     }
 
     fn receive(&mut self) {
-        self.deadlines.set(Due::Sweep, self.peers.next_sweep());
-        let now = self.clock();
-        self.peers.read_unread(now);
         let mut ready: Vec<usize> = self.keys.keys().copied().collect();
         ready.retain(|key| {
             let spurious = self.random.chance(self.spurious_percent);
@@ -161,13 +164,16 @@ impl World {
             std::mem::take(&mut line.edge) || spurious && !line.dropped
         });
         self.random.shuffle(&mut ready);
-        for key in ready {
-            self.peers.on_ready(key, now);
-        }
+        let look = Look { began: self.server.now().instant, events: ready.len(), most: usize::MAX };
+        self.server.on_look(look, self.keys.len());
+        let ready: Vec<_> =
+            ready.into_iter().map(|key| self.clients[self.keys[&key]].line.borrow().ready(key)).collect();
+        let mut controls = vec![];
         while self.signals.last().is_some_and(|at| *at <= self.now) {
             self.signals.pop();
-            self.drain.signal(now.instant);
+            controls.push(Control::Leave);
         }
+        self.server.handle(ready, controls, self.clock());
         while self.newcomers.last().is_some_and(|(at, _)| *at <= self.now) {
             let (_, character) = self.newcomers.pop().expect("just seen");
             self.accept(character);
@@ -181,56 +187,41 @@ impl World {
         let mut client = Client::new(self.random.fork(), character, self.now);
         client.act(self.now);
         let socket = VirtualSocket(client.line.clone());
-        let key = self.peers.admit(self.clock(), |_| Ok(socket)).expect("nothing fails here");
-        if let Some(before) = self.keys.insert(key, self.clients.len()) {
-            assert!(self.clients[before].line.borrow().dropped, "a key has two owners");
-        }
-        self.clients.push(client);
-    }
-
-    fn keep_time(&mut self) {
-        let now = self.clock();
-        while let Some((due, at)) = self.deadlines.take_due(now.instant) {
-            match (due, self.notify_interval) {
-                (Due::Sweep, _) => self.peers.sweep(now, now.instant),
-                (Due::Notify, Some(interval)) => {
-                    self.judge.audiences.push(self.peers.clients());
-                    self.peers.publish_periodic(now);
-                    let missed = (now.instant - at).div_duration_f64(interval).floor();
-                    self.deadlines.set(Due::Notify, Some(at + interval.mul_f64(missed + 1.0)));
-                }
-                _ => {}
+        let (keys, clients) = (&mut self.keys, &mut self.clients);
+        let register = |key| {
+            if let Some(before) = keys.insert(key, clients.len()) {
+                assert!(clients[before].line.borrow().dropped, "a key has two owners");
             }
+            clients.push(client);
+            Ok(socket)
+        };
+        self.server.admit(Door::Public, register).expect("nothing fails here");
+    }
+
+    /// Notes how many will be told of themselves by a notification that is due.
+    fn count_audience(&mut self) {
+        let now = self.server.now().instant;
+        if let Some((interval, at)) = &mut self.notify
+            && *at <= now
+        {
+            self.judge.audiences.push(self.server.clients());
+            *at = next_in_period(*at, *interval, now);
         }
     }
 
-    fn advance(&mut self) {
-        let now = self.clock();
-        while let Some(step) = self.next_step(now) {
-            self.judge.on_step(step, self.now);
-            match step {
-                Step::Initiated => {
-                    self.deadlines.set(Due::Notify, None);
-                    self.peers.leave(now, false);
-                }
-                Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(now),
-                Step::Complete(outcome) => self.outcome = Some(outcome),
-                Step::SignalReceived | Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
-            }
+    fn on_step(&mut self, step: Step) {
+        self.judge.on_step(step, self.now);
+        match step {
+            Step::Initiated => self.notify = None,
+            Step::Complete(outcome) => self.outcome = Some(outcome),
+            _ => {}
         }
-        if self.drain.is_leaving() && self.outcome.is_none() {
-            assert!(self.peers.clients() > 0, "the last client has left, and the drain goes on");
-        }
-    }
-
-    fn next_step(&mut self, now: Now) -> Option<Step> {
-        let (connections, bytes_taken) = (self.peers.clients(), self.peers.bytes_taken());
-        self.drain.poll(now.instant, Situation { connections, owes_answers: false, bytes_taken })
     }
 
     /// Whether the server would sleep, and no event would wake it.
     fn is_at_rest(&self) -> bool {
-        !self.peers.has_work() && self.clients.iter().all(|client| !client.line.borrow().edge)
+        self.server.next_timeout() != Some(Duration::ZERO)
+            && self.clients.iter().all(|client| !client.line.borrow().edge)
     }
 
     /// A turn takes its time; a sleep lasts until the next moment at which something happens.
@@ -242,31 +233,36 @@ impl World {
             return;
         }
         self.busy_turns = 0;
-        let loop_times = self.deadlines.earliest().into_iter().chain(self.drain.deadline());
-        let loop_times = loop_times.chain(self.peers.next_sweep()).map(|at| at - self.base);
+        let wakes_at = self.server.next_timeout().map(|timeout| self.server.now() + timeout - self.base);
         let client_times = self.clients.iter().filter_map(Client::next_time);
         let newcomer = self.newcomers.last().map(|(at, _)| *at);
-        let next = loop_times.chain(client_times).chain(newcomer).chain(self.signals.last().copied()).min();
+        let others = client_times.chain(newcomer).chain(self.signals.last().copied());
+        let next = others.chain(wakes_at).min();
         self.now = self.now.max(next.unwrap_or(END_OF_TIME));
     }
 
     fn is_deserted(&self) -> bool {
         let all_gone = self.newcomers.is_empty() && self.clients.iter().all(|c| c.line.borrow().dropped);
-        all_gone && self.signals.is_empty() && !self.drain.is_leaving()
+        all_gone && self.signals.is_empty() && !self.server.is_leaving()
     }
 
     fn remaining(&self) -> Vec<&Client> {
         self.clients.iter().filter(|client| !client.line.borrow().dropped).collect()
     }
 
-    fn instant(&self) -> Instant {
-        self.base + self.now
-    }
-
     fn clock(&self) -> Now {
-        let wall = Timestamp::from_second(1_790_000_000).expect("in range") + self.now;
-        Now { instant: self.instant(), wall }
+        let Now { instant, wall } = clock(self.base);
+        Now { instant: instant + self.now, wall: wall + self.now }
     }
+}
+
+/// The beginning of time.
+fn clock(base: Instant) -> Now {
+    Now { instant: base, wall: Timestamp::from_second(1_790_000_000).expect("in range") }
+}
+
+fn begin(terms: &Terms, patience: Duration, now: Now) -> Turn<VirtualSocket> {
+    Turn::new(terms.clone(), None, Drain::new(patience, Duration::from_secs(5)), now)
 }
 
 fn draw_terms(random: &mut Random) -> Terms {

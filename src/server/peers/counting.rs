@@ -25,7 +25,7 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Whether an operator has asked the server to leave since the last call.
-    pub fn take_wish_to_leave(&mut self) -> bool {
+    pub fn take_drain_request(&mut self) -> bool {
         std::mem::take(&mut self.is_asked_to_leave)
     }
 

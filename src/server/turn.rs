@@ -1,0 +1,347 @@
+//! One turn without its poll: take in what has come, keep time, settle, and go on with the drain. It knows no poll, no
+//! listener and no file: what is to be done with those is an effect, which whoever owns them performs.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use log::warn;
+
+use crate::policy::drain::{Drain, Situation, Step};
+use crate::policy::heard::{Heard, Look};
+use crate::policy::period::next_in_period;
+use crate::server::clock::Now;
+use crate::server::control::Control;
+use crate::server::peers::upstream::{Instruction, Upstream};
+use crate::server::peers::{News, Peers};
+use crate::server::routes::Door;
+use crate::server::socket::Socket;
+use crate::server::terms::Terms;
+use crate::wire::snapshot::Snapshot;
+
+/// A socket for which something can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// That of a peer.
+    Peer {
+        /// Its key.
+        key: usize,
+        /// What can be read.
+        news: News,
+        /// Whether it can be written to.
+        has_room: bool,
+    },
+    /// That to the supervisor.
+    Supervisor,
+}
+
+/// What is to be done outside, before the turn is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A worker may serve: accept from now on.
+    Accept,
+    /// Log this step of the drain. With the last one the process ends.
+    Step(Step),
+    /// Leave the state to a successor, before the port is free for it.
+    LeaveState,
+    /// Listen no more.
+    StopAccepting {
+        /// Whoever waits to be accepted is to be admitted first: closing would reset them.
+        admits_waiting: bool,
+        /// Operators are not let in either.
+        with_admin: bool,
+    },
+    /// Let operators in no more.
+    CloseAdmin,
+    /// Memory was freed, which the allocator may still keep.
+    Trim,
+}
+
+/// With whom a server leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// With all there is of it.
+    Whole,
+    /// As one worker, while others serve. Whoever waits to be accepted is accepted by another, unless it `is_last`.
+    Alone { is_last: bool },
+}
+
+/// The peers, their drain, and when to look at them again.
+#[derive(Debug)]
+pub struct Turn<S> {
+    peers: Peers<S>,
+    drain: Drain,
+    scope: Scope,
+    /// No peer is judged by a later time.
+    heard: Heard,
+    /// The period of the notification, and when it is due.
+    notify: Option<(Duration, Instant)>,
+    effects: VecDeque<Effect>,
+    /// Whether what has come in this turn is settled.
+    is_settled: bool,
+    /// Whether the doors are being closed.
+    is_closing: bool,
+    /// Whether operators come in at another worker now, or nowhere.
+    has_closed_admin: bool,
+    /// Read once per turn.
+    now: Now,
+}
+
+impl<S: Socket> Turn<S> {
+    /// Nobody is connected yet; a worker is given its end of the socket pair.
+    pub fn new(terms: Terms, supervisor: Option<S>, drain: Drain, now: Now) -> Self {
+        let mut peers = Peers::new(terms, supervisor.map(Upstream::new));
+        peers.on_start(now);
+        Self {
+            peers,
+            drain,
+            scope: Scope::Whole,
+            heard: Heard::new(now.instant),
+            notify: None,
+            effects: VecDeque::new(),
+            is_settled: true,
+            is_closing: false,
+            has_closed_admin: false,
+            now,
+        }
+    }
+
+    /// Publishes the periodic notification from now on, or no more.
+    pub fn notify_every(&mut self, period: Option<Duration>) {
+        self.notify = period.map(|period| (period, self.now + period));
+    }
+
+    /// Goes on where a predecessor stopped. Nobody must have connected yet.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        self.peers.restore(snapshot, self.now);
+    }
+
+    /// What a successor needs to go on; a worker's is the supervisor's to leave.
+    pub fn snapshot(&mut self) -> Option<Snapshot> {
+        self.peers.snapshot(self.now)
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// All who are connected, clients or not.
+    pub fn connections(&self) -> usize {
+        self.peers.connections()
+    }
+
+    /// The WebSockets that have not departed.
+    pub fn clients(&self) -> usize {
+        self.peers.clients()
+    }
+
+    /// Whether it has been told to leave.
+    pub fn is_leaving(&self) -> bool {
+        self.drain.is_leaving()
+    }
+
+    /// Until when clients are waited for, once it is leaving.
+    pub fn limit(&self) -> Option<Instant> {
+        self.drain.limit()
+    }
+
+    /// The loop has looked for events since the last turn, with so many descriptors that may be ready.
+    pub fn on_look(&mut self, look: Look, descriptors: usize) {
+        self.heard.on_look(look, descriptors);
+    }
+
+    /// Begins a turn: takes in what has come, into memory only.
+    pub fn handle(
+        &mut self,
+        ready: impl IntoIterator<Item = Ready>,
+        controls: impl IntoIterator<Item = Control>,
+        now: Now,
+    ) {
+        self.now = now;
+        self.is_settled = false;
+        self.peers.read_unread(now);
+        for ready in ready {
+            match ready {
+                Ready::Peer { key, news, has_room } => self.peers.on_event(key, news, has_room, now),
+                Ready::Supervisor => self.peers.on_supervisor_ready(),
+            }
+        }
+        controls.into_iter().for_each(|control| self.obey(control));
+        for instruction in self.peers.hear_supervisor(now) {
+            self.follow(instruction);
+        }
+        if self.peers.take_drain_request() {
+            self.drain.ask(now.instant);
+        }
+    }
+
+    /// Takes in a peer. `socket` is given the key under which its events are to be announced.
+    ///
+    /// # Errors
+    /// Those of `socket`; nobody is taken in then.
+    pub fn admit(&mut self, door: Door, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<()> {
+        let key = self.peers.admit_by(door, self.now, socket)?;
+        // Its request is mostly there already, and need not wait for the next turn; when the server is about to leave, it
+        // must.
+        if !self.drain.is_leaving() {
+            self.peers.on_event(key, News::Bytes, false, self.now);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the turn. Call until `None`, and perform each effect before the next call.
+    pub fn poll(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                return Some(effect);
+            }
+            if std::mem::take(&mut self.is_closing) {
+                self.on_closed();
+            } else if !std::mem::replace(&mut self.is_settled, true) {
+                self.keep_time();
+                self.peers.settle(self.now);
+            } else if self.closes_admin() {
+                self.effects.push_back(Effect::CloseAdmin);
+            } else {
+                let step = self.next_step()?;
+                self.take(step);
+            }
+        }
+    }
+
+    /// The turn has ended at this time.
+    pub fn end(&mut self, end: Instant) {
+        self.peers.on_turn_end(self.now, end);
+    }
+
+    /// How long to sleep; `None` until something happens. Measured from the last reading of the clock, so late by that
+    /// turn's length at most.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if self.peers.has_work() {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            self.notify.map(|(_, at)| at),
+            self.peers.next_sweep(),
+            self.peers.next_closing(),
+            self.peers.next_shrink(),
+            self.peers.next_retry(),
+            self.drain.deadline(),
+        ];
+        let earliest = deadlines.into_iter().flatten().min();
+        earliest.map(|deadline| deadline.saturating_duration_since(self.now.instant))
+    }
+
+    fn obey(&mut self, control: Control) {
+        match control {
+            // A worker's signals are the supervisor's to answer: others may have been sent them, too.
+            Control::Leave if self.peers.ask_how_to_leave() => {}
+            Control::Leave => self.drain.signal(self.now.instant),
+            // Sent to all processes at once: the supervisor has been sent it, too.
+            Control::Reload if self.peers.has_supervisor() => {}
+            Control::Reload => warn!(
+                "Cannot reload: a server of one process has nobody to replace it. Restart it, or start it with --workers 2"
+            ),
+        }
+    }
+
+    /// Does what the supervisor asks. To be asked to leave again changes at most the scope.
+    fn follow(&mut self, instruction: Instruction) {
+        let is_leaving = self.drain.is_leaving();
+        match instruction {
+            Instruction::Serve => self.effects.push_back(Effect::Accept),
+            Instruction::Close => {
+                self.peers.leave(self.now, false);
+                self.stop_accepting();
+            }
+            Instruction::Leave if is_leaving => self.peers.leave(self.now, false),
+            Instruction::StepDown { .. } if is_leaving => {}
+            Instruction::Leave => self.drain.signal(self.now.instant),
+            Instruction::StepDown { is_last } => {
+                self.scope = Scope::Alone { is_last };
+                self.drain.signal(self.now.instant);
+            }
+            Instruction::Insist => self.drain.insist(self.now.instant),
+        }
+    }
+
+    fn keep_time(&mut self) {
+        let (now, heard_until) = (self.now, self.heard.until());
+        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
+            self.peers.publish_periodic(now);
+            self.notify = Some((period, next_in_period(at, period, now.instant)));
+        }
+        // What has arrived is read first: until then they stay due, and the loop does not sleep.
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= heard_until);
+        if is_due(self.peers.next_sweep()) {
+            self.peers.sweep(now, heard_until);
+        }
+        if is_due(self.peers.next_closing()) {
+            self.peers.close_the_unmoved(now, heard_until);
+        }
+        if self.peers.next_shrink().is_some_and(|at| at <= now.instant) {
+            self.peers.shrink();
+            self.effects.push_back(Effect::Trim);
+        }
+    }
+
+    /// Whether only answers are still owed: from here on another worker lets operators in, or it is all over.
+    fn closes_admin(&mut self) -> bool {
+        let closes = !self.has_closed_admin && self.peers.has_supervisor() && self.owes_only_answers();
+        self.has_closed_admin |= closes;
+        closes
+    }
+
+    fn owes_only_answers(&self) -> bool {
+        self.drain.is_leaving() && self.peers.clients() == 0 && self.peers.owes_answers()
+    }
+
+    fn next_step(&mut self) -> Option<Step> {
+        let situation = Situation {
+            connections: self.peers.clients(),
+            owes_answers: self.owes_only_answers(),
+            bytes_taken: self.peers.bytes_taken(),
+        };
+        if self.drain.is_about_to_end(self.now.instant) && self.peers.take_on(self.now) {
+            self.drain.on_taken(self.now.instant);
+        }
+        self.drain.poll(self.now.instant, situation)
+    }
+
+    fn take(&mut self, step: Step) {
+        self.effects.push_back(Effect::Step(step));
+        match step {
+            Step::Initiated => {
+                self.peers.leave(self.now, self.scope != Scope::Whole);
+                self.peers.guide(self.now, self.drain.limit().unwrap_or(self.now.instant));
+                self.notify = None;
+                self.effects.push_back(Effect::LeaveState);
+                self.stop_accepting();
+            }
+            Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
+            Step::Complete(_) => {
+                self.peers.tell_last_metrics(self.now);
+                self.peers.abandon();
+            }
+            Step::SignalReceived => {
+                let limit = self.drain.limit().unwrap_or(self.now.instant);
+                self.peers.announce_drain(self.now, limit);
+            }
+            Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
+        }
+    }
+
+    fn stop_accepting(&mut self) {
+        let admits_waiting = self.scope != Scope::Alone { is_last: false };
+        let with_admin = self.scope != Scope::Whole;
+        self.effects.push_back(Effect::StopAccepting { admits_waiting, with_admin });
+        self.is_closing = true;
+    }
+
+    /// Nobody is let in any more. Whoever has asked already is owed an answer, and the drain is about to look.
+    fn on_closed(&mut self) {
+        self.peers.read_newcomers(self.now);
+        self.peers.tell_closed();
+    }
+}
