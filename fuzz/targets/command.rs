@@ -1,0 +1,69 @@
+//! What clients say, and the topics in it: only an object with a type is a command, each answer is JSON that says what it
+//! should, and a filter matches what its prefix says.
+#![no_main]
+
+use jiff::Timestamp;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use slackwater::policy::topic::{Filter, TopicName, prefixes_of};
+use slackwater::wire::messages::{Command, ServerMessage, read_command};
+use slackwater_fuzz::within;
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let command = within(64 * 1024 + 64 * text.len(), || read_command(text));
+    check(&command, text);
+    let (filter, topic) = text.split_once('\n').unwrap_or((text, text));
+    match_topic(filter, topic);
+});
+
+fn check(command: &Command, text: &str) {
+    // A second opinion, where it has one: it takes no deep nesting and no number that is too large.
+    if let Ok(value) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
+        assert_eq!(*command == Command::Echo, value.get("type").is_none());
+        if let Command::Subscribe(filter) | Command::Unsubscribe(filter) = command {
+            let kind = if matches!(command, Command::Subscribe(_)) { "subscribe" } else { "unsubscribe" };
+            assert_eq!((&value["type"], &value["topic"]), (&kind.into(), &filter.as_str().into()));
+        }
+    }
+    let timestamp = Timestamp::UNIX_EPOCH;
+    match command {
+        Command::Echo => says(&ServerMessage::Echo { message: text, timestamp }, "message", text),
+        Command::Subscribe(filter) | Command::Unsubscribe(filter) => {
+            let topic = filter.as_str();
+            assert_eq!(Filter::parse(topic).as_ref(), Ok(filter));
+            says(&ServerMessage::Subscribed { topic, timestamp }, "topic", topic);
+        }
+        Command::Refused { code, message } => {
+            says(&ServerMessage::Error { code, message, timestamp }, "message", message);
+        }
+    }
+}
+
+/// Whether a message is one whole frame of text that is JSON with this value in this field.
+fn says(message: &ServerMessage<'_>, field: &str, value: &str) {
+    let frame = message.to_frame();
+    let text = frame.as_text().expect("a message is text");
+    let message: Value = serde_json::from_slice(text).expect("a message is JSON");
+    assert_eq!(message[field], value);
+}
+
+fn match_topic(filter: &str, topic: &str) {
+    let (filter, topic) = (Filter::parse(filter), TopicName::parse(topic));
+    if let Ok(topic) = &topic {
+        assert_eq!(Filter::parse(topic.as_str()).map(|filter| filter.matches(topic)), Ok(true));
+        let prefixes: Vec<String> = prefixes_of(topic).collect();
+        assert_eq!(prefixes.len(), topic.depth());
+        for prefix in &prefixes {
+            let prefix = Filter::parse(prefix).expect("a prefix of a topic is a filter");
+            assert!(prefix.is_prefix() && prefix.matches(topic));
+        }
+        if let Ok(filter) = &filter {
+            let is_named = filter.as_str() == topic.as_str() || prefixes.iter().any(|p| p == filter.as_str());
+            assert_eq!(filter.matches(topic), is_named);
+        }
+    }
+    if let Ok(filter) = filter {
+        assert!(filter.is_prefix() || TopicName::parse(filter.as_str()).is_ok());
+    }
+}

@@ -1,0 +1,95 @@
+//! HTTP requests: they mean the same however they are cut, and only what has arrived takes memory.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use slackwater::wire::http::{BodyWish, Method, Next, Refusal, Request, RequestBuffer};
+use slackwater::wire::target::is_host;
+use slackwater::wire::upgrade::{self, Upgrade};
+use slackwater_fuzz::{in_pieces, within};
+
+/// No input reaches it: whoever reserves what is announced is found out.
+const LARGE_BYTES: usize = 1 << 30;
+
+const SMALL_BYTES: usize = 100;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((content, pieces)) = in_pieces(input) else {
+        return;
+    };
+    let most_bytes = 64 * 1024 + 128 * content.len();
+    let (requests, end) = within(most_bytes, || read([content]));
+    let (same_requests, same_end) = within(most_bytes, || read(pieces));
+    assert_eq!(requests, same_requests);
+    match (end, same_end) {
+        // Of several faults, it depends on the pieces which is seen first.
+        (Err(Refusal::HeadTooLarge), Err(_)) | (Err(_), Err(Refusal::HeadTooLarge)) => {}
+        (end, same_end) => assert_eq!(
+            end.map_err(Refusal::label),
+            same_end.map_err(Refusal::label)
+        ),
+    }
+});
+
+/// The requests, and what is left behind them or was wrong.
+fn read<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Request>, Result<Vec<u8>, Refusal>) {
+    let (mut buffer, mut requests, mut is_last) = (RequestBuffer::default(), vec![], false);
+    for piece in pieces {
+        buffer.extend(piece);
+        while !is_last {
+            match buffer.next(wish) {
+                Ok(Next::More) => break,
+                Ok(Next::Continue) => {}
+                Ok(Next::Request(request)) => {
+                    buffer.put_back(request);
+                    let Ok(Next::Request(request)) = buffer.next(wish) else {
+                        panic!("it was put back")
+                    };
+                    check(&request);
+                    is_last = !request.keep_alive || matches!(request.upgrade, Upgrade::Asked(_));
+                    requests.push(*request);
+                }
+                Err(refusal) => return (requests, Err(refusal)),
+            }
+        }
+        assert!(!buffer.is_empty() || !buffer.has_begun());
+    }
+    (requests, Ok(buffer.into_rest()))
+}
+
+fn wish(request: &Request) -> BodyWish {
+    match (request.method, &*request.path) {
+        (Method::Post, "/large") => BodyWish::Collect(LARGE_BYTES),
+        (Method::Post, _) => BodyWish::Collect(SMALL_BYTES),
+        _ => BodyWish::Skip,
+    }
+}
+
+/// What those who answer it rely on.
+fn check(request: &Request) {
+    let Request {
+        path,
+        query,
+        fields,
+        body,
+        ..
+    } = request;
+    assert!(path == "*" || path.starts_with('/'));
+    assert!(!path.contains(['?', '#', '\\', ' ']) && !query.contains(['#', ' ']));
+    assert!(path.is_ascii() && query.is_ascii());
+    assert!(
+        fields
+            .host
+            .as_deref()
+            .is_none_or(|host| host.is_empty() || is_host(host))
+    );
+    assert!(request.method == Method::Post || body.is_empty());
+    assert!(path == "/large" || body.len() <= SMALL_BYTES);
+    if let Upgrade::Asked(acceptance) = &request.upgrade {
+        assert!(request.method == Method::Get && acceptance.key.len() == 28);
+    }
+    let wishes = upgrade::wishes(request);
+    assert!(!wishes.filters.is_empty() || !wishes.refused.is_empty());
+    assert!(wishes.last_event_id.is_none_or(|id| !id.is_empty()));
+}
