@@ -1,8 +1,11 @@
 //! Decides when a leaving server may exit. Reads no clock and closes nothing: it is told the time and the number of
-//! clients, and answers with steps. A step's `Display` is its log line, so the lines can be tested without a log.
+//! clients, and answers with steps.
 
-use std::fmt;
 use std::time::{Duration, Instant};
+
+mod step;
+
+pub use step::{Outcome, Step};
 
 /// How long clients are waited for that take nothing any more, once every client has been sent its close frame; and, once
 /// the last client has left, those who are still owed an answer.
@@ -13,101 +16,6 @@ pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 
 /// How long whoever was seen to take what the system holds for it has for more: receive windows open in large steps.
 pub const TAKING: Duration = Duration::from_secs(2);
-
-/// How the leaving ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Every client left by itself.
-    Drained,
-    /// The patience ran out, or a second signal ended it.
-    Forced,
-}
-
-/// What the caller does next, and then asks again. `Display` is the line for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// A signal to leave has come.
-    SignalReceived,
-    /// The first signal has come after an operator asked it to leave: nothing to do but to say so.
-    Armed,
-    /// Stop accepting and stop the periodic notification.
-    Initiated,
-    /// Nothing to do but to say so.
-    Waiting {
-        /// Clients still connected.
-        connections: usize,
-        /// Until the patience runs out.
-        remaining: Duration,
-    },
-    /// The last client has left.
-    AllClosed,
-    /// Send every client the close frame 1012: the patience ran out.
-    TimedOut {
-        /// Clients still connected.
-        connections: usize,
-        /// The patience that ran out.
-        patience: Duration,
-    },
-    /// Send every client the close frame 1012: a second signal came.
-    Insisted {
-        /// Clients still connected.
-        connections: usize,
-    },
-    /// End.
-    Complete(Outcome),
-}
-
-impl Step {
-    /// Whether the line is a warning; otherwise it informs.
-    pub fn is_warning(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Insisted { .. })
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SignalReceived => write!(f, "Shutdown signal received"),
-            Self::Armed => write!(f, "Shutdown signal received while leaving: another one ends it at once"),
-            Self::Initiated => write!(f, "Graceful shutdown initiated"),
-            Self::Waiting { connections, remaining } => {
-                // Rounded up: it never says 0s while there is still time.
-                let seconds = remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0);
-                write!(f, "Waiting for {connections} connections to close. Time remaining: {seconds}s")
-            }
-            Self::AllClosed => write!(f, "All WebSocket connections closed. Proceeding with shutdown."),
-            Self::TimedOut { connections, patience } => {
-                let patience = InWords(*patience);
-                write!(
-                    f,
-                    "Shutdown timeout ({patience}) reached. Forcing shutdown with {connections} active connections."
-                )
-            }
-            Self::Insisted { connections } => {
-                write!(
-                    f,
-                    "Second shutdown signal received. Forcing shutdown with {connections} active connections."
-                )
-            }
-            Self::Complete(_) => write!(f, "Server shutdown complete"),
-        }
-    }
-}
-
-/// A duration as people say it: whole minutes in minutes, all else in seconds.
-struct InWords(Duration);
-
-impl fmt::Display for InWords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, whole) = (self.0.as_secs(), self.0.subsec_nanos() == 0);
-        match seconds {
-            60 if whole => write!(f, "1 minute"),
-            1 if whole => write!(f, "1 second"),
-            60.. if whole && seconds.is_multiple_of(60) => write!(f, "{} minutes", seconds / 60),
-            _ => write!(f, "{} seconds", self.0.as_secs_f64()),
-        }
-    }
-}
 
 /// What the server is asked by a drain, each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -149,12 +149,6 @@ fn no_patience_forces_at_once() {
 }
 
 #[test]
-fn patience_is_said_as_people_say_it() {
-    let said = [1.0, 60.0, 90.0, 1800.0, 0.25].map(|s| InWords(Duration::from_secs_f64(s)).to_string());
-    assert_eq!(said, ["1 second", "1 minute", "90 seconds", "30 minutes", "0.25 seconds"]);
-}
-
-#[test]
 fn an_operator_begins_a_leaving_that_the_first_signal_does_not_hasten_and_the_second_ends() {
     let mut story = Story::with_patience(1800.0);
     story.drain.ask(story.now());
