@@ -33,7 +33,7 @@ pub struct Situation {
 pub struct Drain {
     /// Between the signal and the beginning.
     delay: Duration,
-    patience: Duration,
+    grace: Duration,
     report_interval: Duration,
     state: State,
 }
@@ -90,14 +90,14 @@ enum Urgency {
     Armed,
     /// A signal has come: another is the second.
     Signalled,
-    /// The patience is over.
+    /// The grace period is over.
     Insisted,
 }
 
 impl Drain {
-    /// A drain that waits `patience` for clients to go, and reports every `report_interval` meanwhile.
-    pub fn new(patience: Duration, report_interval: Duration) -> Self {
-        Self { delay: Duration::ZERO, patience, report_interval, state: State::Serving }
+    /// A drain that waits for so long (`grace`) for clients to go, and reports every `report_interval` meanwhile.
+    pub fn new(grace: Duration, report_interval: Duration) -> Self {
+        Self { delay: Duration::ZERO, grace, report_interval, state: State::Serving }
     }
 
     /// The same, beginning only so long after the signal.
@@ -110,7 +110,7 @@ impl Drain {
         !matches!(self.state, State::Serving)
     }
 
-    /// A signal to leave: the first starts the drain, a second ends its patience, more change nothing.
+    /// A signal to leave: the first starts the drain, a second ends the grace period, more change nothing.
     pub fn signal(&mut self, now: Instant) {
         match &mut self.state {
             State::Serving => self.begin(now, Urgency::Signalled),
@@ -195,7 +195,7 @@ impl Drain {
                 (Step::Armed, State::Leaving { stage, urgency: Urgency::Signalled })
             }
             Stage::Delayed { begins } if now >= begins || is_insisted => {
-                let waiting = Stage::Waiting { limit: begins + self.patience, next_report: now };
+                let waiting = Stage::Waiting { limit: begins + self.grace, next_report: now };
                 (Step::Initiated, leaving(waiting))
             }
             Stage::Waiting { limit, next_report }
@@ -223,8 +223,8 @@ impl Drain {
                 (Step::Insisted { connections }, Self::farewell(now, situation))
             }
             Stage::Waiting { limit, .. } if now >= limit => {
-                let patience = self.patience;
-                (Step::TimedOut { connections, patience }, Self::farewell(now, situation))
+                let grace = self.grace;
+                (Step::TimedOut { connections, grace }, Self::farewell(now, situation))
             }
             Stage::Waiting { limit, next_report } if now >= next_report => {
                 let next_report = self.report_after(next_report, now);
@@ -238,11 +238,11 @@ impl Drain {
         Some(step)
     }
 
-    /// When the patience ends, once it is leaving.
+    /// When the grace period ends, once it is leaving.
     pub fn limit(&self) -> Option<Instant> {
         let State::Leaving { stage, .. } = self.state else { return None };
         match stage {
-            Stage::Called { begins } | Stage::Delayed { begins } => Some(begins + self.patience),
+            Stage::Called { begins } | Stage::Delayed { begins } => Some(begins + self.grace),
             Stage::Waiting { limit, .. } | Stage::Answering { limit, .. } => Some(limit),
             Stage::Empty => None,
         }

@@ -16,7 +16,7 @@ fn alone(connections: usize) -> Situation {
 }
 
 impl Story {
-    fn with_patience(seconds: f64) -> Self {
+    fn with_grace(seconds: f64) -> Self {
         let drain = Drain::new(Duration::from_secs_f64(seconds), Duration::from_secs(5));
         Self { drain, start: Instant::now(), seconds: 0.0 }
     }
@@ -43,7 +43,7 @@ impl Story {
 
 #[test]
 fn an_empty_server_leaves_at_once() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     assert_eq!(story.lines(0), [""; 0]);
     story.signal();
     assert_eq!(
@@ -60,7 +60,7 @@ fn an_empty_server_leaves_at_once() {
 
 #[test]
 fn a_thirty_minute_drain_reports_every_five_seconds_and_ends_to_the_second() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.signal();
     let mut lines = story.lines(2);
     while story.seconds < 1800.0 {
@@ -84,7 +84,7 @@ fn a_thirty_minute_drain_reports_every_five_seconds_and_ends_to_the_second() {
 
 #[test]
 fn the_last_client_ends_it_between_two_reports() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.signal();
     story.lines(1);
     assert_eq!(
@@ -95,7 +95,7 @@ fn the_last_client_ends_it_between_two_reports() {
 
 #[test]
 fn a_late_check_keeps_the_cadence_and_never_says_zero_too_early() {
-    let mut story = Story::with_patience(12.0);
+    let mut story = Story::with_grace(12.0);
     story.signal();
     story.lines(1);
     assert_eq!(story.lines_at(5.0004, 1), ["Waiting for 1 connections to close. Time remaining: 7s"]);
@@ -108,8 +108,8 @@ fn a_late_check_keeps_the_cadence_and_never_says_zero_too_early() {
 }
 
 #[test]
-fn a_second_signal_ends_the_patience() {
-    let mut story = Story::with_patience(1800.0);
+fn a_second_signal_ends_the_grace_period() {
+    let mut story = Story::with_grace(1800.0);
     story.signal();
     story.lines(3);
     story.signal();
@@ -125,7 +125,7 @@ fn a_second_signal_ends_the_patience() {
 
 #[test]
 fn two_signals_in_one_turn_still_tell_the_whole_story() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.signal();
     story.signal();
     assert_eq!(
@@ -139,8 +139,8 @@ fn two_signals_in_one_turn_still_tell_the_whole_story() {
 }
 
 #[test]
-fn no_patience_forces_at_once() {
-    let mut story = Story::with_patience(0.0);
+fn no_grace_period_forces_at_once() {
+    let mut story = Story::with_grace(0.0);
     story.signal();
     assert_eq!(
         story.lines(1)[2],
@@ -150,7 +150,7 @@ fn no_patience_forces_at_once() {
 
 #[test]
 fn an_operator_begins_a_leaving_that_the_first_signal_does_not_hasten_and_the_second_ends() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.drain.ask(story.now());
     assert_eq!(story.lines(1)[0], "Shutdown signal received");
     story.drain.ask(story.now());
@@ -168,7 +168,7 @@ fn an_operator_begins_a_leaving_that_the_first_signal_does_not_hasten_and_the_se
 
 #[test]
 fn who_asks_after_a_signal_changes_nothing_and_the_second_signal_insists() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.signal();
     story.lines(1);
     story.drain.ask(story.now());
@@ -182,7 +182,7 @@ fn who_asks_after_a_signal_changes_nothing_and_the_second_signal_insists() {
 
 #[test]
 fn the_first_signal_after_an_operator_does_not_shorten_the_delay() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     story.drain = story.drain.delayed(Duration::from_secs(5));
     story.drain.ask(story.now());
     story.signal();
@@ -194,7 +194,7 @@ fn the_first_signal_after_an_operator_does_not_shorten_the_delay() {
 
 #[test]
 fn a_newcomer_who_was_owed_an_answer_and_becomes_a_client_is_waited_for_asleep() {
-    let mut story = Story::with_patience(1800.0);
+    let mut story = Story::with_grace(1800.0);
     let silent = Situation { owes_answers: true, ..alone(0) };
     story.signal();
     while story.drain.poll(story.now(), silent).is_some() {}
@@ -207,7 +207,7 @@ fn a_newcomer_who_was_owed_an_answer_and_becomes_a_client_is_waited_for_asleep()
 
 #[test]
 fn the_farewell_lasts_while_bytes_are_taken_but_not_for_ever() {
-    let mut story = Story::with_patience(0.0);
+    let mut story = Story::with_grace(0.0);
     let mut taken = Situation { bytes_taken: 100, ..alone(1) };
     story.signal();
     while story.drain.poll(story.now(), taken).is_some() {}
@@ -224,7 +224,7 @@ fn the_farewell_lasts_while_bytes_are_taken_but_not_for_ever() {
 
 #[test]
 fn the_farewell_ends_a_second_after_the_last_byte() {
-    let mut story = Story::with_patience(0.0);
+    let mut story = Story::with_grace(0.0);
     story.signal();
     story.lines(1);
     story.seconds = 0.7;
@@ -239,9 +239,9 @@ fn the_farewell_ends_a_second_after_the_last_byte() {
 #[test]
 fn whoever_is_seen_to_take_what_the_system_holds_has_two_seconds_more_at_the_end_but_not_for_ever() {
     for owes_answers in [false, true] {
-        let patience = if owes_answers { 1800.0 } else { 0.0 };
+        let grace = if owes_answers { 1800.0 } else { 0.0 };
         let situation = Situation { owes_answers, ..alone(usize::from(!owes_answers)) };
-        let mut story = Story::with_patience(patience);
+        let mut story = Story::with_grace(grace);
         story.signal();
         while story.drain.poll(story.now(), situation).is_some() {}
         for seconds in [1.0, 3.0, 5.0, 7.0, 9.0] {
@@ -289,9 +289,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     #[test]
     fn it_never_wants_to_be_asked_again_at_once_and_always_ends(
-        events in events(), patience in 0..20_000_u64, delay in 0..4000_u64,
+        events in events(), grace in 0..20_000_u64, delay in 0..4000_u64,
     ) {
-        let mut drain = Drain::new(Duration::from_millis(patience), Duration::from_millis(700))
+        let mut drain = Drain::new(Duration::from_millis(grace), Duration::from_millis(700))
             .delayed(Duration::from_millis(delay));
         let mut now = Instant::now();
         let mut situation = Situation { bytes_taken: 7, ..alone(1) };

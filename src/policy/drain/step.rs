@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Outcome {
     /// Every client left by itself.
     Drained,
-    /// The patience ran out, or a second signal ended it.
+    /// The grace period ran out, or a second signal ended it.
     Forced,
 }
 
@@ -25,17 +25,17 @@ pub enum Step {
     Waiting {
         /// Clients still connected.
         connections: usize,
-        /// Until the patience runs out.
+        /// Until the grace period is over.
         remaining: Duration,
     },
     /// The last client has left.
     AllClosed,
-    /// Send every client the close frame 1012: the patience ran out.
+    /// Send every client the close frame 1012: the grace period is over.
     TimedOut {
         /// Clients still connected.
         connections: usize,
-        /// The patience that ran out.
-        patience: Duration,
+        /// How long that was.
+        grace: Duration,
     },
     /// Send every client the close frame 1012: a second signal came.
     Insisted {
@@ -65,11 +65,11 @@ impl fmt::Display for Step {
                 write!(f, "Waiting for {connections} connections to close. Time remaining: {seconds}s")
             }
             Self::AllClosed => write!(f, "All WebSocket connections closed. Proceeding with shutdown."),
-            Self::TimedOut { connections, patience } => {
-                let patience = InWords(*patience);
+            Self::TimedOut { connections, grace } => {
+                let grace = InWords(*grace);
                 write!(
                     f,
-                    "Shutdown timeout ({patience}) reached. Forcing shutdown with {connections} active connections."
+                    "Shutdown timeout ({grace}) reached. Forcing shutdown with {connections} active connections."
                 )
             }
             Self::Insisted { connections } => {
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_is_said_as_people_say_it() {
+    fn a_duration_is_said_as_people_say_it() {
         let said = [1.0, 60.0, 90.0, 1800.0, 0.25].map(|s| InWords(Duration::from_secs_f64(s)).to_string());
         assert_eq!(said, ["1 second", "1 minute", "90 seconds", "30 minutes", "0.25 seconds"]);
     }
