@@ -1,5 +1,8 @@
-//! Decides when a leaving server may exit. Reads no clock and closes nothing: it is told the time and the number of
-//! clients, and answers with steps.
+//! Decides when a leaving server may exit, be it one process or a supervisor with its workers. Reads no clock and closes
+//! nothing: it is told the time and what is left, and answers with steps.
+//!
+//! One process waits for its clients. A supervisor first waits until all its workers have closed their listeners, so that
+//! the port is free for a successor; then for the workers, each of which waits for its own clients.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,9 @@ pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 /// How long whoever was seen to take what the system holds for it has for more: receive windows open in large steps.
 pub const TAKING: Duration = Duration::from_secs(2);
 
+/// How long workers have to close their listeners before the leaving goes on regardless.
+pub(super) const CLOSING: Duration = Duration::from_secs(1);
+
 /// What the server is asked by a drain, each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Situation {
@@ -26,6 +32,19 @@ pub struct Situation {
     pub owes_answers: bool,
     /// Bytes that sockets have taken since the start.
     pub bytes_taken: u64,
+    /// Of a supervisor only.
+    pub workers: Option<Workers>,
+}
+
+/// What is left of a supervisor's workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Workers {
+    /// Not ended yet.
+    pub left: usize,
+    /// Those of them that may hold their listener open.
+    pub listening: usize,
+    /// Whether one of those that have ended did not see all its clients go.
+    pub were_forced: bool,
 }
 
 /// The way from the first signal to the exit.
@@ -53,6 +72,8 @@ enum State {
         limit: Instant,
         bytes_taken: u64,
     },
+    /// The last client has left.
+    Empty,
     Over,
 }
 
@@ -64,6 +85,15 @@ enum Stage {
     },
     Delayed {
         begins: Instant,
+    },
+    /// Workers close their listeners; none: whoever has not done so is not waited for any more.
+    Closing {
+        until: Option<Instant>,
+    },
+    /// Workers wait for their clients, each up to a limit of its own.
+    Supervising {
+        limit: Instant,
+        next_report: Instant,
     },
     Waiting {
         limit: Instant,
@@ -78,7 +108,6 @@ enum Stage {
         limit: Instant,
         next_report: Instant,
     },
-    Empty,
 }
 
 /// What the next signal means.
@@ -90,8 +119,10 @@ enum Urgency {
     Armed,
     /// A signal has come: another is the second.
     Signalled,
-    /// The grace period is over.
+    /// The grace period is over: to be said.
     Insisted,
+    /// The workers have been told so.
+    Forced,
 }
 
 impl Drain {
@@ -110,14 +141,27 @@ impl Drain {
         !matches!(self.state, State::Serving)
     }
 
+    /// Whether the delay is over.
+    pub fn has_begun(&self) -> bool {
+        let waits = matches!(
+            self.state,
+            State::Serving | State::Leaving { stage: Stage::Called { .. } | Stage::Delayed { .. }, .. }
+        );
+        !waits
+    }
+
     /// A signal to leave: the first starts the drain, a second ends the grace period, more change nothing.
     pub fn signal(&mut self, now: Instant) {
         match &mut self.state {
             State::Serving => self.begin(now, Urgency::Signalled),
             State::Leaving { urgency, .. } => {
-                *urgency = if *urgency == Urgency::Asked { Urgency::Armed } else { Urgency::Insisted };
+                *urgency = match *urgency {
+                    Urgency::Asked => Urgency::Armed,
+                    Urgency::Armed | Urgency::Signalled | Urgency::Insisted => Urgency::Insisted,
+                    Urgency::Forced => Urgency::Forced,
+                }
             }
-            State::Farewell { .. } | State::Over => {}
+            State::Farewell { .. } | State::Empty | State::Over => {}
         }
     }
 
@@ -133,7 +177,7 @@ impl Drain {
         match &mut self.state {
             State::Serving => self.begin(now, Urgency::Insisted),
             State::Leaving { urgency, .. } => *urgency = Urgency::Insisted,
-            State::Farewell { .. } | State::Over => {}
+            State::Farewell { .. } | State::Empty | State::Over => {}
         }
     }
 
@@ -144,7 +188,7 @@ impl Drain {
                 *until = (now + TAKING).min(*end);
             }
             State::Farewell { until, limit, .. } => *until = (now + TAKING).min(*limit),
-            State::Leaving { .. } | State::Serving | State::Over => {}
+            State::Leaving { .. } | State::Serving | State::Empty | State::Over => {}
         }
     }
 
@@ -154,7 +198,7 @@ impl Drain {
             State::Leaving { stage: Stage::Answering { until, .. }, .. } | State::Farewell { until, .. } => {
                 now >= until
             }
-            State::Leaving { .. } | State::Serving | State::Over => false,
+            State::Leaving { .. } | State::Serving | State::Empty | State::Over => false,
         }
     }
 
@@ -176,6 +220,10 @@ impl Drain {
                 Some(Step::Complete(Outcome::Forced))
             }
             State::Farewell { .. } => None,
+            State::Empty => {
+                self.state = State::Over;
+                Some(Step::Complete(Outcome::Drained))
+            }
         }
     }
 
@@ -194,9 +242,15 @@ impl Drain {
             _ if urgency == Urgency::Armed => {
                 (Step::Armed, State::Leaving { stage, urgency: Urgency::Signalled })
             }
-            Stage::Delayed { begins } if now >= begins || is_insisted => {
-                let waiting = Stage::Waiting { limit: begins + self.grace, next_report: now };
-                (Step::Initiated, leaving(waiting))
+            Stage::Delayed { begins } if now >= begins || is_insisted => match situation.workers {
+                None => {
+                    let limit = begins + self.grace;
+                    (Step::Initiated, leaving(Stage::Waiting { limit, next_report: now }))
+                }
+                Some(_) => (Step::Close, leaving(Stage::Closing { until: Some(now + CLOSING) })),
+            },
+            Stage::Closing { .. } | Stage::Supervising { .. } => {
+                self.poll_workers(stage, urgency, now, situation)?
             }
             Stage::Waiting { limit, next_report }
                 if connections == 0 && situation.owes_answers && !is_insisted =>
@@ -217,10 +271,10 @@ impl Drain {
             Stage::Answering { until, .. } if situation.owes_answers && !is_insisted && now < until => {
                 return None;
             }
-            Stage::Answering { .. } => (Step::AllClosed, leaving(Stage::Empty)),
-            Stage::Waiting { .. } if connections == 0 => (Step::AllClosed, leaving(Stage::Empty)),
+            Stage::Answering { .. } => (Step::AllClosed, State::Empty),
+            Stage::Waiting { .. } if connections == 0 => (Step::AllClosed, State::Empty),
             Stage::Waiting { .. } if is_insisted => {
-                (Step::Insisted { connections }, Self::farewell(now, situation))
+                (Step::Insisted { connections: Some(connections) }, Self::farewell(now, situation))
             }
             Stage::Waiting { limit, .. } if now >= limit => {
                 let grace = self.grace;
@@ -231,37 +285,72 @@ impl Drain {
                 let remaining = limit - now;
                 (Step::Waiting { connections, remaining }, leaving(Stage::Waiting { limit, next_report }))
             }
-            Stage::Empty => (Step::Complete(Outcome::Drained), State::Over),
             Stage::Delayed { .. } | Stage::Waiting { .. } => return None,
         };
         self.state = next;
         Some(step)
     }
 
-    /// When the grace period ends, once it is leaving.
+    /// The step of a supervisor that has begun to leave, and what follows it.
+    fn poll_workers(
+        &self,
+        stage: Stage,
+        urgency: Urgency,
+        now: Instant,
+        Situation { workers, connections, .. }: Situation,
+    ) -> Option<(Step, State)> {
+        let Workers { left, listening, were_forced } = workers.unwrap_or_default();
+        let leaving = |stage| State::Leaving { stage, urgency };
+        Some(match stage {
+            Stage::Closing { until: Some(until) } if listening > 0 && now >= until => {
+                (Step::StillListening { workers: listening }, leaving(Stage::Closing { until: None }))
+            }
+            Stage::Closing { until } if listening == 0 || until.is_none() => {
+                let limit = now + self.grace;
+                (Step::Initiated, leaving(Stage::Supervising { limit, next_report: now }))
+            }
+            Stage::Supervising { .. } if urgency == Urgency::Insisted => {
+                (Step::Insisted { connections: None }, State::Leaving { stage, urgency: Urgency::Forced })
+            }
+            Stage::Supervising { .. } if left == 0 => {
+                let is_forced = were_forced || urgency == Urgency::Forced;
+                let outcome = if is_forced { Outcome::Forced } else { Outcome::Drained };
+                (Step::Complete(outcome), State::Over)
+            }
+            Stage::Supervising { limit, next_report } if now >= next_report => {
+                let remaining = limit.saturating_duration_since(now);
+                let next_report = self.report_after(next_report, now);
+                let step = Step::Waiting { connections, remaining };
+                (step, leaving(Stage::Supervising { limit, next_report }))
+            }
+            _ => return None,
+        })
+    }
+
+    /// When the grace period ends, once it is leaving. Not known while workers close their listeners.
     pub fn limit(&self) -> Option<Instant> {
         let State::Leaving { stage, .. } = self.state else { return None };
         match stage {
             Stage::Called { begins } | Stage::Delayed { begins } => Some(begins + self.grace),
-            Stage::Waiting { limit, .. } | Stage::Answering { limit, .. } => Some(limit),
-            Stage::Empty => None,
+            Stage::Waiting { limit, .. }
+            | Stage::Answering { limit, .. }
+            | Stage::Supervising { limit, .. } => Some(limit),
+            Stage::Closing { .. } => None,
         }
     }
 
-    /// When to ask again at the latest, should no client leave before. Once `poll` has answered `None` it is still to
-    /// come.
+    /// When to ask again at the latest, should nobody leave before. Once `poll` has answered `None` it is still to come.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Leaving { stage: Stage::Waiting { limit, next_report }, .. } => {
-                Some(limit.min(next_report))
-            }
-            State::Leaving { stage: Stage::Called { begins } | Stage::Delayed { begins }, .. } => {
-                Some(begins)
-            }
-            State::Leaving { stage: Stage::Answering { until, .. }, .. } | State::Farewell { until, .. } => {
-                Some(until)
-            }
-            State::Leaving { stage: Stage::Empty, .. } | State::Serving | State::Over => None,
+            State::Leaving { stage, .. } => match stage {
+                Stage::Called { begins } | Stage::Delayed { begins } => Some(begins),
+                Stage::Closing { until } => until,
+                Stage::Supervising { next_report, .. } => Some(next_report),
+                Stage::Waiting { limit, next_report } => Some(limit.min(next_report)),
+                Stage::Answering { until, .. } => Some(until),
+            },
+            State::Farewell { until, .. } => Some(until),
+            State::Serving | State::Empty | State::Over => None,
         }
     }
 

@@ -257,6 +257,54 @@ fn whoever_is_seen_to_take_what_the_system_holds_has_two_seconds_more_at_the_end
     }
 }
 
+/// The steps that a supervisor's drain gives now, with so many workers left, and so many of them listening.
+fn supervised(story: &mut Story, left: usize, listening: usize) -> Vec<Step> {
+    let workers = Some(Workers { left, listening, were_forced: false });
+    let situation = Situation { workers, ..Situation::default() };
+    std::iter::from_fn(|| story.drain.poll(story.now(), situation)).collect()
+}
+
+#[test]
+fn a_supervisor_waits_for_its_workers_behind_a_delay_for_thirty_minutes_and_longer() {
+    let mut story = Story::with_grace(1800.0);
+    story.drain = story.drain.delayed(Duration::from_secs(10));
+    story.signal();
+    assert_eq!(supervised(&mut story, 2, 2), [Step::SignalReceived]);
+    assert_eq!(story.drain.limit(), Some(story.start + Duration::from_secs(1810)));
+    story.seconds = 10.0;
+    assert_eq!(supervised(&mut story, 2, 2), [Step::Close]);
+    assert!(supervised(&mut story, 2, 1).is_empty());
+    story.seconds = 10.5;
+    let waiting = |seconds| Step::Waiting { connections: 0, remaining: Duration::from_secs(seconds) };
+    assert_eq!(supervised(&mut story, 2, 0), [Step::Initiated, waiting(1800)]);
+    for nth in 1..=400 {
+        assert_eq!(
+            story.drain.deadline(),
+            Some(story.start + Duration::from_secs_f64(10.5 + 5.0 * nth as f64))
+        );
+        story.seconds = 10.5 + 5.0 * nth as f64;
+        // A worker that says its farewell is not cut.
+        assert_eq!(supervised(&mut story, 1, 0), [waiting(1800_u64.saturating_sub(5 * nth))]);
+    }
+    assert_eq!(supervised(&mut story, 0, 0), [Step::Complete(Outcome::Drained)]);
+    assert_eq!((supervised(&mut story, 0, 0), story.drain.deadline()), (vec![], None));
+}
+
+#[test]
+fn a_supervisor_that_is_told_twice_to_leave_tells_its_workers_once_their_listeners_are_closed() {
+    let mut story = Story::with_grace(1800.0);
+    story.drain = story.drain.delayed(Duration::from_secs(10));
+    (0..3).for_each(|_| story.signal());
+    assert_eq!(supervised(&mut story, 1, 1), [Step::SignalReceived, Step::Close]);
+    story.seconds = 1.0;
+    let said = supervised(&mut story, 1, 1);
+    let insisted = Step::Insisted { connections: None };
+    assert_eq!(said[..3], [Step::StillListening { workers: 1 }, Step::Initiated, insisted]);
+    assert_eq!(insisted.to_string(), "Second shutdown signal received. Forcing shutdown.");
+    story.signal();
+    assert_eq!(supervised(&mut story, 0, 0), [Step::Complete(Outcome::Forced)]);
+}
+
 /// What may happen to a drain between two looks at it.
 #[derive(Debug, Clone, Copy)]
 enum Event {
@@ -289,7 +337,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 proptest! {
     #[test]
     fn it_never_wants_to_be_asked_again_at_once_and_always_ends(
-        events in events(), grace in 0..20_000_u64, delay in 0..4000_u64,
+        events in events(), grace in 0..20_000_u64, delay in 0..4000_u64, supervises: bool,
     ) {
         let mut drain = Drain::new(Duration::from_millis(grace), Duration::from_millis(700))
             .delayed(Duration::from_millis(delay));
@@ -297,7 +345,9 @@ proptest! {
         let mut situation = Situation { bytes_taken: 7, ..alone(1) };
         let mut ends = None;
         let is_endless = std::iter::once(Event::Ask).chain(std::iter::repeat(Event::Sleeps));
-        for event in events.into_iter().chain(is_endless.take(100)) {
+        // A supervisor waits for its workers, however long that takes them.
+        let all_end = supervises.then_some(Event::Connections(0));
+        for event in events.into_iter().chain(all_end).chain(is_endless.take(100)) {
             match event {
                 Event::Signal => drain.signal(now),
                 Event::Ask => drain.ask(now),
@@ -308,6 +358,8 @@ proptest! {
                 Event::Passes(milliseconds) => now += Duration::from_millis(milliseconds),
                 Event::Sleeps => now = drain.deadline().unwrap_or(now),
             }
+            let (left, listening) = (situation.connections, usize::from(situation.owes_answers));
+            situation.workers = supervises.then_some(Workers { left, listening, were_forced: false });
             while let Some(step) = drain.poll(now, situation) {
                 if let Step::Complete(outcome) = step {
                     prop_assert!(ends.replace(outcome).is_none(), "it ends twice");

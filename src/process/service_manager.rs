@@ -40,7 +40,7 @@ pub fn draining(connections: usize, remaining: Duration) {
 pub fn on_step(step: &Step) {
     match step {
         Step::Waiting { connections, remaining } => draining(*connections, *remaining),
-        Step::TimedOut { connections, .. } | Step::Insisted { connections } => {
+        Step::TimedOut { connections, .. } | Step::Insisted { connections: Some(connections) } => {
             draining(*connections, Duration::ZERO);
         }
         // Also of a server that had no clients, and so nothing to report.
@@ -48,7 +48,13 @@ pub fn on_step(step: &Step) {
             let status = NotifyState::Status("All connections closed");
             tell(&[NotifyState::Stopping, status], Duration::ZERO);
         }
-        Step::SignalReceived | Step::Armed | Step::Initiated | Step::Complete(_) => {}
+        Step::SignalReceived
+        | Step::Armed
+        | Step::Close
+        | Step::StillListening { .. }
+        | Step::Initiated
+        | Step::Insisted { connections: None }
+        | Step::Complete(_) => {}
     }
 }
 

@@ -302,6 +302,7 @@ impl<S: Socket> Turn<S> {
             connections: self.peers.clients(),
             owes_answers: self.owes_only_answers(),
             bytes_taken: self.peers.bytes_taken(),
+            workers: None,
         };
         if self.drain.is_about_to_end(self.now.instant) && self.peers.take_on(self.now) {
             self.drain.on_taken(self.now.instant);
@@ -328,7 +329,11 @@ impl<S: Socket> Turn<S> {
                 let limit = self.drain.limit().unwrap_or(self.now.instant);
                 self.peers.announce_drain(self.now, limit);
             }
-            Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
+            Step::Armed
+            | Step::Waiting { .. }
+            | Step::AllClosed
+            | Step::Close
+            | Step::StillListening { .. } => {}
         }
     }
 

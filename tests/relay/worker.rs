@@ -173,8 +173,9 @@ impl Worker {
                 witness.borrow_mut().end();
             }
             let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
+            let bytes_taken = self.peers.bytes_taken();
             let situation =
-                Situation { connections: clients, owes_answers, bytes_taken: self.peers.bytes_taken() };
+                Situation { connections: clients, owes_answers, bytes_taken, ..Situation::default() };
             let Some(step) = self.drain.poll(now.instant, situation) else { return };
             match step {
                 Step::Initiated => {
@@ -186,7 +187,7 @@ impl Worker {
                     self.peers.say_farewell(now);
                 }
                 Step::Complete(_) => self.has_ended = true,
-                Step::SignalReceived | Step::Armed | Step::Waiting { .. } | Step::AllClosed => {}
+                _ => {}
             }
         }
     }

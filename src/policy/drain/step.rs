@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::CLOSING;
+
 /// How the leaving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -12,14 +14,21 @@ pub enum Outcome {
     Forced,
 }
 
-/// What the caller does next, and then asks again. `Display` is the line for the log.
+/// What the caller does next, and then asks again. `Display` is the line for the log, empty where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// A signal to leave has come.
     SignalReceived,
     /// The first signal has come after an operator asked it to leave: nothing to do but to say so.
     Armed,
-    /// Stop accepting and stop the periodic notification.
+    /// Of a supervisor: stop the periodic notification, close all listeners, and have every worker close its own.
+    Close,
+    /// Of a supervisor, only to be said: so many have not done that in time, and nobody waits for them.
+    StillListening {
+        /// Workers that may still listen.
+        workers: usize,
+    },
+    /// Stop accepting and stop the periodic notification. A supervisor tells every worker to leave.
     Initiated,
     /// Nothing to do but to say so.
     Waiting {
@@ -37,10 +46,10 @@ pub enum Step {
         /// How long that was.
         grace: Duration,
     },
-    /// Send every client the close frame 1012: a second signal came.
+    /// Send every client the close frame 1012: a second signal came. A supervisor tells every worker to.
     Insisted {
-        /// Clients still connected.
-        connections: usize,
+        /// Clients still connected; none of a supervisor.
+        connections: Option<usize>,
     },
     /// End.
     Complete(Outcome),
@@ -49,7 +58,10 @@ pub enum Step {
 impl Step {
     /// Whether the line is a warning; otherwise it informs.
     pub fn is_warning(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Insisted { .. })
+        matches!(
+            self,
+            Self::TimedOut { .. } | Self::Insisted { connections: Some(_) } | Self::StillListening { .. }
+        )
     }
 }
 
@@ -73,11 +85,16 @@ impl fmt::Display for Step {
                 )
             }
             Self::Insisted { connections } => {
-                write!(
-                    f,
-                    "Second shutdown signal received. Forcing shutdown with {connections} active connections."
-                )
+                write!(f, "Second shutdown signal received. Forcing shutdown")?;
+                connections.iter().try_for_each(|count| write!(f, " with {count} active connections"))?;
+                write!(f, ".")
             }
+            Self::StillListening { workers } => write!(
+                f,
+                "Not closed within {} s: the listeners of {workers} workers; a successor may find the port in use",
+                CLOSING.as_secs()
+            ),
+            Self::Close => Ok(()),
             Self::Complete(_) => write!(f, "Server shutdown complete"),
         }
     }
