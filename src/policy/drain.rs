@@ -21,7 +21,7 @@ pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 pub const TAKING: Duration = Duration::from_secs(2);
 
 /// How long workers have to close their listeners before the leaving goes on regardless.
-pub(super) const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// What the server is asked by a drain, each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,5 +1,5 @@
-//! Decides which worker processes there should be. Starts and kills nothing: it is told the time and what has become
-//! of whom, and answers with steps. A step's `Display` is its log line.
+//! Decides which worker processes there should be, until the last has left as its drain says. Starts and kills nothing: it
+//! is told the time and what has become of whom, and answers with steps. A step's `Display` is its log line.
 //!
 //! A *slot* is a listener that outlives the workers who accept from it, one after the other; at the change from one to
 //! the next both may hold it. Each worker process has a number of its own, never used twice.
@@ -7,9 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::policy::drain::Outcome;
+use crate::policy::drain::Drain;
 
-mod departure;
 mod health;
 mod leaving;
 mod reload;
@@ -17,11 +16,9 @@ mod silence;
 mod step;
 mod worker;
 
-pub use departure::Times;
 pub use silence::{Doing, Sight, Symptom};
 pub use step::{Exit, Failing, Step};
 
-use departure::Departure;
 use health::UNANSWERED_BEATS;
 use reload::Reload;
 use worker::{State, Worker};
@@ -42,6 +39,19 @@ const SPREAD: Duration = Duration::from_millis(100);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// How long whatever takes, in the life of workers.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// For a worker to answer.
+    pub healthcheck: Duration,
+    /// Between the order to leave and the beginning.
+    pub drain_delay: Duration,
+    /// For a leaving worker's clients to go.
+    pub grace: Duration,
+    /// Between two reports of how the leaving goes.
+    pub report_interval: Duration,
+}
+
 /// The workers that there are, and those that there should be.
 #[derive(Debug)]
 pub struct Roster {
@@ -59,9 +69,9 @@ pub struct Roster {
     has_assembled: bool,
     /// From the first worker that serves on, nothing that befalls workers ends the server.
     has_served: bool,
-    departure: Option<Departure>,
-    was_forced: bool,
-    is_over: bool,
+    drain: Drain,
+    /// Whether a worker of those that have left with the whole server did not see all its clients go.
+    were_forced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -93,9 +103,8 @@ impl Roster {
             reload: None,
             has_assembled: false,
             has_served: false,
-            departure: None,
-            was_forced: false,
-            is_over: false,
+            drain: Drain::new(times.grace, times.report_interval).delayed(times.drain_delay),
+            were_forced: false,
         }
     }
 
@@ -132,11 +141,11 @@ impl Roster {
     }
 
     /// A worker was sent a signal to leave: it does so alone, and another takes its place at once; a second one ends its
-    /// patience. Unless all leave, or are about to: then the signal was meant for them all, and how gently they go is for the
+    /// grace period. Unless all leave, or are about to: then the signal was meant for them all, and how gently they go is for the
     /// supervisor's own signals to say.
     pub fn on_signalled(&mut self, id: WorkerId, now: Instant) {
         let worker = self.workers.iter_mut().find(|worker| worker.id == id);
-        let Some(worker) = worker.filter(|_| self.departure.is_none()) else { return };
+        let Some(worker) = worker.filter(|_| !self.drain.is_leaving()) else { return };
         let slot = worker.slot;
         if std::mem::replace(&mut worker.was_signalled, true) && matches!(worker.state, State::Leaving { .. })
         {
@@ -155,8 +164,8 @@ impl Roster {
         let Some(index) = self.workers.iter().position(|worker| worker.id == id) else { return };
         let worker = self.workers.swap_remove(index);
         let exit = worker.end_of(exit);
-        if self.has_begun_to_leave() {
-            self.was_forced |= exit != Exit::Code(0) && worker.has_served();
+        if self.drain.has_begun() {
+            self.were_forced |= exit != Exit::Code(0) && worker.has_served();
             return;
         }
         let slot = worker.slot;
@@ -167,22 +176,21 @@ impl Roster {
             self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: false });
         }
         let is_start_due = self.slots.iter().any(|slot| slot.start_at.is_some());
-        if !self.has_served && self.workers.is_empty() && !is_start_due && !self.is_over {
-            self.is_over = true;
+        if !self.has_served && self.workers.is_empty() && !is_start_due {
             self.steps.push_back(Step::GiveUp { slot, exit });
         }
     }
 
     /// One worker more.
     pub fn grow(&mut self, now: Instant) {
-        if !self.has_begun_to_leave() {
+        if !self.drain.has_begun() {
             self.slots.push(Slot { start_at: Some(now), ..Slot::default() });
         }
     }
 
     /// One worker less, though never none.
     pub fn shrink(&mut self, now: Instant) {
-        if self.has_begun_to_leave() || self.slots.len() < 2 {
+        if self.drain.has_begun() || self.slots.len() < 2 {
             return;
         }
         let slot = self.slots.len() - 1;
@@ -195,23 +203,17 @@ impl Roster {
 
     /// What to do now. Call until `None`; it ends with `Complete` or `GiveUp`.
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
-        self.depart_if_due(now);
+        while self.take_drain_step(now) {}
         self.judge(now);
         self.continue_reload();
-        let step = self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now));
-        step.or_else(|| {
-            let is_complete = self.has_begun_to_leave() && self.workers.is_empty() && !self.is_over;
-            self.is_over |= is_complete;
-            let outcome = if self.was_forced { Outcome::Forced } else { Outcome::Drained };
-            is_complete.then_some(Step::Complete(outcome))
-        })
+        self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now))
     }
 
     /// When to ask again at the latest, should nothing happen before.
     pub fn deadline(&self) -> Option<Instant> {
         let starts = self.slots.iter().filter_map(|slot| slot.start_at);
         let workers = self.workers.iter().filter_map(Worker::deadline);
-        starts.chain(workers).chain(self.next_stage_at()).chain([self.next_beat]).min()
+        starts.chain(workers).chain(self.drain.deadline()).chain([self.next_beat]).min()
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Step> {
@@ -259,7 +261,7 @@ impl Roster {
             State::Leaving { .. } | State::Killed { .. } => {}
             State::Starting => self.withdraw(id),
             State::Serving { .. } => {
-                worker.state = State::Leaving { until: Some(now + self.times.patience) };
+                worker.state = State::Leaving { until: Some(now + self.times.grace) };
                 self.steps.push_back(Step::StepDown { worker: id, slot: worker.slot, is_last });
             }
         }

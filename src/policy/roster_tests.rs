@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::policy::drain;
 
 pub(super) const HEALTHCHECK: Duration = Duration::from_secs(5);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const TIMES: Times =
-    Times { healthcheck: HEALTHCHECK, drain_delay: Duration::ZERO, patience: Duration::from_secs(1800) };
+pub(super) const TIMES: Times = Times {
+    healthcheck: HEALTHCHECK,
+    drain_delay: Duration::ZERO,
+    grace: Duration::from_secs(1800),
+    report_interval: HEALTHCHECK,
+};
 
 pub(super) struct Story {
     pub roster: Roster,
@@ -45,13 +50,14 @@ impl Story {
         story
     }
 
-    /// What is done now, apart from beats, looks and orders to close, which are answered.
+    /// What is done now, apart from beats, looks and orders to close, which are answered, and reports.
     pub fn steps(&mut self) -> Vec<Step> {
         let mut steps = vec![];
         while let Some(step) = self.roster.poll(self.now) {
             match step {
                 Step::Beat => self.live().into_iter().for_each(|id| self.roster.on_heard(id)),
-                Step::CloseAll => {
+                Step::Drain(drain::Step::Waiting { .. }) => {}
+                Step::Drain(drain::Step::Close) => {
                     let served = |id: &WorkerId| self.roster.worker(*id).is_some_and(Worker::has_served);
                     let closing: Vec<WorkerId> = self.live().into_iter().filter(served).collect();
                     closing.into_iter().for_each(|id| self.roster.on_closed(id));

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::ffi;
+use crate::policy::drain;
 use crate::policy::period::next_in_period;
 use crate::policy::roster::{Exit, Roster, SlotId, Step, Times, WorkerId};
 use crate::process::listeners::{self, Listeners, OpenError};
@@ -68,8 +69,6 @@ pub struct Supervisor {
     children: Vec<(WorkerId, Child)>,
     state_file: Option<StateFile>,
     notify_at: Option<Instant>,
-    /// While leaving: when the patience ends, and when to report next.
-    leaving: Option<(Instant, Instant)>,
     progress: Progress,
     is_at_terminal: bool,
     now: Now,
@@ -93,7 +92,8 @@ impl Supervisor {
         let times = Times {
             healthcheck: config.timeout_worker_healthcheck,
             drain_delay: config.drain_delay,
-            patience: config.timeout_graceful_shutdown,
+            grace: config.timeout_graceful_shutdown,
+            report_interval: config.drain_check_interval,
         };
         let mut relay = Relay::new(random_epoch(), history_limits(&config));
         if let Some(snapshot) = state_file.as_ref().map(StateFile::take_up).transpose()?.flatten() {
@@ -109,7 +109,6 @@ impl Supervisor {
             children: Vec::new(),
             state_file,
             notify_at: config.notify_interval.0.map(|interval| now + interval),
-            leaving: None,
             progress: Progress::default(),
             is_at_terminal: io::stdin().is_terminal(),
             now,
@@ -183,9 +182,7 @@ impl Supervisor {
         if self.relay.has_work(self.now.instant) {
             return Some(Duration::ZERO);
         }
-        let report = self.leaving.map(|(_, report)| report);
-        let own = self.notify_at.into_iter().chain(report);
-        let deadlines = self.roster.deadline().into_iter().chain(self.relay.deadline()).chain(own);
+        let deadlines = self.roster.deadline().into_iter().chain(self.relay.deadline()).chain(self.notify_at);
         deadlines.min().map(|deadline| deadline.saturating_duration_since(self.now.instant))
     }
 
@@ -227,14 +224,7 @@ impl Supervisor {
             self.relay.publish_periodic(self.now);
             self.notify_at = Some(next_in_period(at, interval, self.now.instant));
         }
-        if let Some((limit, report)) = self.leaving
-            && report <= self.now.instant
-        {
-            let remaining = limit.saturating_duration_since(self.now.instant);
-            service_manager::draining(self.relay.clients(), remaining);
-            self.leaving = Some((limit, self.now + self.config.drain_check_interval));
-        }
-        if let Some((limit, _)) = self.leaving {
+        if let Some(limit) = self.roster.limit() {
             self.progress.show(self.relay.clients(), limit.saturating_duration_since(self.now.instant));
         }
     }
@@ -262,21 +252,20 @@ impl Supervisor {
                 Step::Reloading => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                 }
-                Step::Announce => self.announce_drain(),
-                Step::CloseAll => self.close(),
-                Step::LeaveAll => self.leave(),
-                Step::InsistAll => self.tell_all(&ToWorker::Insist),
+                Step::Drain(drain::Step::SignalReceived) => self.announce_drain(),
+                Step::Drain(drain::Step::Close) => self.close(),
+                Step::Drain(drain::Step::Initiated) => self.tell_all(&ToWorker::Leave),
+                Step::Drain(drain::Step::Waiting { remaining, .. }) => {
+                    service_manager::draining(self.relay.clients(), remaining);
+                }
+                Step::Drain(drain::Step::Insisted { .. }) => self.tell_all(&ToWorker::Insist),
                 Step::Withdraw { worker, .. } | Step::Kill { worker, .. } => self.kill(worker),
                 Step::GiveUp { .. } => return Some(ExitCode::from(3)),
-                Step::Complete(outcome) => {
+                Step::Drain(drain::Step::Complete(outcome)) => {
                     self.progress.hide();
                     return Some(exit_code(outcome));
                 }
-                Step::Armed
-                | Step::StillListening { .. }
-                | Step::Ended { .. }
-                | Step::ReloadFailed { .. }
-                | Step::Reloaded => {}
+                Step::Drain(_) | Step::Ended { .. } | Step::ReloadFailed { .. } | Step::Reloaded => {}
             }
         }
         None
@@ -310,10 +299,10 @@ impl Supervisor {
 
     /// Those who ask are told of it while all goes on.
     fn announce_drain(&mut self) {
-        let patience = self.config.drain_delay + self.config.timeout_graceful_shutdown;
-        self.relay.announce_drain(self.now, self.now + patience);
+        let longest = self.config.drain_delay + self.config.timeout_graceful_shutdown;
+        self.relay.announce_drain(self.now, self.now + longest);
         if !self.config.drain_delay.is_zero() {
-            service_manager::draining(self.relay.clients(), patience);
+            service_manager::draining(self.relay.clients(), longest);
         }
     }
 
@@ -326,11 +315,6 @@ impl Supervisor {
         self.listeners.close_all();
         self.notify_at = None;
         self.tell_all(&ToWorker::Close);
-    }
-
-    fn leave(&mut self) {
-        self.leaving = Some((self.now + self.config.timeout_graceful_shutdown, self.now.instant));
-        self.tell_all(&ToWorker::Leave);
     }
 
     fn tell_all(&mut self, message: &ToWorker<'_>) {

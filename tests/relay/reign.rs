@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use slackwater::policy::drain;
 use slackwater::policy::roster::{Doing, Exit, Roster, Sight, Step, Times, WorkerId};
 use slackwater::server::clock::Now;
 use slackwater::server::relay::{Relay, Report};
@@ -77,8 +78,9 @@ impl Reign {
         }
         let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
         relay.admit(SCRIBE, 0, 0, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
-        let Custom { healthcheck, patience, .. } = custom;
-        let times = Times { healthcheck, drain_delay: Duration::ZERO, patience };
+        let Custom { healthcheck, patience: grace, .. } = custom;
+        let report_interval = Duration::from_secs(3600);
+        let times = Times { healthcheck, drain_delay: Duration::ZERO, grace, report_interval };
         Self {
             number,
             epoch,
@@ -197,27 +199,25 @@ impl Reign {
             Step::StepDown { worker, is_last, .. } => {
                 self.relay.tell(worker, &ToWorker::StepDown { is_last });
             }
-            Step::CloseAll => {
+            Step::Drain(drain::Step::Close) => {
                 self.relay.close();
                 self.legacy = Some(self.relay.snapshot(now));
                 self.notify_at = None;
                 self.tell_all(&ToWorker::Close);
             }
-            Step::LeaveAll => self.tell_all(&ToWorker::Leave),
-            Step::InsistAll => self.tell_all(&ToWorker::Insist),
+            Step::Drain(drain::Step::Initiated) => self.tell_all(&ToWorker::Leave),
+            Step::Drain(drain::Step::Insisted { .. }) => self.tell_all(&ToWorker::Insist),
             Step::Withdraw { worker, .. } => self.kill(worker),
             Step::Kill { worker, .. } => {
                 self.kills += 1;
                 self.kill(worker);
             }
-            Step::Complete(_) => self.is_complete = true,
+            Step::Drain(drain::Step::Complete(_)) => self.is_complete = true,
             Step::GiveUp { .. } => panic!("workers do not start"),
-            Step::Announce
-            | Step::Armed
+            Step::Drain(_)
             | Step::Assembled
             | Step::Reloading
             | Step::CloseSlot { .. }
-            | Step::StillListening { .. }
             | Step::Ended { .. }
             | Step::ReloadFailed { .. }
             | Step::Reloaded => {}

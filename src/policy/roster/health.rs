@@ -86,14 +86,14 @@ impl Roster {
             let worker = &mut self.workers[nth];
             let (id, slot, state, generation) = (worker.id, worker.slot, worker.state, worker.generation);
             if worker.lost_at.take_if(|at| *at <= now).is_some() && worker.serves() {
-                worker.state = State::Leaving { until: Some(now + self.times.patience) };
+                worker.state = State::Leaving { until: Some(now + self.times.grace) };
                 if self.holds(id, slot) {
                     self.replace((slot, generation), state, Exit::LinkLost, now);
                 }
             }
             let worker = &mut self.workers[nth];
             if worker.insist_at.take_if(|at| *at <= now).is_some()
-                && self.departure.is_none()
+                && !self.drain.is_leaving()
                 && let State::Leaving { until } = &mut worker.state
             {
                 *until = until.map(|until| until.min(now));

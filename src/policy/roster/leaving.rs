@@ -1,42 +1,24 @@
-//! How the roster takes the orders to leave: an operator's begins it, the first signal as well, and a second one insists.
+//! How the workers follow the drain of the whole server, which alone decides when it begins and what a signal means.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::departure::{Departure, Stage, Urgency};
 use super::step::Step;
 use super::worker::State;
 use super::{Roster, WorkerId};
-
-/// How long workers have to close their listeners before the leaving goes on regardless.
-pub(super) const CLOSING: Duration = Duration::from_secs(1);
+use crate::policy::drain::{self, Situation, Workers};
 
 impl Roster {
     /// An operator wants the whole server to leave: that begins it, and never hastens it.
     pub fn ask_to_leave(&mut self, now: Instant) {
-        if self.departure.is_none() {
-            self.depart(Urgency::Asked, now);
-        }
+        self.drain.ask(now);
+        self.take_drain_step(now);
     }
 
     /// A signal to leave: the first is gentle, a second is not, more change nothing.
     pub fn signal(&mut self, now: Instant) {
-        let Some(departure) = &mut self.departure else { return self.depart(Urgency::Signalled, now) };
-        match departure.urgency {
-            Urgency::Asked => {
-                departure.urgency = Urgency::Signalled;
-                self.steps.push_back(Step::Armed);
-            }
-            Urgency::Signalled => {
-                departure.urgency = Urgency::Insisted;
-                match departure.stage {
-                    Stage::Delayed { .. } => self.begin(now),
-                    // It follows what tells everyone to leave.
-                    Stage::Closing { .. } => {}
-                    Stage::Begun => self.insist(now),
-                }
-            }
-            Urgency::Insisted => {}
-        }
+        self.drain.signal(now);
+        // What there is to say about it goes ahead of what the same turn tells of the workers.
+        self.take_drain_step(now);
     }
 
     /// A worker has closed its listener.
@@ -44,64 +26,40 @@ impl Roster {
         self.workers.iter_mut().filter(|worker| worker.id == id).for_each(|worker| worker.listens = false);
     }
 
-    /// Whether the delay is over: nobody is started or replaced any more.
-    pub(super) fn has_begun_to_leave(&self) -> bool {
-        self.departure.is_some_and(|departure| !matches!(departure.stage, Stage::Delayed { .. }))
+    /// When the grace period ends, once all workers wait for their clients.
+    pub fn limit(&self) -> Option<Instant> {
+        self.drain.limit().filter(|_| self.drain.has_begun())
     }
 
-    /// When the leaving goes on by itself.
-    pub(super) fn next_stage_at(&self) -> Option<Instant> {
-        match self.departure?.stage {
-            Stage::Delayed { begins: at } | Stage::Closing { until: at } => Some(at),
-            Stage::Begun => None,
-        }
-    }
-
-    pub(super) fn depart_if_due(&mut self, now: Instant) {
-        match self.departure {
-            Some(Departure { stage: Stage::Delayed { begins }, .. }) if begins <= now => self.begin(now),
-            Some(Departure { stage: Stage::Closing { until }, .. }) => self.leave_if_closed(until, now),
+    /// Takes one step of the drain. Whether there was one.
+    pub(super) fn take_drain_step(&mut self, now: Instant) -> bool {
+        let workers = Workers {
+            left: self.workers.len(),
+            listening: self.workers.iter().filter(|worker| worker.listens).count(),
+            were_forced: self.were_forced,
+        };
+        let situation = Situation { workers: Some(workers), ..Situation::default() };
+        let Some(step) = self.drain.poll(now, situation) else { return false };
+        match step {
+            drain::Step::Close => self.begin(now),
+            drain::Step::Insisted { .. } => self.hasten(now),
             _ => {}
         }
+        self.steps.push_back(Step::Drain(step));
+        true
     }
 
-    fn depart(&mut self, urgency: Urgency, now: Instant) {
-        let stage = Stage::Delayed { begins: now + self.times.drain_delay };
-        self.departure = Some(Departure { stage, urgency });
-        self.steps.push_back(Step::Announce);
-    }
-
+    /// Nobody is started or replaced any more.
     fn begin(&mut self, now: Instant) {
-        let Some(departure) = &mut self.departure else { return };
-        departure.stage = Stage::Closing { until: now + CLOSING };
         self.reload = None;
         self.slots.iter_mut().for_each(|slot| slot.start_at = None);
-        let limit = now + self.times.patience;
+        let limit = now + self.times.grace;
         for nth in 0..self.workers.len() {
             match self.workers[nth].state {
                 State::Starting => self.withdraw(self.workers[nth].id),
                 State::Serving { .. } => self.workers[nth].state = State::Leaving { until: Some(limit) },
                 State::Leaving { .. } | State::Killed { .. } => {}
             }
-        }
-        self.steps.push_back(Step::CloseAll);
-    }
-
-    /// Goes on once the port is free for a successor.
-    fn leave_if_closed(&mut self, until: Instant, now: Instant) {
-        let Some(departure) = &mut self.departure else { return };
-        let workers = self.workers.iter().filter(|worker| worker.listens).count();
-        if workers > 0 && now < until {
-            return;
-        }
-        departure.stage = Stage::Begun;
-        let is_insisted = departure.urgency == Urgency::Insisted;
-        if workers > 0 {
-            self.steps.push_back(Step::StillListening { workers });
-        }
-        self.steps.push_back(Step::LeaveAll);
-        if is_insisted {
-            self.insist(now);
         }
     }
 
@@ -114,14 +72,12 @@ impl Roster {
         }
     }
 
-    fn insist(&mut self, now: Instant) {
-        self.was_forced = true;
+    fn hasten(&mut self, now: Instant) {
         for worker in &mut self.workers {
             if let State::Leaving { until: Some(until) } = &mut worker.state {
                 *until = now;
             }
         }
-        self.steps.push_back(Step::InsistAll);
     }
 }
 

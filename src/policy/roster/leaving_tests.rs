@@ -4,16 +4,29 @@ use std::time::Duration;
 
 use super::super::tests::{HOUR, KILLED, SECOND, Story, TIMES};
 use super::super::{Doing, Exit, Failing, SPREAD, Step, Symptom, Times};
-use crate::policy::drain::Outcome;
+use crate::policy::drain::{self, Outcome};
+
+const SIGNAL: Step = Step::Drain(drain::Step::SignalReceived);
+const ARMED: Step = Step::Drain(drain::Step::Armed);
+const LEAVE: Step = Step::Drain(drain::Step::Initiated);
+const INSIST: Step = Step::Drain(drain::Step::Insisted { connections: None });
+
+fn still_listening(workers: usize) -> Step {
+    Step::Drain(drain::Step::StillListening { workers })
+}
+
+fn complete(outcome: Outcome) -> Step {
+    Step::Drain(drain::Step::Complete(outcome))
+}
 
 #[test]
 fn the_server_ends_when_the_last_worker_has_ended() {
     let mut story = Story::serving(2);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
+    assert_eq!(story.steps(), [SIGNAL, LEAVE]);
     assert_eq!(story.exit(1, Exit::Code(0)), []);
     story.roster.on_signalled(0, story.now);
-    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+    assert_eq!(story.exit(0, Exit::Code(0)), [complete(Outcome::Drained)]);
     assert_eq!(story.steps(), []);
 }
 
@@ -24,7 +37,7 @@ fn one_forced_worker_makes_the_end_a_forced_one() {
         story.roster.signal(story.now);
         story.steps();
         story.exit(0, exit);
-        assert_eq!(story.exit(1, Exit::Code(0)), [Step::Complete(outcome)]);
+        assert_eq!(story.exit(1, Exit::Code(0)), [complete(outcome)]);
     }
 }
 
@@ -34,38 +47,38 @@ fn a_second_signal_insists_and_more_change_nothing() {
     for _ in 0..4 {
         story.roster.signal(story.now);
     }
-    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll, Step::InsistAll]);
-    assert_eq!(story.exit(0, Exit::Code(1)), [Step::Complete(Outcome::Forced)]);
+    assert_eq!(story.steps(), [SIGNAL, LEAVE, INSIST]);
+    assert_eq!(story.exit(0, Exit::Code(1)), [complete(Outcome::Forced)]);
 }
 
 #[test]
 fn an_operator_begins_a_leaving_and_only_signals_hasten_it() {
     let mut story = Story::serving(1);
     story.roster.ask_to_leave(story.now);
-    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
+    assert_eq!(story.steps(), [SIGNAL, LEAVE]);
     story.roster.ask_to_leave(story.now);
     assert_eq!(story.steps(), []);
     story.roster.signal(story.now);
     // The same signal reached the worker, too.
     story.roster.on_signalled(0, story.now);
-    assert_eq!(story.steps(), [Step::Armed]);
+    assert_eq!(story.steps(), [ARMED]);
     story.roster.ask_to_leave(story.now);
     assert_eq!(story.steps(), []);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::InsistAll]);
+    assert_eq!(story.steps(), [INSIST]);
 }
 
 #[test]
-fn an_operator_does_not_end_the_patience_that_a_signal_has_begun() {
+fn an_operator_does_not_end_the_grace_period_that_a_signal_has_begun() {
     let mut story = Story::serving(1);
     story.roster.signal(story.now);
     story.roster.ask_to_leave(story.now);
-    assert_eq!(story.steps(), [Step::Announce, Step::LeaveAll]);
-    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+    assert_eq!(story.steps(), [SIGNAL, LEAVE]);
+    assert_eq!(story.exit(0, Exit::Code(0)), [complete(Outcome::Drained)]);
 }
 
 #[test]
-fn a_second_signal_to_a_worker_that_leaves_alone_ends_its_patience() {
+fn a_second_signal_to_a_worker_that_leaves_alone_ends_its_grace_period() {
     let mut story = Story::serving(1);
     story.roster.on_signalled(0, story.now);
     story.steps();
@@ -105,14 +118,14 @@ fn until_the_delay_is_over_all_goes_on_whoever_was_sent_the_signal() {
     let times = Times { drain_delay: 5 * SECOND, ..TIMES };
     let mut story = Story::serving_at(2, times);
     story.roster.ask_to_leave(story.now);
-    assert_eq!(story.steps(), [Step::Announce]);
+    assert_eq!(story.steps(), [SIGNAL]);
     story.roster.signal(story.now);
     story.roster.on_signalled(0, story.now);
-    assert_eq!(story.steps(), [Step::Armed]);
+    assert_eq!(story.steps(), [ARMED]);
     assert_eq!(story.pass(4 * SECOND), []);
     assert!(matches!(story.exit(1, KILLED)[..], [Step::Ended { .. }, Step::Start { worker: 2, slot: 1 }]));
     story.roster.on_ready(2, story.now);
-    assert_eq!(story.pass(SECOND), [Step::LeaveAll]);
+    assert_eq!(story.pass(SECOND), [LEAVE]);
 }
 
 #[test]
@@ -120,9 +133,9 @@ fn a_signal_that_insists_ends_the_delay_too() {
     let times = Times { drain_delay: HOUR, ..TIMES };
     let mut story = Story::serving_at(1, times);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce]);
+    assert_eq!(story.steps(), [SIGNAL]);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::LeaveAll, Step::InsistAll]);
+    assert_eq!(story.steps(), [LEAVE, INSIST]);
 }
 
 #[test]
@@ -140,7 +153,7 @@ fn a_frozen_worker_is_killed_when_its_time_to_leave_is_over_and_not_before() {
         let (after, steps) = story.until_done();
         let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToLeave(Symptom::Stopped) };
         assert_eq!(steps, [kill]);
-        assert!((TIMES.patience..TIMES.patience + SECOND).contains(&after), "{after:?}");
+        assert!((TIMES.grace..TIMES.grace + SECOND).contains(&after), "{after:?}");
         assert_eq!(
             kill.to_string(),
             "Worker 1 has not left in time, does not answer and is stopped: killing it"
@@ -154,12 +167,12 @@ fn a_second_signal_ends_the_time_of_a_frozen_worker() {
     story.silence(0, Some(Doing::Sleeping), 0.0);
     story.roster.signal(story.now);
     story.steps();
-    assert_eq!(story.pass(60 * SECOND), [Step::StillListening { workers: 1 }, Step::LeaveAll]);
+    assert_eq!(story.pass(60 * SECOND), [still_listening(1), LEAVE]);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::InsistAll]);
+    assert_eq!(story.steps(), [INSIST]);
     let kill = Step::Kill { worker: 0, slot: 0, why: Failing::ToLeave(Symptom::Sleeping) };
     assert_eq!(story.pass(Duration::from_millis(150)), [kill]);
-    assert_eq!(story.exit(0, KILLED), [Step::Complete(Outcome::Forced)]);
+    assert_eq!(story.exit(0, KILLED), [complete(Outcome::Forced)]);
 }
 
 #[test]
@@ -169,9 +182,9 @@ fn who_says_farewell_on_a_busy_machine_is_not_killed() {
     story.silence(1, Some(Doing::Runnable), 0.02);
     story.roster.signal(story.now);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce]);
-    let still = Step::StillListening { workers: 2 };
-    assert_eq!(story.pass(300 * SECOND), [still, Step::LeaveAll, Step::InsistAll]);
+    assert_eq!(story.steps(), [SIGNAL]);
+    let still = still_listening(2);
+    assert_eq!(story.pass(300 * SECOND), [still, LEAVE, INSIST]);
 }
 
 #[test]
@@ -191,9 +204,9 @@ fn a_worker_that_has_not_served_is_ended_at_once_and_counts_as_no_forced_one() {
     story.silence(1, Some(Doing::Sleeping), 0.0);
     assert_eq!(story.steps(), [Step::Start { worker: 1, slot: 1 }]);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce, Step::Withdraw { worker: 1, slot: 1 }]);
-    assert_eq!(story.exit(1, KILLED), [Step::LeaveAll]);
-    assert_eq!(story.exit(0, Exit::Code(0)), [Step::Complete(Outcome::Drained)]);
+    assert_eq!(story.steps(), [SIGNAL, Step::Withdraw { worker: 1, slot: 1 }]);
+    assert_eq!(story.exit(1, KILLED), [LEAVE]);
+    assert_eq!(story.exit(0, Exit::Code(0)), [complete(Outcome::Drained)]);
 }
 
 #[test]
@@ -218,11 +231,11 @@ fn nobody_is_told_to_leave_before_all_have_closed_their_listeners() {
     story.roster.on_ready(3, story.now);
     story.roster.on_closed(2);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce]);
+    assert_eq!(story.steps(), [SIGNAL]);
     story.roster.on_closed(0);
     assert_eq!(story.steps(), []);
-    assert_eq!(story.exit(1, KILLED), [Step::LeaveAll]);
-    assert_eq!(Step::LeaveAll.to_string(), "Graceful shutdown initiated");
+    assert_eq!(story.exit(1, KILLED), [LEAVE]);
+    assert_eq!(LEAVE.to_string(), "Graceful shutdown initiated");
 }
 
 #[test]
@@ -230,9 +243,9 @@ fn whoever_does_not_close_its_listener_is_waited_for_a_second_and_no_longer() {
     let mut story = Story::serving(2);
     story.silence(1, Some(Doing::Stopped), 0.0);
     story.roster.signal(story.now);
-    assert_eq!(story.steps(), [Step::Announce]);
-    let still = Step::StillListening { workers: 1 };
-    assert_eq!(story.until_done(), (SECOND, vec![still, Step::LeaveAll]));
+    assert_eq!(story.steps(), [SIGNAL]);
+    let still = still_listening(1);
+    assert_eq!(story.until_done(), (SECOND, vec![still, LEAVE]));
     assert_eq!(
         still.to_string(),
         "Not closed within 1 s: the listeners of 1 workers; a successor may find the port in use"

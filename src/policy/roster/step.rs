@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::leaving::CLOSING;
 use super::silence::Symptom;
 use super::{SlotId, WorkerId};
-use crate::policy::drain::Outcome;
+use crate::policy::drain;
 
 /// How a worker process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,21 +78,8 @@ pub enum Step {
         /// The worker.
         worker: WorkerId,
     },
-    /// Say that the whole server is about to leave.
-    Announce,
-    /// Only say so: the first signal has come after an operator asked.
-    Armed,
-    /// Close all listeners, and tell every worker to close its own.
-    CloseAll,
-    /// Only say so: they have not done it in time, and nobody waits for them.
-    StillListening {
-        /// How many.
-        workers: usize,
-    },
-    /// Nobody listens any more: tell every worker to leave.
-    LeaveAll,
-    /// Tell every worker to leave at once.
-    InsistAll,
+    /// The next step of the way on which the whole server leaves. It ends with `Complete`.
+    Drain(drain::Step),
     /// Kill it: it has not served, and is not needed any more.
     Withdraw {
         /// The worker.
@@ -148,8 +134,6 @@ pub enum Step {
         /// How it ended.
         exit: Exit,
     },
-    /// End.
-    Complete(Outcome),
 }
 
 /// What a worker has failed to do.
@@ -168,15 +152,15 @@ pub enum Failing {
 impl Step {
     /// Whether the line is a warning; otherwise it informs.
     pub fn is_warning(&self) -> bool {
-        matches!(
-            self,
-            Self::StillListening { .. }
-                | Self::Cut { .. }
-                | Self::Kill { .. }
-                | Self::Ended { .. }
-                | Self::ReloadFailed { .. }
-                | Self::GiveUp { .. }
-        )
+        match self {
+            Self::Cut { .. }
+            | Self::Kill { .. }
+            | Self::Ended { .. }
+            | Self::ReloadFailed { .. }
+            | Self::GiveUp { .. } => true,
+            Self::Drain(step) => step.is_warning(),
+            _ => false,
+        }
     }
 }
 
@@ -218,24 +202,16 @@ impl fmt::Display for Step {
             Self::GiveUp { slot, exit } => {
                 write!(f, "cannot start workers: worker {} {exit} before it served", slot + 1)
             }
-            Self::Announce => write!(f, "Shutdown signal received"),
-            Self::Armed => write!(f, "Shutdown signal received while leaving: another one ends it at once"),
-            Self::StillListening { workers } => write!(
-                f,
-                "Not closed within {} s: the listeners of {workers} workers; a successor may find the port in use",
-                CLOSING.as_secs()
-            ),
             Self::Withdraw { slot, .. } => write!(f, "Worker {} has not served yet: ending it", slot + 1),
-            Self::LeaveAll => write!(f, "Graceful shutdown initiated"),
-            Self::InsistAll => write!(f, "Second shutdown signal received. Forcing shutdown."),
-            Self::Complete(_) => write!(f, "Server shutdown complete"),
+            // Each worker says for how many clients it waits.
+            Self::Drain(drain::Step::Waiting { .. }) => Ok(()),
+            Self::Drain(step) => write!(f, "{step}"),
             Self::Start { .. }
             | Self::Beat
             | Self::Look { .. }
             | Self::StepDown { .. }
             | Self::CloseSlot { .. }
             | Self::Insist { .. }
-            | Self::CloseAll
             | Self::Assembled
             | Self::Reloading => Ok(()),
         }
