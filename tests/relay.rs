@@ -161,7 +161,7 @@ fn end(mut world: World, told: &mut Told) {
     world.run_until(world.now + Duration::from_millis(500));
     world.let_everything_through();
     world.run_while(|world| !world.is_settled());
-    world.reigns.iter_mut().for_each(|reign| reign.notify_at = None);
+    world.reigns.iter_mut().for_each(|reign| reign.crew.notify_every(None));
     world.run_while(|world| !world.is_at_rest());
     assert!(world.publishers.iter().all(Publisher::is_done), "{:?}", world.publishers);
     let [reign] = world.reigns.as_slice() else { panic!("old supervisors stay") };
@@ -170,7 +170,7 @@ fn end(mut world: World, told: &mut Told) {
         assert_eq!((worker.epoch, worker.newest), (epoch, newest), "a worker has not heard all");
     }
     let clients: usize = reign.workers.iter().map(|worker| worker.peers.clients()).sum();
-    assert_eq!(reign.relay.clients(), clients);
+    assert_eq!(reign.crew.clients(), clients);
     told.kills += reign.kills;
     told.starts += reign.starts;
     for subscriber in &mut world.subscribers {
@@ -179,7 +179,7 @@ fn end(mut world: World, told: &mut Told) {
     }
     world.reign().workers.iter().for_each(|worker| worker.dismiss_witness());
     world.run_while(|world| !world.is_deserted());
-    assert_eq!(world.reign().relay.clients(), 0);
+    assert_eq!(world.reign().crew.clients(), 0);
     for subscriber in &world.subscribers {
         assert!(subscriber.visit.is_none());
         for record in &subscriber.records {

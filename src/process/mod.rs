@@ -16,6 +16,7 @@ use crate::process::token::TokenError;
 use crate::server::state_file::StateFileError;
 use crate::server::{Access, Address, Reach, StartError};
 
+pub mod crew;
 pub mod listeners;
 pub mod logging;
 pub mod program;

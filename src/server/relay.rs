@@ -183,6 +183,13 @@ impl<S: Socket> Relay<S> {
         }
     }
 
+    /// Tells all workers something.
+    pub fn tell_all(&mut self, message: &ToWorker<'_>) {
+        for member in self.members.values_mut().filter(|member| !member.is_deaf) {
+            member.link.send(message);
+        }
+    }
+
     /// Says nothing more to a worker, nor listens to it: it notices, and leaves.
     pub fn cut(&mut self, id: WorkerId) {
         if let Some(member) = self.members.get_mut(&id) {

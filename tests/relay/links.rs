@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slackwater::policy::roster::WorkerId;
+use slackwater::server::relay::Report;
 
 use crate::pipe::Side;
 use crate::stories::{SECOND, answers, calm_down, heard, hold, house, post, publish, resume_behind};
@@ -61,7 +62,7 @@ fn a_worker_whose_link_is_broken_leaves_gently_and_is_replaced_at_once() {
             let start = world.now;
             world.worker(0).pipe.borrow_mut().break_at(side);
             publish(&mut world, 1, 1..=1, 10);
-            world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].roster.is_complete());
+            world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].crew.is_complete());
             assert!(world.now < start + 2 * SECOND, "it waits for what cannot come");
             let line = world.connect_to(2, 1 << 20, &resume_behind(0));
             world.run_until(world.now + 5 * SECOND);
@@ -81,9 +82,9 @@ fn a_worker_that_has_no_time_to_take_what_waits_for_it_leaves_gently_and_is_repl
         hold(&mut world, 0, SECOND / 2);
         publish(&mut world, 1, 1..=3, 10);
         calm_down(&mut world);
-        world.reign().roster.on_stuck(0);
-        world.reign().is_signalled = true;
-        world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].roster.is_complete());
+        world.reign().crew.on_report(0, Report::Stuck);
+        world.reign().is_woken = true;
+        world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].crew.is_complete());
         let line = world.connect_to(2, 1 << 20, &resume_behind(0));
         world.run_until(world.now + 5 * SECOND);
         assert_eq!((heard(&line), world.reigns[0].kills), ((Some(true), vec![1, 2, 3]), 0));

@@ -1,15 +1,14 @@
-//! One supervisor without its poll and with virtual workers: the same turn as `Supervisor::run`, with the real roster.
-//! A scribe among its workers, who takes everything at once and serves nobody, writes down the truth.
+//! One supervisor without its poll and with virtual workers: its crew takes its turns over virtual links. A scribe among its
+//! workers, who takes everything at once and serves nobody, writes down the truth.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slackwater::policy::drain;
-use slackwater::policy::roster::{Doing, Exit, Roster, Sight, Step, Times, WorkerId};
+use slackwater::policy::roster::{Doing, Exit, Sight, Step, Times, WorkerId};
+use slackwater::process::crew::{Arrived, Crew, CrewTerms, Signal};
 use slackwater::server::clock::Now;
-use slackwater::server::relay::{Relay, Report};
 use slackwater::server::terms::Terms;
 use slackwater::wire::relay::{ToWorker, next};
 use slackwater::wire::snapshot::Snapshot;
@@ -39,20 +38,17 @@ pub struct Reign {
     pub number: usize,
     pub epoch: u32,
     pub custom: Custom,
-    pub relay: Relay<Wire>,
-    pub roster: Roster,
+    pub crew: Crew<Wire>,
     pub workers: Vec<Worker>,
     /// What links it to each process that it has started and not buried.
     children: Vec<(WorkerId, Rc<RefCell<Pipe>>)>,
     /// Ended, to be buried.
     exits: Vec<(WorkerId, Exit)>,
-    /// A signal has come.
-    pub is_signalled: bool,
-    pub notify_at: Option<Instant>,
+    pub signals: Vec<Signal>,
+    /// Woken, by a signal or by nothing.
+    pub is_woken: bool,
     scribe: Rc<RefCell<Pipe>>,
     scribed: u64,
-    /// What the periodic notifications that the scribe has not heard yet must say.
-    totals: VecDeque<usize>,
     /// It left this to a successor.
     pub legacy: Option<Snapshot>,
     pub is_complete: bool,
@@ -72,28 +68,27 @@ impl Reign {
         random: &mut Random,
         now: Now,
     ) -> Self {
-        let mut relay = Relay::new(epoch, custom.terms.history);
-        if let Some(snapshot) = snapshot {
-            relay.restore(snapshot, now);
-        }
-        let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
-        relay.admit(SCRIBE, 0, 0, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
-        let Custom { healthcheck, patience: grace, .. } = custom;
+        let Custom { healthcheck, patience: grace, notify_interval, .. } = custom;
         let report_interval = Duration::from_secs(3600);
         let times = Times { healthcheck, drain_delay: Duration::ZERO, grace, report_interval };
+        let history = custom.terms.history;
+        let mut crew = Crew::new(CrewTerms { workers: count, epoch, history, times, notify_interval }, now);
+        if let Some(snapshot) = snapshot {
+            crew.restore(snapshot);
+        }
+        let scribe = Pipe::new(random.fork(), Pace::PROMPT, Pace::PROMPT);
+        crew.admit(SCRIBE, 0, 0, Wire::Pipe(Pipe::end(&scribe, Side::Supervisor)));
         Self {
             number,
             epoch,
-            relay,
-            roster: Roster::new(count, times, now.instant),
+            crew,
             workers: Vec::new(),
             children: Vec::new(),
             exits: Vec::new(),
-            is_signalled: true,
-            notify_at: custom.notify_interval.map(|interval| now + interval),
+            signals: Vec::new(),
+            is_woken: true,
             scribe,
             scribed: 0,
-            totals: VecDeque::new(),
             legacy: None,
             is_complete: false,
             has_begun: false,
@@ -106,17 +101,15 @@ impl Reign {
     /// What would wake it now.
     pub fn is_awake(&self, now: Instant) -> bool {
         let has_event = |(_, pipe): &(WorkerId, Rc<RefCell<Pipe>>)| pipe.borrow().has_event(Side::Supervisor);
-        self.is_signalled
+        self.is_woken
             || !self.exits.is_empty()
-            || self.relay.has_work(now)
             || self.children.iter().any(has_event)
             || self.next_time().is_some_and(|at| at <= now)
     }
 
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let own = self.roster.deadline().into_iter().chain(self.relay.deadline());
-        own.chain(self.notify_at).min()
+        self.crew.next_timeout().map(|timeout| self.crew.now() + timeout)
     }
 
     pub fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
@@ -130,97 +123,46 @@ impl Reign {
         truth: &mut Truth,
         workers_so_far: &mut usize,
     ) {
-        self.is_signalled = false;
+        self.is_woken = false;
         let mut ready: Vec<WorkerId> = self.children.iter().map(|(id, _)| *id).collect();
         ready.retain(|id| self.pipe(*id).borrow_mut().take_event(Side::Supervisor));
         random.shuffle(&mut ready);
-        ready.into_iter().for_each(|id| self.relay.on_ready(id, now));
-        self.relay.listen(now);
-        self.take_reports(now);
-        for (id, exit) in std::mem::take(&mut self.exits) {
-            self.children.retain(|(other, _)| *other != id);
-            self.relay.forget(id, now);
-            self.take_reports(now);
-            self.roster.on_exit(id, exit, now.instant);
+        let ended = std::mem::take(&mut self.exits);
+        self.children.retain(|(id, _)| !ended.iter().any(|(other, _)| other == id));
+        self.crew.handle(Arrived { ready, signals: std::mem::take(&mut self.signals), ended }, now);
+        while let Some(step) = self.crew.poll() {
+            self.take(step, at, random, workers_so_far);
         }
-        if let (Some(due), Some(interval)) = (self.notify_at, self.custom.notify_interval)
-            && due <= now.instant
-        {
-            self.totals.push_back(self.relay.clients());
-            self.relay.publish_periodic(now);
-            self.notify_at = Some(now + interval);
-        }
-        while let Some(step) = self.roster.poll(now.instant) {
-            self.take(step, (now, at), random, workers_so_far);
-        }
-        self.has_begun |= self.roster.is_complete();
-        self.relay.settle(now);
-        self.write_down(truth, at);
-    }
-
-    fn take_reports(&mut self, now: Now) {
-        for (worker, report) in self.relay.take_reports() {
-            match report {
-                Report::Ready => self.roster.on_ready(worker, now.instant),
-                Report::Closed => self.roster.on_closed(worker),
-                Report::Signalled => self.roster.on_signalled(worker, now.instant),
-                Report::Alive => self.roster.on_heard(worker),
-                Report::Stuck => self.roster.on_stuck(worker),
-                Report::Lost => self.roster.on_lost(worker, now.instant),
-                Report::AskedToLeave => {}
-            }
-        }
+        self.has_begun |= self.crew.is_complete();
+        self.crew.settle();
+        let clients = self.crew.clients();
+        self.write_down(truth, at, clients);
     }
 
     /// What is to be seen of a worker: it is stopped, or waits for a processor.
-    fn look(&mut self, id: WorkerId, (now, at): (Now, Duration)) {
+    fn look(&mut self, id: WorkerId, at: Duration) {
         let worker = self.workers.iter().find(|worker| worker.id == id);
         let doing = |worker: &Worker| if worker.frozen_until > at { Doing::Stopped } else { Doing::Runnable };
         let sight = worker.map(|worker| Sight { doing: doing(worker), worked: Duration::ZERO, stirred: 0 });
-        self.roster.on_seen(id, sight, now.instant);
+        self.crew.on_seen(id, sight);
     }
 
-    fn take(
-        &mut self,
-        step: Step,
-        (now, at): (Now, Duration),
-        random: &mut Random,
-        workers_so_far: &mut usize,
-    ) {
+    fn take(&mut self, step: Step, at: Duration, random: &mut Random, workers_so_far: &mut usize) {
         match step {
             Step::Start { worker, .. } => {
                 *workers_so_far += 1;
                 self.start(worker, *workers_so_far, random);
             }
-            Step::Beat => self.tell_all(&ToWorker::Beat),
-            Step::Look { worker } => self.look(worker, (now, at)),
-            Step::Insist { worker } => self.relay.tell(worker, &ToWorker::Insist),
-            Step::Cut { worker, .. } => self.relay.cut(worker),
-            Step::StepDown { worker, is_last, .. } => {
-                self.relay.tell(worker, &ToWorker::StepDown { is_last });
-            }
-            Step::Drain(drain::Step::Close) => {
-                self.relay.close();
-                self.legacy = Some(self.relay.snapshot(now));
-                self.notify_at = None;
-                self.tell_all(&ToWorker::Close);
-            }
-            Step::Drain(drain::Step::Initiated) => self.tell_all(&ToWorker::Leave),
-            Step::Drain(drain::Step::Insisted { .. }) => self.tell_all(&ToWorker::Insist),
+            Step::Look { worker } => self.look(worker, at),
             Step::Withdraw { worker, .. } => self.kill(worker),
             Step::Kill { worker, .. } => {
                 self.kills += 1;
                 self.kill(worker);
             }
+            Step::Drain(drain::Step::Close) => self.legacy = Some(self.crew.snapshot()),
             Step::Drain(drain::Step::Complete(_)) => self.is_complete = true,
             Step::GiveUp { .. } => panic!("workers do not start"),
-            Step::Drain(_)
-            | Step::Assembled
-            | Step::Reloading
-            | Step::CloseSlot { .. }
-            | Step::Ended { .. }
-            | Step::ReloadFailed { .. }
-            | Step::Reloaded => {}
+            _ => {}
         }
     }
 
@@ -229,7 +171,7 @@ impl Reign {
         let mut pace = || self.custom.pace.unwrap_or_else(|| Pace::draw(random));
         let (up, down) = (pace(), pace());
         let pipe = Pipe::new(random.fork(), up, down);
-        self.relay.admit(id, id, id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
+        self.crew.admit(id, id, id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
         let custom = &self.custom;
         let worker = Worker::new((id, number), pipe.clone(), self.epoch, &custom.terms, custom.patience);
         self.children.push((id, pipe));
@@ -261,8 +203,8 @@ impl Reign {
 
     /// The supervisor is killed: its workers are on their own.
     pub fn orphan(self, orphans: &mut Vec<Worker>) {
-        let Self { relay, workers, .. } = self;
-        drop(relay);
+        let Self { crew, workers, .. } = self;
+        drop(crew);
         for worker in workers {
             worker.pipe.borrow_mut().lose_what_was_sent(Side::Supervisor);
             orphans.push(worker);
@@ -273,14 +215,8 @@ impl Reign {
         &self.children.iter().find(|(other, _)| *other == id).expect("a child has one").1
     }
 
-    fn tell_all(&mut self, message: &ToWorker<'_>) {
-        for (id, _) in &self.children {
-            self.relay.tell(*id, message);
-        }
-    }
-
     /// The scribe takes all that was published in this turn.
-    fn write_down(&mut self, truth: &mut Truth, at: Duration) {
+    fn write_down(&mut self, truth: &mut Truth, at: Duration, clients: usize) {
         let octets = self.scribe.borrow_mut().take_all();
         let mut input = &octets[..];
         while let Some(message) = next(&mut input).expect("messages are whole") {
@@ -296,23 +232,24 @@ impl Reign {
                     if let Some(before) = truth.get(id) {
                         assert!(before.payload == payload, "{id} is another after the change");
                     } else {
-                        self.check_total(payload);
+                        check_total(payload, clients);
                         truth.add(id, payload.to_vec(), at, self.number);
                     }
                 }
-                ToWorker::CaughtUp | ToWorker::Beat => {}
+                ToWorker::CaughtUp | ToWorker::Beat | ToWorker::Close | ToWorker::Leave => {}
                 other => panic!("the scribe was told {other:?}"),
             }
         }
         assert!(input.is_empty(), "a message was cut short");
     }
+}
 
-    fn check_total(&mut self, payload: &[u8]) {
-        let text = String::from_utf8_lossy(payload);
-        if let Some((_, rest)) = text.split_once(r#""active_connections":"#) {
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            assert_eq!(digits.parse().ok(), self.totals.pop_front(), "{text}");
-        }
+/// A periodic notification says how many clients there are.
+fn check_total(payload: &[u8], clients: usize) {
+    let text = String::from_utf8_lossy(payload);
+    if let Some((_, rest)) = text.split_once(r#""active_connections":"#) {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        assert_eq!(digits.parse(), Ok(clients), "{text}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use slackwater::config::secret::Secret;
 use slackwater::policy::history::HistoryLimits;
 use slackwater::policy::roster::WorkerId;
+use slackwater::process::crew::Signal;
 use slackwater::server::limits::Limits;
 use slackwater::wire::websocket::Rules;
 
@@ -34,7 +35,7 @@ pub fn house(seed: u64, count: usize, history: HistoryLimits) -> World {
     let mut custom = custom(limits, history);
     (custom.pace, custom.healthcheck) = (Some(Pace::PROMPT), 10 * SECOND);
     let mut world = World::new(Random::new(seed), custom, count);
-    world.run_while(|world| !world.reigns[0].roster.is_complete() || !world.is_at_rest());
+    world.run_while(|world| !world.reigns[0].crew.is_complete() || !world.is_at_rest());
     world
 }
 
@@ -145,7 +146,7 @@ fn a_refusal_waits_for_the_answers_before_it() {
             let mut world = house(seed, 1, GENEROUS);
             world.custom.terms.access.token = Some(Secret::read("x").unwrap());
             world.fulfil(Fate::Crashed);
-            world.run_while(|world| !world.reigns[0].roster.is_complete() || !world.is_at_rest());
+            world.run_while(|world| !world.reigns[0].crew.is_complete() || !world.is_at_rest());
             hold(&mut world, 0, SECOND);
             let granted = post(1, 1).replacen("Host: x", "Host: x\r\nAuthorization: Bearer x", 1);
             let line = world.connect_to(0, 1 << 20, &[&*granted, &refused].concat());
@@ -163,13 +164,13 @@ fn a_refusal_waits_for_the_answers_before_it() {
 fn who_has_departed_counts_no_more() {
     for_each_seed(3250..3270, |seed| {
         let mut world = house(seed, 2, GENEROUS);
-        let witnesses = world.reign().relay.clients();
+        let witnesses = world.reign().crew.clients();
         let lines = [0, 1, 1].map(|worker| world.connect_to(worker, 1 << 20, &handshake("topic=news")));
         calm_down(&mut world);
-        assert_eq!(world.reign().relay.clients(), witnesses + 3);
+        assert_eq!(world.reign().crew.clients(), witnesses + 3);
         lines[1].borrow_mut().end();
         calm_down(&mut world);
-        assert_eq!(world.reign().relay.clients(), witnesses + 2);
+        assert_eq!(world.reign().crew.clients(), witnesses + 2);
     });
 }
 
@@ -258,7 +259,7 @@ fn a_late_worker_is_told_the_history_before_it_serves() {
         let healthz = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
         let requests: String = (301..=310).map(|token| post(token, 1100) + healthz).collect();
         world.connect_to(0, 1 << 20, &requests);
-        world.run_while(|world| !world.reigns[0].roster.is_complete());
+        world.run_while(|world| !world.reigns[0].crew.is_complete());
         let line = world.connect_to(1, 1 << 30, &resume_behind(0));
         world.run_until(world.now + 5 * SECOND);
         assert_eq!(heard(&line), (Some(true), Vec::from_iter(1..=310)));
@@ -274,8 +275,8 @@ fn a_history_that_forgets_while_a_worker_catches_up_leaves_no_hole() {
         start_a_slow_one(&mut world);
         publish(&mut world, 0, 301..=600, 1100);
         world.run_while(|world| world.truth.newest(0xbeef) < 600);
-        assert!(!world.reign().roster.is_complete(), "it had no time to forget");
-        world.run_while(|world| !world.reigns[0].roster.is_complete());
+        assert!(!world.reign().crew.is_complete(), "it had no time to forget");
+        world.run_while(|world| !world.reigns[0].crew.is_complete());
         let line = world.connect_to(1, 1 << 30, &resume_behind(590));
         world.run_until(world.now + 5 * SECOND);
         assert_eq!(heard(&line), (Some(true), Vec::from_iter(591..=600)));
@@ -289,7 +290,7 @@ fn where_nothing_is_kept_who_has_heard_all_is_resumed_and_nobody_else() {
         publish(&mut world, 0, 1..=5, 10);
         calm_down(&mut world);
         world.fulfil(Fate::Grow);
-        world.run_while(|world| !world.reigns[0].roster.is_complete() || !world.is_at_rest());
+        world.run_while(|world| !world.reigns[0].crew.is_complete() || !world.is_at_rest());
         for worker in 0..3 {
             let (up_to_date, late) = (
                 world.connect_to(worker, 1 << 20, &resume_behind(5)),
@@ -336,7 +337,7 @@ fn a_worker_that_takes_nothing_keeps_the_others_waiting_for_a_second_at_most() {
             assert!(world.now < start + 5 * SECOND, "it waits for a worker that takes nothing");
         }
         assert!(frozen.borrow().most_offered(Side::Supervisor) < 16 << 20);
-        world.run_while(|world| world.reigns[0].kills == 0 || !world.reigns[0].roster.is_complete());
+        world.run_while(|world| world.reigns[0].kills == 0 || !world.reigns[0].crew.is_complete());
         let line = world.connect_to(2, 1 << 40, &resume_behind(89));
         calm_down(&mut world);
         assert_eq!(heard(&line), (Some(true), vec![90]));
@@ -350,9 +351,8 @@ fn a_server_that_leaves_publishes_nothing_more() {
         hold(&mut world, 0, SECOND / 4);
         let line = world.connect_to(0, 1 << 20, "");
         calm_down(&mut world);
-        let now = world.clock().instant;
-        world.reign().roster.signal(now);
-        world.reign().is_signalled = true;
+        world.reign().signals.push(Signal::Leave);
+        world.reign().is_woken = true;
         line.borrow_mut().send(post(1, 1).as_bytes());
         world.turn();
         world.turn();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use slackwater::policy::roster::WorkerId;
+use slackwater::process::crew::Signal;
 use slackwater::server::clock::Now;
 use slackwater::server::limits::Limits;
 use slackwater::wire::snapshot::Snapshot;
@@ -115,7 +116,7 @@ impl World {
     pub fn is_settled(&self) -> bool {
         let ([reign], true) = (self.reigns.as_slice(), self.orphans.is_empty()) else { return false };
         self.is_at_rest()
-            && reign.roster.is_complete()
+            && reign.crew.is_complete()
             && reign
                 .workers
                 .iter()
@@ -128,7 +129,7 @@ impl World {
     pub fn is_deserted(&self) -> bool {
         self.is_at_rest()
             && self.workers().all(Worker::is_deserted)
-            && self.reigns.iter().all(|reign| reign.relay.clients() == 0)
+            && self.reigns.iter().all(|reign| reign.crew.clients() == 0)
     }
 
     pub fn reign(&mut self) -> &mut Reign {
@@ -309,7 +310,7 @@ impl World {
         let until = self.now;
         let chosen = self.random.below(8);
         let reign = self.reigns.last_mut().expect("one supervises");
-        reign.is_signalled = true;
+        reign.is_woken = true;
         let chosen = (!reign.workers.is_empty()).then(|| chosen % reign.workers.len());
         // As long as nobody has ever served, one who fails is the end of it all.
         let chosen = chosen.filter(|_| reign.has_begun);
@@ -320,11 +321,11 @@ impl World {
             }
             (Fate::Frozen(duration), Some(nth)) => reign.workers[nth].frozen_until = until + duration,
             (Fate::Signalled, Some(nth)) => reign.workers[nth].signal(now.instant),
-            (Fate::Reload, _) => reign.roster.reload(now.instant),
-            (Fate::Grow, _) => reign.roster.grow(now.instant),
-            (Fate::Shrink, _) => reign.roster.shrink(now.instant),
+            (Fate::Reload, _) => reign.signals.push(Signal::Reload),
+            (Fate::Grow, _) => reign.signals.push(Signal::Grow),
+            (Fate::Shrink, _) => reign.signals.push(Signal::Shrink),
             (Fate::Redeployed, _) => {
-                reign.roster.signal(now.instant);
+                reign.signals.push(Signal::Leave);
                 reign.turn((now, until), &mut self.random, &mut self.truth, &mut self.workers_so_far);
                 let octets = reign.legacy.take().expect("it is leaving").encode();
                 let epoch = reign.epoch;

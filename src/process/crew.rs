@@ -1,0 +1,242 @@
+//! A supervisor's turn without its poll: which workers there are to be, and the order of what all of them publish. Reads no
+//! clock, starts and kills no process and knows no listener: it is told what has come and when, and answers with steps.
+//!
+//! A turn: `handle` what has come; `poll` until `None` and do what each step says; `settle`, and sleep for `next_timeout`
+//! at most. It is generic over the socket, so that a simulation can take the same turns without any process.
+
+use std::time::{Duration, Instant};
+
+use crate::policy::drain;
+use crate::policy::history::HistoryLimits;
+use crate::policy::period::next_in_period;
+use crate::policy::roster::{Exit, Roster, Sight, Step, Times, WorkerId};
+use crate::server::clock::Now;
+use crate::server::relay::{Relay, Report};
+use crate::server::socket::Socket;
+use crate::wire::relay::ToWorker;
+use crate::wire::snapshot::Snapshot;
+
+/// What holds for a crew from its beginning on.
+#[derive(Debug, Clone, Copy)]
+pub struct CrewTerms {
+    /// So many workers are started first.
+    pub workers: usize,
+    /// Of the ids of all publications.
+    pub epoch: u32,
+    /// What is kept for clients that come back.
+    pub history: HistoryLimits,
+    /// How long whatever takes, in the life of workers.
+    pub times: Times,
+    /// The period of the notification.
+    pub notify_interval: Option<Duration>,
+}
+
+/// What a signal asks of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// To leave; for the second time, to leave at once.
+    Leave,
+    /// To replace all workers one by one.
+    Reload,
+    /// One worker more.
+    Grow,
+    /// One worker less.
+    Shrink,
+}
+
+/// What has come since the last turn.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    /// Workers whose sockets are ready.
+    pub ready: Vec<WorkerId>,
+    /// Signals, in the order in which they came.
+    pub signals: Vec<Signal>,
+    /// Workers whose processes have ended.
+    pub ended: Vec<(WorkerId, Exit)>,
+}
+
+/// The workers of one supervisor, and its links to them.
+#[derive(Debug)]
+pub struct Crew<S> {
+    relay: Relay<S>,
+    roster: Roster,
+    /// From the order to leave to the end of the grace period.
+    longest_drain: Duration,
+    /// The period of the notification, and when it is due.
+    notify: Option<(Duration, Instant)>,
+    /// Read once per turn.
+    now: Now,
+}
+
+impl<S: Socket> Crew<S> {
+    /// No worker is started yet: `poll` says which are to be.
+    pub fn new(terms: CrewTerms, now: Now) -> Self {
+        let CrewTerms { workers, epoch, history, times, notify_interval } = terms;
+        Self {
+            relay: Relay::new(epoch, history),
+            roster: Roster::new(workers, times, now.instant),
+            longest_drain: times.drain_delay + times.grace,
+            notify: notify_interval.map(|period| (period, now + period)),
+            now,
+        }
+    }
+
+    /// Publishes the periodic notification from now on, or no more.
+    pub fn notify_every(&mut self, period: Option<Duration>) {
+        self.notify = period.map(|period| (period, self.now + period));
+    }
+
+    /// Goes on where a predecessor stopped. There must be no workers yet.
+    pub fn restore(&mut self, snapshot: Snapshot) {
+        self.relay.restore(snapshot, self.now);
+    }
+
+    /// Takes what has come, all of it, before anybody is judged; then publishes the periodic notification if it is due.
+    pub fn handle(&mut self, arrived: Arrived, now: Now) {
+        self.now = now;
+        for worker in arrived.ready {
+            self.relay.on_ready(worker, now);
+        }
+        // Ahead of what the workers say: one that was sent the same signal as this process has nothing to ask.
+        for signal in arrived.signals {
+            self.obey(signal);
+        }
+        self.relay.listen(now);
+        self.take_reports();
+        for (worker, exit) in arrived.ended {
+            self.on_exit(worker, exit);
+        }
+        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
+            self.relay.publish_periodic(now);
+            self.notify = Some((period, next_in_period(at, period, now.instant)));
+        }
+    }
+
+    /// The next step, whose line is to be logged. The workers have been told already what there is to tell them; left to
+    /// the caller is:
+    ///
+    /// * `Start`: a process, and then `admit`, or else `on_exit`;
+    /// * `Look`: `on_seen`;
+    /// * `Withdraw` and `Kill`: to kill the process;
+    /// * `CloseSlot`, and `Close` of the drain: the listeners, and to keep the `snapshot` for a successor;
+    /// * `GiveUp`, and `Complete` of the drain: the end.
+    pub fn poll(&mut self) -> Option<Step> {
+        let step = self.roster.poll(self.now.instant)?;
+        match step {
+            Step::Beat => self.relay.tell_all(&ToWorker::Beat),
+            Step::StepDown { worker, is_last, .. } => {
+                self.relay.tell(worker, &ToWorker::StepDown { is_last });
+            }
+            Step::Insist { worker } => self.relay.tell(worker, &ToWorker::Insist),
+            Step::Cut { worker, .. } => self.relay.cut(worker),
+            Step::Drain(step) => self.follow(step),
+            _ => {}
+        }
+        Some(step)
+    }
+
+    /// Hands on what was published, and lets each worker have what it takes.
+    pub fn settle(&mut self) {
+        self.relay.settle(self.now);
+    }
+
+    /// How long to sleep from the time of this turn on; `None` until something comes.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let now = self.now.instant;
+        if self.relay.has_work(now) {
+            return Some(Duration::ZERO);
+        }
+        let notify_at = self.notify.map(|(_, at)| at);
+        let deadlines = [self.roster.deadline(), self.relay.deadline(), notify_at];
+        deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// A worker was started, of this number, counted from 1, and as this process.
+    pub fn admit(&mut self, worker: WorkerId, number: u32, pid: u32, socket: S) {
+        self.relay.admit(worker, number, pid, socket);
+    }
+
+    /// A worker has ended, or could not be started. What it said before that counts.
+    pub fn on_exit(&mut self, worker: WorkerId, exit: Exit) {
+        self.relay.forget(worker, self.now);
+        self.take_reports();
+        self.roster.on_exit(worker, exit, self.now.instant);
+    }
+
+    /// What a worker has said, or what has become of it. The links tell by themselves; a simulation may, too.
+    pub fn on_report(&mut self, worker: WorkerId, report: Report) {
+        let now = self.now.instant;
+        match report {
+            Report::Ready => self.roster.on_ready(worker, now),
+            Report::Closed => self.roster.on_closed(worker),
+            Report::Signalled => self.roster.on_signalled(worker, now),
+            Report::Alive => self.roster.on_heard(worker),
+            Report::AskedToLeave => self.roster.ask_to_leave(now),
+            Report::Stuck => self.roster.on_stuck(worker),
+            Report::Lost => self.roster.on_lost(worker, now),
+        }
+    }
+
+    /// What a worker's process does, as far as that can be seen.
+    pub fn on_seen(&mut self, worker: WorkerId, sight: Option<Sight>) {
+        self.roster.on_seen(worker, sight, self.now.instant);
+    }
+
+    /// What a successor needs to go on in the same epoch. To be asked for once the drain says `Close`.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.relay.snapshot(self.now)
+    }
+
+    /// Clients of all workers together.
+    pub fn clients(&self) -> usize {
+        self.relay.clients()
+    }
+
+    /// Until the grace period ends, once all workers wait for their clients.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.roster.limit().map(|limit| limit.saturating_duration_since(self.now.instant))
+    }
+
+    /// Whether every slot has somebody who serves.
+    pub fn is_complete(&self) -> bool {
+        self.roster.is_complete()
+    }
+
+    fn obey(&mut self, signal: Signal) {
+        let now = self.now.instant;
+        match signal {
+            Signal::Leave => self.roster.signal(now),
+            Signal::Reload => self.roster.reload(now),
+            Signal::Grow => self.roster.grow(now),
+            Signal::Shrink => self.roster.shrink(now),
+        }
+    }
+
+    fn take_reports(&mut self) {
+        for (worker, report) in self.relay.take_reports() {
+            self.on_report(worker, report);
+        }
+    }
+
+    fn follow(&mut self, step: drain::Step) {
+        match step {
+            // Those who ask are told of it while all goes on.
+            drain::Step::SignalReceived => {
+                self.relay.announce_drain(self.now, self.now + self.longest_drain);
+            }
+            drain::Step::Close => {
+                self.relay.close();
+                self.notify = None;
+                self.relay.tell_all(&ToWorker::Close);
+            }
+            drain::Step::Initiated => self.relay.tell_all(&ToWorker::Leave),
+            drain::Step::Insisted { .. } => self.relay.tell_all(&ToWorker::Insist),
+            _ => {}
+        }
+    }
+}
