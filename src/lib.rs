@@ -14,7 +14,8 @@
 //! | [`process`] | lives and dies: the log, the start, the exit code, other processes | |
 //!
 //! `main → process → server → wire → policy → frame`: an arrow means "may use", and none points back.
-//! [`config`] and [`ffi`] are leaves that `process` and `server` use. `tests/architecture.rs` keeps these arrows.
+//! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use. `tests/architecture.rs` keeps these
+//! arrows.
 //!
 //! # Where things are
 //!
@@ -24,7 +25,7 @@
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
 //!   asked to move: [`policy::guide`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
-//!   answer: [`process::sight`].
+//!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
 //!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
@@ -127,6 +128,7 @@ pub mod config;
 pub mod ffi;
 pub mod frame;
 pub mod policy;
+pub mod proc_stat;
 pub mod process;
 pub mod server;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ordering, Peers};
 use crate::server::clock::Now;
-use crate::server::process;
+use crate::server::footprint;
 use crate::server::socket::Socket;
 use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
 use crate::wire::overview::{Draining, Overview, Worker};
@@ -64,7 +64,7 @@ impl<S: Socket> Peers<S> {
         self.metrics.connections_total = self.clients_so_far;
         self.metrics.outbox_bytes = self.connections.iter().map(|(_, peer)| peer.queued().0 as u64).sum();
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
-        process::update(&mut self.metrics.process);
+        footprint::update(&mut self.metrics.process);
         self.metrics.clone()
     }
 
