@@ -34,8 +34,8 @@
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::listening`]. Who gives publications their ids: [`server::order`].
-//! * Several workers: [`process::supervisor`] starts, replaces and ends them, [`server::relay`] is its half of publishing
-//!   and [`server::peers::upstream`] a worker's, [`wire::relay`] what they say to each other.
+//! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
+//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::relay`] what they say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`].
 //!
 //! # The turn
@@ -61,7 +61,8 @@
 //! 5. Before a limit of a peer is applied, all is read that had arrived when it was reached: after a long sleep, a full
 //!    batch of events or an interrupted call, the loop looks for events again.
 //!
-//! The supervisor's turn is the same: it receives, keeps time, advances its roster, and settles with its workers.
+//! The supervisor's turn is the same: it receives, advances its crew, and settles with its workers. What there was no room
+//! for it writes to a worker as soon as there is some, while it receives.
 //!
 //! Sockets are registered once for both directions. mio is edge-triggered, so they are read until they would block or
 //! the budget is used up, and a broadcast to idle clients causes no event.
@@ -87,9 +88,12 @@
 //!       └─ unread              ran out of their budget: read on without sleeping
 //!
 //! Supervisor                   the only owner of its Poll
-//! ├─ listeners: Option         one for each worker, for as long as it lives; None once draining
-//! ├─ roster, children          which workers there should be, and which there are
-//! └─ relay                     the order, the history, and a socket pair to each worker
+//! ├─ listeners                 one for each slot, whoever works there; closed once draining
+//! ├─ children                  the processes of the workers
+//! ├─ state_file: Option        what a successor goes on with
+//! └─ crew                      knows no poll and no process
+//!    ├─ roster                 which workers there should be, and the drain
+//!    └─ relay                  the order, the history, and a socket pair to each worker
 //! ```
 //!
 //! # How a publication travels
