@@ -11,7 +11,7 @@ use crate::policy::history::HistoryLimits;
 use crate::policy::period::next_in_period;
 use crate::policy::roster::{Exit, Roster, Sight, Step, Times, WorkerId};
 use crate::server::clock::Now;
-use crate::server::relay::{Relay, Report};
+use crate::server::relay::{Relay, WorkerEvent};
 use crate::server::socket::Socket;
 use crate::wire::relay::ToWorker;
 use crate::wire::snapshot::Snapshot;
@@ -102,7 +102,7 @@ impl<S: Socket> Crew<S> {
             self.obey(signal);
         }
         self.relay.listen(now);
-        self.take_reports();
+        self.take_events();
         for (worker, exit) in arrived.ended {
             self.on_exit(worker, exit);
         }
@@ -164,21 +164,21 @@ impl<S: Socket> Crew<S> {
     /// A worker has ended, or could not be started. What it said before that counts.
     pub fn on_exit(&mut self, worker: WorkerId, exit: Exit) {
         self.relay.forget(worker, self.now);
-        self.take_reports();
+        self.take_events();
         self.roster.on_exit(worker, exit, self.now.instant);
     }
 
     /// What a worker has said, or what has become of it. The links tell by themselves; a simulation may, too.
-    pub fn on_report(&mut self, worker: WorkerId, report: Report) {
+    pub fn on_event(&mut self, worker: WorkerId, event: WorkerEvent) {
         let now = self.now.instant;
-        match report {
-            Report::Ready => self.roster.on_ready(worker, now),
-            Report::Closed => self.roster.on_closed(worker),
-            Report::Signalled => self.roster.on_signalled(worker, now),
-            Report::Alive => self.roster.on_heard(worker),
-            Report::AskedToLeave => self.roster.ask_to_leave(now),
-            Report::Stuck => self.roster.on_stuck(worker),
-            Report::Lost => self.roster.on_lost(worker, now),
+        match event {
+            WorkerEvent::Ready => self.roster.on_ready(worker, now),
+            WorkerEvent::Closed => self.roster.on_closed(worker),
+            WorkerEvent::Signalled => self.roster.on_signalled(worker, now),
+            WorkerEvent::Alive => self.roster.on_heard(worker),
+            WorkerEvent::AskedToLeave => self.roster.ask_to_leave(now),
+            WorkerEvent::Stuck => self.roster.on_stuck(worker),
+            WorkerEvent::Lost => self.roster.on_lost(worker, now),
         }
     }
 
@@ -217,9 +217,9 @@ impl<S: Socket> Crew<S> {
         }
     }
 
-    fn take_reports(&mut self) {
-        for (worker, report) in self.relay.take_reports() {
-            self.on_report(worker, report);
+    fn take_events(&mut self) {
+        for (worker, event) in self.relay.take_events() {
+            self.on_event(worker, event);
         }
     }
 

@@ -85,7 +85,7 @@ pub fn open_admin(config: &Config) -> Result<Option<Listening>, OpenError> {
 
 /// One listener for each slot of the supervisor's.
 #[derive(Debug)]
-pub struct Listeners {
+pub struct SlotSockets {
     address: Address,
     /// The first one; none once leaving. A Unix socket's file goes with it.
     first: Option<Listening>,
@@ -95,7 +95,7 @@ pub struct Listeners {
     backlog: u16,
 }
 
-impl Listeners {
+impl SlotSockets {
     /// Opens what all listen on, unless it was inherited; the slots are opened one by one.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub mod crew;
 pub mod listeners;
 pub mod logging;
 pub mod program;
-pub mod progress;
+pub mod progress_bar;
 pub mod service_manager;
 pub mod sight;
 pub mod supervisor;

@@ -18,11 +18,11 @@ use crate::policy::drain::{LONGEST_FAREWELL, Step};
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// How long a service manager that is busy is waited for, with what is said once only.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The server listens and serves.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)], PATIENCE);
+    tell(&[NotifyState::Ready, NotifyState::Status(status)], SEND_TIMEOUT);
 }
 
 /// The server leaves, and needs so much time at most: it is not to be cut before. To be repeated while it lasts.
@@ -58,26 +58,26 @@ pub fn on_step(step: &Step) {
     }
 }
 
-fn tell(state: &[NotifyState<'_>], patience: Duration) {
+fn tell(state: &[NotifyState<'_>], timeout: Duration) {
     let Some(name) = env::var_os("NOTIFY_SOCKET") else { return };
     let text: String = state.iter().map(|assignment| format!("{assignment}\n")).collect();
-    if let Err(why) = send(&name, &text, patience) {
+    if let Err(why) = send(&name, &text, timeout) {
         debug!("The service manager was not told: {why}");
     }
 }
 
 /// Sends one datagram. Where the queue is full, it waits for so long and no longer.
-fn send(name: &OsStr, text: &str, patience: Duration) -> io::Result<()> {
+fn send(name: &OsStr, text: &str, timeout: Duration) -> io::Result<()> {
     // An abstract name, as container managers give, has an @ for its NUL (unix(7)).
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(name)?,
     };
     let socket = UnixDatagram::unbound()?;
-    if patience.is_zero() {
+    if timeout.is_zero() {
         socket.set_nonblocking(true)?;
     } else {
-        socket.set_write_timeout(Some(patience))?;
+        socket.set_write_timeout(Some(timeout))?;
     }
     socket.send_to_addr(text.as_bytes(), &address).map(drop)
 }

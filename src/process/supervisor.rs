@@ -20,9 +20,9 @@ use crate::ffi;
 use crate::policy::drain;
 use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
 use crate::process::crew::{Arrived, Crew, CrewTerms, Signal};
-use crate::process::listeners::{self, Listeners, OpenError};
+use crate::process::listeners::{self, OpenError, SlotSockets};
 use crate::process::program::Program;
-use crate::process::progress::Progress;
+use crate::process::progress_bar::ProgressBar;
 use crate::process::{announce, exit_code, loop_failed, service_manager, sight};
 use crate::server::clock::Now;
 use crate::server::exhaustion::with_mend;
@@ -61,11 +61,11 @@ pub struct Supervisor {
     signals: Signals,
     config: Config,
     program: Program,
-    listeners: Listeners,
+    listeners: SlotSockets,
     crew: Crew<Stream>,
     children: Vec<(WorkerId, Child)>,
     state_file: Option<StateFile>,
-    progress: Progress,
+    progress_bar: ProgressBar,
     is_at_terminal: bool,
     now: Now,
 }
@@ -81,7 +81,7 @@ impl Supervisor {
         let mut signals = Signals::new(OBEYED)?;
         ffi::unblock(&OBEYED)?;
         let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-        let listeners = Listeners::open(&config, inherited)?;
+        let listeners = SlotSockets::open(&config, inherited)?;
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
@@ -97,7 +97,7 @@ impl Supervisor {
             crew,
             children: Vec::new(),
             state_file,
-            progress: Progress::default(),
+            progress_bar: ProgressBar::default(),
             is_at_terminal: io::stdin().is_terminal(),
             now,
             config,
@@ -113,7 +113,7 @@ impl Supervisor {
                 Err(why) => return loop_failed(&why),
             }
             if let Some(remaining) = self.crew.remaining() {
-                self.progress.show(self.crew.clients(), remaining);
+                self.progress_bar.show(self.crew.clients(), remaining);
             }
             if let Some(code) = self.advance() {
                 return code;
@@ -184,7 +184,7 @@ impl Supervisor {
                 }
                 Step::GiveUp { .. } => return Some(ExitCode::from(3)),
                 Step::Drain(drain::Step::Complete(outcome)) => {
-                    self.progress.hide();
+                    self.progress_bar.hide();
                     return Some(exit_code(outcome));
                 }
                 Step::Drain(step) => self.leave(step),

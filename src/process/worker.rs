@@ -9,7 +9,7 @@ use crate::ffi;
 use crate::policy::drain::Step;
 use crate::process::listeners;
 use crate::process::program::Inheritance;
-use crate::process::progress::Progress;
+use crate::process::progress_bar::ProgressBar;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
 use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::state_file::StateFile;
@@ -30,18 +30,18 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     server.obey_signals(signals)?;
     state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
     announce(config, server.address(), admin_address.as_ref());
-    let mut progress = Progress::default();
+    let mut progress_bar = ProgressBar::default();
     let mut is_told = false;
     Ok(run(server, |watched| match watched {
         Watched::Step(step) => {
             service_manager::on_step(step);
             is_told |= matches!(step, Step::Waiting { .. });
             if matches!(step, Step::Complete(_)) {
-                progress.hide();
+                progress_bar.hide();
             }
         }
         Watched::Turn { clients, remaining } => {
-            progress.show(clients, remaining);
+            progress_bar.show(clients, remaining);
             // The first report may be long in coming, if the drain begins with a delay.
             if !std::mem::replace(&mut is_told, true) {
                 service_manager::draining(clients, remaining);

@@ -12,7 +12,7 @@ use crate::policy::roster::WorkerId;
 use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
 use crate::server::order::Order;
-use crate::server::relay::member::{Member, Progress, encode_publication};
+use crate::server::relay::member::{CatchUp, Member, encode_publication};
 use crate::server::socket::Socket;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, Worker};
@@ -27,7 +27,7 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How long a worker that takes nothing keeps the others waiting.
-const PATIENCE: Duration = Duration::from_secs(1);
+const STALL_LIMIT: Duration = Duration::from_secs(1);
 
 /// What waits at most for a worker that takes nothing, or else it is reported as stuck. One that takes something, however
 /// slowly, keeps the publishers waiting instead.
@@ -35,7 +35,7 @@ const STUCK_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a worker has said, or what has become of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
+pub enum WorkerEvent {
     /// It serves, as it has just been told to.
     Ready,
     /// It was sent a signal to leave.
@@ -65,7 +65,7 @@ pub struct Relay<S> {
     turn_bytes: usize,
     /// The worker that is listened to first in the next turn, as there was no room for it in this one.
     put_off: Option<WorkerId>,
-    reports: Vec<(WorkerId, Report)>,
+    events: Vec<(WorkerId, WorkerEvent)>,
     scratch: Box<[u8]>,
     /// The whole server is leaving: nothing more is positioned.
     is_closed: bool,
@@ -95,7 +95,7 @@ impl<S: Socket> Relay<S> {
             batch: BytesMut::new(),
             turn_bytes: 0,
             put_off: None,
-            reports: Vec::new(),
+            events: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             is_closed: false,
             draining: None,
@@ -107,7 +107,7 @@ impl<S: Socket> Relay<S> {
     pub fn admit(&mut self, id: WorkerId, number: u32, pid: u32, socket: S) {
         let member = Member {
             link: Link::new(socket),
-            progress: Progress::New,
+            told: CatchUp::New,
             clients: 0,
             worker: Worker { number: Some(number), pid, metrics: Metrics::default() },
             is_unread: false,
@@ -157,9 +157,9 @@ impl<S: Socket> Relay<S> {
         self.members.values().map(|member| member.clients).sum()
     }
 
-    /// What has been reported since the last call.
-    pub fn take_reports(&mut self) -> Vec<(WorkerId, Report)> {
-        std::mem::take(&mut self.reports)
+    /// What has happened since the last call.
+    pub fn take_events(&mut self) -> Vec<(WorkerId, WorkerEvent)> {
+        std::mem::take(&mut self.events)
     }
 
     /// Whether there is something to do that no event will announce.
@@ -205,7 +205,7 @@ impl<S: Socket> Relay<S> {
     /// Publishes the periodic notification.
     pub fn publish_periodic(&mut self, now: Now) {
         let publication = self.order.notify(self.clients(), now);
-        self.turn_bytes += relay(&mut self.batch, &mut self.history, publication, now);
+        self.turn_bytes += keep_and_encode(&mut self.batch, &mut self.history, publication, now);
     }
 
     /// A worker's socket is ready.
@@ -213,7 +213,7 @@ impl<S: Socket> Relay<S> {
         if let Some(member) = self.members.get_mut(&id) {
             member.is_unread = true;
             if member.flush(now) {
-                self.reports.push((id, Report::Alive));
+                self.events.push((id, WorkerEvent::Alive));
             }
         }
     }
@@ -223,7 +223,7 @@ impl<S: Socket> Relay<S> {
     pub fn listen(&mut self, now: Now) {
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_gone) {
             if member.link.retry_at().is_some() {
-                self.reports.push((*id, Report::Alive));
+                self.events.push((*id, WorkerEvent::Alive));
             }
             member.is_unread |= member.link.take_retry(now.instant);
         }
@@ -237,7 +237,7 @@ impl<S: Socket> Relay<S> {
         for id in unread {
             if self.is_congested(now.instant) {
                 self.put_off.get_or_insert(id);
-                self.reports.push((id, Report::Alive));
+                self.events.push((id, WorkerEvent::Alive));
             } else {
                 self.read(id, now);
             }
@@ -250,20 +250,20 @@ impl<S: Socket> Relay<S> {
         self.turn_bytes = 0;
         let batch = self.take_batch();
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
-            match member.progress {
-                Progress::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
-                Progress::Live => {}
-                Progress::New | Progress::CatchingUp(_) => {
+            match member.told {
+                CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
+                CatchUp::Live => {}
+                CatchUp::New | CatchUp::CatchingUp(_) => {
                     member.catch_up(self.order.epoch(), &self.history, now);
                 }
             }
             if member.flush(now) {
-                self.reports.push((*id, Report::Alive));
+                self.events.push((*id, WorkerEvent::Alive));
             }
             let takes_nothing =
-                member.link.stalled_since().is_some_and(|since| now.instant >= since + PATIENCE);
+                member.link.stalled_since().is_some_and(|since| now.instant >= since + STALL_LIMIT);
             if takes_nothing && member.link.queued_bytes() > STUCK_BYTES {
-                self.reports.push((*id, Report::Stuck));
+                self.events.push((*id, WorkerEvent::Stuck));
             }
         }
     }
@@ -282,10 +282,10 @@ impl<S: Socket> Relay<S> {
 
     fn is_congested(&self, now: Instant) -> bool {
         let keeps_waiting = |member: &Member<S>| {
-            member.progress == Progress::Live
+            member.told == CatchUp::Live
                 && !member.is_deaf
                 && member.link.queued_bytes() > CONGESTED_BYTES
-                && member.link.stalled_since().is_none_or(|since| now < since + PATIENCE)
+                && member.link.stalled_since().is_none_or(|since| now < since + STALL_LIMIT)
         };
         self.is_full() || self.members.values().any(keeps_waiting)
     }
@@ -296,7 +296,7 @@ impl<S: Socket> Relay<S> {
     }
 
     fn read(&mut self, id: WorkerId, now: Now) {
-        self.reports.push((id, Report::Alive));
+        self.events.push((id, WorkerEvent::Alive));
         // What an earlier turn has left of what was taken goes first.
         let (mut heard, mut taken) = (self.hear(id, now), Taken::Some);
         if heard == Heard::All
@@ -310,7 +310,7 @@ impl<S: Socket> Relay<S> {
         let is_over = taken == Taken::Last || (member.is_deaf && taken == Taken::All);
         if heard == Heard::Garbled || (heard == Heard::All && is_over) {
             member.hang_up();
-            self.reports.push((id, Report::Lost));
+            self.events.push((id, WorkerEvent::Lost));
         }
     }
 
@@ -341,12 +341,12 @@ impl<S: Socket> Relay<S> {
         match message {
             ToSupervisor::Ready => {
                 member.link.send(&ToWorker::Serve);
-                self.reports.push((id, Report::Ready));
+                self.events.push((id, WorkerEvent::Ready));
             }
-            ToSupervisor::Closed => self.reports.push((id, Report::Closed)),
-            ToSupervisor::Signalled => self.reports.push((id, Report::Signalled)),
+            ToSupervisor::Closed => self.events.push((id, WorkerEvent::Closed)),
+            ToSupervisor::Signalled => self.events.push((id, WorkerEvent::Signalled)),
             ToSupervisor::Beat => {}
-            ToSupervisor::Drain => self.reports.push((id, Report::AskedToLeave)),
+            ToSupervisor::Drain => self.events.push((id, WorkerEvent::AskedToLeave)),
             ToSupervisor::Metrics(metrics) => member.worker.metrics = *metrics,
             ToSupervisor::Overview => {
                 let overview = self.overview();
@@ -355,7 +355,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
             ToSupervisor::Sync => {
                 // Behind all that was positioned so far.
-                if member.progress == Progress::Live && !self.batch.is_empty() {
+                if member.told == CatchUp::Live && !self.batch.is_empty() {
                     self.hand_on();
                 }
                 self.tell(id, &ToWorker::Synced);
@@ -365,7 +365,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Publish(_) if is_full && member.has_ended => {}
             ToSupervisor::Publish(submission) => {
                 let (batch, history, bytes) = (&mut self.batch, &mut self.history, &mut self.turn_bytes);
-                let publish = |publication| *bytes += relay(batch, history, publication, now);
+                let publish = |publication| *bytes += keep_and_encode(batch, history, publication, now);
                 let published = self.order.submit(submission, now, publish);
                 member.link.send(&ToWorker::Published(published));
             }
@@ -380,7 +380,7 @@ impl<S: Socket> Relay<S> {
     fn hand_on(&mut self) {
         let batch = self.take_batch();
         for member in
-            self.members.values_mut().filter(|member| member.progress == Progress::Live && !member.is_deaf)
+            self.members.values_mut().filter(|member| member.told == CatchUp::Live && !member.is_deaf)
         {
             member.link.send_encoded(batch.clone());
         }
@@ -388,7 +388,7 @@ impl<S: Socket> Relay<S> {
 }
 
 /// Keeps a publication and adds it to the batch; says by how many bytes.
-fn relay(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) -> usize {
+fn keep_and_encode(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) -> usize {
     let before = batch.len();
     encode_publication(batch, &publication, now);
     history.push(publication);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slackwater::policy::roster::WorkerId;
-use slackwater::server::relay::Report;
+use slackwater::server::relay::WorkerEvent;
 
 use crate::pipe::Side;
 use crate::stories::{SECOND, answers, calm_down, heard, hold, house, post, publish, resume_behind};
@@ -82,7 +82,7 @@ fn a_worker_that_has_no_time_to_take_what_waits_for_it_leaves_gently_and_is_repl
         hold(&mut world, 0, SECOND / 2);
         publish(&mut world, 1, 1..=3, 10);
         calm_down(&mut world);
-        world.reign().crew.on_report(0, Report::Stuck);
+        world.reign().crew.on_event(0, WorkerEvent::Stuck);
         world.reign().is_woken = true;
         world.run_while(|world| world.reigns[0].starts < 3 || !world.reigns[0].crew.is_complete());
         let line = world.connect_to(2, 1 << 20, &resume_behind(0));

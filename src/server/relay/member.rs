@@ -20,7 +20,7 @@ const CATCH_UP_STEP: usize = 256;
 #[derive(Debug)]
 pub(super) struct Member<S> {
     pub(super) link: Link<S>,
-    pub(super) progress: Progress,
+    pub(super) told: CatchUp,
     pub(super) clients: usize,
     /// Its number, its process and what it has counted.
     pub(super) worker: Worker,
@@ -36,7 +36,7 @@ pub(super) struct Member<S> {
 
 /// How much of what was published a worker has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum CatchUp {
     /// Nothing: not even which history it is.
     New,
     /// All up to this position; the rest is in the history.
@@ -52,7 +52,7 @@ impl<S: Socket> Member<S> {
     }
 
     pub(super) fn wants_settling(&self) -> bool {
-        let is_behind = self.progress != Progress::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
+        let is_behind = self.told != CatchUp::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
         !self.is_deaf && (is_behind || self.link.wants_flush())
     }
 
@@ -69,8 +69,8 @@ impl<S: Socket> Member<S> {
     /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
     pub(super) fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
         while self.link.queued_bytes() < CATCH_UP_BYTES {
-            let reached = match self.progress {
-                Progress::CatchingUp(reached) if history.reaches(reached) => reached,
+            let reached = match self.told {
+                CatchUp::CatchingUp(reached) if history.reaches(reached) => reached,
                 _ => {
                     let newest = *history.positions().start() - 1;
                     self.link.send(&ToWorker::Begin { epoch, newest });
@@ -90,10 +90,10 @@ impl<S: Socket> Member<S> {
             }
             if upto == *history.positions().end() {
                 self.link.send(&ToWorker::CaughtUp);
-                self.progress = Progress::Live;
+                self.told = CatchUp::Live;
                 return;
             }
-            self.progress = Progress::CatchingUp(upto);
+            self.told = CatchUp::CatchingUp(upto);
         }
     }
 }

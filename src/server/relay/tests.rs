@@ -174,38 +174,38 @@ fn only_a_worker_that_takes_nothing_is_stuck_however_much_was_queued_at_once() {
     while relay.order.published() == 0 {
         turn(&mut relay, start);
     }
-    relay.take_reports();
+    relay.take_events();
     let mut now = start;
     for _ in 0..10 {
         turn(&mut relay, now);
-        let reports = relay.take_reports();
-        assert!(!reports.iter().any(|(_, report)| *report == Report::Stuck), "{reports:?}");
+        let events = relay.take_events();
+        assert!(!events.iter().any(|(_, event)| *event == WorkerEvent::Stuck), "{events:?}");
         ask(&ends[0], 1, 1);
-        now = Now { instant: now.instant + PATIENCE * 9 / 10, ..now };
+        now = Now { instant: now.instant + STALL_LIMIT * 9 / 10, ..now };
         ends[1].borrow_mut().room = 1000;
         relay.on_ready(1, now);
-        assert_eq!(relay.take_reports(), [(1, Report::Alive)]);
+        assert_eq!(relay.take_events(), [(1, WorkerEvent::Alive)]);
     }
     assert_eq!(relay.order.published(), 80, "nothing more is published meanwhile");
     turn(&mut relay, now);
-    assert!(!relay.take_reports().contains(&(1, Report::Stuck)));
-    now = Now { instant: now.instant + PATIENCE, ..now };
+    assert!(!relay.take_events().contains(&(1, WorkerEvent::Stuck)));
+    now = Now { instant: now.instant + STALL_LIMIT, ..now };
     turn(&mut relay, now);
-    assert!(relay.take_reports().contains(&(1, Report::Stuck)));
+    assert!(relay.take_events().contains(&(1, WorkerEvent::Stuck)));
 }
 
 #[test]
 fn taking_what_there_was_no_room_for_is_a_sign_of_life() {
     let now = Now::read();
     let (mut relay, ends) = relay_with(1, now);
-    relay.take_reports();
+    relay.take_events();
     // The machine takes that in for it.
     ends[0].borrow_mut().room = 3;
     relay.tell(0, &ToWorker::Beat);
     relay.settle(now);
     relay.settle(now);
-    assert_eq!(relay.take_reports(), []);
+    assert_eq!(relay.take_events(), []);
     ends[0].borrow_mut().room = 1;
     relay.settle(now);
-    assert_eq!(relay.take_reports(), [(0, Report::Alive)]);
+    assert_eq!(relay.take_events(), [(0, WorkerEvent::Alive)]);
 }

@@ -8,11 +8,11 @@ const BAR_WIDTH: usize = 30;
 
 /// The line, and the clients that there were when it was first shown.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct ProgressBar {
     clients_then: usize,
 }
 
-impl Progress {
+impl ProgressBar {
     /// So many clients are left, for so long at most.
     pub fn show(&mut self, clients: usize, remaining: Duration) {
         self.clients_then = self.clients_then.max(clients);
