@@ -35,7 +35,8 @@
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::listening`]. Who gives publications their ids: [`server::order`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
-//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::relay`] what they say to each other.
+//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::relay`] what they
+//!   say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`].
 //!
 //! # The turn
@@ -61,8 +62,8 @@
 //! 5. Before a limit of a peer is applied, all is read that had arrived when it was reached: after a long sleep, a full
 //!    batch of events or an interrupted call, the loop looks for events again.
 //!
-//! The supervisor's turn is the same: it receives, advances its crew, and settles with its workers. What there was no room
-//! for it writes to a worker as soon as there is some, while it receives.
+//! The supervisor's turn is the same: [`process::crew::Crew`] is handed what has come, says step by step what is to be done,
+//! and settles with the workers. What a worker had no room for is written as soon as it has some, while it is handed that.
 //!
 //! Sockets are registered once for both directions. mio is edge-triggered, so they are read until they would block or
 //! the budget is used up, and a broadcast to idle clients causes no event.

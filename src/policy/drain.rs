@@ -10,14 +10,14 @@ mod step;
 
 pub use step::{Outcome, Step};
 
-/// How long clients are waited for that take nothing any more, once every client has been sent its close frame; and, once
-/// the last client has left, those who are still owed an answer.
+/// How long to wait for clients that take nothing any more, once every client has been sent its close frame; and, once the
+/// last client has left, for peers that are still owed an answer.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long clients are waited for that still take what goes ahead of their close frame.
+/// How long to wait for clients that still take what goes ahead of their close frame.
 pub const LONGEST_FAREWELL: Duration = Duration::from_secs(10);
 
-/// How long whoever was seen to take what the system holds for it has for more: receive windows open in large steps.
+/// How long a peer that was seen to take what the system holds for it has to take more: receive windows open in large steps.
 pub const TAKING: Duration = Duration::from_secs(2);
 
 /// How long workers have to close their listeners before the leaving goes on regardless.
@@ -28,7 +28,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 pub struct Situation {
     /// Clients connected.
     pub connections: usize,
-    /// Whether somebody who is no client is owed an answer.
+    /// Whether a peer that is no client is owed an answer.
     pub owes_answers: bool,
     /// Bytes that sockets have taken since the start.
     pub bytes_taken: u64,
@@ -86,7 +86,7 @@ enum Stage {
     Delayed {
         begins: Instant,
     },
-    /// Workers close their listeners; none: whoever has not done so is not waited for any more.
+    /// Workers close their listeners, until then at the latest; `None`: nobody waits for those that have not.
     Closing {
         until: Option<Instant>,
     },
@@ -99,7 +99,7 @@ enum Stage {
         limit: Instant,
         next_report: Instant,
     },
-    /// Only those who are owed an answer keep it from ending.
+    /// Only peers that are owed an answer keep it from ending.
     Answering {
         /// So long without a byte being taken.
         until: Instant,
@@ -181,7 +181,7 @@ impl Drain {
         }
     }
 
-    /// Those who are waited for at the end are still taking something.
+    /// The peers that are waited for at the end are still taking something.
     pub fn on_taken(&mut self, now: Instant) {
         match &mut self.state {
             State::Leaving { stage: Stage::Answering { until, end, .. }, .. } => {
@@ -263,7 +263,7 @@ impl Drain {
                 });
                 return self.poll(now, situation);
             }
-            // Who was owed an answer has become a client.
+            // A peer that was owed an answer has become a client.
             Stage::Answering { limit, next_report, .. } if connections > 0 => {
                 self.state = leaving(Stage::Waiting { limit, next_report });
                 return self.poll(now, situation);

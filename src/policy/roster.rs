@@ -1,7 +1,7 @@
 //! Decides which worker processes there should be, until the last has left as its drain says. Starts and kills nothing: it
 //! is told the time and what has become of whom, and answers with steps. A step's `Display` is its log line.
 //!
-//! A *slot* is a listener that outlives the workers who accept from it, one after the other; at the change from one to
+//! A *slot* is a listener that outlives the workers that accept from it, one after the other; at the change from one to
 //! the next both may hold it. Each worker process has a number of its own, never used twice.
 
 use std::collections::VecDeque;
@@ -65,7 +65,7 @@ pub struct Roster {
     /// Reloads that were asked for so far.
     generation: u32,
     reload: Option<Reload>,
-    /// Whether there was a time at which every slot had somebody who served.
+    /// Whether there was a time at which every slot had a worker that served.
     has_assembled: bool,
     /// From the first worker that serves on, nothing that befalls workers ends the server.
     has_served: bool,
@@ -76,13 +76,13 @@ pub struct Roster {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Who serves there, or will.
+    /// The worker that serves there, or will.
     holder: Option<WorkerId>,
     /// Ended in a row without having served for long.
     failures: u32,
     /// When to start a holder.
     start_at: Option<Instant>,
-    /// How the last one ended while nobody had served yet: another is started once somebody does.
+    /// How the last one ended while no worker had served yet: another is started once one does.
     failed: Option<Exit>,
 }
 
@@ -108,7 +108,7 @@ impl Roster {
         }
     }
 
-    /// Whether every slot has somebody who serves.
+    /// Whether every slot has a worker that serves.
     pub fn is_complete(&self) -> bool {
         let serves = |id| self.worker(id).is_some_and(Worker::serves);
         self.slots.iter().all(|slot| slot.holder.is_some_and(serves))
@@ -267,7 +267,7 @@ impl Roster {
         }
     }
 
-    /// Whether it is the one who serves in this slot, or will. The slot may be gone.
+    /// Whether it is the worker that serves in this slot, or will. The slot may be gone.
     fn holds(&self, id: WorkerId, slot: SlotId) -> bool {
         self.slots.get(slot).is_some_and(|slot| slot.holder == Some(id))
     }

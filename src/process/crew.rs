@@ -202,7 +202,7 @@ impl<S: Socket> Crew<S> {
         self.roster.limit().map(|limit| limit.saturating_duration_since(self.now.instant))
     }
 
-    /// Whether every slot has somebody who serves.
+    /// Whether every slot has a worker that serves.
     pub fn is_complete(&self) -> bool {
         self.roster.is_complete()
     }
@@ -225,7 +225,7 @@ impl<S: Socket> Crew<S> {
 
     fn follow(&mut self, step: drain::Step) {
         match step {
-            // Those who ask are told of it while all goes on.
+            // Operators that ask are told of it while all goes on.
             drain::Step::SignalReceived => {
                 self.relay.announce_drain(self.now, self.now + self.longest_drain);
             }

@@ -35,7 +35,7 @@ pub enum OpenError {
     Absent(io::Error),
 }
 
-/// Takes over what is listened on from whoever has started this process, if it was handed over: a descriptor, or the
+/// Takes over what is listened on from the parent of this process, if it was handed over: a descriptor, or the
 /// service manager's socket (sd_listen_fds(3)). To be asked before this process opens anything that could get its number.
 ///
 /// # Errors

@@ -77,7 +77,7 @@ enum Stderr {
     Own(File),
     /// A socket, written with a flag for each write.
     Socket(io::Stderr),
-    /// What could not be opened again, made non-blocking for all who share it.
+    /// What could not be opened again, made non-blocking for all that share it.
     Shared(io::Stderr),
 }
 

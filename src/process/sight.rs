@@ -19,7 +19,7 @@ fn sight(stat: ProcStat) -> Sight {
             _ => Doing::Sleeping,
         },
         worked: Duration::from_secs(stat.ticks) / TICKS_PER_SECOND,
-        // A tick is long: whoever only wakes and sleeps on is not seen to work, but to switch.
+        // A tick is long: a process that only wakes and sleeps on is not seen to work, but to switch.
         stirred: stat.faults + stat.switches,
     }
 }

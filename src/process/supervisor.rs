@@ -1,8 +1,8 @@
 //! One process that serves nobody itself: it listens, starts workers on its listeners, and stays until the last of them
 //! has ended. One thread and one poll loop, as a worker is. What is to be done its crew says; here it is done.
 //!
-//! A turn: **receive** what workers have said, signals, and who has ended; **advance**, which alone starts and ends
-//! anything; **settle** with the workers.
+//! A turn: **receive** what has come, from workers, signals and processes that have ended; **advance**, which alone starts
+//! and ends anything; **settle** with the workers.
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
@@ -152,7 +152,7 @@ impl Supervisor {
             SIGHUP => Some(Signal::Reload),
             SIGTTIN => Some(Signal::Grow),
             SIGTTOU => Some(Signal::Shrink),
-            // Who has ended is looked for in every turn.
+            // Every turn looks for processes that have ended.
             _ => None,
         }));
         self.children.retain_mut(|(worker, child)| {

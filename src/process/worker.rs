@@ -65,7 +65,7 @@ pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<Exi
     Ok(run(server, |_| {}))
 }
 
-/// Takes the signals, whatever whoever has started this process has done to them. Those for the number of workers mean
+/// Takes the signals, whatever the parent of this process has done to them. Those for the number of workers mean
 /// nothing here, and by default they would stop the process.
 fn hear_signals() -> Result<Signals, StartError> {
     [SIGTTIN, SIGTTOU].into_iter().for_each(ffi::ignore);

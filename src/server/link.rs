@@ -20,7 +20,7 @@ const READ_BUDGET: usize = 256 * 1024;
 /// Until what has failed for want of memory is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a batch takes from memory beside its octets: its place in the queue, and what counts those who share it.
+/// What a batch takes from memory beside its octets: its place in the queue, and the count of those that share it.
 const BATCH_BYTES: usize = 96;
 
 /// How far a reading went.

@@ -1,6 +1,6 @@
 //! The supervisor's half of publishing: gives every publication its position, and brings all workers the same
 //! publications in the same order. Owns no poll and starts no process: sockets are handed to it.
-//! Invariant: nobody waits for a worker that takes nothing. It is reported, and whoever started it replaces it.
+//! Invariant: nobody waits for a worker that takes nothing. It is reported, and replaced by its supervisor.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -208,7 +208,7 @@ impl<S: Socket> Relay<S> {
         self.turn_bytes += keep_and_encode(&mut self.batch, &mut self.history, publication, now);
     }
 
-    /// A worker's socket is ready.
+    /// A worker's socket is ready. What it had no room for is written at once; what it says is read by `listen`.
     pub fn on_ready(&mut self, id: WorkerId, now: Now) {
         if let Some(member) = self.members.get_mut(&id) {
             member.is_unread = true;
@@ -218,7 +218,7 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// Takes what the workers have said, unless too much waits for some of them. Whoever is not listened to then, or
+    /// Takes what the workers have said, unless too much waits for some of them. A worker that is not listened to then, or
     /// could not be told anything, is not to blame for its silence.
     pub fn listen(&mut self, now: Now) {
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_gone) {

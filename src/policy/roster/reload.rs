@@ -12,7 +12,7 @@ use super::{Roster, WorkerId};
 pub(super) struct Reload {
     /// Whether it has begun.
     pub has_begun: bool,
-    /// Who is to replace another, and does not serve yet.
+    /// The worker that is to replace another, and does not serve yet.
     pub attempt: Option<WorkerId>,
 }
 
@@ -58,7 +58,7 @@ impl Roster {
         }
     }
 
-    /// The new program breaks: whoever has not been replaced by it yet stays.
+    /// The new program breaks: the workers that it has not replaced yet stay.
     pub(super) fn stop_reload(&mut self) {
         self.abandon_attempt();
         self.reload = None;

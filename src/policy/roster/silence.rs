@@ -2,7 +2,7 @@
 //! told what was seen of one.
 //!
 //! Killing a worker cuts its clients. For one that waits for its share of the machine, or is at work, that cures nothing:
-//! its successor would have to wait, too. So whoever does something is waited for, and whoever could and does not is not.
+//! its successor would have to wait, too. So a worker that does something is waited for; one that could and does not is not.
 
 use std::fmt;
 use std::time::{Duration, Instant};

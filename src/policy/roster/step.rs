@@ -70,7 +70,7 @@ pub enum Step {
         worker: WorkerId,
         /// Its slot.
         slot: SlotId,
-        /// Whether the slot is no more: who waits there is to be accepted first.
+        /// Whether the slot is no more: clients that wait there are to be accepted first.
         is_last: bool,
     },
     /// Tell it to leave at once.
@@ -112,11 +112,11 @@ pub enum Step {
         /// Until another one is started there.
         back_off: Duration,
     },
-    /// Say so: every slot has somebody who serves, for the first time.
+    /// Say so: every slot has a worker that serves, for the first time.
     Assembled,
     /// Say so: the workers are replaced by the program that is there now.
     Reloading,
-    /// Only say so: whoever has not been replaced stays.
+    /// Only say so: the workers that have not been replaced stay.
     ReloadFailed {
         /// Where a new worker was tried.
         slot: SlotId,
