@@ -4,6 +4,8 @@ use std::alloc::System;
 
 use cap::Cap;
 
+pub mod line;
+
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 

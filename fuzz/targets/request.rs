@@ -23,17 +23,12 @@ fuzz_target!(|input: &[u8]| {
     match (end, same_end) {
         // Of several faults, it depends on the pieces which is seen first.
         (Err(Refusal::HeadTooLarge), Err(_)) | (Err(_), Err(Refusal::HeadTooLarge)) => {}
-        (end, same_end) => assert_eq!(
-            end.map_err(Refusal::label),
-            same_end.map_err(Refusal::label)
-        ),
+        (end, same_end) => assert_eq!(end.map_err(Refusal::label), same_end.map_err(Refusal::label)),
     }
 });
 
 /// The requests, and what is left behind them or was wrong.
-fn read<'a>(
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Request>, Result<Vec<u8>, Refusal>) {
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Request>, Result<Vec<u8>, Refusal>) {
     let (mut buffer, mut requests, mut is_last) = (RequestBuffer::default(), vec![], false);
     for piece in pieces {
         buffer.extend(piece);
@@ -43,9 +38,7 @@ fn read<'a>(
                 Ok(Next::Continue) => {}
                 Ok(Next::Request(request)) => {
                     buffer.put_back(request);
-                    let Ok(Next::Request(request)) = buffer.next(wish) else {
-                        panic!("it was put back")
-                    };
+                    let Ok(Next::Request(request)) = buffer.next(wish) else { panic!("it was put back") };
                     check(&request);
                     is_last = !request.keep_alive || matches!(request.upgrade, Upgrade::Asked(_));
                     requests.push(*request);
@@ -68,22 +61,11 @@ fn wish(request: &Request) -> BodyWish {
 
 /// What those who answer it rely on.
 fn check(request: &Request) {
-    let Request {
-        path,
-        query,
-        fields,
-        body,
-        ..
-    } = request;
+    let Request { path, query, fields, body, .. } = request;
     assert!(path == "*" || path.starts_with('/'));
     assert!(!path.contains(['?', '#', '\\', ' ']) && !query.contains(['#', ' ']));
     assert!(path.is_ascii() && query.is_ascii());
-    assert!(
-        fields
-            .host
-            .as_deref()
-            .is_none_or(|host| host.is_empty() || is_host(host))
-    );
+    assert!(fields.host.as_deref().is_none_or(|host| host.is_empty() || is_host(host)));
     assert!(request.method == Method::Post || body.is_empty());
     assert!(path == "/large" || body.len() <= SMALL_BYTES);
     if let Upgrade::Asked(acceptance) = &request.upgrade {
