@@ -35,7 +35,7 @@
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::listening`]. Who gives publications their ids: [`server::order`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
-//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::relay`] what they
+//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`].
 //!

@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
-use slackwater::wire::relay::{self as link, Garbled, ToSupervisor, ToWorker};
+use slackwater::wire::link::{self, Garbled, ToSupervisor, ToWorker};
 use slackwater_fuzz::{in_pieces, within};
 
 /// What lists reserve that are announced and do not come: one within the other, a mebibyte each at most.

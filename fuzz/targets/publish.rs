@@ -13,9 +13,9 @@ use slackwater::policy::fingerprint::Fingerprint;
 use slackwater::policy::idempotency::MAX_KEY_BYTES;
 use slackwater::policy::sequencer::PublicationId;
 use slackwater::policy::topic::TopicName;
+use slackwater::wire::link::{self, ToSupervisor};
 use slackwater::wire::messages::ServerMessage;
 use slackwater::wire::publish::{self, Draft, Drafts, MAX_PUBLICATIONS, PublishError, Submission};
-use slackwater::wire::relay::{self as link, ToSupervisor};
 use slackwater::wire::snapshot::{Kept, Snapshot};
 use slackwater_fuzz::within;
 

@@ -13,7 +13,7 @@ use crate::policy::roster::{Exit, Roster, Sight, Step, Times, WorkerId};
 use crate::server::clock::Now;
 use crate::server::relay::{Relay, WorkerEvent};
 use crate::server::socket::Socket;
-use crate::wire::relay::ToWorker;
+use crate::wire::link::ToWorker;
 use crate::wire::snapshot::Snapshot;
 
 /// What holds for a crew from its beginning on.

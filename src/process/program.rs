@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use crate::config::Config;
 use crate::config::secret::Secret;
 use crate::ffi;
-use crate::wire::relay::VERSION;
+use crate::wire::link::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";

@@ -11,8 +11,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::server::socket::Socket;
+use crate::wire::link::{self, Garbled};
 use crate::wire::outbox::Outbox;
-use crate::wire::relay::{self, Garbled};
 
 /// Bytes taken from the other end in one turn.
 const READ_BUDGET: usize = 256 * 1024;
@@ -66,7 +66,7 @@ impl<S: Socket> Link<S> {
 
     /// Queues a message.
     pub(super) fn send(&mut self, message: &impl Serialize) {
-        relay::encode(message, &mut self.batch);
+        link::encode(message, &mut self.batch);
     }
 
     /// Queues messages that were encoded for all.
@@ -218,7 +218,7 @@ impl Inbox {
         let Self { octets, read } = self;
         let mut input = &octets[*read..];
         let whole = input.len();
-        let message = relay::next(&mut input)?;
+        let message = link::next(&mut input)?;
         *read += whole - input.len();
         Ok(message)
     }

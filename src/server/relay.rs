@@ -14,9 +14,9 @@ use crate::server::link::{Link, Taken};
 use crate::server::order::Order;
 use crate::server::relay::member::{CatchUp, Member, encode_publication};
 use crate::server::socket::Socket;
+use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, Worker};
-use crate::wire::relay::{ToSupervisor, ToWorker};
 use crate::wire::snapshot::Snapshot;
 
 mod member;

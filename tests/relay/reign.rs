@@ -10,7 +10,7 @@ use slackwater::policy::roster::{Doing, Exit, Sight, Step, Times, WorkerId};
 use slackwater::process::crew::{Arrived, Crew, CrewTerms, Signal};
 use slackwater::server::clock::Now;
 use slackwater::server::terms::Terms;
-use slackwater::wire::relay::{ToWorker, next};
+use slackwater::wire::link::{ToWorker, next};
 use slackwater::wire::snapshot::Snapshot;
 
 use crate::ear::Id;

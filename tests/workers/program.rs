@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use slackwater::wire::relay::VERSION;
+use slackwater::wire::link::VERSION;
 use tempfile::TempDir;
 
 use crate::driver::BINARY;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use slackwater::wire::relay::VERSION;
+use slackwater::wire::link::VERSION;
 
 use crate::crew::{Clients, Crew, stop};
 use crate::driver::{BINARY, Client, kill};

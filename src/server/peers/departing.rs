@@ -2,7 +2,7 @@
 
 use super::{Ordering, Peers};
 use crate::server::socket::Socket;
-use crate::wire::relay::ToSupervisor;
+use crate::wire::link::ToSupervisor;
 
 impl<S: Socket> Peers<S> {
     /// An operator wants the whole server to leave.

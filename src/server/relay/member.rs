@@ -7,8 +7,8 @@ use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::link::Link;
 use crate::server::socket::Socket;
+use crate::wire::link::{Relayed, ToWorker, encode};
 use crate::wire::overview::Worker;
-use crate::wire::relay::{Relayed, ToWorker, encode};
 
 /// What of the history waits for a worker that catches up; the rest waits in the history.
 const CATCH_UP_BYTES: usize = 256 * 1024;

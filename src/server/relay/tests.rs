@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::policy::topic::TopicName;
+use crate::wire::link;
 use crate::wire::publish::{Draft, Drafts, Submission};
-use crate::wire::relay;
 
 const MIB: usize = 1 << 20;
 
@@ -84,7 +84,7 @@ fn ask(end: &RefCell<End>, topics: usize, bytes: usize) {
     };
     let drafts = Drafts { list: vec![draft], is_batch: true };
     let mut octets = BytesMut::new();
-    relay::encode(&ToSupervisor::Publish(Submission { key: None, drafts }), &mut octets);
+    link::encode(&ToSupervisor::Publish(Submission { key: None, drafts }), &mut octets);
     end.borrow_mut().said.extend(&octets);
 }
 
@@ -97,7 +97,7 @@ fn turn(relay: &mut Relay<Wire>, now: Now) {
 fn heard(end: &RefCell<End>) -> (usize, usize) {
     let (octets, mut count) = (std::mem::take(&mut end.borrow_mut().taken), (0, 0));
     let mut input = &octets[..];
-    while let Some(message) = relay::next::<ToWorker<'_>>(&mut input).unwrap() {
+    while let Some(message) = link::next::<ToWorker<'_>>(&mut input).unwrap() {
         match message {
             ToWorker::Published(_) => count.0 += 1,
             ToWorker::Publication(_) => count.1 += 1,
@@ -131,7 +131,7 @@ fn what_was_asked_ahead_of_a_question_counts_in_its_turn() {
     for _ in 0..10 {
         ask(&ends[0], 500, 9000);
         let mut octets = BytesMut::new();
-        relay::encode(&ToSupervisor::Sync, &mut octets);
+        link::encode(&ToSupervisor::Sync, &mut octets);
         ends[0].borrow_mut().said.extend(&octets);
     }
     relay.on_ready(0, now);
