@@ -185,7 +185,9 @@ impl<W: Write> NeverWaiting<W> {
         let is_in_the_way = !self.drawn.is_empty() || self.has_strangers;
         let chunk = if is_in_the_way || !self.status.is_empty() || self.lost_lines > 0 {
             let erase = if is_in_the_way { ERASE_LINE } else { b"" };
-            Cow::Owned([erase, self.confession().as_bytes(), &self.chunk, self.status.as_bytes()].concat())
+            Cow::Owned(
+                [erase, self.lost_lines_notice().as_bytes(), &self.chunk, self.status.as_bytes()].concat(),
+            )
         } else {
             Cow::Borrowed(&self.chunk[..])
         };
@@ -200,7 +202,7 @@ impl<W: Write> NeverWaiting<W> {
     }
 
     /// Says how many lines were lost before, if any: in the write of the next that is not, or it would fill the room for it.
-    fn confession(&self) -> String {
+    fn lost_lines_notice(&self) -> String {
         let (now, lost) = (Timestamp::now(), self.lost_lines);
         match lost {
             0 => String::new(),
