@@ -96,8 +96,8 @@ pub struct Config {
 
     /// Period of the notification to all; 0 for none
     #[arg(long, env = "SLACKWATER_NOTIFY_INTERVAL", default_value = "10", help_heading = "WebSocket")]
-    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
-    pub notify_interval: Off,
+    #[arg(value_name = "SECONDS", value_parser = period(DAY), allow_negative_numbers = true)]
+    pub notify_interval: Period,
 
     /// Largest message from a client, in bytes, or else close code 1009
     #[arg(long, env = "SLACKWATER_WS_MAX_SIZE", default_value_t = 65_536, help_heading = "WebSocket")]
@@ -106,13 +106,13 @@ pub struct Config {
 
     /// Period of pings to each client; 0 for none
     #[arg(long, env = "SLACKWATER_WS_PING_INTERVAL", default_value = "20", help_heading = "WebSocket")]
-    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
-    pub ws_ping_interval: Off,
+    #[arg(value_name = "SECONDS", value_parser = period(DAY), allow_negative_numbers = true)]
+    pub ws_ping_interval: Period,
 
     /// Time for the pong to come, or else close code 4003; 0 to wait for ever
     #[arg(long, env = "SLACKWATER_WS_PING_TIMEOUT", default_value = "20", help_heading = "WebSocket")]
-    #[arg(value_name = "SECONDS", value_parser = seconds_or_off(DAY), allow_negative_numbers = true)]
-    pub ws_ping_timeout: Off,
+    #[arg(value_name = "SECONDS", value_parser = period(DAY), allow_negative_numbers = true)]
+    pub ws_ping_timeout: Period,
 
     /// Bytes that may wait for one client, or else close code 4001
     #[arg(long, env = "SLACKWATER_OUTBOX_LIMIT", default_value_t = 1_048_576, help_heading = "WebSocket")]
@@ -206,9 +206,9 @@ pub struct Config {
     pub token_is_in_arguments: bool,
 }
 
-/// A period or a timeout that can be switched off.
+/// How often something is done, or how long something is waited for; `None` when it is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Off(pub Option<Duration>);
+pub struct Period(pub Option<Duration>);
 
 impl Config {
     /// Reads the command line, the program's name first, and the environment.
@@ -280,11 +280,11 @@ fn seconds(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, Str
     }
 }
 
-/// Reads seconds, or 0 for none.
-fn seconds_or_off(most: f64) -> impl Fn(&str) -> Result<Off, String> + Clone {
+/// Reads a period in seconds, or 0 for none.
+fn period(most: f64) -> impl Fn(&str) -> Result<Period, String> + Clone {
     move |text| match seconds(0.01..=most)(text) {
-        Ok(duration) => Ok(Off(Some(duration))),
-        Err(_) if text.parse() == Ok(0.0) => Ok(Off(None)),
+        Ok(duration) => Ok(Period(Some(duration))),
+        Err(_) if text.parse() == Ok(0.0) => Ok(Period(None)),
         Err(why) => Err(format!("{why}, or 0 for none")),
     }
 }
@@ -319,9 +319,9 @@ mod tests {
         assert_eq!(config.timeout_graceful_shutdown, Duration::from_millis(500));
         assert_eq!(
             (config.notify_interval, config.ws_ping_timeout.0),
-            (Off(None), Some(Duration::from_secs(20)))
+            (Period(None), Some(Duration::from_secs(20)))
         );
-        assert_eq!(config.ws_ping_interval, Off(Some(Duration::from_millis(2500))));
+        assert_eq!(config.ws_ping_interval, Period(Some(Duration::from_millis(2500))));
     }
 
     #[test]
