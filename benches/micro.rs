@@ -114,10 +114,10 @@ fn hub_publish(criterion: &mut Criterion) {
     }
 }
 
-/// One publication, handed to every listener.
+/// One publication, handed to every subscriber.
 fn publish(hub: &mut Hub, topic: &TopicName, frame: &Frame) {
     hub.publish(topic, frame);
-    while let Some(key) = hub.next_listener() {
+    while let Some(key) = hub.next_subscriber() {
         black_box(hub.news_for(key));
     }
 }

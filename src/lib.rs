@@ -101,9 +101,9 @@
 //!
 //! A request's body becomes drafts, all of them checked before any is positioned. The order gives each its id; the
 //! message is encoded and framed once; history keeps it, and the hub lists the channels that have news. Each turn visits
-//! a slice of their listeners. A listener carries one number, the position up to which it has heard: a visit hands it all
+//! a slice of their subscribers. A subscriber carries one number, the position up to which it has heard: a visit hands it all
 //! beyond, in one write, and a second visit does no harm. Who comes back reads history from its own position at its own
-//! pace, and becomes an ordinary listener when it has reached the newest. So does who takes what comes, but not as fast.
+//! pace, and becomes an ordinary subscriber when it has reached the newest. So does who takes what comes, but not as fast.
 //!
 //! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the frames to
 //! all workers alike, in one batch a turn; the publisher is answered once the ids have come back. Since every worker

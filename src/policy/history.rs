@@ -1,5 +1,5 @@
 //! Bounded replay: what was published lately, so that a resume is complete or is honestly refused. Reads no clock and
-//! knows no listener; it only applies the positions that it is given.
+//! knows no subscriber; it only applies the positions that it is given.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;

@@ -1,10 +1,10 @@
 //! Topics and who listens; decides who hears what next. It hands publications on in *passes*: one pass visits all
-//! listeners of the channels that have news, one by one, so that the caller can stop between any two and a fan-out to
+//! subscribers of the channels that have news, one by one, so that the caller can stop between any two and a fan-out to
 //! very many never keeps a handshake waiting. Never sees a socket.
 //!
-//! Each listener carries the position up to which it has heard. A visit hands it everything beyond, of all its
+//! Each subscriber carries the position up to which it has heard. A visit hands it everything beyond, of all its
 //! channels, so that "once and in order" is one comparison, a second visit does no harm, and what is published during
-//! a pass leaves in the same write. Joining and leaving cost the same however many listen to a channel: each listener
+//! a pass leaves in the same write. Joining and leaving cost the same however many listen to a channel: each subscriber
 //! knows its place in each of its channels.
 
 use std::collections::HashMap;
@@ -15,23 +15,23 @@ use crate::frame::Frame;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::{Filter, TopicName, prefixes_of};
 
-/// Filters that one listener may have.
+/// Filters that one subscriber may have.
 pub const MAX_SUBSCRIPTIONS: usize = 128;
 
 /// A publication's place among a channel's news. As these grow they have room for as many again.
 const ENTRY_BYTES: usize = 2 * size_of::<(Position, Frame)>();
 
-/// What identifies a listener to the caller.
-pub type ListenerKey = u32;
+/// What identifies a subscriber to the caller.
+pub type SubscriberKey = u32;
 
 type ChannelId = u32;
 
-/// Filters, their listeners, and the news that some of them may not have heard yet.
+/// Filters, their subscribers, and the news that some of them may not have heard yet.
 #[derive(Debug, Default)]
 pub struct Hub {
     channels: Slab<Channel>,
     /// By their key.
-    listeners: Vec<Listener>,
+    subscribers: Vec<Subscriber>,
     by_filter: HashMap<Filter, ChannelId>,
     /// While nobody listens to a prefix, nobody looks for one.
     prefix_channels: usize,
@@ -45,18 +45,18 @@ pub struct Hub {
 #[derive(Debug)]
 struct Channel {
     filter: Filter,
-    listeners: Vec<ListenerKey>,
+    subscribers: Vec<SubscriberKey>,
     news: Vec<(Position, Frame)>,
     /// Whether it is in the pass that follows.
     is_next: bool,
 }
 
-/// One walk over the listeners of some channels. Each channel's are walked from the last to the first: those who join
+/// One walk over the subscribers of some channels. Each channel's are walked from the last to the first: those who join
 /// are put behind, and of those who leave the place is taken by one from behind, who has been visited already.
 #[derive(Debug, Default)]
 struct Pass {
     channels: Vec<ChannelId>,
-    /// Of the last channel's listeners, those before this one are still to be visited.
+    /// Of the last channel's subscribers, those before this one are still to be visited.
     unvisited: usize,
     /// What everyone visited has heard when the pass ends.
     upto: Position,
@@ -70,14 +70,14 @@ struct NextPass {
     bytes: usize,
 }
 
-/// What a listener listens to and how far it has heard.
+/// What a subscriber listens to and how far it has heard.
 #[derive(Debug, Default)]
-struct Listener {
+struct Subscriber {
     heard: Position,
     channels: Channels,
 }
 
-/// The channels of one listener. Most have one, and need no memory for it.
+/// The channels of one subscriber. Most have one, and need no memory for it.
 #[derive(Debug, Default)]
 enum Channels {
     #[default]
@@ -87,14 +87,14 @@ enum Channels {
     Many(Box<Vec<Seat>>),
 }
 
-/// A channel, and a listener's place among those who listen to it.
+/// A channel, and a subscriber's place among those who listen to it.
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     channel: ChannelId,
     place: u32,
 }
 
-/// The listener has `MAX_SUBSCRIPTIONS` already.
+/// The subscriber has `MAX_SUBSCRIPTIONS` already.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMany;
 
@@ -109,17 +109,17 @@ impl Hub {
         self.newest
     }
 
-    /// Bytes of memory that news take which some listener may still have to hear.
+    /// Bytes of memory that news take which some subscriber may still have to hear.
     pub fn news_bytes(&self) -> usize {
         self.pass.bytes + self.next.bytes
     }
 
-    /// Adds a filter; `false` when it was there already. A listener hears what follows: whatever of its other
+    /// Adds a filter; `false` when it was there already. A subscriber hears what follows: whatever of its other
     /// channels it has not been visited with must have been handed to it before.
     ///
     /// # Errors
     /// `TooMany` when there is no room for it.
-    pub fn subscribe(&mut self, key: ListenerKey, filter: &Filter) -> Result<bool, TooMany> {
+    pub fn subscribe(&mut self, key: SubscriberKey, filter: &Filter) -> Result<bool, TooMany> {
         if self.find(key, filter).is_some() {
             return Ok(false);
         }
@@ -127,36 +127,36 @@ impl Hub {
             return Err(TooMany);
         }
         let id = self.by_filter.get(filter).copied().unwrap_or_else(|| self.open_channel(filter));
-        let listeners = &mut self.channels[id as usize].listeners;
-        let place = u32::try_from(listeners.len()).expect("keys are no wider");
-        listeners.push(key);
-        if self.listeners.len() <= key as usize {
-            self.listeners.resize_with(key as usize + 1, Listener::default);
+        let subscribers = &mut self.channels[id as usize].subscribers;
+        let place = u32::try_from(subscribers.len()).expect("keys are no wider");
+        subscribers.push(key);
+        if self.subscribers.len() <= key as usize {
+            self.subscribers.resize_with(key as usize + 1, Subscriber::default);
         }
-        let listener = &mut self.listeners[key as usize];
-        listener.channels.push(Seat { channel: id, place });
-        listener.heard = self.newest;
+        let subscriber = &mut self.subscribers[key as usize];
+        subscriber.channels.push(Seat { channel: id, place });
+        subscriber.heard = self.newest;
         Ok(true)
     }
 
     /// Takes a filter away; `false` when it was not there.
-    pub fn unsubscribe(&mut self, key: ListenerKey, filter: &Filter) -> bool {
+    pub fn unsubscribe(&mut self, key: SubscriberKey, filter: &Filter) -> bool {
         let Some(seat) = self.find(key, filter) else { return false };
-        self.listeners[key as usize].channels.remove(seat.channel);
+        self.subscribers[key as usize].channels.remove(seat.channel);
         self.leave_channel(seat);
         true
     }
 
-    /// Takes all filters away: the listener has gone.
-    pub fn forget(&mut self, key: ListenerKey) {
-        let Some(listener) = self.listeners.get_mut(key as usize) else { return };
-        for seat in std::mem::take(&mut listener.channels).as_slice() {
+    /// Takes all filters away: the subscriber has gone.
+    pub fn forget(&mut self, key: SubscriberKey) {
+        let Some(subscriber) = self.subscribers.get_mut(key as usize) else { return };
+        for seat in std::mem::take(&mut subscriber.channels).as_slice() {
             self.leave_channel(*seat);
         }
     }
 
-    /// The filters of a listener.
-    pub fn filters(&self, key: ListenerKey) -> impl Iterator<Item = &Filter> {
+    /// The filters of a subscriber.
+    pub fn filters(&self, key: SubscriberKey) -> impl Iterator<Item = &Filter> {
         self.seats(key).iter().map(|seat| &self.channels[seat.channel as usize].filter)
     }
 
@@ -179,8 +179,8 @@ impl Hub {
         !self.pass.channels.is_empty() || !self.pass.done.is_empty() || !self.next.channels.is_empty()
     }
 
-    /// The next listener to visit: hand it what `news_for` says. Call until `None`; then all have heard all.
-    pub fn next_listener(&mut self) -> Option<ListenerKey> {
+    /// The next subscriber to visit: hand it what `news_for` says. Call until `None`; then all have heard all.
+    pub fn next_subscriber(&mut self) -> Option<SubscriberKey> {
         loop {
             let Some(id) = self.pass.channels.last() else {
                 if !self.begin_pass() {
@@ -188,26 +188,26 @@ impl Hub {
                 }
                 continue;
             };
-            // A channel may have been closed meanwhile, or have lost listeners.
-            let listeners = self.channels.get(*id as usize).map_or(&[][..], |channel| &channel.listeners);
-            self.pass.unvisited = self.pass.unvisited.min(listeners.len());
+            // A channel may have been closed meanwhile, or have lost subscribers.
+            let subscribers = self.channels.get(*id as usize).map_or(&[][..], |channel| &channel.subscribers);
+            self.pass.unvisited = self.pass.unvisited.min(subscribers.len());
             if let Some(last) = self.pass.unvisited.checked_sub(1) {
                 self.pass.unvisited = last;
-                return Some(listeners[last]);
+                return Some(subscribers[last]);
             }
             self.pass.done.extend(self.pass.channels.pop());
             self.pass.unvisited = usize::MAX;
         }
     }
 
-    /// What a listener has not heard yet, oldest first; from here on it counts as having heard it.
-    pub fn news_for(&mut self, key: ListenerKey) -> Vec<(Position, Frame)> {
-        let Some(listener) = self.listeners.get_mut(key as usize) else { return Vec::new() };
-        let heard = std::mem::replace(&mut listener.heard, self.newest);
+    /// What a subscriber has not heard yet, oldest first; from here on it counts as having heard it.
+    pub fn news_for(&mut self, key: SubscriberKey) -> Vec<(Position, Frame)> {
+        let Some(subscriber) = self.subscribers.get_mut(key as usize) else { return Vec::new() };
+        let heard = std::mem::replace(&mut subscriber.heard, self.newest);
         if heard == self.newest {
             return Vec::new();
         }
-        let seats = listener.channels.as_slice();
+        let seats = subscriber.channels.as_slice();
         let news = seats.iter().flat_map(|seat| &self.channels[seat.channel as usize].news);
         let mut unheard: Vec<_> = news.filter(|(position, _)| *position > heard).cloned().collect();
         if seats.len() > 1 {
@@ -217,21 +217,21 @@ impl Hub {
         unheard
     }
 
-    /// Takes it that a listener has heard everything up to here.
-    pub fn set_heard(&mut self, key: ListenerKey, position: Position) {
-        if let Some(listener) = self.listeners.get_mut(key as usize) {
-            listener.heard = position;
+    /// Takes it that a subscriber has heard everything up to here.
+    pub fn set_heard(&mut self, key: SubscriberKey, position: Position) {
+        if let Some(subscriber) = self.subscribers.get_mut(key as usize) {
+            subscriber.heard = position;
         }
     }
 
     /// Gives back what a crowd has needed that has left.
     pub fn shrink(&mut self) {
-        let is_here = |listener: &Listener| !listener.channels.as_slice().is_empty();
-        self.listeners.truncate(self.listeners.iter().rposition(is_here).map_or(0, |last| last + 1));
-        self.listeners.shrink_to_fit();
+        let is_here = |subscriber: &Subscriber| !subscriber.channels.as_slice().is_empty();
+        self.subscribers.truncate(self.subscribers.iter().rposition(is_here).map_or(0, |last| last + 1));
+        self.subscribers.shrink_to_fit();
         self.renumber();
         self.by_filter.shrink_to_fit();
-        self.channels.iter_mut().for_each(|(_, channel)| channel.listeners.shrink_to_fit());
+        self.channels.iter_mut().for_each(|(_, channel)| channel.subscribers.shrink_to_fit());
     }
 
     /// Gives the channels ids without a gap: those that are left may be the last of very many.
@@ -244,7 +244,7 @@ impl Hub {
         // A pass may still name some that are closed: no channel has this id, either.
         let renumber = |id: &mut ChannelId| *id = ids.get(id).copied().unwrap_or(ChannelId::MAX);
         self.by_filter.values_mut().for_each(renumber);
-        self.listeners
+        self.subscribers
             .iter_mut()
             .for_each(|l| l.channels.as_mut_slice().iter_mut().for_each(|seat| renumber(&mut seat.channel)));
         [&mut self.pass.channels, &mut self.pass.done, &mut self.next.channels]
@@ -253,11 +253,11 @@ impl Hub {
             .for_each(renumber);
     }
 
-    fn seats(&self, key: ListenerKey) -> &[Seat] {
-        self.listeners.get(key as usize).map_or(&[], |listener| listener.channels.as_slice())
+    fn seats(&self, key: SubscriberKey) -> &[Seat] {
+        self.subscribers.get(key as usize).map_or(&[], |subscriber| subscriber.channels.as_slice())
     }
 
-    fn find(&self, key: ListenerKey, filter: &Filter) -> Option<Seat> {
+    fn find(&self, key: SubscriberKey, filter: &Filter) -> Option<Seat> {
         let id = self.by_filter.get(filter)?;
         self.seats(key).iter().find(|seat| seat.channel == *id).copied()
     }
@@ -265,7 +265,7 @@ impl Hub {
     fn open_channel(&mut self, filter: &Filter) -> ChannelId {
         let channel = Channel {
             filter: filter.clone(),
-            listeners: Vec::with_capacity(1),
+            subscribers: Vec::with_capacity(1),
             news: Vec::new(),
             is_next: false,
         };
@@ -277,12 +277,12 @@ impl Hub {
 
     fn leave_channel(&mut self, seat: Seat) {
         let channel = &mut self.channels[seat.channel as usize];
-        channel.listeners.swap_remove(seat.place as usize);
+        channel.subscribers.swap_remove(seat.place as usize);
         // The last one has taken the place.
-        if let Some(moved) = channel.listeners.get(seat.place as usize) {
-            self.listeners[*moved as usize].channels.move_to(seat);
+        if let Some(moved) = channel.subscribers.get(seat.place as usize) {
+            self.subscribers[*moved as usize].channels.move_to(seat);
         }
-        if channel.listeners.is_empty() {
+        if channel.subscribers.is_empty() {
             let filter = self.channels.remove(seat.channel as usize).filter;
             self.by_filter.remove(&filter);
             self.prefix_channels -= usize::from(filter.is_prefix());
@@ -362,7 +362,7 @@ impl Channels {
 }
 
 fn number(id: usize) -> ChannelId {
-    ChannelId::try_from(id).expect("channels are fewer than listeners times filters")
+    ChannelId::try_from(id).expect("channels are fewer than subscribers times filters")
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Facts about the hub, told by listeners that note what they are handed.
+//! Facts about the hub, told by subscribers that note what they are handed.
 
 use super::*;
 
-/// A hub, and the payloads that reached each of its listeners.
+/// A hub, and the payloads that reached each of its subscribers.
 #[derive(Default)]
 struct Room {
     hub: Hub,
@@ -10,19 +10,19 @@ struct Room {
 }
 
 impl Room {
-    fn join(&mut self, filters: &[&str]) -> ListenerKey {
-        let key = ListenerKey::try_from(self.heard.len()).unwrap();
+    fn join(&mut self, filters: &[&str]) -> SubscriberKey {
+        let key = SubscriberKey::try_from(self.heard.len()).unwrap();
         self.heard.push(vec![]);
         filters.iter().for_each(|filter| assert_eq!(self.subscribe(key, filter), Ok(true)));
         key
     }
 
-    fn subscribe(&mut self, key: ListenerKey, filter: &str) -> Result<bool, TooMany> {
+    fn subscribe(&mut self, key: SubscriberKey, filter: &str) -> Result<bool, TooMany> {
         self.visit(key);
         self.hub.subscribe(key, &Filter::parse(filter).unwrap())
     }
 
-    fn unsubscribe(&mut self, key: ListenerKey, filter: &str) -> bool {
+    fn unsubscribe(&mut self, key: SubscriberKey, filter: &str) -> bool {
         self.hub.unsubscribe(key, &Filter::parse(filter).unwrap())
     }
 
@@ -30,14 +30,14 @@ impl Room {
         self.hub.publish(&TopicName::parse(topic).unwrap(), &Frame::text(text));
     }
 
-    fn visit(&mut self, key: ListenerKey) {
+    fn visit(&mut self, key: SubscriberKey) {
         for (_, frame) in self.hub.news_for(key) {
             self.heard[key as usize].push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
         }
     }
 
     fn visit_next(&mut self) -> bool {
-        let next = self.hub.next_listener();
+        let next = self.hub.next_subscriber();
         next.into_iter().for_each(|key| self.visit(key));
         next.is_some()
     }
@@ -46,15 +46,15 @@ impl Room {
         while self.visit_next() {}
     }
 
-    fn heard(&self, key: ListenerKey) -> Vec<&str> {
+    fn heard(&self, key: SubscriberKey) -> Vec<&str> {
         self.heard[key as usize].iter().map(String::as_str).collect()
     }
 }
 
 #[test]
-fn every_listener_hears_every_publication_once_in_order_however_they_interleave() {
+fn every_subscriber_hears_every_publication_once_in_order_however_they_interleave() {
     let mut room = Room::default();
-    let keys: Vec<ListenerKey> = (0..7).map(|_| room.join(&["a"])).collect();
+    let keys: Vec<SubscriberKey> = (0..7).map(|_| room.join(&["a"])).collect();
     let mut published = 0;
     for _ in 0..5 {
         for _ in 0..3 {
@@ -70,7 +70,7 @@ fn every_listener_hears_every_publication_once_in_order_however_they_interleave(
 }
 
 #[test]
-fn a_listener_hears_its_topics_and_no_others_each_once() {
+fn a_subscriber_hears_its_topics_and_no_others_each_once() {
     let mut room = Room::default();
     let plain = room.join(&["orders/1"]);
     let wide = room.join(&["orders/*", "orders/1", "*"]);
@@ -103,7 +103,7 @@ fn leaving_in_the_middle_of_a_pass_takes_nothing_from_the_others() {
     for leaver in 0..5 {
         for visited in 0..5 {
             let mut room = Room::default();
-            let keys: Vec<ListenerKey> = (0..5).map(|_| room.join(&["a"])).collect();
+            let keys: Vec<SubscriberKey> = (0..5).map(|_| room.join(&["a"])).collect();
             room.publish("a", "x");
             (0..visited).for_each(|_| assert!(room.visit_next()));
             room.hub.forget(keys[leaver]);
@@ -127,7 +127,7 @@ fn subscribing_twice_and_unsubscribing_twice_change_nothing() {
 }
 
 #[test]
-fn a_listener_has_a_bounded_number_of_filters() {
+fn a_subscriber_has_a_bounded_number_of_filters() {
     let mut room = Room::default();
     let key = room.join(&[]);
     for n in 0..MAX_SUBSCRIPTIONS {
@@ -164,7 +164,7 @@ fn what_all_have_heard_and_what_nobody_listens_to_is_forgotten() {
 }
 
 #[test]
-fn joining_and_leaving_in_any_order_leaves_every_listener_what_it_listens_to() {
+fn joining_and_leaving_in_any_order_leaves_every_subscriber_what_it_listens_to() {
     use proptest::prelude::*;
     let acts = prop::collection::vec((0..6u32, 0..5usize, 0..3u8), 0..60);
     proptest!(|(acts in acts)| {
@@ -203,13 +203,13 @@ fn joining_and_leaving_in_any_order_leaves_every_listener_what_it_listens_to() {
 fn what_a_crowd_has_needed_is_given_back_while_a_few_stay() {
     let mut room = Room::default();
     let first = room.join(&["all", "own/first"]);
-    let keys: Vec<ListenerKey> = (0..2000).map(|n| room.join(&["all", &format!("own/{n}")])).collect();
+    let keys: Vec<SubscriberKey> = (0..2000).map(|n| room.join(&["all", &format!("own/{n}")])).collect();
     room.subscribe(first, "own/last").unwrap();
     room.publish("own/1999", "unheard");
     keys.into_iter().for_each(|key| room.hub.forget(key));
     room.hub.shrink();
-    assert!(room.hub.listeners.capacity() < 10 && room.hub.channels.capacity() < 10);
-    assert!(room.hub.by_filter.capacity() < 10 && room.hub.channels[0].listeners.capacity() < 10);
+    assert!(room.hub.subscribers.capacity() < 10 && room.hub.channels.capacity() < 10);
+    assert!(room.hub.by_filter.capacity() < 10 && room.hub.channels[0].subscribers.capacity() < 10);
     ["own/first", "own/last", "own/1"].iter().for_each(|topic| room.publish(topic, topic));
     room.visit_all();
     assert_eq!(room.heard(first), ["own/first", "own/last"]);

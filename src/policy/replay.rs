@@ -1,19 +1,19 @@
-//! Brings one listener from where it left off to the present: reads history piece by piece, as fast as the listener
+//! Brings one subscriber from where it left off to the present: reads history piece by piece, as fast as the subscriber
 //! takes it. What is published meanwhile is reached in its turn, so there is neither a hole nor a duplicate at the seam.
-//! Where little of what was missed is the listener's own, an index finds that: the cost is in proportion to what is found.
+//! Where little of what was missed is the subscriber's own, an index finds that: the cost is in proportion to what is found.
 
 use crate::frame::Frame;
 use crate::policy::history::History;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 
-/// Publications looked at in one piece, whether or not the listener listens to them.
+/// Publications looked at in one piece, whether or not the subscriber listens to them.
 const LOOKED_AT: usize = 1024;
 
-/// Of so many missed publications at least one must be the listener's own for a look at each to be worth it.
+/// Of so many missed publications at least one must be the subscriber's own for a look at each to be worth it.
 const SPARSE: usize = 8;
 
-/// One listener's way through history.
+/// One subscriber's way through history.
 #[derive(Debug)]
 pub struct Replay {
     /// All up to here has been looked at.

@@ -1,4 +1,4 @@
-//! Gives each publication its position in the one order that all clients hear. Knows neither topics nor listeners:
+//! Gives each publication its position in the one order that all clients hear. Knows neither topics nor subscribers:
 //! ordering is a role, and history and hub only apply a position that they are given.
 
 use std::fmt;

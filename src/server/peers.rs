@@ -15,7 +15,7 @@ use crate::policy::hub::Hub;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::order::Order;
-use crate::server::peers::conversation::listener_key;
+use crate::server::peers::conversation::subscriber_key;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upstream::Upstream;
 use crate::server::routes::Door;
@@ -272,7 +272,7 @@ impl<S: Socket> Peers<S> {
         connection.flush(now, &self.terms.limits);
         self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
-            self.hub.forget(listener_key(key));
+            self.hub.forget(subscriber_key(key));
             self.replays -= usize::from(connection.replay.take().is_some());
         }
         if connection.is_client && connection.has_departed() {

@@ -35,7 +35,7 @@ pub struct Metrics {
     pub rejected: Vec<Rejected>,
     /// Bytes that wait for clients now.
     pub outbox_bytes: u64,
-    /// From a publication to the last listener of the fan-out that it is part of.
+    /// From a publication to the last subscriber of the fan-out that it is part of.
     pub fanout: Histogram,
     /// From the end of the loop's sleep to its next.
     pub turns: Histogram,

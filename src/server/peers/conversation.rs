@@ -135,7 +135,7 @@ impl<S: Socket> Peers<S> {
         let mut errors: Vec<(&str, String)> =
             wishes.refused.into_iter().map(|why| ("bad_topic", why)).collect();
         for filter in &wishes.filters {
-            if let Err(TooMany) = self.hub.subscribe(listener_key(key), filter) {
+            if let Err(TooMany) = self.hub.subscribe(subscriber_key(key), filter) {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
@@ -144,7 +144,7 @@ impl<S: Socket> Peers<S> {
         self.metrics.resumed += u64::from(resumes_after.is_some());
         self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
         let connection = &mut self.connections[key];
-        let filters: Vec<&str> = self.hub.filters(listener_key(key)).map(Filter::as_str).collect();
+        let filters: Vec<&str> = self.hub.filters(subscriber_key(key)).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
             message: "Connected to WebSocket server",
             timestamp,
@@ -211,6 +211,6 @@ fn conditions(terms: &Terms, mood: Mood, connections: usize, door: Door) -> Cond
 }
 
 /// The name under which the hub knows a connection.
-pub(super) fn listener_key(key: usize) -> u32 {
+pub(super) fn subscriber_key(key: usize) -> u32 {
     u32::try_from(key).expect("a process has fewer descriptors than this")
 }

@@ -1,7 +1,7 @@
 //! How publications reach their listeners: at once, in slices, or by replay to those who were away. The hub and the
 //! history are advanced together here, and nowhere else; the order of the publications is another's.
 
-use super::conversation::listener_key;
+use super::conversation::subscriber_key;
 use super::{Mood, Ordering, Peers};
 use crate::policy::history::Publication;
 use crate::policy::hub::{Hub, TooMany};
@@ -99,7 +99,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
         // What was published before it asked is not for this filter.
         self.hand_news(key, now);
-        let is_new = self.hub.subscribe(listener_key(key), filter)?;
+        let is_new = self.hub.subscribe(subscriber_key(key), filter)?;
         if let Some(replay) = self.connections[key].replay.as_mut().filter(|_| is_new) {
             replay.subscribe(filter.clone(), self.hub.newest());
         }
@@ -108,7 +108,7 @@ impl<S: Socket> Peers<S> {
 
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &Filter, now: Now) {
         self.hand_news(key, now);
-        self.hub.unsubscribe(listener_key(key), filter);
+        self.hub.unsubscribe(subscriber_key(key), filter);
         if let Some(replay) = &mut self.connections[key].replay {
             replay.unsubscribe(filter);
         }
@@ -124,7 +124,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn begin_replay(&mut self, key: usize, after: Position, now: Now) {
         if after < self.hub.newest() {
             self.shrink_later(now);
-            let filters = self.hub.filters(listener_key(key)).cloned().collect();
+            let filters = self.hub.filters(subscriber_key(key)).cloned().collect();
             self.connections[key].replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
             self.replays += 1;
             self.list_replay(key);
@@ -148,8 +148,8 @@ impl<S: Socket> Peers<S> {
         self.turn_bytes = 0;
         let (mut visits, mut bytes) = (0, 0);
         while visits < FANOUT_SLICE && bytes < FANOUT_BYTES {
-            let Some(listener) = self.hub.next_listener() else { break };
-            bytes += self.deliver(listener as usize, now);
+            let Some(subscriber) = self.hub.next_subscriber() else { break };
+            bytes += self.deliver(subscriber as usize, now);
             visits += 1;
         }
         for _ in 0..self.replaying.len().min(REPLAYS_PER_TURN) {
@@ -200,7 +200,7 @@ impl<S: Socket> Peers<S> {
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return 0;
         }
-        let news = self.hub.news_for(listener_key(key));
+        let news = self.hub.news_for(subscriber_key(key));
         let mut bytes = 0;
         for (position, frame) in news {
             bytes += frame.len() + MESSAGE_BYTES;
@@ -234,7 +234,7 @@ impl<S: Socket> Peers<S> {
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay = None;
                     self.replays -= 1;
-                    self.hub.set_heard(listener_key(key), self.hub.newest());
+                    self.hub.set_heard(subscriber_key(key), self.hub.newest());
                 }
             }
             // What was promised cannot be kept; told so, the client resumes, and is answered `resumed: false`.

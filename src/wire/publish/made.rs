@@ -9,7 +9,7 @@ use super::{Draft, Drafts, ObjectKey, PublishError};
 use crate::policy::topic::TopicName;
 use crate::wire::messages::DEFAULT_TOPIC;
 
-/// Publications that one request makes at most: each of them takes memory for each listener.
+/// Publications that one request makes at most: each of them takes memory for each subscriber.
 pub const MAX_PUBLICATIONS: usize = 10_000;
 
 /// Bytes that they come to at most, unless much larger bodies are taken.
@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What a publication comes to beside its data and its topic: the message around them, and a place in each list.
 const OVERHEAD_BYTES: usize = 256;
 
-/// What it comes to for each prefix of its topic, which may have listeners of its own.
+/// What it comes to for each prefix of its topic, which may have subscribers of its own.
 const PREFIX_BYTES: usize = 64;
 
 /// What a request makes so far.
