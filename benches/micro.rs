@@ -118,7 +118,7 @@ fn hub_publish(criterion: &mut Criterion) {
 fn publish(hub: &mut Hub, topic: &TopicName, frame: &Frame) {
     hub.publish(topic, frame);
     while let Some(key) = hub.next_subscriber() {
-        black_box(hub.news_for(key));
+        black_box(hub.pending_for(key));
     }
 }
 

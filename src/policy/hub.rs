@@ -1,5 +1,5 @@
 //! Topics and who listens; decides who hears what next. It hands publications on in *passes*: one pass visits all
-//! subscribers of the channels that have news, one by one, so that the caller can stop between any two and a fan-out to
+//! subscribers of the channels that have any pending, one by one, so that the caller can stop between any two and a fan-out to
 //! very many never keeps a handshake waiting. Never sees a socket.
 //!
 //! Each subscriber carries the position up to which it has heard. A visit hands it everything beyond, of all its
@@ -18,7 +18,7 @@ use crate::policy::topic::{Filter, TopicName, prefixes_of};
 /// Filters that one subscriber may have.
 pub const MAX_SUBSCRIPTIONS: usize = 128;
 
-/// A publication's place among a channel's news. As these grow they have room for as many again.
+/// A publication's place among those pending in a channel. A list that grows has room for as many again.
 const ENTRY_BYTES: usize = 2 * size_of::<(Position, Frame)>();
 
 /// What identifies a subscriber to the caller.
@@ -26,7 +26,7 @@ pub type SubscriberKey = u32;
 
 type ChannelId = u32;
 
-/// Filters, their subscribers, and the news that some of them may not have heard yet.
+/// Filters, their subscribers, and the publications that some of them may not have heard yet.
 #[derive(Debug, Default)]
 pub struct Hub {
     channels: Slab<Channel>,
@@ -37,7 +37,7 @@ pub struct Hub {
     prefix_channels: usize,
     newest: Position,
     pass: Pass,
-    /// The pass that follows: channels with news that the present one may have missed.
+    /// The pass that follows: channels with publications that the present one may have missed.
     next: NextPass,
 }
 
@@ -46,7 +46,7 @@ pub struct Hub {
 struct Channel {
     filter: Filter,
     subscribers: Vec<SubscriberKey>,
-    news: Vec<(Position, Frame)>,
+    pending: Vec<(Position, Frame)>,
     /// Whether it is in the pass that follows.
     is_next: bool,
 }
@@ -109,8 +109,8 @@ impl Hub {
         self.newest
     }
 
-    /// Bytes of memory that news take which some subscriber may still have to hear.
-    pub fn news_bytes(&self) -> usize {
+    /// Bytes of memory that pending publications take: those that some subscriber may still have to hear.
+    pub fn pending_bytes(&self) -> usize {
         self.pass.bytes + self.next.bytes
     }
 
@@ -163,10 +163,10 @@ impl Hub {
     /// Takes the publication behind the newest, to be heard by all who listen now.
     pub fn publish(&mut self, topic: &TopicName, frame: &Frame) {
         self.newest += 1;
-        let mut entries = usize::from(self.add_news(topic.as_str(), frame));
+        let mut entries = usize::from(self.add_pending(topic.as_str(), frame));
         if self.prefix_channels > 0 {
             for prefix in prefixes_of(topic) {
-                entries += usize::from(self.add_news(&prefix, frame));
+                entries += usize::from(self.add_pending(&prefix, frame));
             }
         }
         if entries > 0 {
@@ -175,11 +175,11 @@ impl Hub {
     }
 
     /// Whether somebody may still have to be visited.
-    pub fn has_news(&self) -> bool {
+    pub fn has_pending(&self) -> bool {
         !self.pass.channels.is_empty() || !self.pass.done.is_empty() || !self.next.channels.is_empty()
     }
 
-    /// The next subscriber to visit: hand it what `news_for` says. Call until `None`; then all have heard all.
+    /// The next subscriber to visit: hand it what `pending_for` says. Call until `None`; then all have heard all.
     pub fn next_subscriber(&mut self) -> Option<SubscriberKey> {
         loop {
             let Some(id) = self.pass.channels.last() else {
@@ -201,15 +201,15 @@ impl Hub {
     }
 
     /// What a subscriber has not heard yet, oldest first; from here on it counts as having heard it.
-    pub fn news_for(&mut self, key: SubscriberKey) -> Vec<(Position, Frame)> {
+    pub fn pending_for(&mut self, key: SubscriberKey) -> Vec<(Position, Frame)> {
         let Some(subscriber) = self.subscribers.get_mut(key as usize) else { return Vec::new() };
         let heard = std::mem::replace(&mut subscriber.heard, self.newest);
         if heard == self.newest {
             return Vec::new();
         }
         let seats = subscriber.channels.as_slice();
-        let news = seats.iter().flat_map(|seat| &self.channels[seat.channel as usize].news);
-        let mut unheard: Vec<_> = news.filter(|(position, _)| *position > heard).cloned().collect();
+        let pending = seats.iter().flat_map(|seat| &self.channels[seat.channel as usize].pending);
+        let mut unheard: Vec<_> = pending.filter(|(position, _)| *position > heard).cloned().collect();
         if seats.len() > 1 {
             unheard.sort_unstable_by_key(|(position, _)| *position);
             unheard.dedup_by_key(|(position, _)| *position);
@@ -266,7 +266,7 @@ impl Hub {
         let channel = Channel {
             filter: filter.clone(),
             subscribers: Vec::with_capacity(1),
-            news: Vec::new(),
+            pending: Vec::new(),
             is_next: false,
         };
         let id = number(self.channels.insert(channel));
@@ -290,22 +290,22 @@ impl Hub {
     }
 
     /// Whether there is such a channel.
-    fn add_news(&mut self, filter: &str, frame: &Frame) -> bool {
+    fn add_pending(&mut self, filter: &str, frame: &Frame) -> bool {
         let Some(id) = self.by_filter.get(filter) else { return false };
         let channel = &mut self.channels[*id as usize];
-        channel.news.push((self.newest, frame.clone()));
+        channel.pending.push((self.newest, frame.clone()));
         if !std::mem::replace(&mut channel.is_next, true) {
             self.next.channels.push(*id);
         }
         true
     }
 
-    /// Ends a pass, forgets what all have heard, and begins the next one if there is news for it.
+    /// Ends a pass, forgets what all have heard, and begins the next one if anything is pending for it.
     fn begin_pass(&mut self) -> bool {
         for id in std::mem::take(&mut self.pass.done) {
             if let Some(channel) = self.channels.get_mut(id as usize) {
-                channel.news.retain(|(position, _)| *position > self.pass.upto);
-                channel.news.shrink_to_fit();
+                channel.pending.retain(|(position, _)| *position > self.pass.upto);
+                channel.pending.shrink_to_fit();
             }
         }
         let next = std::mem::take(&mut self.next);

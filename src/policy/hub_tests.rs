@@ -31,7 +31,7 @@ impl Room {
     }
 
     fn visit(&mut self, key: SubscriberKey) {
-        for (_, frame) in self.hub.news_for(key) {
+        for (_, frame) in self.hub.pending_for(key) {
             self.heard[key as usize].push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
         }
     }
@@ -139,13 +139,13 @@ fn a_subscriber_has_a_bounded_number_of_filters() {
 }
 
 #[test]
-fn news_count_once_with_a_place_in_each_channel_that_has_them() {
+fn what_is_pending_counts_once_with_a_place_in_each_channel_that_has_it() {
     let mut room = Room::default();
     room.join(&["a/b", "a/*"]);
     room.join(&["*", "c/*"]);
     room.publish("a/b", "x");
     room.publish("b", "x");
-    assert_eq!(room.hub.news_bytes(), 2 * Frame::text("x").held_bytes() + 4 * ENTRY_BYTES);
+    assert_eq!(room.hub.pending_bytes(), 2 * Frame::text("x").held_bytes() + 4 * ENTRY_BYTES);
 }
 
 #[test]
@@ -154,10 +154,10 @@ fn what_all_have_heard_and_what_nobody_listens_to_is_forgotten() {
     let key = room.join(&["a", "b/*"]);
     room.publish("a", "x");
     room.publish("nobody", "listens");
-    assert!(room.hub.has_news() && room.hub.news_bytes() > 0);
+    assert!(room.hub.has_pending() && room.hub.pending_bytes() > 0);
     room.visit_all();
-    assert!(!room.hub.has_news() && room.hub.news_bytes() == 0);
-    assert!(room.hub.channels.iter().all(|(_, channel)| channel.news.capacity() == 0));
+    assert!(!room.hub.has_pending() && room.hub.pending_bytes() == 0);
+    assert!(room.hub.channels.iter().all(|(_, channel)| channel.pending.capacity() == 0));
     room.hub.forget(key);
     assert!(room.hub.channels.is_empty() && room.hub.by_filter.is_empty() && room.hub.prefix_channels == 0);
     assert_eq!(room.hub.newest(), 2);

@@ -203,7 +203,7 @@ impl<S: Socket> Peers<S> {
             || !self.swept_up.is_empty()
             || !self.unread.is_empty()
             || !self.replaying.is_empty()
-            || self.hub.has_news()
+            || self.hub.has_pending()
             || self.ordering.has_work()
             || self.can_hear_supervisor()
             || self.has_hints()

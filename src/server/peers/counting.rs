@@ -51,7 +51,7 @@ impl<S: Socket> Peers<S> {
         if took >= LONG_TURN {
             self.forgive(now, took);
         }
-        if !self.hub.has_news()
+        if !self.hub.has_pending()
             && let Some(since) = self.fanout_since.take()
         {
             self.metrics.fanout.observe(end.saturating_duration_since(since));

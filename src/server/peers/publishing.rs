@@ -89,7 +89,7 @@ impl<S: Socket> Peers<S> {
         self.turn_bytes += publication.held_bytes();
         self.hub.publish(&publication.topic, &publication.frame);
         self.history.push_beyond(publication);
-        if self.hub.has_news() {
+        if self.hub.has_pending() {
             self.fanout_since.get_or_insert(now.instant);
         }
         let next_expiry = self.history.next_expiry();
@@ -140,7 +140,7 @@ impl<S: Socket> Peers<S> {
     }
 
     pub(super) fn has_too_many_news(&self) -> bool {
-        self.hub.news_bytes() > NEWS_BYTES
+        self.hub.pending_bytes() > NEWS_BYTES
     }
 
     /// Carries the fan-out on by a slice, and the replays by a piece each.
@@ -156,7 +156,7 @@ impl<S: Socket> Peers<S> {
             let key = self.replaying.pop_front().expect("counted");
             self.carry_on_replay(key, now);
         }
-        if self.replays == 0 && !self.hub.has_news() {
+        if self.replays == 0 && !self.hub.has_pending() {
             self.history.forget_surplus();
         }
         if !self.is_congested() {
@@ -200,7 +200,7 @@ impl<S: Socket> Peers<S> {
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return 0;
         }
-        let news = self.hub.news_for(subscriber_key(key));
+        let news = self.hub.pending_for(subscriber_key(key));
         let mut bytes = 0;
         for (position, frame) in news {
             bytes += frame.len() + MESSAGE_BYTES;
