@@ -12,11 +12,11 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
+use crate::server::acceptor::{Accepted, Acceptor, Round};
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::descriptors::Descriptors;
 use crate::server::exhaustion::with_mend;
-use crate::server::listener::{Accepted, Listener, Round};
 use crate::server::listening::Listening;
 use crate::server::log_pace::LogPace;
 use crate::server::peers::News;
@@ -25,6 +25,7 @@ use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
 use crate::server::turn::{Effect, Ready, Turn};
 
+mod acceptor;
 mod access;
 mod authority;
 pub mod clock;
@@ -35,7 +36,6 @@ pub mod exhaustion;
 mod footprint;
 pub mod limits;
 mod link;
-mod listener;
 pub mod listening;
 pub mod log_pace;
 pub mod order;
@@ -86,9 +86,9 @@ pub struct Server {
     poll: Poll,
     controls: Controls,
     /// None before a worker may serve, and once leaving.
-    listener: Option<Listener>,
+    listener: Option<Acceptor>,
     /// Where operators come in: until the process ends, or another worker lets them in.
-    admin: Option<Listener>,
+    admin: Option<Acceptor>,
     /// What a worker will listen on once it has heard all that was published.
     standby: Option<Listening>,
     /// The end of a pause in accepting.
@@ -176,7 +176,7 @@ impl Server {
             controls,
             listener: None,
             address: listening.address().clone(),
-            admin: admin.map(|admin| Listener::new(admin, poll.registry(), ADMIN)).transpose()?,
+            admin: admin.map(|admin| Acceptor::new(admin, poll.registry(), ADMIN)).transpose()?,
             standby: Some(listening),
             accept_at: None,
             turn: Turn::new(terms, supervisor, drain, Now::read()),
@@ -192,7 +192,7 @@ impl Server {
 
     fn listen(&mut self) -> io::Result<()> {
         if let Some(listening) = self.standby.take() {
-            self.listener = Some(Listener::new(listening, self.poll.registry(), LISTENER)?);
+            self.listener = Some(Acceptor::new(listening, self.poll.registry(), LISTENER)?);
         }
         Ok(())
     }
@@ -266,11 +266,11 @@ impl Server {
         }
         let now = Now::read();
         if self.accept_at.take_if(|at| *at <= now.instant).is_some() {
-            self.listener.iter_mut().chain(&mut self.admin).for_each(Listener::try_again);
+            self.listener.iter_mut().chain(&mut self.admin).for_each(Acceptor::try_again);
         }
         let has_come = |token| events.iter().any(|event| event.token() == token);
-        self.listener.iter_mut().filter(|_| has_come(LISTENER)).for_each(Listener::on_waiting);
-        self.admin.iter_mut().filter(|_| has_come(ADMIN)).for_each(Listener::on_waiting);
+        self.listener.iter_mut().filter(|_| has_come(LISTENER)).for_each(Acceptor::on_waiting);
+        self.admin.iter_mut().filter(|_| has_come(ADMIN)).for_each(Acceptor::on_waiting);
         let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
         self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())

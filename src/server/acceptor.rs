@@ -61,7 +61,7 @@ impl Round {
 
 /// Listening sockets, registered for as long as they live.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Acceptor {
     listening: Listening,
     /// Which of the sockets is asked first.
     turn: usize,
@@ -71,7 +71,7 @@ pub(super) struct Listener {
     is_paused: bool,
 }
 
-impl Listener {
+impl Acceptor {
     /// Accepts from now on.
     pub(super) fn new(listening: Listening, registry: &Registry, token: Token) -> io::Result<Self> {
         for socket in listening.sockets() {
