@@ -33,7 +33,7 @@
 //!   `server::authority`. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
-//!   [`server::listening`]. Who gives publications their ids: [`server::order`].
+//!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.

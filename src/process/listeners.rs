@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::config::{AdminAddress, Config};
 use crate::ffi;
 use crate::server::ListenError;
-use crate::server::listening::{Address, FOR_EVERYONE, FOR_OPERATORS, Listening};
+use crate::server::bound_socket::{Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
 const KEPT_BACK: usize = 12;
@@ -40,7 +40,7 @@ pub enum OpenError {
 ///
 /// # Errors
 /// A message that names the act, the place and the mend.
-pub fn inherit(config: &Config) -> Result<Option<Listening>, OpenError> {
+pub fn inherit(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
     if config.uds.is_some() {
         return Ok(None);
     }
@@ -57,10 +57,10 @@ pub fn inherit(config: &Config) -> Result<Option<Listening>, OpenError> {
 ///
 /// # Errors
 /// A message that names the act, the place and the mend.
-pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
+pub fn open(config: &Config, shared: bool) -> Result<BoundSocket, OpenError> {
     Ok(match &config.uds {
-        Some(path) => Listening::bind_path(path, FOR_EVERYONE, config.backlog)?,
-        None => Listening::bind(&config.host, config.port, config.backlog, shared)?,
+        Some(path) => BoundSocket::bind_path(path, FOR_EVERYONE, config.backlog)?,
+        None => BoundSocket::bind(&config.host, config.port, config.backlog, shared)?,
     })
 }
 
@@ -68,11 +68,11 @@ pub fn open(config: &Config, shared: bool) -> Result<Listening, OpenError> {
 ///
 /// # Errors
 /// A message that names the place and the mend.
-pub fn open_admin(config: &Config) -> Result<Option<Listening>, OpenError> {
+pub fn open_admin(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
     let opened = match &config.admin {
         None => return Ok(None),
-        Some(AdminAddress::Ip(host, port)) => Listening::bind(host, *port, config.backlog, false),
-        Some(AdminAddress::Path(path)) => Listening::bind_path(path, FOR_OPERATORS, config.backlog),
+        Some(AdminAddress::Ip(host, port)) => BoundSocket::bind(host, *port, config.backlog, false),
+        Some(AdminAddress::Path(path)) => BoundSocket::bind_path(path, FOR_OPERATORS, config.backlog),
     };
     opened.map(Some).map_err(|why| {
         OpenError::Admin(match why {
@@ -88,10 +88,10 @@ pub fn open_admin(config: &Config) -> Result<Option<Listening>, OpenError> {
 pub struct SlotSockets {
     address: Address,
     /// The first one; none once leaving. A Unix socket's file goes with it.
-    first: Option<Listening>,
-    slots: Vec<Listening>,
+    first: Option<BoundSocket>,
+    slots: Vec<BoundSocket>,
     /// The same for all slots.
-    admin: Option<Listening>,
+    admin: Option<BoundSocket>,
     backlog: u16,
 }
 
@@ -100,7 +100,7 @@ impl SlotSockets {
     ///
     /// # Errors
     /// As `open`.
-    pub fn open(config: &Config, inherited: Option<Listening>) -> Result<Self, OpenError> {
+    pub fn open(config: &Config, inherited: Option<BoundSocket>) -> Result<Self, OpenError> {
         let first = inherited.map_or_else(|| open(config, true), Ok)?;
         Ok(Self {
             address: first.address().clone(),
@@ -118,7 +118,7 @@ impl SlotSockets {
 
     /// Where operators come in, if they have a door of their own.
     pub fn admin_address(&self) -> Option<&Address> {
-        self.admin.as_ref().map(Listening::address)
+        self.admin.as_ref().map(BoundSocket::address)
     }
 
     /// The listening sockets of a slot, and those of the operators. Those up to the slot are opened where they are not yet.
@@ -133,7 +133,7 @@ impl SlotSockets {
             let next = if is_further { first.bind_again(self.backlog) } else { first.share() };
             self.slots.push(next.map_err(io::Error::other)?);
         }
-        Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], Listening::sockets)))
+        Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], BoundSocket::sockets)))
     }
 
     /// Closes all that clients come in by. Operators come in until the workers have ended.
@@ -152,17 +152,17 @@ impl SlotSockets {
 ///
 /// # Errors
 /// When it is no socket, or does not listen.
-pub fn inherited(fd: i32) -> Result<Listening, OpenError> {
-    Ok(Listening::inherit(take(fd)?, fd)?)
+pub fn inherited(fd: i32) -> Result<BoundSocket, OpenError> {
+    Ok(BoundSocket::inherit(take(fd)?, fd)?)
 }
 
 /// Listens on all that was inherited under these numbers; none where there are none.
 ///
 /// # Errors
 /// When one is no socket, or does not listen.
-pub fn all_inherited(fds: &[i32]) -> Result<Option<Listening>, OpenError> {
-    let listening: Vec<Listening> = fds.iter().map(|fd| inherited(*fd)).collect::<Result<_, _>>()?;
-    Ok(Listening::join(listening))
+pub fn all_inherited(fds: &[i32]) -> Result<Option<BoundSocket>, OpenError> {
+    let listening: Vec<BoundSocket> = fds.iter().map(|fd| inherited(*fd)).collect::<Result<_, _>>()?;
+    Ok(BoundSocket::join(listening))
 }
 
 /// Takes over the socket that was inherited under this number.

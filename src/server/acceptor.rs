@@ -8,8 +8,8 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use crate::server::bound_socket::BoundSocket;
 use crate::server::exhaustion::with_mend;
-use crate::server::listening::Listening;
 use crate::server::socket::Stream;
 
 /// What accepting brought.
@@ -62,7 +62,7 @@ impl Round {
 /// Listening sockets, registered for as long as they live.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    listening: Listening,
+    bound: BoundSocket,
     /// Which of the sockets is asked first.
     turn: usize,
     /// Whether somebody may be waiting whom no event will announce.
@@ -73,16 +73,16 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     /// Accepts from now on.
-    pub(super) fn new(listening: Listening, registry: &Registry, token: Token) -> io::Result<Self> {
-        for socket in listening.sockets() {
+    pub(super) fn new(bound: BoundSocket, registry: &Registry, token: Token) -> io::Result<Self> {
+        for socket in bound.sockets() {
             SourceFd(&socket.as_raw_fd()).register(registry, token, Interest::READABLE)?;
         }
-        Ok(Self { listening, turn: 0, has_waiting: true, is_paused: false })
+        Ok(Self { bound, turn: 0, has_waiting: true, is_paused: false })
     }
 
     /// Stops listening. A socket may be another process's, too, so that closing it here announces nothing to the poll.
     pub(super) fn close(self, registry: &Registry) {
-        for socket in self.listening.sockets() {
+        for socket in self.bound.sockets() {
             let _ = SourceFd(&socket.as_raw_fd()).deregister(registry);
         }
     }
@@ -114,7 +114,7 @@ impl Acceptor {
 
     /// Goes on with a round of accepting.
     pub(super) fn accept(&mut self, round: &mut Round) -> Accepted<Stream> {
-        let sockets = self.listening.sockets();
+        let sockets = self.bound.sockets();
         let accept = |nth: usize| sockets[nth].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
         let accepted = round.next(|| any(sockets.len(), &mut self.turn, accept));
         match accepted {

@@ -4,7 +4,7 @@
 use crate::config::secret::Secret;
 use crate::config::{AdminAddress, Config};
 use crate::server::authority::{Authority, Host};
-use crate::server::listening::Address;
+use crate::server::bound_socket::Address;
 use crate::wire::http::Request;
 use crate::wire::response::Response;
 

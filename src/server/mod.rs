@@ -13,11 +13,11 @@ use crate::config::Config;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
 use crate::server::acceptor::{Accepted, Acceptor, Round};
+use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::descriptors::Descriptors;
 use crate::server::exhaustion::with_mend;
-use crate::server::listening::Listening;
 use crate::server::log_pace::LogPace;
 use crate::server::peers::News;
 use crate::server::socket::Stream;
@@ -28,6 +28,7 @@ use crate::server::turn::{Effect, Ready, Turn};
 mod acceptor;
 mod access;
 mod authority;
+pub mod bound_socket;
 pub mod clock;
 pub mod connection;
 pub mod control;
@@ -36,7 +37,6 @@ pub mod exhaustion;
 mod footprint;
 pub mod limits;
 mod link;
-pub mod listening;
 pub mod log_pace;
 pub mod order;
 pub mod peers;
@@ -49,8 +49,8 @@ pub mod terms;
 pub mod turn;
 
 pub use access::{Access, Reach};
+pub use bound_socket::{Address, ListenError};
 pub use control::Handle;
-pub use listening::{Address, ListenError};
 pub use routes::Door;
 pub use terms::Service;
 
@@ -90,7 +90,7 @@ pub struct Server {
     /// Where operators come in: until the process ends, or another worker lets them in.
     admin: Option<Acceptor>,
     /// What a worker will listen on once it has heard all that was published.
-    standby: Option<Listening>,
+    standby: Option<BoundSocket>,
     /// The end of a pause in accepting.
     accept_at: Option<Instant>,
     address: Address,
@@ -124,7 +124,12 @@ impl Server {
     /// # Errors
     /// A message that names the act, the address and the mend.
     pub fn bind(config: &Config, service: Service) -> Result<Self, StartError> {
-        Self::over(Listening::bind(&config.host, config.port, config.backlog, false)?, None, config, service)
+        Self::over(
+            BoundSocket::bind(&config.host, config.port, config.backlog, false)?,
+            None,
+            config,
+            service,
+        )
     }
 
     /// Listens on a socket that is there already, and on one for operators, if there is one.
@@ -132,8 +137,8 @@ impl Server {
     /// # Errors
     /// When the machine is out of something.
     pub fn over(
-        listening: Listening,
-        admin: Option<Listening>,
+        listening: BoundSocket,
+        admin: Option<BoundSocket>,
         config: &Config,
         service: Service,
     ) -> Result<Self, StartError> {
@@ -148,8 +153,8 @@ impl Server {
     /// # Errors
     /// When the machine is out of something.
     pub fn worker(
-        listening: Listening,
-        admin: Option<Listening>,
+        listening: BoundSocket,
+        admin: Option<BoundSocket>,
         supervisor: Stream,
         config: &Config,
     ) -> Result<Self, StartError> {
@@ -157,14 +162,14 @@ impl Server {
     }
 
     fn new(
-        listening: Listening,
-        admin: Option<Listening>,
+        listening: BoundSocket,
+        admin: Option<BoundSocket>,
         config: &Config,
         service: Service,
         mut supervisor: Option<Stream>,
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
-        let terms = terms(config, service, listening.address(), admin.as_ref().map(Listening::address));
+        let terms = terms(config, service, listening.address(), admin.as_ref().map(BoundSocket::address));
         let controls = Controls::new(poll.registry(), CONTROLS)?;
         if let Some(socket) = &mut supervisor {
             poll.registry().register(socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;

@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::policy::guide::GuideTerms;
 use crate::policy::history::HistoryLimits;
 use crate::server::access::Access;
+use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
-use crate::server::listening::Address;
 use crate::wire::websocket::Rules;
 
 /// What the clients of this server are there for.

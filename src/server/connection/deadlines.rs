@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, LINGER, Phase, Reading, Speaks};
 use crate::frame::Frame;
+use crate::server::bound_socket::SEND_BUFFER_BYTES;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
-use crate::server::listening::SEND_BUFFER_BYTES;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::http::Refusal;

@@ -11,25 +11,25 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 #[test]
 fn a_name_is_listened_on_at_all_of_its_addresses_and_at_one_port() {
     for shared in [false, true] {
-        let listening = Listening::bind_all(&addresses(&["127.0.0.2:0", "127.0.0.3:0"]), 8, shared).unwrap();
-        let [Address::Ip(one), Address::Ip(other)] = listening.addresses() else { panic!() };
+        let bound = BoundSocket::bind_all(&addresses(&["127.0.0.2:0", "127.0.0.3:0"]), 8, shared).unwrap();
+        let [Address::Ip(one), Address::Ip(other)] = bound.addresses() else { panic!() };
         assert_eq!((one.to_string(), one.port()), (format!("127.0.0.2:{}", other.port()), other.port()));
         for address in [one, other] {
             TcpStream::connect(address).unwrap();
         }
         if shared {
-            let again = listening.bind_again(8).unwrap();
-            assert_eq!(again.addresses(), listening.addresses());
+            let again = bound.bind_again(8).unwrap();
+            assert_eq!(again.addresses(), bound.addresses());
         }
-        assert_eq!(listening.share().unwrap().sockets().len(), 2);
+        assert_eq!(bound.share().unwrap().sockets().len(), 2);
     }
 }
 
 #[test]
 fn an_address_that_this_machine_does_not_have_is_left_out_unless_it_is_the_only_one() {
-    let listening = Listening::bind_all(&addresses(&["192.0.2.1:0", "127.0.0.1:0"]), 8, true).unwrap();
-    assert_eq!(listening.addresses().len(), 1);
-    let refused = Listening::bind_all(&addresses(&["192.0.2.1:0", "198.51.100.1:0"]), 8, true).unwrap_err();
+    let bound = BoundSocket::bind_all(&addresses(&["192.0.2.1:0", "127.0.0.1:0"]), 8, true).unwrap();
+    assert_eq!(bound.addresses().len(), 1);
+    let refused = BoundSocket::bind_all(&addresses(&["192.0.2.1:0", "198.51.100.1:0"]), 8, true).unwrap_err();
     assert!(refused.to_string().starts_with("cannot listen on 192.0.2.1:0"), "{refused}");
 }
 
@@ -39,7 +39,7 @@ fn one_address_in_use_is_refused_though_the_other_is_free() {
     let _taken = TcpListener::bind(taken).unwrap();
     let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
     for shared in [false, true] {
-        let refused = Listening::bind_all(&[free, taken], 8, shared).unwrap_err().to_string();
+        let refused = BoundSocket::bind_all(&[free, taken], 8, shared).unwrap_err().to_string();
         assert!(refused.contains(&taken.to_string()) && refused.contains("--port"), "{refused}");
     }
 }
@@ -48,9 +48,9 @@ fn one_address_in_use_is_refused_though_the_other_is_free() {
 fn what_others_can_reach_at_one_of_its_addresses_stands_for_all() {
     let both = addresses(&["127.0.0.1:0", "0.0.0.0:0"]);
     // The same port of both cannot be had at once: they are bound one by one.
-    let [one, other] = [both[0], both[1]].map(|address| Listening::bind_all(&[address], 8, false).unwrap());
+    let [one, other] = [both[0], both[1]].map(|address| BoundSocket::bind_all(&[address], 8, false).unwrap());
     let reachable = other.address().clone();
-    let listening = Listening::join([one, other]).unwrap();
-    assert_eq!(listening.address(), &reachable);
-    assert!(!listening.address().is_loopback());
+    let bound = BoundSocket::join([one, other]).unwrap();
+    assert_eq!(bound.address(), &reachable);
+    assert!(!bound.address().is_loopback());
 }

@@ -97,7 +97,7 @@ impl fmt::Display for Address {
 
 /// A listening socket, or one for each address of a name. Its file, if it has one, goes with it.
 #[derive(Debug)]
-pub struct Listening {
+pub struct BoundSocket {
     /// Non-blocking.
     sockets: Vec<Socket>,
     /// In the same order.
@@ -107,7 +107,7 @@ pub struct Listening {
     _file: Option<SocketFile>,
 }
 
-impl Listening {
+impl BoundSocket {
     /// Binds an address, or all those of a name, and listens. `shared` lets further sockets of this user listen on the same
     /// addresses, each with its own queue (SO_REUSEPORT, socket(7)).
     ///
@@ -371,5 +371,5 @@ fn refused(address: Address, why: io::Error) -> ListenError {
 }
 
 #[cfg(test)]
-#[path = "listening_tests.rs"]
+#[path = "bound_socket_tests.rs"]
 mod tests;
