@@ -161,17 +161,17 @@ pub struct Config {
     #[arg(value_name = "PATH")]
     pub state_file: Option<PathBuf>,
 
-    /// Time over which clients are asked to move to the successor, each at its own moment; 0 for all at once
+    /// Time over which clients are asked to reconnect to the successor, each at its own moment; 0 for all at once
     #[arg(long, env = "SLACKWATER_DRAIN_SPREAD", default_value = "30", help_heading = "Leaving")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
     pub drain_spread: Duration,
 
-    /// Ask no client to move
+    /// Send no client a reconnect notice
     #[arg(long, env = "SLACKWATER_NO_DRAIN_NOTICE", help_heading = "Leaving")]
     #[arg(action = ArgAction::SetTrue, value_parser = truth)]
     pub no_drain_notice: bool,
 
-    /// Time after its moment at which a client that has not moved is closed with 1012 [default: never]
+    /// Time after its moment at which a client that has not reconnected is closed with 1012 [default: never]
     #[arg(long, env = "SLACKWATER_DRAIN_CLOSE_AFTER", help_heading = "Leaving")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=DAY), allow_negative_numbers = true)]
     pub drain_close_after: Option<Duration>,

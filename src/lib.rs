@@ -23,7 +23,7 @@
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
-//!   asked to move: [`policy::guide`]. What a server does at each step: [`server::turn`].
+//!   asked to reconnect: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
@@ -81,7 +81,7 @@
 //!       ├─ connections: Slab   key + offset = mio Token
 //!       ├─ ordering            the order of publications, or the way to the supervisor that keeps it
 //!       ├─ hub, history        what is still to be heard, and what was heard lately
-//!       ├─ guide: Option       while leaving: when each client is to move
+//!       ├─ guide: Option       while leaving: when each client is to reconnect
 //!       ├─ metrics             plain numbers, counted where things happen
 //!       ├─ scratch             64 KiB: the only read buffer in the process
 //!       ├─ dirty               to be flushed, or buried once flushed

@@ -106,7 +106,7 @@ fn custom(limits: Limits, history: HistoryLimits) -> Custom {
         concurrency: None,
         epoch: 0,
         history,
-        guide: None,
+        reconnect: None,
         access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 1 << 20,

@@ -2,13 +2,13 @@
 
 pub mod drain;
 pub mod fingerprint;
-pub mod guide;
 pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
 pub mod period;
 pub mod positions;
+pub mod reconnect_notices;
 pub mod replay;
 pub mod roster;
 pub mod sequencer;

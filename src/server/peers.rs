@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use slab::Slab;
 
-use crate::policy::guide::Guide;
 use crate::policy::history::History;
 use crate::policy::hub::Hub;
+use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::order::Order;
@@ -104,7 +104,7 @@ pub struct Peers<S> {
     /// Publishers that wait for the news to reach their listeners.
     congested: Vec<usize>,
     /// While the server leaves: when each client is to move.
-    guide: Option<Guide>,
+    guide: Option<ReconnectNotices>,
     /// While the server leaves, for those who ask.
     draining: Option<Draining>,
     /// Whether an operator has asked it to leave.

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::Config;
-use crate::policy::guide::GuideTerms;
 use crate::policy::history::HistoryLimits;
+use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::server::access::Access;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
@@ -32,8 +32,8 @@ pub struct Terms {
     pub epoch: u32,
     /// What is kept for clients that come back.
     pub history: HistoryLimits,
-    /// How clients are guided while the server leaves; `None` when they are not.
-    pub guide: Option<GuideTerms>,
+    /// How clients are asked to reconnect while the server leaves; `None` when they are not.
+    pub reconnect: Option<ReconnectTerms>,
     /// Who may publish, and tell the server to leave.
     pub access: Access,
     /// The same for those who come in by the operators' door; `None` when there is none.
@@ -59,8 +59,8 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         concurrency: config.limit_concurrency,
         epoch: random_epoch(),
         history: history_limits(config),
-        guide: (!config.no_drain_notice && service == Service::Notifications)
-            .then_some(GuideTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
+        reconnect: (!config.no_drain_notice && service == Service::Notifications)
+            .then_some(ReconnectTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
         access: Access::of(config, address, false),
         operators: admin.map(|admin| Access::of(config, admin, true)),
         max_publish_bytes: config.max_publish_size,

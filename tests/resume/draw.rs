@@ -53,7 +53,7 @@ fn terms(limits: Limits, history: HistoryLimits) -> Terms {
         concurrency: None,
         epoch: 0,
         history,
-        guide: None,
+        reconnect: None,
         access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 1 << 20,

@@ -282,7 +282,7 @@ fn draw_terms(random: &mut Random) -> Terms {
         concurrency,
         epoch: 0xbeef,
         history: HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) },
-        guide: None,
+        reconnect: None,
         access: Access::on_this_machine("x"),
         operators: None,
         max_publish_bytes: 10_000,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Peers;
-use crate::policy::guide::Guide;
+use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Speaks};
 use crate::server::socket::Socket;
@@ -16,18 +16,18 @@ const HINTS_PER_TURN: usize = 128;
 impl<S: Socket> Peers<S> {
     /// Begins to ask all clients to move; they have until this deadline.
     pub fn guide(&mut self, now: Now, deadline: Instant) {
-        let Some(terms) = self.terms.guide.filter(|_| self.guide.is_none()) else { return };
+        let Some(terms) = self.terms.reconnect.filter(|_| self.guide.is_none()) else { return };
         let is_open = |(key, connection): (usize, &Connection<S>)| {
             (connection.speaks() == Speaks::WebSocket).then_some(key)
         };
         let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
         let seed = (u64::from(self.terms.epoch) << 32) + self.clients_so_far;
-        self.guide = Some(Guide::new(terms, &clients, now.instant, deadline, seed));
+        self.guide = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
     }
 
     /// When the next client's time to move is over.
     pub fn next_closing(&self) -> Option<Instant> {
-        self.guide.as_ref().and_then(Guide::next_deadline)
+        self.guide.as_ref().and_then(ReconnectNotices::next_deadline)
     }
 
     /// Closes those whose time to move was over when all that had arrived was read.
@@ -49,29 +49,29 @@ impl<S: Socket> Peers<S> {
     }
 
     pub(super) fn has_hints(&self) -> bool {
-        self.guide.as_ref().is_some_and(Guide::has_hints)
+        self.guide.as_ref().is_some_and(ReconnectNotices::has_unsent)
     }
 
     /// Tells the next clients when to move.
     pub(super) fn give_hints(&mut self, now: Now) {
         for _ in 0..HINTS_PER_TURN {
-            let Some(hint) = self.guide.as_mut().and_then(|guide| guide.next_hint(now.instant)) else {
+            let Some(notice) = self.guide.as_mut().and_then(|guide| guide.next_notice(now.instant)) else {
                 return;
             };
             // It may be gone, and another in its place, who is told in its turn.
-            let Some(connection) = self.connections.get_mut(hint.client) else { continue };
+            let Some(connection) = self.connections.get_mut(notice.client) else { continue };
             if connection.speaks() == Speaks::WebSocket && !std::mem::replace(&mut connection.is_guided, true)
             {
                 let milliseconds =
                     |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
                 let message = ServerMessage::Reconnect {
                     reason: "server_restart",
-                    after_ms: milliseconds(hint.after),
-                    deadline_ms: milliseconds(hint.deadline),
+                    after_ms: milliseconds(notice.after),
+                    deadline_ms: milliseconds(notice.deadline),
                     timestamp: now.wall,
                 };
                 connection.send(message.to_frame(), now, &self.terms.limits);
-                self.soil(hint.client);
+                self.soil(notice.client);
             }
         }
     }
