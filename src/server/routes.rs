@@ -6,7 +6,8 @@ use crate::server::site::Site;
 use crate::wire::http::{BodyWish, Method, Refusal, Request};
 use crate::wire::overview::Report;
 use crate::wire::response::Response;
-use crate::wire::upgrade::{Acceptance, Upgrade, wishes};
+use crate::wire::subscriptions::Subscriptions;
+use crate::wire::upgrade::{Acceptance, Upgrade};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
     if request.path != "/ws" || !matches!(request.upgrade, Upgrade::Asked(_)) {
         return None;
     }
-    let id: PublicationId = wishes(request).last_event_id?.parse().ok()?;
+    let id: PublicationId = Subscriptions::read(request).last_event_id?.parse().ok()?;
     id.position_in(epoch)
 }
 

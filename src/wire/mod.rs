@@ -15,6 +15,7 @@ pub mod publish;
 pub mod published;
 pub mod response;
 pub mod snapshot;
+pub mod subscriptions;
 pub mod target;
 pub mod upgrade;
 pub mod websocket;

@@ -1,10 +1,9 @@
-//! A request → 101, or a refusal with the right status (RFC 6455 §4.2). No extension is chosen, and of the sub-protocols one.
+//! Reads what a request says about becoming a WebSocket (RFC 6455 §4.2): what to answer, or why not. No extension is
+//! accepted, and one sub-protocol.
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::policy::topic::Filter;
-use crate::wire::http::{Head, Refusal, Request};
-use crate::wire::messages::DEFAULT_TOPIC;
+use crate::wire::http::{Head, Refusal};
 
 /// The sub-protocol that is spoken here, whether it is named or not.
 const PROTOCOL: &str = "slackwater";
@@ -75,39 +74,6 @@ fn choose_protocol(head: &Head<'_>) -> Result<Option<&'static str>, Refusal> {
 /// Whether an octet may be in a token (RFC 9110 §5.6.2).
 fn is_token(octet: &u8) -> bool {
     octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet)
-}
-
-/// What a client wants to hear.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// What it listens to; the default topic where it names none.
-    pub filters: Vec<Filter>,
-    /// What it named that cannot be listened to, and why.
-    pub refused: Vec<String>,
-    /// Where it wants to resume, as it was sent, and never empty.
-    pub last_event_id: Option<String>,
-}
-
-/// Reads a client's wishes from its request: `topic`, repeatable, and `last_event_id` in the query, the latter also as
-/// the field `Last-Event-ID`. What is empty is not named: a client that has heard nothing yet fills its address in so.
-pub fn wishes(request: &Request) -> Wishes {
-    let last_event_id = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
-    let mut wishes = Wishes { last_event_id, ..Wishes::default() };
-    for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
-        match &*name {
-            "topic" if value.is_empty() => {}
-            "topic" => match Filter::parse(&value) {
-                Ok(filter) => wishes.filters.push(filter),
-                Err(why) => wishes.refused.push(format!("{value:?} is no topic: {why}")),
-            },
-            "last_event_id" if !value.is_empty() => wishes.last_event_id = Some(value.into_owned()),
-            _ => {}
-        }
-    }
-    if wishes.filters.is_empty() && wishes.refused.is_empty() {
-        wishes.filters.push(Filter::parse(DEFAULT_TOPIC).expect("the default is a topic"));
-    }
-    wishes
 }
 
 /// Whether a key is 16 octets in base64 (RFC 6455 §4.2.1): 22 letters and two of padding.
@@ -215,44 +181,6 @@ mod tests {
         {
             let refused = Refusal::Malformed("Sec-WebSocket-Protocol is not a list of tokens");
             assert_eq!(offer(&lines), Ok(Upgrade::Refused(refused)), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn wishes_are_read_from_the_query_and_the_field() {
-        let wishes_of = |target: &str, field: &str| {
-            let request = GOOD.replace("/ws", target).replace("Host: x\n", &format!("Host: x\n{field}"));
-            let mut buffer = RequestBuffer::default();
-            buffer.extend(request.replace('\n', "\r\n").as_bytes());
-            match buffer.next(|_| BodyWish::Skip) {
-                Ok(Next::Request(request)) => {
-                    let Wishes { filters, refused, last_event_id } = wishes(&request);
-                    (
-                        filters.iter().map(|f| f.as_str().to_owned()).collect::<Vec<_>>(),
-                        refused.len(),
-                        last_event_id,
-                    )
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(wishes_of("/ws", ""), (vec!["notifications".to_owned()], 0, None));
-        let topics = ["a", "b/*"].map(str::to_owned).to_vec();
-        assert_eq!(wishes_of("/ws?topic=a&topic=b%2F*&x=y", ""), (topics, 0, None));
-        for target in ["/ws?topic=", "/ws?topic", "/ws?topic=&topic="] {
-            assert_eq!(wishes_of(target, ""), (vec!["notifications".to_owned()], 0, None), "{target}");
-        }
-        assert_eq!(wishes_of("/ws?topic=&topic=a", ""), (vec!["a".to_owned()], 0, None));
-        assert_eq!(wishes_of("/ws?topic=a+b&last_event_id=e-1", ""), (vec![], 1, Some("e-1".to_owned())));
-        assert_eq!(wishes_of("/ws", "Last-Event-ID: e-2\n").2, Some("e-2".to_owned()));
-        for (target, field, wish) in [
-            ("/ws?last_event_id=", "", None),
-            ("/ws?last_event_id", "Last-Event-ID:\n", None),
-            ("/ws", "Last-Event-ID: \t\n", None),
-            ("/ws?last_event_id=", "Last-Event-ID: e-2\n", Some("e-2")),
-            ("/ws?last_event_id=e-1&last_event_id=", "Last-Event-ID: e-2\n", Some("e-1")),
-        ] {
-            assert_eq!(wishes_of(target, field).2.as_deref(), wish, "{target} {field}");
         }
     }
 

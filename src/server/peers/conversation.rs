@@ -15,7 +15,8 @@ use crate::server::terms::{Service, Terms};
 use crate::wire::http::{Method, Next, Request};
 use crate::wire::messages::{Command, ServerMessage, read_command};
 use crate::wire::response::{Exchange, Response, switching_protocols};
-use crate::wire::upgrade::{Acceptance, wishes};
+use crate::wire::subscriptions::Subscriptions;
+use crate::wire::upgrade::Acceptance;
 use crate::wire::websocket::Event;
 
 impl<S: Socket> Peers<S> {
@@ -131,16 +132,16 @@ impl<S: Socket> Peers<S> {
     fn welcome(&mut self, key: usize, request: &Request, now: Now) {
         let limits = self.terms.limits;
         let timestamp = now.wall;
-        let wishes = wishes(request);
+        let asked = Subscriptions::read(request);
         let mut errors: Vec<(&str, String)> =
-            wishes.refused.into_iter().map(|why| ("bad_topic", why)).collect();
-        for filter in &wishes.filters {
+            asked.refused.into_iter().map(|why| ("bad_topic", why)).collect();
+        for filter in &asked.filters {
             if let Err(TooMany) = self.hub.subscribe(subscriber_key(key), filter) {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
-        let wants_to_resume = wishes.last_event_id.is_some();
-        let resumes_after = wishes.last_event_id.and_then(|id| self.resume_position(&id, now));
+        let wants_to_resume = asked.last_event_id.is_some();
+        let resumes_after = asked.last_event_id.and_then(|id| self.resume_position(&id, now));
         self.metrics.resumed += u64::from(resumes_after.is_some());
         self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
         let connection = &mut self.connections[key];
