@@ -116,7 +116,7 @@
 //! * What a peer has begun to receive it receives whole, or nothing more at all.
 //! * A peer that breaks a rule is told so in a close frame before TCP closes, and TCP closes behind it, not over it.
 //! * Every limit has an outcome, and each is in the catalogue of [`wire::ending::Ending`] or
-//!   [`wire::http::Refusal`]. No input reaches a panic; no announcement of a length reserves memory.
+//!   [`wire::refusal::Refusal`]. No input reaches a panic; no announcement of a length reserves memory.
 //! * An idle WebSocket owns no heap beyond its slot in the slab.
 //!
 //! # Deliberately absent

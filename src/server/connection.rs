@@ -12,8 +12,9 @@ use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::http::{Refusal, Request, RequestBuffer};
+use crate::wire::http::{Request, RequestBuffer};
 use crate::wire::outbox::{Flush, Outbox};
+use crate::wire::refusal::Refusal;
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 

@@ -2,7 +2,8 @@
 
 use httparse::{EMPTY_HEADER, Error, Status, parse_headers};
 
-use crate::wire::http::{MAX_HEAD_BYTES, Refusal};
+use crate::wire::http::MAX_HEAD_BYTES;
+use crate::wire::refusal::Refusal;
 
 /// A chunk's size with its extensions, at most.
 const MAX_LINE_BYTES: usize = 4096;

@@ -5,6 +5,7 @@ use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use crate::wire::body::{Body, Framing, has_bare_line_feed};
 use crate::wire::forwarding::is_from_a_proxy;
+use crate::wire::refusal::Refusal;
 use crate::wire::target::{Target, is_host};
 use crate::wire::upgrade::{self, Upgrade};
 
@@ -84,47 +85,6 @@ pub enum Next {
     Continue,
     /// A whole request.
     Request(Box<Request>),
-}
-
-/// Why a request cannot be answered; the connection ends after saying so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// 400: it is not HTTP, or means two things.
-    Malformed(&'static str),
-    /// 408: it did not come in time.
-    Timeout,
-    /// 413: its body is too large.
-    BodyTooLarge,
-    /// 431: its head is over `MAX_HEAD_BYTES`.
-    HeadTooLarge,
-    /// 501: a transfer coding other than chunked.
-    UnknownCoding,
-    /// 505: neither HTTP/1.1 nor 1.0.
-    Version,
-}
-
-impl Refusal {
-    /// A short name for counters.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::Timeout => "timeout",
-            Self::BodyTooLarge | Self::HeadTooLarge => "too_large",
-            Self::UnknownCoding | Self::Version => "unsupported",
-        }
-    }
-
-    /// The status to answer with, and what was wrong.
-    pub fn status(self) -> (u16, &'static str) {
-        match self {
-            Self::Malformed(what) => (400, what),
-            Self::Timeout => (408, "request not complete in time"),
-            Self::BodyTooLarge => (413, "request body too large"),
-            Self::HeadTooLarge => (431, "request head too large"),
-            Self::UnknownCoding => (501, "unknown transfer coding"),
-            Self::Version => (505, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
-        }
-    }
 }
 
 /// The bytes of requests not yet answered: at most one head, a body in the making, and what came in the same read.

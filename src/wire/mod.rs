@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod overview;
 pub mod publish;
 pub mod published;
+pub mod refusal;
 pub mod response;
 pub mod snapshot;
 pub mod subscriptions;

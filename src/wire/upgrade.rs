@@ -3,7 +3,8 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::wire::http::{Head, Refusal};
+use crate::wire::http::Head;
+use crate::wire::refusal::Refusal;
 
 /// The sub-protocol that is spoken here, whether it is named or not.
 const PROTOCOL: &str = "slackwater";

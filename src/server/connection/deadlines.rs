@@ -9,8 +9,8 @@ use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::http::Refusal;
 use crate::wire::outbox::Pace;
+use crate::wire::refusal::Refusal;
 
 /// What a peer may still have to read of what its socket has taken: a full send buffer, and the receive window that
 /// Linux begins with, 64 KiB.
