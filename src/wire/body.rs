@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Error, Status, parse_headers};
 
-use crate::wire::http::MAX_HEAD_BYTES;
+use crate::wire::head::{MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::refusal::Refusal;
 
 /// A chunk's size with its extensions, at most.
@@ -191,11 +191,6 @@ fn skip_trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
         return Err(Refusal::Malformed("a trailer is not a field"));
     }
     if parsed.unwrap_or(input.len()) > MAX_HEAD_BYTES { Err(Refusal::HeadTooLarge) } else { Ok(parsed) }
-}
-
-/// Whether a line ends without a carriage return. Not everyone takes that for the end of a line.
-pub fn has_bare_line_feed(lines: &[u8]) -> bool {
-    lines.first() == Some(&b'\n') || lines.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 #[cfg(test)]

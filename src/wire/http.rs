@@ -1,16 +1,14 @@
 //! HTTP/1.1 requests (RFC 9112): finds where one ends and the next begins, and refuses what could mean two things.
 //! Answering is not here: see `response` and the server's routes.
 
-use httparse::{EMPTY_HEADER, Error, Header, Status};
+use httparse::{EMPTY_HEADER, Error, Status};
 
-use crate::wire::body::{Body, Framing, has_bare_line_feed};
+use crate::wire::body::{Body, Framing};
 use crate::wire::forwarding::is_from_a_proxy;
+use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::refusal::Refusal;
 use crate::wire::target::{Target, is_host};
 use crate::wire::upgrade::{self, Upgrade};
-
-/// A request's line and header fields together, at most.
-pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// A body that nobody wants is skipped up to this length.
 const MAX_SKIPPED_BYTES: u64 = 256 * 1024;
@@ -236,49 +234,6 @@ impl RequestBuffer {
     }
 }
 
-/// A request's head as parsed, with the questions that are asked of it.
-pub struct Head<'a> {
-    /// As sent; methods are case-sensitive.
-    pub method: &'a str,
-    /// Then no Host can be demanded, and neither `Expect` nor `Upgrade` means anything.
-    pub is_http_1_0: bool,
-    target: &'a str,
-    headers: &'a [Header<'a>],
-}
-
-impl<'a> Head<'a> {
-    fn of(parsed: &'a httparse::Request<'a, 'a>) -> Self {
-        Self {
-            method: parsed.method.expect("a complete parse has a method"),
-            target: parsed.path.expect("a complete parse has a target"),
-            is_http_1_0: parsed.version == Some(0),
-            headers: parsed.headers,
-        }
-    }
-
-    /// The values of a field, one for each line that names it.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii())
-    }
-
-    /// The value of a field that must not be repeated.
-    ///
-    /// # Errors
-    /// The given refusal when it is.
-    pub fn single(&self, name: &str, doubled: &'static str) -> Result<Option<&'a [u8]>, Refusal> {
-        let mut values = self.values(name);
-        let first = values.next();
-        if values.next().is_some() { Err(Refusal::Malformed(doubled)) } else { Ok(first) }
-    }
-
-    /// Whether a comma-separated field contains a token, in any letter case (RFC 9110 §5.6.1).
-    pub fn lists(&self, name: &str, token: &str) -> bool {
-        self.values(name)
-            .flat_map(|value| value.split(|octet| *octet == b','))
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    }
-}
-
 /// Whether this is a request of another version, and not something else altogether.
 fn is_another_version(bytes: &[u8]) -> bool {
     bytes.splitn(3, |octet| *octet == b' ').nth(2).is_some_and(|version| version.starts_with(b"HTTP/"))
@@ -310,7 +265,7 @@ fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
         fields: Fields {
             authorization: text("authorization", "more than one Authorization")?,
             content_type: text("content-type", "more than one Content-Type")?,
-            forwarded: head.headers.iter().any(|header| is_from_a_proxy(header.name)),
+            forwarded: head.names().any(is_from_a_proxy),
             host: authority.or(host).map(str::to_owned),
             ignored_host: authority.and(host).map(str::to_owned),
             // Its octets: what is not text could otherwise not be told from another key.

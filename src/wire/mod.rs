@@ -4,6 +4,7 @@ pub mod body;
 pub mod ending;
 pub mod exposition;
 pub mod forwarding;
+pub mod head;
 pub mod http;
 pub mod link;
 pub mod messages;

@@ -3,7 +3,7 @@
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::wire::http::Head;
+use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
 
 /// The sub-protocol that is spoken here, whether it is named or not.

@@ -1,0 +1,63 @@
+//! The head of a request as the `httparse` crate has read it, and the questions that are asked of it.
+
+use httparse::Header;
+
+use crate::wire::refusal::Refusal;
+
+/// A request's line and header fields together, at most.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// A request's head as parsed, with the questions that are asked of it.
+pub struct Head<'a> {
+    /// As sent; methods are case-sensitive.
+    pub method: &'a str,
+    /// Then no Host can be demanded, and neither `Expect` nor `Upgrade` means anything.
+    pub is_http_1_0: bool,
+    /// As sent.
+    pub target: &'a str,
+    headers: &'a [Header<'a>],
+}
+
+impl<'a> Head<'a> {
+    /// The head of a request that was parsed to its end.
+    pub fn of(parsed: &'a httparse::Request<'a, 'a>) -> Self {
+        Self {
+            method: parsed.method.expect("a complete parse has a method"),
+            target: parsed.path.expect("a complete parse has a target"),
+            is_http_1_0: parsed.version == Some(0),
+            headers: parsed.headers,
+        }
+    }
+
+    /// The names of all fields.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().map(|header| header.name)
+    }
+
+    /// The values of a field, one for each line that names it.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii())
+    }
+
+    /// The value of a field that must not be repeated.
+    ///
+    /// # Errors
+    /// The given refusal when it is.
+    pub fn single(&self, name: &str, doubled: &'static str) -> Result<Option<&'a [u8]>, Refusal> {
+        let mut values = self.values(name);
+        let first = values.next();
+        if values.next().is_some() { Err(Refusal::Malformed(doubled)) } else { Ok(first) }
+    }
+
+    /// Whether a comma-separated field contains a token, in any letter case (RFC 9110 §5.6.1).
+    pub fn lists(&self, name: &str, token: &str) -> bool {
+        self.values(name)
+            .flat_map(|value| value.split(|octet| *octet == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+}
+
+/// Whether a line ends without a carriage return. Not everyone takes that for the end of a line.
+pub fn has_bare_line_feed(lines: &[u8]) -> bool {
+    lines.first() == Some(&b'\n') || lines.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
+}
