@@ -13,9 +13,9 @@ use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
 use slackwater::policy::topic::{Filter, TopicName};
-use slackwater::wire::http::{BodyWish, Next, RequestBuffer};
 use slackwater::wire::messages::DEFAULT_TOPIC;
 use slackwater::wire::outbox::Outbox;
+use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 use slackwater::wire::websocket::{Event, Rules, Session};
 
 /// What a browser asks with.

@@ -26,8 +26,10 @@
 //!   asked to reconnect: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
-//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::http`], [`wire::target`], [`wire::body`],
-//!   [`wire::upgrade`]. What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives the process: [`wire::snapshot`].
+//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::request_buffer`] finds a request;
+//!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
+//! * What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives
+//!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
 //! * Who may publish, make the server leave and look at its numbers: `server::access`. What is a name of this machine:
 //!   `server::authority`. The token: [`config::secret`], [`process::token`].

@@ -2,9 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use slackwater::wire::http::{BodyWish, Method, Next, Refusal, Request, RequestBuffer};
+use slackwater::wire::refusal::Refusal;
+use slackwater::wire::request::{Method, Request};
+use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
+use slackwater::wire::subscriptions::Subscriptions;
 use slackwater::wire::target::is_host;
-use slackwater::wire::upgrade::{self, Upgrade};
+use slackwater::wire::upgrade::Upgrade;
 use slackwater_fuzz::{in_pieces, within};
 
 /// No input reaches it: whoever reserves what is announced is found out.
@@ -71,7 +74,7 @@ fn check(request: &Request) {
     if let Upgrade::Asked(acceptance) = &request.upgrade {
         assert!(request.method == Method::Get && acceptance.key.len() == 28);
     }
-    let wishes = upgrade::wishes(request);
-    assert!(!wishes.filters.is_empty() || !wishes.refused.is_empty());
-    assert!(wishes.last_event_id.is_none_or(|id| !id.is_empty()));
+    let asked = Subscriptions::read(request);
+    assert!(!asked.filters.is_empty() || !asked.refused.is_empty());
+    assert!(asked.last_event_id.is_none_or(|id| !id.is_empty()));
 }

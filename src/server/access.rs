@@ -5,7 +5,7 @@ use crate::config::secret::Secret;
 use crate::config::{AdminAddress, Config};
 use crate::server::authority::{Authority, Host};
 use crate::server::bound_socket::Address;
-use crate::wire::http::Request;
+use crate::wire::request::Request;
 use crate::wire::response::Response;
 
 /// Who may.
@@ -152,7 +152,7 @@ fn bears(request: &Request, token: &Secret) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::{BodyWish, Next, RequestBuffer};
+    use crate::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 
     /// Why a request with this head may not publish, and why it may not look.
     fn denied(access: &Access, head: &str) -> (Option<Denial>, Option<Denial>) {

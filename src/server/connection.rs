@@ -12,9 +12,10 @@ use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::http::{Request, RequestBuffer};
 use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::refusal::Refusal;
+use crate::wire::request::Request;
+use crate::wire::request_buffer::RequestBuffer;
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 

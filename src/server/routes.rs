@@ -3,9 +3,10 @@
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::server::access::{Access, Denial};
 use crate::server::site::Site;
-use crate::wire::http::{BodyWish, Method, Request};
 use crate::wire::overview::Report;
 use crate::wire::refusal::Refusal;
+use crate::wire::request::{Method, Request};
+use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
 use crate::wire::upgrade::{Acceptance, Upgrade};

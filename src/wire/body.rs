@@ -2,7 +2,7 @@
 
 use httparse::{EMPTY_HEADER, Error, Status, parse_headers};
 
-use crate::wire::head::{MAX_HEAD_BYTES, has_bare_line_feed};
+use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::refusal::Refusal;
 
 /// A chunk's size with its extensions, at most.
@@ -31,6 +31,31 @@ pub enum Framing {
     Length(u64),
     /// By a last chunk of size 0.
     Chunked,
+}
+
+impl Framing {
+    /// How the end of a request's body is told (RFC 9112 §6.3).
+    ///
+    /// # Errors
+    /// When the head says two things about it, or something unknown.
+    pub fn of(head: &Head<'_>) -> Result<Self, Refusal> {
+        let length = head.single("content-length", "more than one Content-Length")?;
+        let coding = head.single("transfer-encoding", "more than one Transfer-Encoding")?;
+        match (length, coding) {
+            (None, None) => Ok(Self::Length(0)),
+            (Some(_), Some(_)) => Err(Refusal::Malformed("both Content-Length and Transfer-Encoding")),
+            (None, Some(_)) if head.is_http_1_0 => Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0")),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Self::Chunked),
+            (None, Some(_)) => Err(Refusal::UnknownCoding),
+            (Some(digits), None) if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => {
+                Err(Refusal::Malformed("Content-Length is not a number"))
+            }
+            (Some(digits), None) => {
+                let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                length.map(Self::Length).ok_or(Refusal::BodyTooLarge)
+            }
+        }
+    }
 }
 
 /// A body on its way in.

@@ -1,8 +1,8 @@
 //! What a client asks to hear with its request for a WebSocket: topics, and where to resume.
 
 use crate::policy::topic::Filter;
-use crate::wire::http::Request;
 use crate::wire::messages::DEFAULT_TOPIC;
+use crate::wire::request::Request;
 
 /// What a client wants to hear.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Subscriptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::{BodyWish, Next, RequestBuffer};
+    use crate::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 
     /// The filters, how many were refused, and where to resume.
     fn read(target: &str, field: &str) -> (Vec<String>, usize, Option<String>) {

@@ -86,7 +86,7 @@ fn is_key(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::{BodyWish, Next, RequestBuffer};
+    use crate::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 
     const GOOD: &str = "GET /ws HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: Upgrade\n\
         Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";

@@ -15,9 +15,9 @@ use crate::server::limits::Limits;
 use crate::server::order::Order;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::http::Request;
 use crate::wire::publish::{self, Submission};
 use crate::wire::published;
+use crate::wire::request::Request;
 use crate::wire::response::{Exchange, Response};
 use crate::wire::snapshot::Snapshot;
 

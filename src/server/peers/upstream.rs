@@ -16,12 +16,13 @@ use crate::server::connection::Reading;
 use crate::server::link::{Link, Taken};
 use crate::server::routes::{self, Conditions};
 use crate::server::socket::Socket;
-use crate::wire::http::{BodyWish, Request};
 use crate::wire::link::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::overview::{Overview, Report};
 use crate::wire::publish::Submission;
 use crate::wire::published;
 use crate::wire::refusal::Refusal;
+use crate::wire::request::Request;
+use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Exchange;
 
 /// What waits for the supervisor before publishers have to wait, too.

@@ -1,69 +1,17 @@
-//! HTTP/1.1 requests (RFC 9112): finds where one ends and the next begins, and refuses what could mean two things.
-//! Answering is not here: see `response` and the server's routes.
+//! HTTP/1.1 requests (RFC 9112) out of the bytes that come: finds where one ends and the next begins. What a head means is
+//! for `request` to say.
 
 use httparse::{EMPTY_HEADER, Error, Status};
 
 use crate::wire::body::{Body, Framing};
-use crate::wire::forwarding::is_from_a_proxy;
 use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::refusal::Refusal;
-use crate::wire::target::{Target, is_host};
-use crate::wire::upgrade::{self, Upgrade};
+use crate::wire::request::Request;
 
 /// A body that nobody wants is skipped up to this length.
 const MAX_SKIPPED_BYTES: u64 = 256 * 1024;
 
 const MAX_HEADERS: usize = 100;
-
-/// The method, as far as any route tells them apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// HEAD: a GET whose answer has no body.
-    Head,
-    /// POST
-    Post,
-    /// Any other.
-    Other,
-}
-
-/// A request, checked.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The method.
-    pub method: Method,
-    /// The target's path, as sent, without its query.
-    pub path: String,
-    /// The target's query, as sent, without the question mark.
-    pub query: String,
-    /// The fields that some route asks for.
-    pub fields: Fields,
-    /// Whether the peer wants the connection kept, and it can be.
-    pub keep_alive: bool,
-    /// What the request says about becoming a WebSocket.
-    pub upgrade: Upgrade,
-    /// The body, where it was collected.
-    pub body: Vec<u8>,
-}
-
-/// Header fields by name; of one that may be repeated the first.
-#[derive(Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // They are named as RFC 9110 names them.
-pub struct Fields {
-    pub authorization: Option<String>,
-    pub content_type: Option<String>,
-    /// Whether a proxy says that it has forwarded the request.
-    pub forwarded: bool,
-    /// A target of the absolute form names it itself, and then the field does not count (RFC 9112 §3.2.2).
-    pub host: Option<String>,
-    /// The field that does not count: what is in front may have judged by it.
-    pub ignored_host: Option<String>,
-    pub idempotency_key: Option<Vec<u8>>,
-    pub if_none_match: Option<String>,
-    pub last_event_id: Option<String>,
-    pub origin: Option<String>,
-}
 
 /// What is to be done with the body of a request whose head is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +96,8 @@ impl RequestBuffer {
             return Err(Refusal::Malformed("a line ends without a carriage return"));
         }
         let head = Head::of(&parsed);
-        let framing = body_framing(&head)?;
-        let mut request = Box::new(read(&head, framing)?);
+        let framing = Framing::of(&head)?;
+        let mut request = Box::new(Request::read(&head, framing)?);
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
         self.step_over(head_bytes);
 
@@ -239,70 +187,6 @@ fn is_another_version(bytes: &[u8]) -> bool {
     bytes.splitn(3, |octet| *octet == b' ').nth(2).is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
-/// Checks a head.
-fn read(head: &Head<'_>, framing: Framing) -> Result<Request, Refusal> {
-    let to_text = |value| String::from_utf8_lossy(value).into_owned();
-    let text = |name, doubled| head.single(name, doubled).map(|value| value.map(to_text));
-    let host = match head.single("host", "more than one Host")?.map(str::from_utf8) {
-        None if head.is_http_1_0 => None,
-        None => return Err(Refusal::Malformed("no Host")),
-        // Empty where the client knows of no host (RFC 9112 §3.2).
-        Some(Ok(host)) if host.is_empty() || is_host(host) => Some(host),
-        Some(_) => return Err(Refusal::Malformed("Host is not a host")),
-    };
-    let Some(Target { authority, path, query }) = Target::read(head.method, head.target) else {
-        return Err(Refusal::Malformed("the target is neither a path nor a URL of http or https"));
-    };
-    Ok(Request {
-        method: match head.method {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            "POST" => Method::Post,
-            _ => Method::Other,
-        },
-        path: path.to_owned(),
-        query: query.to_owned(),
-        fields: Fields {
-            authorization: text("authorization", "more than one Authorization")?,
-            content_type: text("content-type", "more than one Content-Type")?,
-            forwarded: head.names().any(is_from_a_proxy),
-            host: authority.or(host).map(str::to_owned),
-            ignored_host: authority.and(host).map(str::to_owned),
-            // Its octets: what is not text could otherwise not be told from another key.
-            idempotency_key: head
-                .single("idempotency-key", "more than one Idempotency-Key")?
-                .map(<[u8]>::to_vec),
-            if_none_match: head.values("if-none-match").next().map(to_text),
-            last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
-            origin: text("origin", "more than one Origin")?,
-        },
-        keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
-        // A body in front of the first frame could be read as either.
-        upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
-        body: Vec::new(),
-    })
-}
-
-/// How the body's end is told (RFC 9112 §6.3).
-fn body_framing(head: &Head<'_>) -> Result<Framing, Refusal> {
-    let length = head.single("content-length", "more than one Content-Length")?;
-    let coding = head.single("transfer-encoding", "more than one Transfer-Encoding")?;
-    match (length, coding) {
-        (None, None) => Ok(Framing::Length(0)),
-        (Some(_), Some(_)) => Err(Refusal::Malformed("both Content-Length and Transfer-Encoding")),
-        (None, Some(_)) if head.is_http_1_0 => Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0")),
-        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-        (None, Some(_)) => Err(Refusal::UnknownCoding),
-        (Some(digits), None) if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => {
-            Err(Refusal::Malformed("Content-Length is not a number"))
-        }
-        (Some(digits), None) => {
-            let length = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-            length.map(Framing::Length).ok_or(Refusal::BodyTooLarge)
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "http_tests.rs"]
+#[path = "request_buffer_tests.rs"]
 mod tests;

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::request::{Fields, Method};
+use crate::wire::upgrade::Upgrade;
 
 const WANTED: BodyWish = BodyWish::Collect(10);
 

@@ -1,0 +1,108 @@
+//! A request whose head was checked (RFC 9112 §3): what could mean two things is refused. Finding its end is not here: see
+//! `request_buffer`.
+
+use crate::wire::body::Framing;
+use crate::wire::forwarding::is_from_a_proxy;
+use crate::wire::head::Head;
+use crate::wire::refusal::Refusal;
+use crate::wire::target::{Target, is_host};
+use crate::wire::upgrade::{self, Upgrade};
+
+/// The method, as far as any route tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD: a GET whose answer has no body.
+    Head,
+    /// POST
+    Post,
+    /// Any other.
+    Other,
+}
+
+/// A request, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The target's path, as sent, without its query.
+    pub path: String,
+    /// The target's query, as sent, without the question mark.
+    pub query: String,
+    /// The fields that some route asks for.
+    pub fields: Fields,
+    /// Whether the peer wants the connection kept, and it can be.
+    pub keep_alive: bool,
+    /// What the request says about becoming a WebSocket.
+    pub upgrade: Upgrade,
+    /// The body, where it was collected.
+    pub body: Vec<u8>,
+}
+
+/// Header fields by name; of one that may be repeated the first.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // They are named as RFC 9110 names them.
+pub struct Fields {
+    pub authorization: Option<String>,
+    pub content_type: Option<String>,
+    /// Whether a proxy says that it has forwarded the request.
+    pub forwarded: bool,
+    /// A target of the absolute form names it itself, and then the field does not count (RFC 9112 §3.2.2).
+    pub host: Option<String>,
+    /// The field that does not count: what is in front may have judged by it.
+    pub ignored_host: Option<String>,
+    pub idempotency_key: Option<Vec<u8>>,
+    pub if_none_match: Option<String>,
+    pub last_event_id: Option<String>,
+    pub origin: Option<String>,
+}
+
+impl Request {
+    /// Checks a head, behind which a body of this framing follows.
+    ///
+    /// # Errors
+    /// When it could mean two things.
+    pub fn read(head: &Head<'_>, framing: Framing) -> Result<Self, Refusal> {
+        let to_text = |value| String::from_utf8_lossy(value).into_owned();
+        let text = |name, doubled| head.single(name, doubled).map(|value| value.map(to_text));
+        let host = match head.single("host", "more than one Host")?.map(str::from_utf8) {
+            None if head.is_http_1_0 => None,
+            None => return Err(Refusal::Malformed("no Host")),
+            // Empty where the client knows of no host (RFC 9112 §3.2).
+            Some(Ok(host)) if host.is_empty() || is_host(host) => Some(host),
+            Some(_) => return Err(Refusal::Malformed("Host is not a host")),
+        };
+        let Some(Target { authority, path, query }) = Target::read(head.method, head.target) else {
+            return Err(Refusal::Malformed("the target is neither a path nor a URL of http or https"));
+        };
+        Ok(Self {
+            method: match head.method {
+                "GET" => Method::Get,
+                "HEAD" => Method::Head,
+                "POST" => Method::Post,
+                _ => Method::Other,
+            },
+            path: path.to_owned(),
+            query: query.to_owned(),
+            fields: Fields {
+                authorization: text("authorization", "more than one Authorization")?,
+                content_type: text("content-type", "more than one Content-Type")?,
+                forwarded: head.names().any(is_from_a_proxy),
+                host: authority.or(host).map(str::to_owned),
+                ignored_host: authority.and(host).map(str::to_owned),
+                // Its octets: what is not text could otherwise not be told from another key.
+                idempotency_key: head
+                    .single("idempotency-key", "more than one Idempotency-Key")?
+                    .map(<[u8]>::to_vec),
+                if_none_match: head.values("if-none-match").next().map(to_text),
+                last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
+                origin: text("origin", "more than one Origin")?,
+            },
+            keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
+            // A body in front of the first frame could be read as either.
+            upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
+            body: Vec::new(),
+        })
+    }
+}
