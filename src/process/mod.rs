@@ -14,7 +14,8 @@ use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::process::token::TokenError;
 use crate::server::state_file::StateFileError;
-use crate::server::{Access, Address, Reach, StartError};
+use crate::server::terms::access;
+use crate::server::{Address, Reach, StartError};
 
 pub mod crew;
 pub mod listeners;
@@ -92,7 +93,7 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
 
 /// Says to whom what is for operators is open while there is no token.
 fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
-    match Access::of(config, door, is_admin).reach {
+    match access(config, door, is_admin).reach {
         Reach::ThisMachine(_) => info!(
             "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a \
              proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"

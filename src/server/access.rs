@@ -2,9 +2,7 @@
 //! said to those who may not.
 
 use crate::config::secret::Secret;
-use crate::config::{AdminAddress, Config};
 use crate::server::authority::{Authority, Host};
-use crate::server::bound_socket::Address;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
@@ -47,20 +45,6 @@ pub(super) enum Denial {
 }
 
 impl Access {
-    /// What the configuration has for a listener.
-    pub fn of(config: &Config, address: &Address, is_admin: bool) -> Self {
-        let name = match (&config.admin, is_admin) {
-            (Some(AdminAddress::Ip(host, _)), true) => host,
-            _ => &config.host,
-        };
-        let reach = match address {
-            _ if address.is_loopback() => Reach::ThisMachine(Host::read(name)),
-            Address::Unix(_) if is_admin => Reach::Operators,
-            _ => Reach::World,
-        };
-        Self { token: config.publish_token.clone(), reach }
-    }
-
     /// Everyone on a machine of this name.
     pub fn on_this_machine(name: &str) -> Self {
         Self { token: None, reach: Reach::ThisMachine(Host::read(name)) }

@@ -2,10 +2,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use crate::config::Config;
+use crate::config::{AdminAddress, Config};
 use crate::policy::history::HistoryLimits;
 use crate::policy::reconnect_notices::ReconnectTerms;
-use crate::server::access::Access;
+use crate::server::access::{Access, Reach};
+use crate::server::authority::Host;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
 use crate::wire::websocket::Rules;
@@ -61,10 +62,24 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         history: history_limits(config),
         reconnect: (!config.no_drain_notice && service == Service::Notifications)
             .then_some(ReconnectTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
-        access: Access::of(config, address, false),
-        operators: admin.map(|admin| Access::of(config, admin, true)),
+        access: access(config, address, false),
+        operators: admin.map(|admin| access(config, admin, true)),
         max_publish_bytes: config.max_publish_size,
     }
+}
+
+/// Who may do what is for operators by the door at this address, as the configuration has it.
+pub fn access(config: &Config, address: &Address, is_admin: bool) -> Access {
+    let name = match (&config.admin, is_admin) {
+        (Some(AdminAddress::Ip(host, _)), true) => host,
+        _ => &config.host,
+    };
+    let reach = match address {
+        _ if address.is_loopback() => Reach::ThisMachine(Host::read(name)),
+        Address::Unix(_) if is_admin => Reach::Operators,
+        _ => Reach::World,
+    };
+    Access { token: config.publish_token.clone(), reach }
 }
 
 /// What is kept for clients that come back.
