@@ -10,12 +10,13 @@
 //! | [`frame`] | one encoded frame, shared by all who are sent it | |
 //! | [`policy`] | decides | sockets, clocks, files, logging |
 //! | [`wire`] | speaks: bytes in, bytes out | sockets, clocks, logging |
+//! | [`http`] | answers: which request does what, and who may ask | sockets, clocks, files, logging |
 //! | [`server`] | moves bytes: mio, sockets, the one reading of the clock | processes, signals' meaning |
 //! | [`process`] | lives and dies: the log, the start, the exit code, other processes | |
 //!
-//! `main → process → server → wire → policy → frame`: an arrow means "may use", and none points back.
-//! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use. `tests/architecture.rs` keeps these
-//! arrows.
+//! `main → process → server → http → wire → policy → frame`: an arrow means "may use", and none points back.
+//! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use; `http` uses nothing of them but the
+//! token's type. `tests/architecture.rs` keeps these arrows.
 //!
 //! # Where things are
 //!
@@ -31,8 +32,8 @@
 //! * What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
-//! * Who may publish, make the server leave and look at its numbers: `server::access`. What is a name of this machine:
-//!   `server::authority`. The token: [`config::secret`], [`process::token`].
+//! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers: [`http::access`]. What is a name of this machine:
+//!   [`http::authority`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].
@@ -134,6 +135,7 @@
 pub mod config;
 pub mod ffi;
 pub mod frame;
+pub mod http;
 pub mod policy;
 pub mod proc_stat;
 pub mod process;

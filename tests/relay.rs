@@ -41,8 +41,8 @@ mod world;
 use std::ops::Range;
 use std::time::Duration;
 
+use slackwater::http::access::Access;
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Access;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;

@@ -8,6 +8,7 @@ use log::{debug, error, info, warn};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
@@ -15,7 +16,7 @@ use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::process::token::TokenError;
 use crate::server::state_file::StateFileError;
 use crate::server::terms::access;
-use crate::server::{Address, Reach, StartError};
+use crate::server::{Address, StartError};
 
 pub mod crew;
 pub mod listeners;

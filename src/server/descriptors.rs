@@ -5,7 +5,7 @@ use std::fs;
 
 use rlimit::Resource;
 
-use crate::server::routes::Door;
+use crate::http::routes::Door;
 
 /// Kept back from clients; of a small limit, a quarter.
 const RESERVE: usize = 32;

@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
 use crate::server::acceptor::{Accepted, Acceptor, Round};
@@ -26,8 +27,6 @@ use crate::server::terms::terms;
 use crate::server::turn::{Effect, Ready, Turn};
 
 mod acceptor;
-mod access;
-mod authority;
 pub mod bound_socket;
 pub mod clock;
 pub mod connection;
@@ -41,17 +40,13 @@ pub mod log_pace;
 pub mod order;
 pub mod peers;
 pub mod relay;
-mod routes;
-mod site;
 pub mod socket;
 pub mod state_file;
 pub mod terms;
 pub mod turn;
 
-pub use access::{Access, Reach};
 pub use bound_socket::{Address, ListenError};
 pub use control::Handle;
-pub use routes::Door;
 pub use terms::Service;
 
 const CONTROLS: Token = Token(0);

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use slab::Slab;
 
+use crate::http::routes::Door;
+use crate::http::site::Site;
 use crate::policy::history::History;
 use crate::policy::hub::Hub;
 use crate::policy::reconnect_notices::ReconnectNotices;
@@ -18,8 +20,6 @@ use crate::server::order::Order;
 use crate::server::peers::conversation::subscriber_key;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upstream::Upstream;
-use crate::server::routes::Door;
-use crate::server::site::Site;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::ending::Ending;

@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::{AdminAddress, Config};
+use crate::http::access::{Access, Reach};
+use crate::http::authority::Host;
 use crate::policy::history::HistoryLimits;
 use crate::policy::reconnect_notices::ReconnectTerms;
-use crate::server::access::{Access, Reach};
-use crate::server::authority::Host;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
 use crate::wire::websocket::Rules;

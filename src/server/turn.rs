@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
+use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
 use crate::policy::heard::{Heard, Look};
 use crate::policy::period::next_in_period;
@@ -14,7 +15,6 @@ use crate::server::clock::Now;
 use crate::server::control::Control;
 use crate::server::peers::upstream::{Instruction, Upstream};
 use crate::server::peers::{News, Peers};
-use crate::server::routes::Door;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::snapshot::Snapshot;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use slackwater::http::access::Access;
 use slackwater::policy::history::HistoryLimits;
-use slackwater::server::Access;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;

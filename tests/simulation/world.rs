@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use slackwater::http::access::Access;
+use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::heard::Look;
 use slackwater::policy::history::HistoryLimits;
@@ -14,7 +16,6 @@ use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::server::turn::{Effect, Turn};
-use slackwater::server::{Access, Door};
 use slackwater::wire::websocket::Rules;
 
 use crate::client::{Character, Client};

@@ -5,11 +5,11 @@ use log::info;
 
 use super::{Mood, Peers};
 use crate::frame::Frame;
+use crate::http::routes::{self, Answer, Conditions, Door};
 use crate::policy::hub::TooMany;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
-use crate::server::routes::{self, Answer, Conditions, Door};
 use crate::server::socket::Socket;
 use crate::server::terms::{Service, Terms};
 use crate::wire::messages::{Command, ServerMessage, read_command};

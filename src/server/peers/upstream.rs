@@ -8,13 +8,13 @@ use log::error;
 
 use super::{Mood, Ordering, Peers};
 use crate::frame::Frame;
+use crate::http::routes::{self, Conditions};
 use crate::policy::history::{History, Publication};
 use crate::policy::hub::Hub;
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::connection::Reading;
 use crate::server::link::{Link, Taken};
-use crate::server::routes::{self, Conditions};
 use crate::server::socket::Socket;
 use crate::wire::link::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::overview::{Overview, Report};

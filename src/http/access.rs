@@ -2,7 +2,7 @@
 //! said to those who may not.
 
 use crate::config::secret::Secret;
-use crate::server::authority::{Authority, Host};
+use crate::http::authority::{Authority, Host};
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
@@ -30,7 +30,7 @@ pub enum Reach {
 
 /// Why a peer may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denial {
+pub enum Denial {
     /// There is a token, and it does not bear it.
     NoToken,
     /// There is none, and anybody could ask.
@@ -51,7 +51,7 @@ impl Access {
     }
 
     /// Why a peer may neither publish nor tell the server to leave, if it may not.
-    pub(super) fn deny_operator(&self, request: &Request) -> Option<Denial> {
+    pub fn deny_operator(&self, request: &Request) -> Option<Denial> {
         match (&self.token, &self.reach) {
             (Some(token), _) => (!bears(request, token)).then_some(Denial::NoToken),
             (None, Reach::World) => Some(Denial::Closed),
@@ -61,7 +61,7 @@ impl Access {
     }
 
     /// Why a peer may not look at the server's numbers, if it may not. Beyond this machine whoever can reach the door may.
-    pub(super) fn deny_onlooker(&self, request: &Request) -> Option<Denial> {
+    pub fn deny_onlooker(&self, request: &Request) -> Option<Denial> {
         let Reach::ThisMachine(name) = &self.reach else { return None };
         let foreign = foreign(request, name.as_ref())?;
         match &self.token {
@@ -74,7 +74,7 @@ impl Access {
 
 impl Denial {
     /// What is said to it: why, and what would help.
-    pub(super) fn response(self) -> Response {
+    pub fn response(self) -> Response {
         let why = match self {
             Self::NoToken => {
                 return Response::error(401, "a token is needed").with("WWW-Authenticate", "Bearer");

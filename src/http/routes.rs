@@ -1,8 +1,8 @@
 //! Which request does what.
 
+use crate::http::access::{Access, Denial};
+use crate::http::site::Site;
 use crate::policy::sequencer::{Position, PublicationId};
-use crate::server::access::{Access, Denial};
-use crate::server::site::Site;
 use crate::wire::overview::Report;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Request};

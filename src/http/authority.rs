@@ -1,7 +1,8 @@
 //! What a request, or a page, calls this server (RFC 3986 §3.2), told alike however it is spelt. The one answer to "is
 //! this a name of this machine?".
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+// Addresses as they are written; no socket.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host: an address, or a name in small letters without the final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +15,9 @@ pub enum Host {
 
 /// A host and a port.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Authority {
-    pub(super) host: Host,
+pub struct Authority {
+    /// Its host.
+    pub host: Host,
     port: u16,
 }
 
@@ -36,7 +38,7 @@ impl Host {
     }
 
     /// Whether it is this machine on every machine: a loopback address, `localhost`, or a name below it (RFC 6761 §6.3).
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         match self {
             Self::Ip(address) => address.is_loopback(),
             Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
@@ -46,7 +48,7 @@ impl Host {
 
 impl Authority {
     /// Reads the value of `Host`. Without a port it is this one.
-    pub(super) fn read(text: &str, default_port: u16) -> Option<Self> {
+    pub fn read(text: &str, default_port: u16) -> Option<Self> {
         let end =
             if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
         let (host, port) = text.split_at(end);
@@ -60,7 +62,7 @@ impl Authority {
     }
 
     /// Whether a page of this `Origin` (RFC 6454 §7) was loaded from this `Host`.
-    pub(super) fn is_same(origin: &str, host: &str) -> bool {
+    pub fn is_same(origin: &str, host: &str) -> bool {
         let Some((scheme, authority)) = origin.split_once("://") else { return false };
         let default_port = match scheme.to_ascii_lowercase().as_str() {
             "http" => 80,

@@ -1,0 +1,7 @@
+//! The room that answers HTTP: which request does what, who may ask for it, and what is served. It moves no bytes and knows
+//! no connection: a request comes in whole, and an answer goes out.
+
+pub mod access;
+pub mod authority;
+pub mod routes;
+pub mod site;
