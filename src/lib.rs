@@ -29,7 +29,7 @@
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::request_buffer`] finds a request;
 //!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
-//! * What operators read: [`wire::overview`], [`wire::exposition`]. What publishers send: [`wire::publish`]. What outlives
+//! * What operators read: [`http::report`], from [`wire::overview`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers: [`http::access`]. What is a name of this machine:

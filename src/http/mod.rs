@@ -3,5 +3,6 @@
 
 pub mod access;
 pub mod authority;
+pub mod report;
 pub mod routes;
 pub mod site;

@@ -1,9 +1,9 @@
 //! Which request does what.
 
 use crate::http::access::{Access, Denial};
+use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::policy::sequencer::{Position, PublicationId};
-use crate::wire::overview::Report;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Request};
 use crate::wire::request_buffer::BodyWish;

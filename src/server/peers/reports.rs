@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::http::report::Report;
 use crate::server::clock::Now;
-use crate::wire::overview::Report;
 use crate::wire::response::Response;
 
 /// How long a report is told again as it is.

@@ -8,6 +8,7 @@ use log::error;
 
 use super::{Mood, Ordering, Peers};
 use crate::frame::Frame;
+use crate::http::report::Report;
 use crate::http::routes::{self, Conditions};
 use crate::policy::history::{History, Publication};
 use crate::policy::hub::Hub;
@@ -17,7 +18,7 @@ use crate::server::connection::Reading;
 use crate::server::link::{Link, Taken};
 use crate::server::socket::Socket;
 use crate::wire::link::{Relayed, ToSupervisor, ToWorker};
-use crate::wire::overview::{Overview, Report};
+use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
 use crate::wire::published;
 use crate::wire::refusal::Refusal;
@@ -249,7 +250,7 @@ impl<S: Socket> Peers<S> {
     }
 
     fn tell_report(&mut self, key: usize, overview: &Overview, report: Report, exchange: Exchange, now: Now) {
-        let response = overview.response(report, now.wall);
+        let response = report.response(overview, now.wall);
         self.reports.note(report, &response, now);
         self.respond(key, response, exchange, now);
     }

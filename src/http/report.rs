@@ -1,0 +1,77 @@
+//! What is said about the whole server: to load balancers whether it is ready, to people how far it has left, and to
+//! Prometheus all numbers.
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::{Map, Value, json};
+
+use crate::wire::exposition;
+use crate::wire::overview::Overview;
+use crate::wire::response::Response;
+
+/// What may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// `/readyz`
+    Readiness,
+    /// `/status`
+    Status,
+    /// `/metrics`
+    Metrics,
+}
+
+impl Report {
+    /// The answer to whoever asks for it.
+    pub fn response(self, overview: &Overview, now: Timestamp) -> Response {
+        match self {
+            Self::Readiness => readiness(overview),
+            Self::Status => Response::new(200, "application/json", status(overview, now).to_string()),
+            Self::Metrics => {
+                let text = exposition::text(overview, now);
+                Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
+            }
+        }
+    }
+}
+
+fn readiness(overview: &Overview) -> Response {
+    let Some(drain) = &overview.drain else {
+        return Response::new(200, "application/json", r#"{"status":"ready"}"#);
+    };
+    let (connections, deadline) = (overview.connections(), rfc3339(drain.deadline_unix_ms));
+    let body = format!(r#"{{"status":"draining","connections":{connections},"deadline":"{deadline}"}}"#);
+    Response::new(503, "application/json", body)
+}
+
+fn status(overview: &Overview, now: Timestamp) -> Value {
+    let mut status = Map::new();
+    let word = if overview.drain.is_some() { "draining" } else { "serving" };
+    status.insert("status".to_owned(), word.into());
+    status.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+    status.insert("connections".to_owned(), overview.connections().into());
+    status.insert("publications".to_owned(), overview.publications.into());
+    if let Some(drain) = &overview.drain {
+        let drain = json!({
+            "since": rfc3339(drain.since_unix_ms),
+            "deadline": rfc3339(drain.deadline_unix_ms),
+            "connections_then": drain.clients_then,
+            "remaining": overview.connections(),
+            "departures_per_second": overview.departures_per_second(now),
+        });
+        status.insert("drain".to_owned(), drain);
+    }
+    let workers = overview.workers.iter().map(|worker| {
+        json!({
+            "number": worker.number.unwrap_or(1),
+            "pid": worker.pid,
+            "connections": worker.metrics.connections,
+            "outbox_bytes": worker.metrics.outbox_bytes,
+        })
+    });
+    status.insert("workers".to_owned(), workers.collect());
+    status.into()
+}
+
+fn rfc3339(unix_ms: i64) -> String {
+    let timestamp = Timestamp::UNIX_EPOCH.saturating_add(unix_ms.milliseconds());
+    timestamp.map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.3}"))
+}
