@@ -33,7 +33,7 @@
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers: [`http::access`]. What is a name of this machine:
-//!   [`http::authority`]. The token: [`config::secret`], [`process::token`].
+//!   [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].

@@ -2,7 +2,7 @@
 //! said to those who may not.
 
 use crate::config::secret::Secret;
-use crate::http::authority::{Authority, Host};
+use crate::http::host::{Host, is_same_origin};
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
@@ -105,8 +105,7 @@ impl Denial {
 fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
     let fields = &request.fields;
     let is_own_name = |name: &String| {
-        let host = Authority::read(name, 80).map(|to| to.host);
-        host.is_some_and(|host| host.is_loopback() || Some(&host) == own_name)
+        Host::named_in(name).is_some_and(|host| host.is_loopback() || Some(&host) == own_name)
     };
     // The target's alone counts, but a front that has judged by the other has let it in as that.
     let is_own = fields.host.as_ref().is_some_and(is_own_name) && fields.ignored_host.iter().all(is_own_name);
@@ -122,7 +121,7 @@ fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
 /// Whether a page asks that another server has sent. Programs send no `Origin`.
 fn is_cross_origin(request: &Request) -> bool {
     let host = request.fields.host.as_deref().unwrap_or_default();
-    request.fields.origin.as_deref().is_some_and(|origin| !Authority::is_same(origin, host))
+    request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host))
 }
 
 /// Whether a request bears the token (RFC 6750 §2.1).

@@ -2,7 +2,7 @@
 //! no connection: a request comes in whole, and an answer goes out.
 
 pub mod access;
-pub mod authority;
+pub mod host;
 pub mod report;
 pub mod routes;
 pub mod site;

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
-use crate::http::authority::Host;
+use crate::http::host::Host;
 use crate::policy::history::HistoryLimits;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::server::bound_socket::Address;

@@ -1,11 +1,12 @@
 //! A request whose head was checked (RFC 9112 §3): what could mean two things is refused. Finding its end is not here: see
 //! `request_buffer`.
 
+use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
 use crate::wire::forwarding::is_from_a_proxy;
 use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
-use crate::wire::target::{Target, is_host};
+use crate::wire::target::Target;
 use crate::wire::upgrade::{self, Upgrade};
 
 /// The method, as far as any route tells them apart.
@@ -70,7 +71,7 @@ impl Request {
             None if head.is_http_1_0 => None,
             None => return Err(Refusal::Malformed("no Host")),
             // Empty where the client knows of no host (RFC 9112 §3.2).
-            Some(Ok(host)) if host.is_empty() || is_host(host) => Some(host),
+            Some(Ok(host)) if host.is_empty() || Authority::read(host).is_some() => Some(host),
             Some(_) => return Err(Refusal::Malformed("Host is not a host")),
         };
         let Some(Target { authority, path, query }) = Target::read(head.method, head.target) else {

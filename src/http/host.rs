@@ -1,8 +1,10 @@
-//! What a request, or a page, calls this server (RFC 3986 §3.2), told alike however it is spelt. The one answer to "is
-//! this a name of this machine?".
+//! What a request, or a page, calls this server, told alike however it is spelt. The one answer to "is this a name of this
+//! machine?".
 
 // Addresses as they are written; no socket.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::wire::authority::Authority;
 
 /// A host: an address, or a name in small letters without the final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,15 +15,12 @@ pub enum Host {
     Name(String),
 }
 
-/// A host and a port.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Authority {
-    /// Its host.
-    pub host: Host,
-    port: u16,
-}
-
 impl Host {
+    /// The host that a field or an origin names, with a port or without; `None` if it names none.
+    pub fn named_in(authority: &str) -> Option<Self> {
+        Self::read(Authority::read(authority)?.host)
+    }
+
     /// Reads a host, with or without the brackets around an IPv6 address; `None` if it is none.
     pub fn read(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -46,32 +45,20 @@ impl Host {
     }
 }
 
-impl Authority {
-    /// Reads the value of `Host`. Without a port it is this one.
-    pub fn read(text: &str, default_port: u16) -> Option<Self> {
-        let end =
-            if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
-        let (host, port) = text.split_at(end);
-        let port = match port.strip_prefix(':') {
-            None if !port.is_empty() => return None,
-            None | Some("") => default_port,
-            Some(digits) if !digits.bytes().all(|octet| octet.is_ascii_digit()) => return None,
-            Some(digits) => digits.parse().ok()?,
-        };
-        Some(Self { host: Host::read(host)?, port })
-    }
-
-    /// Whether a page of this `Origin` (RFC 6454 §7) was loaded from this `Host`.
-    pub fn is_same(origin: &str, host: &str) -> bool {
-        let Some((scheme, authority)) = origin.split_once("://") else { return false };
-        let default_port = match scheme.to_ascii_lowercase().as_str() {
-            "http" => 80,
-            "https" => 443,
-            _ => return false,
-        };
-        let page = Self::read(authority, default_port);
-        page.is_some() && page == Self::read(host, default_port)
-    }
+/// Whether a page of this `Origin` (RFC 6454 §7) was loaded from this `Host`.
+pub fn is_same_origin(origin: &str, host: &str) -> bool {
+    let Some((scheme, page)) = origin.split_once("://") else { return false };
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let read = |text| {
+        let Authority { host, port } = Authority::read(text)?;
+        Some((Host::read(host)?, port.unwrap_or(default_port)))
+    };
+    let page = read(page);
+    page.is_some() && page == read(host)
 }
 
 #[cfg(test)]
@@ -84,7 +71,7 @@ mod tests {
             127.0.0.1:8000 127.0.0.1. 127.0.0.2 127.255.255.254:1 [::1] [::1]:8000 [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] \
             [::FFFF:7f00:2]:80 localhost:";
         for name in names.split_whitespace() {
-            assert!(Authority::read(name, 80).is_some_and(|name| name.host.is_loopback()), "{name}");
+            assert!(Host::named_in(name).is_some_and(|host| host.is_loopback()), "{name}");
         }
     }
 
@@ -95,7 +82,7 @@ mod tests {
             [::1]x [localhost] u@localhost localhost@example.com localhost/x localhost,example.com [::1%25lo] . :80 \
             .localhost a..localhost ..localhost localhost.. .localhost. a..localhost:8000 .";
         for name in others.split_whitespace().chain([""]) {
-            assert!(!Authority::read(name, 80).is_some_and(|name| name.host.is_loopback()), "{name}");
+            assert!(!Host::named_in(name).is_some_and(|host| host.is_loopback()), "{name}");
         }
     }
 
@@ -110,7 +97,7 @@ mod tests {
             ("http://127.0.0.2:1", "[::ffff:127.0.0.2]:1"),
         ];
         for (origin, host) in same {
-            assert!(Authority::is_same(origin, host), "{origin} {host}");
+            assert!(is_same_origin(origin, host), "{origin} {host}");
         }
     }
 
@@ -131,7 +118,7 @@ mod tests {
             ("localhost", "localhost"),
         ];
         for (origin, host) in others {
-            assert!(!Authority::is_same(origin, host), "{origin} {host}");
+            assert!(!is_same_origin(origin, host), "{origin} {host}");
         }
     }
 }
