@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,42 @@ fn no_arrow_points_back() {
                 assert!(allowed, "{} uses {used}: {line}", source.path.display());
             }
         }
+    }
+}
+
+/// Which other files of a room each of its files uses, tests aside. A module and what is in the folder of its name count
+/// as one.
+fn uses_within(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let (folder, prefix) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room), format!("crate::{room}::"));
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().iter().filter(|source| source.room == room) {
+        let file = source.path.strip_prefix(&folder).unwrap().iter().next().unwrap().to_str().unwrap();
+        let file = file.trim_end_matches(".rs");
+        if file == "mod" || source.path.to_str().unwrap().ends_with("_tests.rs") {
+            continue;
+        }
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let used = shipped(source).flat_map(|line| line.split(prefix.as_str()).skip(1)).map(name);
+        uses.entry(file.to_owned()).or_default().extend(used.filter(|used: &String| used != file));
+    }
+    uses
+}
+
+#[test]
+fn what_decides_speaks_or_answers_is_used_in_one_direction_only() {
+    for room in ["policy", "wire", "http"] {
+        let mut uses = uses_within(room);
+        assert!(uses.len() > 2, "{room} has no files");
+        // A file that uses none of those that are left is in no circle.
+        loop {
+            let left: BTreeSet<String> = uses.keys().cloned().collect();
+            uses.retain(|_, used| !used.is_disjoint(&left));
+            if uses.len() == left.len() {
+                break;
+            }
+        }
+        assert!(uses.is_empty(), "files of {room} use each other in a circle: {uses:?}");
     }
 }
 
