@@ -127,7 +127,7 @@ pub struct Config {
     /// Token that publishers show; without one they have to be on this machine, and listening on a loopback address
     #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN", help_heading = "Publishing")]
     #[arg(value_name = "TOKEN", conflicts_with = "publish_token_file", allow_hyphen_values = true)]
-    // What clap refuses it shows: this is checked later.
+    // clap shows what it refuses, so this is checked later.
     #[arg(value_parser = |text: &str| Ok::<_, Infallible>(Secret::unchecked(text)))]
     pub publish_token: Option<Secret>,
 
@@ -201,7 +201,7 @@ pub struct Config {
     #[arg(value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
 
-    /// Whether the token stands in the arguments, where everyone on this machine can read it.
+    /// Whether the token was given as an argument, where everyone on this machine can read it.
     #[arg(skip)]
     pub token_is_in_arguments: bool,
 }
@@ -229,13 +229,13 @@ impl Config {
             };
             return Err(usage_error(format!("invalid value for '{place}': {why}")));
         }
-        // Not left to clap, which takes a variable that says `false` for a flag that is there.
+        // Not left to clap, for which a variable that says `false` counts as a flag that is given.
         if config.no_drain_notice && config.drain_close_after.is_some() {
             return Err(usage_error(
                 "'--drain-close-after' cannot be used with '--no-drain-notice'".to_owned(),
             ));
         }
-        // uvicorn, gunicorn and several hosters name the number of processes so.
+        // uvicorn, gunicorn and several hosting services use this name for the number of processes.
         if matches.value_source("workers") == Some(ValueSource::DefaultValue)
             && let Ok(count) = std::env::var("WEB_CONCURRENCY")
         {
@@ -251,7 +251,7 @@ fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
 }
 
-/// Reads whether a flag without a value is set, as its environment variable says it.
+/// Reads from its environment variable whether a flag without a value is set.
 fn truth(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" | "t" | "y" => Ok(true),

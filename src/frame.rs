@@ -5,10 +5,10 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// What counts those who share a frame: made with the first clone.
+/// What counts the clones of a frame: allocated with the first of them.
 const SHARED_BYTES: usize = 24;
 
-/// What an allocation of so many bytes takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
+/// What an allocation of this size takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
 pub fn allocated_bytes(bytes: usize) -> usize {
     (bytes + 8).next_multiple_of(16).max(32)
 }
@@ -76,7 +76,7 @@ impl Frame {
         self.0.len()
     }
 
-    /// What it takes from memory, however many share it.
+    /// Bytes of memory that it takes, however many share it.
     pub fn held_bytes(&self) -> usize {
         allocated_bytes(self.len()) + allocated_bytes(SHARED_BYTES)
     }

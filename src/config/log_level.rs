@@ -13,9 +13,9 @@ pub enum LogLevel {
     Warning,
     /// The story of the server.
     Info,
-    /// How each connection ended, too.
+    /// Also how each connection ended.
     Debug,
-    /// Everything, where the build has it.
+    /// Everything, if the build includes it.
     Trace,
 }
 

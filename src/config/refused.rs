@@ -1,4 +1,4 @@
-//! The flags that uvicorn has and this server cannot have, each with one line that says why and what to do instead.
+//! The flags of uvicorn that this server cannot have, each with one line that says why and what to do instead.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -15,7 +15,7 @@ const HEADERS: &str = "response headers are not configurable; a proxy in front c
 const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value \
     ('--help' lists them); if it belongs to '--publish-token <TOKEN>', quote the token";
 
-/// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin so.
+/// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin with it.
 const REFUSED: &[(&str, &str)] = &[
     ("access-log", LOGS),
     ("app-dir", PYTHON),
@@ -56,7 +56,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("ws-per-message-deflate", "messages are not compressed"),
 ];
 
-/// The line for an argument that is not known; the given error where it can be shown and there is none.
+/// What to say about an unknown argument: its line above, or else the given error if that may be shown.
 pub(super) fn explain(error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() != ErrorKind::UnknownArgument {
@@ -68,7 +68,7 @@ pub(super) fn explain(error: clap::Error) -> clap::Error {
     if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
 }
 
-/// Whether it is at most a misspelt flag, and not a token in the wrong place: what is printed ends up in journals.
+/// Whether it can only be a misspelt flag, and not a token in the wrong place: what is printed ends up in journals.
 fn is_harmless(arg: &str) -> bool {
     let Some(flag) = arg.strip_prefix('-') else { return false };
     flag.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-') && !flag.contains("token")

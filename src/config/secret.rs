@@ -1,4 +1,4 @@
-//! A token: it is never shown, and compared in a time that says nothing about how much of it is right.
+//! A token: it is never shown, and the time of a comparison does not tell how much of it was right.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 pub struct Secret(String);
 
 impl Secret {
-    /// Whatever was given, which is still to be checked.
+    /// Takes any text, which is still to be checked.
     pub(super) fn unchecked(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -17,13 +17,13 @@ impl Secret {
     /// Reads a token.
     ///
     /// # Errors
-    /// What a token has to be; not what this one is.
+    /// What a token has to be; the text itself is not shown.
     pub fn read(text: &str) -> Result<Self, &'static str> {
         let secret = Self::unchecked(text);
         secret.check().map(|()| secret)
     }
 
-    /// Whether it can be shown in a header field (RFC 6750 §2.1).
+    /// Whether it can stand in a header field (RFC 6750 §2.1).
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let is_allowed = |c: char| c.is_ascii_graphic() && c != ',' && c != '"';
         if self.0.is_empty() || !self.0.chars().all(is_allowed) {
@@ -37,7 +37,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether this is it.
+    /// Whether this is the token.
     pub fn is(&self, given: &[u8]) -> bool {
         given.ct_eq(self.0.as_bytes()).into()
     }

@@ -1,15 +1,15 @@
-//! Who may do what is for operators, by one door: publish, make the server leave, and look at its numbers; and what is
-//! said to those who may not.
+//! Who may do what is for operators by one door: publish, make the server leave, look at its numbers. And what those are
+//! told who may not.
 
 use crate::config::secret::Secret;
 use crate::http::host::{Host, is_same_origin};
 use crate::wire::request::Request;
 use crate::wire::response::Response;
 
-/// Who may.
+/// Who may do what is for operators.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// Whoever has it may publish and make the server leave; nobody else then.
+    /// If there is one, only those who have it may publish and make the server leave.
     pub token: Option<Secret>,
     /// Who can reach the door at all.
     pub reach: Reach,
@@ -18,11 +18,10 @@ pub struct Access {
 /// Who can reach a door.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
-    /// Programs on this machine, by a loopback address: but also pages in its browsers, and the clients of its proxies.
-    /// The address may have been given as a name, which is this machine's, too.
+    /// Programs on this machine, by a loopback address; but also pages in its browsers, and the clients of its proxies.
+    /// Where the address was given as a name, that is a name of this machine, too.
     ThisMachine(Option<Host>),
-    /// Whoever may open a Unix socket that is there for operators. No browser can; a proxy that can asks for its own
-    /// credentials.
+    /// Whoever may open the Unix socket for operators. No browser can; a proxy that can asks for credentials of its own.
     Operators,
     /// Anybody.
     World,
@@ -31,21 +30,21 @@ pub enum Reach {
 /// Why a peer may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// There is a token, and it does not bear it.
+    /// There is a token, and the request does not carry it.
     NoToken,
-    /// There is none, and anybody could ask.
+    /// There is no token, and anybody could ask.
     Closed,
-    /// A browser shows the page of another server.
+    /// A page of another server asks, in a browser.
     Page,
-    /// It was sent to a name that is not this machine's: by a proxy, or by a page that has rebound its name (DNS
-    /// rebinding).
+    /// The request was sent to a name that is not this machine's: by a proxy, or by a page whose name was rebound to this
+    /// machine (DNS rebinding).
     Name,
-    /// A proxy says that it has forwarded it.
+    /// A proxy says that it has forwarded the request.
     Forwarded,
 }
 
 impl Access {
-    /// Everyone on a machine of this name.
+    /// Without a token, everyone on this machine, which also has this name.
     pub fn on_this_machine(name: &str) -> Self {
         Self { token: None, reach: Reach::ThisMachine(Host::read(name)) }
     }
@@ -73,7 +72,7 @@ impl Access {
 }
 
 impl Denial {
-    /// What is said to it: why, and what would help.
+    /// What the peer is told: why, and what would help.
     pub fn response(self) -> Response {
         let why = match self {
             Self::NoToken => {
@@ -83,7 +82,7 @@ impl Denial {
                 "without a token nobody may do this, as the server does not listen on a loopback address only: start it \
                  with --publish-token or --publish-token-file, and send the token"
             }
-            // A token would not help it: before a browser sends one to another origin it asks, and is answered 405.
+            // A token would not help: before a browser sends one to another origin it asks first, and is answered 405.
             Self::Page => {
                 "a page of another origin may not do this: let the program that serves the page do it"
             }
@@ -100,14 +99,14 @@ impl Denial {
     }
 }
 
-/// Why a request does not come from a program on this machine, or from a page of this server's own, if it does not. One
-/// without a Host could have come through a proxy, too.
+/// Why a request may come from elsewhere than a program on this machine or a page of this server, if it may. Without a
+/// Host it could have come through a proxy, too.
 fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
     let fields = &request.fields;
     let is_own_name = |name: &String| {
         Host::named_in(name).is_some_and(|host| host.is_loopback() || Some(&host) == own_name)
     };
-    // The target's alone counts, but a front that has judged by the other has let it in as that.
+    // Only the target's host counts, but a proxy in front may have let the request in by the other one.
     let is_own = fields.host.as_ref().is_some_and(is_own_name) && fields.ignored_host.iter().all(is_own_name);
     if fields.forwarded {
         Some(Denial::Forwarded)
@@ -118,13 +117,13 @@ fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
     }
 }
 
-/// Whether a page asks that another server has sent. Programs send no `Origin`.
+/// Whether the request comes from a page of another server. Programs send no `Origin`.
 fn is_cross_origin(request: &Request) -> bool {
     let host = request.fields.host.as_deref().unwrap_or_default();
     request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host))
 }
 
-/// Whether a request bears the token (RFC 6750 §2.1).
+/// Whether a request carries the token (RFC 6750 §2.1).
 fn bears(request: &Request, token: &Secret) -> bool {
     let credentials = request.fields.authorization.as_deref().and_then(|value| value.split_once(' '));
     credentials.is_some_and(|(scheme, given)| {

@@ -9,19 +9,19 @@ use crate::wire::authority::Authority;
 /// A host: an address, or a name in small letters without the final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// An IPv4 address that is written as an IPv6 one is the IPv4 address.
+    /// An IPv4 address that is written as an IPv6 address counts as IPv4.
     Ip(IpAddr),
     /// A name.
     Name(String),
 }
 
 impl Host {
-    /// The host that a field or an origin names, with a port or without; `None` if it names none.
+    /// Reads the host of the field `Host`, whose port does not matter; `None` if there is none.
     pub fn named_in(authority: &str) -> Option<Self> {
         Self::read(Authority::read(authority)?.host)
     }
 
-    /// Reads a host, with or without the brackets around an IPv6 address; `None` if it is none.
+    /// Reads a host, with or without brackets around an IPv6 address; `None` if it is not one.
     pub fn read(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse::<Ipv6Addr>() {
@@ -36,7 +36,7 @@ impl Host {
         name.split('.').all(is_label).then_some(Self::Name(name))
     }
 
-    /// Whether it is this machine on every machine: a loopback address, `localhost`, or a name below it (RFC 6761 §6.3).
+    /// Whether every machine calls itself so: a loopback address, `localhost`, or a name below it (RFC 6761 §6.3).
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Ip(address) => address.is_loopback(),

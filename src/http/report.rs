@@ -1,5 +1,5 @@
-//! What is said about the whole server: to load balancers whether it is ready, to people how far it has left, and to
-//! Prometheus all numbers.
+//! What is told about the whole server: to load balancers whether it is ready, to people how far its leaving has got, and
+//! to Prometheus all its numbers.
 
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ pub enum Report {
 }
 
 impl Report {
-    /// The answer to whoever asks for it.
+    /// The answer to a request for it.
     pub fn response(self, overview: &Overview, now: Timestamp) -> Response {
         match self {
             Self::Readiness => readiness(overview),

@@ -1,4 +1,4 @@
-//! Which request does what.
+//! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
 use crate::http::access::{Access, Denial};
 use crate::http::report::Report;
@@ -27,13 +27,13 @@ pub enum Answer {
     },
     /// What its body holds is published.
     Publish(Box<Request>),
-    /// Something about the whole server is told.
+    /// The peer is told something about the whole server.
     Report(Report),
     /// The server leaves, as at a signal.
     Drain,
 }
 
-/// By which listener a connection came in.
+/// The listener by which a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// That of the clients.
@@ -42,7 +42,7 @@ pub enum Door {
     Admin,
 }
 
-/// What answers depend on beside the request.
+/// What answers depend on besides the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
     /// Where it came in.
@@ -59,12 +59,12 @@ pub struct Conditions<'a> {
     pub max_publish_bytes: usize,
 }
 
-/// Whether a request is there to publish.
+/// Whether a request asks to publish.
 pub fn publishes(request: &Request) -> bool {
     request.path == "/publish" && request.method == Method::Post
 }
 
-/// The position in this epoch behind which a request for a WebSocket wants to resume.
+/// The position of this epoch behind which a request for a WebSocket wants to resume, if it does.
 pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
     if request.path != "/ws" || !matches!(request.upgrade, Upgrade::Asked(_)) {
         return None;
@@ -73,7 +73,7 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
     id.position_in(epoch)
 }
 
-/// What to do with a request's body, before it has come.
+/// What to do with a request's body, before it arrives.
 pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
     let is_welcome = is_here(&request.path, conditions) && !conditions.crowded;
     if publishes(request) && is_welcome && refuse_publisher(request, conditions).is_none() {
@@ -83,8 +83,8 @@ pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
     }
 }
 
-/// Whether a path is answered by the door through which it is asked for. Once operators have a door of their own, what
-/// is theirs is behind that one only.
+/// Whether a path is answered at the door where it is asked for. If operators have a door of their own, their paths are
+/// answered only there.
 fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
     let is_operators = matches!(path, "/readyz" | "/status" | "/metrics" | "/drain" | "/publish");
     match conditions.door {
@@ -151,17 +151,17 @@ fn report_at(path: &str) -> Report {
     }
 }
 
-/// Why this peer may not publish now, if it may not.
+/// The refusal of a peer that may not publish now.
 fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     refuse_operator(request, conditions).or_else(|| conditions.leaving.then(restarting))
 }
 
-/// Why this peer may neither publish nor tell the server to leave, if it may not.
+/// The refusal of a peer that may neither publish nor tell the server to leave.
 fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     conditions.access.deny_operator(request).map(Denial::response)
 }
 
-/// Why this peer may not be told this, if it may not. Probes may, whatever they call the server.
+/// The refusal of a peer that may not be told this. Probes may ask, whatever name they use for the server.
 fn refuse_onlooker(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     let denied = if request.path == "/readyz" { None } else { conditions.access.deny_onlooker(request) };
     denied.map(Denial::response)
@@ -184,7 +184,7 @@ fn upgrade_required(message: &str) -> Response {
     response.with("Upgrade", "websocket").with("Connection", "Upgrade")
 }
 
-/// What is refused while the server leaves.
+/// The refusal while the server leaves.
 pub fn restarting() -> Response {
     unavailable("the server is restarting", "1")
 }

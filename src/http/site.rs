@@ -49,7 +49,7 @@ impl Default for Site {
 }
 
 impl Site {
-    /// The file at a path, or 304 when the peer already has it (RFC 9110 §13.1.2); `None` where there is none.
+    /// The file at a path, or 304 when the peer already has it (RFC 9110 §13.1.2); `None` if there is no such file.
     pub fn find(&self, path: &str, if_none_match: Option<&str>) -> Option<Response> {
         let asset = self.assets.iter().find(|asset| asset.path == path)?;
         let response = if if_none_match.is_some_and(|tags| matches(tags, &asset.etag)) {
@@ -58,11 +58,11 @@ impl Site {
             Response::new(200, asset.content_type, asset.body.clone())
         };
         let response = response.with("ETag", asset.etag.clone()).with("X-Content-Type-Options", "nosniff");
-        // Always ask again: a redeployed page must never run yesterday's script.
+        // Browsers always ask again: a redeployed page must never run yesterday's script.
         let response = response.with("Cache-Control", "no-cache");
         Some(match asset.content_type {
             HTML => response.with("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-            // Others may import the module from their own pages.
+            // Pages of others may import the module.
             JAVASCRIPT => response.with("Access-Control-Allow-Origin", "*"),
             _ => response,
         })

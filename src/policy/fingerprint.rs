@@ -1,5 +1,5 @@
-//! What stands for octets of any length where only equality counts: 128 bits of SHA-256, so that nobody finds two texts
-//! that share one. Takes up the same room whatever it was made of, and means the same to every process that reads it.
+//! Stands for octets of any length where only equality counts: 128 bits of SHA-256, so that nobody finds two texts with the
+//! same one. It is small whatever it was made of, and every process makes the same one of the same text.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
-    /// Of these parts: where each of them ends counts.
+    /// The fingerprint of these parts. It matters where each of them ends.
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Sha256::new();
         for part in parts {

@@ -1,4 +1,4 @@
-//! Decides up to when everything that had arrived from the peers has been read: no peer may be judged by a later time.
+//! Decides up to which time everything that had arrived from the peers has been read: no peer may be judged by a later one.
 //! Reads no clock: it is told when the loop looked for events, and what it saw.
 
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 /// One look for events.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
-    /// Not later than its beginning.
+    /// When it began, or somewhat earlier.
     pub began: Instant,
     /// How many events it brought.
     pub events: usize,
@@ -14,7 +14,7 @@ pub struct Look {
     pub most: usize,
 }
 
-/// Up to when all that had arrived has been read.
+/// The time up to which everything that had arrived has been read.
 #[derive(Debug)]
 pub struct Heard {
     until: Instant,
@@ -23,17 +23,17 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Nobody can have said anything before now.
+    /// Nothing can have arrived before now.
     pub fn new(now: Instant) -> Self {
         Self { until: now, round: None }
     }
 
-    /// The loop has looked, with so many descriptors that may be ready. A look that was interrupted shows nothing.
+    /// The loop has looked, with this many descriptors that may be ready. A look that was interrupted shows nothing.
     ///
     /// One that brought fewer events than it could has shown all there was. While every look is full, the kernel
     /// reports each ready descriptor before it reports any of them again (epoll(7)): once there have been as many
-    /// events as descriptors, everyone who was ready when the round began has been heard. So nobody's noise saves
-    /// others from their limits.
+    /// events as descriptors, everyone who was ready when the round began has been heard. So busy peers cannot keep others
+    /// from being held to their limits.
     pub fn on_look(&mut self, look: Look, descriptors: usize) {
         let (began, left) = self.round.unwrap_or((look.began, descriptors));
         let left = left.saturating_sub(look.events);
@@ -46,7 +46,7 @@ impl Heard {
         }
     }
 
-    /// Up to when all that had arrived has been read.
+    /// The time up to which everything that had arrived has been read.
     pub fn until(&self) -> Instant {
         self.until
     }

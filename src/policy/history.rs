@@ -1,4 +1,4 @@
-//! Bounded replay: what was published lately, so that a resume is complete or is honestly refused. Reads no clock and
+//! What was published lately, within bounds, so that a resume is complete or honestly refused. Reads no clock and
 //! knows no subscriber; it only applies the positions that it is given.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use crate::policy::sequencer::Position;
 use crate::policy::topic::TopicName;
 use crate::policy::topic_index::TopicIndex;
 
-/// What history keeps at most; whatever is reached first forgets the oldest.
+/// What history keeps at most. Where any limit is exceeded, the oldest are forgotten.
 #[derive(Debug, Clone, Copy)]
 pub struct HistoryLimits {
     /// Publications.
@@ -49,7 +49,7 @@ pub struct History {
     ring: VecDeque<Publication>,
     newest: Position,
     bytes: usize,
-    /// Made when somebody comes back whom it helps: keeping it up costs each publication.
+    /// Made when it helps a client that comes back: keeping it up to date costs something with each publication.
     index: Option<TopicIndex>,
 }
 
@@ -65,7 +65,7 @@ impl History {
         self.forget_surplus();
     }
 
-    /// As `push`, though there be too many: as long as the bytes allow it, they are kept until `forget_surplus`.
+    /// Like `push`, but a surplus in number is kept until `forget_surplus`, as long as the bytes allow it.
     pub fn push_beyond(&mut self, publication: Publication) {
         self.newest += 1;
         self.bytes += publication.held_bytes();
@@ -82,14 +82,14 @@ impl History {
         }
     }
 
-    /// Forgets those that are too many: nobody is being brought them any longer.
+    /// Forgets the surplus: nobody needs it for a replay any longer.
     pub fn forget_surplus(&mut self) {
         while self.ring.len() > self.limits.publications {
             self.forget_oldest();
         }
     }
 
-    /// Forgets what has become too old; whether there was anything.
+    /// Forgets what has become too old, and says whether there was anything.
     pub fn expire(&mut self, now: Instant) -> bool {
         let kept = self.ring.len();
         while self.next_expiry().is_some_and(|at| at <= now) {
@@ -108,17 +108,17 @@ impl History {
         self.newest + 1 - self.ring.len() as u64..=self.newest
     }
 
-    /// Whether everything behind this position is still here, and the position is not of the future.
+    /// Whether everything behind this position is still here, and the position is not in the future.
     pub fn reaches(&self, position: Position) -> bool {
         position <= self.newest && position + 1 >= *self.positions().start()
     }
 
-    /// Whether who comes back from this position can be brought all behind it; those that are too many do not count.
+    /// Whether a client that comes back at this position can be brought everything behind it. The surplus does not count.
     pub fn can_bring(&self, position: Position) -> bool {
         self.reaches(position) && self.newest - position <= self.limits.publications as u64
     }
 
-    /// The publications behind a position that it reaches, oldest first, with their positions.
+    /// The publications behind a position that `reaches` allows, oldest first, with their positions.
     pub fn after(&self, position: Position) -> impl Iterator<Item = (Position, &Publication)> {
         debug_assert!(self.reaches(position), "what was forgotten cannot be replayed");
         let start = *self.positions().start();
@@ -136,7 +136,7 @@ impl History {
         })
     }
 
-    /// Nobody is about to come back: the index is made again for the next one.
+    /// Drops the index while nobody needs it. It is made again for the next client that does.
     pub fn drop_index(&mut self) {
         self.index = None;
     }

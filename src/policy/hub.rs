@@ -1,6 +1,6 @@
-//! Topics and who listens; decides who hears what next. It hands publications on in *passes*: one pass visits all
-//! subscribers of the channels that have any pending, one by one, so that the caller can stop between any two and a fan-out to
-//! very many never keeps a handshake waiting. Never sees a socket.
+//! Topics and their subscribers: decides who hears what next. It hands publications on in *passes*: one pass visits all
+//! subscribers of the channels that have any pending, one by one, so that the caller can stop between any two, and a
+//! fan-out to very many never keeps a handshake waiting. Never sees a socket.
 //!
 //! Each subscriber carries the position up to which it has heard. A visit hands it everything beyond, of all its
 //! channels, so that "once and in order" is one comparison, a second visit does no harm, and what is published during
@@ -33,7 +33,7 @@ pub struct Hub {
     /// By their key.
     subscribers: Vec<Subscriber>,
     by_filter: HashMap<Filter, ChannelId>,
-    /// While nobody listens to a prefix, nobody looks for one.
+    /// While this is zero, `publish` need not look for prefixes.
     prefix_channels: usize,
     newest: Position,
     pass: Pass,
@@ -51,12 +51,12 @@ struct Channel {
     is_next: bool,
 }
 
-/// One walk over the subscribers of some channels. Each channel's are walked from the last to the first: those who join
-/// are put behind, and of those who leave the place is taken by one from behind, who has been visited already.
+/// One walk over the subscribers of some channels. Those of a channel are visited from the last to the first: a newcomer is
+/// added at the end, and the place of one that leaves is taken by the last one, which has been visited already.
 #[derive(Debug, Default)]
 struct Pass {
     channels: Vec<ChannelId>,
-    /// Of the last channel's subscribers, those before this one are still to be visited.
+    /// The subscribers of the last channel before this place are still to be visited.
     unvisited: usize,
     /// What everyone visited has heard when the pass ends.
     upto: Position,
@@ -83,7 +83,7 @@ enum Channels {
     #[default]
     None,
     One(Seat),
-    #[allow(clippy::box_collection)] // A third of the size, for those many who have one.
+    #[allow(clippy::box_collection)] // A third of the size, for the many that have one channel.
     Many(Box<Vec<Seat>>),
 }
 
@@ -114,8 +114,8 @@ impl Hub {
         self.pass.bytes + self.next.bytes
     }
 
-    /// Adds a filter; `false` when it was there already. A subscriber hears what follows: whatever of its other
-    /// channels it has not been visited with must have been handed to it before.
+    /// Adds a filter; `false` when it was there already. The subscriber then hears what is published from now on: whatever
+    /// is pending for it in other channels must have been handed to it before.
     ///
     /// # Errors
     /// `TooMany` when there is no room for it.
@@ -217,14 +217,14 @@ impl Hub {
         unheard
     }
 
-    /// Takes it that a subscriber has heard everything up to here.
+    /// Counts everything up to here as heard by a subscriber.
     pub fn set_heard(&mut self, key: SubscriberKey, position: Position) {
         if let Some(subscriber) = self.subscribers.get_mut(key as usize) {
             subscriber.heard = position;
         }
     }
 
-    /// Gives back what a crowd has needed that has left.
+    /// Gives back the memory that a crowd needed which has left.
     pub fn shrink(&mut self) {
         let is_here = |subscriber: &Subscriber| !subscriber.channels.as_slice().is_empty();
         self.subscribers.truncate(self.subscribers.iter().rposition(is_here).map_or(0, |last| last + 1));
@@ -234,14 +234,14 @@ impl Hub {
         self.channels.iter_mut().for_each(|(_, channel)| channel.subscribers.shrink_to_fit());
     }
 
-    /// Gives the channels ids without a gap: those that are left may be the last of very many.
+    /// Gives the channels new ids without gaps: those that are left may be the last of very many.
     fn renumber(&mut self) {
         let channels = std::mem::take(&mut self.channels);
         let ids: HashMap<ChannelId, ChannelId> = channels
             .into_iter()
             .map(|(id, channel)| (number(id), number(self.channels.insert(channel))))
             .collect();
-        // A pass may still name some that are closed: no channel has this id, either.
+        // A pass may still name closed channels: they get an id that no channel has.
         let renumber = |id: &mut ChannelId| *id = ids.get(id).copied().unwrap_or(ChannelId::MAX);
         self.by_filter.values_mut().for_each(renumber);
         self.subscribers
@@ -278,7 +278,7 @@ impl Hub {
     fn leave_channel(&mut self, seat: Seat) {
         let channel = &mut self.channels[seat.channel as usize];
         channel.subscribers.swap_remove(seat.place as usize);
-        // The last one has taken the place.
+        // The last subscriber has taken the place.
         if let Some(moved) = channel.subscribers.get(seat.place as usize) {
             self.subscribers[*moved as usize].channels.move_to(seat);
         }

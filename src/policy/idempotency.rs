@@ -13,10 +13,10 @@ use crate::policy::sequencer::Position;
 /// How long an answer is remembered.
 pub const REMEMBERED: Duration = Duration::from_secs(300);
 
-/// Memory that remembered answers take at most; beyond, the oldest is forgotten early.
+/// How much memory remembered answers may take; beyond that, the oldest is forgotten early.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// What an answer takes beside its runs. Both tables double when they are full, and an allocation has a header.
+/// What an answer takes besides its runs. Both tables double when they are full, and an allocation has a header.
 const ENTRY_BYTES: usize =
     2 * (size_of::<(Fingerprint, Remembered)>() + 1 + size_of::<(Instant, Fingerprint)>()) + 16;
 
@@ -26,7 +26,7 @@ pub const MAX_KEY_BYTES: usize = 255;
 /// What makes a retry harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// What the publisher called it, and where that counts.
+    /// What the publisher called it, and the scope in which that counts.
     pub name: Fingerprint,
     /// What was to be published.
     pub payload: Fingerprint,
@@ -37,12 +37,12 @@ pub struct Key {
 pub struct Answer {
     /// One for each topic of each draft, in their order.
     pub positions: Positions,
-    /// Whether a list is answered, however many there are.
+    /// Whether a list is answered, however many positions there are.
     pub is_batch: bool,
 }
 
 impl Answer {
-    /// To whom published one thing.
+    /// The answer to a publisher of one thing.
     pub fn one(position: Position) -> Self {
         Self { positions: [position].into_iter().collect(), is_batch: false }
     }
@@ -73,10 +73,10 @@ impl Remembered {
 }
 
 impl Idempotency {
-    /// The answer that was given to this key lately.
+    /// The answer that this key got before, if it is still remembered.
     ///
     /// # Errors
-    /// When it was an answer to something else.
+    /// When the key was used for something else.
     pub fn recall(&mut self, key: &Key, now: Instant) -> Result<Option<&Answer>, OtherPayload> {
         self.forget_before(now);
         match self.answers.get(&key.name) {
@@ -100,7 +100,7 @@ impl Idempotency {
         }
     }
 
-    /// All that is remembered, and since when, the oldest first.
+    /// Everything that is remembered, and since when, oldest first.
     pub fn remembered(&self, now: Instant) -> impl Iterator<Item = (Instant, Key, &Answer)> {
         let lately = self.oldest_first.iter().filter(move |(noted, _)| *noted + REMEMBERED > now);
         lately.filter_map(|(noted, name)| {
@@ -113,7 +113,7 @@ impl Idempotency {
         while self.oldest_first.front().is_some_and(|(noted, _)| *noted + REMEMBERED <= now) {
             self.forget_oldest();
         }
-        // What a crowd of keys has taken comes back once they are forgotten.
+        // The memory that a crowd of keys has taken is given back once they are forgotten.
         if self.oldest_first.is_empty() && self.oldest_first.capacity() > 0 {
             *self = Self::default();
         }

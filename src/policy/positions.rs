@@ -31,17 +31,17 @@ impl Positions {
         self.0.iter().flat_map(|run| run.first..run.first + Position::from(run.count))
     }
 
-    /// The runs that they are kept as.
+    /// The runs in which they are kept.
     pub fn runs(&self) -> &[Run] {
         &self.0
     }
 
-    /// From runs that were kept, none of which may reach beyond the last position there can be.
+    /// From runs as `runs` returned them, none of which may reach beyond the last possible position.
     pub fn from_runs(runs: Vec<Run>) -> Self {
         Self(runs)
     }
 
-    /// Gives back the memory that growing has left over.
+    /// Gives back the memory that was allocated in advance.
     pub fn shrink(&mut self) {
         self.0.shrink_to_fit();
     }

@@ -10,19 +10,19 @@ use crate::policy::topic::Filter;
 /// Publications looked at in one piece, whether or not the subscriber listens to them.
 const LOOKED_AT: usize = 1024;
 
-/// Of so many missed publications at least one must be the subscriber's own for a look at each to be worth it.
+/// If fewer than one in this many missed publications is the subscriber's own, looking at each is not worth it.
 const SPARSE: usize = 8;
 
 /// One subscriber's way through history.
 #[derive(Debug)]
 pub struct Replay {
-    /// All up to here has been looked at.
+    /// Everything up to here has been looked at.
     reached: Position,
-    /// What it listens to, each from behind a position on: a filter added on the way begins where it was added.
+    /// What it listens to, each from behind its own position: a filter added on the way begins where it was added.
     filters: Vec<(Filter, Position)>,
     /// Whether most of what was missed is not its own.
     is_sparse: bool,
-    /// Whether the caller has it in the list of those that can go on.
+    /// Whether the caller has listed it among those that can go on.
     pub is_listed: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Replay {
 pub struct Forgotten;
 
 impl Replay {
-    /// A replay of all that these filters match behind a position that history reaches.
+    /// A replay of everything that these filters match, from behind a position that history reaches.
     pub fn new(after: Position, filters: Vec<Filter>, history: &mut History) -> Self {
         let missed = usize::try_from(history.positions().end() - after).expect("the ring fits in memory");
         let dense = missed.div_ceil(SPARSE);
@@ -62,7 +62,7 @@ impl Replay {
         self.reached
     }
 
-    /// The next piece: frames up to about `bytes`, oldest first. It may be empty though the replay is not complete.
+    /// The next piece: frames up to about `bytes`, oldest first. It may be empty before the replay is complete.
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.

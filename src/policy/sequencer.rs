@@ -1,5 +1,5 @@
 //! Gives each publication its position in the one order that all clients hear. Knows neither topics nor subscribers:
-//! ordering is a role, and history and hub only apply a position that they are given.
+//! ordering is a role, and history and hub only apply the positions that they are given.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ impl fmt::Display for PublicationId {
 }
 
 impl PublicationId {
-    /// The id of what has this position in this epoch.
+    /// The id of the publication at this position of this epoch.
     pub fn new(epoch: u32, position: Position) -> Self {
         Self { epoch, position }
     }
@@ -33,7 +33,7 @@ impl PublicationId {
         self.position
     }
 
-    /// The position, for whoever shares the epoch.
+    /// The position, if the id is of this epoch.
     pub fn position_in(&self, epoch: u32) -> Option<Position> {
         (self.epoch == epoch).then_some(self.position)
     }
@@ -62,8 +62,8 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Goes on behind a position of an epoch: 0 for a new one, whose number must differ from those before it, or old
-    /// ids would seem to fit.
+    /// Goes on behind a position of an epoch: 0 for a new epoch, whose number must differ from earlier ones, or old ids
+    /// would seem to belong to it.
     pub fn new(epoch: u32, newest: Position) -> Self {
         Self { newest: PublicationId { epoch, position: newest } }
     }
@@ -78,7 +78,7 @@ impl Sequencer {
         self.newest
     }
 
-    /// The id of the next publication. Whoever asks must publish.
+    /// The id of the next publication. The caller must publish under it.
     pub fn advance(&mut self) -> PublicationId {
         self.newest.position += 1;
         self.newest

@@ -12,18 +12,18 @@ use crate::frame::allocated_bytes;
 /// The longest name of a topic, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// Why a name is not one.
+/// Why a name is not a topic's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TopicError {
     /// Empty or longer than `MAX_NAME_BYTES`.
     #[error("a topic has 1 to 128 characters")]
     Length,
-    /// A character that topics do not have.
+    /// A character that topics may not have.
     #[error("a topic is made of letters, digits and . _ - : /")]
     Character,
 }
 
-/// What is published to: 1 to 128 of ASCII letters, digits and `._-:/`. Cloning shares it.
+/// The name of what is published to: 1 to 128 ASCII letters, digits and `._-:/`. Cloning shares it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TopicName(Arc<str>);
@@ -47,7 +47,7 @@ impl TopicName {
         1 + self.0.matches('/').count()
     }
 
-    /// What it takes from memory, with the two counts of those who share it.
+    /// What it takes from memory, including the two counts of those that share it.
     pub fn held_bytes(&self) -> usize {
         allocated_bytes(self.0.len() + 2 * size_of::<usize>())
     }

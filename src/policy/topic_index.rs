@@ -1,5 +1,5 @@
-//! Where in history each topic's publications are, so that who comes back to a few of very many topics is brought its
-//! own without a look at all others. Knows positions only.
+//! Where in history each topic's publications are, so that a client that comes back to a few of very many topics is brought
+//! its own without a look at all the others. Knows positions only.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -32,7 +32,7 @@ impl TopicIndex {
         }
     }
 
-    /// How many publications a filter matches behind a position; no further than `most` is counted.
+    /// How many publications a filter matches behind a position; counting stops at `most`.
     pub fn count(&self, filter: &Filter, after: Position, most: usize) -> usize {
         let mut count = 0;
         for positions in self.matching(filter) {
@@ -44,7 +44,7 @@ impl TopicIndex {
         count
     }
 
-    /// The positions that filters match, each filter from behind a position of its own on; rising, each once.
+    /// The positions that filters match, each filter from behind a position of its own; ascending, each once.
     pub fn merge<'a>(
         &'a self,
         filters: impl Iterator<Item = (&'a Filter, Position)>,
@@ -76,9 +76,9 @@ impl TopicIndex {
     }
 }
 
-/// Of a topic's positions, the place of the first one behind this.
+/// The place of the first of a topic's positions that is behind this one.
 fn behind(positions: &VecDeque<Position>, after: Position) -> usize {
-    // Most often all are, or none is.
+    // Most often all of them are, or none is.
     match positions.back() {
         Some(newest) if *newest > after => positions.partition_point(|position| *position <= after),
         _ => positions.len(),

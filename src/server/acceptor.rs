@@ -17,15 +17,15 @@ use crate::server::socket::Stream;
 pub(super) enum Accepted<P> {
     /// A peer.
     Peer(P),
-    /// Nobody more waits: the next event announces one.
+    /// Nobody else waits; an event announces the next one.
     Nobody,
     /// The round is over; somebody may still wait.
     Enough,
-    /// The process or the machine is out of something, or nothing but errors has come; those who wait go on waiting.
+    /// The process or the machine has run out of something, or there were only errors. Those who wait go on waiting.
     Exhausted(io::Error),
 }
 
-/// Accepting up to a number of times; an error counts as much as a peer does.
+/// A limited number of attempts to accept; an error counts as much as a peer.
 #[derive(Debug)]
 pub(super) struct Round {
     left: usize,
@@ -38,7 +38,7 @@ impl Round {
         Self { left: most, has_brought_somebody: false, failed: None }
     }
 
-    /// Accepts one peer, past those that were gone before they were accepted.
+    /// Accepts one peer, and skips those that were gone before they were accepted.
     fn next<P>(&mut self, mut accept: impl FnMut() -> io::Result<P>) -> Accepted<P> {
         while self.left > 0 {
             self.left -= 1;
@@ -65,14 +65,14 @@ pub(super) struct Acceptor {
     bound: BoundSocket,
     /// Which of the sockets is asked first.
     turn: usize,
-    /// Whether somebody may be waiting whom no event will announce.
+    /// Whether somebody may be waiting that no event will announce.
     pub(super) has_waiting: bool,
     /// Whether accepting is paused because something ran out.
     is_paused: bool,
 }
 
 impl Acceptor {
-    /// Accepts from now on.
+    /// Starts to accept.
     pub(super) fn new(bound: BoundSocket, registry: &Registry, token: Token) -> io::Result<Self> {
         for socket in bound.sockets() {
             SourceFd(&socket.as_raw_fd()).register(registry, token, Interest::READABLE)?;
@@ -80,7 +80,7 @@ impl Acceptor {
         Ok(Self { bound, turn: 0, has_waiting: true, is_paused: false })
     }
 
-    /// Stops listening. A socket may be another process's, too, so that closing it here announces nothing to the poll.
+    /// Stops listening. Another process may share a socket, and then closing it here does not remove it from the poll.
     pub(super) fn close(self, registry: &Registry) {
         for socket in self.bound.sockets() {
             let _ = SourceFd(&socket.as_raw_fd()).deregister(registry);
@@ -97,7 +97,7 @@ impl Acceptor {
         self.has_waiting = true;
     }
 
-    /// Something has run out. Said once, until all who waited have been accepted.
+    /// Something has run out. That is logged once, until everybody who waited has been accepted.
     pub(super) fn begin_pause(&mut self, why: &io::Error) {
         self.has_waiting = false;
         if !std::mem::replace(&mut self.is_paused, true) {
@@ -124,7 +124,7 @@ impl Acceptor {
                 Accepted::Nobody
             }
             Accepted::Enough => {
-                // Nobody waits for long behind a crowd at another address.
+                // A crowd at one address must not keep others waiting at another.
                 self.turn += 1;
                 Accepted::Enough
             }
@@ -133,8 +133,8 @@ impl Acceptor {
     }
 }
 
-/// Accepts at the first of so many sockets at which anybody waits, beginning with the one whose turn it is: that stays with
-/// it for as long as it brings somebody.
+/// Accepts from the first socket where anybody waits, beginning with the one whose turn it is. It stays that socket's turn
+/// for as long as it brings somebody.
 fn any<P>(count: usize, turn: &mut usize, accept: impl Fn(usize) -> io::Result<P>) -> io::Result<P> {
     for _ in 1..count {
         match accept(*turn % count) {
@@ -145,8 +145,8 @@ fn any<P>(count: usize, turn: &mut usize, accept: impl Fn(usize) -> io::Result<P
     accept(*turn % count)
 }
 
-/// Errors that accept(2) passes on from a connection that has failed already, and an interrupted call: it says to
-/// try again. Any other means that something has run out.
+/// Errors that accept(2) passes on from a connection that has failed already, and an interrupted call: one is to try again.
+/// Any other error means that something has run out.
 fn is_about_the_peer(error: &io::Error) -> bool {
     const TRY_AGAIN: [i32; 12] = [
         libc::EINTR,
@@ -169,7 +169,7 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// What the rounds of so many bring, and how often they ask, of a source that answers with these codes in turn for ever;
+    /// What a round of this size brings, and how often it asks, of a source that answers with these codes in turn for ever;
     /// 0 is a peer.
     fn round(most: usize, codes: &[i32]) -> (Vec<Accepted<()>>, usize) {
         let mut asked = 0;

@@ -1,5 +1,5 @@
 //! Opens what is listened on: an address, a Unix socket, or a socket that another process has opened. Every failure is
-//! one line that names the act, the place and the mend.
+//! one line that names the act, the place and the remedy.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -14,19 +14,19 @@ use thiserror::Error;
 
 use crate::server::exhaustion::mend;
 
-/// What one client that never reads may cost in kernel memory; measured at 164 kB. An idle one costs none of it.
+/// This bounds the kernel memory for a client that never reads; measured: 164 kB. An idle client costs none of it.
 pub(super) const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What of that may wait to be sent when more is taken: the less it is, the sooner it shows that a slow peer takes some.
+/// How much of that may be unsent when the kernel takes more: with less, it shows sooner that a slow peer takes some.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// How often another port is tried for a name of several addresses.
 const PORTS_TRIED: u32 = 16;
 
-/// Who may connect to a Unix socket: everyone who may reach its folder, as uvicorn has it.
+/// The mode of a Unix socket: everyone who may reach its folder may connect, as with uvicorn.
 pub const FOR_EVERYONE: u32 = 0o666;
 
-/// Who may connect to a Unix socket that is there for operators: its owner and its group.
+/// The mode of a Unix socket for operators: its owner and its group may connect.
 pub const FOR_OPERATORS: u32 = 0o660;
 
 /// Why listening was not possible.
@@ -127,8 +127,8 @@ impl BoundSocket {
         Self::bind_all(&addresses, backlog, shared)
     }
 
-    /// Binds all of these addresses that this machine has, and listens. Where the first is given port 0, the port that it
-    /// takes is that of the others, too.
+    /// Binds those of these addresses that this machine has, and listens. If the first has port 0, all get the port that it
+    /// takes.
     ///
     /// # Errors
     /// When this machine has none of them, or one cannot be had.
@@ -136,7 +136,7 @@ impl BoundSocket {
         let mut tries_left = PORTS_TRIED;
         loop {
             match Self::try_all(addresses, backlog, shared) {
-                // The port that was free on the first address is not on another.
+                // The port that was free on the first address is taken on another.
                 Err(ListenError::Address { why, .. })
                     if why.kind() == ErrorKind::AddrInUse && addresses[0].port() == 0 && tries_left > 0 =>
                 {
@@ -154,7 +154,7 @@ impl BoundSocket {
         for mut address in addresses.iter().copied() {
             let taken = bound.as_ref().and_then(|bound| bound.address().ip());
             address.set_port(taken.map_or(address.port(), |taken| taken.port()));
-            // A socket that shares would silently join another server's.
+            // A shared socket would silently join those of another server.
             let is_free = if shared { Self::probe(address, is_only) } else { Ok(()) };
             match is_free.and_then(|()| Self::at(address, backlog, shared, is_only)) {
                 Ok(next) => bound = Self::join(bound.into_iter().chain([next])),
@@ -174,7 +174,7 @@ impl BoundSocket {
         Ok(bound)
     }
 
-    /// Several as one: whoever comes in by any of them is the same server's.
+    /// Makes one of several that belong to the same server.
     pub fn join(several: impl IntoIterator<Item = Self>) -> Option<Self> {
         several.into_iter().reduce(|mut one, other| {
             one.sockets.extend(other.sockets);
@@ -206,7 +206,7 @@ impl BoundSocket {
         Ok(Self { sockets, addresses: self.addresses.clone(), is_shared: self.is_shared, _file: None })
     }
 
-    /// Listens on a Unix socket of this mode. A file that nobody listens behind any more is replaced.
+    /// Listens on a Unix socket of this mode. A file that is left from a process that has ended is replaced.
     ///
     /// # Errors
     /// When the path cannot be had.
@@ -240,15 +240,15 @@ impl BoundSocket {
                 (None, path) => Address::Unix(path.unwrap_or(Path::new("")).to_owned()),
             };
             socket.set_nonblocking(true).map_err(|e| e.to_string())?;
-            // What cannot be set was set, or not, by whoever opened it.
+            // Options that cannot be set are left as whoever opened it has set them.
             let _ = prepare(&socket);
             Ok(Self::one(socket, address, false, None))
         };
         inherit().map_err(|why| ListenError::Inherited { fd, why })
     }
 
-    /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that others than
-    /// this machine can reach, if there is one.
+    /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that other machines
+    /// can reach, if there is one.
     pub fn address(&self) -> &Address {
         let reachable = self.addresses.iter().find(|address| !address.is_loopback());
         reachable.unwrap_or(&self.addresses[0])
@@ -290,7 +290,7 @@ impl BoundSocket {
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(is_shared)?;
         if address.is_ipv6() && !is_only {
-            // Or it would take the same port of all IPv4 addresses as well (ipv6(7)).
+            // Otherwise it would take the same port of all IPv4 addresses as well (ipv6(7)).
             socket.set_only_v6(true)?;
         }
         prepare(&socket)?;
@@ -299,12 +299,12 @@ impl BoundSocket {
     }
 }
 
-/// Whether this machine does not have the address, though a name has it.
+/// Whether the error means that this machine does not have the address.
 fn is_absent(why: &io::Error) -> bool {
     why.kind() == ErrorKind::AddrNotAvailable || why.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// What accepted sockets inherit (tcp(7), socket(7)). No Unix socket delays anything.
+/// Sets the options that accepted sockets inherit (tcp(7), socket(7)). Unix sockets have no delays to switch off.
 fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     if socket.domain()? == Domain::UNIX {
@@ -314,7 +314,7 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)
 }
 
-/// The name of a Unix socket in the file system, taken away with it unless it has become somebody else's.
+/// The name of a Unix socket in the file system. It is removed with the socket, unless it belongs to another one by then.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,

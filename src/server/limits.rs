@@ -1,23 +1,23 @@
-//! The limits that hold for each connection alike. What happens at each is `connection`'s to say.
+//! The limits that are the same for all connections. What happens at each of them is for `connection` to say.
 
 use std::time::Duration;
 
 use crate::wire::websocket::Rules;
 
-/// The limits that hold for each connection alike.
+/// The limits of one connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For a request's head to be complete.
+    /// The time for a request's head to be complete.
     pub handshake: Duration,
-    /// Between two requests.
+    /// The time that may pass between two requests.
     pub keep_alive: Duration,
-    /// Between pings.
+    /// The time between pings.
     pub ping_interval: Option<Duration>,
-    /// From ping to pong.
+    /// The time from a ping to its pong.
     pub ping_timeout: Option<Duration>,
-    /// Without progress in writing.
+    /// The time without any progress in writing.
     pub write: Duration,
-    /// Bytes in the outbox.
+    /// How many bytes may wait in the outbox.
     pub outbox_bytes: usize,
     /// What a session accepts.
     pub rules: Rules,

@@ -1,4 +1,4 @@
-//! What holds for all peers of a server alike, as the configuration has it.
+//! What is the same for all peers of a server, as the configuration has it.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -14,22 +14,22 @@ use crate::wire::websocket::Rules;
 /// What the clients of this server are there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// They hear notifications; their own text is answered as the contract says.
+    /// They hear notifications, and their own text is answered as documented.
     Notifications,
-    /// Every message goes back as it came, and nothing unasked: for conformance suites.
+    /// Every message is sent back, and nothing else: for conformance suites.
     Echo,
 }
 
-/// What holds for all peers alike.
+/// What is the same for all peers.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// What they are there for.
     pub service: Service,
-    /// For each connection.
+    /// The limits of each connection.
     pub limits: Limits,
     /// Connections beyond which requests are answered 503.
     pub concurrency: Option<usize>,
-    /// Tells this process's publications and connections from those of others: random.
+    /// A random number that distinguishes the publications and connections of this process from those of others.
     pub epoch: u32,
     /// What is kept for clients that come back.
     pub history: HistoryLimits,
@@ -87,7 +87,7 @@ pub fn history_limits(config: &Config) -> HistoryLimits {
     HistoryLimits { publications: config.history_size, bytes: config.history_bytes, age: config.history_ttl }
 }
 
-/// Tells one history from another.
+/// A random number that distinguishes one history from another.
 pub fn random_epoch() -> u32 {
     // The standard library seeds its hashers from the system's randomness.
     (RandomState::new().hash_one(()) >> 32) as u32

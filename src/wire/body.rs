@@ -8,13 +8,13 @@ use crate::wire::refusal::Refusal;
 /// A chunk's size with its extensions, at most.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// The extensions of all chunks of a body, at most: nobody reads them.
+/// The chunk extensions of one body together, at most: nobody reads them.
 const MAX_EXTENSION_BYTES: usize = 16 * 1024;
 
-/// As many hexadecimal digits as a u64 has.
+/// A u64 has this many hexadecimal digits.
 const MAX_SIZE_DIGITS: usize = 16;
 
-/// Trailer fields are read and dropped; this many at most.
+/// The trailer fields of one body, at most; they are read and dropped.
 const MAX_TRAILERS: usize = 100;
 
 const NO_SIZE: Refusal = Refusal::Malformed("chunk without a size");
@@ -24,17 +24,17 @@ const BLANK: Refusal = Refusal::Malformed("chunk size followed by whitespace");
 const CONTROL: Refusal = Refusal::Malformed("control character in the line of a chunk size");
 const LONG_EXTENSION: Refusal = Refusal::Malformed("chunk extensions too long");
 
-/// How the end of a body is told.
+/// What marks the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// By `Content-Length`.
+    /// Its length, from `Content-Length`.
     Length(u64),
-    /// By a last chunk of size 0.
+    /// A last chunk of size 0.
     Chunked,
 }
 
 impl Framing {
-    /// How the end of a request's body is told (RFC 9112 §6.3).
+    /// What marks the end of a request's body (RFC 9112 §6.3).
     ///
     /// # Errors
     /// When the head says two things about it, or something unknown.
@@ -58,7 +58,7 @@ impl Framing {
     }
 }
 
-/// A body on its way in.
+/// A body that is being received.
 #[derive(Debug)]
 pub struct Body {
     collected: Vec<u8>,
@@ -69,7 +69,7 @@ pub struct Body {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// So many bytes are still to come of a body of known length.
+    /// A body of known length, of which this many bytes are still to come.
     Plain(usize),
     ChunkSize,
     Chunk(usize),
@@ -82,7 +82,7 @@ impl Body {
     /// A body whose first byte is the next one.
     ///
     /// # Errors
-    /// `BodyTooLarge` when it is announced to be.
+    /// `BodyTooLarge` when the announced length is over the limit.
     pub fn new(framing: Framing, limit: usize) -> Result<Self, Refusal> {
         let state = match framing {
             Framing::Chunked => State::ChunkSize,
@@ -165,13 +165,13 @@ impl Body {
 struct ChunkLine {
     size: u64,
     extension_bytes: usize,
-    /// Its length, with its end.
+    /// How long the line is, including its end.
     taken: usize,
 }
 
 impl ChunkLine {
-    /// Reads the line, once it is whole. Extensions are skipped. Everything that somebody may take for the end of the line
-    /// or of the size, and somebody else not, is refused.
+    /// Reads the line, once it is whole. Extensions are skipped. Whatever some parsers take for the end of the line or of
+    /// the size, and others do not, is refused.
     fn read(input: &[u8]) -> Result<Option<Self>, Refusal> {
         let start = &input[..input.len().min(MAX_LINE_BYTES + 2)];
         let end = start.windows(2).position(|pair| pair == b"\r\n");
@@ -198,13 +198,13 @@ impl ChunkLine {
     }
 }
 
-/// The number that so many hexadecimal digits stand for.
+/// The value of these hexadecimal digits.
 fn number(digits: &[u8]) -> u64 {
     let text = str::from_utf8(digits).expect("digits are ASCII");
     u64::from_str_radix(text, 16).expect("no more digits than a u64 has, and some")
 }
 
-/// The length of the trailer section with the empty line behind it, once it is whole (RFC 9112 §7.1.2).
+/// The length of the trailer section, including the empty line that ends it, once it is whole (RFC 9112 §7.1.2).
 fn skip_trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
     let parsed = match parse_headers(input, &mut [EMPTY_HEADER; MAX_TRAILERS]) {
         Ok(Status::Complete((length, _))) => Some(length),
@@ -222,7 +222,7 @@ fn skip_trailers(input: &[u8]) -> Result<Option<usize>, Refusal> {
 mod tests {
     use super::*;
 
-    /// Reads in pieces of this size; the body and what was left behind it.
+    /// Reads in pieces of this size; returns the body and what was left behind it.
     fn read(framing: Framing, input: &[u8], piece: usize) -> Result<(Option<Vec<u8>>, Vec<u8>), Refusal> {
         let mut body = Body::new(framing, 20)?;
         let mut buffer = Vec::new();

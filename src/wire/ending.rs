@@ -1,5 +1,5 @@
 //! The catalogue of how a connection ends. An ending is a value, not an error: each has its close code, a label for
-//! counting, and a say in what becomes of the frames still queued.
+//! counting, and a rule for the frames that are still queued.
 
 use crate::frame::Frame;
 
@@ -14,7 +14,7 @@ pub enum Ending {
     TooSlow,
     /// No pong came in time.
     Silent,
-    /// The server is leaving and its patience ran out.
+    /// The server is leaving, and the time that clients had to leave by themselves is over.
     Drained,
     /// The last HTTP response of this connection is on its way, or the peer never asked for anything.
     Answered,
@@ -54,8 +54,8 @@ impl Ending {
         }
     }
 
-    /// The close code to count it under; 0 without one. Applications have 2,000 codes of their own (RFC 6455 §7.4.2), and
-    /// one hostile peer could show them all: they count as 3000 and 4000.
+    /// The close code under which it is counted; 0 without one. Applications have 2,000 codes of their own (RFC 6455
+    /// §7.4.2), and one hostile peer could use them all: they count as 3000 and 4000.
     pub fn counted_code(self) -> u16 {
         match self {
             Self::PeerClosed(Some(code @ 3000..)) => code / 1000 * 1000,
@@ -76,13 +76,13 @@ impl Ending {
         })
     }
 
-    /// Whether what is queued is still sent: it is, except to a peer that has failed or fallen behind. Replies to what
-    /// came before a close or a violation are owed.
+    /// Whether queued frames are still sent. They are, except to a peer that has failed or fallen behind: what came before
+    /// a close or a violation is still to be answered.
     pub fn keeps_queue(self) -> bool {
         !matches!(self, Self::TooSlow | Self::Silent | Self::Gone | Self::SocketFailed)
     }
 
-    /// Whether the closing handshake is complete once our side of it is sent (RFC 6455 §7.1.4).
+    /// Whether the closing handshake is complete once our close frame is sent (RFC 6455 §7.1.4).
     pub fn is_agreed(self) -> bool {
         matches!(self, Self::PeerClosed(_))
     }

@@ -20,9 +20,8 @@ pub fn text(overview: &Overview, now: Timestamp) -> String {
     in_prometheus_format(&encoded)
 }
 
-/// The crate writes OpenMetrics, in which a counter's family is named without `_total`. There a gauge and a counter of
-/// one name would be the same, and Prometheus's own tools would find no counter; in the older format both are as they
-/// should be.
+/// The crate writes OpenMetrics, where the name of a counter's family has no `_total`. A gauge and a counter of one name
+/// would then be the same family, and Prometheus's own tools would find no counter. The older format names both in full.
 fn in_prometheus_format(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().peekable();

@@ -1,5 +1,5 @@
 //! Which header fields say that a proxy has forwarded a request: RFC 7239, RFC 9110 §7.6.3, and what proxies add by habit.
-//! Whoever wants less trust than it has may send one; nobody gains any by it.
+//! A client that sends one itself is trusted less for it, never more.
 
 /// Fields that say so by their whole name.
 const NAMES: [&str; 8] = [

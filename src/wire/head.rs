@@ -11,7 +11,7 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub struct Head<'a> {
     /// As sent; methods are case-sensitive.
     pub method: &'a str,
-    /// Then no Host can be demanded, and neither `Expect` nor `Upgrade` means anything.
+    /// HTTP/1.0 demands no Host, and knows neither `Expect` nor `Upgrade`.
     pub is_http_1_0: bool,
     /// As sent.
     pub target: &'a str,
@@ -57,7 +57,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Whether a line ends without a carriage return. Not everyone takes that for the end of a line.
+/// Whether any line ends without a carriage return. Not every parser takes that for the end of a line.
 pub fn has_bare_line_feed(lines: &[u8]) -> bool {
     lines.first() == Some(&b'\n') || lines.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }

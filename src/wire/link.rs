@@ -1,5 +1,5 @@
 //! What a supervisor and its workers say to each other over a socket pair: messages in postcard's encoding, each behind
-//! its length (u32, big-endian). Both ends run on one machine, but not always the same binary: `VERSION` tells.
+//! its length (u32, big-endian). Both ends run on one machine, but may be different binaries: `VERSION` tells.
 
 use bytes::{Buf, BufMut, BytesMut};
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,10 +10,10 @@ use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
-/// Of these messages. Raised with every change to them.
+/// The version of these messages. It is raised with every change to them.
 pub const VERSION: u32 = 3;
 
-/// More than the largest publication; a longer message is none of these.
+/// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 
 /// What the supervisor says.
@@ -21,7 +21,7 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 pub enum ToWorker<'a> {
     /// A history begins: of this epoch, behind this position.
     Begin {
-        /// Of all ids.
+        /// The epoch of all ids.
         epoch: u32,
         /// The next publication follows it.
         newest: Position,
@@ -29,7 +29,7 @@ pub enum ToWorker<'a> {
     /// The publication that follows the last one.
     #[serde(borrow)]
     Publication(Relayed<'a>),
-    /// All that was published so far has been said.
+    /// Everything published so far has been sent.
     CaughtUp,
     /// The answer to `Ready`: serve.
     Serve,
@@ -47,9 +47,9 @@ pub enum ToWorker<'a> {
     Close,
     /// Leave with the whole server.
     Leave,
-    /// Leave alone: others serve on.
+    /// Leave alone: other workers go on serving.
     StepDown {
-        /// Nobody else accepts from this worker's listener: who waits there is to be accepted first.
+        /// Nobody else accepts from this worker's listener: whoever waits there is to be accepted first.
         is_last: bool,
     },
     /// Leave at once.
@@ -71,29 +71,29 @@ pub struct Relayed<'a> {
 /// What a worker says. Answers come in the order of the questions.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSupervisor {
-    /// It could serve. Until it is told to, nothing is lost if it is ended.
+    /// It could serve now. Until it is told to, nothing is lost if it ends.
     Ready,
     /// To be published, all of it or nothing.
     Publish(Submission),
-    /// To be answered once all that was published so far has been said.
+    /// To be answered once everything published so far has been sent.
     Sync,
     /// To be answered with what there is to say about the whole server.
     Overview,
     /// How many clients it has.
     Clients(u64),
-    /// All that it has counted.
+    /// Everything it has counted.
     Metrics(Box<Metrics>),
     /// An operator wants the whole server to leave.
     Drain,
     /// The answer to `Beat`: its loop turns.
     Beat,
-    /// It was sent a signal to leave, and asks in which manner.
+    /// It was sent a signal to leave, and asks how.
     Signalled,
     /// It listens no more.
     Closed,
 }
 
-/// What came is no message: the other end is another program, or broken.
+/// What came is not a message: the other end is another program, or broken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Garbled;
 
@@ -106,10 +106,10 @@ pub fn encode(message: &impl Serialize, buffer: &mut BytesMut) {
     buffer[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-/// The next whole message at the front of `input`, which goes on behind it; `None` when it is not whole yet.
+/// Takes the next message off the front of `input`; `None` when it is not whole yet.
 ///
 /// # Errors
-/// When it is no message.
+/// When it is not a message.
 pub fn next<'a, M: Deserialize<'a>>(input: &mut &'a [u8]) -> Result<Option<M>, Garbled> {
     let mut rest = *input;
     let Ok(length) = rest.try_get_u32() else { return Ok(None) };

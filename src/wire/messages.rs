@@ -15,7 +15,7 @@ use crate::policy::topic::Filter;
 /// The topic of the periodic notification, and of a connection that names none.
 pub const DEFAULT_TOPIC: &str = "notifications";
 
-/// A command has no more; they are compared with each other.
+/// The keys of a command, at most: each is compared with all others.
 const MAX_KEYS: usize = 64;
 
 /// What the server says. Fields may be added, never renamed or removed.
@@ -38,7 +38,7 @@ pub enum ServerMessage<'a> {
         last_event_id: PublicationId,
         /// Whether all that was missed follows.
         resumed: bool,
-        /// How often the server pings, which scripts in a browser cannot see; null when it never does.
+        /// How often the server pings, as scripts in a browser cannot see pings; null when it never does.
         ping_interval_ms: Option<u64>,
     },
     /// A publication.
@@ -56,7 +56,7 @@ pub enum ServerMessage<'a> {
         /// How many clients were connected.
         active_connections: usize,
     },
-    /// A publication of somebody's data.
+    /// A publication of a publisher's data.
     #[serde(rename = "notification")]
     Data {
         /// Its id, opaque to clients.
@@ -94,13 +94,13 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
-    /// The server leaves: asks to connect anew, and to keep this connection until that is welcomed.
+    /// The reconnect notice of a leaving server: connect anew, and keep this connection until the new one is welcomed.
     Reconnect {
         /// For programs.
         reason: &'a str,
-        /// When to.
+        /// When to connect anew, from now.
         after_ms: u64,
-        /// When this connection is closed at the latest.
+        /// When this connection is closed at the latest, from now.
         deadline_ms: u64,
         /// When it was said.
         #[serde(serialize_with = "milliseconds")]
@@ -152,9 +152,9 @@ pub enum Command {
     },
 }
 
-/// Reads a client's text. Only a JSON object with a `type` is a command; all else is there to be echoed.
+/// Reads a client's text. Only a JSON object with a `type` is a command; everything else is echoed.
 pub fn read_command(text: &str) -> Command {
-    // RFC 8259 §8.1. Text that is no object is not worth parsing.
+    // A byte order mark may be ignored (RFC 8259 §8.1). Text that is no object is not worth parsing.
     let text = text.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('{') {
         return Command::Echo;
@@ -186,7 +186,7 @@ fn bad_message(message: String) -> Command {
     Command::Refused { code: "bad_message", message }
 }
 
-/// What an object says that may be a command.
+/// The members of an object that may be a command.
 #[derive(Default)]
 struct Members<'a> {
     r#type: Option<&'a RawValue>,
@@ -201,7 +201,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Reads the members one by one, as derived code overlooks a key given twice that it does not know.
+/// Reads the members one by one: derived code overlooks an unknown key that is given twice.
 struct Reader;
 
 impl<'de> Visitor<'de> for Reader {

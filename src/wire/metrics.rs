@@ -1,5 +1,5 @@
-//! What one process has counted, as plain numbers: counted by whoever does the thing, added up over processes, and shown
-//! in `exposition`.
+//! What one process has counted, as plain numbers: counted where things happen, added up over processes, and shown in
+//! `exposition`.
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Lines that standard error did not take. The log belongs to the process, not to a part of it: so does its count.
+/// Lines that standard error did not take. The log belongs to the whole process, and so does this count.
 pub static LOG_LINES_LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Upper bounds of the histograms' buckets, in seconds.
@@ -21,27 +21,27 @@ pub struct Metrics {
     pub connections: u64,
     /// Clients that have ever connected.
     pub connections_total: u64,
-    /// Clients that have departed, by why and by the close code.
+    /// Clients that have departed, by reason and close code.
     pub disconnects: Vec<Disconnects>,
     /// Frames of publications and replies that sockets have taken.
     pub messages_sent: u64,
     /// Bytes that sockets have taken.
     pub bytes_sent: u64,
-    /// Clients that came back and were brought all that they had missed.
+    /// Clients that came back and were brought everything they had missed.
     pub resumed: u64,
     /// Clients that came back and may have missed something.
     pub not_resumed: u64,
-    /// Requests that wanted to become a WebSocket and did not, or never became whole, by why.
+    /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
     /// Bytes that wait for clients now.
     pub outbox_bytes: u64,
-    /// From a publication to the last subscriber of the fan-out that it is part of.
+    /// The time from a publication until the last subscriber of its fan-out is served.
     pub fanout: Histogram,
-    /// From the end of the loop's sleep to its next.
+    /// The time from the end of one sleep of the loop to the start of the next.
     pub turns: Histogram,
     /// Lines that the log has lost.
     pub log_lines_lost: u64,
-    /// Of the process.
+    /// What the system says about the process.
     pub process: Process,
 }
 
@@ -65,34 +65,34 @@ pub struct Rejected {
     pub count: u64,
 }
 
-/// How long something took, how often.
+/// How often something took how long.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// For each of `BOUNDS` and beyond the last, how often.
+    /// How often it took up to each of `BOUNDS`, and how often longer than the last.
     pub counts: [u64; BOUNDS.len() + 1],
-    /// Of all, in seconds.
+    /// All durations together, in seconds.
     pub sum: f64,
 }
 
 /// What the system says about a process (proc(5)).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Process {
-    /// User and system time, in seconds.
+    /// CPU time, user and system, in seconds.
     pub cpu_seconds: f64,
-    /// Resident, in bytes.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Virtual, in bytes.
+    /// Virtual memory, in bytes.
     pub virtual_bytes: u64,
-    /// Open now; `None` where the system does not tell without listing them.
+    /// Open descriptors; `None` where the system cannot tell without listing them.
     pub open_fds: Option<u64>,
-    /// The limit on them.
+    /// The limit on open descriptors.
     pub max_fds: u64,
-    /// Since 1970, in seconds.
+    /// When it started, in seconds since 1970.
     pub start_seconds: f64,
 }
 
 impl Histogram {
-    /// One more.
+    /// Counts one more.
     pub fn observe(&mut self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
@@ -107,7 +107,7 @@ impl Histogram {
 }
 
 impl Metrics {
-    /// A socket has taken some of what waited, in bytes and messages, of somebody who is a client or not.
+    /// A socket has taken some of what waited, in bytes and messages. Its owner may not be a client yet.
     pub fn count_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
         self.bytes_sent += before.0.saturating_sub(after.0) as u64;
         if is_client {
@@ -120,19 +120,19 @@ impl Metrics {
         self.add_disconnects(&Disconnects { reason: reason.into(), code, count: 1 });
     }
 
-    /// A handshake was refused, or a request never became whole.
+    /// A handshake was refused, or a request was never complete.
     pub fn count_rejected(&mut self, reason: &'static str) {
         self.add_rejected(&Rejected { reason: reason.into(), count: 1 });
     }
 
-    /// Adds what another process has counted; what is so now, such as its clients, is added, too.
+    /// Adds what another process has counted, including what is true only now, such as its clients.
     pub fn add(&mut self, other: &Self) {
         self.connections += other.connections;
         self.outbox_bytes += other.outbox_bytes;
         self.add_totals(other);
     }
 
-    /// Adds what another process has counted that is no more.
+    /// Adds what a process has counted that has ended.
     pub fn add_totals(&mut self, other: &Self) {
         self.connections_total += other.connections_total;
         other.disconnects.iter().for_each(|disconnects| self.add_disconnects(disconnects));

@@ -1,4 +1,4 @@
-//! JSON objects that peers send, read as such alone: what `serde` derives takes an array for a struct, too, by position.
+//! Reads a JSON object as a struct, and nothing else: what `serde` derives also takes an array, by position.
 
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// A struct that is written as an object.
+/// A struct that was read from an object.
 pub struct FromObject<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {

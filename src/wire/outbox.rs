@@ -1,7 +1,8 @@
-//! Bounded queue of encoded frames and responses; the only thing ever written to a socket.
-//! Invariant: whatever the peer has begun to receive it receives whole, or nothing more at all.
+//! A bounded queue of encoded frames and responses: all that is ever written to a socket comes from here.
+//! Invariant: a frame that the peer has begun to receive is received whole, or nothing more at all is.
 //!
-//! The limit counts lag, though a broadcast's octets are shared by all who are sent them. An idle outbox owns no heap.
+//! The limit bounds how far a peer lags behind, not memory: the octets of a broadcast are shared. An empty outbox owns no
+//! heap.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -10,19 +11,19 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
-/// How many pongs in a row wait at most: beyond, the newest takes the place of the one before (RFC 6455 §5.5.3).
+/// How many pongs in a row may wait: after that, a new one replaces the last one (RFC 6455 §5.5.3).
 const PONGS_IN_A_ROW: u8 = 16;
 
-/// How many frames go into one `writev`: IOV_MAX, writev(2).
+/// How many frames one `writev` takes: IOV_MAX, writev(2).
 const FRAMES_PER_WRITE: usize = 1024;
 
-/// Up to so many, the list of them is short enough to be set up for nothing.
+/// Up to this many frames, setting up the list for `writev` costs next to nothing.
 const FEW_FRAMES: usize = 16;
 
-/// What a frame takes beside its octets: a place in a ring that grows by doubling.
+/// What a frame takes besides its octets: a place in a ring that grows by doubling.
 const PLACE_BYTES: usize = 2 * size_of::<Bytes>();
 
-/// What a socket that was full has passed on before it takes more: a third of its buffer, or somewhat less.
+/// What a full socket has to pass on before it takes more: a third of its buffer, or somewhat less.
 const ROOM_BYTES: usize = 16 * 1024;
 
 /// The peer reads too slowly: the frame did not fit and was not queued.
@@ -33,9 +34,9 @@ pub struct Overflow;
 /// What a flush achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// Nothing is left; how fast the peer was, if it has kept us waiting.
+    /// Nothing is left.
     Emptied {
-        /// Since it first did.
+        /// How fast the peer was since it first kept us waiting, if it did.
         pace: Option<Pace>,
     },
     /// The socket takes no more now.
@@ -45,9 +46,9 @@ pub enum Flush {
 /// How fast a socket has taken what waited for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// So much of it,
+    /// How much of it,
     bytes: usize,
-    /// in this time.
+    /// and in which time.
     time: Duration,
 }
 
@@ -67,10 +68,10 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The front one without what has been written of it.
+    /// The first one lacks what has been written of it already.
     frames: VecDeque<Bytes>,
     front_begun: bool,
-    /// So many at the front are never abandoned.
+    /// How many of the first frames are never abandoned.
     promised: usize,
     trailing_pongs: u8,
     queued_bytes: usize,
@@ -81,10 +82,10 @@ struct Queue {
 }
 
 impl Outbox {
-    /// Queues a frame or a response. A single one is always taken when nothing else waits, however large.
+    /// Queues a frame or a response. When nothing else waits it is always taken, however large it is.
     ///
     /// # Errors
-    /// `Overflow` when more than `limit_bytes` would wait; the queue is as it was.
+    /// `Overflow` when more than `limit_bytes` would wait; the queue is unchanged then.
     pub fn push(&mut self, frame: impl Into<Bytes>, limit_bytes: usize) -> Result<(), Overflow> {
         let frame = frame.into();
         let queued_bytes = self.queued_bytes();
@@ -95,7 +96,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Queues a pong, beyond the limit too. A peer that pings without reading gets the newest few answered.
+    /// Queues a pong, even beyond the limit. Of a peer that pings without reading, only the latest few pings are answered.
     pub fn push_pong(&mut self, pong: impl Into<Bytes>) {
         let pong = pong.into();
         let queue = self.queue.get_or_insert_default();
@@ -109,19 +110,19 @@ impl Outbox {
         self.queue.as_mut().expect("just appended").trailing_pongs = pongs;
     }
 
-    /// Queues what must go, beyond the limit too: a last word, or a response that pausing has bounded already.
+    /// Queues what has to be sent, even beyond the limit: a close frame, or a response that is bounded by pausing.
     pub fn push_unbounded(&mut self, octets: impl Into<Bytes>) {
         self.append(octets.into());
     }
 
-    /// Makes what is queued now immune to `abandon`: what follows has no meaning without it.
+    /// Protects what is queued now from `abandon`: what follows has no meaning without it.
     pub fn promise(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.promised = queue.frames.len();
         }
     }
 
-    /// Drops all but what is promised and the frame that the peer has begun to receive.
+    /// Drops everything but what is promised and the frame that the peer has begun to receive.
     pub fn abandon(&mut self) {
         let Some(queue) = &mut self.queue else { return };
         queue.frames.truncate(queue.promised.max(usize::from(queue.front_begun)));
@@ -142,17 +143,17 @@ impl Outbox {
         self.queue.is_none()
     }
 
-    /// Bytes that wait.
+    /// How many bytes wait.
     pub fn queued_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.queued_bytes)
     }
 
-    /// What the queue itself takes: with very short messages that is most of the memory.
+    /// What the places in the queue take: with very short messages, most of the memory.
     pub fn place_bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.frames.len() * PLACE_BYTES)
     }
 
-    /// Messages that wait, behind what is promised.
+    /// How many messages wait behind what is promised.
     pub fn queued_messages(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.frames.len() - queue.promised)
     }
@@ -162,7 +163,7 @@ impl Outbox {
         self.queue.as_ref()?.stalled_since
     }
 
-    /// What has stalled then has stalled only now.
+    /// Counts a stall that began at `then` from now on instead.
     pub fn restart_stall(&mut self, then: Instant, now: Instant) {
         if let Some(queue) = self.queue.as_mut().filter(|queue| queue.stalled_since == Some(then)) {
             queue.stalled_since = Some(now);
@@ -172,7 +173,7 @@ impl Outbox {
     /// Writes until nothing is left or the socket takes no more.
     ///
     /// # Errors
-    /// Whatever the socket fails with, but for `WouldBlock` and `Interrupted`, which are outcomes.
+    /// Any failure of the socket; `WouldBlock` and `Interrupted` are outcomes instead.
     pub fn flush_to(&mut self, socket: &mut impl Write, now: Instant) -> io::Result<Flush> {
         let mut pace = None;
         while let Some(queue) = &mut self.queue {
@@ -246,7 +247,7 @@ impl Queue {
             self.front_begun = false;
             self.promised = self.promised.saturating_sub(1);
         }
-        // Begun pongs must stay; the count only bounds how many wait.
+        // A pong that has begun must stay: the count only bounds how many wait.
         let waiting = self.frames.len() - usize::from(self.front_begun);
         self.trailing_pongs = self.trailing_pongs.min(u8::try_from(waiting).unwrap_or(u8::MAX));
     }

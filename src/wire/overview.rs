@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::metrics::Metrics;
 
-/// All there is to say, with the numbers of all processes.
+/// The whole server, with the numbers of all its processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
     /// Set while it leaves.
@@ -14,7 +14,7 @@ pub struct Overview {
     pub publications: u64,
     /// The processes that serve or still have clients.
     pub workers: Vec<Worker>,
-    /// What processes have counted that have ended.
+    /// What ended processes have counted.
     pub past: Metrics,
 }
 
@@ -25,16 +25,16 @@ pub struct Draining {
     pub since_unix_ms: i64,
     /// When the last client will have been closed, in milliseconds since 1970.
     pub deadline_unix_ms: i64,
-    /// The clients that there were then.
+    /// How many clients there were then.
     pub clients_then: u64,
 }
 
 /// One process that serves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
-    /// Which of several, from 1; `None` when there is no other.
+    /// Its number, from 1; `None` when it is the only one.
     pub number: Option<u32>,
-    /// Of the process.
+    /// Its process id.
     pub pid: u32,
     /// What it has counted.
     pub metrics: Metrics,

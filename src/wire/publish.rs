@@ -1,4 +1,4 @@
-//! The body of `POST /publish` → what is to be published, all of it or nothing.
+//! Reads the body of `POST /publish`: what is to be published, all of it or nothing.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -17,7 +17,7 @@ mod made;
 /// One publication, checked but not yet positioned.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Draft {
-    /// One publication is made to each, in this order.
+    /// Each gets one publication, in this order.
     pub topics: Vec<TopicName>,
     /// As it was written.
     #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
@@ -26,7 +26,7 @@ pub struct Draft {
     pub key: Option<ObjectKey>,
 }
 
-/// The key of an object: on each of its topics it is another.
+/// The key of an object. It stands for another publication on each of its topics.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// As given.
@@ -48,12 +48,12 @@ impl ObjectKey {
 pub struct Drafts {
     /// In the order in which they are to be positioned.
     pub list: Vec<Draft>,
-    /// Whether more than one id is answered, as to any list of topics or of objects.
+    /// Whether a list of ids is answered, as it is to any list of topics or of objects.
     pub is_batch: bool,
 }
 
 impl Drafts {
-    /// The key of the request that makes these, of this name. What is published and answered alike is one payload.
+    /// The key of this name for the request that makes these. The payload is what is published and how it is answered.
     pub fn key(&self, name: &[u8]) -> Key {
         let shape: &[u8] = if self.is_batch { b"batch" } else { b"one" };
         // Neither a topic nor an id is empty.
@@ -94,12 +94,12 @@ pub enum PublishError {
     /// 413: more publications than one request may make.
     #[error("{0} publications in one request, which makes {MAX_PUBLICATIONS} at most: split it")]
     TooMany(usize),
-    /// 413: publications that come to more than one request may make.
+    /// 413: publications that together are larger than one request may make.
     #[error("one request's publications come to {bytes} bytes, {most_bytes} are the most: split it")]
     TooLarge {
-        /// All of them.
+        /// How large they are together.
         bytes: usize,
-        /// What they may come to.
+        /// How large they may be.
         most_bytes: usize,
     },
     /// 422: a topic that is not one.
@@ -215,7 +215,7 @@ fn parse_topic(name: &str) -> Result<TopicName, PublishError> {
     TopicName::parse(name).map_err(|why| PublishError::Topic { name: name.to_owned(), why })
 }
 
-/// A byte order mark is no part of JSON (RFC 8259 §8.1); files put together have one in front of each.
+/// A byte order mark is not part of JSON (RFC 8259 §8.1). Concatenated files may each begin with one.
 fn without_mark(text: &str) -> &str {
     text.trim_start_matches('\u{feff}')
 }
@@ -229,7 +229,7 @@ fn not_utf8(body: &[u8]) -> &'static str {
     }
 }
 
-/// Parses JSON whose first line is this one of the body.
+/// Parses JSON that begins at this line of the body.
 fn parse<'a, T: Deserialize<'a>>(text: &'a str, first_line: usize) -> Result<T, PublishError> {
     serde_json::from_str(text).map_err(|e| {
         let message = e.to_string();

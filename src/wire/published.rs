@@ -11,13 +11,13 @@ use crate::wire::response::Response;
 /// The ids that a submission got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// Of all of the ids.
+    /// The epoch of all the ids.
     pub epoch: u32,
     /// Their positions.
     pub answer: Answer,
 }
 
-/// Why nothing of a submission is published: a key stands for one thing only.
+/// Why nothing of a submission is published: its key was used for something else.
 #[derive(Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum Conflict {
     /// The key of the request.

@@ -1,11 +1,11 @@
 //! Why a request cannot be answered: a status and a reason for each.
 
-/// Why a request cannot be answered; the connection ends after saying so.
+/// Why a request cannot be answered. The peer is told, and then the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// 400: it is not HTTP, or means two things.
+    /// 400: it is not HTTP, or can be read in two ways.
     Malformed(&'static str),
-    /// 408: it did not come in time.
+    /// 408: it was not complete in time.
     Timeout,
     /// 413: its body is too large.
     BodyTooLarge,

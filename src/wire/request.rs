@@ -1,5 +1,5 @@
-//! A request whose head was checked (RFC 9112 §3): what could mean two things is refused. Finding its end is not here: see
-//! `request_buffer`.
+//! A request whose head has been checked (RFC 9112 §3): whatever could be read in two ways is refused. Finding where a
+//! request ends is not for here: see `request_buffer`.
 
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
@@ -9,7 +9,7 @@ use crate::wire::refusal::Refusal;
 use crate::wire::target::Target;
 use crate::wire::upgrade::{self, Upgrade};
 
-/// The method, as far as any route tells them apart.
+/// The method, as far as the routes distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// GET
@@ -41,7 +41,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Header fields by name; of one that may be repeated the first.
+/// Header fields by name; where one may be repeated, the first of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // They are named as RFC 9110 names them.
 pub struct Fields {
@@ -49,9 +49,9 @@ pub struct Fields {
     pub content_type: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
-    /// A target of the absolute form names it itself, and then the field does not count (RFC 9112 §3.2.2).
+    /// From the target where that has the absolute form, and then the field does not count (RFC 9112 §3.2.2).
     pub host: Option<String>,
-    /// The field that does not count: what is in front may have judged by it.
+    /// The field where it does not count: a proxy in front may have judged by it.
     pub ignored_host: Option<String>,
     pub idempotency_key: Option<Vec<u8>>,
     pub if_none_match: Option<String>,
@@ -60,17 +60,17 @@ pub struct Fields {
 }
 
 impl Request {
-    /// Checks a head, behind which a body of this framing follows.
+    /// Checks the head of a request whose body has this framing.
     ///
     /// # Errors
-    /// When it could mean two things.
+    /// When it is wrong, or could be read in two ways.
     pub fn read(head: &Head<'_>, framing: Framing) -> Result<Self, Refusal> {
         let to_text = |value| String::from_utf8_lossy(value).into_owned();
         let text = |name, doubled| head.single(name, doubled).map(|value| value.map(to_text));
         let host = match head.single("host", "more than one Host")?.map(str::from_utf8) {
             None if head.is_http_1_0 => None,
             None => return Err(Refusal::Malformed("no Host")),
-            // Empty where the client knows of no host (RFC 9112 §3.2).
+            // Empty when the target has no authority (RFC 9112 §3.2).
             Some(Ok(host)) if host.is_empty() || Authority::read(host).is_some() => Some(host),
             Some(_) => return Err(Refusal::Malformed("Host is not a host")),
         };
@@ -92,7 +92,7 @@ impl Request {
                 forwarded: head.names().any(is_from_a_proxy),
                 host: authority.or(host).map(str::to_owned),
                 ignored_host: authority.and(host).map(str::to_owned),
-                // Its octets: what is not text could otherwise not be told from another key.
+                // Its octets: as lossy text, two different keys could look the same.
                 idempotency_key: head
                     .single("idempotency-key", "more than one Idempotency-Key")?
                     .map(<[u8]>::to_vec),
@@ -101,7 +101,7 @@ impl Request {
                 origin: text("origin", "more than one Origin")?,
             },
             keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
-            // A body in front of the first frame could be read as either.
+            // The octets of a body could also be read as the first frames.
             upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
             body: Vec::new(),
         })

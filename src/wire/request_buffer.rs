@@ -1,5 +1,5 @@
-//! HTTP/1.1 requests (RFC 9112) out of the bytes that come: finds where one ends and the next begins. What a head means is
-//! for `request` to say.
+//! Finds where one HTTP/1.1 request (RFC 9112) ends and the next begins in the bytes that arrive. What a head means is for
+//! `request` to say, and what is answered for `http`.
 
 use httparse::{EMPTY_HEADER, Error, Status};
 
@@ -8,7 +8,7 @@ use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::Request;
 
-/// A body that nobody wants is skipped up to this length.
+/// A body that nobody wants is skipped if it is no longer than this.
 const MAX_SKIPPED_BYTES: u64 = 256 * 1024;
 
 const MAX_HEADERS: usize = 100;
@@ -18,11 +18,11 @@ const MAX_HEADERS: usize = 100;
 pub enum BodyWish {
     /// Nobody wants it.
     Skip,
-    /// It is collected, up to so many bytes.
+    /// It is collected, up to this many bytes.
     Collect(usize),
 }
 
-/// What the buffer has to say next.
+/// What comes next out of the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// More has to come first.
@@ -33,15 +33,15 @@ pub enum Next {
     Request(Box<Request>),
 }
 
-/// The bytes of requests not yet answered: at most one head, a body in the making, and what came in the same read.
+/// The bytes of requests that are not answered yet: at most one head, an unfinished body, and what came in the same read.
 #[derive(Debug, Default)]
 pub struct RequestBuffer {
     bytes: Vec<u8>,
     /// How many of them have been read.
     read: usize,
-    /// What is still to come of a body that nobody wants.
+    /// How many bytes are still to come of a body that is being skipped.
     skip: u64,
-    /// A request whose body is on its way.
+    /// A request whose body is not complete yet.
     unfinished: Option<(Box<Request>, Body)>,
     /// A whole request that has to wait.
     put_back: Option<Box<Request>>,
@@ -55,18 +55,18 @@ impl RequestBuffer {
         self.bytes.extend_from_slice(&bytes[skipped..]);
     }
 
-    /// Whether nothing of a request is here: between two requests, the peer may be idle.
+    /// Whether nothing of a request is here: the peer may be idle between two requests.
     pub fn is_empty(&self) -> bool {
         self.unread().is_empty() && self.skip == 0 && self.unfinished.is_none() && self.put_back.is_none()
     }
 
-    /// Whether a part of a request is here. A body that is being skipped belongs to the request before.
+    /// Whether a part of the next request is here. A body that is being skipped belongs to the one before.
     pub fn has_begun(&self) -> bool {
         !self.unread().is_empty() || self.unfinished.is_some() || self.put_back.is_some()
     }
 
-    /// What comes next: a request, once it is whole. `wish` is asked about the body of each request with one. After an
-    /// error the bytes mean nothing any more.
+    /// What comes next: a request, once it is whole. `wish` is asked what to do with its body if it has one. After an error
+    /// the rest of the bytes means nothing.
     ///
     /// # Errors
     /// The refusal to answer with before closing.
@@ -91,7 +91,7 @@ impl RequestBuffer {
             Err(Error::Version) if is_another_version(unread) => return Err(Refusal::Version),
             Err(_) => return Err(Refusal::Malformed("not an HTTP request")),
         };
-        // Who takes it for a part of a value sees other fields (RFC 9112 §2.2 allows to refuse it).
+        // A parser that takes it for a part of a value sees other fields (RFC 9112 §2.2 allows refusing it).
         if has_bare_line_feed(&unread[..head_bytes]) {
             return Err(Refusal::Malformed("a line ends without a carriage return"));
         }
@@ -112,7 +112,7 @@ impl RequestBuffer {
                 self.collect(request, body)
             }
             (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
-                // Whether a peer that waits for 100 sends its body all the same is not known.
+                // A peer that waits for 100 may or may not send its body after this.
                 request.keep_alive &= length == 0 || !expects_continue;
                 let here = self.unread().len();
                 let here = usize::try_from(length).map_or(here, |length| length.min(here));
@@ -128,7 +128,7 @@ impl RequestBuffer {
         }
     }
 
-    /// Takes the last request back, to be the next one again.
+    /// Takes the last request back: it is the next one again.
     pub fn put_back(&mut self, request: Box<Request>) {
         self.put_back = Some(request);
     }
@@ -153,7 +153,7 @@ impl RequestBuffer {
         }
     }
 
-    /// An empty line ahead of a request is no part of it: some send one behind a body (RFC 9112 §2.2).
+    /// An empty line before a request is not part of it: some clients send one after a body (RFC 9112 §2.2).
     fn skip_empty_lines(&mut self) {
         let mut rest = self.unread();
         while let [b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..] = rest {
@@ -167,8 +167,8 @@ impl RequestBuffer {
         &self.bytes[self.read..]
     }
 
-    /// Steps over what has been read. Of many requests in one read, the rest is moved only when it is the smaller part. A
-    /// peer that sends much at once does not keep the memory for it.
+    /// Steps over what has been read. With many requests in one read, the rest is moved only once it is the smaller part.
+    /// The memory for a large read is given back.
     fn step_over(&mut self, count: usize) {
         self.read += count;
         if self.read <= self.bytes.len() / 2 {
@@ -182,7 +182,7 @@ impl RequestBuffer {
     }
 }
 
-/// Whether this is a request of another version, and not something else altogether.
+/// Whether this is a request of another HTTP version, rather than something else altogether.
 fn is_another_version(bytes: &[u8]) -> bool {
     bytes.splitn(3, |octet| *octet == b' ').nth(2).is_some_and(|version| version.starts_with(b"HTTP/"))
 }

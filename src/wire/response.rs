@@ -16,7 +16,7 @@ pub struct Response {
     body: Bytes,
 }
 
-/// What the exchange asks of every response alike.
+/// What an exchange asks of any response.
 #[derive(Debug, Clone, Copy)]
 pub struct Exchange {
     /// For `Date`.
@@ -33,7 +33,7 @@ impl Response {
         Self { status, fields: vec![("Content-Type", content_type.into())], body: body.into() }
     }
 
-    /// A short name for counters, of one that refuses a handshake.
+    /// A short name for counters, for a response that refuses a handshake.
     pub fn label(&self) -> &'static str {
         match self.status {
             503 => "connection_limit",
@@ -60,7 +60,7 @@ impl Response {
         self
     }
 
-    /// The octets of the head and those of the body, which are shared and may be empty.
+    /// The octets of the head, and those of the body. The latter are shared, and may be empty.
     pub fn encode(self, exchange: Exchange) -> (Bytes, Bytes) {
         let mut head = String::with_capacity(256);
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));

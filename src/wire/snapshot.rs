@@ -1,6 +1,6 @@
 //! What a leaving process hands to its successor: the epoch, the newest position, the history and the answers to keys, as
-//! octets with a version and a checksum. Reading what is not a whole snapshot is an error, never a guess; and a checksum
-//! proves nothing about who wrote it, so that what was read is believed only as far as a server could have said it.
+//! octets with a version and a checksum. Anything but a whole snapshot is an error, never guessed at. A checksum does not
+//! prove who wrote it, so that only what a server could have written is accepted.
 //!
 //! Layout: the magic with the version (16 octets), the CRC-32 of all that follows (u32), epoch (u32), newest (u64), count
 //! (u64), then each publication: when it was published in milliseconds since 1970 (i64), the length of its topic (u8)
@@ -22,25 +22,25 @@ use crate::policy::sequencer::{Position, PublicationId};
 use crate::policy::topic::TopicName;
 use crate::wire::publish::MAX_PUBLICATIONS;
 
-/// What the files of all versions begin with.
+/// What files of every version begin with.
 pub const FAMILY: &[u8] = b"slackwater st ";
 
 const MAGIC: &[u8; 16] = b"slackwater st 2\n";
 const MAGIC_WITHOUT_ANSWERS: &[u8; 16] = b"slackwater st 1\n";
 
-/// No server has come this far: a million publications a second take 285 years. Leaves room to count on.
+/// No server gets this far: a million publications a second take 285 years. It leaves room to go on counting.
 const MAX_POSITION: Position = 1 << 53;
 
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Of all ids.
+    /// The epoch of all ids.
     pub epoch: u32,
     /// The position of the newest publication.
     pub newest: Position,
     /// The publications up to the newest, without a gap.
     pub publications: Vec<Kept>,
-    /// What was answered to keys, the oldest first.
+    /// The answers that were given to keys, oldest first.
     pub answers: Vec<Given>,
 }
 
@@ -58,7 +58,7 @@ pub struct Kept {
 /// One answer of a snapshot.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Given {
-    /// What it was given to.
+    /// The key that it was given to.
     pub key: Key,
     /// What it says.
     pub answer: Answer,
@@ -69,7 +69,7 @@ pub struct Given {
 /// Why octets are not a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SnapshotError {
-    /// Something else, or another version's.
+    /// Something else, or of another version.
     #[error("it is not a state file of this version")]
     Foreign,
     /// Cut short or changed.
@@ -116,7 +116,7 @@ impl Snapshot {
         let count = rest.try_get_u64().ok()?;
         let before = Some(newest).filter(|newest| *newest <= MAX_POSITION)?.checked_sub(count)?;
         let ids = (before + 1..=newest).map(|position| PublicationId::new(epoch, position));
-        // Collected one by one: a count reserves no memory.
+        // Collected one by one: memory is not reserved by what a count says.
         let publications = ids.map(|id| Kept::decode(rest, id)).collect::<Option<Vec<_>>>()?;
         let count = if has_answers { rest.try_get_u64().ok()? } else { 0 };
         let answers = (0..count).map(|_| Given::decode(rest, newest)).collect::<Option<Vec<_>>>()?;
@@ -146,7 +146,7 @@ impl Kept {
     }
 }
 
-/// Whether clients would take it for the publication of this id.
+/// Whether clients would accept it as the publication of this id.
 fn is_notification(frame: &Frame, id: PublicationId, topic: &TopicName) -> bool {
     #[derive(Deserialize)]
     struct Message<'a> {

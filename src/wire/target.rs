@@ -1,12 +1,12 @@
 //! Request targets (RFC 9112 §3.2): which resource a request names, as it was sent. Nothing is decoded and no dot segment
-//! resolved: what a proxy's rule has not matched must not mean what that rule protects.
+//! resolved: a target that a proxy's rule did not match must not name what that rule protects.
 
 use crate::wire::authority::Authority;
 
 /// What a request is about.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// The host and port of the absolute form. It counts instead of the field `Host` (RFC 9112 §3.2.2).
+    /// The host and port of the absolute form, which count instead of the field `Host` (RFC 9112 §3.2.2).
     pub authority: Option<&'a str>,
     /// Begins with a slash, or is `*`.
     pub path: &'a str,
@@ -16,7 +16,7 @@ pub struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Reads a target in one of the forms that an origin server is sent: `/path?query`, the same behind `http://host` or
-    /// `https://host`, and `*` for OPTIONS. A fragment is never sent, and other octets than ASCII are sent as escapes.
+    /// `https://host`, and `*` for OPTIONS. A fragment is never sent, and octets beyond ASCII are sent as escapes.
     pub fn read(method: &str, target: &'a str) -> Option<Self> {
         if !target.is_ascii() || target.contains('#') {
             return None;
@@ -26,7 +26,7 @@ impl<'a> Target<'a> {
         }
         let (authority, origin) = split_authority(target)?;
         let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
-        // Some take a backslash for a slash.
+        // Some programs take a backslash for a slash.
         (!path.contains('\\')).then_some(Self {
             authority,
             path: if path.is_empty() { "/" } else { path },

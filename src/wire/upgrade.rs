@@ -6,28 +6,28 @@ use tungstenite::handshake::derive_accept_key;
 use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
 
-/// The sub-protocol that is spoken here, whether it is named or not.
+/// The sub-protocol that is spoken here, whether a client names it or not.
 const PROTOCOL: &str = "slackwater";
 
-/// What a request says about becoming a WebSocket; where that is not offered, it is ignored (RFC 9110 §7.8).
+/// What a request says about becoming a WebSocket. Where no WebSocket is offered, this is ignored (RFC 9110 §7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
-    /// It asks for none, or in a way in which none can be asked for: by another method, or with HTTP/1.0.
+    /// It does not ask, or asks in a way that does not count: by another method, or with HTTP/1.0.
     NotAsked,
-    /// It asks, but not well.
+    /// It asks, but breaks a rule of the handshake.
     Refused(Refusal),
     /// It asks for a version of the protocol other than 13: 426.
     OtherVersion,
-    /// It asks well.
+    /// It asks as it should.
     Asked(Acceptance),
 }
 
-/// What the 101 says beside its status.
+/// What the answer 101 says besides its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acceptance {
     /// The value of `Sec-WebSocket-Accept`.
     pub key: String,
-    /// The sub-protocol, where the client has offered it. A browser that has offered others only gives up.
+    /// The sub-protocol, if the client has offered it. A browser that has offered only others gives up.
     pub protocol: Option<&'static str>,
 }
 
@@ -55,8 +55,8 @@ fn read_handshake(head: &Head<'_>) -> Result<Upgrade, Refusal> {
     }
 }
 
-/// Looks for ours among the sub-protocols offered, on one line or several (RFC 6455 §11.3.4). Empty elements of a list
-/// are passed over (RFC 9110 §5.6.1.2).
+/// Looks for ours among the sub-protocols offered, in one field or several (RFC 6455 §11.3.4). Empty elements of a list
+/// are ignored (RFC 9110 §5.6.1.2).
 fn choose_protocol(head: &Head<'_>) -> Result<Option<&'static str>, Refusal> {
     let lists = head.values("sec-websocket-protocol");
     let offers = lists.flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);

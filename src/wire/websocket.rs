@@ -1,8 +1,8 @@
 //! `Session`: RFC 6455 from the server's side, bytes in, events out, built on tungstenite's frame header and codes.
-//! It knows no socket and no clock, and writes nothing but pongs: how a connection ends is its owner's to say.
+//! It knows no socket and no clock, and writes nothing but pongs: how a connection ends is for its owner to say.
 //!
-//! Invariants: an idle session owns no heap; a header reserves nothing, only bytes that arrived take memory; what is
-//! wrong is told with the first byte that shows it; after `Ended` the answer is `None` for ever.
+//! Invariants: an idle session owns no heap; an announced length reserves no memory, only bytes that have arrived take
+//! any; a violation is found with the first byte that shows it; after `Ended` there is nothing but `None`.
 
 use std::io::Cursor;
 
@@ -24,7 +24,7 @@ pub enum Event {
     Text(String),
     /// A whole binary message; only where the rules accept them.
     Binary(Vec<u8>),
-    /// A pong, asked for or not.
+    /// A pong, whether or not it answers a ping.
     Pong,
     /// The last event: the peer closed, or broke a rule.
     Ended(Ending),
@@ -39,17 +39,17 @@ pub struct Rules {
     pub binary: bool,
 }
 
-/// One WebSocket, from the byte behind the handshake to the close.
+/// One WebSocket, from the first byte after the handshake to the close.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// Boxed only while a frame or a message is half here.
+    /// Boxed, and only while a frame or a message is incomplete.
     unfinished: Option<Box<Unfinished>>,
     ended: bool,
 }
 
 impl Session {
-    /// The next event in `input`, which it advances past what it has taken. Call until `None`, which also means that
-    /// all of the input was taken. Pings are answered into the outbox.
+    /// The next event in `input`, which is advanced past what was taken. Call until `None`: then all of the input has been
+    /// taken. Pings are answered into the outbox.
     pub fn next(&mut self, input: &mut &[u8], rules: &Rules, outbox: &mut Outbox) -> Option<Event> {
         while !self.ended && !input.is_empty() {
             let unfinished = self.unfinished.get_or_insert_default();
@@ -89,13 +89,13 @@ enum Arrived {
     Close(Option<u16>),
 }
 
-/// What is half here.
+/// What is incomplete.
 #[derive(Debug, Default)]
 struct Unfinished {
-    /// The first bytes of a frame whose header is not whole.
+    /// The first bytes of an incomplete header.
     header: Vec<u8>,
     frame: Option<OpenFrame>,
-    /// The payload so far of a control frame, which may stand between fragments.
+    /// The payload so far of a control frame, which may come between two fragments.
     control: Vec<u8>,
     message: Option<Message>,
 }
@@ -106,11 +106,11 @@ struct OpenFrame {
     opcode: OpCode,
     is_final: bool,
     remaining: usize,
-    /// Turned so that its first octet is for the next payload octet.
+    /// Rotated so that its first octet is for the next octet of payload.
     mask: [u8; 4],
 }
 
-/// The fragments so far of one message.
+/// The fragments of one message so far.
 #[derive(Debug)]
 struct Message {
     is_text: bool,
@@ -279,7 +279,7 @@ fn read_close(payload: &[u8]) -> Result<Option<u16>, Violation> {
         [_] => return Err(Violation::Protocol("close code cut short")),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    // Those that are registered and may be sent (RFC 6455 §7.4 and IANA's registry), and those of applications.
+    // The registered codes that may be sent (RFC 6455 §7.4 and IANA's registry), and those of applications.
     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
         return Err(Violation::Protocol("close code not allowed"));
     }

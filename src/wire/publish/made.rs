@@ -1,5 +1,5 @@
-//! What one request makes, bounded before any of it is positioned: a body within its own limit may name many topics for
-//! much data. Beyond the bound nothing is kept any more, and only counted, so that the publisher is told of all of it.
+//! What one request makes, bounded before any of it is positioned: even a body within its limit may name many topics for
+//! much data. Beyond the bound nothing is kept, only counted, so that the publisher is told how much it would have been.
 
 use std::borrow::Cow;
 
@@ -9,16 +9,16 @@ use super::{Draft, Drafts, ObjectKey, PublishError};
 use crate::policy::topic::TopicName;
 use crate::wire::messages::DEFAULT_TOPIC;
 
-/// Publications that one request makes at most: each of them takes memory for each subscriber.
+/// How many publications one request may make: each of them takes memory for each subscriber.
 pub const MAX_PUBLICATIONS: usize = 10_000;
 
-/// Bytes that they come to at most, unless much larger bodies are taken.
+/// How many bytes they may come to, unless much larger bodies are accepted.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a publication comes to beside its data and its topic: the message around them, and a place in each list.
+/// What a publication takes besides its data and its topic: the message around them, and a place in each list.
 const OVERHEAD_BYTES: usize = 256;
 
-/// What it comes to for each prefix of its topic, which may have subscribers of its own.
+/// What it takes for each prefix of its topic, which may have subscribers of its own.
 const PREFIX_BYTES: usize = 64;
 
 /// What a request makes so far.
@@ -30,13 +30,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Nothing yet. What a body of text comes to when it is written as JSON may be twice as much as it was.
+    /// Nothing yet. A body of text may become twice as long when it is written as JSON.
     pub(super) fn new(most_body_bytes: usize) -> Self {
         let most_bytes = MAX_BYTES.max(most_body_bytes.saturating_mul(2));
         Self { list: Vec::new(), publications: 0, bytes: 0, most_bytes }
     }
 
-    /// Takes one publication to each of these topics.
+    /// Adds one publication to each of these topics.
     pub(super) fn add<'a>(
         &mut self,
         topics: impl Into<Cow<'a, Topics>>,
@@ -65,10 +65,10 @@ impl Made {
         }
     }
 
-    /// All of it, if it is something and a request may make it.
+    /// All of it, if there is any and one request may make that much.
     ///
     /// # Errors
-    /// What it is too much of.
+    /// What there is too much or nothing of.
     pub(super) fn into_drafts(self, is_list: bool) -> Result<Drafts, PublishError> {
         self.is_allowed()?;
         match self.list.first() {
@@ -78,7 +78,7 @@ impl Made {
     }
 }
 
-/// The topics of some data, and what one publication to each comes to without it.
+/// The topics of some data, and what one publication to each takes without the data.
 #[derive(Clone)]
 pub(super) struct Topics {
     list: Vec<TopicName>,
@@ -98,7 +98,7 @@ impl From<Topics> for Cow<'_, Topics> {
 }
 
 impl Topics {
-    /// These, or else the default one.
+    /// These topics, or the default one if there are none.
     pub(super) fn new(mut list: Vec<TopicName>) -> Self {
         if list.is_empty() {
             list.push(TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic"));
