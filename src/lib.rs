@@ -16,7 +16,8 @@
 //!
 //! `main → process → server → http → wire → policy → frame`: an arrow means "may use", and none points back.
 //! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use; `http` uses nothing of them but the
-//! token's type. `tests/architecture.rs` keeps these arrows.
+//! token's type. `tests/architecture.rs` keeps these arrows. Within `policy`, `wire` and `http` no files use each other in a
+//! circle.
 //!
 //! # Where things are
 //!
@@ -32,8 +33,8 @@
 //! * What operators read: [`http::report`], from [`wire::overview`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
-//! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers: [`http::access`]. What is a name of this machine:
-//!   [`http::host`]. The token: [`config::secret`], [`process::token`].
+//! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
+//!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].
@@ -103,10 +104,11 @@
 //! # How a publication travels
 //!
 //! A request's body becomes drafts, all of them checked before any is positioned. The order gives each its id; the
-//! message is encoded and framed once; history keeps it, and the hub lists the channels that have news. Each turn visits
-//! a slice of their subscribers. A subscriber carries one number, the position up to which it has heard: a visit hands it all
-//! beyond, in one write, and a second visit does no harm. Who comes back reads history from its own position at its own
-//! pace, and becomes an ordinary subscriber when it has reached the newest. So does who takes what comes, but not as fast.
+//! message is encoded and framed once; history keeps it, and the hub lists the channels where it is pending. Each turn
+//! visits a slice of their subscribers. A subscriber carries one number, the position up to which it has heard: a visit
+//! hands it everything beyond, in one write, and a second visit does no harm. A client that comes back reads history from
+//! its own position at its own pace, and becomes an ordinary subscriber when it has reached the newest. So does one that
+//! takes what comes, but not as fast.
 //!
 //! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the frames to
 //! all workers alike, in one batch a turn; the publisher is answered once the ids have come back. Since every worker

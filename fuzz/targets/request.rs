@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use slackwater::wire::authority::Authority;
 use slackwater::wire::refusal::Refusal;
 use slackwater::wire::request::{Method, Request};
 use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 use slackwater::wire::subscriptions::Subscriptions;
-use slackwater::wire::target::is_host;
 use slackwater::wire::upgrade::Upgrade;
 use slackwater_fuzz::{in_pieces, within};
 
@@ -68,7 +68,12 @@ fn check(request: &Request) {
     assert!(path == "*" || path.starts_with('/'));
     assert!(!path.contains(['?', '#', '\\', ' ']) && !query.contains(['#', ' ']));
     assert!(path.is_ascii() && query.is_ascii());
-    assert!(fields.host.as_deref().is_none_or(|host| host.is_empty() || is_host(host)));
+    assert!(
+        fields
+            .host
+            .as_deref()
+            .is_none_or(|host| host.is_empty() || Authority::read(host).is_some())
+    );
     assert!(request.method == Method::Post || body.is_empty());
     assert!(path == "/large" || body.len() <= SMALL_BYTES);
     if let Upgrade::Asked(acceptance) = &request.upgrade {
