@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_whole_text_message_is_taken_for_one() {
+    fn only_one_whole_text_message_is_read_as_text() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
             let (text, frame) = (vec![b'a'; length], Frame::text(vec![b'a'; length]));
             assert_eq!(frame.as_text(), Some(&text[..]));

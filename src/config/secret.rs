@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_shown_by_nothing_that_shows_it() {
+    fn a_token_is_never_shown() {
         let secret = Secret::read("sesame").unwrap();
         assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret Some(\n    Secret,\n)");
     }

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_one_is_none() {
+    fn what_only_looks_like_this_machine_is_not_it() {
         let others = "x example.com localhost.example.com notlocalhost 127.0.0.1.example.com 128.0.0.1 0.0.0.0 [::] \
             [::2] [::ffff:10.0.0.1] 10.0.0.1:8000 127.0.0.1:x localhost:80:80 localhost:99999 localhost:+1 ::1 [::1 \
             [::1]x [localhost] u@localhost localhost@example.com localhost/x localhost,example.com [::1%25lo] . :80 \

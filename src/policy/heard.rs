@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_who_are_loud_for_ever_do_not_save_others_from_their_limits() {
+    fn peers_that_are_always_busy_do_not_keep_others_from_their_limits() {
         assert_eq!(heard_after(&[100; 8]), [0, 0, 1, 1, 1, 4, 4, 4]);
     }
 }

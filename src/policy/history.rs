@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_still_needs_is_kept_beyond_its_number_but_for_nobody_else() {
+    fn a_surplus_is_kept_for_whoever_still_needs_it_and_for_nobody_else() {
         let (mut history, start) = history(HistoryLimits { publications: 3, ..GENEROUS }, 3);
         let next = Publication { at: start, ..history.ring[0].clone() };
         (0..2).for_each(|_| history.push_beyond(next.clone()));

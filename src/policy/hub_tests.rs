@@ -83,7 +83,7 @@ fn a_subscriber_hears_its_topics_and_no_others_each_once() {
 }
 
 #[test]
-fn who_joins_late_hears_only_what_follows() {
+fn whoever_joins_late_hears_only_what_follows() {
     let mut room = Room::default();
     let early = room.join(&["a"]);
     room.publish("a", "before");
@@ -200,7 +200,7 @@ fn joining_and_leaving_in_any_order_leaves_every_subscriber_what_it_listens_to()
 }
 
 #[test]
-fn what_a_crowd_has_needed_is_given_back_while_a_few_stay() {
+fn the_memory_that_a_crowd_needed_is_given_back_while_a_few_stay() {
     let mut room = Room::default();
     let first = room.join(&["all", "own/first"]);
     let keys: Vec<SubscriberKey> = (0..2000).map(|n| room.join(&["all", &format!("own/{n}")])).collect();

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_on_the_way_is_said() {
+    fn a_gap_on_the_way_is_reported() {
         let mut history = history(3, &["a", "a", "a"]);
         let mut replay = replay(&mut history, 0, &["a"]);
         assert_eq!(texts(replay.next_piece(&mut history, 1)), ["a1"]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn where_much_is_its_own_it_looks_through_all_in_pieces() {
+    fn where_much_is_its_own_a_replay_looks_at_everything_in_pieces() {
         let mut history = history(10_000, &["a", "b"].repeat(1500));
         let mut replay = replay(&mut history, 0, &["a"]);
         assert!(!replay.is_sparse);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn finding_and_looking_through_bring_the_same() {
+    fn the_index_and_a_look_at_everything_bring_the_same() {
         use proptest::prelude::*;
         const TOPICS: [&str; 6] = ["a", "a/1", "a/1/x", "a/2", "b", "b/"];
         let topics = prop::collection::vec(prop::sample::select(&TOPICS[..]), 1..60);

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_run_out_ends_the_round_at_once() {
+    fn running_out_of_something_ends_the_round_at_once() {
         let (brought, asked) = round(9, &[0, libc::EMFILE]);
         assert_eq!((brought.len(), asked), (2, 2));
         assert!(matches!(brought.last(), Some(Accepted::Exhausted(_))));

@@ -45,7 +45,7 @@ fn one_address_in_use_is_refused_though_the_other_is_free() {
 }
 
 #[test]
-fn what_others_can_reach_at_one_of_its_addresses_stands_for_all() {
+fn the_address_that_others_can_reach_stands_for_all() {
     let both = addresses(&["127.0.0.1:0", "0.0.0.0:0"]);
     // The same port of both cannot be had at once: they are bound one by one.
     let [one, other] = [both[0], both[1]].map(|address| BoundSocket::bind_all(&[address], 8, false).unwrap());

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_are_no_chunks_is_refused() {
+    fn what_is_not_chunked_is_refused() {
         for input in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"-1\r\n", b"\r\n", b"3\r\nabc\n0\r\n\r\n"] {
             assert!(matches!(read_any(Framing::Chunked, input), Err(Refusal::Malformed(_))), "{input:?}");
         }

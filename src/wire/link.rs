@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_called_so() {
+    fn what_is_not_a_message_is_garbled() {
         assert_eq!(next::<ToSupervisor>(&mut &[0xff; 8][..]).err(), Some(Garbled));
         assert_eq!(next::<ToSupervisor>(&mut &[0, 0, 0, 1, 99][..]).err(), Some(Garbled));
         assert!(matches!(next::<ToSupervisor>(&mut &[0, 0, 0, 9, 1][..]), Ok(None)));

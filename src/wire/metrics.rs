@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_took_as_long_as_a_bound_is_below_it() {
+    fn what_took_exactly_as_long_as_a_bound_counts_below_it() {
         let mut histogram = Histogram::default();
         for micros in [1, 50, 51, 1_000_000, 2_000_000] {
             histogram.observe(Duration::from_micros(micros));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_processes_have_counted_adds_up_and_what_is_no_more_is_not_connected() {
+    fn what_processes_count_adds_up_and_one_that_has_ended_has_no_connections() {
         let mut one = Metrics { connections: 3, connections_total: 5, ..Metrics::default() };
         one.count_disconnect("gone", 0);
         one.count_disconnect("peer_closed", 1000);

@@ -147,7 +147,7 @@ fn a_stall_is_timed_from_the_last_progress() {
 }
 
 #[test]
-fn who_has_kept_us_waiting_needs_as_long_for_as_much_again() {
+fn a_peer_that_kept_us_waiting_needs_as_long_again_for_as_much() {
     let (mut outbox, mut socket) = (outbox(&["x"; 16]), Stingy::with_room(0));
     let (start, second) = (Instant::now(), Duration::from_secs(1));
     outbox.push_unbounded(vec![0; ROOM_BYTES - 16]);

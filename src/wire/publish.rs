@@ -329,7 +329,7 @@ mod tests {
     const MANY: &str = "10001 publications in one request, which makes 10000 at most: split it";
 
     #[test]
-    fn only_an_object_is_one() {
+    fn only_an_object_is_read_as_one() {
         for (content_type, body, message) in [
             (JSON, r#"[["a",null,1,null]]"#, "invalid type: sequence, expected an object at line 1 column 1"),
             (
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_else_is_wrong_is_told_too() {
+    fn anything_else_that_is_wrong_is_told() {
         for (content_type, body, status, message) in [
             (
                 JSON,

@@ -159,7 +159,7 @@ fn a_line_of_the_head_ends_with_both_octets() {
 }
 
 #[test]
-fn what_is_no_target_or_no_host_is_refused() {
+fn what_is_not_a_target_or_a_host_is_refused() {
     let why = |head: &str| first(&format!("{head}\n\n")).unwrap_err();
     let target = Refusal::Malformed("the target is neither a path nor a URL of http or https");
     for line in
@@ -192,7 +192,7 @@ fn the_host_of_the_target_counts_instead_of_the_field() {
 }
 
 #[test]
-fn what_could_mean_two_things_is_refused() {
+fn what_could_be_read_in_two_ways_is_refused() {
     let refused = [
         ("Content-Length: 1\nTransfer-Encoding: chunked", "both Content-Length and Transfer-Encoding"),
         ("Content-Length: 1\nContent-Length: 1", "more than one Content-Length"),

@@ -81,7 +81,7 @@ fn what_is_something_else_is_called_foreign() {
 }
 
 #[test]
-fn what_no_server_could_have_said_is_not_believed_for_its_checksum() {
+fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
     let of = |topic_name: &str, octets: &[u8]| Kept {
         topic: topic(topic_name),
         frame: Frame::from_encoded(octets.to_vec()),
@@ -140,7 +140,7 @@ fn announced_lengths_reserve_no_memory() {
 proptest! {
     /// Whatever is read can be written again as it was: nothing was guessed, and nothing panics.
     #[test]
-    fn random_octets_with_a_checksum_that_fits_do_no_harm(octets in vec(any::<u8>(), 0..200)) {
+    fn random_octets_with_a_valid_checksum_do_no_harm(octets in vec(any::<u8>(), 0..200)) {
         let octets = sealed(b'2', &octets);
         if let Ok(read) = Snapshot::decode(&octets) {
             prop_assert_eq!(read.encode(), octets);
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_octets_with_a_checksum_that_fits_do_no_harm(
+    fn changed_octets_with_a_valid_checksum_do_no_harm(
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         end in any::<prop::sample::Index>(),
         is_cut in any::<bool>(),

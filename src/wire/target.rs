@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_target_has_no_path() {
+    fn what_is_not_a_target_has_no_path() {
         let none = [
             "",
             "*",

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_well_is_refused() {
+    fn an_upgrade_that_breaks_a_rule_is_refused() {
         let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n";
         let refused = [
             (GOOD.replace(key, ""), "no Sec-WebSocket-Key"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_for_is_ignored() {
+    fn an_upgrade_that_does_not_count_is_ignored() {
         for request in [
             GOOD.replace("GET", "PUT"),
             GOOD.replace("GET", "HEAD"),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_text_is_not_too_large_for_being_written_as_json() {
+    fn a_body_of_text_is_not_too_large_only_because_it_is_written_as_json() {
         let text = "\n".repeat(10_000_000);
         let list = |text: &str| read(Some("text/plain"), &[], text.as_bytes(), 11_000_000).unwrap().list;
         assert_eq!(list(&text)[0].data.get().len(), 2 + 2 * 10_000_000);
