@@ -22,7 +22,7 @@
 //! # Where things are
 //!
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
-//!   [`policy::history`] keeps it, [`policy::replay`] brings it. The three advance together in `server::peers`.
+//!   [`policy::history`] keeps it, [`policy::replay`] brings it. Hub and history advance together in [`policy::feed`].
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
 //!   asked to reconnect: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
@@ -32,14 +32,15 @@
 //!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
 //! * What operators read: [`http::report`], from [`wire::overview`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
-//! * What makes a retry harmless: [`policy::idempotency`]; checked by `server::order`, before anything is positioned.
+//! * What makes a retry harmless: [`policy::idempotency`]; checked by [`server::order::ledger`], before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
 //!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].
+//!   What peers ask of it: [`server::question`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
-//!   [`server::relay`] is their half of publishing and [`server::peers::upstream`] a worker's, [`wire::link`] what they
+//!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`].
 //!
@@ -81,10 +82,11 @@
 //! ├─ controls                  signals and the in-process handle
 //! └─ turn
 //!    ├─ drain                  when to stop accepting, when to end
+//!    ├─ order                  of the publications, or the way to the supervisor that keeps it
 //!    └─ peers
 //!       ├─ connections: Slab   key + offset = mio Token
-//!       ├─ ordering            the order of publications, or the way to the supervisor that keeps it
-//!       ├─ hub, history        what is still to be heard, and what was heard lately
+//!       ├─ feed                what is still to be heard, and what was heard lately
+//!       ├─ waiting             what was asked of the order, and for whom
 //!       ├─ guide: Option       while leaving: when each client is to reconnect
 //!       ├─ metrics             plain numbers, counted where things happen
 //!       ├─ scratch             64 KiB: the only read buffer in the process

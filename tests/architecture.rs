@@ -145,6 +145,15 @@ fn a_turn_knows_no_poll_no_listener_and_no_file() {
 }
 
 #[test]
+fn peers_know_neither_who_keeps_the_order_nor_whether_the_hub_and_the_history_agree() {
+    for source in sources().iter().filter(|source| source.path.to_str().unwrap().contains("server/peers")) {
+        let names = ["server::order", "Ledger", "Upstream", "ToSupervisor", "Hub::", "Sequencer"];
+        let named = shipped(source).find(|line| names.iter().any(|name| line.contains(name)));
+        assert_eq!(named, None, "{}", source.path.display());
+    }
+}
+
+#[test]
 fn the_clock_of_the_loop_is_read_in_one_place() {
     let readers =
         sources().iter().filter(|source| shipped(source).any(|line| line.contains("Instant::now"))).count();

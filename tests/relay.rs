@@ -169,7 +169,7 @@ fn end(mut world: World, told: &mut Told) {
     for worker in &reign.workers {
         assert_eq!((worker.epoch, worker.newest), (epoch, newest), "a worker has not heard all");
     }
-    let clients: usize = reign.workers.iter().map(|worker| worker.peers.clients()).sum();
+    let clients: usize = reign.workers.iter().map(|worker| worker.server.clients()).sum();
     assert_eq!(reign.crew.clients(), clients);
     told.kills += reign.kills;
     told.starts += reign.starts;

@@ -282,7 +282,7 @@ fn who_comes_back_in_the_middle_of_a_fan_out_hears_it_once() {
         calm_down(&mut world);
         publisher.borrow_mut().send(publish("news", 61, 300).as_bytes());
         world.turn();
-        assert!(positions(&last) == [61] && !world.servers[0].peers.has_work());
+        assert!(positions(&last) == [61] && !world.servers[0].has_work());
     });
 }
 

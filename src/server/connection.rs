@@ -19,6 +19,7 @@ use crate::wire::request_buffer::RequestBuffer;
 use crate::wire::response::{Exchange, Response};
 use crate::wire::websocket::{Event, Rules, Session};
 
+use answers::Awaited;
 use closing::Closing;
 
 mod answers;
@@ -58,12 +59,8 @@ pub struct Connection<S> {
     pub(super) is_admin: bool,
     /// Whether it has been asked to move.
     pub(super) is_guided: bool,
-    /// Requests for which the supervisor has no answer yet.
-    pub(super) awaited: u16,
-    /// Whether the next request has to wait for those answers.
-    pub(super) is_held: bool,
-    /// Whether the peer has ended its side while answers are awaited.
-    has_finished: bool,
+    /// What was asked for it and is not answered yet.
+    pub(super) awaited: Awaited,
 }
 
 /// Where a connection is on its way.
@@ -89,7 +86,7 @@ pub(super) enum Reading {
     Paused,
     /// Stopped until the news have reached their listeners.
     Congested,
-    /// Stopped until the supervisor has answered.
+    /// Stopped until others have answered.
     Unanswered,
 }
 
@@ -127,9 +124,7 @@ impl<S: Socket> Connection<S> {
             is_client: false,
             is_admin: false,
             is_guided: false,
-            awaited: 0,
-            is_held: false,
-            has_finished: false,
+            awaited: Awaited::default(),
         }
     }
 
@@ -284,9 +279,9 @@ impl<S: Socket> Connection<S> {
 
     /// The peer has ended its side of the stream.
     pub(super) fn on_finished(&mut self, now: Now) {
-        self.has_finished = true;
+        let counts = self.has_finished_asking();
         match self.speaks() {
-            Speaks::Http if self.awaited > 0 => return,
+            Speaks::Http if !counts => return,
             Speaks::Http if !self.outbox.is_empty() => self.end(Ending::Answered, now),
             Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
             Speaks::NoMore => {}
@@ -345,7 +340,7 @@ impl<S: Socket> Connection<S> {
 
     /// Whether it is between two requests.
     pub(super) fn is_idle_http(&self) -> bool {
-        self.awaited == 0
+        !self.awaited.any()
             && matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
     }
 

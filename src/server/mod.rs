@@ -39,6 +39,7 @@ mod link;
 pub mod log_pace;
 pub mod order;
 pub mod peers;
+pub mod question;
 pub mod relay;
 pub mod socket;
 pub mod state_file;

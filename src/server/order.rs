@@ -1,189 +1,221 @@
-//! The one who gives publications their ids: the server itself, or the supervisor for all of its workers. Checks
-//! nothing and sends nothing: each publication is handed on encoded, in the order in which all will hear it.
+//! The one order of the publications, wherever it is kept. It is asked, and then polled for what there is to hear: an
+//! answer may come at once or much later, but behind all publications that were positioned before it.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::time::Instant;
 
-use serde_json::value::RawValue;
-
-use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::{History, HistoryLimits, Publication};
-use crate::policy::idempotency::{Answer, Idempotency, OtherPayload};
-use crate::policy::positions::Positions;
-use crate::policy::sequencer::{Position, Sequencer};
-use crate::policy::topic::TopicName;
+use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
-use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
-use crate::wire::publish::{Draft, Submission};
-use crate::wire::published::{Conflict, Published};
-use crate::wire::snapshot::{Given, Kept, Snapshot};
+use crate::server::order::ledger::Ledger;
+use crate::server::order::upstream::Upstream;
+use crate::server::question::{Answer, Question, Ticket};
+use crate::server::socket::Socket;
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::{Draining, Overview, Worker};
+use crate::wire::snapshot::Snapshot;
 
-/// The order of all publications, and what was answered to whom published them.
+pub mod ledger;
+pub mod upstream;
+
+/// Who gives publications their place.
 #[derive(Debug)]
-pub struct Order {
-    sequencer: Sequencer,
-    /// The position before the first that this process has given.
-    begun: Position,
-    idempotency: Idempotency,
-    notifications_so_far: u64,
+pub enum Order<S> {
+    /// This process.
+    Own(Own),
+    /// A supervisor, for all of its workers.
+    Upstream(Upstream<S>),
 }
 
-/// What is known of an object's key while its request is positioned.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    payload: Fingerprint,
-    /// Where it was published first, if it was.
-    position: Option<Position>,
+/// What there is to hear.
+#[derive(Debug)]
+pub enum Heard {
+    /// The next publication.
+    Publication(Publication),
+    /// The answer to a question.
+    Answer(Ticket, Answer),
+    /// All begins anew, in this epoch and behind this position.
+    Restart {
+        /// Of all ids.
+        epoch: u32,
+        /// The next publication follows it.
+        newest: Position,
+    },
+    /// The supervisor wants something of the server.
+    Instruction(Instruction),
+    /// The supervisor wants to know what was counted.
+    MetricsWanted,
 }
 
-impl Order {
-    /// Goes on behind a position of an epoch.
-    pub fn new(epoch: u32, newest: Position) -> Self {
-        Self {
-            sequencer: Sequencer::new(epoch, newest),
-            begun: newest,
-            idempotency: Idempotency::default(),
-            notifications_so_far: 0,
+/// What a supervisor wants of one of its workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instruction {
+    /// Serve: all that was published has come.
+    Serve,
+    /// Listen no more.
+    Close,
+    /// Leave with the whole server; also when the supervisor is gone.
+    Leave,
+    /// Leave alone.
+    StepDown {
+        /// Nobody else accepts from this listener.
+        is_last: bool,
+    },
+    /// Leave at once.
+    Insist,
+}
+
+/// The order of a process that is the whole server.
+#[derive(Debug)]
+pub struct Own {
+    ledger: Ledger,
+    heard: VecDeque<Heard>,
+}
+
+impl<S: Socket> Order<S> {
+    /// Of this process, behind a position of an epoch.
+    pub fn own(ledger: Ledger) -> Self {
+        Self::Own(Own { ledger, heard: VecDeque::new() })
+    }
+
+    /// Whether it is one of several workers that asks.
+    pub fn has_supervisor(&self) -> bool {
+        matches!(self, Self::Upstream(_))
+    }
+
+    /// Asks something. The answer bears the ticket.
+    pub fn ask(&mut self, ticket: Ticket, question: Question, now: Now) {
+        match self {
+            Self::Own(own) => own.ask(ticket, question, now),
+            Self::Upstream(upstream) => upstream.ask(ticket, question),
         }
     }
 
-    /// The epoch of all ids from here.
-    pub fn epoch(&self) -> u32 {
-        self.sequencer.epoch()
-    }
-
-    /// The newest position so far.
-    pub fn newest(&self) -> Position {
-        self.sequencer.newest().position()
-    }
-
-    /// How many publications this process has positioned.
-    pub fn published(&self) -> u64 {
-        self.newest() - self.begun
-    }
-
-    /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.
-    ///
-    /// # Errors
-    /// When a key was used for something else; then nothing is positioned.
-    pub fn submit(
-        &mut self,
-        submission: Submission,
-        now: Now,
-        mut publish: impl FnMut(Publication),
-    ) -> Result<Published, Conflict> {
-        let Submission { key, drafts } = submission;
-        let epoch = self.epoch();
-        if let Some(key) = &key {
-            let first =
-                self.idempotency.recall(key, now.instant).map_err(|OtherPayload| Conflict::Request)?;
-            if let Some(first) = first {
-                return Ok(Published { epoch, answer: first.clone() });
-            }
-        }
-        let mut known = self.recall_objects(&drafts.list, now)?;
-        let mut positions = Positions::default();
-        for draft in &drafts.list {
-            for topic in &draft.topics {
-                let key = draft.key.as_ref().map(|object| object.on(topic));
-                if let Some(first) = key.and_then(|key| known[&key.name].position) {
-                    positions.push(first);
-                    continue;
-                }
-                publish(self.position(topic, &draft.data, now));
-                let position = self.newest();
-                positions.push(position);
-                if let Some(key) = key {
-                    known.insert(key.name, Known { payload: key.payload, position: Some(position) });
-                    self.idempotency.remember(&key, Answer::one(position), now.instant);
-                }
-            }
-        }
-        let answer = Answer { positions, is_batch: drafts.is_batch };
-        if let Some(key) = &key {
-            self.idempotency.remember(key, answer.clone(), now.instant);
-        }
-        Ok(Published { epoch, answer })
-    }
-
-    /// What is known of each object's key, before anything is positioned: what follows may push old answers out.
-    fn recall_objects(
-        &mut self,
-        drafts: &[Draft],
-        now: Now,
-    ) -> Result<HashMap<Fingerprint, Known>, Conflict> {
-        let mut all: HashMap<Fingerprint, Known> = HashMap::new();
-        let keyed = drafts.iter().filter_map(|draft| Some((draft.key.as_ref()?, &draft.topics)));
-        for (object, topic) in
-            keyed.flat_map(|(object, topics)| topics.iter().map(move |topic| (object, topic)))
-        {
-            let key = object.on(topic);
-            let conflict = || Conflict::Object { id: object.id.clone(), topic: topic.clone() };
-            let twin = all.get(&key.name);
-            if twin.is_some_and(|twin| twin.payload != key.payload) {
-                return Err(conflict());
-            }
-            if twin.is_none() {
-                let first = self.idempotency.recall(&key, now.instant).map_err(|OtherPayload| conflict())?;
-                let position = first.and_then(|answer| answer.positions.iter().next());
-                all.insert(key.name, Known { payload: key.payload, position });
-            }
-        }
-        Ok(all)
-    }
-
-    /// The periodic notification to all who listen to the default topic.
-    pub fn notify(&mut self, active_connections: usize, now: Now) -> Publication {
-        self.notifications_so_far += 1;
-        let message = format!("Periodic notification #{}", self.notifications_so_far);
-        let (id, topic, timestamp) = (self.sequencer.advance(), DEFAULT_TOPIC, now.wall);
-        let message =
-            ServerMessage::Notification { id, topic, message: &message, timestamp, active_connections };
-        let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
-        Publication { topic, frame: message.to_frame(), at: now.instant }
-    }
-
-    fn position(&mut self, topic: &TopicName, data: &RawValue, now: Now) -> Publication {
-        let id = self.sequencer.advance();
-        let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp: now.wall };
-        Publication { topic: topic.clone(), frame: message.to_frame(), at: now.instant }
-    }
-
-    /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
-    pub fn snapshot(&self, history: &History, now: Now) -> Snapshot {
-        let kept = history.after(*history.positions().start() - 1).map(|(_, publication)| Kept {
-            topic: publication.topic.clone(),
-            frame: publication.frame.clone(),
-            at_unix_ms: now.unix_ms_of(publication.at),
-        });
-        let given = self.idempotency.remembered(now.instant).map(|(at, key, answer)| Given {
-            key,
-            answer: answer.clone(),
-            at_unix_ms: now.unix_ms_of(at),
-        });
-        Snapshot {
-            epoch: self.epoch(),
-            newest: self.newest(),
-            publications: kept.collect(),
-            answers: given.collect(),
+    /// What there is to hear next. Call until `None`.
+    pub fn poll(&mut self, now: Now) -> Option<Heard> {
+        match self {
+            Self::Own(own) => own.heard.pop_front(),
+            Self::Upstream(upstream) => upstream.poll(now),
         }
     }
 
-    /// Goes on where a predecessor stopped.
-    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, History) {
-        let before = snapshot.newest - snapshot.publications.len() as u64;
-        let mut order = Self::new(snapshot.epoch, snapshot.newest);
-        for Given { key, answer, at_unix_ms } in snapshot.answers {
-            order.idempotency.remember(&key, answer, now.instant_of(at_unix_ms));
+    /// Publishes the periodic notification, if that is this process's to do.
+    pub fn notify(&mut self, clients: usize, now: Now) {
+        if let Self::Own(Own { ledger, heard }) = self {
+            heard.push_back(Heard::Publication(ledger.notify(clients, now)));
         }
-        let mut history = History::new(limits, before);
-        for Kept { topic, frame, at_unix_ms } in snapshot.publications {
-            history.push(Publication { topic, frame, at: now.instant_of(at_unix_ms) });
+    }
+
+    /// Whether publishers have to wait until what they have sent is taken.
+    pub fn is_congested(&self) -> bool {
+        matches!(self, Self::Upstream(upstream) if upstream.is_congested())
+    }
+
+    /// Whether there is something to do that no event will announce.
+    pub fn has_work(&self) -> bool {
+        matches!(self, Self::Upstream(upstream) if upstream.has_work())
+    }
+
+    /// Whether there may be something to take in.
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Upstream(upstream) if upstream.is_unread())
+    }
+
+    /// When to try again what has failed for want of memory.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.upstream().and_then(Upstream::next_retry)
+    }
+
+    /// The supervisor's socket is ready.
+    pub fn on_ready(&mut self) {
+        self.upstream_mut().into_iter().for_each(Upstream::on_ready);
+    }
+
+    /// Takes in what the supervisor has said, for `poll`, unless what it said before `is_behind`: has still to reach its
+    /// listeners.
+    pub fn take_in(&mut self, is_behind: bool, scratch: &mut [u8], now: Now) {
+        if let Self::Upstream(upstream) = self {
+            upstream.take_in(is_behind, scratch, now.instant);
         }
-        history.expire(now.instant);
-        (order, history)
+    }
+
+    /// Lets the supervisor have what waits for it, and the number of clients.
+    pub fn flush(&mut self, clients: usize, now: Now) {
+        if let Self::Upstream(upstream) = self {
+            upstream.flush(clients, now.instant);
+        }
+    }
+
+    /// Asks the supervisor in which manner to leave. Whether there is one to ask.
+    pub fn ask_how_to_leave(&mut self) -> bool {
+        self.upstream_mut().is_some_and(Upstream::ask_how_to_leave)
+    }
+
+    /// Tells the supervisor that an operator wants the whole server to leave. Whether there is one to tell.
+    pub fn pass_on_drain(&mut self) -> bool {
+        self.upstream_mut().map(Upstream::pass_on_drain).is_some()
+    }
+
+    /// Tells the supervisor that this process listens no more.
+    pub fn tell_closed(&mut self) {
+        self.upstream_mut().into_iter().for_each(Upstream::tell_closed);
+    }
+
+    /// Tells the supervisor what was counted.
+    pub fn tell_metrics(&mut self, metrics: Metrics) {
+        if let Self::Upstream(upstream) = self {
+            upstream.tell_metrics(metrics.into());
+        }
+    }
+
+    /// What a successor needs to go on in the same epoch; a worker's is the supervisor's to leave. All that was positioned
+    /// must be in the history.
+    pub fn snapshot(&self, history: &History, now: Now) -> Option<Snapshot> {
+        match self {
+            Self::Own(own) => Some(own.ledger.snapshot(history, now)),
+            Self::Upstream(_) => None,
+        }
+    }
+
+    /// Goes on where a predecessor stopped, with what was published lately.
+    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, u32, History) {
+        let (ledger, history) = Ledger::restore(snapshot, limits, now);
+        let epoch = ledger.epoch();
+        (Self::own(ledger), epoch, history)
+    }
+
+    fn upstream(&self) -> Option<&Upstream<S>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Upstream(upstream) => Some(upstream),
+        }
+    }
+
+    fn upstream_mut(&mut self) -> Option<&mut Upstream<S>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Upstream(upstream) => Some(upstream),
+        }
     }
 }
 
-#[cfg(test)]
-#[path = "order_tests.rs"]
-mod tests;
+impl Own {
+    fn ask(&mut self, ticket: Ticket, question: Question, now: Now) {
+        let Self { ledger, heard } = self;
+        let answer = match question {
+            Question::Publish(submission) => {
+                let publish = |publication| heard.push_back(Heard::Publication(publication));
+                Answer::Published(ledger.submit(submission, now, publish))
+            }
+            Question::Sync => Answer::Synced,
+            Question::Overview { metrics, drain } => own_overview(metrics, drain, ledger.published()),
+        };
+        heard.push_back(Heard::Answer(ticket, answer));
+    }
+}
+
+/// All there is to say about a server that is this process alone.
+fn own_overview(metrics: Box<Metrics>, drain: Option<Draining>, publications: u64) -> Answer {
+    let worker = Worker { number: None, pid: std::process::id(), metrics: *metrics };
+    Answer::Overview(Overview { drain, publications, workers: vec![worker], past: Metrics::default() }.into())
+}

@@ -11,15 +11,12 @@ use slab::Slab;
 
 use crate::http::routes::Door;
 use crate::http::site::Site;
-use crate::policy::history::History;
-use crate::policy::hub::Hub;
+use crate::policy::feed::Feed;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
-use crate::server::order::Order;
-use crate::server::peers::conversation::subscriber_key;
 use crate::server::peers::reports::Reports;
-use crate::server::peers::upstream::Upstream;
+use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::ending::Ending;
@@ -28,13 +25,12 @@ use crate::wire::overview::Draining;
 
 mod conversation;
 mod counting;
-mod departing;
 mod guiding;
 mod publishing;
 mod reading;
 mod reports;
 mod sweeping;
-pub mod upstream;
+mod waiting;
 
 pub use reading::News;
 
@@ -62,47 +58,27 @@ enum Mood {
     Farewell,
 }
 
-/// Who gives publications their place in the order.
-#[derive(Debug)]
-enum Ordering<S> {
-    Own(Order),
-    Upstream(Upstream<S>),
-}
-
-impl<S: Socket> Ordering<S> {
-    fn epoch(&self) -> u32 {
-        match self {
-            Self::Own(order) => order.epoch(),
-            Self::Upstream(upstream) => upstream.epoch(),
-        }
-    }
-
-    fn has_work(&self) -> bool {
-        matches!(self, Self::Upstream(upstream) if upstream.has_work())
-    }
-}
-
 /// The slab of connections and what is known about all of them together.
 #[derive(Debug)]
 pub struct Peers<S> {
     connections: Slab<Connection<S>>,
     /// Upgraded and not yet departed.
     clients: usize,
-    hub: Hub,
-    history: History,
-    ordering: Ordering<S>,
+    /// What is published.
+    feed: Feed,
+    waiting: Waiting,
     /// To be flushed or to be buried, each once.
     dirty: VecDeque<usize>,
     /// As `dirty`, found by a sweep: pings and ended limits, which nobody waits for.
     swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty; no event will announce the rest.
     unread: Vec<usize>,
-    /// How many are still being brought what they missed: until then history keeps it beyond its number.
-    replays: usize,
     /// Can be sent another piece of what they missed.
     replaying: VecDeque<usize>,
     /// Publishers that wait for the news to reach their listeners.
     congested: Vec<usize>,
+    /// Whether they have to wait for what was asked, too.
+    is_asking_too_much: bool,
     /// While the server leaves: when each client is to move.
     guide: Option<ReconnectNotices>,
     /// While the server leaves, for those who ask.
@@ -129,21 +105,19 @@ pub struct Peers<S> {
 }
 
 impl<S: Socket> Peers<S> {
-    /// Nobody yet; a worker is given the way to its supervisor.
-    pub fn new(terms: Terms, upstream: Option<Upstream<S>>) -> Self {
-        let own = || Ordering::Own(Order::new(terms.epoch, 0));
+    /// Nobody yet.
+    pub fn new(terms: Terms) -> Self {
         Self {
             connections: Slab::new(),
             clients: 0,
-            hub: Hub::new(0),
-            history: History::new(terms.history, 0),
-            ordering: upstream.map_or_else(own, Ordering::Upstream),
+            feed: Feed::empty(terms.epoch, terms.history, 0),
+            waiting: Waiting::default(),
             dirty: VecDeque::new(),
             swept_up: VecDeque::new(),
             unread: Vec::new(),
-            replays: 0,
             replaying: VecDeque::new(),
             congested: Vec::new(),
+            is_asking_too_much: false,
             guide: None,
             draining: None,
             is_asked_to_leave: false,
@@ -167,15 +141,7 @@ impl<S: Socket> Peers<S> {
     ///
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
-    pub fn admit(&mut self, now: Now, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<usize> {
-        self.admit_by(Door::Public, now, socket)
-    }
-
-    /// As `admit`, by one of the doors.
-    ///
-    /// # Errors
-    /// Those of `socket`; nobody is taken in then.
-    pub fn admit_by(
+    pub fn admit(
         &mut self,
         door: Door,
         now: Now,
@@ -203,16 +169,12 @@ impl<S: Socket> Peers<S> {
             || !self.swept_up.is_empty()
             || !self.unread.is_empty()
             || !self.replaying.is_empty()
-            || self.hub.has_pending()
-            || self.ordering.has_work()
-            || self.can_hear_supervisor()
+            || self.feed.is_pending()
             || self.has_hints()
     }
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
-        // Ahead of the clients: what they are told now counts them already.
-        self.flush_upstream(now);
         self.give_hints(now);
         let replies = self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET));
         let pings = self.swept_up.drain(..self.swept_up.len().min(SWEPT_UP_BUDGET));
@@ -221,14 +183,11 @@ impl<S: Socket> Peers<S> {
             self.flush(key, now);
         }
         self.spread_news(now);
-        // Behind them, too: who has departed counts no more.
-        self.flush_upstream(now);
     }
 
     /// Whether somebody who is no client is owed an answer.
-    pub fn owes_answers(&self) -> bool {
+    pub fn owes_answers(&self, is_worker: bool) -> bool {
         let serves = self.mood == Mood::SteppingDown;
-        let is_worker = self.has_supervisor();
         // What an operator asks any worker will do for: the one that has let it in may not just be gone.
         self.connections
             .iter()
@@ -241,9 +200,7 @@ impl<S: Socket> Peers<S> {
         self.mood = if alone { Mood::SteppingDown } else { Mood::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
         // Nothing more is asked for who waits for answers: behind the last one its connection ends.
-        for (_, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.awaited > 0) {
-            connection.is_held = true;
-        }
+        self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());
     }
 
     /// Sends every WebSocket the close frame 1012 behind all that waits for it.
@@ -260,7 +217,7 @@ impl<S: Socket> Peers<S> {
         for (key, connection) in &mut self.connections {
             if which(connection) {
                 connection.end(ending, now);
-                soil(connection, key, &mut self.dirty);
+                mark_dirty(connection, key, &mut self.dirty);
             }
         }
     }
@@ -272,8 +229,8 @@ impl<S: Socket> Peers<S> {
         connection.flush(now, &self.terms.limits);
         self.metrics.count_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
-            self.hub.forget(subscriber_key(key));
-            self.replays -= usize::from(connection.replay.take().is_some());
+            self.feed.forget(key);
+            connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
         }
         if connection.is_client && connection.has_departed() {
             connection.is_client = false;
@@ -288,8 +245,8 @@ impl<S: Socket> Peers<S> {
         let connection = &mut self.connections[key];
         if connection.is_over() {
             // One that is dirty is settled again, and buried then: its key must not pass on to another meanwhile.
-            // So must one for which the supervisor still has an answer.
-            if !connection.dirty && connection.awaited == 0 {
+            // So must one for which there is still an answer to come.
+            if !connection.dirty && !connection.awaited.any() {
                 if connection.may_be_buried(now) {
                     self.connections.remove(key);
                     self.shrink_later(now);
@@ -322,15 +279,14 @@ impl<S: Socket> Peers<S> {
     pub fn shrink(&mut self) {
         self.next_shrink = None;
         if self.replaying.is_empty() {
-            self.history.drop_index();
+            self.feed.rest();
         }
         if self.connections.len() > self.crest / 2 {
             return;
         }
         self.crest = self.connections.len();
         self.connections.shrink_to_fit();
-        self.hub.shrink();
-        self.history.shrink();
+        self.feed.shrink();
         for list in [&mut self.dirty, &mut self.swept_up, &mut self.replaying] {
             list.shrink_to_fit();
         }
@@ -338,8 +294,8 @@ impl<S: Socket> Peers<S> {
         self.congested.shrink_to_fit();
     }
 
-    fn soil(&mut self, key: usize) {
-        soil(&mut self.connections[key], key, &mut self.dirty);
+    fn mark_dirty(&mut self, key: usize) {
+        mark_dirty(&mut self.connections[key], key, &mut self.dirty);
     }
 
     fn look_by(&mut self, at: Option<Instant>) {
@@ -348,7 +304,7 @@ impl<S: Socket> Peers<S> {
 }
 
 /// Lists a connection to be settled, unless it is listed already.
-fn soil<S>(connection: &mut Connection<S>, key: usize, list: &mut VecDeque<usize>) {
+fn mark_dirty<S>(connection: &mut Connection<S>, key: usize, list: &mut VecDeque<usize>) {
     if !std::mem::replace(&mut connection.dirty, true) {
         list.push_back(key);
     }

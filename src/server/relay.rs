@@ -11,7 +11,7 @@ use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::roster::WorkerId;
 use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
-use crate::server::order::Order;
+use crate::server::order::ledger::Ledger;
 use crate::server::relay::member::{CatchUp, Member, encode_publication};
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
@@ -55,7 +55,7 @@ pub enum WorkerEvent {
 /// Positions, keeps and hands on.
 #[derive(Debug)]
 pub struct Relay<S> {
-    order: Order,
+    order: Ledger,
     history: History,
     limits: HistoryLimits,
     members: BTreeMap<WorkerId, Member<S>>,
@@ -88,7 +88,7 @@ impl<S: Socket> Relay<S> {
     /// A new history of this epoch, and no workers.
     pub fn new(epoch: u32, limits: HistoryLimits) -> Self {
         Self {
-            order: Order::new(epoch, 0),
+            order: Ledger::new(epoch, 0),
             history: History::new(limits, 0),
             limits,
             members: BTreeMap::new(),
@@ -277,7 +277,7 @@ impl<S: Socket> Relay<S> {
 
     /// Goes on where a predecessor stopped. There must be no workers yet.
     pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
-        (self.order, self.history) = Order::restore(snapshot, self.limits, now);
+        (self.order, self.history) = Ledger::restore(snapshot, self.limits, now);
     }
 
     fn is_congested(&self, now: Instant) -> bool {

@@ -9,11 +9,13 @@ use log::warn;
 
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
-use crate::policy::heard::{Heard, Look};
+use crate::policy::heard::{self, Look};
 use crate::policy::period::next_in_period;
 use crate::server::clock::Now;
 use crate::server::control::Control;
-use crate::server::peers::upstream::{Instruction, Upstream};
+use crate::server::order::ledger::Ledger;
+use crate::server::order::upstream::Upstream;
+use crate::server::order::{Heard, Instruction, Order};
 use crate::server::peers::{News, Peers};
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
@@ -66,14 +68,15 @@ enum Scope {
     Alone { is_last: bool },
 }
 
-/// The peers, their drain, and when to look at them again.
+/// The peers, the order of what they hear, their drain, and when to look at them again.
 #[derive(Debug)]
 pub struct Turn<S> {
     peers: Peers<S>,
+    order: Order<S>,
     drain: Drain,
     scope: Scope,
     /// No peer is judged by a later time.
-    heard: Heard,
+    heard: heard::Heard,
     /// The period of the notification, and when it is due.
     notify: Option<(Duration, Instant)>,
     effects: VecDeque<Effect>,
@@ -90,13 +93,16 @@ pub struct Turn<S> {
 impl<S: Socket> Turn<S> {
     /// Nobody is connected yet; a worker is given its end of the socket pair.
     pub fn new(terms: Terms, supervisor: Option<S>, drain: Drain, now: Now) -> Self {
-        let mut peers = Peers::new(terms, supervisor.map(Upstream::new));
+        let own = || Order::own(Ledger::new(terms.epoch, 0));
+        let order = supervisor.map_or_else(own, |socket| Order::Upstream(Upstream::new(socket)));
+        let mut peers = Peers::new(terms);
         peers.on_start(now);
         Self {
             peers,
+            order,
             drain,
             scope: Scope::Whole,
-            heard: Heard::new(now.instant),
+            heard: heard::Heard::new(now.instant),
             notify: None,
             effects: VecDeque::new(),
             is_settled: true,
@@ -113,12 +119,15 @@ impl<S: Socket> Turn<S> {
 
     /// Goes on where a predecessor stopped. Nobody must have connected yet.
     pub fn restore(&mut self, snapshot: Snapshot) {
-        self.peers.restore(snapshot, self.now);
+        let (order, epoch, history) = Order::restore(snapshot, self.peers.history_limits(), self.now);
+        self.order = order;
+        self.peers.restart(epoch, history);
     }
 
     /// What a successor needs to go on; a worker's is the supervisor's to leave.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
-        self.peers.snapshot(self.now)
+        debug_assert!(self.drain.is_leaving(), "what is published later would be missing");
+        self.order.snapshot(self.peers.history(self.now), self.now)
     }
 
     /// The time of this turn.
@@ -161,17 +170,20 @@ impl<S: Socket> Turn<S> {
         self.now = now;
         self.is_settled = false;
         self.peers.read_unread(now);
+        self.ask();
         for ready in ready {
             match ready {
-                Ready::Peer { key, news, has_room } => self.peers.on_event(key, news, has_room, now),
-                Ready::Supervisor => self.peers.on_supervisor_ready(),
+                Ready::Peer { key, news, has_room } => {
+                    self.peers.on_event(key, news, has_room, now);
+                    self.ask();
+                }
+                Ready::Supervisor => self.order.on_ready(),
             }
         }
         controls.into_iter().for_each(|control| self.obey(control));
-        for instruction in self.peers.hear_supervisor(now) {
-            self.follow(instruction);
-        }
-        if self.peers.take_drain_request() {
+        self.order.take_in(self.peers.is_behind(), self.peers.scratch(), now);
+        self.ask();
+        if self.peers.take_drain_request() && !self.order.pass_on_drain() {
             self.drain.ask(now.instant);
         }
     }
@@ -181,11 +193,12 @@ impl<S: Socket> Turn<S> {
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
     pub fn admit(&mut self, door: Door, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<()> {
-        let key = self.peers.admit_by(door, self.now, socket)?;
+        let key = self.peers.admit(door, self.now, socket)?;
         // Its request is mostly there already, and need not wait for the next turn; when the server is about to leave, it
         // must.
         if !self.drain.is_leaving() {
             self.peers.on_event(key, News::Bytes, false, self.now);
+            self.ask();
         }
         Ok(())
     }
@@ -200,7 +213,7 @@ impl<S: Socket> Turn<S> {
                 self.on_closed();
             } else if !std::mem::replace(&mut self.is_settled, true) {
                 self.keep_time();
-                self.peers.settle(self.now);
+                self.settle();
             } else if self.closes_admin() {
                 self.effects.push_back(Effect::CloseAdmin);
             } else {
@@ -218,7 +231,8 @@ impl<S: Socket> Turn<S> {
     /// How long to sleep; `None` until something happens. Measured from the last reading of the clock, so late by that
     /// turn's length at most.
     pub fn next_timeout(&self) -> Option<Duration> {
-        if self.peers.has_work() {
+        let has_more_to_hear = self.order.is_unread() && !self.peers.is_behind();
+        if self.peers.has_work() || self.order.has_work() || has_more_to_hear {
             return Some(Duration::ZERO);
         }
         let deadlines = [
@@ -226,20 +240,48 @@ impl<S: Socket> Turn<S> {
             self.peers.next_sweep(),
             self.peers.next_closing(),
             self.peers.next_shrink(),
-            self.peers.next_retry(),
+            self.order.next_retry(),
             self.drain.deadline(),
         ];
         let earliest = deadlines.into_iter().flatten().min();
         earliest.map(|deadline| deadline.saturating_duration_since(self.now.instant))
     }
 
+    /// Hands on what the peers ask, and takes in what there is to hear.
+    fn ask(&mut self) {
+        let now = self.now;
+        loop {
+            while let Some((ticket, question)) = self.peers.next_question() {
+                self.order.ask(ticket, question, now);
+            }
+            match self.order.poll(now) {
+                Some(Heard::Publication(publication)) => self.peers.publish(publication, now),
+                Some(Heard::Answer(ticket, answer)) => self.peers.on_answer(ticket, answer, now),
+                Some(Heard::Restart { epoch, newest }) => self.peers.restart_empty(epoch, newest),
+                Some(Heard::Instruction(instruction)) => self.follow(instruction),
+                Some(Heard::MetricsWanted) => self.order.tell_metrics(self.peers.metrics()),
+                None => break,
+            }
+        }
+        self.peers.hold_publishers(self.order.is_congested());
+    }
+
+    fn settle(&mut self) {
+        // Ahead of the clients: what they are told now counts them already.
+        self.order.flush(self.peers.clients(), self.now);
+        self.peers.hold_publishers(self.order.is_congested());
+        self.peers.settle(self.now);
+        // Behind them, too: a departed client no longer counts.
+        self.order.flush(self.peers.clients(), self.now);
+    }
+
     fn obey(&mut self, control: Control) {
         match control {
             // A worker's signals are the supervisor's to answer: others may have been sent them, too.
-            Control::Leave if self.peers.ask_how_to_leave() => {}
+            Control::Leave if self.order.ask_how_to_leave() => {}
             Control::Leave => self.drain.signal(self.now.instant),
             // Sent to all processes at once: the supervisor has been sent it, too.
-            Control::Reload if self.peers.has_supervisor() => {}
+            Control::Reload if self.order.has_supervisor() => {}
             Control::Reload => warn!(
                 "Cannot reload: a server of one process has nobody to replace it. Restart it, or start it with --workers 2"
             ),
@@ -269,7 +311,8 @@ impl<S: Socket> Turn<S> {
     fn keep_time(&mut self) {
         let (now, heard_until) = (self.now, self.heard.until());
         if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
-            self.peers.publish_periodic(now);
+            self.order.notify(self.peers.clients(), now);
+            self.ask();
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }
         // What has arrived is read first: until then they stay due, and the loop does not sleep.
@@ -288,13 +331,15 @@ impl<S: Socket> Turn<S> {
 
     /// Whether only answers are still owed: from here on another worker lets operators in, or it is all over.
     fn closes_admin(&mut self) -> bool {
-        let closes = !self.has_closed_admin && self.peers.has_supervisor() && self.owes_only_answers();
+        let closes = !self.has_closed_admin && self.order.has_supervisor() && self.owes_only_answers();
         self.has_closed_admin |= closes;
         closes
     }
 
     fn owes_only_answers(&self) -> bool {
-        self.drain.is_leaving() && self.peers.clients() == 0 && self.peers.owes_answers()
+        self.drain.is_leaving()
+            && self.peers.clients() == 0
+            && self.peers.owes_answers(self.order.has_supervisor())
     }
 
     fn next_step(&mut self) -> Option<Step> {
@@ -322,7 +367,8 @@ impl<S: Socket> Turn<S> {
             }
             Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
             Step::Complete(_) => {
-                self.peers.tell_last_metrics(self.now);
+                self.order.tell_metrics(self.peers.metrics());
+                self.order.flush(self.peers.clients(), self.now);
                 self.peers.abandon();
             }
             Step::SignalReceived => {
@@ -347,6 +393,7 @@ impl<S: Socket> Turn<S> {
     /// Nobody is let in any more. Whoever has asked already is owed an answer, and the drain is about to look.
     fn on_closed(&mut self) {
         self.peers.read_newcomers(self.now);
-        self.peers.tell_closed();
+        self.ask();
+        self.order.tell_closed();
     }
 }

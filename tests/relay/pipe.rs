@@ -129,11 +129,6 @@ impl Pipe {
         if side == Side::Supervisor { self.supervisor_edge } else { self.worker_edge }
     }
 
-    /// A process is woken at this end, though nothing has come.
-    pub fn wake(&mut self, side: Side) {
-        *self.edge(side) = true;
-    }
-
     pub fn take_event(&mut self, side: Side) -> bool {
         std::mem::take(self.edge(side))
     }

@@ -173,7 +173,9 @@ impl Reign {
         let pipe = Pipe::new(random.fork(), up, down);
         self.crew.admit(id, id, id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
         let custom = &self.custom;
-        let worker = Worker::new((id, number), pipe.clone(), self.epoch, &custom.terms, custom.patience);
+        let terms = &custom.terms;
+        let (now, patience) = (self.crew.now(), custom.patience);
+        let worker = Worker::new((id, number), pipe.clone(), self.epoch, terms, patience, now);
         self.children.push((id, pipe));
         self.workers.push(worker);
     }

@@ -209,17 +209,17 @@ fn who_becomes_a_client_behind_publications_is_understood() {
 fn what_was_asked_before_the_leaving_is_answered_before_what_comes_behind_it() {
     for_each_seed(3400..3420, |seed| {
         let mut world = house(seed, 2, GENEROUS);
-        let line = world.connect_to(0, 1 << 20, &[post(1, 1), post(2, 1)].concat());
-        let listener = world.connect_to(1, 1 << 20, &handshake("topic=news"));
-        world.connect_to(0, 1 << 20, &handshake("topic=orders"));
+        let line = world.connect_to(1, 1 << 20, &[post(1, 1), post(2, 1)].concat());
+        let listener = world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        world.connect_to(1, 1 << 20, &handshake("topic=orders"));
         calm_down(&mut world);
-        hold(&mut world, 0, SECOND / 4);
+        let until = world.now + SECOND / 4;
+        world.worker(1).pipe.borrow_mut().hold_toward(Side::Supervisor, until);
         line.borrow_mut().send([post(3, 1), post(4, 1)].concat().as_bytes());
         calm_down(&mut world);
-        let now = world.clock();
-        world.worker(0).drain.signal(now.instant);
-        world.worker(0).pipe.borrow_mut().wake(Side::Worker);
+        world.fulfil(Fate::Shrink);
         calm_down(&mut world);
+        assert!(world.worker(1).server.is_leaving());
         line.borrow_mut().send(post(5, 1).as_bytes());
         world.run_until(world.now + SECOND / 2);
         assert_eq!(answers(&line), ["200 id"; 4]);

@@ -1,17 +1,19 @@
-//! One worker process without its poll: the same turn as `Server::run`, over virtual sockets. A witness at each worker
-//! hears all that it hands on, which must be the truth and nothing else.
+//! One worker process over virtual sockets, turn by turn. A witness at each worker hears all that it hands on, which must
+//! be the truth and nothing else.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slackwater::policy::drain::{Drain, Situation, Step};
+use slackwater::http::routes::Door;
+use slackwater::policy::drain::{Drain, Step};
+use slackwater::policy::heard::Look;
 use slackwater::policy::roster::WorkerId;
 use slackwater::server::clock::Now;
-use slackwater::server::peers::Peers;
-use slackwater::server::peers::upstream::{Instruction, Upstream};
+use slackwater::server::control::Control;
 use slackwater::server::terms::Terms;
+use slackwater::server::turn::{Effect, Ready, Turn};
 
 use crate::ear::{Heard, Id};
 use crate::handshake;
@@ -26,10 +28,11 @@ pub struct Worker {
     /// Its own among all workers of all supervisors.
     pub number: usize,
     pub epoch: u32,
-    pub peers: Peers<Wire>,
+    pub server: Turn<Wire>,
     pub pipe: Rc<RefCell<Pipe>>,
-    pub drain: Drain,
-    is_alone: bool,
+    newcomers: Vec<VirtualSocket>,
+    /// Signals that have come since the last turn.
+    signals: Vec<Control>,
     pub accepts: bool,
     pub has_said_farewell: bool,
     /// Takes no turn until then.
@@ -51,16 +54,18 @@ impl Worker {
         epoch: u32,
         terms: &Terms,
         patience: Duration,
+        now: Now,
     ) -> Self {
-        let upstream = Upstream::new(Wire::Pipe(Pipe::end(&pipe, Side::Worker)));
+        let supervisor = Wire::Pipe(Pipe::end(&pipe, Side::Worker));
+        let drain = Drain::new(patience, Duration::from_secs(3600));
         Self {
             id,
             number,
             epoch,
-            peers: Peers::new(terms.clone(), Some(upstream)),
+            server: Turn::new(terms.clone(), Some(supervisor), drain, now),
             pipe,
-            drain: Drain::new(patience, Duration::from_secs(3600)),
-            is_alone: false,
+            newcomers: Vec::new(),
+            signals: Vec::new(),
             accepts: false,
             has_said_farewell: false,
             frozen_until: Duration::ZERO,
@@ -72,24 +77,30 @@ impl Worker {
         }
     }
 
-    pub fn admit(&mut self, line: Rc<RefCell<Line>>, now: Now) {
-        let socket = Wire::Client(VirtualSocket(line.clone()));
-        let key = self.peers.admit(now, |_| Ok(socket)).expect("nothing fails here");
-        if let Some(before) = self.lines.insert(key, line) {
-            assert!(before.borrow().dropped, "a key has two owners");
-        }
+    /// Somebody connects, to be let in with the next turn.
+    pub fn admit(&mut self, line: Rc<RefCell<Line>>) {
+        self.newcomers.push(VirtualSocket(line));
+    }
+
+    fn let_in(&mut self, socket: VirtualSocket) {
+        let lines = &mut self.lines;
+        let register = |key| {
+            if let Some(before) = lines.insert(key, socket.0.clone()) {
+                assert!(before.borrow().dropped, "a key has two owners");
+            }
+            Ok(Wire::Client(socket))
+        };
+        self.server.admit(Door::Public, register).expect("nothing fails here");
     }
 
     /// It is sent a signal to leave.
-    pub fn signal(&mut self, now: Instant) {
-        if !self.peers.ask_how_to_leave() {
-            self.drain.signal(now);
-        }
+    pub fn signal(&mut self) {
+        self.signals.push(Control::Leave);
     }
 
     /// What would wake it now.
     pub fn is_awake(&self, now: Instant) -> bool {
-        self.peers.has_work()
+        !(self.signals.is_empty() && self.newcomers.is_empty())
             || self.pipe.borrow().has_event(Side::Worker)
             || self.lines.values().any(|line| line.borrow().edge)
             || self.next_time().is_some_and(|at| at <= now)
@@ -97,98 +108,50 @@ impl Worker {
 
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let peers = self.peers.next_sweep().into_iter().chain(self.peers.next_retry());
-        peers.chain(self.drain.deadline()).min()
+        self.server.next_timeout().map(|timeout| self.server.now() + timeout)
     }
 
     pub fn turn(&mut self, now: Now, random: &mut Random, truth: &Truth) {
-        let is_sweep_due = self.peers.next_sweep().is_some_and(|at| at <= now.instant);
-        self.peers.read_unread(now);
-        let mut ready: Vec<usize> = self.lines.keys().copied().collect();
-        ready.retain(|key| std::mem::take(&mut self.lines[key].borrow_mut().edge));
+        let mut ready: Vec<Ready> = Vec::new();
+        for (key, line) in &self.lines {
+            let mut line = line.borrow_mut();
+            ready.extend(std::mem::take(&mut line.edge).then(|| line.ready(*key)));
+        }
+        if self.pipe.borrow_mut().take_event(Side::Worker) {
+            ready.push(Ready::Supervisor);
+        }
         random.shuffle(&mut ready);
-        let supervisor_at = random.below(ready.len() + 1);
-        for (nth, key) in ready.iter().enumerate() {
-            if nth == supervisor_at {
-                self.look_up();
+        let look = Look { began: self.server.now().instant, events: ready.len(), most: usize::MAX };
+        self.server.on_look(look, self.lines.len());
+        self.server.handle(ready, std::mem::take(&mut self.signals), now);
+        for socket in std::mem::take(&mut self.newcomers) {
+            self.let_in(socket);
+        }
+        loop {
+            // It is not who is waited for.
+            if self.server.is_leaving() && self.server.clients() == 1 {
+                self.dismiss_witness();
             }
-            self.peers.on_ready(*key, now);
+            let Some(effect) = self.server.poll() else { break };
+            self.perform(effect, random);
         }
-        self.look_up();
-        for instruction in self.peers.hear_supervisor(now) {
-            self.follow(instruction, now, random);
-        }
-        if is_sweep_due {
-            self.peers.sweep(now, now.instant);
-        }
-        self.peers.settle(now);
-        self.advance(now);
-        assert!(self.drain.deadline().is_none_or(|at| at > now.instant), "it spins: {:?}", self.drain);
         self.testify(truth);
     }
 
-    fn look_up(&mut self) {
-        if self.pipe.borrow_mut().take_event(Side::Worker) {
-            self.peers.on_supervisor_ready();
-        }
-    }
-
-    fn follow(&mut self, instruction: Instruction, now: Now, random: &mut Random) {
-        let is_leaving = self.drain.is_leaving();
-        match instruction {
-            Instruction::Serve if is_leaving => {}
-            Instruction::Serve => {
+    fn perform(&mut self, effect: Effect, random: &mut Random) {
+        match effect {
+            Effect::Accept if self.server.is_leaving() => {}
+            Effect::Accept => {
                 self.accepts = true;
                 let witness = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
                 witness.borrow_mut().send(handshake("topic=*").as_bytes());
-                self.admit(witness.clone(), now);
-                self.peers.read_newcomers(now);
+                self.let_in(VirtualSocket(witness.clone()));
                 self.witness = Some(witness);
             }
-            Instruction::Close => {
-                self.peers.leave(now, false);
-                self.close();
-            }
-            Instruction::Leave if is_leaving => self.peers.leave(now, false),
-            Instruction::StepDown { .. } if is_leaving => {}
-            Instruction::Leave => self.drain.signal(now.instant),
-            Instruction::StepDown { .. } => {
-                self.is_alone = true;
-                self.drain.signal(now.instant);
-            }
-            Instruction::Insist => self.drain.insist(now.instant),
-        }
-    }
-
-    fn close(&mut self) {
-        self.accepts = false;
-        self.peers.tell_closed();
-    }
-
-    fn advance(&mut self, now: Now) {
-        loop {
-            let clients = self.peers.clients();
-            if let (true, Some(witness)) = (clients == 1 && self.drain.is_leaving(), &self.witness) {
-                // It is not who is waited for.
-                witness.borrow_mut().end();
-            }
-            let owes_answers = clients == 0 && self.drain.is_leaving() && self.peers.owes_answers();
-            let bytes_taken = self.peers.bytes_taken();
-            let situation =
-                Situation { connections: clients, owes_answers, bytes_taken, ..Situation::default() };
-            let Some(step) = self.drain.poll(now.instant, situation) else { return };
-            match step {
-                Step::Initiated => {
-                    self.peers.leave(now, self.is_alone);
-                    self.close();
-                }
-                Step::TimedOut { .. } | Step::Insisted { .. } => {
-                    self.has_said_farewell = true;
-                    self.peers.say_farewell(now);
-                }
-                Step::Complete(_) => self.has_ended = true,
-                _ => {}
-            }
+            Effect::StopAccepting { .. } => self.accepts = false,
+            Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.has_said_farewell = true,
+            Effect::Step(Step::Complete(_)) => self.has_ended = true,
+            Effect::Step(_) | Effect::LeaveState | Effect::CloseAdmin | Effect::Trim => {}
         }
     }
 
@@ -201,7 +164,8 @@ impl Worker {
         for (_, heard) in &mut line.ear.heard[self.witnessed..] {
             self.witnessed += 1;
             match std::mem::replace(heard, Heard::Ping) {
-                Heard::Switched | Heard::Close(_) => {}
+                // Told to serve and to leave in one turn, it lets nobody in.
+                Heard::Response { status: 503, .. } | Heard::Switched | Heard::Close(_) => {}
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {
                     assert!(last.epoch == self.epoch && last.position <= truth.newest(self.epoch));
@@ -229,15 +193,19 @@ impl Worker {
 
     /// Whether everybody has gone, and nothing is left of them.
     pub fn is_deserted(&self) -> bool {
-        self.lines.values().all(|line| line.borrow().dropped) && self.peers.clients() == 0
+        self.known_lines().all(|line| line.borrow().dropped) && self.server.clients() == 0
+    }
+
+    fn known_lines(&self) -> impl Iterator<Item = &Rc<RefCell<Line>>> {
+        self.lines.values().chain(self.newcomers.iter().map(|socket| &socket.0))
     }
 
     /// The process is no more: whoever was connected is cut off.
     pub fn die(self) {
-        for line in self.lines.values().filter(|line| !line.borrow().dropped) {
+        for line in self.known_lines().filter(|line| !line.borrow().dropped) {
             line.borrow_mut().fail(std::io::ErrorKind::ConnectionReset);
         }
-        drop(self.peers);
+        drop((self.server, self.newcomers));
         self.pipe.borrow_mut().lose_what_was_sent(Side::Worker);
     }
 }

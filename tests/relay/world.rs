@@ -120,7 +120,7 @@ impl World {
             && reign
                 .workers
                 .iter()
-                .all(|worker| !worker.drain.is_leaving() && worker.frozen_until <= self.now)
+                .all(|worker| !worker.server.is_leaving() && worker.frozen_until <= self.now)
             && self.publishers.iter().all(Publisher::is_done)
             && self.subscribers.iter().all(|subscriber| subscriber.is_settled_at().is_some())
     }
@@ -153,8 +153,7 @@ impl World {
     pub fn connect_to(&mut self, worker: WorkerId, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
         let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
         line.borrow_mut().send(request.as_bytes());
-        let now = self.clock();
-        self.worker(worker).admit(line.clone(), now);
+        self.worker(worker).admit(line.clone());
         line
     }
 
@@ -208,7 +207,7 @@ impl World {
     }
 
     fn let_act(&mut self) {
-        let (now, at) = (self.clock(), self.now);
+        let at = self.now;
         for nth in 0..self.subscribers.len() {
             let newest = self.newest_for(nth);
             self.subscribers[nth].act(newest, at);
@@ -233,13 +232,13 @@ impl World {
                     subscriber.visit.as_ref().and_then(|visit| Id::read(visit.record.asked.as_deref()?));
                 let is_real = asked.is_some_and(|id| id.epoch == epoch && self.truth.get(id).is_some());
                 self.ahead += usize::from(is_real && asked.is_some_and(|id| id.position > worker.newest));
-                worker.admit(line, now);
+                worker.admit(line);
             }
         }
         for publisher in &mut self.publishers {
             let place = random.below(serving.len());
             if let Some(line) = publisher.act(number, at) {
-                serving[place].admit(line, now);
+                serving[place].admit(line);
             }
         }
     }
@@ -320,7 +319,7 @@ impl World {
                 reign.kill(id);
             }
             (Fate::Frozen(duration), Some(nth)) => reign.workers[nth].frozen_until = until + duration,
-            (Fate::Signalled, Some(nth)) => reign.workers[nth].signal(now.instant),
+            (Fate::Signalled, Some(nth)) => reign.workers[nth].signal(),
             (Fate::Reload, _) => reign.signals.push(Signal::Reload),
             (Fate::Grow, _) => reign.signals.push(Signal::Grow),
             (Fate::Shrink, _) => reign.signals.push(Signal::Shrink),

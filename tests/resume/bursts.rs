@@ -40,10 +40,7 @@ fn a_burst_of_many_times_the_outbox_is_heard_by_whoever_keeps_reading() {
         let most = listener.borrow().most_offered;
         assert!(most < 16_000, "{most} bytes waited in the outbox");
         while positions(&listener).len() < 180 {
-            assert!(
-                listener.borrow_mut().take(2000) > 0 || world.servers[0].peers.has_work(),
-                "it is forgotten"
-            );
+            assert!(listener.borrow_mut().take(2000) > 0 || world.servers[0].has_work(), "it is forgotten");
             world.turn();
             world.tick();
         }

@@ -73,7 +73,7 @@ pub fn draw_world(mut random: Random, history: HistoryLimits) -> World {
         world.publishers.push(Publisher::new(random.fork(), number as u64, largest));
     }
     let interval = random.millis(100..2000);
-    world.notify = random.chance(70).then_some((interval, interval));
+    world.notify_every(random.chance(70).then_some(interval));
     for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
         let patience = random.millis(0..2500);
         let fate = if random.chance(75) { Fate::Redeployed(patience) } else { Fate::Crashed };
@@ -85,7 +85,7 @@ pub fn draw_world(mut random: Random, history: HistoryLimits) -> World {
 
 /// Lets everybody behave, waits until all is calm, lets them go, and judges.
 pub fn end(mut world: World, tally: &mut Tally) {
-    world.notify = None;
+    world.notify_every(None);
     for publisher in &mut world.publishers {
         publisher.has_finished = true;
         publisher.next_act = publisher.next_act.min(world.now);
@@ -105,7 +105,7 @@ pub fn end(mut world: World, tally: &mut Tally) {
     world.servers[0].dismiss_witness();
     world.run_until(world.now + Duration::from_secs(20));
     let server = &world.servers[0];
-    assert!(server.is_deserted() && !server.peers.has_work());
+    assert!(server.is_deserted() && !server.has_work());
 
     for subscriber in &world.subscribers {
         assert!(subscriber.visit.is_none());

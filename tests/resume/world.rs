@@ -1,5 +1,4 @@
-//! Servers that follow one another, without their poll: the same turn as `Server::run` over virtual sockets and a virtual
-//! clock. A witness at each server hears everything at once and so knows the truth.
+//! Servers that follow one another, turn by turn, over virtual sockets and a virtual clock. A witness at each server hears everything at once and so knows the truth.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,10 +6,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use slackwater::http::routes::Door;
+use slackwater::policy::drain::{Drain, Step};
+use slackwater::policy::heard::Look;
 use slackwater::server::clock::Now;
+use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
-use slackwater::server::peers::Peers;
 use slackwater::server::terms::Terms;
+use slackwater::server::turn::{Effect, Turn};
 use slackwater::wire::snapshot::Snapshot;
 
 use crate::ear::Heard;
@@ -23,12 +26,12 @@ use crate::truth::Truth;
 /// Turns without sleep after which nothing more can be in the way of coming to rest.
 const LIVELOCK_TURNS: usize = 20_000;
 
-/// How long a process waits behind its farewell.
-const GRACE: Duration = Duration::from_secs(2);
+/// Longer than any story.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// One process.
 pub struct Server {
-    pub peers: Peers<VirtualSocket>,
+    pub turn: Turn<VirtualSocket>,
     pub epoch: u32,
     /// The newest position of its own.
     pub newest: u64,
@@ -37,8 +40,14 @@ pub struct Server {
     lines: BTreeMap<usize, Rc<RefCell<Line>>>,
     witness: Rc<RefCell<Line>>,
     witnessed: usize,
-    /// When it says farewell, and whether it has.
-    farewell: Option<(Duration, bool)>,
+    /// When it is told to leave a second time.
+    insist_at: Option<Duration>,
+    signals: Vec<Control>,
+    newcomers: Vec<VirtualSocket>,
+    /// What it leaves to its successor.
+    legacy: Option<Snapshot>,
+    has_said_farewell: bool,
+    has_ended: bool,
 }
 
 /// What happens to the server that serves.
@@ -60,7 +69,7 @@ pub struct World {
     pub subscribers: Vec<Subscriber>,
     pub publishers: Vec<Publisher>,
     pub truth: Truth,
-    pub notify: Option<(Duration, Duration)>,
+    notify_interval: Option<Duration>,
     /// The next one last.
     pub fates: Vec<(Duration, Fate)>,
     busy_turns: usize,
@@ -79,7 +88,7 @@ impl World {
             subscribers: Vec::new(),
             publishers: Vec::new(),
             truth: Truth::new(terms.history),
-            notify: None,
+            notify_interval: None,
             fates: Vec::new(),
             busy_turns: 0,
             redeployments: 0,
@@ -88,6 +97,12 @@ impl World {
         };
         world.start(None);
         world
+    }
+
+    /// Lets the server that serves, and those that follow it, publish so often.
+    pub fn notify_every(&mut self, interval: Option<Duration>) {
+        self.notify_interval = interval;
+        self.servers.last_mut().expect("one serves").turn.notify_every(interval);
     }
 
     /// Takes turns until then.
@@ -102,8 +117,7 @@ impl World {
     pub fn connect(&mut self, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
         let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
         line.borrow_mut().send(request.as_bytes());
-        let now = self.clock();
-        self.servers.last_mut().expect("one serves").admit(line.clone(), now);
+        self.servers.last_mut().expect("one serves").admit(line.clone());
         line
     }
 
@@ -118,14 +132,15 @@ impl World {
         self.fulfil_fates();
         self.let_act();
         for server in &mut self.servers {
-            let is_last = server.number + 1 == self.servers_so_far;
-            server.receive(now, &mut self.random);
-            if let Some((at, interval)) = self.notify.as_mut().filter(|(at, _)| is_last && *at <= self.now) {
-                server.peers.publish_periodic(now);
-                *at += *interval;
-            }
-            server.peers.settle(now);
+            let had_said_farewell = server.has_said_farewell;
+            server.take_turn(now, &mut self.random);
             server.testify(&mut self.truth, self.now);
+            if server.has_said_farewell && !had_said_farewell {
+                let visits = self.subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
+                for visit in visits.filter(|visit| visit.record.server == server.number) {
+                    visit.record.farewell = Some(server.newest);
+                }
+            }
         }
         for subscriber in &mut self.subscribers {
             let newest =
@@ -138,18 +153,17 @@ impl World {
     }
 
     fn let_act(&mut self) {
-        let now = self.clock();
         let serving = self.servers.last_mut().expect("one serves");
         let Limits { write: write_limit, outbox_bytes, .. } = self.terms.limits;
         let welcomer = Welcomer { server: serving.number, epoch: serving.epoch, write_limit, outbox_bytes };
         for subscriber in &mut self.subscribers {
             if let Some(line) = subscriber.come(welcomer, self.now) {
-                serving.admit(line, now);
+                serving.admit(line);
             }
         }
         for publisher in &mut self.publishers {
             if let Some(line) = publisher.act(serving.number, self.now) {
-                serving.admit(line, now);
+                serving.admit(line);
             }
         }
         for subscriber in &mut self.subscribers {
@@ -173,13 +187,12 @@ impl World {
             return;
         }
         self.busy_turns = 0;
-        let servers = self.servers.iter();
-        let sweeps = servers.filter_map(|server| server.peers.next_sweep()).map(|at| at - self.base);
-        let farewells = self.servers.iter().filter_map(|server| server.farewell).map(|(at, _)| at);
+        let wakes = self.servers.iter().filter_map(Server::next_time).map(|at| at - self.base);
+        let insists = self.servers.iter().filter_map(|server| server.insist_at);
         let subscribers = self.subscribers.iter().map(Subscriber::next_time);
         let publishers = self.publishers.iter().map(Publisher::next_time);
-        let fates = self.fates.last().map(|(at, _)| *at).into_iter().chain(self.notify.map(|(at, _)| at));
-        let next = sweeps.chain(farewells).chain(subscribers).chain(publishers).chain(fates).min();
+        let fates = self.fates.last().map(|(at, _)| *at);
+        let next = wakes.chain(insists).chain(subscribers).chain(publishers).chain(fates).min();
         // Nobody sleeps for ever: what is forgotten shows at the end.
         let most = self.now + Duration::from_secs(5);
         self.now = self.now.max(next.unwrap_or(most).min(most));
@@ -188,20 +201,11 @@ impl World {
     fn fulfil_fates(&mut self) {
         let now = self.clock();
         for server in &mut self.servers {
-            if let Some((at, said @ false)) = &mut server.farewell
-                && *at <= self.now
-            {
-                (*at, *said) = (self.now + GRACE, true);
-                server.peers.say_farewell(now);
-                for visit in self.subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut()) {
-                    if visit.record.server == server.number {
-                        visit.record.farewell = Some(server.newest);
-                    }
-                }
+            if server.insist_at.take_if(|at| *at <= self.now).is_some() {
+                server.signals.push(Control::Leave);
             }
         }
-        let is_gone = |server: &Server| server.farewell.is_some_and(|(at, said)| said && at <= self.now);
-        self.servers.retain(|server| !is_gone(server));
+        self.servers.retain(|server| !server.has_ended);
         while let Some((_, fate)) = self.fates.pop_if(|(at, _)| *at <= self.now) {
             match fate {
                 Fate::Crashed => {
@@ -212,9 +216,11 @@ impl World {
                 Fate::Redeployed(patience) => {
                     self.redeployments += 1;
                     let server = self.servers.last_mut().expect("one serves");
-                    server.peers.leave(now, false);
-                    let octets = server.peers.snapshot(now).expect("it is alone").encode();
-                    server.farewell = Some((self.now + patience, false));
+                    server.signals.push(Control::Leave);
+                    server.insist_at = Some(self.now + patience);
+                    server.take_turn(now, &mut self.random);
+                    server.testify(&mut self.truth, self.now);
+                    let octets = server.legacy.take().expect("it has been told to leave").encode();
                     self.start(Some(Snapshot::decode(&octets).expect("it is whole")));
                 }
             }
@@ -226,40 +232,54 @@ impl World {
         let now = self.clock();
         let own_epoch = 0xbeef + u32::try_from(self.servers_so_far).expect("few");
         let epoch = snapshot.as_ref().map_or(own_epoch, |snapshot| snapshot.epoch);
-        let mut peers = Peers::new(Terms { epoch: own_epoch, ..self.terms.clone() }, None);
+        let terms = Terms { epoch: own_epoch, ..self.terms.clone() };
+        let mut turn = Turn::new(terms, None, Drain::new(HOUR, HOUR), now);
+        turn.notify_every(self.notify_interval);
         if let Some(snapshot) = snapshot {
             assert_eq!(snapshot.newest, self.truth.newest(epoch));
-            peers.restore(snapshot, now);
+            turn.restore(snapshot);
         }
         let witness = Rc::new(RefCell::new(Line::new(self.random.fork(), 1 << 40)));
         let handshake = "GET /ws?topic=* HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         witness.borrow_mut().send(handshake.as_bytes());
         let mut server = Server {
-            peers,
+            turn,
             epoch,
             newest: self.truth.newest(epoch),
             number: self.servers_so_far,
             lines: BTreeMap::new(),
             witness: witness.clone(),
             witnessed: 0,
-            farewell: None,
+            insist_at: None,
+            signals: Vec::new(),
+            newcomers: Vec::new(),
+            legacy: None,
+            has_said_farewell: false,
+            has_ended: false,
         };
-        server.admit(witness, now);
-        server.receive(now, &mut self.random);
-        server.peers.settle(now);
+        server.admit(witness);
+        server.take_turn(now, &mut self.random);
         self.servers_so_far += 1;
         self.servers.push(server);
     }
 }
 
 impl Server {
-    pub fn admit(&mut self, line: Rc<RefCell<Line>>, now: Now) {
-        let socket = VirtualSocket(line.clone());
-        let key = self.peers.admit(now, |_| Ok(socket)).expect("nothing fails here");
-        if let Some(before) = self.lines.insert(key, line) {
-            assert!(before.borrow().dropped, "a key has two owners");
-        }
+    /// Somebody connects, to be let in with the next turn.
+    fn admit(&mut self, line: Rc<RefCell<Line>>) {
+        self.newcomers.push(VirtualSocket(line));
+    }
+
+    fn let_in(&mut self, socket: VirtualSocket) {
+        let lines = &mut self.lines;
+        let register = |key| {
+            if let Some(before) = lines.insert(key, socket.0.clone()) {
+                assert!(before.borrow().dropped, "a key has two owners");
+            }
+            Ok(socket)
+        };
+        self.turn.admit(Door::Public, register).expect("nothing fails here");
     }
 
     /// Lets the witness go, and says whether nobody and nothing is left then.
@@ -268,25 +288,46 @@ impl Server {
     }
 
     pub fn is_deserted(&self) -> bool {
-        self.lines.values().all(|line| line.borrow().dropped) && self.peers.clients() == 0
+        self.lines.values().all(|line| line.borrow().dropped) && self.turn.clients() == 0
     }
 
     /// Whether it would sleep, and no event would wake it.
     pub fn is_at_rest(&self) -> bool {
-        !self.peers.has_work() && self.lines.values().all(|line| !line.borrow().edge)
+        !self.has_work()
+            && self.signals.is_empty()
+            && self.newcomers.is_empty()
+            && self.lines.values().all(|line| !line.borrow().edge)
     }
 
-    fn receive(&mut self, now: Now, random: &mut Random) {
-        let is_sweep_due = self.peers.next_sweep().is_some_and(|at| at <= now.instant);
-        self.peers.read_unread(now);
-        let mut ready: Vec<usize> = self.lines.keys().copied().collect();
-        ready.retain(|key| std::mem::take(&mut self.lines[key].borrow_mut().edge));
-        random.shuffle(&mut ready);
-        for key in ready {
-            self.peers.on_ready(key, now);
+    /// Whether it would go on by itself at once.
+    pub fn has_work(&self) -> bool {
+        self.turn.next_timeout() == Some(Duration::ZERO)
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        self.turn.next_timeout().map(|timeout| self.turn.now() + timeout)
+    }
+
+    fn take_turn(&mut self, now: Now, random: &mut Random) {
+        let mut ready = Vec::new();
+        for (key, line) in &self.lines {
+            let mut line = line.borrow_mut();
+            ready.extend(std::mem::take(&mut line.edge).then(|| line.ready(*key)));
         }
-        if is_sweep_due {
-            self.peers.sweep(now, now.instant);
+        random.shuffle(&mut ready);
+        let look = Look { began: self.turn.now().instant, events: ready.len(), most: usize::MAX };
+        self.turn.on_look(look, self.lines.len());
+        self.turn.handle(ready, std::mem::take(&mut self.signals), now);
+        for socket in std::mem::take(&mut self.newcomers) {
+            self.let_in(socket);
+        }
+        while let Some(effect) = self.turn.poll() {
+            match effect {
+                Effect::LeaveState => self.legacy = self.turn.snapshot(),
+                Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.has_said_farewell = true,
+                Effect::Step(Step::Complete(_)) => self.has_ended = true,
+                _ => {}
+            }
         }
     }
 
@@ -304,12 +345,12 @@ impl Server {
                     assert_eq!((last.epoch, last.position), (self.epoch, self.newest));
                 }
                 Heard::Publication(id, payload) => {
-                    assert!(self.farewell.is_none(), "published while leaving");
+                    assert!(self.legacy.is_none() && self.insist_at.is_none(), "published while leaving");
                     assert_eq!(id.epoch, self.epoch);
                     truth.add(id, payload, now, self.number);
                     self.newest = id.position;
                 }
-                Heard::Close(Some(1012)) => assert!(self.farewell.is_some_and(|(_, said)| said)),
+                Heard::Close(Some(1012)) => assert!(self.has_said_farewell),
                 other => panic!("the witness heard {other:?}"),
             }
         }

@@ -58,7 +58,7 @@ impl<S: Socket> Connection<S> {
             _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.
             Phase::Request { .. }
-                if !self.outbox.is_empty() || self.awaited > 0 || self.reading == Reading::Congested =>
+                if !self.outbox.is_empty() || self.awaited.any() || self.reading == Reading::Congested =>
             {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }

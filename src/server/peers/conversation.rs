@@ -7,7 +7,6 @@ use super::{Mood, Peers};
 use crate::frame::Frame;
 use crate::http::routes::{self, Answer, Conditions, Door};
 use crate::policy::hub::TooMany;
-use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -27,7 +26,7 @@ impl<S: Socket> Peers<S> {
             let limits = self.terms.limits;
             let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
             let connection = &mut self.connections[key];
-            let is_behind_others = connection.awaited > 0;
+            let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
             let request = match requests.next(|request| routes::wish(request, conditions)) {
                 Ok(Next::Request(request)) => request,
@@ -76,7 +75,7 @@ impl<S: Socket> Peers<S> {
             }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
-                self.wish_to_leave();
+                self.is_asked_to_leave = true;
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
@@ -88,7 +87,7 @@ impl<S: Socket> Peers<S> {
     /// Queues a response, unless the peer is gone. Who leaves keeps no connection open.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
         // What it has asked already is answered first.
-        let may_stay = self.mood == Mood::Serving || self.connections[key].awaited > 0;
+        let may_stay = self.mood == Mood::Serving || self.connections[key].awaited.any();
         let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
         self.connections[key].respond(response, exchange, now, &self.terms.limits);
     }
@@ -137,22 +136,23 @@ impl<S: Socket> Peers<S> {
         let mut errors: Vec<(&str, String)> =
             asked.refused.into_iter().map(|why| ("bad_topic", why)).collect();
         for filter in &asked.filters {
-            if let Err(TooMany) = self.hub.subscribe(subscriber_key(key), filter) {
+            if let Err(TooMany) = self.feed.subscribe(key, filter) {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
         let wants_to_resume = asked.last_event_id.is_some();
-        let resumes_after = asked.last_event_id.and_then(|id| self.resume_position(&id, now));
+        let resumes_after =
+            asked.last_event_id.and_then(|id| self.feed.resume(id.parse().ok()?, now.instant));
         self.metrics.resumed += u64::from(resumes_after.is_some());
         self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
         let connection = &mut self.connections[key];
-        let filters: Vec<&str> = self.hub.filters(subscriber_key(key)).map(Filter::as_str).collect();
+        let filters: Vec<&str> = self.feed.filters(key).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
             message: "Connected to WebSocket server",
             timestamp,
             connection_id: &format!("{:08x}-{}", self.terms.epoch, self.clients_so_far),
             topics: &filters,
-            last_event_id: PublicationId::new(self.ordering.epoch(), self.hub.newest()),
+            last_event_id: self.feed.newest(),
             resumed: resumes_after.is_some(),
             ping_interval_ms: limits
                 .ping_interval
@@ -210,9 +210,4 @@ fn conditions(terms: &Terms, mood: Mood, connections: usize, door: Door) -> Cond
         access: operators.unwrap_or(&terms.access),
         max_publish_bytes: terms.max_publish_bytes,
     }
-}
-
-/// The name under which the hub knows a connection.
-pub(super) fn subscriber_key(key: usize) -> u32 {
-    u32::try_from(key).expect("a process has fewer descriptors than this")
 }

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::{Ordering, Peers};
+use super::Peers;
 use crate::server::clock::Now;
 use crate::server::footprint;
 use crate::server::socket::Socket;
 use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
-use crate::wire::overview::{Draining, Overview, Worker};
+use crate::wire::overview::Draining;
 
 /// A turn that took as long may have been as long as a limit: those that it set are counted from its end.
 const LONG_TURN: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl<S: Socket> Peers<S> {
         if took >= LONG_TURN {
             self.forgive(now, took);
         }
-        if !self.hub.has_pending()
+        if !self.feed.is_pending()
             && let Some(since) = self.fanout_since.take()
         {
             self.metrics.fanout.observe(end.saturating_duration_since(since));
@@ -59,22 +59,12 @@ impl<S: Socket> Peers<S> {
     }
 
     /// The numbers as they are now.
-    pub(super) fn metrics(&mut self) -> Metrics {
+    pub fn metrics(&mut self) -> Metrics {
         self.metrics.connections = self.clients as u64;
         self.metrics.connections_total = self.clients_so_far;
         self.metrics.outbox_bytes = self.connections.iter().map(|(_, peer)| peer.queued().0 as u64).sum();
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
         footprint::update(&mut self.metrics.process);
         self.metrics.clone()
-    }
-
-    /// All there is to say about a server that is one process.
-    pub(super) fn overview(&mut self) -> Overview {
-        let publications = match &self.ordering {
-            Ordering::Own(order) => order.published(),
-            Ordering::Upstream(_) => 0,
-        };
-        let worker = Worker { number: None, pid: std::process::id(), metrics: self.metrics() };
-        Overview { drain: self.draining, publications, workers: vec![worker], past: Metrics::default() }
     }
 }

@@ -36,7 +36,7 @@ impl<S: Socket> Peers<S> {
             if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_guided)
             {
                 connection.end(Ending::Drained, now);
-                self.soil(key);
+                self.mark_dirty(key);
             }
         }
     }
@@ -71,7 +71,7 @@ impl<S: Socket> Peers<S> {
                     timestamp: now.wall,
                 };
                 connection.send(message.to_frame(), now, &self.terms.limits);
-                self.soil(notice.client);
+                self.mark_dirty(notice.client);
             }
         }
     }

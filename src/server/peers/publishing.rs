@@ -1,25 +1,21 @@
-//! How publications reach their listeners: at once, in slices, or by replay to those who were away. The hub and the
-//! history are advanced together here, and nowhere else; the order of the publications is another's.
+//! How publications reach their listeners: at once, in slices, or by replay to those who were away.
 
-use super::conversation::subscriber_key;
-use super::{Mood, Ordering, Peers};
-use crate::policy::history::Publication;
-use crate::policy::hub::{Hub, TooMany};
+use super::Peers;
+use crate::policy::feed::Feed;
+use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::hub::TooMany;
 use crate::policy::idempotency::MAX_KEY_BYTES;
-use crate::policy::replay::{Forgotten, Replay};
-use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::replay::Forgotten;
+use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::connection::{Reading, Speaks};
 use crate::server::limits::Limits;
-use crate::server::order::Order;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::publish::{self, Submission};
-use crate::wire::published;
 use crate::wire::request::Request;
 use crate::wire::response::{Exchange, Response};
-use crate::wire::snapshot::Snapshot;
 
 /// Listeners visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
 /// middle of a fan-out to very many waits about a millisecond for its turn.
@@ -47,14 +43,6 @@ fn replay_bytes(limits: &Limits) -> usize {
 }
 
 impl<S: Socket> Peers<S> {
-    /// Publishes the periodic notification to all who listen to the default topic.
-    pub fn publish_periodic(&mut self, now: Now) {
-        if let Ordering::Own(order) = &mut self.ordering {
-            let publication = order.notify(self.clients, now);
-            self.hear_of(publication, now);
-        }
-    }
-
     /// Publishes what a request's body holds, all of it or nothing, and answers; with a supervisor, once that has.
     pub(super) fn publish_request(
         &mut self,
@@ -70,77 +58,64 @@ impl<S: Socket> Peers<S> {
         }
         let submission = match read_submission(&request, self.terms.max_publish_bytes) {
             Ok(submission) => submission,
-            Err(_) if self.connections[key].awaited > 0 => return self.sync_first(key, request),
+            Err(_) if self.connections[key].awaited.any() => return self.sync_first(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
         };
-        match &mut self.ordering {
-            Ordering::Own(order) => {
-                let mut publications = vec![];
-                let published = order.submit(submission, now, |publication| publications.push(publication));
-                publications.into_iter().for_each(|publication| self.hear_of(publication, now));
-                self.respond(key, published::response(&published), exchange, now);
-            }
-            Ordering::Upstream(_) => self.submit_upstream(key, submission, exchange),
-        }
+        self.submit(key, submission, exchange);
     }
 
     /// Takes the next publication in the one order: for those who listen, and for those who come back.
-    pub(super) fn hear_of(&mut self, publication: Publication, now: Now) {
+    pub fn publish(&mut self, publication: Publication, now: Now) {
         self.turn_bytes += publication.held_bytes();
-        self.hub.publish(&publication.topic, &publication.frame);
-        self.history.push_beyond(publication);
-        if self.hub.has_pending() {
+        self.feed.publish(publication);
+        if self.feed.is_pending() {
             self.fanout_since.get_or_insert(now.instant);
         }
-        let next_expiry = self.history.next_expiry();
+        let next_expiry = self.feed.next_expiry();
         self.look_by(next_expiry);
     }
 
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
         // What was published before it asked is not for this filter.
         self.hand_news(key, now);
-        let is_new = self.hub.subscribe(subscriber_key(key), filter)?;
-        if let Some(replay) = self.connections[key].replay.as_mut().filter(|_| is_new) {
-            replay.subscribe(filter.clone(), self.hub.newest());
-        }
+        match &mut self.connections[key].replay {
+            Some(replay) => self.feed.subscribe_behind(key, filter, replay),
+            None => self.feed.subscribe(key, filter),
+        }?;
         Ok(())
     }
 
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &Filter, now: Now) {
         self.hand_news(key, now);
-        self.hub.unsubscribe(subscriber_key(key), filter);
+        self.feed.unsubscribe(key, filter);
         if let Some(replay) = &mut self.connections[key].replay {
             replay.unsubscribe(filter);
         }
     }
 
-    /// The position behind which a client can be brought all that it missed; `None` when that would leave a hole.
-    pub(super) fn resume_position(&mut self, last_event_id: &str, now: Now) -> Option<Position> {
-        self.history.expire(now.instant);
-        let id: PublicationId = last_event_id.parse().ok()?;
-        id.position_in(self.ordering.epoch()).filter(|position| self.history.can_bring(*position))
-    }
-
+    /// Begins to bring a client all behind a position, unless it has heard all.
     pub(super) fn begin_replay(&mut self, key: usize, after: Position, now: Now) {
-        if after < self.hub.newest() {
+        if let Some(replay) = self.feed.replay(key, after) {
             self.shrink_later(now);
-            let filters = self.hub.filters(subscriber_key(key)).cloned().collect();
-            self.connections[key].replay = Some(Box::new(Replay::new(after, filters, &mut self.history)));
-            self.replays += 1;
+            self.connections[key].replay = Some(Box::new(replay));
             self.list_replay(key);
         }
     }
 
-    /// Whether a publisher has to wait: for the next turn, until the news have reached their listeners, or until the
-    /// supervisor has taken what it was sent.
+    /// Whether a publisher has to wait: for the next turn, until the news have reached their listeners, or until what was
+    /// asked is taken.
     pub(super) fn is_congested(&self) -> bool {
-        self.turn_bytes > NEWS_BYTES
-            || self.has_too_many_news()
-            || matches!(&self.ordering, Ordering::Upstream(upstream) if upstream.is_congested())
+        self.turn_bytes + self.waiting.bytes() > NEWS_BYTES || self.is_behind() || self.is_asking_too_much
     }
 
-    pub(super) fn has_too_many_news(&self) -> bool {
-        self.hub.pending_bytes() > NEWS_BYTES
+    /// Whether so much has still to reach its listeners that nothing more should be heard of.
+    pub fn is_behind(&self) -> bool {
+        self.feed.pending_bytes() > NEWS_BYTES
+    }
+
+    /// Whether more was asked than is taken.
+    pub fn hold_publishers(&mut self, is_asking_too_much: bool) {
+        self.is_asking_too_much = is_asking_too_much;
     }
 
     /// Carries the fan-out on by a slice, and the replays by a piece each.
@@ -148,17 +123,15 @@ impl<S: Socket> Peers<S> {
         self.turn_bytes = 0;
         let (mut visits, mut bytes) = (0, 0);
         while visits < FANOUT_SLICE && bytes < FANOUT_BYTES {
-            let Some(subscriber) = self.hub.next_subscriber() else { break };
-            bytes += self.deliver(subscriber as usize, now);
+            let Some(subscriber) = self.feed.next_subscriber() else { break };
+            bytes += self.deliver(subscriber, now);
             visits += 1;
         }
         for _ in 0..self.replaying.len().min(REPLAYS_PER_TURN) {
             let key = self.replaying.pop_front().expect("counted");
             self.carry_on_replay(key, now);
         }
-        if self.replays == 0 && !self.hub.has_pending() {
-            self.history.forget_surplus();
-        }
+        self.feed.forget_surplus();
         if !self.is_congested() {
             // Who was the first this time is the last next time, or it could take all the room there is, turn after turn.
             let first = usize::from(!self.congested.is_empty());
@@ -200,12 +173,12 @@ impl<S: Socket> Peers<S> {
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return 0;
         }
-        let news = self.hub.pending_for(subscriber_key(key));
+        let news = self.feed.pending_for(key);
         let mut bytes = 0;
         for (position, frame) in news {
             bytes += frame.len() + MESSAGE_BYTES;
             if connection.send_news(frame, &self.terms.limits).is_err() {
-                if connection.is_taking(now) && self.history.reaches(position - 1) {
+                if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
                     self.begin_replay(key, position - 1, now);
                 } else {
                     connection.end(Ending::TooSlow, now);
@@ -226,15 +199,13 @@ impl<S: Socket> Peers<S> {
             // It is listed again once the socket has taken some.
             return;
         }
-        match replay.next_piece(&mut self.history, room) {
+        match self.feed.next_piece(replay, room) {
             Ok(piece) => {
-                let has_all = replay.reached() == self.hub.newest();
+                let has_all = self.feed.is_complete(replay);
                 connection.send_piece(piece);
                 // Until what waits of it is taken, there might be no room for what is live: it comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
-                    connection.replay = None;
-                    self.replays -= 1;
-                    self.hub.set_heard(subscriber_key(key), self.hub.newest());
+                    connection.replay.take().into_iter().for_each(|replay| self.feed.join(key, *replay));
                 }
             }
             // What was promised cannot be kept; told so, the client resumes, and is answered `resumed: false`.
@@ -243,23 +214,27 @@ impl<S: Socket> Peers<S> {
         self.flush(key, now);
     }
 
-    /// What a successor needs to go on in the same epoch; a worker's is the supervisor's to write.
-    pub fn snapshot(&mut self, now: Now) -> Option<Snapshot> {
-        debug_assert!(self.mood != Mood::Serving, "what is published later would be missing");
-        self.history.expire(now.instant);
-        match &self.ordering {
-            Ordering::Own(order) => Some(order.snapshot(&self.history, now)),
-            Ordering::Upstream(_) => None,
-        }
+    /// Begins anew: in this epoch, with what was published lately.
+    pub fn restart(&mut self, epoch: u32, history: History) {
+        self.feed = Feed::new(epoch, history);
+        let next_expiry = self.feed.next_expiry();
+        self.look_by(next_expiry);
     }
 
-    /// Goes on where a predecessor stopped. Nobody must have connected or published yet.
-    pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
-        let (order, history) = Order::restore(snapshot, self.terms.history, now);
-        self.hub = Hub::new(order.newest());
-        (self.ordering, self.history) = (Ordering::Own(order), history);
-        let next_expiry = self.history.next_expiry();
-        self.look_by(next_expiry);
+    /// As `restart`, with nothing that was published before.
+    pub fn restart_empty(&mut self, epoch: u32, newest: Position) {
+        self.restart(epoch, History::new(self.terms.history, newest));
+    }
+
+    /// What of it is kept at most.
+    pub fn history_limits(&self) -> HistoryLimits {
+        self.terms.history
+    }
+
+    /// What was published lately, as far as it is not too old.
+    pub fn history(&mut self, now: Now) -> &History {
+        self.feed.expire(now.instant);
+        self.feed.history()
     }
 }
 

@@ -31,7 +31,7 @@ impl<S: Socket> Peers<S> {
         let Some(connection) = self.connections.get(key) else { return };
         let is_listed = connection.reading == Reading::Listed;
         if has_room && connection.is_stalled() {
-            self.soil(key);
+            self.mark_dirty(key);
         }
         if !is_listed && news != News::Room {
             self.read_on(key, news == News::Bytes, now);
@@ -55,6 +55,11 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// For whoever else reads in this turn.
+    pub fn scratch(&mut self) -> &mut [u8] {
+        &mut self.scratch
+    }
+
     /// Reads until the socket is empty, the budget is used up, or the peer must take its answers first. Where another
     /// event would announce the end, a short read shows that it is empty, and a second one is saved.
     pub(super) fn read_on(&mut self, key: usize, is_end_announced: bool, now: Now) {
@@ -67,7 +72,7 @@ impl<S: Socket> Peers<S> {
                 let connection = &self.connections[key];
                 break match () {
                     () if connection.must_pause(&self.terms.limits) => Reading::Paused,
-                    () if connection.awaits_answers() => Reading::Unanswered,
+                    () if connection.awaited.stops_reading() => Reading::Unanswered,
                     () => Reading::Congested,
                 };
             }
@@ -110,7 +115,7 @@ impl<S: Socket> Peers<S> {
         // A pong or a request may have brought the next limit forward.
         self.look_by(next_look);
         if wants_settling {
-            self.soil(key);
+            self.mark_dirty(key);
         }
     }
 
@@ -131,7 +136,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn must_stop_reading(&self, key: usize) -> bool {
         let connection = &self.connections[key];
         connection.must_pause(&self.terms.limits)
-            || connection.awaits_answers()
+            || connection.awaited.stops_reading()
             || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Peers, earliest, soil};
+use super::{Peers, earliest, mark_dirty};
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
@@ -16,16 +16,16 @@ impl<S: Socket> Peers<S> {
     /// Applies the limits that were reached when all that had arrived was read: one look at each connection.
     pub fn sweep(&mut self, now: Now, heard_until: Instant) {
         let limits = self.terms.limits;
-        if self.history.expire(now.instant) {
+        if self.feed.expire(now.instant) {
             self.shrink_later(now);
         }
-        let mut next_look = self.history.next_expiry();
+        let mut next_look = self.feed.next_expiry();
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= heard_until) {
                 if let Some(refusal) = connection.on_deadline(now, heard_until, &limits) {
                     self.metrics.count_rejected(refusal.label());
                 }
-                soil(connection, key, &mut self.swept_up);
+                mark_dirty(connection, key, &mut self.swept_up);
             }
             next_look = earliest(next_look, connection.next_look(&limits));
         }

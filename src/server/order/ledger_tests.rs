@@ -11,14 +11,14 @@ const LIMITS: HistoryLimits =
 
 /// An order with what it has published, and the time.
 struct Desk {
-    order: Order,
+    order: Ledger,
     history: History,
     now: Now,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { order: Order::new(7, 0), history: History::new(LIMITS, 0), now: Now::read() }
+        Self { order: Ledger::new(7, 0), history: History::new(LIMITS, 0), now: Now::read() }
     }
 
     /// Submits a JSON body: the positions that are answered, or why nothing is published.
@@ -43,7 +43,7 @@ impl Desk {
     fn hand_over(self, after: Duration) -> Self {
         let octets = self.order.snapshot(&self.history, self.now).encode();
         let now = Now { instant: self.now + Duration::from_secs(1_000), wall: self.now.wall + after };
-        let (order, history) = Order::restore(Snapshot::decode(&octets).unwrap(), LIMITS, now);
+        let (order, history) = Ledger::restore(Snapshot::decode(&octets).unwrap(), LIMITS, now);
         Self { order, history, now }
     }
 }
@@ -144,7 +144,7 @@ fn times_that_no_clock_has_shown_do_no_harm() {
         let mut snapshot = desk.order.snapshot(&desk.history, desk.now);
         snapshot.publications[0].at_unix_ms = at_unix_ms;
         snapshot.answers[0].at_unix_ms = at_unix_ms;
-        let (order, history) = Order::restore(snapshot, LIMITS, desk.now);
+        let (order, history) = Ledger::restore(snapshot, LIMITS, desk.now);
         let mut desk = Desk { order, history, now: desk.now };
         let is_ahead = at_unix_ms == i64::MAX;
         assert_eq!(desk.history.positions().count(), usize::from(is_ahead), "what is too old is forgotten");

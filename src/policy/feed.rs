@@ -1,0 +1,193 @@
+//! What is published, for those who are here and for those who were away: the hub and the history, which advance together.
+//! Reads no clock and sees no socket.
+
+use std::time::Instant;
+
+use crate::frame::Frame;
+use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::hub::{Hub, SubscriberKey, TooMany};
+use crate::policy::replay::{Forgotten, Replay};
+use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::topic::Filter;
+
+/// One order of publications, as far as it is known here.
+#[derive(Debug)]
+pub struct Feed {
+    epoch: u32,
+    hub: Hub,
+    history: History,
+    /// How many are still being brought what they missed: until then history keeps it beyond its number.
+    replays: usize,
+}
+
+impl Feed {
+    /// Goes on behind the newest of these, which belong to an epoch. Nobody listens yet.
+    pub fn new(epoch: u32, history: History) -> Self {
+        Self { epoch, hub: Hub::new(*history.positions().end()), history, replays: 0 }
+    }
+
+    /// With nothing in it, as if all up to `newest` had been forgotten.
+    pub fn empty(epoch: u32, limits: HistoryLimits, newest: Position) -> Self {
+        Self::new(epoch, History::new(limits, newest))
+    }
+
+    /// The epoch of all ids.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The id of the newest publication.
+    pub fn newest(&self) -> PublicationId {
+        PublicationId::new(self.epoch, self.hub.newest())
+    }
+
+    /// What was published lately.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes the next publication in the one order: for those who listen, and for those who come back.
+    pub fn publish(&mut self, publication: Publication) {
+        self.hub.publish(&publication.topic, &publication.frame);
+        self.history.push_beyond(publication);
+    }
+
+    /// Adds a filter for what follows; `false` when it was there already.
+    ///
+    /// # Errors
+    /// `TooMany` when there is no room for it.
+    pub fn subscribe(&mut self, key: usize, filter: &Filter) -> Result<bool, TooMany> {
+        self.hub.subscribe(number(key), filter)
+    }
+
+    /// As `subscribe`, for one that is being brought what it missed.
+    ///
+    /// # Errors
+    /// `TooMany` when there is no room for it.
+    pub fn subscribe_behind(
+        &mut self,
+        key: usize,
+        filter: &Filter,
+        replay: &mut Replay,
+    ) -> Result<bool, TooMany> {
+        let is_new = self.hub.subscribe(number(key), filter)?;
+        if is_new {
+            replay.subscribe(filter.clone(), self.hub.newest());
+        }
+        Ok(is_new)
+    }
+
+    /// Takes a filter away.
+    pub fn unsubscribe(&mut self, key: usize, filter: &Filter) {
+        self.hub.unsubscribe(number(key), filter);
+    }
+
+    /// The filters of a subscriber.
+    pub fn filters(&self, key: usize) -> impl Iterator<Item = &Filter> {
+        self.hub.filters(number(key))
+    }
+
+    /// A subscriber has gone.
+    pub fn forget(&mut self, key: usize) {
+        self.hub.forget(number(key));
+    }
+
+    /// The next subscriber to visit with what is pending for it. Call until `None`; then all have heard all.
+    pub fn next_subscriber(&mut self) -> Option<usize> {
+        self.hub.next_subscriber().map(|key| key as usize)
+    }
+
+    /// What a subscriber has not heard yet, oldest first; from here on it counts as having heard it.
+    pub fn pending_for(&mut self, key: usize) -> Vec<(Position, Frame)> {
+        self.hub.pending_for(number(key))
+    }
+
+    /// Whether somebody may still have to be visited.
+    pub fn is_pending(&self) -> bool {
+        self.hub.has_pending()
+    }
+
+    /// Bytes of memory that are pending for some subscriber.
+    pub fn pending_bytes(&self) -> usize {
+        self.hub.pending_bytes()
+    }
+
+    /// The position behind which whoever has heard this last can be brought all that it missed; `None` when that would
+    /// leave a hole.
+    pub fn resume(&mut self, last: PublicationId, now: Instant) -> Option<Position> {
+        self.history.expire(now);
+        last.position_in(self.epoch).filter(|position| self.history.can_bring(*position))
+    }
+
+    /// Whether this position is known of in this epoch, as far as what has come here tells.
+    pub fn has_reached(&self, position: Position) -> bool {
+        position <= self.hub.newest()
+    }
+
+    /// Begins to bring a subscriber all behind a position, unless it has heard all or something of that is forgotten.
+    pub fn replay(&mut self, key: usize, after: Position) -> Option<Replay> {
+        if after >= self.hub.newest() || !self.history.reaches(after) {
+            return None;
+        }
+        self.replays += 1;
+        let filters = self.hub.filters(number(key)).cloned().collect();
+        Some(Replay::new(after, filters, &mut self.history))
+    }
+
+    /// The next piece of a replay, about so many bytes.
+    ///
+    /// # Errors
+    /// `Forgotten` when there is a gap.
+    pub fn next_piece(&mut self, replay: &mut Replay, bytes: usize) -> Result<Vec<Frame>, Forgotten> {
+        replay.next_piece(&mut self.history, bytes)
+    }
+
+    /// Whether a replay has brought all there is so far.
+    pub fn is_complete(&self, replay: &Replay) -> bool {
+        replay.reached() == self.hub.newest()
+    }
+
+    /// A replay is complete: its subscriber hears what follows as all others do.
+    pub fn join(&mut self, key: usize, _replay: Replay) {
+        self.replays -= 1;
+        self.hub.set_heard(number(key), self.hub.newest());
+    }
+
+    /// A replay has ended before it was complete.
+    pub fn abandon(&mut self, _replay: Replay) {
+        self.replays -= 1;
+    }
+
+    /// Forgets what has become too old; whether there was anything.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        self.history.expire(now)
+    }
+
+    /// When the oldest becomes too old.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.history.next_expiry()
+    }
+
+    /// Forgets what there are too many of, unless somebody is still being brought them.
+    pub fn forget_surplus(&mut self) {
+        if self.replays == 0 && !self.hub.has_pending() {
+            self.history.forget_surplus();
+        }
+    }
+
+    /// Nobody is about to come back: what makes that cheap is made again for the next one.
+    pub fn rest(&mut self) {
+        self.history.drop_index();
+    }
+
+    /// Gives back what a crowd has needed that has left.
+    pub fn shrink(&mut self) {
+        self.hub.shrink();
+        self.history.shrink();
+    }
+}
+
+/// The hub's name for a subscriber.
+fn number(key: usize) -> SubscriberKey {
+    SubscriberKey::try_from(key).expect("a process has fewer descriptors than this")
+}

@@ -1,0 +1,189 @@
+//! What gives publications their ids: in the server itself, or in the supervisor for all of its workers. Checks
+//! nothing and sends nothing: each publication is handed on encoded, in the order in which all will hear it.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use crate::policy::fingerprint::Fingerprint;
+use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::idempotency::{Answer, Idempotency, OtherPayload};
+use crate::policy::positions::Positions;
+use crate::policy::sequencer::{Position, Sequencer};
+use crate::policy::topic::TopicName;
+use crate::server::clock::Now;
+use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
+use crate::wire::publish::{Draft, Submission};
+use crate::wire::published::{Conflict, Published};
+use crate::wire::snapshot::{Given, Kept, Snapshot};
+
+/// The order of all publications, and what was answered to whom published them.
+#[derive(Debug)]
+pub struct Ledger {
+    sequencer: Sequencer,
+    /// The position before the first that this process has given.
+    begun: Position,
+    idempotency: Idempotency,
+    notifications_so_far: u64,
+}
+
+/// What is known of an object's key while its request is positioned.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    payload: Fingerprint,
+    /// Where it was published first, if it was.
+    position: Option<Position>,
+}
+
+impl Ledger {
+    /// Goes on behind a position of an epoch.
+    pub fn new(epoch: u32, newest: Position) -> Self {
+        Self {
+            sequencer: Sequencer::new(epoch, newest),
+            begun: newest,
+            idempotency: Idempotency::default(),
+            notifications_so_far: 0,
+        }
+    }
+
+    /// The epoch of all ids from here.
+    pub fn epoch(&self) -> u32 {
+        self.sequencer.epoch()
+    }
+
+    /// The newest position so far.
+    pub fn newest(&self) -> Position {
+        self.sequencer.newest().position()
+    }
+
+    /// How many publications this process has positioned.
+    pub fn published(&self) -> u64 {
+        self.newest() - self.begun
+    }
+
+    /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.
+    ///
+    /// # Errors
+    /// When a key was used for something else; then nothing is positioned.
+    pub fn submit(
+        &mut self,
+        submission: Submission,
+        now: Now,
+        mut publish: impl FnMut(Publication),
+    ) -> Result<Published, Conflict> {
+        let Submission { key, drafts } = submission;
+        let epoch = self.epoch();
+        if let Some(key) = &key {
+            let first =
+                self.idempotency.recall(key, now.instant).map_err(|OtherPayload| Conflict::Request)?;
+            if let Some(first) = first {
+                return Ok(Published { epoch, answer: first.clone() });
+            }
+        }
+        let mut known = self.recall_objects(&drafts.list, now)?;
+        let mut positions = Positions::default();
+        for draft in &drafts.list {
+            for topic in &draft.topics {
+                let key = draft.key.as_ref().map(|object| object.on(topic));
+                if let Some(first) = key.and_then(|key| known[&key.name].position) {
+                    positions.push(first);
+                    continue;
+                }
+                publish(self.position(topic, &draft.data, now));
+                let position = self.newest();
+                positions.push(position);
+                if let Some(key) = key {
+                    known.insert(key.name, Known { payload: key.payload, position: Some(position) });
+                    self.idempotency.remember(&key, Answer::one(position), now.instant);
+                }
+            }
+        }
+        let answer = Answer { positions, is_batch: drafts.is_batch };
+        if let Some(key) = &key {
+            self.idempotency.remember(key, answer.clone(), now.instant);
+        }
+        Ok(Published { epoch, answer })
+    }
+
+    /// What is known of each object's key, before anything is positioned: what follows may push old answers out.
+    fn recall_objects(
+        &mut self,
+        drafts: &[Draft],
+        now: Now,
+    ) -> Result<HashMap<Fingerprint, Known>, Conflict> {
+        let mut all: HashMap<Fingerprint, Known> = HashMap::new();
+        let keyed = drafts.iter().filter_map(|draft| Some((draft.key.as_ref()?, &draft.topics)));
+        for (object, topic) in
+            keyed.flat_map(|(object, topics)| topics.iter().map(move |topic| (object, topic)))
+        {
+            let key = object.on(topic);
+            let conflict = || Conflict::Object { id: object.id.clone(), topic: topic.clone() };
+            let twin = all.get(&key.name);
+            if twin.is_some_and(|twin| twin.payload != key.payload) {
+                return Err(conflict());
+            }
+            if twin.is_none() {
+                let first = self.idempotency.recall(&key, now.instant).map_err(|OtherPayload| conflict())?;
+                let position = first.and_then(|answer| answer.positions.iter().next());
+                all.insert(key.name, Known { payload: key.payload, position });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The periodic notification to all who listen to the default topic.
+    pub fn notify(&mut self, active_connections: usize, now: Now) -> Publication {
+        self.notifications_so_far += 1;
+        let message = format!("Periodic notification #{}", self.notifications_so_far);
+        let (id, topic, timestamp) = (self.sequencer.advance(), DEFAULT_TOPIC, now.wall);
+        let message =
+            ServerMessage::Notification { id, topic, message: &message, timestamp, active_connections };
+        let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
+        Publication { topic, frame: message.to_frame(), at: now.instant }
+    }
+
+    fn position(&mut self, topic: &TopicName, data: &RawValue, now: Now) -> Publication {
+        let id = self.sequencer.advance();
+        let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp: now.wall };
+        Publication { topic: topic.clone(), frame: message.to_frame(), at: now.instant }
+    }
+
+    /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
+    pub fn snapshot(&self, history: &History, now: Now) -> Snapshot {
+        let kept = history.after(*history.positions().start() - 1).map(|(_, publication)| Kept {
+            topic: publication.topic.clone(),
+            frame: publication.frame.clone(),
+            at_unix_ms: now.unix_ms_of(publication.at),
+        });
+        let given = self.idempotency.remembered(now.instant).map(|(at, key, answer)| Given {
+            key,
+            answer: answer.clone(),
+            at_unix_ms: now.unix_ms_of(at),
+        });
+        Snapshot {
+            epoch: self.epoch(),
+            newest: self.newest(),
+            publications: kept.collect(),
+            answers: given.collect(),
+        }
+    }
+
+    /// Goes on where a predecessor stopped.
+    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, History) {
+        let before = snapshot.newest - snapshot.publications.len() as u64;
+        let mut ledger = Self::new(snapshot.epoch, snapshot.newest);
+        for Given { key, answer, at_unix_ms } in snapshot.answers {
+            ledger.idempotency.remember(&key, answer, now.instant_of(at_unix_ms));
+        }
+        let mut history = History::new(limits, before);
+        for Kept { topic, frame, at_unix_ms } in snapshot.publications {
+            history.push(Publication { topic, frame, at: now.instant_of(at_unix_ms) });
+        }
+        history.expire(now.instant);
+        (ledger, history)
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

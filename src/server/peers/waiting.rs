@@ -1,0 +1,168 @@
+//! Requests that cannot be answered here alone: a question goes out for each, and its answer comes back, at once or
+//! much later. Whoever keeps the order of the publications is not known here.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::{Mood, Peers};
+use crate::http::report::Report;
+use crate::http::routes::{self, Conditions};
+use crate::server::clock::Now;
+use crate::server::connection::Reading;
+use crate::server::question::{Answer, Question, Ticket};
+use crate::server::socket::Socket;
+use crate::wire::overview::Overview;
+use crate::wire::publish::Submission;
+use crate::wire::published;
+use crate::wire::refusal::Refusal;
+use crate::wire::request::Request;
+use crate::wire::request_buffer::BodyWish;
+use crate::wire::response::Exchange;
+
+/// What was asked, and for whom.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// By their tickets.
+    those: Slab<Waiter>,
+    /// To be handed on, oldest first.
+    questions: VecDeque<(Ticket, Question)>,
+    /// What the publications among them come to.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    key: usize,
+    what: What,
+}
+
+/// What becomes of an answer.
+#[derive(Debug)]
+enum What {
+    /// A publisher is told the ids.
+    Publisher(Exchange),
+    /// Somebody wants to know about the whole server.
+    Watcher(Exchange, Report),
+    /// A request can be answered now that all has come that was published before it.
+    Request(Box<Request>),
+    /// What is no request is told so, behind others.
+    Refusal(Refusal),
+    /// One who waits before it sends a body may go on, behind others.
+    Body,
+}
+
+impl Waiting {
+    /// Bytes of publications that are still to be handed on.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn ask(&mut self, waiter: Waiter, question: Question) {
+        if let Question::Publish(submission) = &question {
+            let drafts = submission.drafts.list.iter();
+            self.bytes += drafts.map(|draft| draft.topics.len() * draft.data.get().len()).sum::<usize>();
+        }
+        let ticket = Ticket(self.those.insert(waiter));
+        self.questions.push_back((ticket, question));
+    }
+
+    fn next_question(&mut self) -> Option<(Ticket, Question)> {
+        if self.questions.is_empty() {
+            self.bytes = 0;
+        }
+        self.questions.pop_front()
+    }
+}
+
+impl<S: Socket> Peers<S> {
+    /// The next question, to be answered with its ticket. Call until `None`.
+    pub fn next_question(&mut self) -> Option<(Ticket, Question)> {
+        self.waiting.next_question()
+    }
+
+    /// Whether a request can only be answered once all has come that was published before it: answers keep the order
+    /// of the requests, and a client may have heard elsewhere what is still on its way here.
+    pub(super) fn must_sync_first(&self, key: usize, request: &Request, conditions: Conditions<'_>) -> bool {
+        let is_published = || routes::wish(request, conditions) != BodyWish::Skip;
+        let is_behind_others = self.connections[key].awaited.any() && !is_published();
+        let is_ahead = || {
+            routes::resumes_after(request, self.feed.epoch())
+                .is_some_and(|position| !self.feed.has_reached(position))
+        };
+        is_behind_others || is_ahead()
+    }
+
+    /// Publishes; the ids are answered later.
+    pub(super) fn submit(&mut self, key: usize, submission: Submission, exchange: Exchange) {
+        let is_last = !exchange.keep_alive || self.mood != Mood::Serving;
+        self.ask(key, Question::Publish(submission), What::Publisher(exchange), is_last);
+    }
+
+    /// Puts a request off until all has come that was published before it.
+    pub(super) fn sync_first(&mut self, key: usize, request: Box<Request>) {
+        self.ask(key, Question::Sync, What::Request(request), true);
+    }
+
+    /// Puts a refusal off until the requests before it have been answered.
+    pub(super) fn refuse_later(&mut self, key: usize, refusal: Refusal) {
+        self.ask(key, Question::Sync, What::Refusal(refusal), true);
+    }
+
+    /// Lets one who waits before it sends a body wait until the requests before have been answered.
+    pub(super) fn go_on_later(&mut self, key: usize) {
+        self.ask(key, Question::Sync, What::Body, true);
+    }
+
+    /// Tells something about the whole server.
+    pub(super) fn report(&mut self, key: usize, report: Report, exchange: Exchange, now: Now) {
+        // Operators at a door of their own are few, and are told what is so now; answers keep their order.
+        let connection = &self.connections[key];
+        if !connection.is_admin
+            && !connection.awaited.any()
+            && let Some(response) = self.reports.fresh(report, now)
+        {
+            return self.respond(key, response, exchange, now);
+        }
+        let question = Question::Overview { metrics: self.metrics().into(), drain: self.draining };
+        self.ask(key, question, What::Watcher(exchange, report), true);
+    }
+
+    fn ask(&mut self, key: usize, question: Question, what: What, holds: bool) {
+        self.waiting.ask(Waiter { key, what }, question);
+        self.connections[key].awaited.ask(holds);
+    }
+
+    /// Hands an answer to whoever waits for it.
+    pub fn on_answer(&mut self, ticket: Ticket, answer: Answer, now: Now) {
+        let Some(Waiter { key, what }) = self.waiting.those.try_remove(ticket.0) else { return };
+        let connection = &mut self.connections[key];
+        connection.awaited.on_answer();
+        if connection.reading == Reading::Unanswered && !connection.awaited.stops_reading() {
+            connection.reading = Reading::Listed;
+            self.unread.push(key);
+        }
+        match (what, answer) {
+            (What::Publisher(exchange), Answer::Published(published)) => {
+                self.respond(key, published::response(&published), exchange, now);
+            }
+            (What::Watcher(exchange, report), Answer::Overview(overview)) => {
+                self.tell_report(key, &overview, report, exchange, now);
+            }
+            (What::Request(request), _) => self.answer(key, request, now),
+            (What::Refusal(refusal), _) => self.connections[key].refuse(refusal, now, &self.terms.limits),
+            (What::Body, _) => self.connections[key].go_on(now + self.terms.limits.handshake),
+            (What::Publisher(exchange) | What::Watcher(exchange, _), _) => {
+                self.respond(key, routes::restarting(), exchange, now);
+            }
+        }
+        self.connections[key].finish_if_answered(now);
+        self.mark_dirty(key);
+    }
+
+    fn tell_report(&mut self, key: usize, overview: &Overview, report: Report, exchange: Exchange, now: Now) {
+        let response = report.response(overview, now.wall);
+        self.reports.note(report, &response, now);
+        self.respond(key, response, exchange, now);
+    }
+}

@@ -1,0 +1,39 @@
+//! What peers ask of whoever keeps the order of the publications, and what is answered. Neither knows the other.
+
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::{Draining, Overview};
+use crate::wire::publish::Submission;
+use crate::wire::published::{Conflict, Published};
+
+/// Tells an answer's question from others that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(pub usize);
+
+/// What is asked.
+#[derive(Debug)]
+pub enum Question {
+    /// To publish this, all of it or nothing.
+    Publish(Submission),
+    /// To say so once all has been said that was published before.
+    Sync,
+    /// What there is to say about the whole server. What is known here goes with it.
+    Overview {
+        /// What this process has counted.
+        metrics: Box<Metrics>,
+        /// While it leaves.
+        drain: Option<Draining>,
+    },
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// To `Publish`.
+    Published(Result<Published, Conflict>),
+    /// To `Sync`.
+    Synced,
+    /// To `Overview`.
+    Overview(Box<Overview>),
+    /// Nobody is left who could answer: the server is leaving.
+    Refused,
+}
