@@ -2,9 +2,8 @@
 //! Invariants: only `settle` writes to sockets and only `settle` removes connections, so that within one batch of
 //! events a key cannot change its owner. It owns no poll and no listener: sockets are handed to it.
 
-use std::collections::VecDeque;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{debug, info};
 use slab::Slab;
@@ -15,7 +14,9 @@ use crate::policy::feed::Feed;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
+use crate::server::peers::agenda::Agenda;
 use crate::server::peers::reports::Reports;
+use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
@@ -23,6 +24,7 @@ use crate::wire::ending::Ending;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::Draining;
 
+mod agenda;
 mod conversation;
 mod counting;
 mod guiding;
@@ -30,6 +32,7 @@ mod publishing;
 mod reading;
 mod reports;
 mod sweeping;
+mod upkeep;
 mod waiting;
 
 pub use reading::News;
@@ -37,18 +40,9 @@ pub use reading::News;
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// How long after somebody has left, or has begun to catch up, memory is given back: a crowd is worth one look.
-const SHRINK_PAUSE: Duration = Duration::from_secs(2);
-
-/// Connections with replies that are flushed in one turn.
-const FLUSH_BUDGET: usize = 128;
-
-/// Connections with pings that are flushed in one turn: no reply waits behind all that are due together.
-const SWEPT_UP_BUDGET: usize = 32;
-
 /// How the peers are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum Mode {
     Serving,
     /// Others take the newcomers: who has connected is served, those who are here stay.
     SteppingDown,
@@ -67,17 +61,9 @@ pub struct Peers<S> {
     /// What is published.
     feed: Feed,
     waiting: Waiting,
-    /// To be flushed or to be buried, each once.
-    dirty: VecDeque<usize>,
-    /// As `dirty`, found by a sweep: pings and ended limits, which nobody waits for.
-    swept_up: VecDeque<usize>,
-    /// Stopped reading before the socket was empty; no event will announce the rest.
-    unread: Vec<usize>,
-    /// Can be sent another piece of what they missed.
-    replaying: VecDeque<usize>,
-    /// Publishers that wait for the news to reach their listeners.
-    congested: Vec<usize>,
-    /// Whether they have to wait for what was asked, too.
+    agenda: Agenda,
+    upkeep: Upkeep,
+    /// Whether publishers have to wait until what was asked is taken.
     is_asking_too_much: bool,
     /// While the server leaves: when each client is to move.
     guide: Option<ReconnectNotices>,
@@ -92,13 +78,7 @@ pub struct Peers<S> {
     /// Since when there are publications that some listener has not been visited with.
     fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
-    /// The most connections since memory was given back.
-    crest: usize,
-    next_shrink: Option<Instant>,
-    /// No connection's limit is reached before.
-    next_look: Option<Instant>,
-    swept: Option<Instant>,
-    mood: Mood,
+    mode: Mode,
     site: Site,
     terms: Terms,
     clients_so_far: u64,
@@ -112,11 +92,8 @@ impl<S: Socket> Peers<S> {
             clients: 0,
             feed: Feed::empty(terms.epoch, terms.history, 0),
             waiting: Waiting::default(),
-            dirty: VecDeque::new(),
-            swept_up: VecDeque::new(),
-            unread: Vec::new(),
-            replaying: VecDeque::new(),
-            congested: Vec::new(),
+            agenda: Agenda::default(),
+            upkeep: Upkeep::default(),
             is_asking_too_much: false,
             guide: None,
             draining: None,
@@ -126,11 +103,7 @@ impl<S: Socket> Peers<S> {
             reports: Reports::default(),
             fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
-            crest: 0,
-            next_shrink: None,
-            next_look: None,
-            swept: None,
-            mood: Mood::Serving,
+            mode: Mode::Serving,
             site: Site::default(),
             terms,
             clients_so_far: 0,
@@ -153,7 +126,7 @@ impl<S: Socket> Peers<S> {
         let mut connection = Connection::new(socket(key)?, expires);
         connection.is_admin = door == Door::Admin;
         entry.insert(connection);
-        self.crest = self.crest.max(self.connections.len());
+        self.upkeep.on_admitted(self.connections.len());
         self.look_by(Some(expires));
         Ok(key)
     }
@@ -165,20 +138,13 @@ impl<S: Socket> Peers<S> {
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
     pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty()
-            || !self.swept_up.is_empty()
-            || !self.unread.is_empty()
-            || !self.replaying.is_empty()
-            || self.feed.is_pending()
-            || self.has_hints()
+        self.agenda.has_work() || self.feed.is_pending() || self.has_hints()
     }
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
         self.give_hints(now);
-        let replies = self.dirty.drain(..self.dirty.len().min(FLUSH_BUDGET));
-        let pings = self.swept_up.drain(..self.swept_up.len().min(SWEPT_UP_BUDGET));
-        for key in replies.chain(pings).collect::<Vec<_>>() {
+        for key in self.agenda.take_dirty() {
             self.connections[key].dirty = false;
             self.flush(key, now);
         }
@@ -187,7 +153,7 @@ impl<S: Socket> Peers<S> {
 
     /// Whether somebody who is no client is owed an answer.
     pub fn owes_answers(&self, is_worker: bool) -> bool {
-        let serves = self.mood == Mood::SteppingDown;
+        let serves = self.mode == Mode::SteppingDown;
         // What an operator asks any worker will do for: the one that has let it in may not just be gone.
         self.connections
             .iter()
@@ -197,7 +163,7 @@ impl<S: Socket> Peers<S> {
     /// No newcomers from here on: idle HTTP connections are let go, WebSockets stay. Unless `alone`, nobody else who
     /// asks for one gets one.
     pub fn leave(&mut self, now: Now, alone: bool) {
-        self.mood = if alone { Mood::SteppingDown } else { Mood::Leaving };
+        self.mode = if alone { Mode::SteppingDown } else { Mode::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
         // Nothing more is asked for who waits for answers: behind the last one its connection ends.
         self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());
@@ -205,7 +171,7 @@ impl<S: Socket> Peers<S> {
 
     /// Sends every WebSocket the close frame 1012 behind all that waits for it.
     pub fn say_farewell(&mut self, now: Now) {
-        self.mood = Mood::Farewell;
+        self.mode = Mode::Farewell;
         // What a fan-out under way has not brought yet goes ahead of the close.
         for key in 0..self.connections.capacity() {
             self.hand_news(key, now);
@@ -217,7 +183,7 @@ impl<S: Socket> Peers<S> {
         for (key, connection) in &mut self.connections {
             if which(connection) {
                 connection.end(ending, now);
-                mark_dirty(connection, key, &mut self.dirty);
+                self.agenda.mark_dirty(key, connection);
             }
         }
     }
@@ -238,7 +204,7 @@ impl<S: Socket> Peers<S> {
             let ending = connection.ending().unwrap_or(Ending::Gone);
             self.metrics.count_disconnect(ending.label(), ending.counted_code());
             debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
-            if self.mood != Mood::Farewell {
+            if self.mode != Mode::Farewell {
                 info!("Client disconnected. Total connections: {}", self.clients);
             }
         }
@@ -259,7 +225,7 @@ impl<S: Socket> Peers<S> {
         }
         if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
             connection.reading = Reading::Listed;
-            self.unread.push(key);
+            self.agenda.list_unread(key);
         }
         let next_look = connection.next_look(&self.terms.limits);
         self.look_by(next_look);
@@ -268,48 +234,30 @@ impl<S: Socket> Peers<S> {
 
     /// When to look next at whether there is memory to give back.
     pub fn next_shrink(&self) -> Option<Instant> {
-        self.next_shrink
+        self.upkeep.next_shrink()
     }
 
     pub(super) fn shrink_later(&mut self, now: Now) {
-        self.next_shrink.get_or_insert(now + SHRINK_PAUSE);
+        self.upkeep.shrink_later(now.instant);
     }
 
     /// Gives back what a crowd has needed, once half of it has left.
     pub fn shrink(&mut self) {
-        self.next_shrink = None;
-        if self.replaying.is_empty() {
+        if !self.agenda.is_replaying() {
             self.feed.rest();
         }
-        if self.connections.len() > self.crest / 2 {
-            return;
+        if self.upkeep.begin_to_shrink(self.connections.len()) {
+            self.connections.shrink_to_fit();
+            self.feed.shrink();
+            self.agenda.shrink();
         }
-        self.crest = self.connections.len();
-        self.connections.shrink_to_fit();
-        self.feed.shrink();
-        for list in [&mut self.dirty, &mut self.swept_up, &mut self.replaying] {
-            list.shrink_to_fit();
-        }
-        self.unread.shrink_to_fit();
-        self.congested.shrink_to_fit();
     }
 
     fn mark_dirty(&mut self, key: usize) {
-        mark_dirty(&mut self.connections[key], key, &mut self.dirty);
+        self.agenda.mark_dirty(key, &mut self.connections[key]);
     }
 
     fn look_by(&mut self, at: Option<Instant>) {
-        self.next_look = earliest(self.next_look, at);
+        self.upkeep.look_by(at);
     }
-}
-
-/// Lists a connection to be settled, unless it is listed already.
-fn mark_dirty<S>(connection: &mut Connection<S>, key: usize, list: &mut VecDeque<usize>) {
-    if !std::mem::replace(&mut connection.dirty, true) {
-        list.push_back(key);
-    }
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.into_iter().chain(b).min()
 }

@@ -3,7 +3,7 @@
 
 use log::info;
 
-use super::{Mood, Peers};
+use super::{Mode, Peers};
 use crate::frame::Frame;
 use crate::http::routes::{self, Answer, Conditions, Door};
 use crate::policy::hub::TooMany;
@@ -24,7 +24,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn converse(&mut self, key: usize, now: Now) {
         while !self.must_stop_reading(key) {
             let limits = self.terms.limits;
-            let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
+            let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -51,7 +51,7 @@ impl<S: Socket> Peers<S> {
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let conditions = conditions(&self.terms, self.mood, self.connections.len(), self.door_of(key));
+        let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
@@ -87,7 +87,7 @@ impl<S: Socket> Peers<S> {
     /// Queues a response, unless the peer is gone. Who leaves keeps no connection open.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
         // What it has asked already is answered first.
-        let may_stay = self.mood == Mood::Serving || self.connections[key].awaited.any();
+        let may_stay = self.mode == Mode::Serving || self.connections[key].awaited.any();
         let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
         self.connections[key].respond(response, exchange, now, &self.terms.limits);
     }
@@ -200,12 +200,12 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn conditions(terms: &Terms, mood: Mood, connections: usize, door: Door) -> Conditions<'_> {
+fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Conditions<'_> {
     let operators = terms.operators.as_ref();
     Conditions {
         door,
         has_admin: operators.is_some(),
-        leaving: matches!(mood, Mood::Leaving | Mood::Farewell),
+        leaving: matches!(mode, Mode::Leaving | Mode::Farewell),
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
         max_publish_bytes: terms.max_publish_bytes,

@@ -31,9 +31,6 @@ const MESSAGE_BYTES: usize = 256;
 /// News that wait for their listeners, or are published in one turn, before publishers have to wait, too.
 const NEWS_BYTES: usize = 4 * 1024 * 1024;
 
-/// Connections whose replay goes on by a piece in one turn.
-const REPLAYS_PER_TURN: usize = 16;
-
 /// What of a replay waits in an outbox at most, beside the last frame: the rest waits in the shared history.
 const REPLAY_BYTES: usize = 64 * 1024;
 
@@ -127,21 +124,17 @@ impl<S: Socket> Peers<S> {
             bytes += self.deliver(subscriber, now);
             visits += 1;
         }
-        for _ in 0..self.replaying.len().min(REPLAYS_PER_TURN) {
-            let key = self.replaying.pop_front().expect("counted");
+        for key in self.agenda.take_replaying() {
             self.carry_on_replay(key, now);
         }
         self.feed.forget_surplus();
         if !self.is_congested() {
-            // Who was the first this time is the last next time, or it could take all the room there is, turn after turn.
-            let first = usize::from(!self.congested.is_empty());
-            self.congested.rotate_left(first);
-            for key in std::mem::take(&mut self.congested) {
+            for key in self.agenda.take_congested() {
                 if let Some(connection) =
                     self.connections.get_mut(key).filter(|c| c.reading == Reading::Congested)
                 {
                     connection.reading = Reading::Listed;
-                    self.unread.push(key);
+                    self.agenda.list_unread(key);
                 }
             }
         }
@@ -153,7 +146,7 @@ impl<S: Socket> Peers<S> {
         let has_room = connection.room(replay_bytes(&self.terms.limits)) > 0;
         if let Some(replay) = connection.replay.as_mut().filter(|replay| has_room && !replay.is_listed) {
             replay.is_listed = true;
-            self.replaying.push_back(key);
+            self.agenda.list_replaying(key);
         }
     }
 

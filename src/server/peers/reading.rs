@@ -48,7 +48,7 @@ impl<S: Socket> Peers<S> {
 
     /// Goes on reading where a budget or a pause has stopped it.
     pub fn read_unread(&mut self, now: Now) {
-        for key in std::mem::take(&mut self.unread) {
+        for key in self.agenda.take_unread() {
             if self.connections.contains(key) {
                 self.read_on(key, false, now);
             }
@@ -103,12 +103,12 @@ impl<S: Socket> Peers<S> {
         };
         self.scratch = scratch;
         if reading == Reading::Listed {
-            self.unread.push(key);
+            self.agenda.list_unread(key);
         }
         let connection = &mut self.connections[key];
         let was = std::mem::replace(&mut connection.reading, reading);
         if reading == Reading::Congested && was != Reading::Congested {
-            self.congested.push(key);
+            self.agenda.list_congested(key);
         }
         let (next_look, wants_settling) =
             (connection.next_look(&self.terms.limits), connection.wants_settling());

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Peers, earliest, mark_dirty};
+use super::Peers;
+use super::upkeep::earliest;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
 impl<S: Socket> Peers<S> {
-    /// When to sweep next: at the earliest limit, though not so often that a busy server does little else.
+    /// When to sweep next.
     pub fn next_sweep(&self) -> Option<Instant> {
-        let next_look = self.next_look?;
-        Some(self.swept.map_or(next_look, |swept| next_look.max(swept + self.sweep_pause())))
+        self.upkeep.next_sweep(self.sweep_pause())
     }
 
     /// Applies the limits that were reached when all that had arrived was read: one look at each connection.
@@ -25,12 +25,11 @@ impl<S: Socket> Peers<S> {
                 if let Some(refusal) = connection.on_deadline(now, heard_until, &limits) {
                     self.metrics.count_rejected(refusal.label());
                 }
-                mark_dirty(connection, key, &mut self.swept_up);
+                self.agenda.mark_swept_up(key, connection);
             }
             next_look = earliest(next_look, connection.next_look(&limits));
         }
-        self.next_look = next_look;
-        self.swept = Some(now.instant);
+        self.upkeep.on_swept(now.instant, next_look);
     }
 
     /// The turn has taken so long: the peers had no part of that time.

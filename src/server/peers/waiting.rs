@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::{Mood, Peers};
+use super::{Mode, Peers};
 use crate::http::report::Report;
 use crate::http::routes::{self, Conditions};
 use crate::server::clock::Now;
@@ -95,7 +95,7 @@ impl<S: Socket> Peers<S> {
 
     /// Publishes; the ids are answered later.
     pub(super) fn submit(&mut self, key: usize, submission: Submission, exchange: Exchange) {
-        let is_last = !exchange.keep_alive || self.mood != Mood::Serving;
+        let is_last = !exchange.keep_alive || self.mode != Mode::Serving;
         self.ask(key, Question::Publish(submission), What::Publisher(exchange), is_last);
     }
 
@@ -140,7 +140,7 @@ impl<S: Socket> Peers<S> {
         connection.awaited.on_answer();
         if connection.reading == Reading::Unanswered && !connection.awaited.stops_reading() {
             connection.reading = Reading::Listed;
-            self.unread.push(key);
+            self.agenda.list_unread(key);
         }
         match (what, answer) {
             (What::Publisher(exchange), Answer::Published(published)) => {
