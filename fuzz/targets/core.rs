@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use slackwater::http::access::Access;
+use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Step};
-use slackwater::policy::guide::GuideTerms;
 use slackwater::policy::heard::Look;
 use slackwater::policy::history::HistoryLimits;
+use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
 use slackwater::server::peers::News;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::server::turn::{Effect, Ready, Turn};
-use slackwater::server::{Access, Door};
+
 use slackwater::wire::snapshot::Snapshot;
 use slackwater::wire::websocket::Rules;
 use slackwater_fuzz::line::{Line, LineSocket};
@@ -183,7 +185,7 @@ fn terms() -> Terms {
         concurrency: None,
         epoch: 0xbeef,
         history: HistoryLimits { publications: 20, bytes: 20_000, age: seconds(60) },
-        guide: Some(GuideTerms { spread: seconds(10), close_after: Some(seconds(5)) }),
+        reconnect: Some(ReconnectTerms { spread: seconds(10), close_after: Some(seconds(5)) }),
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
         max_publish_bytes: 10_000,

@@ -68,12 +68,7 @@ fn check(request: &Request) {
     assert!(path == "*" || path.starts_with('/'));
     assert!(!path.contains(['?', '#', '\\', ' ']) && !query.contains(['#', ' ']));
     assert!(path.is_ascii() && query.is_ascii());
-    assert!(
-        fields
-            .host
-            .as_deref()
-            .is_none_or(|host| host.is_empty() || Authority::read(host).is_some())
-    );
+    assert!(fields.host.as_deref().is_none_or(|host| host.is_empty() || Authority::read(host).is_some()));
     assert!(request.method == Method::Post || body.is_empty());
     assert!(path == "/large" || body.len() <= SMALL_BYTES);
     if let Upgrade::Asked(acceptance) = &request.upgrade {
