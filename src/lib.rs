@@ -36,9 +36,9 @@
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
-//! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`]. What is listened on:
-//!   [`server::bound_socket`]. Who gives publications their ids: [`server::order`].
-//!   What peers ask of it: [`server::question`].
+//! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
+//!   What is listened on: [`server::bound_socket`]. Who gives publications their ids: [`server::order`]. What peers ask of
+//!   it: [`server::question`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
@@ -87,12 +87,11 @@
 //!       ├─ connections: Slab   key + offset = mio Token
 //!       ├─ feed                what is still to be heard, and what was heard lately
 //!       ├─ waiting             what was asked of the order, and for whom
-//!       ├─ guide: Option       while leaving: when each client is to reconnect
+//!       ├─ notices: Option     while leaving: when each client is to reconnect
 //!       ├─ metrics             plain numbers, counted where things happen
 //!       ├─ scratch             64 KiB: the only read buffer in the process
-//!       ├─ dirty               to be flushed, or buried once flushed
-//!       ├─ replaying           can be sent another piece of what they missed
-//!       └─ unread              ran out of their budget: read on without sleeping
+//!       ├─ agenda              who is to be flushed, read on or replayed to, though no event will say so
+//!       └─ upkeep              when limits are looked at next, and when memory is given back
 //!
 //! Supervisor                   the only owner of its Poll
 //! ├─ listeners                 one for each slot, whoever works there; closed once draining

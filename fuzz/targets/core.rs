@@ -18,7 +18,7 @@ use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
-use slackwater::server::peers::News;
+use slackwater::server::peers::Readiness;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::server::turn::{Effect, Ready, Turn};
 
@@ -123,7 +123,7 @@ impl World {
     fn turn(&mut self, control: Option<Control>) {
         let lines = self.lines.iter().flatten();
         let ready = lines.filter(|(line, _)| std::mem::take(&mut line.borrow_mut().has_event));
-        let ready = ready.map(|(_, key)| Ready::Peer { key: *key, news: News::End, has_room: true });
+        let ready = ready.map(|(_, key)| Ready::Peer { key: *key, readiness: Readiness::End, has_room: true });
         let ready: Vec<Ready> = ready.collect();
         self.server.on_look(Look { began: self.now.instant, events: ready.len(), most: 1024 }, MAX_CLIENTS);
         self.server.handle(ready, control, self.now);

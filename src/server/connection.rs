@@ -25,7 +25,7 @@ use closing::Closing;
 mod answers;
 mod closing;
 mod deadlines;
-mod news;
+mod pending;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.

@@ -20,7 +20,7 @@ use crate::server::control::{Controls, Signals};
 use crate::server::descriptors::Descriptors;
 use crate::server::exhaustion::with_mend;
 use crate::server::log_pace::LogPace;
-use crate::server::peers::News;
+use crate::server::peers::Readiness;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
@@ -374,12 +374,12 @@ fn ready(event: &Event) -> Option<Ready> {
         SUPERVISOR => Some(Ready::Supervisor),
         Token(peer) => {
             let is_ended = event.is_read_closed() || event.is_error();
-            let news = match () {
-                () if is_ended => News::End,
-                () if event.is_readable() => News::Bytes,
-                () => News::Room,
+            let readiness = match () {
+                () if is_ended => Readiness::End,
+                () if event.is_readable() => Readiness::Bytes,
+                () => Readiness::Room,
             };
-            Some(Ready::Peer { key: peer - FIRST_PEER, news, has_room: event.is_writable() })
+            Some(Ready::Peer { key: peer - FIRST_PEER, readiness, has_room: event.is_writable() })
         }
     }
 }

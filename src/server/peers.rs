@@ -27,7 +27,7 @@ use crate::wire::overview::Draining;
 mod agenda;
 mod conversation;
 mod counting;
-mod guiding;
+mod noticing;
 mod publishing;
 mod reading;
 mod reports;
@@ -35,7 +35,7 @@ mod sweeping;
 mod upkeep;
 mod waiting;
 
-pub use reading::News;
+pub use reading::Readiness;
 
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -66,7 +66,7 @@ pub struct Peers<S> {
     /// Whether publishers have to wait until what was asked is taken.
     is_asking_too_much: bool,
     /// While the server leaves: when each client is to move.
-    guide: Option<ReconnectNotices>,
+    notices: Option<ReconnectNotices>,
     /// While the server leaves, for those who ask.
     draining: Option<Draining>,
     /// Whether an operator has asked it to leave.
@@ -95,7 +95,7 @@ impl<S: Socket> Peers<S> {
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
             is_asking_too_much: false,
-            guide: None,
+            notices: None,
             draining: None,
             is_asked_to_leave: false,
             metrics: Metrics::default(),
@@ -138,17 +138,17 @@ impl<S: Socket> Peers<S> {
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
     pub fn has_work(&self) -> bool {
-        self.agenda.has_work() || self.feed.is_pending() || self.has_hints()
+        self.agenda.has_work() || self.feed.is_pending() || self.has_unsent_notices()
     }
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
-        self.give_hints(now);
+        self.send_notices(now);
         for key in self.agenda.take_dirty() {
             self.connections[key].dirty = false;
             self.flush(key, now);
         }
-        self.spread_news(now);
+        self.fan_out(now);
     }
 
     /// Whether somebody who is no client is owed an answer.
@@ -174,7 +174,7 @@ impl<S: Socket> Peers<S> {
         self.mode = Mode::Farewell;
         // What a fan-out under way has not brought yet goes ahead of the close.
         for key in 0..self.connections.capacity() {
-            self.hand_news(key, now);
+            self.hand_pending(key, now);
         }
         self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
     }

@@ -16,7 +16,7 @@ use crate::server::control::Control;
 use crate::server::order::ledger::Ledger;
 use crate::server::order::upstream::Upstream;
 use crate::server::order::{Heard, Instruction, Order};
-use crate::server::peers::{News, Peers};
+use crate::server::peers::{Peers, Readiness};
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::snapshot::Snapshot;
@@ -29,7 +29,7 @@ pub enum Ready {
         /// Its key.
         key: usize,
         /// What can be read.
-        news: News,
+        readiness: Readiness,
         /// Whether it can be written to.
         has_room: bool,
     },
@@ -173,8 +173,8 @@ impl<S: Socket> Turn<S> {
         self.ask();
         for ready in ready {
             match ready {
-                Ready::Peer { key, news, has_room } => {
-                    self.peers.on_event(key, news, has_room, now);
+                Ready::Peer { key, readiness, has_room } => {
+                    self.peers.on_ready(key, readiness, has_room, now);
                     self.ask();
                 }
                 Ready::Supervisor => self.order.on_ready(),
@@ -197,7 +197,7 @@ impl<S: Socket> Turn<S> {
         // Its request is mostly there already, and need not wait for the next turn; when the server is about to leave, it
         // must.
         if !self.drain.is_leaving() {
-            self.peers.on_event(key, News::Bytes, false, self.now);
+            self.peers.on_ready(key, Readiness::Bytes, false, self.now);
             self.ask();
         }
         Ok(())
@@ -321,7 +321,7 @@ impl<S: Socket> Turn<S> {
             self.peers.sweep(now, heard_until);
         }
         if is_due(self.peers.next_closing()) {
-            self.peers.close_the_unmoved(now, heard_until);
+            self.peers.close_overdue(now, heard_until);
         }
         if self.peers.next_shrink().is_some_and(|at| at <= now.instant) {
             self.peers.shrink();
@@ -360,7 +360,7 @@ impl<S: Socket> Turn<S> {
         match step {
             Step::Initiated => {
                 self.peers.leave(self.now, self.scope != Scope::Whole);
-                self.peers.guide(self.now, self.drain.limit().unwrap_or(self.now.instant));
+                self.peers.begin_notices(self.now, self.drain.limit().unwrap_or(self.now.instant));
                 self.notify = None;
                 self.effects.push_back(Effect::LeaveState);
                 self.stop_accepting();

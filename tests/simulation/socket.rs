@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
 
-use slackwater::server::peers::News;
+use slackwater::server::peers::Readiness;
 use slackwater::server::socket::Socket;
 use slackwater::server::turn::Ready;
 
@@ -122,12 +122,12 @@ impl Line {
     /// The event for this key.
     pub fn ready(&self, key: usize) -> Ready {
         let is_ended = self.inbound_ended || self.failure.is_some();
-        let news = match self.inbound.is_empty() {
-            _ if is_ended => News::End,
-            true => News::Room,
-            false => News::Bytes,
+        let readiness = match self.inbound.is_empty() {
+            _ if is_ended => Readiness::End,
+            true => Readiness::Room,
+            false => Readiness::Bytes,
         };
-        Ready::Peer { key, news, has_room: is_ended || self.unread_by_client() < self.capacity }
+        Ready::Peer { key, readiness, has_room: is_ended || self.unread_by_client() < self.capacity }
     }
 
     pub fn unread_by_client(&self) -> usize {

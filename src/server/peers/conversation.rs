@@ -124,7 +124,7 @@ impl<S: Socket> Peers<S> {
         info!("Client connected. Total connections: {}", self.clients);
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
-            self.guide_late(key, now);
+            self.notify_late(key, now);
         }
         self.hear(key, &rest, now);
     }
@@ -171,7 +171,7 @@ impl<S: Socket> Peers<S> {
         let (limits, timestamp) = (self.terms.limits, now.wall);
         let command = read_command(text);
         // The news handed out ahead of these are not the peer's to answer for.
-        let follows_news = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
+        let follows_pending = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
         let reply = match command {
             Command::Echo => {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
@@ -192,8 +192,8 @@ impl<S: Socket> Peers<S> {
             }
         };
         let connection = &mut self.connections[key];
-        if follows_news {
-            connection.send_behind_news(reply, now, &limits);
+        if follows_pending {
+            connection.send_behind_pending(reply, now, &limits);
         } else {
             connection.send(reply, now, &limits);
         }

@@ -28,8 +28,8 @@ const FANOUT_BYTES: usize = 4 * 1024 * 1024;
 /// What handing on a message costs beside its octets, in octets.
 const MESSAGE_BYTES: usize = 256;
 
-/// News that wait for their listeners, or are published in one turn, before publishers have to wait, too.
-const NEWS_BYTES: usize = 4 * 1024 * 1024;
+/// What may be pending for its subscribers, or be published in one turn, before publishers have to wait, too.
+const PENDING_BYTES: usize = 4 * 1024 * 1024;
 
 /// What of a replay waits in an outbox at most, beside the last frame: the rest waits in the shared history.
 const REPLAY_BYTES: usize = 64 * 1024;
@@ -74,7 +74,7 @@ impl<S: Socket> Peers<S> {
 
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
         // What was published before it asked is not for this filter.
-        self.hand_news(key, now);
+        self.hand_pending(key, now);
         match &mut self.connections[key].replay {
             Some(replay) => self.feed.subscribe_behind(key, filter, replay),
             None => self.feed.subscribe(key, filter),
@@ -83,7 +83,7 @@ impl<S: Socket> Peers<S> {
     }
 
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &Filter, now: Now) {
-        self.hand_news(key, now);
+        self.hand_pending(key, now);
         self.feed.unsubscribe(key, filter);
         if let Some(replay) = &mut self.connections[key].replay {
             replay.unsubscribe(filter);
@@ -102,12 +102,12 @@ impl<S: Socket> Peers<S> {
     /// Whether a publisher has to wait: for the next turn, until the news have reached their listeners, or until what was
     /// asked is taken.
     pub(super) fn is_congested(&self) -> bool {
-        self.turn_bytes + self.waiting.bytes() > NEWS_BYTES || self.is_behind() || self.is_asking_too_much
+        self.turn_bytes + self.waiting.bytes() > PENDING_BYTES || self.is_behind() || self.is_asking_too_much
     }
 
     /// Whether so much has still to reach its listeners that nothing more should be heard of.
     pub fn is_behind(&self) -> bool {
-        self.feed.pending_bytes() > NEWS_BYTES
+        self.feed.pending_bytes() > PENDING_BYTES
     }
 
     /// Whether more was asked than is taken.
@@ -116,7 +116,7 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Carries the fan-out on by a slice, and the replays by a piece each.
-    pub(super) fn spread_news(&mut self, now: Now) {
+    pub(super) fn fan_out(&mut self, now: Now) {
         self.turn_bytes = 0;
         let (mut visits, mut bytes) = (0, 0);
         while visits < FANOUT_SLICE && bytes < FANOUT_BYTES {
@@ -152,7 +152,7 @@ impl<S: Socket> Peers<S> {
 
     /// Hands a listener all that it has not heard yet, in one write; says what that costs.
     fn deliver(&mut self, key: usize, now: Now) -> usize {
-        let bytes = self.hand_news(key, now);
+        let bytes = self.hand_pending(key, now);
         if bytes > 0 && self.connections[key].wants_settling() {
             self.flush(key, now);
         }
@@ -161,7 +161,7 @@ impl<S: Socket> Peers<S> {
 
     /// Queues what a listener has not heard yet; says what that costs. What there is no room for comes from history, at the
     /// listener's own pace, if it takes what waits; otherwise it is too slow.
-    pub(super) fn hand_news(&mut self, key: usize, now: Now) -> usize {
+    pub(super) fn hand_pending(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return 0;
@@ -170,7 +170,7 @@ impl<S: Socket> Peers<S> {
         let mut bytes = 0;
         for (position, frame) in news {
             bytes += frame.len() + MESSAGE_BYTES;
-            if connection.send_news(frame, &self.terms.limits).is_err() {
+            if connection.send_pending(frame, &self.terms.limits).is_err() {
                 if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
                     self.begin_replay(key, position - 1, now);
                 } else {

@@ -9,10 +9,10 @@ use crate::wire::ending::Ending;
 /// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
 const READ_BUDGET: usize = SCRATCH_BYTES;
 
-/// What an event says about a connection.
+/// What an event says about reading from a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// It can be written to.
+pub enum Readiness {
+    /// Nothing: it can be written to.
     Room,
     /// There are bytes, and their end is announced by another event.
     Bytes,
@@ -21,20 +21,16 @@ pub enum News {
 }
 
 impl<S: Socket> Peers<S> {
-    /// Reads from a connection that is ready for anything, and notes that it may be writable again.
-    pub fn on_ready(&mut self, key: usize, now: Now) {
-        self.on_event(key, News::End, true, now);
-    }
-
-    /// As `on_ready`, where more is known: who only talks is not written to, as there might be room.
-    pub fn on_event(&mut self, key: usize, news: News, has_room: bool, now: Now) {
+    /// Reads from a connection that can be read from, and notes that it may be writable again. One that has only sent
+    /// something is not written to because there might be room.
+    pub fn on_ready(&mut self, key: usize, readiness: Readiness, has_room: bool, now: Now) {
         let Some(connection) = self.connections.get(key) else { return };
         let is_listed = connection.reading == Reading::Listed;
         if has_room && connection.is_stalled() {
             self.mark_dirty(key);
         }
-        if !is_listed && news != News::Room {
-            self.read_on(key, news == News::Bytes, now);
+        if !is_listed && readiness != Readiness::Room {
+            self.read_on(key, readiness == Readiness::Bytes, now);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::wire::outbox::Overflow;
 const LATELY: Duration = Duration::from_secs(1);
 
 impl<S: Socket> Connection<S> {
-    /// As `send`, behind news that the peer did not ask for: if it takes what waits, they are not held against it.
-    pub(in crate::server) fn send_behind_news(&mut self, reply: Frame, now: Now, limits: &Limits) {
+    /// Like `send`, behind publications that the peer did not ask for: if it takes what waits, they do not count against it.
+    pub(in crate::server) fn send_behind_pending(&mut self, reply: Frame, now: Now, limits: &Limits) {
         let outbox_bytes = if self.is_taking(now) { usize::MAX } else { limits.outbox_bytes };
         self.send(reply, now, &Limits { outbox_bytes, ..*limits });
     }
@@ -25,7 +25,7 @@ impl<S: Socket> Connection<S> {
     ///
     /// # Errors
     /// `Overflow` when there is no room. What follows is for the caller to decide.
-    pub(in crate::server) fn send_news(&mut self, frame: Frame, limits: &Limits) -> Result<(), Overflow> {
+    pub(in crate::server) fn send_pending(&mut self, frame: Frame, limits: &Limits) -> Result<(), Overflow> {
         let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
         self.outbox.push(frame.into_bytes(), if self.is_stalled() { room } else { usize::MAX })
     }

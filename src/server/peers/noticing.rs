@@ -11,28 +11,28 @@ use crate::wire::ending::Ending;
 use crate::wire::messages::ServerMessage;
 
 /// Clients that are told in one turn, so that nobody else waits for long.
-const HINTS_PER_TURN: usize = 128;
+const NOTICES_PER_TURN: usize = 128;
 
 impl<S: Socket> Peers<S> {
     /// Begins to ask all clients to move; they have until this deadline.
-    pub fn guide(&mut self, now: Now, deadline: Instant) {
-        let Some(terms) = self.terms.reconnect.filter(|_| self.guide.is_none()) else { return };
+    pub fn begin_notices(&mut self, now: Now, deadline: Instant) {
+        let Some(terms) = self.terms.reconnect.filter(|_| self.notices.is_none()) else { return };
         let is_open = |(key, connection): (usize, &Connection<S>)| {
             (connection.speaks() == Speaks::WebSocket).then_some(key)
         };
         let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
         let seed = (u64::from(self.terms.epoch) << 32) + self.clients_so_far;
-        self.guide = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
+        self.notices = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
     }
 
     /// When the next client's time to move is over.
     pub fn next_closing(&self) -> Option<Instant> {
-        self.guide.as_ref().and_then(ReconnectNotices::next_deadline)
+        self.notices.as_ref().and_then(ReconnectNotices::next_deadline)
     }
 
     /// Closes those whose time to move was over when all that had arrived was read.
-    pub fn close_the_unmoved(&mut self, now: Now, heard_until: Instant) {
-        while let Some(key) = self.guide.as_mut().and_then(|guide| guide.next_closing(heard_until)) {
+    pub fn close_overdue(&mut self, now: Now, heard_until: Instant) {
+        while let Some(key) = self.notices.as_mut().and_then(|notices| notices.next_closing(heard_until)) {
             if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_guided)
             {
                 connection.end(Ending::Drained, now);
@@ -42,20 +42,21 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Gives somebody who has become a client of a leaving server a moment to move.
-    pub(super) fn guide_late(&mut self, key: usize, now: Now) {
-        if let Some(guide) = &mut self.guide {
-            guide.join(key, now.instant);
+    pub(super) fn notify_late(&mut self, key: usize, now: Now) {
+        if let Some(notices) = &mut self.notices {
+            notices.join(key, now.instant);
         }
     }
 
-    pub(super) fn has_hints(&self) -> bool {
-        self.guide.as_ref().is_some_and(ReconnectNotices::has_unsent)
+    pub(super) fn has_unsent_notices(&self) -> bool {
+        self.notices.as_ref().is_some_and(ReconnectNotices::has_unsent)
     }
 
     /// Tells the next clients when to move.
-    pub(super) fn give_hints(&mut self, now: Now) {
-        for _ in 0..HINTS_PER_TURN {
-            let Some(notice) = self.guide.as_mut().and_then(|guide| guide.next_notice(now.instant)) else {
+    pub(super) fn send_notices(&mut self, now: Now) {
+        for _ in 0..NOTICES_PER_TURN {
+            let Some(notice) = self.notices.as_mut().and_then(|notices| notices.next_notice(now.instant))
+            else {
                 return;
             };
             // It may be gone, and another in its place, who is told in its turn.
