@@ -1,0 +1,13 @@
+//! The real binary, with one process and with several: what it prints, what it obeys, how it ends. Everything is waited
+//! for as a fact, with a deadline; no sleeps and no fixed ports.
+
+// A helper of tests that unwraps fails the test.
+#![allow(clippy::unwrap_used)]
+
+mod driver;
+mod guiding;
+mod handover;
+mod one_process;
+mod operating;
+mod service_manager;
+mod workers;

@@ -1,0 +1,164 @@
+//! What becomes of the token outside of requests: it is shown nowhere, and whoever keeps it badly is told.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::door::Door;
+use super::office::QUIET;
+use crate::driver::{BINARY, Process, text_of};
+
+const TOKEN: &str = "sesame:open";
+
+/// What is printed by a server that does not start.
+fn failed(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.args(["--port", "0"]).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn token_file(content: impl AsRef<[u8]>, mode: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    (folder, path)
+}
+
+fn start(workers: &str, token: &[&str]) -> Process {
+    Process::spawn(Command::new(BINARY).args(QUIET.split(' ')).args(["--workers", workers]).args(token))
+}
+
+fn publish(server: &Process, token: &str) -> u16 {
+    let fields = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n");
+    Door::Ip(server.address).ask("POST /publish?topic=x", &fields).status
+}
+
+#[test]
+fn a_token_that_is_refused_is_not_shown() {
+    let refused: [&[&str]; 15] = [
+        &["--publish-token", "sekrit sekrit"],
+        &["--publish-token=sekrit,"],
+        &["--publish-token", "-sekrit,"],
+        &["--publish-token", "a", "sekrit"],
+        &["--publish-token", "a", "sekrit:sekrit"],
+        &["--publish-tokn=sekrit"],
+        &["--publish-token:sekrit"],
+        &["--publish-token_sekrit"],
+        &["--publish-tokensekrit"],
+        &["--publish-token.sekrit=sekrit"],
+        &["SLACKWATER_PUBLISH_TOKEN=sekrit"],
+        &["PUBLISH_TOKEN=sekrit"],
+        &["sekrit:sekrit"],
+        &["--", "sekrit"],
+        &["--", "--sekrit=sekrit"],
+    ];
+    for args in refused {
+        let (code, stderr) = failed(Command::new(BINARY).args(args));
+        assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{args:?}: {stderr}");
+        let says_why = stderr.contains("--publish-tok") || stderr.contains("as 'main:app'");
+        assert!(says_why, "{args:?}: {stderr}");
+    }
+    let (code, stderr) = failed(Command::new(BINARY).env("SLACKWATER_PUBLISH_TOKEN", "sekrit\""));
+    assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
+    assert!(stderr.contains("SLACKWATER_PUBLISH_TOKEN") && stderr.contains("without spaces"), "{stderr}");
+}
+
+#[test]
+fn what_is_in_no_way_a_file_with_a_token_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let long = b"sekrit".repeat(1000);
+    let contents: [(&[u8], &str); 9] = [
+        (b"", "give at least one"),
+        (b" \n", "give at least one"),
+        (b"sekrit sekrit", "without spaces"),
+        (b"sekrit\xff", "utf-8"),
+        (b"sekrit\nsekrit\n", "it holds more than one line"),
+        (b"\xef\xbb\xbfsekrit", "it begins with a byte order mark"),
+        (b"\xff\xfes\0", "it begins with a byte order mark"),
+        (b"\xfe\xff\0s", "it begins with a byte order mark"),
+        (&long, "it holds more than 4096 bytes"),
+    ];
+    let files = contents.map(|(content, why)| (token_file(content, 0o600), why));
+    let others =
+        [fifo, folder.path().to_owned(), "/dev/zero".into()].map(|path| (path, "not a regular file"));
+    let others = others.iter().map(|(path, why)| (path, why));
+    for (path, why) in files.iter().map(|((_, path), why)| (path, why)).chain(others) {
+        let (code, stderr) = failed(Command::new(BINARY).arg("--publish-token-file").arg(path));
+        assert_eq!((code, stderr.lines().count()), (Some(3), 1), "{stderr}");
+        assert!(stderr.contains(&*path.to_string_lossy()) && !stderr.contains("sekrit"), "{stderr}");
+        assert!(stderr.contains(why), "{why}: {stderr}");
+    }
+}
+
+#[test]
+fn a_token_given_in_place_of_its_file_is_not_shown() {
+    for given in ["sekrit", "/sekrit/sekrit", "/dev/null/sekrit", &"sekrit".repeat(100)] {
+        let (code, stderr) = failed(Command::new(BINARY).args(["--publish-token-file", given]));
+        assert_eq!(
+            (code, stderr.lines().count(), stderr.contains("sekrit")),
+            (Some(3), 1, false),
+            "{stderr}"
+        );
+        assert!(stderr.contains("cannot read the file given with --publish-token-file: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_token_file_that_too_many_may_read_or_change_is_named_with_the_mend() {
+    let group = "Everyone in its group may change the token";
+    let everyone = "Everyone on this machine may read or change the token";
+    for (mode, who) in [
+        (0o600, None),
+        (0o440, None),
+        (0o640, None),
+        (0o660, Some((group, "g-w"))),
+        (0o620, Some((group, "g-w"))),
+        (0o644, Some((everyone, "600"))),
+        (0o602, Some((everyone, "600"))),
+        (0o666, Some((everyone, "600"))),
+    ] {
+        let (_folder, path) = token_file("sesame:open\n", mode);
+        let path = path.to_str().unwrap();
+        for workers in ["1", "2"] {
+            let server = start(workers, &["--publish-token-file", path]);
+            let warnings: Vec<&str> = server.preamble.iter().map(|line| text_of(line.trim_end())).collect();
+            let expected = who.map(|(who, mend)| {
+                format!("[WARNING] {who} in {path} (mode {mode:04o}): chmod {mend} {path}")
+            });
+            assert_eq!(warnings, expected.as_deref().into_iter().collect::<Vec<_>>());
+            assert_eq!((publish(&server, TOKEN), publish(&server, "sesame:opem")), (400, 401));
+        }
+    }
+}
+
+#[test]
+fn a_token_in_the_arguments_is_warned_of_and_kept_out_of_those_of_workers() {
+    for args in [&["--publish-token", TOKEN][..], &[&*format!("--publish-token={TOKEN}")]] {
+        for workers in ["1", "2"] {
+            let server = start(workers, args);
+            let [warning] = &server.preamble[..] else { panic!("{:?}", server.preamble) };
+            assert!(text_of(warning).starts_with("[WARNING] Everyone on this machine may read"), "{warning}");
+            assert!(warning.contains("--publish-token-file") && !warning.contains(TOKEN), "{warning}");
+            assert_eq!((publish(&server, TOKEN), publish(&server, "sesame:opem")), (400, 401));
+            for worker in Door::Ip(server.address).status()["workers"].as_array().unwrap() {
+                let own = worker["pid"] == server.child.id();
+                let arguments =
+                    fs::read(Path::new("/proc").join(worker["pid"].to_string()).join("cmdline")).unwrap();
+                assert_eq!(String::from_utf8_lossy(&arguments).contains(TOKEN), own, "{worker}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_in_the_environment_is_nothing_to_warn_of() {
+    let mut command = Command::new(BINARY);
+    let server = Process::spawn(command.args(QUIET.split(' ')).env("SLACKWATER_PUBLISH_TOKEN", TOKEN));
+    assert!(server.preamble.is_empty(), "{:?}", server.preamble);
+    assert_eq!(publish(&server, TOKEN), 400);
+}

@@ -1,0 +1,160 @@
+//! Several workers, one of whom answers: for all of them, and for those that are no more.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use super::exposition::Metrics;
+use super::office::Office;
+use crate::driver::Client;
+
+/// The workers' processes and how many clients each has.
+fn crew(office: &Office) -> BTreeMap<u64, u64> {
+    let status = office.admin.status();
+    let workers = status["workers"].as_array().unwrap().iter();
+    workers.map(|worker| (worker["pid"].as_u64().unwrap(), worker["connections"].as_u64().unwrap())).collect()
+}
+
+/// Connects until each of two workers has a client: the system deals them out.
+fn clients_of_both(office: &Office) -> Vec<Client> {
+    let mut clients = vec![];
+    while clients.is_empty() || crew(office).values().any(|connections| *connections == 0) {
+        assert!(clients.len() < 200, "one worker gets nobody");
+        clients.push(office.server.client());
+    }
+    clients
+}
+
+fn disconnects(metrics: &Metrics) -> f64 {
+    metrics.sum("slackwater_disconnects_total")
+}
+
+#[test]
+fn the_door_answers_as_long_as_there_is_one_worker() {
+    let office = Office::open("--workers 2");
+    let mut clients = clients_of_both(&office);
+    let before = crew(&office);
+    office.server.signal("TERM");
+    office.server.line("Waiting for");
+    // Who is with whom is not known here: one by one they leave, until one worker has nobody left.
+    let both_are_held = || crew(&office).values().filter(|connections| **connections > 0).count() == 2;
+    while both_are_held() {
+        clients.pop().expect("one worker has nobody left before the other").leave();
+        let left = clients.len() as f64;
+        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
+        office.admin.metrics_with("the client's leaving", has_left);
+    }
+    office
+        .admin
+        .metrics_with("one worker's end", |metrics| metrics.family("slackwater_connections").count() == 1);
+    assert!(!clients.is_empty());
+    let left = crew(&office);
+    assert!(left.keys().all(|pid| before.contains_key(pid)));
+    // More often than the worker that has ended could be asked by chance.
+    for _ in 0..20 {
+        assert_eq!(office.admin.get("/readyz").json()["connections"], clients.len());
+        assert_eq!(office.admin.get("/healthz").status, 200);
+    }
+    clients.into_iter().for_each(Client::leave);
+    assert_eq!(office.server.end().0, Some(0));
+}
+
+#[test]
+fn no_operator_is_cut_off_by_a_worker_that_ends() {
+    let office = Office::open("--workers 6");
+    let server = &office.server;
+    let mut clients: Vec<Client> = (0..6).map(|_| server.client()).collect();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    assert!(office.admin.get("/readyz").body.contains("status"));
+                }
+            });
+        }
+        server.signal("TERM");
+        server.line("Waiting for");
+        clients.drain(1..).for_each(Client::leave);
+        while crew(&office).len() > 1 {
+            thread::yield_now();
+        }
+        is_over.store(true, Relaxed);
+    });
+    clients.into_iter().for_each(Client::leave);
+    assert_eq!(office.server.end().0, Some(0));
+}
+
+#[test]
+fn the_numbers_are_those_of_all_workers_with_a_label_where_it_matters() {
+    let office = Office::open("--workers 2");
+    let clients = clients_of_both(&office);
+    let count = clients.len() as f64;
+    let metrics = office
+        .admin
+        .metrics_with("all that were counted", |metrics| metrics.of("slackwater_connections_total") == count);
+    let crew = crew(&office);
+    for (family, sum) in [("slackwater_connections", Some(count)), ("process_resident_memory_bytes", None)] {
+        let labelled: Vec<(&str, f64)> = metrics.family(family).collect();
+        assert_eq!(labelled.len(), 2, "{labelled:?}");
+        for (number, (name, _)) in labelled.iter().enumerate() {
+            assert!(name.contains(&format!("worker=\"{}\"", number + 1)), "{name}");
+            assert!(crew.keys().any(|pid| name.contains(&format!("pid=\"{pid}\""))), "{name}");
+        }
+        assert!(sum.is_none_or(|sum| metrics.sum(family) == sum));
+    }
+    assert_eq!(metrics.family("slackwater_connections_total").count(), 1);
+}
+
+#[test]
+fn what_a_killed_worker_has_counted_is_kept_and_no_counter_falls() {
+    let office = Office::open("--workers 2");
+    let clients = clients_of_both(&office);
+    assert_eq!(office.admin.publish("x").status, 200);
+    let count = clients.len() as f64;
+    let mut before = office.admin.metrics_with("all that were counted", |metrics| {
+        metrics.of("slackwater_connections_total") == count
+            && metrics.of("slackwater_messages_sent_total") == 2.0 * count
+    });
+    let (victim, its_clients) = crew(&office).into_iter().next().unwrap();
+    let script = format!("kill -KILL {victim}");
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    office.server.line("starting another now");
+    loop {
+        let metrics = office.admin.metrics();
+        metrics.assert_not_below(&before);
+        let is_whole = crew(&office).len() == 2;
+        before = metrics;
+        if is_whole {
+            break;
+        }
+    }
+    assert!(!crew(&office).contains_key(&victim));
+    let metrics = office.admin.metrics();
+    assert_eq!(metrics.of("slackwater_connections_total"), count);
+    assert_eq!(metrics.sum("slackwater_connections"), count - its_clients as f64);
+    assert_eq!(metrics.of("slackwater_publications_total"), 1.0);
+}
+
+#[test]
+fn what_a_worker_has_counted_up_to_its_end_is_kept() {
+    let office = Office::open("--workers 2 --timeout-worker-healthcheck 60");
+    let clients = clients_of_both(&office);
+    let count = clients.len();
+    let before = office.admin.metrics();
+    office.server.signal("HUP");
+    office.server.line("Reload complete");
+    // Between two beats, which are far apart here.
+    clients.into_iter().for_each(Client::leave);
+    office.server.line("Server shutdown complete");
+    office.server.line("Server shutdown complete");
+    let metrics = office.admin.metrics_with("the old workers' end", |metrics| {
+        metrics.family("slackwater_connections").count() == 2
+    });
+    metrics.assert_not_below(&before);
+    assert_eq!(metrics.of("slackwater_connections_total"), count as f64);
+    assert_eq!(disconnects(&metrics), count as f64);
+    assert_eq!(metrics.sum("slackwater_connections"), 0.0);
+}

@@ -1,0 +1,17 @@
+//! The real binary with several workers: one supervisor, one listener for each of them, one order for all. No sleeps
+//! and no fixed ports; who serves a connection is read from /proc.
+
+mod breaking;
+mod crew;
+mod leaving;
+mod listening;
+mod program;
+mod publications;
+mod publisher;
+mod reload;
+mod rolling;
+mod serving;
+mod signals;
+mod starving;
+mod staying;
+mod succession;

@@ -1,0 +1,52 @@
+//! What whoever starts the server has done to its signals, and signals that mean nothing to a process that serves.
+
+use std::process::Command;
+
+use super::crew::Crew;
+use super::program::Program;
+use crate::driver::{BINARY, kill};
+
+#[test]
+fn signals_that_were_blocked_at_the_start_are_obeyed() {
+    for workers in ["1", "2"] {
+        let blocked = "--block-signal=TERM,INT,HUP,CHLD,TTIN,TTOU";
+        let crew =
+            Crew::spawn(Command::new("env").args([blocked, BINARY, "--port", "0", "--workers", workers]));
+        if workers == "2" {
+            // Nothing but its end wakes the supervisor.
+            assert!(kill(&crew.process(1, 1).to_string(), "KILL"));
+            crew.process(1, 2);
+        }
+        crew.signal("TERM");
+        assert_eq!(crew.end().0, Some(0));
+    }
+}
+
+#[test]
+fn signals_for_the_number_of_workers_do_not_stop_a_process_that_serves() {
+    for workers in [1, 2] {
+        let crew = Crew::start(&format!("--workers {workers}"));
+        let serving = match workers {
+            1 => vec![crew.pid()],
+            _ => vec![crew.process(1, 1), crew.process(2, 1)],
+        };
+        let mut clients: Vec<_> = (0..4).map(|_| crew.client()).collect();
+        for (process, signal) in serving.iter().flat_map(|process| [(process, "TTIN"), (process, "TTOU")]) {
+            assert!(kill(&process.to_string(), signal));
+        }
+        assert!(clients.iter_mut().all(|client| client.echo("x").contains("Server received: x")));
+        drop(clients);
+        crew.signal("TERM");
+        assert_eq!(crew.end().0, Some(0));
+    }
+}
+
+#[test]
+fn signals_to_all_do_not_stop_or_end_a_worker_that_is_being_started() {
+    let program = Program::new();
+    program.replace(&format!(r#"for s in HUP TTIN TTOU; do kill -$s $$; done; exec {BINARY} "$@""#));
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    assert_eq!(crew.met(), [crew.process(1, 1), crew.process(2, 1)].into());
+    crew.signal("TERM");
+    assert_eq!(crew.end().0, Some(0));
+}

@@ -1,0 +1,60 @@
+//! Publications that are none: each is told what is wrong, and nothing is published.
+
+use super::*;
+
+#[test]
+fn a_bad_publication_is_told_what_is_wrong_and_nothing_is_published() {
+    let server = Running::with("--max-publish-size 1000 --handshake-timeout 1");
+    let mut client = server.client();
+    let json = "Content-Type: application/json";
+    let long = "x".repeat(1001);
+    let bad = [
+        (json, "{\n \"data\": }", 400, "expected value at line 2 column 10"),
+        (json, "", 400, "EOF while parsing a value at line 1 column 0"),
+        (json, "[{\"data\":1},{\"topic\":1,\"data\":1}]", 400, "at line 1 column"),
+        (json, "[[\"a\",null,1,null]]", 400, "sequence, expected an object at line 1 column 1"),
+        (json, "[{\"data\":1},[null,null,1,null]]", 400, "sequence, expected an object"),
+        ("Content-Type: application/x-ndjson", "[null,null,1,null]", 400, "sequence, expected an object"),
+        (json, "{\"data\":1,\"data\":2}", 400, "duplicate field `data`"),
+        (json, "{\"data\":1}{}", 400, "trailing characters at line 1 column 11"),
+        (json, "{\"topic\":\"a b\",\"data\":1}", 422, "is no topic"),
+        (json, &"[".repeat(900), 400, "at line 1 column"),
+        ("Content-Type: application/x-ndjson", "{\"data\":1}\nx", 400, "at line 2 column 1"),
+        ("Content-Type: text/plain", "", 400, "nothing to publish"),
+        ("Content-Type: text/plain\r\nIdempotency-Key: ", "x", 400, "Idempotency-Key"),
+        ("Content-Type: text/plain", &long, 413, "too large"),
+    ];
+    for (fields, body, status, what) in bad {
+        let mut peer = Peer::connect(server.address);
+        let length = body.len();
+        peer.send(format!(
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        let response = peer.response();
+        let body = String::from_utf8(response.body).unwrap();
+        assert!(response.status == status && body.contains(what), "{fields}: {} {body}", response.status);
+    }
+    client.say("was there anything?");
+    assert_eq!(client.hear()["type"], "echo");
+}
+
+#[test]
+fn a_publication_that_is_no_body_or_never_ends_is_refused() {
+    let server = Running::with("--max-publish-size 1000 --handshake-timeout 0.3");
+    for (body, status) in [
+        ("Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
+        ("Transfer-Encoding: chunked\r\n\r\n3e9\r\n", 413),
+        ("Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", 408),
+        ("Content-Length: 2\r\n\r\nx", 408),
+        ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("Content-Length: 18446744073709551616\r\n\r\n", 413),
+    ] {
+        let mut peer = Peer::connect(server.address);
+        peer.send(format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{body}"));
+        assert_eq!(peer.response().status, status, "{body}");
+        assert_eq!(peer.rest(), b"", "{body}");
+    }
+    assert_serves(&server);
+}

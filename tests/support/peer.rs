@@ -1,0 +1,166 @@
+//! One TCP connection to the server, seen as bytes: what is sent is not checked, what comes is taken apart by hand.
+//! A wait that is too long, or an end that is not clean, fails the test.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use crate::frames::CLOSE;
+use crate::{DEADLINE, LIFETIME};
+
+/// The opening handshake of RFC 6455 §1.3.
+pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// One end of a connection.
+pub struct Peer {
+    pub socket: TcpStream,
+    unread: Vec<u8>,
+    born: Instant,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A frame of the server.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub first: u8,
+    pub payload: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a header field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+}
+
+impl Peer {
+    /// Connects; the kernel accepts on the server's behalf.
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::over(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), address)
+    }
+
+    /// Connects with room for little that it has not read.
+    pub fn with_little_room(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self::over(socket, address)
+    }
+
+    fn over(socket: Socket, address: SocketAddr) -> Self {
+        socket.connect_timeout(&address.into(), DEADLINE).expect("the server listens");
+        let socket = TcpStream::from(socket);
+        socket.set_nodelay(true).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        Self { socket, unread: vec![], born: Instant::now() }
+    }
+
+    /// Becomes a WebSocket, up to and with the welcome.
+    pub fn upgraded(mut self) -> Self {
+        self.send(HANDSHAKE);
+        assert_eq!(self.head().status, 101);
+        assert_eq!(self.message()["type"], "welcome");
+        self
+    }
+
+    /// Sends all of it.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).expect("the server takes what it is sent");
+    }
+
+    /// Ends this side of the stream; the other can still be read.
+    pub fn finish(&self) {
+        self.socket.shutdown(Shutdown::Write).expect("the connection lives");
+    }
+
+    /// The next response, with the body that it announces.
+    pub fn response(&mut self) -> Response {
+        let mut response = self.head();
+        let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
+        response.body = self.take(length);
+        response
+    }
+
+    /// The next response to a request that is answered without a body.
+    pub fn head(&mut self) -> Response {
+        let end = loop {
+            match self.unread.windows(4).position(|octets| octets == b"\r\n\r\n") {
+                Some(start) => break start + 4,
+                None => assert_ne!(self.fill(), 0, "the stream ended before a response: {:?}", self.unread),
+            }
+        };
+        let head = String::from_utf8(self.take(end)).unwrap();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Response { status: status.expect("a status line"), head, body: vec![] }
+    }
+
+    /// The next frame.
+    pub fn frame(&mut self) -> Frame {
+        let start = self.take(2);
+        let length = match start[1] {
+            126 => u16::from_be_bytes(self.take(2).try_into().unwrap()).into(),
+            127 => usize::try_from(u64::from_be_bytes(self.take(8).try_into().unwrap())).unwrap(),
+            short @ 0..=125 => usize::from(short),
+            _ => panic!("the server masked a frame"),
+        };
+        Frame { first: start[0], payload: self.take(length) }
+    }
+
+    /// The next frame, which is a message.
+    pub fn message(&mut self) -> Value {
+        let Frame { first: 0x81, payload } = self.frame() else { panic!("not a text message") };
+        serde_json::from_slice(&payload).expect("messages are JSON")
+    }
+
+    /// The code of the close frame that comes, behind whatever else; the stream ends cleanly behind it.
+    pub fn close_code(&mut self) -> Option<u16> {
+        let close = std::iter::repeat_with(|| self.frame()).find(|frame| frame.first == CLOSE);
+        let payload = close.expect("frames go on until there is one").payload;
+        assert_eq!(self.rest(), b"", "nothing follows a close frame");
+        payload.get(..2).map(|code| u16::from_be_bytes(code.try_into().unwrap()))
+    }
+
+    /// All that still comes, up to the clean end of the stream.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() > 0 {}
+        // On one machine a reset right behind the end loses nothing; on the way across a network it can.
+        let error = self.socket.take_error().unwrap();
+        assert!(error.is_none(), "behind the end came a reset: {error:?}");
+        std::mem::take(&mut self.unread)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert_ne!(self.fill(), 0, "the stream ended within {:?}", self.unread);
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    fn fill(&mut self) -> usize {
+        assert!(self.born.elapsed() < LIFETIME, "what is waited for does not come");
+        let mut octets = [0; 16 * 1024];
+        let count = loop {
+            match self.socket.read(&mut octets) {
+                Ok(count) => break count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    panic!("nothing came, nor a clean end, but '{e}', behind {} bytes", self.unread.len())
+                }
+            }
+        };
+        self.unread.extend(&octets[..count]);
+        count
+    }
+}
