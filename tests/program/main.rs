@@ -4,10 +4,14 @@
 // A helper of tests that unwraps fails the test.
 #![allow(clippy::unwrap_used)]
 
-mod driver;
+mod door;
+mod exposition;
 mod guiding;
 mod handover;
+mod memory;
 mod one_process;
 mod operating;
+mod pauses;
+mod process;
 mod service_manager;
 mod workers;

@@ -1,36 +1,29 @@
-//! The real binary: what it prints, what it obeys, how it ends. Everything is waited for as a fact, with a deadline.
+//! A server of one process: what it prints, what it obeys, how it ends.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output};
+use std::process::Command;
 use std::time::Instant;
 
-use crate::driver::{BINARY, Client, Process, Started, get, signal, spawn, text_of, wait};
+use support::peer::Peer;
 
-fn run(flags: &str) -> Output {
-    Command::new(BINARY).args(flags.split_whitespace()).output().unwrap()
+use crate::process::{BINARY, Process, run, signal, text_of};
+
+fn run_with(flags: &str) -> (Option<i32>, String) {
+    run(Command::new(BINARY).args(flags.split_whitespace()))
 }
-
-fn stderr_of(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-const NO_NEWS: &str = "--port 0 --notify-interval 0 --no-drain-notice";
 
 #[test]
 fn leaving_is_told_to_the_letter() {
-    let server = Process::start(&format!("{NO_NEWS} --drain-check-interval 3600"));
+    let server = Process::start("--drain-check-interval 3600");
     let clients = [server.client(), server.client(), server.client()];
-    server.line("Total connections: 3");
+    server.next_line("Total connections: 3");
     server.signal("TERM");
-    server.line("Waiting for 3 connections to close. Time remaining: 1800s");
+    server.next_line("Waiting for 3 connections to close. Time remaining: 1800s");
     for (client, left) in clients.into_iter().zip([2, 1, 0]) {
         client.leave();
-        assert_eq!(
-            text_of(&server.line("")),
-            format!("[INFO] Client disconnected. Total connections: {left}")
-        );
+        assert_eq!(server.next_line(""), format!("[INFO] Client disconnected. Total connections: {left}"));
     }
     let rest = [
         "[INFO] All WebSocket connections closed. Proceeding with shutdown.",
@@ -41,10 +34,9 @@ fn leaving_is_told_to_the_letter() {
 
 #[test]
 fn a_drain_begins_with_three_lines_and_reports_while_it_waits() {
-    let server =
-        Process::start(&format!("{NO_NEWS} --timeout-graceful-shutdown 100 --drain-check-interval 0.05"));
+    let server = Process::start("--timeout-graceful-shutdown 100 --drain-check-interval 0.05");
     let client = server.client();
-    server.line("Total connections: 1");
+    server.next_line("Total connections: 1");
     server.signal("INT");
     for expected in [
         "[INFO] Shutdown signal received",
@@ -52,7 +44,7 @@ fn a_drain_begins_with_three_lines_and_reports_while_it_waits() {
         "[INFO] Waiting for 1 connections to close. Time remaining: 100s",
         "[INFO] Waiting for 1 connections to close. Time remaining: 100s",
     ] {
-        assert_eq!(text_of(&server.line("")), expected);
+        assert_eq!(server.next_line(""), expected);
     }
     client.leave();
     assert_eq!(server.end().0, Some(0));
@@ -60,12 +52,12 @@ fn a_drain_begins_with_three_lines_and_reports_while_it_waits() {
 
 #[test]
 fn an_empty_server_ends_at_once_though_others_hold_http_connections() {
-    let server = Process::start(NO_NEWS);
-    assert_eq!(server.preamble, [""; 0], "where it is is the first thing it says");
-    let mut half = TcpStream::connect(server.address).unwrap();
-    half.write_all(b"GET / HT").unwrap();
-    let _silent = TcpStream::connect(server.address).unwrap();
-    assert!(get(server.address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+    let server = Process::start("");
+    assert_eq!(server.preamble(), [""; 0], "where it is is the first thing it says");
+    let mut half = Peer::connect(server.address());
+    half.send("GET / HT");
+    let _silent = TcpStream::connect(server.address()).unwrap();
+    assert_eq!(server.door().get("/healthz").status, 200);
     server.signal("TERM");
     assert_eq!(server.end().0, Some(0));
 }
@@ -74,10 +66,10 @@ fn an_empty_server_ends_at_once_though_others_hold_http_connections() {
 fn the_process_ends_in_the_turn_in_which_the_last_client_leaves() {
     let mut milliseconds: Vec<u128> = (0..5)
         .map(|_| {
-            let server = Process::start(NO_NEWS);
+            let server = Process::start("");
             let client = server.client();
             server.signal("TERM");
-            server.line("Waiting for 1");
+            server.next_line("Waiting for 1");
             client.leave();
             let left = Instant::now();
             assert_eq!(server.end().0, Some(0));
@@ -93,14 +85,13 @@ fn the_process_ends_in_the_turn_in_which_the_last_client_leaves() {
 
 #[test]
 fn a_second_signal_closes_everyone_with_1012() {
-    let server = Process::start(NO_NEWS);
+    let server = Process::start("");
     let mut clients = [server.client(), server.client()];
     server.signal("TERM");
-    server.line("Waiting for 2");
+    server.next_line("Waiting for 2");
     server.signal("INT");
     for client in &mut clients {
         assert_eq!(client.close_code(), Some(1012));
-        while client.0.read().is_ok() {}
     }
     let (code, lines) = server.end();
     assert_eq!(code, Some(1));
@@ -115,11 +106,11 @@ fn a_second_signal_closes_everyone_with_1012() {
 
 #[test]
 fn the_limit_closes_everyone_with_1012_and_does_not_wait_long_for_the_deaf() {
-    let server = Process::start(&format!("{NO_NEWS} --timeout-graceful-shutdown 0.2"));
+    let server = Process::start("--timeout-graceful-shutdown 0.2");
     let mut listening = server.client();
     let deaf = server.client();
     server.signal("TERM");
-    server.line("Waiting for 2");
+    server.next_line("Waiting for 2");
     assert_eq!(listening.close_code(), Some(1012));
     let (code, lines) = server.end();
     assert_eq!(code, Some(1));
@@ -135,38 +126,38 @@ fn the_limit_closes_everyone_with_1012_and_does_not_wait_long_for_the_deaf() {
 
 #[test]
 fn a_successor_serves_on_the_same_port_while_the_old_one_drains() {
-    let old = Process::start(NO_NEWS);
+    let old = Process::start("");
     let mut old_client = old.client();
     old.signal("TERM");
-    old.line("Waiting for 1");
-    let new = Process::start(&format!("--port {} --notify-interval 0 --no-drain-notice", old.address.port()));
+    old.next_line("Waiting for 1");
+    let new = Process::start(&format!("--port {}", old.address().port()));
     let mut new_client = new.client();
-    assert!(new_client.echo("new").contains("Server received: new"));
-    assert!(old_client.echo("old").contains("Server received: old"));
+    new_client.echo("new");
+    old_client.echo("old");
     old_client.leave();
     assert_eq!(old.end().0, Some(0));
-    assert!(new_client.echo("still").contains("Server received: still"));
+    new_client.echo("still");
 }
 
 #[test]
 fn a_port_in_use_is_said_in_one_line_with_the_mend() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let output = run(&format!("--port {port}"));
-    let stderr = stderr_of(&output);
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
+    let (code, stderr) = run_with(&format!("--port {port}"));
+    assert_eq!((code, stderr.lines().count()), (Some(3), 1), "{stderr}");
     let expected = format!("[ERROR] cannot listen on 127.0.0.1:{port}: Address already in use");
     assert!(text_of(&stderr).starts_with(&expected) && stderr.contains("--port"), "{stderr}");
 }
 
 #[test]
 fn an_address_of_another_machine_and_a_name_of_none_are_refused() {
-    let foreign = run("--host 192.0.2.1 --port 0");
-    assert_eq!(foreign.status.code(), Some(3));
-    assert!(stderr_of(&foreign).contains("give an address of this machine with --host"));
-    let nowhere = run("--host no.such.name.invalid");
-    assert_eq!(nowhere.status.code(), Some(3));
-    assert!(stderr_of(&nowhere).contains("cannot find --host no.such.name.invalid"));
+    for (flags, expected) in [
+        ("--host 192.0.2.1 --port 0", "give an address of this machine with --host"),
+        ("--host no.such.name.invalid", "cannot find --host no.such.name.invalid"),
+    ] {
+        let (code, stderr) = run_with(flags);
+        assert!(code == Some(3) && stderr.contains(expected), "{stderr}");
+    }
 }
 
 #[test]
@@ -188,15 +179,14 @@ fn bad_usage_is_refused_with_the_flag_the_value_and_the_mend() {
         ("--no-such-flag", "unexpected argument '--no-such-flag'"),
         ("main:app", "an application, as 'main:app', is not possible: there is no Python application"),
     ] {
-        let output = run(flags);
-        let stderr = stderr_of(&output);
-        assert_eq!(output.status.code(), Some(2), "{flags}");
-        assert!(stderr.contains(expected), "{flags}: {stderr}");
+        let (code, stderr) = run_with(flags);
+        assert!(code == Some(2) && stderr.contains(expected), "{flags}: {stderr}");
     }
 }
 
 #[test]
 fn help_and_version_are_printed_and_are_no_failure() {
+    let run = |flag| Command::new(BINARY).arg(flag).output().unwrap();
     let version = run("--version");
     assert_eq!(version.status.code(), Some(0));
     assert_eq!(version.stdout, format!("slackwater {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
@@ -214,10 +204,9 @@ fn the_environment_is_read_and_the_flag_wins() {
             .env("SLACKWATER_PORT", "1")
             .env("SLACKWATER_LOG_LEVEL", "info"),
     );
-    assert!(get(server.address, "/healthz").starts_with("HTTP/1.1 200 OK"));
-    let crowd = Command::new(BINARY).env("WEB_CONCURRENCY", "lots").output().unwrap();
-    assert_eq!(crowd.status.code(), Some(2));
-    assert!(stderr_of(&crowd).contains("invalid value 'lots' for 'WEB_CONCURRENCY'"));
+    assert_eq!(server.door().get("/healthz").status, 200);
+    let (code, stderr) = run(Command::new(BINARY).env("WEB_CONCURRENCY", "lots"));
+    assert!(code == Some(2) && stderr.contains("invalid value 'lots' for 'WEB_CONCURRENCY'"), "{stderr}");
 }
 
 #[test]
@@ -226,9 +215,7 @@ fn a_variable_for_a_flag_without_a_value_holds_a_truth_value_or_is_refused() {
     let port = taken.local_addr().unwrap().port().to_string();
     let start = |value: &str, more: &[&str]| {
         let mut command = Command::new(BINARY);
-        command.args(["--port", &port]).args(more).env("SLACKWATER_NO_DRAIN_NOTICE", value);
-        let output = command.output().unwrap();
-        (output.status.code(), stderr_of(&output))
+        run(command.args(["--port", &port]).args(more).env("SLACKWATER_NO_DRAIN_NOTICE", value))
     };
     for value in ["maybe", "", " 1", "2", "truee"] {
         let (code, error) = start(value, &[]);
@@ -250,8 +237,7 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
     let leave_quietly = |command: &mut Command| {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = server.local_addr().unwrap().port().to_string();
-        let output = command.args(["--port", &port]).output().unwrap();
-        stderr_of(&output)
+        run(command.args(["--port", &port])).1
     };
     // The port is taken, so that one error is all there is to say.
     assert_eq!(leave_quietly(Command::new(BINARY).env("RUST_LOG", "off")), "");
@@ -264,37 +250,35 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
 
 #[test]
 fn a_reload_of_a_server_of_one_process_does_no_harm() {
-    let server = Process::start(NO_NEWS);
+    let server = Process::start("");
     let mut client = server.client();
     server.signal("HUP");
-    assert!(server.line("[WARNING] Cannot reload").ends_with("start it with --workers 2"));
-    assert!(client.echo("x").contains("Server received: x"));
+    assert!(server.next_line("[WARNING] Cannot reload").ends_with("start it with --workers 2"));
+    client.echo("x");
 }
 
 #[test]
 fn a_reload_that_is_told_to_a_worker_does_no_harm() {
-    let server = Process::start(&format!("{NO_NEWS} --workers 2"));
+    let server = Process::start("--workers 2");
     let mut client = server.client();
-    let line = server.line("Client connected");
+    let line = server.next_line("Client connected");
     let worker = line.split(['(', ')']).nth(1).expect("the line names the process");
-    let script = format!("kill -HUP {worker}");
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
-    assert!(client.echo("x").contains("Server received: x"));
+    signal(worker.parse().unwrap(), "HUP");
+    client.echo("x");
 }
 
 #[test]
 fn a_full_log_loses_lines_and_says_how_many_but_never_stops_the_server() {
-    let started = spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
-    let address = started.address;
+    let (mut server, log) = Process::spawn_unread(&mut Command::new(BINARY));
     // A pipe holds 64 KiB, and each client logs over 100 bytes that nobody reads.
     for _ in 0..800 {
-        Client::connect(address).leave();
+        server.client().leave();
     }
-    assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 OK"));
-    let server = Process::read_log(started);
-    server.line("Client connected");
+    assert_eq!(server.door().get("/healthz").status, 200);
+    server.read(log);
+    server.next_line("Client connected");
     server.client().leave();
-    assert!(text_of(&server.line("log lines lost")).starts_with("[WARNING] "));
+    assert!(server.next_line("log lines lost").starts_with("[WARNING] "));
     server.signal("TERM");
     let (code, lines) = server.end();
     assert_eq!(code, Some(0));
@@ -303,26 +287,25 @@ fn a_full_log_loses_lines_and_says_how_many_but_never_stops_the_server() {
 
 #[test]
 fn a_log_that_nobody_can_read_any_more_never_stops_the_server() {
-    let Started { mut child, stderr, address, .. } =
-        spawn(Command::new(BINARY).args(NO_NEWS.split_whitespace()));
-    drop(stderr);
-    let mut client = Client::connect(address);
-    assert!(client.echo("x").contains("Server received: x"));
-    signal(&child, "TERM");
+    let (server, log) = Process::spawn_unread(&mut Command::new(BINARY));
+    drop(log);
+    let mut client = server.client();
+    client.echo("x");
+    server.signal("TERM");
     client.leave();
-    assert_eq!(wait(&mut child), Some(0));
+    assert_eq!(server.end().0, Some(0));
 }
 
 #[test]
 fn running_out_of_descriptors_pauses_accepting_and_is_said_once() {
-    let script = format!("ulimit -n 40; exec {BINARY} {NO_NEWS} --handshake-timeout 1");
+    let script = format!("ulimit -n 40; exec {BINARY} --handshake-timeout 1");
     let server = Process::spawn(Command::new("sh").args(["-c", &script]));
-    let silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    server.line("[ERROR] Accepting connections paused: Too many open files");
+    let silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    server.next_line("[ERROR] Accepting connections paused: Too many open files");
     // Until the first of them are cut the timer tries again in vain.
-    let before = cpu_ticks(&server.child);
-    assert_eq!(text_of(&server.line("")), "[INFO] Accepting connections again");
-    assert!(cpu_ticks(&server.child) - before < 50, "it spins while it is paused");
+    let before = cpu_ticks(server.pid());
+    assert_eq!(server.next_line(""), "[INFO] Accepting connections again");
+    assert!(cpu_ticks(server.pid()) - before < 50, "it spins while it is paused");
     drop(silent);
     server.client().leave();
     server.signal("TERM");
@@ -330,19 +313,19 @@ fn running_out_of_descriptors_pauses_accepting_and_is_said_once() {
 }
 
 /// User and system time in hundredths of a second: proc(5).
-fn cpu_ticks(child: &Child) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
 fn a_refused_newcomer_finds_the_port_closed_during_a_drain() {
-    let server = Process::start(NO_NEWS);
+    let server = Process::start("");
     let client = server.client();
     server.signal("TERM");
-    server.line("Waiting for 1");
-    assert_eq!(TcpStream::connect(server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    server.next_line("Waiting for 1");
+    assert_eq!(TcpStream::connect(server.address()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     client.leave();
     assert_eq!(server.end().0, Some(0));
 }

@@ -2,18 +2,23 @@
 //! what it is told and when, and that a listening socket of its own is served on and outlives the server.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{self, UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{self, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use support::client::Client;
+use support::peer::Peer;
+use support::{HEALTHZ, PATIENCE};
 use tempfile::TempDir;
 
-use crate::driver::{BINARY, Client, PATIENCE, Process, get, signal, wait};
+use crate::door::Door;
+use crate::process::{BINARY, Process, run};
 
 /// The socket on which a service manager is told about its service.
 struct Manager {
@@ -29,21 +34,24 @@ impl Manager {
         Self { socket, folder }
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("notify")
+    }
+
     fn start(&self, flags: &str) -> Process {
         let mut command = Command::new(BINARY);
-        command.args(flags.split_whitespace()).env("NOTIFY_SOCKET", self.folder.path().join("notify"));
-        Process::spawn(&mut command)
+        Process::spawn(command.args(flags.split_whitespace()).env("NOTIFY_SOCKET", self.path()))
     }
 
     /// Starts the program with so many descriptors from 3 on, all of them this socket, that are meant for the process
     /// named, `$$` being the program itself.
-    fn activate(&self, socket: OwnedFd, count: usize, pid: &str, flags: &str) -> Activated {
+    fn activate(&self, socket: OwnedFd, count: usize, pid: &str, flags: &str) -> Process {
         let descriptors: String = (3..3 + count).map(|fd| format!(" {fd}<&0")).collect();
         let script = format!("export LISTEN_PID={pid}; exec \"$0\" \"$@\"{descriptors} 0</dev/null");
         let mut command = Command::new("sh");
         command.args(["-c", &script, BINARY]).args(flags.split_whitespace());
-        command.env("LISTEN_FDS", count.to_string()).env("NOTIFY_SOCKET", self.folder.path().join("notify"));
-        Activated(command.stdin(socket).stderr(Stdio::piped()).spawn().unwrap())
+        command.env("LISTEN_FDS", count.to_string()).env("NOTIFY_SOCKET", self.path());
+        Process::spawn_only(command.stdin(socket))
     }
 
     /// What it is told next.
@@ -99,29 +107,10 @@ impl Manager {
     }
 }
 
-/// A server that was given its socket, with its log unread.
-struct Activated(Child);
-
-impl Activated {
-    /// Ends it gently; it has no clients.
-    fn end(mut self) {
-        signal(&self.0, "TERM");
-        assert_eq!(wait(&mut self.0), Some(0));
-    }
-
-    /// The exit code of one that ends by itself, and its log.
-    fn fail(mut self) -> (Option<i32>, String) {
-        let (code, mut log) = (wait(&mut self.0), String::new());
-        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (code, log)
-    }
-}
-
-impl Drop for Activated {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Ends a server without clients gently.
+fn end(server: Process) {
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
 }
 
 /// One report of a drain.
@@ -132,27 +121,14 @@ struct Progress {
     extension: Duration,
 }
 
-const NO_NEWS: &str = "--port 0 --notify-interval 0 --no-drain-notice";
-
-fn ask(stream: &mut impl Write) {
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-}
-
-/// The first line of what is answered, once all of it has come.
-fn hear_answer(mut stream: impl Read) -> String {
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.lines().next().unwrap_or_default().to_owned()
-}
-
 #[test]
 fn a_server_is_ready_once_it_answers() {
     for workers in [1, 2] {
         let manager = Manager::new();
-        let server = manager.start(&format!("{NO_NEWS} --workers {workers}"));
+        let server = manager.start(&format!("--workers {workers}"));
         let address: SocketAddr = manager.hear_ready().parse().unwrap();
-        assert_eq!(address, server.address);
-        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 OK"));
+        assert_eq!(address, server.address());
+        assert_eq!(Door::Ip(address).get("/healthz").status, 200);
     }
 }
 
@@ -164,22 +140,22 @@ fn a_service_manager_may_have_an_abstract_name() {
     manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut command = Command::new(BINARY);
     let server = Process::spawn(command.args(["--port", "0"]).env("NOTIFY_SOCKET", format!("@{name}")));
-    assert_eq!(manager.hear_ready(), server.address.to_string());
+    assert_eq!(manager.hear_ready(), server.address().to_string());
 }
 
 #[test]
 fn a_service_manager_that_does_not_listen_keeps_nobody_waiting() {
     for workers in [1, 2] {
         let manager = Manager::new();
-        let server = manager.start(&format!("{NO_NEWS} --workers {workers} --drain-check-interval 0.01"));
+        let server = manager.start(&format!("--workers {workers} --drain-check-interval 0.01"));
         let mut client = server.client();
         server.signal("TERM");
         // More than the kernel keeps for it (net.unix.max_dgram_qlen).
         let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
         for _ in 0..queue.trim().parse::<usize>().unwrap() + 5 {
-            server.line("Waiting for 1");
+            server.next_line("Waiting for 1");
         }
-        assert!(client.echo("x").contains("Server received: x"));
+        client.echo("x");
         client.leave();
         assert_eq!(server.end().0, Some(0));
     }
@@ -193,8 +169,8 @@ fn a_server_that_cannot_start_is_never_ready() {
         let manager = Manager::new();
         let mut command = Command::new(BINARY);
         command.args(["--port", &port.to_string(), "--workers", &workers.to_string()]);
-        let output = command.env("NOTIFY_SOCKET", manager.folder.path().join("notify")).output().unwrap();
-        assert_eq!(output.status.code(), Some(3));
+        let (code, _) = run(command.env("NOTIFY_SOCKET", manager.path()));
+        assert_eq!(code, Some(3));
         assert_eq!(manager.forget_rest(), 0);
     }
 }
@@ -205,8 +181,8 @@ fn a_server_whose_workers_cannot_start_is_never_ready() {
     let mut command = Command::new(BINARY);
     // Workers are started by the name under which the program itself was: this one's end at once.
     command.arg0("/bin/false").args(["--port", "0", "--workers", "2"]);
-    let output = command.env("NOTIFY_SOCKET", manager.folder.path().join("notify")).output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let (code, log) = run(command.env("NOTIFY_SOCKET", manager.path()));
+    assert_eq!(code, Some(3), "{log}");
     assert_eq!(manager.forget_rest(), 0);
 }
 
@@ -216,7 +192,7 @@ fn a_drain_is_reported_while_it_lasts_and_may_last_until_its_limit() {
         let manager = Manager::new();
         let patience = Duration::from_secs(100);
         let server = manager.start(&format!(
-            "{NO_NEWS} --workers {workers} --timeout-graceful-shutdown 100 --drain-check-interval 0.1"
+            "--workers {workers} --timeout-graceful-shutdown 100 --drain-check-interval 0.1"
         ));
         manager.hear_ready();
         let clients = [server.client(), server.client()];
@@ -241,7 +217,7 @@ fn a_drain_is_reported_while_it_lasts_and_may_last_until_its_limit() {
 #[test]
 fn a_server_without_clients_says_that_it_stops() {
     let manager = Manager::new();
-    let server = manager.start(NO_NEWS);
+    let server = manager.start("");
     manager.hear_ready();
     server.signal("TERM");
     assert_eq!(manager.hear(), ["STOPPING=1", "STATUS=All connections closed"]);
@@ -251,7 +227,7 @@ fn a_server_without_clients_says_that_it_stops() {
 #[test]
 fn a_server_that_closes_its_clients_is_given_the_time_for_it() {
     let manager = Manager::new();
-    let server = manager.start(&format!("{NO_NEWS} --timeout-graceful-shutdown 0"));
+    let server = manager.start("--timeout-graceful-shutdown 0");
     manager.hear_ready();
     let _client = server.client();
     server.signal("TERM");
@@ -264,7 +240,7 @@ fn a_server_that_closes_its_clients_is_given_the_time_for_it() {
 #[test]
 fn a_report_counts_the_clients_of_all_workers_and_only_the_supervisor_makes_one() {
     let manager = Manager::new();
-    let server = manager.start(&format!("{NO_NEWS} --workers 2 --drain-check-interval 3600"));
+    let server = manager.start("--workers 2 --drain-check-interval 3600");
     manager.hear_ready();
     let (mut clients, mut serving) = (vec![], [false; 2]);
     // Which worker a connection goes to is the kernel's choice.
@@ -273,7 +249,7 @@ fn a_report_counts_the_clients_of_all_workers_and_only_the_supervisor_makes_one(
         // Whoever answers this has told its supervisor of the client before.
         client.echo("x");
         clients.push(client);
-        let line = server.line("Client connected");
+        let line = server.next_line("Client connected");
         serving[usize::from(line.contains("worker 2"))] = true;
     }
     server.signal("TERM");
@@ -287,9 +263,8 @@ fn a_report_counts_the_clients_of_all_workers_and_only_the_supervisor_makes_one(
 fn every_report_reaches_beyond_the_next_one_or_the_end() {
     for (patience, interval) in [(1800, 5), (1800, 3600), (604_800, 3600)] {
         let manager = Manager::new();
-        let server = manager.start(&format!(
-            "{NO_NEWS} --timeout-graceful-shutdown {patience} --drain-check-interval {interval}"
-        ));
+        let server = manager
+            .start(&format!("--timeout-graceful-shutdown {patience} --drain-check-interval {interval}"));
         manager.hear_ready();
         let client = server.client();
         server.signal("TERM");
@@ -306,13 +281,13 @@ fn a_server_serves_on_a_tcp_socket_that_it_was_given() {
         let (manager, listener) = (Manager::new(), TcpListener::bind("127.0.0.1:0").unwrap());
         let address = listener.local_addr().unwrap();
         // The port is not looked at: it is there already.
-        let flags = format!("--port 1 --notify-interval 0 --workers {workers}");
+        let flags = format!("--port 1 --workers {workers}");
         let server = manager.activate(listener.into(), 1, "$$", &flags);
         assert_eq!(manager.hear_ready(), address.to_string());
-        let mut client = Client::connect(address);
-        assert!(client.echo("x").contains("Server received: x"));
+        let mut client = Client::join(address, "/ws");
+        client.echo("x");
         client.leave();
-        server.end();
+        end(server);
     }
 }
 
@@ -324,11 +299,8 @@ fn a_server_serves_on_a_unix_socket_that_it_was_given_and_leaves_its_file_alone(
         let listener = UnixListener::bind(&path).unwrap();
         let server = manager.activate(listener.into(), 1, "$$", &format!("--workers {workers}"));
         assert_eq!(manager.hear_ready(), format!("unix:{}", path.display()));
-        let mut client = UnixStream::connect(&path).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
-        ask(&mut client);
-        assert_eq!(hear_answer(client), "HTTP/1.1 200 OK");
-        server.end();
+        assert_eq!(Door::Unix(path.clone()).get("/healthz").status, 200);
+        end(server);
         assert!(path.exists(), "it is the service manager's");
     }
 }
@@ -345,15 +317,14 @@ fn who_connects_while_no_server_runs_is_served_by_the_next() {
             server
         };
         let first = start();
-        assert!(get(address, "/healthz").starts_with("HTTP/1.1 200 OK"));
-        first.end();
+        assert_eq!(Door::Ip(address).get("/healthz").status, 200);
+        end(first);
         manager.forget_rest();
-        let mut waiting = TcpStream::connect(address).unwrap();
-        waiting.set_read_timeout(Some(PATIENCE)).unwrap();
-        ask(&mut waiting);
+        let mut waiting = Peer::connect(address);
+        waiting.send(HEALTHZ);
         let second = start();
-        assert_eq!(hear_answer(waiting), "HTTP/1.1 200 OK");
-        second.end();
+        assert_eq!(waiting.response().status, 200);
+        end(second);
     }
 }
 
@@ -362,9 +333,12 @@ fn two_sockets_are_refused_with_the_mend() {
     for workers in [1, 2] {
         let (manager, listener) = (Manager::new(), TcpListener::bind("127.0.0.1:0").unwrap());
         let server = manager.activate(listener.into(), 2, "$$", &format!("--port 0 --workers {workers}"));
-        let (code, line) = server.fail();
-        assert_eq!((code, line.lines().count()), (Some(3), 1), "{line}");
-        assert!(line.contains("cannot listen on 2 sockets of the service manager: give one"), "{line}");
+        let (code, lines) = server.end();
+        assert_eq!((code, lines.len()), (Some(3), 1), "{lines:?}");
+        assert!(
+            lines[0].contains("cannot listen on 2 sockets of the service manager: give one"),
+            "{lines:?}"
+        );
         assert_eq!(manager.forget_rest(), 0);
     }
 }
@@ -374,8 +348,7 @@ fn sockets_that_are_announced_and_not_there_are_no_reason_to_listen_elsewhere() 
     for count in ["1", "many"] {
         let script = "export LISTEN_PID=$$; exec \"$0\" --port 0 3<&-";
         let mut command = Command::new("sh");
-        command.args(["-c", script, BINARY]).env("LISTEN_FDS", count).stderr(Stdio::piped());
-        let (code, line) = Activated(command.spawn().unwrap()).fail();
+        let (code, line) = run(command.args(["-c", script, BINARY]).env("LISTEN_FDS", count));
         assert_eq!((code, line.lines().count()), (Some(3), 1), "{line}");
         assert!(line.contains("cannot take the service manager's sockets"), "{line}");
     }
@@ -384,9 +357,9 @@ fn sockets_that_are_announced_and_not_there_are_no_reason_to_listen_elsewhere() 
 #[test]
 fn sockets_for_another_process_are_not_touched() {
     let (manager, listener) = (Manager::new(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let server = manager.activate(listener.try_clone().unwrap().into(), 2, "1", NO_NEWS);
+    let server = manager.activate(listener.try_clone().unwrap().into(), 2, "1", "");
     let own: SocketAddr = manager.hear_ready().parse().unwrap();
     assert_ne!(own, listener.local_addr().unwrap());
-    assert!(get(own, "/healthz").starts_with("HTTP/1.1 200 OK"));
-    server.end();
+    assert_eq!(Door::Ip(own).get("/healthz").status, 200);
+    end(server);
 }

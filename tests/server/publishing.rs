@@ -4,59 +4,21 @@
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
+use support::client::Client;
+use support::peer::Peer;
+use support::publisher::Publisher;
 
 use crate::running::Running;
-use support::client::Client;
-use support::peer::{Peer, Response};
-
-/// A connection that publishes.
-struct Publisher(Peer);
-
-impl Publisher {
-    fn of(server: &Running) -> Self {
-        Self(Peer::connect(server.address))
-    }
-
-    fn post(&mut self, target: &str, fields: &str, body: &str) -> Response {
-        let length = body.len();
-        self.0.send(format!(
-            "POST {target} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-        ));
-        self.0.response()
-    }
-
-    /// The answer to one object or an array of them, which must be taken.
-    fn publish(&mut self, body: &Value) -> Value {
-        let response = self.post("/publish", "Content-Type: application/json\r\n", &body.to_string());
-        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
-        json_of(&response)
-    }
-
-    /// Publishes and says the id.
-    fn publish_to(&mut self, topic: &str, data: impl Into<Value>) -> String {
-        let answer = self.publish(&json!({ "topic": topic, "data": data.into() }));
-        answer["id"].as_str().unwrap().to_owned()
-    }
-}
-
-fn json_of(response: &Response) -> Value {
-    serde_json::from_slice(&response.body).expect("answers are JSON")
-}
 
 /// The data of the next so many notifications.
 fn hear_data(client: &mut Client, count: usize) -> Vec<Value> {
-    let mut hear = || {
-        let message = client.hear();
-        assert_eq!(message["type"], "notification", "{message}");
-        message["data"].clone()
-    };
-    (0..count).map(|_| hear()).collect()
+    (0..count).map(|_| client.hear_data()).collect()
 }
 
 #[test]
 fn a_publication_is_heard_by_those_who_listen_with_the_id_that_was_answered() {
     let server = Running::with("");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let mut orders = server.client_at("/ws?topic=orders");
     let mut others = server.client();
     let id = publisher.publish_to("orders", json!({"n": [1, null, "ö"]}));
@@ -75,7 +37,7 @@ fn what_curl_sends_by_default_is_a_string_for_the_default_topic() {
     let server = Running::with("");
     let mut client = server.client();
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
-    assert_eq!(Publisher::of(&server).post("/publish", form, "hello").status, 200);
+    assert_eq!(Publisher::connect(server.address).post("/publish", form, "hello").status, 200);
     let heard = client.hear();
     assert_eq!((&heard["topic"], &heard["data"]), (&json!("notifications"), &json!("hello")));
 }
@@ -84,8 +46,9 @@ fn what_curl_sends_by_default_is_a_string_for_the_default_topic() {
 fn batches_are_published_in_order_and_all_or_nothing() {
     let server = Running::with("");
     let mut client = server.client_at("/ws?topic=*");
-    let mut publisher = Publisher::of(&server);
-    let answer = publisher.publish(&json!([{"topic": "a", "data": 1}, {"topics": ["b", "c"], "data": 2}]));
+    let mut publisher = Publisher::connect(server.address);
+    let answer =
+        publisher.publish_json(&json!([{"topic": "a", "data": 1}, {"topics": ["b", "c"], "data": 2}]));
     assert_eq!(answer["ids"].as_array().unwrap().len(), 3);
     let lines = "{\"topic\":\"a\",\"data\":3}\n{\"topic\":\"a b\",\"data\":4}\n";
     let refused = publisher.post("/publish", "Content-Type: application/x-ndjson\r\n", lines);
@@ -98,7 +61,7 @@ fn batches_are_published_in_order_and_all_or_nothing() {
 fn a_chunked_body_and_one_that_waits_for_100_are_taken_and_the_connection_is_kept() {
     let server = Running::with("");
     let mut client = server.client();
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
     assert_eq!(publisher.0.response().status, 200);
     publisher.0.send(
@@ -114,16 +77,16 @@ fn a_chunked_body_and_one_that_waits_for_100_are_taken_and_the_connection_is_kep
 fn a_retry_gets_the_first_answer_and_publishes_nothing() {
     let server = Running::with("");
     let mut client = server.client();
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let mut post = |key: &str, text: &str| {
-        json_of(&publisher.post("/publish", &format!("Idempotency-Key: {key}\r\n"), text))
+        publisher.post("/publish", &format!("Idempotency-Key: {key}\r\n"), text).json()
     };
     let first = post("k", "one");
     assert_eq!(post("k", "one"), first);
     assert_ne!(post("l", "two"), first);
     let objects = json!([{"id": "x", "data": "three"}, {"id": "y", "data": "four"}]);
-    let both = publisher.publish(&objects);
-    assert_eq!(publisher.publish(&json!([{"id": "y", "data": "four"}]))["ids"][0], both["ids"][1]);
+    let both = publisher.publish_json(&objects);
+    assert_eq!(publisher.publish_json(&json!([{"id": "y", "data": "four"}]))["ids"][0], both["ids"][1]);
     publisher.publish_to("notifications", "five");
     assert_eq!(hear_data(&mut client, 5), ["one", "two", "three", "four", "five"]);
 }
@@ -132,11 +95,11 @@ fn a_retry_gets_the_first_answer_and_publishes_nothing() {
 fn a_used_key_on_something_else_is_refused_and_publishes_nothing() {
     let server = Running::with("");
     let mut client = server.client_at("/ws?topic=*");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let key = "Idempotency-Key: k\r\n";
     let mut is_refused = |target: &str, fields: &str, body: &str| {
         let response = publisher.post(target, fields, body);
-        let error = json_of(&response)["error"].take();
+        let error = response.json()["error"].take();
         assert!(response.status == 200 || error.is_string());
         response.status == 422
     };
@@ -174,7 +137,7 @@ fn keys_that_are_not_text_are_told_apart_by_their_octets() {
 #[test]
 fn only_the_token_opens_publishing_where_there_is_one() {
     let server = Running::with("--publish-token sesame");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     for wrong in ["", "Authorization: Bearer sesam\r\n", "Authorization: Basic sesame\r\n"] {
         let response = publisher.post("/publish", wrong, "x");
         assert_eq!((response.status, response.field("WWW-Authenticate")), (401, Some("Bearer")));
@@ -185,7 +148,7 @@ fn only_the_token_opens_publishing_where_there_is_one() {
 #[test]
 fn without_a_token_pages_of_other_origins_may_not_publish() {
     let server = Running::with("");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     assert_eq!(publisher.post("/publish", "Origin: http://elsewhere.example\r\n", "x").status, 403);
     assert_eq!(
         publisher.post("/publish", "Origin: http://x\r\n", "x").status,
@@ -199,9 +162,9 @@ fn without_a_token_pages_of_other_origins_may_not_publish() {
 #[test]
 fn beyond_this_machine_publishing_is_off_without_a_token() {
     let server = Running::with("--host 0.0.0.0");
-    let response = Publisher::of(&server).post("/publish", "", "x");
+    let response = Publisher::connect(server.address).post("/publish", "", "x");
     assert_eq!(response.status, 403);
-    assert!(json_of(&response)["error"].as_str().unwrap().contains("--publish-token"));
+    assert!(response.json()["error"].as_str().unwrap().contains("--publish-token"));
 }
 
 #[test]
@@ -209,7 +172,7 @@ fn topics_come_and_go_while_connected() {
     let server = Running::with("");
     let mut client = server.client_at("/ws?topic=a&topic=b/*");
     assert_eq!(client.welcome["topics"], json!(["a", "b/*"]));
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     publisher.publish_to("c", "before it listened");
     client.say(r#"{"type":"subscribe","topic":"c"}"#);
     assert_eq!(client.hear()["type"], "subscribed");
@@ -239,7 +202,7 @@ fn a_connection_has_at_most_128_topics() {
 #[test]
 fn who_comes_back_is_brought_what_it_missed_of_its_topics_and_then_what_follows() {
     let server = Running::with("");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let left_at = publisher.publish_to("a", 1);
     publisher.publish_to("b", 2);
     publisher.publish_to("a", 3);
@@ -253,7 +216,7 @@ fn who_comes_back_is_brought_what_it_missed_of_its_topics_and_then_what_follows(
 #[test]
 fn what_cannot_be_brought_back_whole_is_not_begun() {
     let server = Running::with("--history-size 2");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let ids: Vec<String> = (0..4).map(|n| publisher.publish_to("notifications", n)).collect();
     let (epoch, _) = ids[0].split_once('-').unwrap();
     let future = format!("{epoch}-99");
@@ -264,8 +227,7 @@ fn what_cannot_be_brought_back_whole_is_not_begun() {
             (&json!(false), &json!(ids[3])),
             "{lost}"
         );
-        client.say("anything before this?");
-        assert_eq!(client.hear()["type"], "echo", "{lost}");
+        client.echo("anything before this?");
     }
     let mut client = server.client_at(&format!("/ws?last_event_id={}", ids[1]));
     assert_eq!(client.welcome["resumed"], true);
@@ -275,7 +237,7 @@ fn what_cannot_be_brought_back_whole_is_not_begun() {
 #[test]
 fn a_replay_larger_than_the_outbox_flows_as_it_is_read_and_others_do_not_wait_for_it() {
     let server = Running::with("--outbox-limit 65536");
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     let start = publisher.publish_to("notifications", 0);
     for n in 1..100 {
         publisher.publish_to("notifications", format!("{n:05}{}", "x".repeat(50_000)));
@@ -294,10 +256,9 @@ fn a_replay_larger_than_the_outbox_flows_as_it_is_read_and_others_do_not_wait_fo
 fn a_draining_server_refuses_publications() {
     let mut server = Running::with("");
     let mut client = server.client();
-    let mut publisher = Publisher::of(&server);
+    let mut publisher = Publisher::connect(server.address);
     publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\non");
-    client.say("is it there?");
-    client.hear();
+    client.echo("is it there?");
     server.signal();
     // The body ends only once the drain has begun: nothing is positioned any more.
     while TcpStream::connect(server.address).is_ok() {}

@@ -10,8 +10,7 @@ use std::thread;
 use slackwater::config::Config;
 use slackwater::policy::drain::Outcome;
 use slackwater::server::{Handle, Server, Service};
-
-use support::DEADLINE;
+use support::PATIENCE;
 use support::client::Client;
 
 /// Unless a test says otherwise, nothing is said unasked.
@@ -58,7 +57,7 @@ impl Running {
 
     /// Waits for its end.
     pub fn outcome(&mut self) -> Outcome {
-        let outcome = self.outcomes.recv_timeout(DEADLINE).expect("the server ends, and without a panic");
+        let outcome = self.outcomes.recv_timeout(PATIENCE).expect("the server ends, and without a panic");
         self.has_ended = true;
         outcome.expect("the event loop works")
     }

@@ -1,14 +1,27 @@
-//! What the test suites share: a client that nobody here wrote, a peer that speaks in bytes, and frames.
-//! No sleeps and no fixed ports: every wait is for a fact, with a deadline that fails the test.
+//! What the test suites share: frames and requests as a client writes them, a peer that speaks in bytes, and a client
+//! that nobody here wrote. No sleeps and no fixed ports: every wait is for a fact, with a deadline that fails the test.
 
 use std::time::Duration;
 
 pub mod client;
 pub mod frames;
 pub mod peer;
+pub mod publisher;
 
 /// No fact takes this long, however busy the machine.
-pub const DEADLINE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// No peer is listened to for longer: it may hear much, and never what is waited for.
-pub const LIFETIME: Duration = Duration::from_secs(40);
+pub const LIFETIME: Duration = Duration::from_secs(90);
+
+/// The opening handshake of RFC 6455 §1.3.
+pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A request that is always answered.
+pub const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// The opening handshake with a path and a query of its own.
+pub fn handshake(target: &str) -> String {
+    HANDSHAKE.replacen("/ws", target, 1)
+}

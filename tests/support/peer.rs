@@ -1,23 +1,20 @@
-//! One TCP connection to the server, seen as bytes: what is sent is not checked, what comes is taken apart by hand.
+//! One connection to the server, seen as bytes: what is sent is not checked, what comes is taken apart by hand.
 //! A wait that is too long, or an end that is not clean, fails the test.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::frames::CLOSE;
-use crate::{DEADLINE, LIFETIME};
-
-/// The opening handshake of RFC 6455 §1.3.
-pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+use crate::{HANDSHAKE, LIFETIME, PATIENCE};
 
 /// One end of a connection.
-pub struct Peer {
-    pub socket: TcpStream,
+pub struct Peer<S = TcpStream> {
+    pub socket: S,
     unread: Vec<u8>,
     born: Instant,
 }
@@ -43,28 +40,35 @@ impl Response {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
+
+    /// The body of an answer that is text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is UTF-8")
+    }
+
+    /// The body of an answer that is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.text()))
+    }
 }
 
 impl Peer {
     /// Connects; the kernel accepts on the server's behalf.
     pub fn connect(address: SocketAddr) -> Self {
-        Self::over(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), address)
+        Self::connected(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), address)
     }
 
     /// Connects with room for little that it has not read.
     pub fn with_little_room(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
-        Self::over(socket, address)
+        Self::connected(socket, address)
     }
 
-    fn over(socket: Socket, address: SocketAddr) -> Self {
-        socket.connect_timeout(&address.into(), DEADLINE).expect("the server listens");
-        let socket = TcpStream::from(socket);
-        socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        socket.set_write_timeout(Some(DEADLINE)).unwrap();
-        Self { socket, unread: vec![], born: Instant::now() }
+    fn connected(socket: Socket, address: SocketAddr) -> Self {
+        socket.connect_timeout(&address.into(), PATIENCE).expect("the server listens");
+        socket.set_tcp_nodelay(true).unwrap();
+        Self::over(socket.into())
     }
 
     /// Becomes a WebSocket, up to and with the welcome.
@@ -74,36 +78,66 @@ impl Peer {
         assert_eq!(self.message()["type"], "welcome");
         self
     }
+}
+
+impl<S: Read + Write + AsFd> Peer<S> {
+    /// Speaks on a connection that there is.
+    pub fn over(socket: S) -> Self {
+        SockRef::from(&socket).set_read_timeout(Some(PATIENCE)).unwrap();
+        SockRef::from(&socket).set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, unread: vec![], born: Instant::now() }
+    }
 
     /// Sends all of it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.socket.write_all(bytes.as_ref()).expect("the server takes what it is sent");
+        self.try_send(bytes).expect("the server takes what it is sent");
+    }
+
+    /// Sends all of it, unless the connection has ended.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.socket.write_all(bytes.as_ref())
     }
 
     /// Ends this side of the stream; the other can still be read.
     pub fn finish(&self) {
-        self.socket.shutdown(Shutdown::Write).expect("the connection lives");
+        SockRef::from(&self.socket).shutdown(Shutdown::Write).expect("the connection lives");
     }
 
     /// The next response, with the body that it announces.
     pub fn response(&mut self) -> Response {
-        let mut response = self.head();
+        self.try_response().unwrap_or_else(|why| panic!("no response: {why}"))
+    }
+
+    /// The next response, or how the connection has ended without one.
+    pub fn try_response(&mut self) -> io::Result<Response> {
+        let mut response = self.try_head()?;
         let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
-        response.body = self.take(length);
+        response.body = self.try_take(length)?;
+        Ok(response)
+    }
+
+    /// The response behind which the stream ends, with as much of a body as it has.
+    pub fn last_response(&mut self) -> Response {
+        let mut response = self.head();
+        response.body = self.rest();
         response
     }
 
     /// The next response to a request that is answered without a body.
     pub fn head(&mut self) -> Response {
+        self.try_head().unwrap_or_else(|why| panic!("no response: {why}"))
+    }
+
+    fn try_head(&mut self) -> io::Result<Response> {
         let end = loop {
             match self.unread.windows(4).position(|octets| octets == b"\r\n\r\n") {
                 Some(start) => break start + 4,
-                None => assert_ne!(self.fill(), 0, "the stream ended before a response: {:?}", self.unread),
+                None => self.fill()?,
             }
         };
-        let head = String::from_utf8(self.take(end)).unwrap();
+        let head = String::from_utf8(self.try_take(end)?).unwrap();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Response { status: status.expect("a status line"), head, body: vec![] }
+        Ok(Response { status: status.expect("a status line"), head, body: vec![] })
     }
 
     /// The next frame.
@@ -134,33 +168,48 @@ impl Peer {
 
     /// All that still comes, up to the clean end of the stream.
     pub fn rest(&mut self) -> Vec<u8> {
-        while self.fill() > 0 {}
+        loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => break,
+                Err(e) => panic!("no clean end: {e}"),
+            }
+        }
         // On one machine a reset right behind the end loses nothing; on the way across a network it can.
-        let error = self.socket.take_error().unwrap();
+        let error = SockRef::from(&self.socket).take_error().unwrap();
         assert!(error.is_none(), "behind the end came a reset: {error:?}");
         std::mem::take(&mut self.unread)
     }
 
     fn take(&mut self, count: usize) -> Vec<u8> {
-        while self.unread.len() < count {
-            assert_ne!(self.fill(), 0, "the stream ended within {:?}", self.unread);
-        }
-        self.unread.drain(..count).collect()
+        self.try_take(count).unwrap_or_else(|why| panic!("{count} bytes do not come: {why}"))
     }
 
-    fn fill(&mut self) -> usize {
+    fn try_take(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.unread.len() < count {
+            self.fill()?;
+        }
+        Ok(self.unread.drain(..count).collect())
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
         assert!(self.born.elapsed() < LIFETIME, "what is waited for does not come");
         let mut octets = [0; 16 * 1024];
-        let count = loop {
+        loop {
             match self.socket.read(&mut octets) {
-                Ok(count) => break count,
+                Ok(0) => {
+                    let why = format!("the stream ends behind {} bytes", self.unread.len());
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, why));
+                }
+                Ok(count) => {
+                    self.unread.extend(&octets[..count]);
+                    return Ok(());
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
-                    panic!("nothing came, nor a clean end, but '{e}', behind {} bytes", self.unread.len())
+                    return Err(io::Error::new(e.kind(), format!("{e}, behind {} bytes", self.unread.len())));
                 }
             }
-        };
-        self.unread.extend(&octets[..count]);
-        count
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 
 use support::frames::{CLOSE, frame};
+use support::handshake;
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +47,7 @@ impl Link {
     /// Begins to connect; behind this id it is to resume.
     pub fn open(address: SocketAddr, client: usize, last_event_id: Option<&str>) -> Self {
         let query = last_event_id.map(|id| format!("?last_event_id={id}")).unwrap_or_default();
-        let request = format!(
-            "GET /ws{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
+        let request = handshake(&format!("/ws{query}"));
         let socket = TcpStream::connect(address).expect("there are descriptors left");
         Self { socket, client, stage: Stage::Connecting, heard: 0, request, unread: vec![] }
     }

@@ -6,8 +6,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-use crate::driver::{PATIENCE, Process, get};
-use crate::operating::exposition::Metrics;
+use support::PATIENCE;
+
+use crate::process::Process;
 use fleet::Fleet;
 use publisher::{Published, publish_steadily};
 use rate::{Moments, now_unix_ms};
@@ -21,7 +22,7 @@ mod rate;
 const CLIENTS: usize = 2000;
 const SPREAD_MS: i64 = 4000;
 const CLOSE_AFTER_MS: i64 = 2000;
-const FLAGS: &str = "--notify-interval 0 --ws-ping-interval 0 --drain-spread 4 --drain-close-after 2";
+const FLAGS: &str = "--drain-spread 4 --drain-close-after 2";
 
 /// Half of the clients of a server move when they are asked to while `leave` is under way, and publishing goes on: what
 /// that returns, once all of them are where they belong and have heard everything.
@@ -84,14 +85,14 @@ fn judge(fleet: &Fleet, published: &Published, ended: i64) {
 fn a_successor_is_handed_two_thousand_clients_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     let flags = format!("{FLAGS} --state-file {}", folder.path().join("state").display());
-    let old = Process::start(&format!("--port 0 {flags}"));
-    let address = old.address;
+    let old = Process::start(&flags);
+    let address = old.address();
     let (fleet, published, (old, new, ended)) = drain(address, move || {
         old.signal("TERM");
-        old.line("Waiting for 2000 connections to close.");
+        old.next_line("Waiting for 2000 connections to close.");
         let new = Process::start(&format!("--port {} {flags}", address.port()));
-        old.line("All WebSocket connections closed. Proceeding with shutdown.");
-        old.line("Server shutdown complete");
+        old.next_line("All WebSocket connections closed. Proceeding with shutdown.");
+        old.next_line("Server shutdown complete");
         let ended = now_unix_ms();
         (old, new, ended)
     });
@@ -99,7 +100,7 @@ fn a_successor_is_handed_two_thousand_clients_one_by_one() {
     judge(&fleet, &published, ended);
     assert!(fleet.clients.iter().all(|client| client.hints.len() == 1));
     assert_eq!(fleet.moved.count(), CLIENTS / 2);
-    let metrics = metrics(new.address);
+    let metrics = new.door().metrics();
     for counted in ["connections", "connections_total", "resumes_total{result=\"resumed\"}"] {
         assert_eq!(metrics.of(&format!("slackwater_{counted}")), CLIENTS as f64, "{counted}");
     }
@@ -107,12 +108,12 @@ fn a_successor_is_handed_two_thousand_clients_one_by_one() {
 
 #[test]
 fn new_workers_are_handed_two_thousand_clients_one_by_one() {
-    let server = Process::start(&format!("--port 0 --workers 2 {FLAGS}"));
-    let (fleet, published, (server, ended)) = drain(server.address, move || {
+    let server = Process::start(&format!("--workers 2 {FLAGS}"));
+    let (fleet, published, (server, ended)) = drain(server.address(), move || {
         server.signal("HUP");
-        server.line("Reload complete");
-        server.line("Server shutdown complete");
-        server.line("Server shutdown complete");
+        server.next_line("Reload complete");
+        server.next_line("Server shutdown complete");
+        server.next_line("Server shutdown complete");
         (server, now_unix_ms())
     });
     judge(&fleet, &published, ended);
@@ -120,18 +121,14 @@ fn new_workers_are_handed_two_thousand_clients_one_by_one() {
     assert!(fleet.clients.iter().all(|client| client.hints.len() <= 2));
     assert_eq!(published.refused, 0, "there is always somebody who serves");
     let (counted, connected) =
-        (metrics(server.address), CLIENTS + fleet.moved.count() + fleet.returned.count());
+        (server.door().metrics(), CLIENTS + fleet.moved.count() + fleet.returned.count());
     assert_eq!(counted.sum("slackwater_connections"), CLIENTS as f64);
     // Each worker's totals come with its next sign of life.
-    let total = || metrics(server.address).of("slackwater_connections_total");
+    let total = || server.door().metrics().of("slackwater_connections_total");
     let deadline = Instant::now() + PATIENCE;
     while total() != connected as f64 {
         assert!(Instant::now() < deadline, "{} are counted, not {connected}", total());
         thread::yield_now();
     }
     println!("{} have moved twice", fleet.moved.count() - CLIENTS / 2);
-}
-
-fn metrics(address: SocketAddr) -> Metrics {
-    Metrics::read(get(address, "/metrics").split_once("\r\n\r\n").unwrap().1)
 }

@@ -1,12 +1,13 @@
 //! Publishes the numbers from 1, steadily and one after the other, to whoever serves on an address, until it is told to
 //! stop. What is refused because the server restarts is published again, by the same key.
 
-use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::driver::PATIENCE;
+use support::PATIENCE;
+use support::peer::Peer;
+use support::publisher::Publisher;
 
 const PACE: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_millis(5);
@@ -34,27 +35,10 @@ pub fn publish_steadily(address: SocketAddr, stop: &Receiver<()>) -> Published {
 }
 
 fn is_published(address: SocketAddr, number: u64) -> bool {
-    match publish(address, number) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => true,
-        Ok(answer) => {
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
-            false
-        }
-        Err(_) => false,
-    }
-}
-
-fn publish(address: SocketAddr, number: u64) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let text = number.to_string();
-    write!(
-        stream,
-        "POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nIdempotency-Key: {number}\r\n\
-         Content-Length: {}\r\n\r\n{text}",
-        text.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let Ok(stream) = TcpStream::connect(address) else { return false };
+    let key = format!("Idempotency-Key: {number}\r\n");
+    let answer = Publisher(Peer::over(stream)).try_post("/publish", &key, &number.to_string());
+    let status = answer.map(|answer| answer.status);
+    assert!(matches!(status, Ok(200 | 503) | Err(_)), "{status:?}");
+    status.is_ok_and(|status| status == 200)
 }

@@ -1,19 +1,17 @@
 //! The numbers of one server, each brought about on purpose.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::process::Command;
 
 use jiff::Timestamp;
+use support::HANDSHAKE;
+use support::client::Client;
+use support::peer::Peer;
 use tungstenite::Message;
 
-use super::door::Door;
-use super::exposition::Metrics;
-use super::office::{Office, QUIET};
-use crate::driver::{BINARY, Client, PATIENCE, Process, spawn};
-
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+use super::office::Office;
+use crate::exposition::Metrics;
+use crate::process::{BINARY, Process};
 
 fn departed(metrics: &Metrics) -> Vec<(&str, f64)> {
     metrics.family("slackwater_disconnects_total").collect()
@@ -35,19 +33,19 @@ fn every_client_is_counted_when_it_comes_and_why_it_goes() {
     clients.pop().unwrap().leave();
     let mut with_a_code = clients.pop().unwrap();
     let code = tungstenite::protocol::CloseFrame { code: 4321.into(), reason: "".into() };
-    with_a_code.0.close(Some(code)).unwrap();
-    while with_a_code.0.read().is_ok() {}
+    with_a_code.socket.close(Some(code)).unwrap();
+    assert_eq!(with_a_code.close_code(), Some(4321));
     for (message, code) in [(Message::binary(b"x".as_slice()), 1003), (Message::text("x".repeat(101)), 1009)]
     {
         let mut wrong = clients.pop().unwrap();
-        wrong.0.send(message).unwrap();
-        assert_eq!(closed_with(&mut wrong), Some(code));
+        wrong.socket.send(message).unwrap();
+        assert_eq!(wrong.close_code(), Some(code));
     }
-    clients.pop().unwrap().0.get_ref().0.shutdown(Shutdown::Write).unwrap();
+    clients.pop().unwrap().stream().shutdown(Shutdown::Write).unwrap();
     // Those who are left answer pings as long as they are listened to.
     let mut left = clients;
     let metrics = loop {
-        left.iter_mut().for_each(|client| drop(client.echo("x")));
+        left.iter_mut().for_each(|client| client.echo("x"));
         let metrics = admin.metrics();
         if departed(&metrics).len() == 6 {
             break metrics;
@@ -72,23 +70,12 @@ fn every_client_is_counted_when_it_comes_and_why_it_goes() {
     drop(silent);
 }
 
-/// Skips what it is asked by pings.
-fn closed_with(client: &mut Client) -> Option<u16> {
-    loop {
-        match client.0.read().unwrap() {
-            Message::Close(frame) => break frame.map(|frame| frame.code.into()),
-            Message::Ping(_) => {}
-            other => panic!("not {other:?}"),
-        }
-    }
-}
-
 #[test]
 fn who_is_closed_because_the_server_leaves_is_counted_so() {
     let office = Office::open("--drain-check-interval 3600");
     let mut clients: Vec<Client> = (0..3).map(|_| office.server.client()).collect();
     office.server.signal("TERM");
-    office.server.line("Waiting for 3");
+    office.server.next_line("Waiting for 3");
     clients.pop().unwrap().leave();
     let metrics = office.admin.metrics();
     assert_eq!(
@@ -109,7 +96,8 @@ fn publications_and_what_is_sent_are_counted_once_for_each_who_hears_them() {
     let mut octets = 0;
     for client in &mut clients {
         // Messages under 126 bytes have a header of two, others of four (RFC 6455 §5.2).
-        octets += (0..3).map(|_| client.hear().len()).map(|n| n + if n < 126 { 2 } else { 4 }).sum::<usize>();
+        let length = |client: &mut Client| client.socket.read().unwrap().len();
+        octets += (0..3).map(|_| length(client)).map(|n| n + if n < 126 { 2 } else { 4 }).sum::<usize>();
     }
     let after = admin.metrics();
     let more = |name: &str| after.of(name) - before.of(name);
@@ -117,24 +105,24 @@ fn publications_and_what_is_sent_are_counted_once_for_each_who_hears_them() {
     assert_eq!(more("slackwater_messages_sent_total"), 6.0);
     // The answers to operators are sent, too: those three, and the numbers as they were.
     assert!(more("slackwater_bytes_sent_total") > octets as f64);
-    assert!(clients[0].echo("x").contains("Server received: x"));
+    clients[0].echo("x");
     let later = admin.metrics();
     assert_eq!(later.of("slackwater_messages_sent_total"), after.of("slackwater_messages_sent_total") + 1.0);
 }
 
 #[test]
 fn who_comes_back_is_counted_by_whether_all_could_be_brought() {
-    let server = Process::start(&format!("{QUIET} --history-size 2"));
-    let public = Door::Ip(server.address);
+    let server = Process::start("--history-size 2");
+    let public = server.door();
     let ids: Vec<String> = (0..4)
         .map(|number| public.publish(&number.to_string()).json()["id"].as_str().unwrap().to_owned())
         .collect();
     for id in [&ids[3], &ids[1], &ids[0], "nonsense", "00000000-1"] {
-        Client::connect_at(server.address, &format!("/ws?last_event_id={id}")).hear();
+        Client::resume(server.address(), id);
     }
     // Whoever has heard nothing yet has no id, or an empty one.
     for newcomer in ["/ws", "/ws?last_event_id=", "/ws?last_event_id"] {
-        assert!(Client::connect_at(server.address, newcomer).hear().contains("\"resumed\":false"));
+        assert_eq!(server.client_at(newcomer).welcome["resumed"], false);
     }
     let metrics = public.metrics();
     let resumes = ["resumed", "gap"]
@@ -145,19 +133,14 @@ fn who_comes_back_is_counted_by_whether_all_could_be_brought() {
 #[test]
 fn who_does_not_become_a_client_is_counted_by_why() {
     let office = Office::open("--handshake-timeout 0.1");
-    let (server, admin, public) = (&office.server, &office.admin, office.public());
+    let (server, admin, public) = (&office.server, &office.admin, office.server.door());
     assert_eq!(admin.metrics().sum("slackwater_handshakes_rejected_total"), 0.0);
     assert_eq!(public.get("/ws").status, 426);
     assert_eq!(public.ask("DELETE /ws", "").status, 405);
-    let mut silent = TcpStream::connect(server.address).unwrap();
-    silent.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "who has asked nothing is no refused client");
-    let mut halves = TcpStream::connect(server.address).unwrap();
-    halves.set_read_timeout(Some(PATIENCE)).unwrap();
-    halves.write_all(b"GET /ws HT").unwrap();
-    let mut answer = String::new();
-    halves.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert_eq!(Peer::connect(server.address()).rest(), b"", "who has asked nothing is no refused client");
+    let mut halves = Peer::connect(server.address());
+    halves.send("GET /ws HT");
+    assert_eq!(halves.response().status, 408);
     let rejected = admin.metrics();
     for reason in ["no_upgrade", "method", "timeout"] {
         let name = format!("slackwater_handshakes_rejected_total{{reason=\"{reason}\"}}");
@@ -170,9 +153,9 @@ fn who_does_not_become_a_client_is_counted_by_why() {
 fn who_is_one_too_many_is_counted_so() {
     let office = Office::open("--limit-concurrency 1");
     let _client = office.server.client();
-    let refused =
-        tungstenite::client::client("ws://localhost/ws", TcpStream::connect(office.server.address).unwrap());
-    assert!(refused.is_err());
+    let mut refused = Peer::connect(office.server.address());
+    refused.send(HANDSHAKE);
+    assert_eq!(refused.response().status, 503);
     let rejected = office.admin.metrics();
     assert_eq!(rejected.of("slackwater_handshakes_rejected_total{reason=\"connection_limit\"}"), 1.0);
 }
@@ -181,15 +164,12 @@ fn who_is_one_too_many_is_counted_so() {
 fn who_is_refused_because_the_server_leaves_is_counted_so() {
     let office = Office::open("");
     let client = office.server.client();
-    let mut half = TcpStream::connect(office.server.address).unwrap();
-    half.set_read_timeout(Some(PATIENCE)).unwrap();
-    half.write_all(b"GET /ws HTTP/1.1\r\n").unwrap();
+    let mut half = Peer::connect(office.server.address());
+    half.send(&HANDSHAKE[..20]);
     office.server.signal("TERM");
-    office.server.line("Waiting for 1");
-    half.write_all(format!("Host: x\r\n{UPGRADE}\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    half.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    office.server.next_line("Waiting for 1");
+    half.send(&HANDSHAKE[20..]);
+    assert_eq!(half.response().status, 503);
     let metrics = office.admin.metrics();
     assert_eq!(metrics.of("slackwater_handshakes_rejected_total{reason=\"draining\"}"), 1.0);
     client.leave();
@@ -209,7 +189,7 @@ fn what_waits_for_a_client_is_shown_until_it_has_taken_it() {
     }
     let waits = office.admin.metrics().of("slackwater_outbox_bytes");
     assert_eq!(office.admin.status()["workers"][0]["outbox_bytes"].as_f64(), Some(waits));
-    (0..published).for_each(|_| assert!(deaf.hear().contains(&text)));
+    (0..published).for_each(|_| assert_eq!(deaf.hear_data(), text));
     office.admin.metrics_with("nothing that waits", |metrics| metrics.of("slackwater_outbox_bytes") == 0.0);
 }
 
@@ -247,15 +227,13 @@ fn bound(name: &str) -> f64 {
 
 #[test]
 fn lines_that_nobody_read_are_counted() {
-    let started = spawn(Command::new(BINARY).args(QUIET.split_whitespace()));
-    let public = Door::Ip(started.address);
-    assert_eq!(public.metrics().of("slackwater_log_lines_lost_total"), 0.0);
+    let (server, _log) = Process::spawn_unread(&mut Command::new(BINARY));
+    assert_eq!(server.door().metrics().of("slackwater_log_lines_lost_total"), 0.0);
     // A pipe holds 64 KiB, and each client logs over 100 bytes that nobody reads.
     for _ in 0..800 {
-        Client::connect(started.address).leave();
+        server.client().leave();
     }
-    assert!(public.metrics().of("slackwater_log_lines_lost_total") > 0.0);
-    drop(Process::read_log(started));
+    assert!(server.door().metrics().of("slackwater_log_lines_lost_total") > 0.0);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use super::door::Door;
-use super::office::{Office, QUIET};
-use crate::driver::{BINARY, Client, Process, text_of};
+use support::client::Client;
+
+use super::office::Office;
+use crate::door::Door;
+use crate::process::{BINARY, Process, run, text_of};
 
 /// What is asked, and the status with the methods that a refusal names.
 type Expected = (&'static str, u16, Option<&'static str>);
@@ -40,15 +42,14 @@ fn assert_answers<'a>(door: &Door, expected: impl IntoIterator<Item = &'a Expect
 }
 
 fn assert_clients_are_served(server: &Process) {
-    let mut client = server.client();
-    assert!(client.echo("x").contains("Server received: x"));
-    assert_eq!(Door::Ip(server.address).get("/").status, 200);
+    server.client().echo("x");
+    assert_eq!(server.door().get("/").status, 200);
 }
 
 #[test]
 fn without_a_door_of_their_own_operators_are_answered_with_the_rest() {
-    let server = Process::start(QUIET);
-    let public = Door::Ip(server.address);
+    let server = Process::start("");
+    let public = server.door();
     assert_answers(&public, OPERATORS.iter().chain(&HEALTH));
     assert_eq!(public.publish("x").status, 200);
     assert_clients_are_served(&server);
@@ -64,7 +65,7 @@ fn a_door_of_their_own_has_all_that_is_theirs_and_nothing_else() {
         }
         let mut listener = office.server.client();
         assert_eq!(office.admin.publish("over there").status, 200);
-        assert!(listener.hear().contains("over there"));
+        assert_eq!(listener.hear_data(), "over there");
     }
 }
 
@@ -72,7 +73,7 @@ fn a_door_of_their_own_has_all_that_is_theirs_and_nothing_else() {
 fn with_it_the_public_door_has_none_of_it_but_the_health() {
     for flags in ["", "--workers 2"] {
         let office = Office::open(flags);
-        let public = office.public();
+        let public = office.server.door();
         assert_answers(&public, &HEALTH);
         for (what, ..) in OPERATORS {
             let answer = public.ask(what, "");
@@ -88,13 +89,13 @@ fn with_it_the_public_door_has_none_of_it_but_the_health() {
 #[test]
 fn a_door_at_an_address_is_a_listener_of_its_own() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = Process::start(&format!("{QUIET} --admin {free}"));
+    let server = Process::start(&format!("--admin {free}"));
     let admin = Door::Ip(free);
     assert_answers(&admin, OPERATORS.iter().chain(&HEALTH));
     let client = server.client();
     server.signal("TERM");
-    server.line("Waiting for 1");
-    assert!(!Door::Ip(server.address).is_open() && admin.is_open());
+    server.next_line("Waiting for 1");
+    assert!(!server.door().is_open() && admin.is_open());
     client.leave();
     assert_eq!(server.end().0, Some(0));
     assert!(!admin.is_open());
@@ -119,11 +120,9 @@ fn a_door_that_is_taken_is_said_in_one_line_with_the_mend() {
     let nowhere = folder.path().join("missing/admin").display().to_string();
     for workers in ["1", "2"] {
         for place in [&taken.to_string(), &nowhere] {
-            let mut command = Command::new(BINARY);
-            let output =
-                command.args(["--port", "0", "--workers", workers, "--admin", place]).output().unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
-            assert_eq!((output.status.code(), stderr.lines().count()), (Some(3), 1), "{stderr}");
+            let flags = ["--port", "0", "--workers", workers, "--admin", place];
+            let (code, stderr) = run(Command::new(BINARY).args(flags));
+            assert_eq!((code, stderr.lines().count()), (Some(3), 1), "{stderr}");
             let said = text_of(&stderr);
             assert!(said.starts_with("[ERROR] cannot listen on --admin ") && said.contains(place), "{said}");
             assert!(said.contains("choose another address or path"), "{said}");
@@ -135,9 +134,8 @@ fn a_door_that_is_taken_is_said_in_one_line_with_the_mend() {
 #[test]
 fn what_is_neither_an_address_nor_a_path_is_bad_usage() {
     for place in ["admin", "localhost", ":9000", "localhost:99999", ""] {
-        let output = Command::new(BINARY).args(["--port", "0", "--admin", place]).output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{place:?}: {stderr}");
+        let (code, stderr) = run(Command::new(BINARY).args(["--port", "0", "--admin", place]));
+        assert_eq!(code, Some(2), "{place:?}: {stderr}");
         assert!(stderr.contains("--admin"), "{stderr}");
     }
 }
@@ -146,7 +144,7 @@ fn what_is_neither_an_address_nor_a_path_is_bad_usage() {
 fn a_crowded_server_still_answers_operators() {
     let office = Office::open("--limit-concurrency 2");
     let clients = [office.server.client(), office.server.client()];
-    let public = office.public();
+    let public = office.server.door();
     let refused = public.get("/");
     assert_eq!((refused.status, refused.field("retry-after")), (503, Some("5")));
     assert_eq!(public.get("/healthz").status, 200);
@@ -159,9 +157,9 @@ fn a_crowded_server_still_answers_operators() {
 
 #[test]
 fn a_crowded_server_without_that_door_answers_all_but_publishers() {
-    let server = Process::start(&format!("{QUIET} --limit-concurrency 1"));
+    let server = Process::start("--limit-concurrency 1");
     let _client = server.client();
-    let public = Door::Ip(server.address);
+    let public = server.door();
     for path in ["/healthz", "/readyz", "/status", "/metrics"] {
         assert_eq!(public.get(path).status, 200, "{path}");
     }

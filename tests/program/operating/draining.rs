@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::door::Door;
-use super::office::{Office, QUIET};
-use crate::driver::{Client, Process, text_of};
+use support::client::Client;
+
+use super::office::Office;
+use crate::door::Door;
+use crate::process::Process;
 
 fn drain(door: &Door, fields: &str) -> u16 {
     door.ask("POST /drain", fields).status
@@ -31,10 +33,10 @@ fn readiness_ends_with_the_signal_and_health_with_the_process() {
         let (server, admin) = (&office.server, &office.admin);
         let mut clients = vec![server.client(), server.client(), server.client()];
         let ready = admin.get("/readyz");
-        assert_eq!((ready.status, &*ready.body), (200, r#"{"status":"ready"}"#));
+        assert_eq!((ready.status, ready.text()), (200, r#"{"status":"ready"}"#));
         let before = Timestamp::now().as_millisecond();
         server.signal("TERM");
-        server.line("Shutdown signal received");
+        server.next_line("Shutdown signal received");
         let deadline = assert_draining(admin, 3);
         let after = Timestamp::now().as_millisecond();
         assert!((before + 100_000..=after + 100_000).contains(&deadline), "{before} {deadline} {after}");
@@ -59,20 +61,20 @@ fn in_the_delay_it_is_not_ready_but_still_lets_clients_in() {
         let office = Office::open(&format!("{flags} --drain-delay 0.8 --timeout-graceful-shutdown 100"));
         let (server, admin) = (&office.server, &office.admin);
         let early = server.client();
-        server.line("Client connected");
+        server.next_line("Client connected");
         let before = Timestamp::now().as_millisecond();
         server.signal("TERM");
-        assert_eq!(text_of(&server.line("")), "[INFO] Shutdown signal received");
+        assert_eq!(server.next_line(""), "[INFO] Shutdown signal received");
         let deadline = assert_draining(admin, 1);
         assert!(deadline >= before + 100_800, "the delay comes first");
         let mut late = server.client();
         assert_eq!(admin.publish("still").status, 200);
-        assert!(late.hear().contains("still"));
-        server.line("Client connected");
+        assert_eq!(late.hear_data(), "still");
+        server.next_line("Client connected");
         assert_eq!(assert_draining(admin, 2), deadline);
 
-        server.line("Graceful shutdown initiated");
-        office.public().closes();
+        server.next_line("Graceful shutdown initiated");
+        office.server.door().closes();
         assert_eq!(admin.publish("too late").status, 503);
         assert_eq!(assert_draining(admin, 2), deadline);
         early.leave();
@@ -87,10 +89,9 @@ fn a_second_signal_ends_the_delay_and_the_patience() {
         let office = Office::open(&format!("{flags} --drain-delay 1000"));
         let mut client = office.server.client();
         office.server.signal("TERM");
-        office.server.line("Shutdown signal received");
+        office.server.next_line("Shutdown signal received");
         office.server.signal("TERM");
         assert_eq!(client.close_code(), Some(1012));
-        while client.0.read().is_ok() {}
         assert_eq!(office.server.end().0, Some(1));
     }
 }
@@ -100,15 +101,15 @@ fn an_operator_can_make_it_leave_and_to_ask_twice_is_not_to_insist() {
     for flags in ["", "--workers 2", "--drain-delay 0.3"] {
         let office = Office::open(flags);
         let mut client = office.server.client();
-        office.server.line("Client connected");
+        office.server.next_line("Client connected");
         let answer = office.admin.ask("POST /drain", "");
-        assert_eq!((answer.status, &*answer.body), (202, r#"{"status":"draining"}"#));
-        office.server.line("Shutdown signal received");
+        assert_eq!((answer.status, answer.text()), (202, r#"{"status":"draining"}"#));
+        office.server.next_line("Shutdown signal received");
         assert_eq!(drain(&office.admin, ""), 202);
-        office.server.line("Waiting for 1");
+        office.server.next_line("Waiting for 1");
         assert_eq!(drain(&office.admin, ""), 202);
         assert_eq!(assert_draining(&office.admin, 1), assert_draining(&office.admin, 1));
-        assert!(client.echo("still here").contains("still here"));
+        client.echo("still here");
         client.leave();
         let (code, lines) = office.server.end();
         assert_eq!(code, Some(0), "{lines:?}");
@@ -121,11 +122,11 @@ fn the_first_signal_after_an_operator_has_asked_hastens_nothing() {
         let office = Office::open(flags);
         let mut client = office.server.client();
         assert_eq!(drain(&office.admin, ""), 202);
-        office.server.line("Shutdown signal received");
+        office.server.next_line("Shutdown signal received");
         office.server.signal("TERM");
-        office.server.line("Shutdown signal received while leaving");
-        office.server.line("Waiting for 1");
-        assert!(client.echo("still here").contains("still here"));
+        office.server.next_line("Shutdown signal received while leaving");
+        office.server.next_line("Waiting for 1");
+        client.echo("still here");
         client.leave();
         assert_eq!(office.server.end().0, Some(0));
     }
@@ -136,12 +137,11 @@ fn the_second_signal_after_an_operator_has_asked_insists() {
     let office = Office::open("--drain-delay 1000");
     let mut client = office.server.client();
     assert_eq!(drain(&office.admin, ""), 202);
-    office.server.line("Shutdown signal received");
+    office.server.next_line("Shutdown signal received");
     office.server.signal("TERM");
-    office.server.line("Shutdown signal received while leaving");
+    office.server.next_line("Shutdown signal received while leaving");
     office.server.signal("TERM");
     assert_eq!(client.close_code(), Some(1012));
-    while client.0.read().is_ok() {}
     assert_eq!(office.server.end().0, Some(1));
 }
 
@@ -156,7 +156,7 @@ fn who_has_no_token_can_not_make_it_leave() {
         }
         assert_eq!(office.admin.get("/readyz").status, 200, "to look takes no token");
         assert_eq!(drain(&office.admin, "Authorization: Bearer sesame\r\n"), 202);
-        office.server.line("Waiting for 1");
+        office.server.next_line("Waiting for 1");
         client.leave();
         assert_eq!(office.server.end().0, Some(0));
     }
@@ -164,24 +164,24 @@ fn who_has_no_token_can_not_make_it_leave() {
 
 #[test]
 fn a_page_of_another_origin_can_not_make_it_leave() {
-    let server = Process::start(QUIET);
+    let server = Process::start("");
     let office = Office::open("");
-    for door in [Door::Ip(server.address), office.public(), office.admin.clone()] {
+    for door in [server.door(), office.server.door(), office.admin.clone()] {
         for origin in ["https://elsewhere.example", "null", "http://localhost:1"] {
             let status = drain(&door, &format!("Origin: {origin}\r\n"));
             assert!(matches!(status, 403 | 404), "{origin}: {status}");
         }
     }
     assert_eq!(drain(&office.admin, "Origin: https://elsewhere.example\r\n"), 403);
-    assert_eq!(Door::Ip(server.address).get("/readyz").status, 200);
+    assert_eq!(server.door().get("/readyz").status, 200);
     assert_eq!(office.admin.get("/readyz").status, 200);
-    assert_eq!(drain(&Door::Ip(server.address), "Origin: http://localhost\r\n"), 202, "its own page may");
+    assert_eq!(drain(&server.door(), "Origin: http://localhost\r\n"), 202, "its own page may");
 }
 
 #[test]
 fn a_server_for_others_without_a_token_leaves_at_nobodys_word() {
-    let server = Process::start("--host 0.0.0.0 --port 0 --notify-interval 0");
-    let loopback = Door::Ip(([127, 0, 0, 1], server.address.port()).into());
+    let server = Process::start("--host 0.0.0.0");
+    let loopback = Door::Ip(([127, 0, 0, 1], server.address().port()).into());
     assert_eq!(drain(&loopback, ""), 403);
     assert_eq!(loopback.get("/readyz").status, 200);
 }
@@ -212,7 +212,7 @@ fn the_status_says_how_far_it_is() {
         assert_eq!(there, 4);
 
         server.signal("TERM");
-        server.line("Waiting for");
+        server.next_line("Waiting for");
         let deadline = assert_draining(admin, 4);
         clients.drain(..3).for_each(Client::leave);
         admin.metrics_with("three to leave", |metrics| metrics.of("slackwater_drain_remaining") == 1.0);
@@ -238,7 +238,7 @@ fn the_numbers_say_how_far_it_is() {
     let metrics = admin.metrics();
     assert_eq!(gauges.map(|gauge| metrics.of(&format!("slackwater_{gauge}"))), [0.0; 4]);
     server.signal("TERM");
-    server.line("Waiting for 2");
+    server.next_line("Waiting for 2");
     let [first, second] = clients;
     first.leave();
     let metrics =

@@ -7,14 +7,16 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Instant;
 
-use super::door::Door;
-use super::office::QUIET;
-use crate::driver::{self, BINARY, Client, PATIENCE, Process, address_in, text_of};
+use support::PATIENCE;
+use support::client::Client;
+
+use crate::door::Door;
+use crate::process::{BINARY, Process, address_in, signal, text_of, wait};
 
 /// The program, started under a limit of the shell's.
 fn under(limit: &str, flags: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit {limit}; exec {BINARY} {QUIET} {flags}")]);
+    command.args(["-c", &format!("ulimit {limit}; exec {BINARY} --port 0 {flags}")]);
     command
 }
 
@@ -26,9 +28,10 @@ fn operators_get_in_and_the_state_is_left_behind_though_clients_have_used_all_de
         let flags =
             format!("--admin {} --state-file {} --workers {workers}", door.display(), state.display());
         let server = Process::spawn(&mut under("-n 64", &flags));
-        let _crowd: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+        let _crowd: Vec<TcpStream> =
+            (0..200).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
         for _ in 0..workers {
-            server.line("Accepting connections paused: Too many open files");
+            server.next_line("Accepting connections paused: Too many open files");
         }
         let admin = Door::Unix(door);
         assert_eq!(admin.publish("x").status, 200);
@@ -53,7 +56,7 @@ fn the_state_is_left_behind_though_operators_have_used_all_descriptors() {
         let server = Process::spawn(&mut under("-n 64", &flags));
         let _crowd: Vec<UnixStream> = (0..150).map(|_| UnixStream::connect(&door).unwrap()).collect();
         for _ in 0..workers {
-            server.line("Accepting connections paused: Too many open files");
+            server.next_line("Accepting connections paused: Too many open files");
         }
         server.signal("TERM");
         let (code, lines) = server.end();
@@ -66,11 +69,11 @@ fn the_state_is_left_behind_though_operators_have_used_all_descriptors() {
 #[test]
 fn clients_that_had_to_wait_are_accepted_as_others_leave() {
     let server = Process::spawn(&mut under("-n 40", "--handshake-timeout 60"));
-    let mut crowd: Vec<TcpStream> = (0..30).map(|_| TcpStream::connect(server.address).unwrap()).collect();
-    server.line("[ERROR] Accepting connections paused: Too many open files");
+    let mut crowd: Vec<TcpStream> = (0..30).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    server.next_line("[ERROR] Accepting connections paused: Too many open files");
     // Some of those who wait ask for nothing, and the server looks no further until they have gone.
     crowd.clear();
-    assert_eq!(text_of(&server.line("")), "[INFO] Accepting connections again");
+    assert_eq!(server.next_line(""), "[INFO] Accepting connections again");
     server.client().leave();
 }
 
@@ -83,7 +86,7 @@ fn a_state_that_is_larger_than_files_may_be_is_said_to_be_lost_and_kills_nobody(
         let server = Process::spawn(&mut under("-f 2", &flags));
         assert_eq!(Door::Unix(door).publish(&"x".repeat(5000)).status, 200);
         server.signal("TERM");
-        server.line("The history is lost to a successor");
+        server.next_line("The history is lost to a successor");
         assert_eq!(server.end().0, Some(0));
         assert!(!state.exists());
     }
@@ -105,11 +108,11 @@ fn a_log_that_is_larger_than_files_may_be_loses_lines_and_stops_nobody() {
             }
         };
         for _ in 0..40 {
-            Client::connect(address).leave();
+            Client::join(address, "/ws").leave();
         }
         assert_eq!(Door::Ip(address).get("/healthz").status, 200);
-        driver::signal(&server, "TERM");
-        assert_eq!(driver::wait(&mut server), Some(0), "{}", log());
+        signal(server.id(), "TERM");
+        assert_eq!(wait(&mut server), Some(0), "{}", log());
     }
 }
 

@@ -2,10 +2,8 @@
 //! to make it leave.
 
 mod counting;
-mod door;
 mod doors;
 mod draining;
-pub mod exposition;
 mod limits;
 mod office;
 mod secrets;

@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::door::Door;
-use crate::driver::Process;
-
-/// Unless a test says otherwise, nothing is said unasked.
-pub const QUIET: &str = "--port 0 --notify-interval 0 --ws-ping-interval 0 --no-drain-notice";
+use crate::door::Door;
+use crate::process::Process;
 
 pub struct Office {
     pub server: Process,
@@ -21,16 +18,7 @@ impl Office {
     pub fn open(flags: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin");
-        let quiet = if flags.contains("--ws-ping-interval") {
-            "--port 0 --notify-interval 0 --no-drain-notice"
-        } else {
-            QUIET
-        };
-        let server = Process::start(&format!("{quiet} --admin {} {flags}", path.display()));
+        let server = Process::start(&format!("--admin {} {flags}", path.display()));
         Self { server, admin: Door::Unix(path.clone()), path, _folder: folder }
-    }
-
-    pub fn public(&self) -> Door {
-        Door::Ip(self.server.address)
     }
 }

@@ -3,20 +3,17 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::door::Door;
-use super::office::QUIET;
-use crate::driver::{BINARY, Process, text_of};
+use crate::process::{BINARY, Process, run};
 
 const TOKEN: &str = "sesame:open";
 
 /// What is printed by a server that does not start.
 fn failed(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.args(["--port", "0"]).output().unwrap();
-    (status.code(), String::from_utf8(stderr).unwrap())
+    run(command.args(["--port", "0"]))
 }
 
 fn token_file(content: impl AsRef<[u8]>, mode: u32) -> (TempDir, PathBuf) {
@@ -28,12 +25,12 @@ fn token_file(content: impl AsRef<[u8]>, mode: u32) -> (TempDir, PathBuf) {
 }
 
 fn start(workers: &str, token: &[&str]) -> Process {
-    Process::spawn(Command::new(BINARY).args(QUIET.split(' ')).args(["--workers", workers]).args(token))
+    Process::spawn(Command::new(BINARY).args(["--workers", workers]).args(token))
 }
 
 fn publish(server: &Process, token: &str) -> u16 {
     let fields = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n");
-    Door::Ip(server.address).ask("POST /publish?topic=x", &fields).status
+    server.door().ask("POST /publish?topic=x", &fields).status
 }
 
 #[test]
@@ -126,11 +123,10 @@ fn a_token_file_that_too_many_may_read_or_change_is_named_with_the_mend() {
         let path = path.to_str().unwrap();
         for workers in ["1", "2"] {
             let server = start(workers, &["--publish-token-file", path]);
-            let warnings: Vec<&str> = server.preamble.iter().map(|line| text_of(line.trim_end())).collect();
             let expected = who.map(|(who, mend)| {
                 format!("[WARNING] {who} in {path} (mode {mode:04o}): chmod {mend} {path}")
             });
-            assert_eq!(warnings, expected.as_deref().into_iter().collect::<Vec<_>>());
+            assert_eq!(server.preamble(), expected.into_iter().collect::<Vec<_>>());
             assert_eq!((publish(&server, TOKEN), publish(&server, "sesame:opem")), (400, 401));
         }
     }
@@ -141,12 +137,13 @@ fn a_token_in_the_arguments_is_warned_of_and_kept_out_of_those_of_workers() {
     for args in [&["--publish-token", TOKEN][..], &[&*format!("--publish-token={TOKEN}")]] {
         for workers in ["1", "2"] {
             let server = start(workers, args);
-            let [warning] = &server.preamble[..] else { panic!("{:?}", server.preamble) };
-            assert!(text_of(warning).starts_with("[WARNING] Everyone on this machine may read"), "{warning}");
+            let preamble = server.preamble();
+            let [warning] = &preamble[..] else { panic!("{preamble:?}") };
+            assert!(warning.starts_with("[WARNING] Everyone on this machine may read"), "{warning}");
             assert!(warning.contains("--publish-token-file") && !warning.contains(TOKEN), "{warning}");
             assert_eq!((publish(&server, TOKEN), publish(&server, "sesame:opem")), (400, 401));
-            for worker in Door::Ip(server.address).status()["workers"].as_array().unwrap() {
-                let own = worker["pid"] == server.child.id();
+            for worker in server.door().status()["workers"].as_array().unwrap() {
+                let own = worker["pid"] == server.pid();
                 let arguments =
                     fs::read(Path::new("/proc").join(worker["pid"].to_string()).join("cmdline")).unwrap();
                 assert_eq!(String::from_utf8_lossy(&arguments).contains(TOKEN), own, "{worker}");
@@ -157,8 +154,7 @@ fn a_token_in_the_arguments_is_warned_of_and_kept_out_of_those_of_workers() {
 
 #[test]
 fn a_token_in_the_environment_is_nothing_to_warn_of() {
-    let mut command = Command::new(BINARY);
-    let server = Process::spawn(command.args(QUIET.split(' ')).env("SLACKWATER_PUBLISH_TOKEN", TOKEN));
-    assert!(server.preamble.is_empty(), "{:?}", server.preamble);
+    let server = Process::spawn(Command::new(BINARY).env("SLACKWATER_PUBLISH_TOKEN", TOKEN));
+    assert_eq!(server.preamble(), [""; 0]);
     assert_eq!(publish(&server, TOKEN), 400);
 }

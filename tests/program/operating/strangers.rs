@@ -1,13 +1,15 @@
 //! Whom a server without a token takes for somebody on its machine, and what it says to all others.
 
-use super::door::{Answer, Door};
-use super::office::{Office, QUIET};
-use crate::driver::Process;
+use support::peer::Response;
+
+use super::office::Office;
+use crate::door::Door;
+use crate::process::Process;
 
 const GUARDED: [&str; 4] = ["GET /metrics", "GET /status", "POST /publish", "POST /drain"];
 
 /// Asks with these fields, of which the first is `Host`.
-fn ask(door: &Door, what: &str, fields: &str) -> Answer {
+fn ask(door: &Door, what: &str, fields: &str) -> Response {
     door.send(&format!("{what} HTTP/1.1\r\n{fields}\r\nConnection: close\r\n\r\n"))
 }
 
@@ -18,12 +20,12 @@ fn statuses(door: &Door, fields: &str) -> [u16; 4] {
 /// A server, and the door at which operators are answered.
 fn servers() -> impl Iterator<Item = (Process, Door)> {
     ["", "--workers 2", "--admin 127.0.0.1:0", "--workers 2 --admin 127.0.0.1:0"].into_iter().map(|flags| {
-        let server = Process::start(&format!("{QUIET} {flags}"));
+        let server = Process::start(flags);
         let door = if flags.contains("--admin") {
-            let line = server.line("Operators are answered on http://");
+            let line = server.next_line("Operators are answered on http://");
             line.rsplit_once("http://").unwrap().1.parse().unwrap()
         } else {
-            server.address
+            server.address()
         };
         (server, Door::Ip(door))
     })
@@ -63,8 +65,8 @@ fn its_own_page_may_publish_and_look_at_whichever_of_its_names_it_was_loaded() {
 
 #[test]
 fn with_the_token_it_does_not_matter_by_which_way_somebody_comes() {
-    let server = Process::start(&format!("{QUIET} --publish-token sesame"));
-    let door = Door::Ip(server.address);
+    let server = Process::start("--publish-token sesame");
+    let door = server.door();
     let forwarded = "Host: example.com\r\nX-Forwarded-For: 10.0.0.1";
     assert_eq!(statuses(&door, forwarded), [401; 4]);
     assert_eq!(statuses(&door, "Host: localhost"), [200, 200, 401, 401]);
@@ -83,8 +85,8 @@ fn who_may_open_the_operators_socket_may_be_a_proxy_and_call_it_as_it_likes() {
 
 #[test]
 fn what_a_page_of_another_origin_is_told_asks_for_nothing_that_would_not_help_it() {
-    let server = Process::start(QUIET);
-    let door = Door::Ip(server.address);
+    let server = Process::start("");
+    let door = server.door();
     let refusal = ask(&door, "POST /publish", "Host: localhost\r\nOrigin: https://example.com");
     let why = refusal.json()["error"].as_str().unwrap().to_owned();
     // A browser asks before it sends a token to another origin, and may not.
@@ -108,12 +110,13 @@ fn at_the_start_it_says_what_is_open_to_whom() {
     ];
     for (flags, says) in cases {
         for workers in ["--workers 1", "--workers 2"] {
-            let server = Process::start(&format!("{QUIET} {workers} {flags}"));
-            let line = server.line("ublish");
-            assert!(crate::driver::text_of(&line).starts_with(says), "{flags}: {line}");
+            let server = Process::start(&format!("{workers} {flags}"));
+            let line = server.next_line("ublish");
+            assert!(line.starts_with(says), "{flags}: {line}");
         }
     }
-    let server = Process::start(&format!("{QUIET} --publish-token sesame"));
+    let server = Process::start("--publish-token sesame");
+    server.next_line("Serving ");
     server.signal("TERM");
     let (_, lines) = server.end();
     assert!(!lines.iter().any(|line| line.contains("ublish")), "{lines:?}");

@@ -1,20 +1,23 @@
 //! Several workers, one of whom answers: for all of them, and for those that are no more.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use super::exposition::Metrics;
+use serde_json::Value;
+use support::client::Client;
+
 use super::office::Office;
-use crate::driver::Client;
+use crate::exposition::Metrics;
+use crate::process::signal;
 
 /// The workers' processes and how many clients each has.
-fn crew(office: &Office) -> BTreeMap<u64, u64> {
+fn crew(office: &Office) -> BTreeMap<u32, u64> {
     let status = office.admin.status();
     let workers = status["workers"].as_array().unwrap().iter();
-    workers.map(|worker| (worker["pid"].as_u64().unwrap(), worker["connections"].as_u64().unwrap())).collect()
+    let pid_of = |worker: &Value| worker["pid"].as_u64().unwrap().try_into().unwrap();
+    workers.map(|worker| (pid_of(worker), worker["connections"].as_u64().unwrap())).collect()
 }
 
 /// Connects until each of two workers has a client: the system deals them out.
@@ -37,7 +40,7 @@ fn the_door_answers_as_long_as_there_is_one_worker() {
     let mut clients = clients_of_both(&office);
     let before = crew(&office);
     office.server.signal("TERM");
-    office.server.line("Waiting for");
+    office.server.next_line("Waiting for");
     // Who is with whom is not known here: one by one they leave, until one worker has nobody left.
     let both_are_held = || crew(&office).values().filter(|connections| **connections > 0).count() == 2;
     while both_are_held() {
@@ -71,12 +74,12 @@ fn no_operator_is_cut_off_by_a_worker_that_ends() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !is_over.load(Relaxed) {
-                    assert!(office.admin.get("/readyz").body.contains("status"));
+                    assert!(office.admin.get("/readyz").text().contains("status"));
                 }
             });
         }
         server.signal("TERM");
-        server.line("Waiting for");
+        server.next_line("Waiting for");
         clients.drain(1..).for_each(Client::leave);
         while crew(&office).len() > 1 {
             thread::yield_now();
@@ -119,9 +122,8 @@ fn what_a_killed_worker_has_counted_is_kept_and_no_counter_falls() {
             && metrics.of("slackwater_messages_sent_total") == 2.0 * count
     });
     let (victim, its_clients) = crew(&office).into_iter().next().unwrap();
-    let script = format!("kill -KILL {victim}");
-    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
-    office.server.line("starting another now");
+    signal(victim, "KILL");
+    office.server.next_line("starting another now");
     loop {
         let metrics = office.admin.metrics();
         metrics.assert_not_below(&before);
@@ -145,11 +147,11 @@ fn what_a_worker_has_counted_up_to_its_end_is_kept() {
     let count = clients.len();
     let before = office.admin.metrics();
     office.server.signal("HUP");
-    office.server.line("Reload complete");
+    office.server.next_line("Reload complete");
     // Between two beats, which are far apart here.
     clients.into_iter().for_each(Client::leave);
-    office.server.line("Server shutdown complete");
-    office.server.line("Server shutdown complete");
+    office.server.next_line("Server shutdown complete");
+    office.server.next_line("Server shutdown complete");
     let metrics = office.admin.metrics_with("the old workers' end", |metrics| {
         metrics.family("slackwater_connections").count() == 2
     });

@@ -1,12 +1,10 @@
 //! Programs that break, again and again: a server that has served goes on trying, and whoever leaves is left alone.
 
-use super::crew::{Clients, Crew};
-use super::program::{Program, mark_of};
-use crate::driver::{Client, kill};
+use support::client::Client;
 
-fn echoes(clients: &mut Clients) -> bool {
-    clients.values_mut().flatten().all(|client| client.echo("x").contains("Server received: x"))
-}
+use super::crew::{Clients, Crew, assert_served};
+use super::program::{Program, mark_of};
+use crate::process::signal;
 
 /// Nobody was killed but by this test, and whoever has to leave does so with its clients.
 fn end_gently(crew: Crew, clients: Clients) {
@@ -25,7 +23,7 @@ fn workers_that_do_not_start_any_more_are_tried_until_they_do() {
     let crew = Crew::spawn(&mut program.command("--workers 2"));
     program.remove();
     for pid in crew.children() {
-        assert!(kill(&pid.to_string(), "KILL"));
+        signal(pid, "KILL");
     }
     for number in [1, 2] {
         for pause in ["in 0.25 s", "in 0.5 s", "in 1 s"] {
@@ -54,16 +52,16 @@ fn a_new_program_that_breaks_once_it_is_ready_is_started_less_and_less_often_and
             crew.client_of(pid).leave();
         }
         for pid in fresh {
-            assert!(kill(&pid.to_string(), "KILL"));
+            signal(pid, "KILL");
         }
         for number in [1, 2] {
             crew.line(&format!("[WARNING] Worker {number} was killed by signal 9: starting another {pause}"));
         }
-        assert!(echoes(&mut old));
+        assert_served(&mut old);
     }
     // It heals: whoever comes is served by those who are started next, and the old go on as ever.
     let last = [crew.process(1, 6), crew.process(2, 6)];
     last.into_iter().map(|pid| crew.client_of(pid)).for_each(Client::leave);
-    assert!(echoes(&mut old));
+    assert_served(&mut old);
     end_gently(crew, old);
 }

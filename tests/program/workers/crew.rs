@@ -1,131 +1,48 @@
-//! A supervisor with its workers, and all that they log. It leads a process group of its own, which ends with it.
-//! Who serves a connection is read from /proc: the kernel spreads newcomers, and nobody here guesses how.
+//! A supervisor with its workers. Who serves a connection is read from /proc: the kernel spreads newcomers, and nobody
+//! here guesses how.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::net::TcpStream;
+use std::ops::Deref;
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use crate::driver::{BINARY, Client, PATIENCE, address_in, kill, text_of};
+use support::client::Client;
+use support::publisher::Publisher;
+use support::{PATIENCE, handshake, peer::Peer};
+
+use crate::process::{BINARY, Process, signal};
 
 /// Clients of each worker, by its process.
 pub type Clients = BTreeMap<u32, Vec<Client>>;
 
-pub struct Crew {
-    child: Child,
-    log: Arc<Log>,
-}
+/// Logs everything.
+pub struct Crew(Process);
 
-#[derive(Default)]
-struct Log {
-    told: Mutex<Told>,
-    news: Condvar,
-}
+impl Deref for Crew {
+    type Target = Process;
 
-#[derive(Default)]
-struct Told {
-    lines: Vec<String>,
-    is_over: bool,
+    fn deref(&self) -> &Process {
+        &self.0
+    }
 }
 
 impl Crew {
-    /// Serves on a free port, logs everything, and notifies only if the flags ask for it.
+    /// Waits until all workers serve.
     pub fn start(flags: &str) -> Self {
-        Self::spawn(Command::new(BINARY).args(["--port", "0"]).args(flags.split_whitespace()))
+        Self::spawn(Command::new(BINARY).args(flags.split_whitespace()))
     }
 
     /// Waits until all workers serve.
     pub fn spawn(command: &mut Command) -> Self {
-        let crew = Self::spawn_only(command.stdin(Stdio::null()));
-        crew.line("Serving ");
-        crew
+        Self(Process::spawn(command.env("SLACKWATER_LOG_LEVEL", "debug")))
     }
 
     /// Waits for nothing.
     pub fn spawn_only(command: &mut Command) -> Self {
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        if !command.get_envs().any(|(name, _)| name == "SLACKWATER_LOG_LEVEL") {
-            command.env("SLACKWATER_LOG_LEVEL", "debug");
-        }
-        // Nobody is cut off for being slow, and nothing is said unasked. A flag wins.
-        for (name, value) in [
-            ("NOTIFY_INTERVAL", "0"),
-            ("TIMEOUT_KEEP_ALIVE", "3600"),
-            ("WS_PING_INTERVAL", "3600"),
-            ("NO_DRAIN_NOTICE", "1"),
-        ] {
-            command.env(format!("SLACKWATER_{name}"), value);
-        }
-        let mut child = command.process_group(0).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let log = Arc::new(Log::default());
-        let writer = log.clone();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                writer.told.lock().unwrap().lines.push(line);
-                writer.news.notify_all();
-            }
-            writer.told.lock().unwrap().is_over = true;
-            writer.news.notify_all();
-        });
-        Self { child, log }
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn signal(&self, name: &str) {
-        assert!(kill(&self.pid().to_string(), name));
-    }
-
-    /// As a terminal does.
-    pub fn signal_group(&self, name: &str) {
-        assert!(kill(&format!("-{}", self.pid()), name));
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        address_in(&self.line("Serving the page on"))
-    }
-
-    /// What was logged so far, without the time.
-    pub fn lines(&self) -> Vec<String> {
-        self.log.told.lock().unwrap().lines.iter().map(|line| text_of(line).to_owned()).collect()
-    }
-
-    /// The first line that contains this, once it is there.
-    pub fn line(&self, part: &str) -> String {
-        self.until(part, |lines| lines.iter().find(|line| line.contains(part)).cloned())
-    }
-
-    /// Waits until so many lines contain this.
-    pub fn count(&self, part: &str, count: usize) {
-        self.until(part, |lines| {
-            (lines.iter().filter(|line| line.contains(part)).count() >= count).then_some(())
-        });
-    }
-
-    /// Waits until something is found in what was logged since the start.
-    pub fn until<T>(&self, what: &str, mut find: impl FnMut(&[String]) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        let mut told = self.log.told.lock().unwrap();
-        loop {
-            if let Some(found) = find(&told.lines) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if told.is_over || left.is_zero() {
-                let lines = told.lines.join("\n");
-                drop(told);
-                panic!("{what:?} has not come in time:\n{lines}");
-            }
-            told = self.log.news.wait_timeout(told, left).unwrap().0;
-        }
+        Self(Process::spawn_only(command.env("SLACKWATER_LOG_LEVEL", "debug")))
     }
 
     /// The processes that are its children now, whether they serve or leave.
@@ -146,10 +63,6 @@ impl Crew {
     pub fn process(&self, number: usize, started: usize) -> u32 {
         self.count(&format!("Started worker {number} as process "), started);
         self.processes_of(number)[started - 1]
-    }
-
-    pub fn client(&self) -> Client {
-        Client::connect(self.address())
     }
 
     /// Who has accepted a connection: a worker, or itself, though it never should.
@@ -216,39 +129,40 @@ impl Crew {
         self.children().into_iter().map(of_one).collect()
     }
 
-    /// Its exit code and all that was logged, once it and all its workers have ended by themselves.
-    pub fn end(mut self) -> (Option<i32>, Vec<String>) {
-        self.until_silent();
-        let status = self.child.wait().unwrap();
-        (status.code(), self.lines())
+    /// A publisher who is served by this process.
+    pub fn publisher_of(&self, pid: u32) -> Publisher {
+        loop {
+            let publisher = Publisher::connect(self.address());
+            if self.server_of(&publisher.0.socket) == pid {
+                return publisher;
+            }
+        }
     }
 
-    /// Waits until no process is left that could log anything.
-    pub fn until_silent(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut told = self.log.told.lock().unwrap();
-        while !told.is_over {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let lines = told.lines.join("\n");
-                drop(told);
-                panic!("somebody stays:\n{lines}");
-            }
-            told = self.log.news.wait_timeout(told, left).unwrap().0;
-        }
+    /// So many newcomers who ask for a WebSocket and wait. The kernel spreads them over the listeners.
+    pub fn ask(&self, target: &str, count: usize) -> Vec<Peer> {
+        let ask = |_| {
+            let mut newcomer = Peer::connect(self.address());
+            newcomer.send(handshake(target));
+            newcomer
+        };
+        (0..count).map(ask).collect()
+    }
+
+    /// [`Process::end`].
+    pub fn end(self) -> (Option<i32>, Vec<String>) {
+        self.0.end()
     }
 }
 
-impl Drop for Crew {
-    fn drop(&mut self) {
-        kill(&format!("-{}", self.pid()), "KILL");
-        let _ = self.child.wait();
-    }
+/// All of them are served.
+pub fn assert_served(clients: &mut Clients) {
+    clients.values_mut().flatten().for_each(|client| client.echo("x"));
 }
 
 /// Stops a process until it is continued, and waits until it has stopped.
 pub fn stop(pid: u32) {
-    assert!(kill(&pid.to_string(), "STOP"));
+    signal(pid, "STOP");
     until_state(pid, "T");
 }
 

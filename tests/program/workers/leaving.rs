@@ -1,14 +1,15 @@
 //! Signals to leave: to the supervisor, to one worker, to the whole process group.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::crew::{Clients, Crew, stop};
+use support::client::Client;
+
+use super::crew::{Crew, assert_served, stop};
 use super::program::Program;
-use super::publisher::{Publisher, ask, hear, status};
-use crate::driver::{Client, kill};
+use crate::process::signal;
 
 /// What one worker has logged from its first order to leave on.
 fn farewell_of(lines: &[String], pid: u32) -> Vec<String> {
@@ -28,13 +29,7 @@ fn farewell_of_supervisor(lines: &[String]) -> Vec<&String> {
 }
 
 fn ask_to_leave(crew: &Crew) {
-    let mut stream = TcpStream::connect(crew.address()).unwrap();
-    write!(stream, "POST /drain HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", crew.address()).unwrap();
-    assert_eq!(status(&mut stream), 202);
-}
-
-fn echoes(clients: &mut Clients) -> bool {
-    clients.values_mut().flatten().all(|client| client.echo("x").contains("Server received: x"))
+    assert_eq!(crew.door().ask("POST /drain", "").status, 202);
 }
 
 #[test]
@@ -47,7 +42,7 @@ fn each_worker_drains_by_itself_and_tells_it_to_the_letter() {
         crew.signal(signal);
         crew.count("Waiting for 2 connections to close. Time remaining: 1800s", 2);
         assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        assert!(echoes(&mut clients));
+        assert_served(&mut clients);
         for client in clients.into_values().flatten() {
             client.leave();
         }
@@ -100,7 +95,7 @@ fn a_frozen_worker_does_not_hold_up_the_leaving_and_that_its_listener_is_open_is
     stop(frozen);
     crew.signal("TERM");
     crew.line("[INFO] Graceful shutdown initiated");
-    assert!(kill(&frozen.to_string(), "CONT"));
+    signal(frozen, "CONT");
     let (code, lines) = crew.end();
     assert_eq!(code, Some(0));
     let own = farewell_of_supervisor(&lines);
@@ -137,7 +132,6 @@ fn the_limit_closes_everyone_with_1012_and_the_exit_code_says_so() {
     crew.count("Waiting for 2", 2);
     for client in clients.values_mut().flatten() {
         assert_eq!(client.close_code(), Some(1012));
-        while client.0.read().is_ok() {}
     }
     let (code, lines) = crew.end();
     assert_eq!(code, Some(1));
@@ -161,7 +155,6 @@ fn a_second_signal_closes_who_is_left_with_1012() {
     crew.signal("INT");
     let client = &mut clients.get_mut(&left).unwrap()[0];
     assert_eq!(client.close_code(), Some(1012));
-    while client.0.read().is_ok() {}
     let (code, lines) = crew.end();
     assert_eq!(code, Some(1), "one was forced");
     assert_eq!(
@@ -186,7 +179,8 @@ fn a_signal_to_the_whole_group_counts_once() {
         crew.signal_group(signal);
         crew.count("Waiting for 1", 3);
         // By the second answer each has long had its own signal.
-        assert!(echoes(&mut clients) && echoes(&mut clients));
+        assert_served(&mut clients);
+        assert_served(&mut clients);
         for client in clients.into_values().flatten() {
             client.leave();
         }
@@ -204,11 +198,11 @@ fn a_second_signal_to_the_whole_group_ends_the_patience() {
     let mut clients = crew.clients(1);
     crew.signal_group("INT");
     crew.count("Waiting for 1", 2);
-    assert!(echoes(&mut clients) && echoes(&mut clients));
+    assert_served(&mut clients);
+    assert_served(&mut clients);
     crew.signal_group("INT");
     for client in clients.values_mut().flatten() {
         assert_eq!(client.close_code(), Some(1012));
-        while client.0.read().is_ok() {}
     }
     let (code, lines) = crew.end();
     assert_eq!(code, Some(1));
@@ -229,11 +223,11 @@ fn an_operators_request_is_no_signal_and_the_first_signal_behind_it_hastens_noth
         crew.line("[INFO] Shutdown signal received while leaving: another one ends it at once");
         crew.count("Waiting for 1", 2);
         // By the second answer each has long had its own signal.
-        assert!(echoes(&mut clients) && echoes(&mut clients));
+        assert_served(&mut clients);
+        assert_served(&mut clients);
         signal();
         for client in clients.values_mut().flatten() {
             assert_eq!(client.close_code(), Some(1012));
-            while client.0.read().is_ok() {}
         }
         let (code, lines) = crew.end();
         assert_eq!(code, Some(1));
@@ -247,7 +241,8 @@ fn a_signal_to_the_whole_group_begins_the_delay_for_all_of_them() {
     let mut clients = crew.clients(1);
     crew.signal_group("TERM");
     crew.count("Waiting for 1", 2);
-    assert!(echoes(&mut clients) && echoes(&mut clients));
+    assert_served(&mut clients);
+    assert_served(&mut clients);
     for client in clients.into_values().flatten() {
         client.leave();
     }
@@ -258,7 +253,7 @@ fn a_signal_to_the_whole_group_begins_the_delay_for_all_of_them() {
 
 #[test]
 fn a_worker_that_is_signalled_drains_alone_and_no_newcomer_is_refused() {
-    for signal in ["TERM", "INT"] {
+    for name in ["TERM", "INT"] {
         let crew = Crew::start("--workers 2");
         let (address, old) = (crew.address(), crew.process(1, 1));
         let mut clients = crew.clients(2);
@@ -267,30 +262,30 @@ fn a_worker_that_is_signalled_drains_alone_and_no_newcomer_is_refused() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
-                        let mut newcomer = Client::connect(address);
-                        assert!(newcomer.echo("x").contains("Server received: x"));
+                        let mut newcomer = Client::join(address, "/ws");
+                        newcomer.echo("x");
                         newcomer.leave();
                     }
                 });
             }
             let _over = Over(&is_over);
-            assert!(kill(&old.to_string(), signal));
+            signal(old, name);
             crew.line(&format!("worker 1 ({old}): Graceful shutdown initiated"));
             crew.client_of(crew.process(1, 2)).leave();
         });
         let fresh = crew.process(1, 2);
-        Publisher::of(&crew, fresh).publish("for all");
+        crew.publisher_of(fresh).publish("for all");
         for client in clients.values_mut().flatten() {
-            assert_eq!(hear(client).text, "for all");
+            assert_eq!(client.hear_data(), "for all");
         }
-        assert!(echoes(&mut clients));
+        assert_served(&mut clients);
         assert!(crew.children().contains(&old));
         for client in clients.remove(&old).unwrap() {
             client.leave();
         }
         crew.line(&format!("worker 1 ({old}): Server shutdown complete"));
         crew.line(&format!("Worker process {old} has ended: exit status: 0"));
-        assert!(echoes(&mut clients));
+        assert_served(&mut clients);
         assert_eq!(crew.processes_of(1), [old, fresh]);
         assert_eq!(crew.processes_of(2).len(), 1);
         drop(clients);
@@ -304,12 +299,13 @@ fn a_worker_that_drains_alone_goes_on_gently_when_the_whole_server_leaves() {
     let crew = Crew::start("--workers 2");
     let mut clients = crew.clients(1);
     let old = crew.process(1, 1);
-    assert!(kill(&old.to_string(), "TERM"));
+    signal(old, "TERM");
     crew.line(&format!("worker 1 ({old}): Waiting for 1 connections"));
     crew.client_of(crew.process(1, 2)).leave();
     crew.signal("TERM");
     crew.line(&format!("({}): Waiting for 1 connections", crew.process(2, 1)));
-    assert!(echoes(&mut clients) && echoes(&mut clients));
+    assert_served(&mut clients);
+    assert_served(&mut clients);
     for client in clients.into_values().flatten() {
         client.leave();
     }
@@ -321,11 +317,12 @@ fn workers_that_drain_alone_take_the_groups_first_signal_for_a_first_one() {
     for delay in ["0", "0.5"] {
         let crew = Crew::start(&format!("--workers 2 --drain-delay {delay}"));
         let mut clients = crew.clients(1);
-        clients.keys().for_each(|pid| assert!(kill(&pid.to_string(), "TERM")));
+        clients.keys().for_each(|pid| signal(*pid, "TERM"));
         crew.count("Waiting for 1 connections", 2);
         crew.signal_group("TERM");
         crew.line("[INFO] Graceful shutdown initiated");
-        assert!(echoes(&mut clients) && echoes(&mut clients));
+        assert_served(&mut clients);
+        assert_served(&mut clients);
         for client in clients.into_values().flatten() {
             client.leave();
         }
@@ -338,13 +335,12 @@ fn a_second_signal_to_a_worker_that_drains_alone_ends_its_patience() {
     let crew = Crew::start("--workers 2");
     let mut clients = crew.clients(1);
     let old = crew.process(1, 1);
-    assert!(kill(&old.to_string(), "TERM"));
+    signal(old, "TERM");
     crew.line(&format!("worker 1 ({old}): Waiting for 1 connections"));
-    assert!(kill(&old.to_string(), "TERM"));
+    signal(old, "TERM");
     let mut client = clients.remove(&old).unwrap().remove(0);
     assert_eq!(client.close_code(), Some(1012));
-    while client.0.read().is_ok() {}
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 }
 
 #[test]
@@ -352,11 +348,11 @@ fn who_waits_to_be_accepted_when_the_whole_server_leaves_is_answered() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
     let workers = crew.children();
     workers.iter().for_each(|pid| stop(*pid));
-    let mut waiting = ask(crew.address(), "", 20);
+    let mut waiting = crew.ask("/ws", 20);
     crew.signal("TERM");
     crew.line("Graceful shutdown initiated");
-    workers.iter().for_each(|pid| assert!(kill(&pid.to_string(), "CONT")));
-    assert!(waiting.iter_mut().all(|stream| status(stream) == 503));
+    workers.iter().for_each(|pid| signal(*pid, "CONT"));
+    assert!(waiting.iter_mut().all(|newcomer| newcomer.head().status == 503));
     assert_eq!(crew.end().0, Some(0));
 }
 

@@ -3,11 +3,11 @@
 
 mod breaking;
 mod crew;
+mod heard;
 mod leaving;
 mod listening;
 mod program;
 mod publications;
-mod publisher;
 mod reload;
 mod rolling;
 mod serving;

@@ -7,7 +7,7 @@ use std::process::Command;
 use slackwater::wire::link::VERSION;
 use tempfile::TempDir;
 
-use crate::driver::BINARY;
+use crate::process::BINARY;
 
 pub struct Program {
     folder: TempDir,
@@ -27,7 +27,7 @@ impl Program {
     pub fn command(&self, flags: &str) -> Command {
         let mut command = Command::new(BINARY);
         command.arg0(&self.path);
-        command.args(["--port", "0"]).args(flags.split_whitespace());
+        command.args(flags.split_whitespace());
         command
     }
 

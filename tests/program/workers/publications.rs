@@ -1,14 +1,15 @@
 //! One order for the clients of all workers, whoever was asked to publish.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use support::client::Client;
+use support::publisher::Publisher;
 
 use super::crew::{Crew, stop};
-use super::publisher::{Heard, Publisher, ask, assert_nothing_more, hear, resume, status};
-use crate::driver::kill;
+use super::heard::{Heard, hear};
+use crate::process::signal;
 
 #[test]
 fn every_client_of_every_worker_hears_each_publication_once_and_in_one_order() {
@@ -19,7 +20,7 @@ fn every_client_of_every_worker_hears_each_publication_once_and_in_one_order() {
         .children()
         .into_iter()
         .map(|pid| {
-            let mut publisher = Publisher::of(&crew, pid);
+            let mut publisher = crew.publisher_of(pid);
             thread::spawn(move || -> Vec<Heard> {
                 (0..EACH)
                     .map(|nth| {
@@ -34,7 +35,7 @@ fn every_client_of_every_worker_hears_each_publication_once_and_in_one_order() {
     let mut stories: Vec<Vec<Heard>> = vec![];
     for client in clients.values_mut().flatten() {
         stories.push((0..3 * EACH).map(|_| hear(client)).collect());
-        assert_nothing_more(client);
+        client.echo("anything else?");
     }
     assert_eq!(stories.len(), 6);
     assert!(stories.iter().all(|story| *story == stories[0]), "all hear the same");
@@ -50,33 +51,33 @@ fn every_client_of_every_worker_hears_each_publication_once_and_in_one_order() {
 fn whoever_comes_back_is_resumed_by_whichever_worker() {
     let crew = Crew::start("--workers 3");
     let pids: BTreeSet<u32> = crew.children().into_iter().collect();
-    let mut publisher = Publisher::of(&crew, crew.process(1, 1));
+    let mut publisher = crew.publisher_of(crew.process(1, 1));
     let first = publisher.publish("one");
     publisher.publish("two");
     publisher.publish("three");
     let mut met = BTreeSet::new();
     while met != pids {
-        let (is_resumed, mut client) = resume(crew.address(), &first);
-        assert!(is_resumed);
-        assert_eq!([hear(&mut client).text, hear(&mut client).text], ["two", "three"]);
-        assert_nothing_more(&mut client);
+        let mut client = Client::resume(crew.address(), &first);
+        assert_eq!(client.welcome["resumed"], true);
+        assert_eq!([client.hear_data(), client.hear_data()], ["two", "three"]);
+        client.echo("anything else?");
         met.insert(crew.server_of(client.stream()));
     }
-    let (is_resumed, _) = resume(crew.address(), "0badcafe-1");
-    assert!(!is_resumed, "an id of another history");
+    let stranger = Client::resume(crew.address(), "0badcafe-1");
+    assert_eq!(stranger.welcome["resumed"], false, "an id of another history");
 }
 
 #[test]
 fn an_id_that_was_just_answered_is_known_to_every_worker() {
     let crew = Crew::start("--workers 3");
     let mut publishers: Vec<Publisher> =
-        crew.children().into_iter().map(|pid| Publisher::of(&crew, pid)).collect();
+        crew.children().into_iter().map(|pid| crew.publisher_of(pid)).collect();
     for round in 0..30 {
         for publisher in &mut publishers {
             let id = publisher.publish(&format!("round {round}"));
-            let (is_resumed, mut client) = resume(crew.address(), &id);
-            assert!(is_resumed, "{id}");
-            assert_nothing_more(&mut client);
+            let mut client = Client::resume(crew.address(), &id);
+            assert_eq!(client.welcome["resumed"], true);
+            client.echo("anything else?");
         }
     }
 }
@@ -85,23 +86,15 @@ fn an_id_that_was_just_answered_is_known_to_every_worker() {
 fn a_worker_that_is_behind_resumes_who_is_ahead_of_it() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
     let behind = crew.process(2, 1);
-    let mut publisher = Publisher::of(&crew, crew.process(1, 1));
+    let mut publisher = crew.publisher_of(crew.process(1, 1));
     stop(behind);
     // More than it reads at once, and less than others are made to wait for.
     let ids: Vec<String> = (0..50).map(|_| publisher.publish(&"x".repeat(50_000))).collect();
-    let query = format!("?last_event_id={}", ids[49]);
-    let mut waiting = ask(crew.address(), &query, 40);
-    assert!(kill(&behind.to_string(), "CONT"));
-    assert!(waiting.iter_mut().all(|stream| status(stream) == 101));
-    for mut stream in waiting {
-        let mut text = vec![];
-        while !text.windows(14).any(|part| part == br#""resumed":true"#) {
-            let mut some = [0; 1000];
-            let count = stream.read(&mut some).unwrap();
-            text.extend(&some[..count]);
-            let is_lost = text.windows(15).any(|part| part == br#""resumed":false"#);
-            assert!(count > 0 && !is_lost, "{}", String::from_utf8_lossy(&text));
-        }
+    let mut waiting = crew.ask(&format!("/ws?last_event_id={}", ids[49]), 40);
+    signal(behind, "CONT");
+    for newcomer in &mut waiting {
+        assert_eq!(newcomer.head().status, 101);
+        assert_eq!(newcomer.message()["resumed"], true);
     }
 }
 
@@ -110,25 +103,21 @@ fn short_requests_that_make_much_kill_no_worker() {
     let crew = Crew::start("--workers 2");
     let workers = crew.children();
     let mut client = crew.client();
-    let ask = |worker: u32, topics: usize, bytes: usize| {
+    let ask = |mut publisher: Publisher, topics: usize, bytes: usize| {
         let body = json!({ "topics": vec!["much"; topics], "data": "x".repeat(bytes) }).to_string();
-        let mut publisher = Publisher::of(&crew, worker);
-        publisher.post(&body, "Content-Type: application/json\r\n").unwrap()
+        publisher.post("/publish", "Content-Type: application/json\r\n", &body)
     };
-    let (status, answer) = ask(workers[0], 10_000, 7000);
-    assert_eq!(
-        (status, answer["error"].as_str().unwrap().contains("73260000 bytes")),
-        (413, true),
-        "{answer}"
-    );
+    let refused = ask(crew.publisher_of(workers[0]), 10_000, 7000);
+    assert!(refused.status == 413 && refused.text().contains("73260000 bytes"), "{refused:?}");
     // Sixty megabytes at once.
     thread::scope(|scope| {
         for worker in workers.iter().chain(&workers) {
-            scope.spawn(|| assert_eq!(ask(*worker, 8000, 1700).0, 200));
+            let publisher = crew.publisher_of(*worker);
+            scope.spawn(|| assert_eq!(ask(publisher, 8000, 1700).status, 200));
         }
     });
-    Publisher::of(&crew, workers[1]).publish("behind it");
-    assert_eq!(hear(&mut client).text, "behind it");
+    crew.publisher_of(workers[1]).publish("behind it");
+    assert_eq!(client.hear_data(), "behind it");
     assert_eq!(crew.children(), workers);
 }
 
@@ -136,18 +125,16 @@ fn short_requests_that_make_much_kill_no_worker() {
 fn a_key_is_known_to_every_worker() {
     let crew = Crew::start("--workers 2");
     let mut client = crew.client();
-    let answers: Vec<(u16, Value)> = crew
-        .children()
-        .into_iter()
-        .map(|pid| Publisher::of(&crew, pid).post("once", "Idempotency-Key: k\r\n").unwrap())
-        .collect();
-    assert_eq!(answers[0], answers[1]);
-    for pid in crew.children() {
-        let (status, _) = Publisher::of(&crew, pid).post("something else", "Idempotency-Key: k\r\n").unwrap();
-        assert_eq!(status, 422);
+    let ask = |pid, text| crew.publisher_of(pid).post("/publish", "Idempotency-Key: k\r\n", text);
+    let workers = crew.children();
+    let first = ask(workers[0], "once").json();
+    assert!(first["id"].is_string(), "{first}");
+    assert_eq!(ask(workers[1], "once").json(), first);
+    for pid in workers {
+        assert_eq!(ask(pid, "something else").status, 422);
     }
-    assert_eq!(hear(&mut client).text, "once");
-    assert_nothing_more(&mut client);
+    assert_eq!(client.hear_data(), "once");
+    client.echo("anything else?");
 }
 
 #[test]
@@ -157,7 +144,7 @@ fn the_periodic_notification_counts_the_clients_of_all_workers() {
     for client in clients.values_mut().flatten() {
         // Those who were only met on the way may still be counted in the first.
         let mut counts_all = || {
-            let message: Value = serde_json::from_str(&client.hear()).unwrap();
+            let message = client.hear();
             assert!(message["message"].as_str().unwrap().starts_with("Periodic notification #"), "{message}");
             message["active_connections"] == 6
         };

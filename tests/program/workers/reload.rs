@@ -5,14 +5,12 @@ use std::process::Stdio;
 
 use slackwater::wire::link::VERSION;
 
-use super::crew::{Clients, Crew, stop};
-use super::program::{Program, mark_of};
-use super::publisher::{Publisher, ask, hear, status};
-use crate::driver::{BINARY, Client, kill};
+use support::client::Client;
+use support::publisher::Publisher;
 
-fn echoes(clients: &mut Clients) -> bool {
-    clients.values_mut().flatten().all(|client| client.echo("x").contains("Server received: x"))
-}
+use super::crew::{Crew, assert_served, stop};
+use super::program::{Program, mark_of};
+use crate::process::{BINARY, signal};
 
 #[test]
 fn all_workers_are_replaced_by_the_program_that_is_there_now() {
@@ -30,12 +28,12 @@ fn all_workers_are_replaced_by_the_program_that_is_there_now() {
     assert!(old.keys().all(|pid| mark_of(*pid).is_none()));
 
     let mut newcomer = crew.client();
-    assert!(echoes(&mut old));
+    assert_served(&mut old);
     for pid in fresh {
         let text = format!("by {pid}");
-        Publisher::of(&crew, pid).publish(&text);
+        crew.publisher_of(pid).publish(&text);
         for client in old.values_mut().flatten().chain([&mut newcomer]) {
-            assert_eq!(hear(client).text, text);
+            assert_eq!(client.hear_data(), text);
         }
     }
     for (pid, clients) in old {
@@ -44,7 +42,7 @@ fn all_workers_are_replaced_by_the_program_that_is_there_now() {
         crew.line(&format!("Worker process {pid} has ended: exit status: 0"));
     }
     assert_eq!(crew.children(), fresh);
-    assert!(newcomer.echo("x").contains("Server received: x"));
+    newcomer.echo("x");
 }
 
 #[test]
@@ -60,7 +58,7 @@ fn a_new_program_that_does_not_start_leaves_everything_as_it_was() {
     );
     assert_eq!(crew.children(), children);
     assert_eq!(crew.met(), children.into_iter().collect());
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 
     program.mark("mended");
     crew.signal("HUP");
@@ -68,7 +66,7 @@ fn a_new_program_that_does_not_start_leaves_everything_as_it_was() {
     let fresh = [crew.process(1, 3), crew.process(2, 2)];
     crew.count("Graceful shutdown initiated", 2);
     assert_eq!(crew.met(), fresh.into());
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 }
 
 #[test]
@@ -86,7 +84,7 @@ fn a_program_that_hangs_at_its_start_does_not_keep_the_next_one_waiting() {
     crew.count(": Graceful shutdown initiated", 2);
     assert_eq!(crew.met(), fresh.into());
     assert!(fresh.iter().all(|pid| mark_of(*pid).as_deref() == Some("mended")));
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
     assert!(!crew.lines().iter().any(|line| line.contains("Reload stopped")), "{:#?}", crew.lines());
 }
 
@@ -121,7 +119,7 @@ fn a_new_program_that_cannot_be_executed_leaves_everything_as_it_was() {
         "[WARNING] Reload stopped, the old workers stay: a new worker 1 could not be started before it served",
     );
     assert_eq!(crew.met(), clients.keys().copied().collect());
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn a_reload_that_fails_at_a_later_worker_keeps_that_one() {
     let (fresh, kept) = (crew.process(1, 2), crew.process(2, 1));
     crew.line(&format!("({}): Graceful shutdown initiated", crew.process(1, 1)));
     assert_eq!(crew.met(), [fresh, kept].into());
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 }
 
 #[test]
@@ -152,7 +150,7 @@ fn a_new_program_of_another_version_says_so_and_leaves_everything_as_it_was() {
         crew.line("[ERROR] cannot work for a supervisor of another").ends_with("restart the whole server")
     );
     crew.line("Reload stopped, the old workers stay: a new worker 1 ended with exit code 3 before it served");
-    assert!(echoes(&mut clients));
+    assert_served(&mut clients);
 }
 
 #[test]
@@ -160,13 +158,14 @@ fn who_waits_for_a_worker_that_is_replaced_is_served_by_the_new_one() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
     let workers = crew.children();
     workers.iter().for_each(|pid| stop(*pid));
-    let mut waiting = ask(crew.address(), "", 40);
+    let mut waiting = crew.ask("/ws", 40);
     crew.signal("HUP");
-    assert!(waiting.iter_mut().all(|stream| status(stream) == 101));
-    let servers: BTreeSet<u32> = crew.servers_of(&waiting).into_iter().collect();
+    assert!(waiting.iter_mut().all(|newcomer| newcomer.head().status == 101));
+    let servers: BTreeSet<u32> =
+        crew.servers_of(waiting.iter().map(|newcomer| &newcomer.socket)).into_iter().collect();
     assert_eq!(servers, [crew.process(1, 2), crew.process(2, 2)].into());
     // They find nobody left to accept.
-    workers.iter().for_each(|pid| assert!(kill(&pid.to_string(), "CONT")));
+    workers.iter().for_each(|pid| signal(*pid, "CONT"));
     workers.iter().for_each(|pid| _ = crew.line(&format!("({pid}): Server shutdown complete")));
 }
 
@@ -175,11 +174,11 @@ fn who_waits_for_a_worker_that_is_removed_is_served() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
     let removed = crew.process(2, 1);
     stop(removed);
-    let mut waiting = ask(crew.address(), "", 40);
+    let mut waiting = crew.ask("/ws", 40);
     crew.signal("TTOU");
-    assert!(kill(&removed.to_string(), "CONT"));
-    assert!(waiting.iter_mut().all(|stream| status(stream) == 101));
-    assert!(crew.servers_of(&waiting).contains(&removed));
+    signal(removed, "CONT");
+    assert!(waiting.iter_mut().all(|newcomer| newcomer.head().status == 101));
+    assert!(crew.servers_of(waiting.iter().map(|newcomer| &newcomer.socket)).contains(&removed));
     crew.line(&format!("worker 2 ({removed}): Graceful shutdown initiated"));
 }
 
@@ -190,18 +189,18 @@ fn reloads_may_come_faster_than_they_are_done() {
     // What is answered after a signal was sent is answered after it was obeyed.
     let reload = |times: usize| {
         (0..times).for_each(|_| crew.signal("HUP"));
-        Publisher::connect(crew.address()).unwrap().publish("obeyed");
+        Publisher::connect(crew.address()).publish("obeyed");
         crew.until("the last reload is complete", |lines| {
             lines.iter().rfind(|line| line.contains("] Reload"))?.contains("complete").then_some(())
         });
     };
     reload(5);
     reload(1);
-    assert!(old.values_mut().flatten().all(|client| hear(client).text == "obeyed"));
-    assert!(old.values_mut().flatten().all(|client| hear(client).text == "obeyed"));
-    assert!(echoes(&mut old));
-    Publisher::connect(crew.address()).unwrap().publish("for all");
-    assert!(old.values_mut().flatten().all(|client| hear(client).text == "for all"));
+    assert!(old.values_mut().flatten().all(|client| client.hear_data() == "obeyed"));
+    assert!(old.values_mut().flatten().all(|client| client.hear_data() == "obeyed"));
+    assert_served(&mut old);
+    Publisher::connect(crew.address()).publish("for all");
+    assert!(old.values_mut().flatten().all(|client| client.hear_data() == "for all"));
     // Whoever was replaced last may still let somebody in until it obeys.
     let serving = (0..100).map(|_| crew.met()).find(|serving| serving.len() == 3).expect("three serve");
     assert!(old.keys().all(|pid| !serving.contains(pid)));
@@ -222,9 +221,9 @@ fn workers_are_added_and_removed_by_signals() {
     crew.signal("TTOU");
     crew.line(&format!("worker 3 ({third}): Waiting for 1 connections to close."));
     assert_eq!(crew.met(), [crew.process(1, 1), crew.process(2, 1)].into());
-    let mut publisher = Publisher::of(&crew, crew.process(1, 1));
+    let mut publisher = crew.publisher_of(crew.process(1, 1));
     publisher.publish("for all");
-    assert!(clients.iter_mut().all(|client| hear(client).text == "for all"));
+    assert!(clients.iter_mut().all(|client| client.hear_data() == "for all"));
     clients.pop().unwrap().leave();
     crew.line(&format!("Worker process {third} has ended: exit status: 0"));
 
@@ -239,7 +238,7 @@ fn workers_are_added_and_removed_by_signals() {
     let successor = crew.process(2, 2);
     crew.client_of(successor).leave();
     assert_eq!(crew.met(), [crew.process(1, 1), successor].into());
-    assert!(clients.iter_mut().all(|client| hear(client).text == "again"));
+    assert!(clients.iter_mut().all(|client| client.hear_data() == "again"));
     drop(clients);
     crew.signal("TERM");
     assert_eq!(crew.end().0, Some(0));
@@ -252,7 +251,7 @@ fn a_worker_that_is_killed_during_a_reload_is_replaced_at_once() {
     let gate = program.gate(1);
     crew.signal("HUP");
     let waiting = crew.process(1, 2);
-    assert!(kill(&crew.process(2, 1).to_string(), "KILL"));
+    signal(crew.process(2, 1), "KILL");
     crew.client_of(crew.process(2, 2)).leave();
     gate.open();
     crew.line("[INFO] Reload complete");

@@ -5,12 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use serde_json::Value;
-use tungstenite::Message;
+use support::PATIENCE;
+use support::client::Client;
+use support::publisher::Publisher;
 
 use super::crew::Crew;
-use super::publisher::{Heard, Publisher, hear};
-use crate::driver::{Client, PATIENCE, kill};
+use super::heard::{Heard, hear};
+use crate::process::signal;
 
 const LAST: &str = "the last";
 
@@ -31,12 +32,13 @@ impl Load {
             let text = format!("{name}/{}", published.len());
             let key = format!("Idempotency-Key: {text}\r\n");
             let id = loop {
-                let current =
-                    publisher.get_or_insert_with(|| Publisher::connect(self.address).expect("never refused"));
-                match current.post(&text, &key) {
-                    Ok((200, body)) => break body["id"].as_str().unwrap().to_owned(),
-                    Ok((503, _)) | Err(_) => publisher = None,
-                    Ok((status, body)) => panic!("{status} {body}"),
+                let current = publisher.get_or_insert_with(|| Publisher::connect(self.address));
+                match current.try_post("/publish", &key, &text) {
+                    Ok(answer) if answer.status == 200 => {
+                        break answer.json()["id"].as_str().unwrap().to_owned();
+                    }
+                    Ok(answer) if answer.status != 503 => panic!("{answer:?}"),
+                    Ok(_) | Err(_) => publisher = None,
                 }
             };
             published.push(Heard { id, text });
@@ -48,17 +50,8 @@ impl Load {
     fn subscribe(&self, mut client: Client, first: Heard) -> Vec<Heard> {
         let mut heard = vec![first];
         while heard[heard.len() - 1].text != LAST {
-            match client.0.read() {
-                Ok(Message::Text(text)) => {
-                    let message: Value = serde_json::from_str(&text).unwrap();
-                    if message["type"] == "welcome" {
-                        assert!(message["resumed"].as_bool().unwrap(), "{message}");
-                        continue;
-                    }
-                    let text = |value: &Value| value.as_str().unwrap().to_owned();
-                    heard.push(Heard { id: text(&message["id"]), text: text(&message["data"]) });
-                }
-                Ok(_) => {}
+            match client.try_hear() {
+                Ok(message) => heard.push(Heard::from(&message)),
                 Err(_) => client = self.come_back(&heard[heard.len() - 1].id),
             }
         }
@@ -73,6 +66,7 @@ impl Load {
             // A worker that is killed takes handshakes with it.
             if let Ok(client) = Client::over(stream, &format!("ws://{}/ws?last_event_id={id}", self.address))
             {
+                assert_eq!(client.welcome["resumed"], true, "{id}");
                 return client;
             }
         }
@@ -81,9 +75,7 @@ impl Load {
     /// Connects again and again: every attempt is welcome.
     fn visit(&self) {
         while !self.is_over.load(Ordering::Relaxed) {
-            let mut newcomer = Client::connect_at(self.address, "/ws?topic=nothing");
-            assert!(newcomer.hear().starts_with(r#"{"type":"welcome""#));
-            newcomer.leave();
+            Client::join(self.address, "/ws?topic=nothing").leave();
         }
     }
 }
@@ -101,7 +93,7 @@ impl Drop for Over<'_> {
 fn under_load(crew: &Crew, visitors: usize, disturb: impl FnOnce()) {
     let address = crew.address();
     let mut clients: Vec<Client> = (0..4).map(|_| crew.client()).collect();
-    Publisher::connect(address).unwrap().publish("the first");
+    Publisher::connect(address).publish("the first");
     let firsts: Vec<Heard> = clients.iter_mut().map(hear).collect();
     let load = Load { address, is_over: AtomicBool::new(false), returns: AtomicUsize::new(0) };
     let (published, stories) = thread::scope(|scope| {
@@ -116,7 +108,7 @@ fn under_load(crew: &Crew, visitors: usize, disturb: impl FnOnce()) {
         visitors.into_iter().for_each(|thread| thread.join().unwrap());
         let published: Vec<Vec<Heard>> =
             publishers.into_iter().map(|thread| thread.join().unwrap()).collect();
-        Publisher::connect(address).unwrap().publish(LAST);
+        Publisher::connect(address).publish(LAST);
         let stories: Vec<Vec<Heard>> = subscribers.into_iter().map(|thread| thread.join().unwrap()).collect();
         (published, stories)
     });
@@ -152,7 +144,7 @@ fn workers_that_are_told_to_leave_lose_no_newcomer_and_no_publication() {
         for round in 1..=2 {
             for number in [1, 2] {
                 let old = crew.process(number, round);
-                assert!(kill(&old.to_string(), "TERM"));
+                signal(old, "TERM");
                 crew.line(&format!("({old}): Server shutdown complete"));
                 crew.client_of(crew.process(number, round + 1)).leave();
             }
@@ -167,7 +159,7 @@ fn killed_workers_lose_and_double_no_publication() {
         for round in 1..=2 {
             for number in [1, 2, 3] {
                 let killed = crew.process(number, round);
-                assert!(kill(&killed.to_string(), "KILL"));
+                signal(killed, "KILL");
                 crew.line(&format!("Worker process {killed} has ended: signal: 9 (SIGKILL)"));
             }
         }

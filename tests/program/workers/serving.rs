@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
-use super::crew::Crew;
+use support::client::Client;
+
+use super::crew::{Crew, assert_served};
 use super::program::Program;
-use crate::driver::Client;
 
 #[test]
 fn every_worker_serves_and_the_supervisor_serves_nobody() {
@@ -16,7 +17,7 @@ fn every_worker_serves_and_the_supervisor_serves_nobody() {
         assert!(crew.line("Serving ").ends_with(&expected));
         let mut clients = crew.clients(2);
         assert!(!clients.contains_key(&crew.pid()), "the supervisor serves nobody");
-        assert!(clients.values_mut().flatten().all(|client| client.echo("x").contains("Server received: x")));
+        assert_served(&mut clients);
         drop(clients);
         crew.signal("TERM");
         let (code, lines) = crew.end();
@@ -44,7 +45,7 @@ fn it_is_said_to_serve_once_every_worker_does() {
     let address = listener.local_addr().unwrap();
     let mut command = program.command("--workers 2 --fd 0");
     let crew = Crew::spawn_only(command.stdin(OwnedFd::from(listener)));
-    let client = Client::connect(address);
+    let client = Client::join(address, "/ws");
     assert_eq!(crew.server_of(client.stream()), crew.process(1, 1));
     assert!(!crew.lines().iter().any(|line| line.contains("Serving ")), "{:#?}", crew.lines());
     crew.process(2, 1);

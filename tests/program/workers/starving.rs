@@ -2,8 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
-use super::crew::{Clients, Crew, stop};
-use crate::driver::kill;
+use super::crew::{Crew, assert_served, stop};
+use crate::process::signal;
 
 /// Processes that take all the time of all processors.
 struct Hogs(Vec<Child>);
@@ -66,7 +66,6 @@ fn workers_that_starve_are_not_killed_while_they_say_farewell() {
     drop(hogs);
     for mut client in clients.into_values().flatten() {
         assert_eq!(client.close_code(), Some(1012));
-        while client.0.read().is_ok() {}
     }
     let (code, lines) = crew.end();
     assert_eq!(code, Some(1));
@@ -77,13 +76,13 @@ fn workers_that_starve_are_not_killed_while_they_say_farewell() {
 fn a_supervisor_that_was_stopped_kills_nobody() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 0.5");
     let clock = Clock::start();
-    let mut clients: Clients = crew.clients(1);
+    let mut clients = crew.clients(1);
     let children = crew.children();
     for _ in 0..3 {
         stop(crew.pid());
         clock.wait(11);
         crew.signal("CONT");
-        assert!(clients.values_mut().flatten().all(|client| client.echo("x").contains("received: x")));
+        assert_served(&mut clients);
         clock.wait(3);
     }
     assert_eq!(crew.children(), children);
@@ -101,8 +100,8 @@ fn a_frozen_worker_that_leaves_keeps_its_clients_until_the_time_is_over() {
     stop(frozen);
     clock.wait(11);
     assert_nobody_killed(&crew);
-    assert!(kill(&frozen.to_string(), "CONT"));
-    assert!(clients.get_mut(&frozen).unwrap()[0].echo("x").contains("received: x"));
+    signal(frozen, "CONT");
+    clients.get_mut(&frozen).unwrap()[0].echo("x");
     stop(frozen);
     crew.signal("TERM");
     crew.line("[WARNING] Worker 1 has not left in time, does not answer and is stopped: killing it");

@@ -3,39 +3,41 @@
 use std::io::ErrorKind;
 use std::net::TcpStream;
 
-use super::crew::{Crew, stop, until_state};
+use support::client::Client;
+
+use super::crew::{Crew, assert_served, stop, until_state};
+use super::heard::hear;
 use super::program::{Program, mark_of};
-use super::publisher::{Publisher, ask, assert_nothing_more, hear, resume, status};
-use crate::driver::kill;
+use crate::process::signal;
 
 #[test]
 fn a_killed_worker_is_replaced_and_its_clients_miss_nothing() {
     let crew = Crew::start("--workers 2");
     let mut clients = crew.clients(2);
     let (killed, other) = (crew.process(1, 1), crew.process(2, 1));
-    let mut publisher = Publisher::of(&crew, other);
+    let mut publisher = crew.publisher_of(other);
     publisher.publish("one");
     let heard: Vec<_> = clients.values_mut().flatten().map(hear).collect();
     assert!(heard.iter().all(|one| one.text == "one"));
-    assert!(kill(&killed.to_string(), "KILL"));
+    signal(killed, "KILL");
     for client in clients.get_mut(&killed).unwrap() {
-        assert!(client.0.read().is_err());
+        assert!(client.try_hear().is_err());
     }
     publisher.publish("two");
     crew.line("[WARNING] Worker 1 was killed by signal 9: starting another now");
     let fresh = crew.process(1, 2);
     loop {
-        let (is_resumed, mut client) = resume(crew.address(), &heard[0].id);
-        assert!(is_resumed);
-        assert_eq!(hear(&mut client).text, "two");
-        assert_nothing_more(&mut client);
+        let mut client = Client::resume(crew.address(), &heard[0].id);
+        assert_eq!(client.welcome["resumed"], true);
+        assert_eq!(client.hear_data(), "two");
+        client.echo("anything else?");
         if crew.server_of(client.stream()) == fresh {
             break;
         }
     }
     for client in clients.get_mut(&other).unwrap() {
-        assert_eq!(hear(client).text, "two");
-        assert_nothing_more(client);
+        assert_eq!(client.hear_data(), "two");
+        client.echo("anything else?");
     }
 }
 
@@ -45,11 +47,11 @@ fn who_waits_for_a_killed_worker_is_served_by_its_successor() {
         let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
         let killed = crew.process(number, 1);
         stop(killed);
-        let mut waiting = ask(crew.address(), "", 40);
-        assert!(kill(&killed.to_string(), "KILL"));
-        assert!(waiting.iter_mut().all(|stream| status(stream) == 101));
+        let mut waiting = crew.ask("/ws", 40);
+        signal(killed, "KILL");
+        assert!(waiting.iter_mut().all(|newcomer| newcomer.head().status == 101));
         let successor = crew.process(number, 2);
-        assert!(crew.servers_of(&waiting).contains(&successor));
+        assert!(crew.servers_of(waiting.iter().map(|newcomer| &newcomer.socket)).contains(&successor));
     }
 }
 
@@ -58,20 +60,20 @@ fn a_worker_that_hangs_is_noticed_killed_and_replaced() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 0.5");
     let hanging = crew.process(2, 1);
     let mut clients = crew.clients(1);
-    let id = Publisher::of(&crew, hanging).publish("one");
+    let id = crew.publisher_of(hanging).publish("one");
     stop(hanging);
     crew.line("[WARNING] Worker 2 does not answer and is stopped: killing it");
     crew.line("[WARNING] Worker 2 did not answer and was killed: starting another now");
     let lost = &mut clients.get_mut(&hanging).unwrap()[0];
-    while lost.0.read().is_ok() {}
+    while lost.try_hear().is_ok() {}
     let fresh = crew.process(2, 2);
     drop(crew.client_of(fresh));
-    Publisher::of(&crew, fresh).publish("two");
-    let (is_resumed, mut client) = resume(crew.address(), &id);
-    assert!(is_resumed);
-    assert_eq!(hear(&mut client).text, "two");
+    crew.publisher_of(fresh).publish("two");
+    let mut client = Client::resume(crew.address(), &id);
+    assert_eq!(client.welcome["resumed"], true);
+    assert_eq!(client.hear_data(), "two");
     let kept = &mut clients.get_mut(&crew.process(1, 1)).unwrap()[0];
-    assert_eq!([hear(kept).text, hear(kept).text], ["one", "two"]);
+    assert_eq!([kept.hear_data(), kept.hear_data()], ["one", "two"]);
     assert_eq!(crew.processes_of(1).len(), 1, "the other one is not to blame");
 }
 
@@ -91,13 +93,13 @@ fn a_stop_of_the_whole_group_is_not_taken_for_silence() {
         children.iter().chain([&crew.pid()]).for_each(|pid| until_state(*pid, "T"));
         twice_the_healthcheck();
         crew.signal_group("CONT");
-        assert!(clients.values_mut().flatten().all(|client| client.echo("x").contains("received: x")));
+        assert_served(&mut clients);
         twice_the_healthcheck();
         assert_eq!(crew.children(), children, "{:#?}", crew.lines());
     }
-    Publisher::of(&crew, children[0]).publish("still in order");
+    crew.publisher_of(children[0]).publish("still in order");
     for client in clients.values_mut().flatten() {
-        assert_eq!(hear(client).text, "still in order");
+        assert_eq!(client.hear_data(), "still in order");
     }
     assert!(!crew.lines().iter().any(|line| line.starts_with("[WARNING]")), "{:#?}", crew.lines());
 }
@@ -108,11 +110,11 @@ fn a_worker_that_does_not_start_any_more_is_tried_again_while_others_serve() {
     let crew = Crew::spawn(&mut program.command("--workers 2"));
     let mut client = crew.client_of(crew.process(2, 1));
     program.replace("exit 7");
-    assert!(kill(&crew.process(1, 1).to_string(), "KILL"));
+    signal(crew.process(1, 1), "KILL");
     crew.line("Worker 1 was killed by signal 9: starting another now");
     crew.line("Worker 1 ended with exit code 7: starting another in 0.25 s");
     crew.line("Worker 1 ended with exit code 7: starting another in 0.5 s");
-    assert!(client.echo("x").contains("Server received: x"));
+    client.echo("x");
     program.mark("mended");
     let other = crew.process(2, 1);
     // Some of these wait for it in its listener.
@@ -148,7 +150,7 @@ fn workers_notice_the_death_of_the_supervisor_drain_and_end() {
     }
     crew.count("Waiting for 2 connections to close. Time remaining: 1800s", 2);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    assert!(clients.values_mut().flatten().all(|client| client.echo("x").contains("received: x")));
+    assert_served(&mut clients);
     for client in clients.into_values().flatten() {
         client.leave();
     }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::process::Command;
 
+use support::client::Client;
+use support::publisher::Publisher;
+
 use super::crew::Crew;
-use super::publisher::{Publisher, hear, resume};
-use crate::driver::{BINARY, Client};
+use crate::process::BINARY;
 
 #[test]
 fn a_successor_goes_on_in_the_same_epoch_whatever_the_number_of_workers() {
@@ -22,10 +24,9 @@ fn a_successor_goes_on_in_the_same_epoch_whatever_the_number_of_workers() {
     };
     let mut old = start(0, 2);
     let address = old.address();
-    let first = Publisher::connect(address).unwrap().publish("0");
+    let first = Publisher::connect(address).publish("0");
     for (round, (old_workers, workers)) in [(2, 2), (2, 3), (3, 1), (1, 2)].into_iter().enumerate() {
-        let mut loyal = Client::connect_at(address, "/ws?topic=nothing");
-        assert!(loyal.hear().contains("welcome"));
+        let mut loyal = Client::join(address, "/ws?topic=nothing");
         old.signal("TERM");
         // Each says one or the other once it listens no more.
         old.until("everyone's farewell", |lines| {
@@ -35,22 +36,22 @@ fn a_successor_goes_on_in_the_same_epoch_whatever_the_number_of_workers() {
         assert!(state.exists());
         let new = start(address.port(), workers);
         assert!(!state.exists(), "it is used once");
-        let id = Publisher::connect(address).unwrap().publish(&format!("{}", round + 1));
+        let id = Publisher::connect(address).publish(&format!("{}", round + 1));
         let epoch_of = |id: &str| id.split_once('-').unwrap().0.to_owned();
         assert_eq!(epoch_of(&id), epoch_of(&first));
         for pid in if workers == 1 { vec![new.pid()] } else { new.children() } {
             loop {
-                let (is_resumed, mut client) = resume(address, &first);
-                assert!(is_resumed);
+                let mut client = Client::resume(address, &first);
+                assert_eq!(client.welcome["resumed"], true);
                 for missed in 1..=round + 1 {
-                    assert_eq!(hear(&mut client).text, missed.to_string());
+                    assert_eq!(client.hear_data(), missed.to_string());
                 }
                 if new.server_of(client.stream()) == pid {
                     break;
                 }
             }
         }
-        assert!(loyal.echo("x").contains("Server received: x"));
+        loyal.echo("x");
         loyal.leave();
         assert_eq!(old.end().0, Some(0));
         old = new;

@@ -25,7 +25,7 @@ fn wait_until_none_is_kept(server: &Running) {
     let began = Instant::now();
     while kept(server.address.port()) > 0 {
         thread::sleep(Duration::from_millis(20));
-        assert!(began.elapsed() < support::DEADLINE, "the kernel keeps {}", kept(server.address.port()));
+        assert!(began.elapsed() < PATIENCE, "the kernel keeps {}", kept(server.address.port()));
     }
 }
 

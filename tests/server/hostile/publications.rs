@@ -1,5 +1,7 @@
 //! Publications that are none: each is told what is wrong, and nothing is published.
 
+use support::publisher::Publisher;
+
 use super::*;
 
 #[test]
@@ -25,17 +27,10 @@ fn a_bad_publication_is_told_what_is_wrong_and_nothing_is_published() {
         ("Content-Type: text/plain", &long, 413, "too large"),
     ];
     for (fields, body, status, what) in bad {
-        let mut peer = Peer::connect(server.address);
-        let length = body.len();
-        peer.send(format!(
-            "POST /publish HTTP/1.1\r\nHost: localhost\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
-        let response = peer.response();
-        let body = String::from_utf8(response.body).unwrap();
-        assert!(response.status == status && body.contains(what), "{fields}: {} {body}", response.status);
+        let response = Publisher::connect(server.address).post("/publish", &format!("{fields}\r\n"), body);
+        assert!(response.status == status && response.text().contains(what), "{fields}: {response:?}");
     }
-    client.say("was there anything?");
-    assert_eq!(client.hear()["type"], "echo");
+    client.echo("was there anything?");
 }
 
 #[test]

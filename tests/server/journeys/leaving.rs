@@ -15,12 +15,10 @@ fn clients_stay_and_are_answered_while_the_server_leaves_and_the_last_one_ends_i
     let (mut one, mut other) = (server.client(), server.client());
     leave(&server);
     for client in [&mut one, &mut other] {
-        client.say("still here");
-        assert_eq!(timeless(client.hear()), echo_of("still here"));
+        client.echo("still here");
     }
     drop(one);
-    other.say("alone");
-    assert_eq!(timeless(other.hear()), echo_of("alone"));
+    other.echo("alone");
     other.socket.close(None).unwrap();
     assert_eq!(server.outcome(), Outcome::Drained);
     assert!(matches!(other.socket.read(), Ok(Message::Close(None))));
@@ -34,7 +32,7 @@ fn the_periodic_notification_stops_when_the_server_leaves() {
     leave(&server);
     client.say("the last");
     while client.hear()["type"] != "echo" {}
-    client.socket.get_ref().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    client.stream().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     match client.socket.read() {
         Err(Error::Io(e)) if e.kind() == ErrorKind::WouldBlock => {}
         other => panic!("expected silence, not {other:?}"),
@@ -49,8 +47,7 @@ fn a_successor_serves_on_the_same_port_while_the_first_server_still_leaves() {
     let second = Running::with(&format!("--port {}", first.address.port()));
     let mut moved = second.client();
     for client in [&mut stays, &mut moved] {
-        client.say("hello");
-        assert_eq!(timeless(client.hear()), echo_of("hello"));
+        client.echo("hello");
     }
     drop(stays);
     assert_eq!(first.outcome(), Outcome::Drained);

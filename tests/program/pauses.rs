@@ -1,6 +1,13 @@
 //! A server that was stopped for longer than its limits, as by `docker pause`: what has arrived meanwhile counts.
 
-use super::*;
+use std::thread;
+use std::time::Duration;
+
+use support::frames::{PING, TEXT, frame, text};
+use support::peer::Peer;
+use support::{HANDSHAKE, HEALTHZ};
+
+use crate::process::Process;
 
 /// More than are reported in one turn of the loop.
 const CROWD: usize = 300;
@@ -9,7 +16,7 @@ const CROWD: usize = 300;
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// Stops the server for longer than a limit, while something happens.
-fn while_stopped(server: &ServerProcess, limit: Duration, act: impl FnOnce()) {
+fn while_stopped(server: &Process, limit: Duration, act: impl FnOnce()) {
     server.signal("STOP");
     act();
     thread::sleep(limit + LIMIT / 2);
@@ -17,16 +24,16 @@ fn while_stopped(server: &ServerProcess, limit: Duration, act: impl FnOnce()) {
 }
 
 /// Whoever has connected before is known to the server.
-fn be_known(server: &ServerProcess) {
-    let mut last = Peer::connect(server.address);
+fn be_known(server: &Process) {
+    let mut last = Peer::connect(server.address());
     last.send(HEALTHZ);
     assert_eq!(last.response().status, 200);
 }
 
 #[test]
 fn a_request_that_came_while_the_server_was_stopped_is_answered() {
-    let server = ServerProcess::with("--handshake-timeout 1");
-    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address)).collect();
+    let server = Process::start("--handshake-timeout 1");
+    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address())).collect();
     be_known(&server);
     while_stopped(&server, LIMIT, || peers.iter_mut().for_each(|peer| peer.send(HEALTHZ)));
     for peer in &mut peers {
@@ -36,8 +43,8 @@ fn a_request_that_came_while_the_server_was_stopped_is_answered() {
 
 #[test]
 fn a_request_that_was_half_there_when_the_server_was_stopped_is_answered() {
-    let server = ServerProcess::with("--handshake-timeout 1");
-    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address)).collect();
+    let server = Process::start("--handshake-timeout 1");
+    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address())).collect();
     peers.iter_mut().for_each(|peer| peer.send(&HANDSHAKE[..30]));
     be_known(&server);
     while_stopped(&server, LIMIT, || peers.iter_mut().for_each(|peer| peer.send(&HANDSHAKE[30..])));
@@ -48,8 +55,8 @@ fn a_request_that_was_half_there_when_the_server_was_stopped_is_answered() {
 
 #[test]
 fn a_pong_that_came_while_the_server_was_stopped_is_heard() {
-    let server = ServerProcess::with("--ws-ping-interval 0.5 --ws-ping-timeout 5");
-    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address).upgraded()).collect();
+    let server = Process::start("--ws-ping-interval 0.5 --ws-ping-timeout 5");
+    let mut peers: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(server.address()).upgraded()).collect();
     peers.iter_mut().for_each(|peer| assert_eq!(peer.frame().first, PING));
     while_stopped(&server, LIMIT * 5, || peers.iter_mut().for_each(|peer| peer.send(frame(0x8a, ""))));
     for peer in &mut peers {
