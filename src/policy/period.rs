@@ -1,9 +1,9 @@
-//! Something that is done again and again: when next. Reads no clock: it is told the time.
+//! When something is next due that is done again and again. Reads no clock: it is told the time.
 
 use std::time::{Duration, Instant};
 
-/// The next time in a period, after one that was due: from when it was due, so that lateness does not add up; what was
-/// slept through is skipped.
+/// The next time in a period after one that was due: counted from when that was due, so that lateness does not add up.
+/// Times that are past already are skipped.
 pub fn next_in_period(due: Instant, period: Duration, now: Instant) -> Instant {
     let missed = (now - due).div_duration_f64(period).floor();
     due + period.mul_f64(missed + 1.0)
