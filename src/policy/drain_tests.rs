@@ -274,6 +274,7 @@ fn a_supervisor_waits_for_its_workers_behind_a_delay_for_thirty_minutes_and_long
     story.seconds = 10.0;
     assert_eq!(supervised(&mut story, 2, 2), [Step::Close]);
     assert!(supervised(&mut story, 2, 1).is_empty());
+    assert_eq!(story.drain.limit(), None);
     story.seconds = 10.5;
     let waiting = |seconds| Step::Waiting { connections: 0, remaining: Duration::from_secs(seconds) };
     assert_eq!(supervised(&mut story, 2, 0), [Step::Initiated, waiting(1800)]);
@@ -301,6 +302,7 @@ fn a_supervisor_that_is_told_twice_to_leave_tells_its_workers_once_their_listene
     let insisted = Step::Insisted { connections: None };
     assert_eq!(said[..3], [Step::StillListening { workers: 1 }, Step::Initiated, insisted]);
     assert_eq!(insisted.to_string(), "Second shutdown signal received. Forcing shutdown.");
+    assert_eq!([said[0], said[1], said[2]].map(|step| step.is_warning()), [true, false, false]);
     story.signal();
     assert_eq!(supervised(&mut story, 0, 0), [Step::Complete(Outcome::Forced)]);
 }

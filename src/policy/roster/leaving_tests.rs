@@ -129,6 +129,14 @@ fn until_the_delay_is_over_all_goes_on_whoever_was_sent_the_signal() {
 }
 
 #[test]
+fn a_signal_is_told_of_ahead_of_a_worker_that_ends_in_the_same_turn() {
+    let mut story = Story::serving_at(1, Times { drain_delay: HOUR, ..TIMES });
+    story.roster.signal(story.now);
+    let steps = story.exit(0, KILLED);
+    assert!(matches!(steps[..], [SIGNAL, Step::Ended { .. }, Step::Start { .. }]), "{steps:?}");
+}
+
+#[test]
 fn a_signal_that_insists_ends_the_delay_too() {
     let times = Times { drain_delay: HOUR, ..TIMES };
     let mut story = Story::serving_at(1, times);
