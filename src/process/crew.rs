@@ -240,3 +240,7 @@ impl<S: Socket> Crew<S> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "crew_tests.rs"]
+mod tests;

@@ -19,6 +19,8 @@ use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, Worker};
 use crate::wire::snapshot::Snapshot;
 
+#[cfg(test)]
+pub(crate) mod end;
 mod member;
 
 const SCRATCH_BYTES: usize = 64 * 1024;

@@ -1,12 +1,11 @@
 //! Facts about the relay, told by links whose ends say at once what is to be said, and take as much as they are let.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
+use super::end::{End, Wire};
 use super::*;
 use crate::policy::topic::TopicName;
 use crate::wire::link;
@@ -14,59 +13,12 @@ use crate::wire::publish::{Draft, Drafts, Submission};
 
 const MIB: usize = 1 << 20;
 
-/// A worker's end: what it has said, and how much it takes.
-#[derive(Debug, Default)]
-struct End {
-    said: VecDeque<u8>,
-    room: usize,
-    taken: Vec<u8>,
-    is_closed: bool,
-}
-
-#[derive(Debug)]
-struct Wire(Rc<RefCell<End>>);
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut end = self.0.borrow_mut();
-        if end.said.is_empty() && !end.is_closed {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        end.said.read(buffer)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let mut end = self.0.borrow_mut();
-        let count = octets.len().min(end.room);
-        if count == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        end.room -= count;
-        end.taken.extend(&octets[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for Wire {
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn abort(&mut self) {}
-}
-
 /// A relay with so many workers that take everything.
 fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<End>>>) {
     let limits = HistoryLimits { publications: 10, bytes: MIB, age: Duration::from_secs(1000) };
     let (mut relay, mut ends) = (Relay::new(7, limits), vec![]);
     for id in 0..workers {
-        let end = Rc::new(RefCell::new(End { room: usize::MAX, ..End::default() }));
+        let end = End::open();
         relay.admit(id, id, id, Wire(end.clone()));
         ends.push(end);
     }
@@ -83,9 +35,7 @@ fn ask(end: &RefCell<End>, topics: usize, bytes: usize) {
         key: None,
     };
     let drafts = Drafts { list: vec![draft], is_batch: true };
-    let mut octets = BytesMut::new();
-    link::encode(&ToSupervisor::Publish(Submission { key: None, drafts }), &mut octets);
-    end.borrow_mut().said.extend(&octets);
+    end.borrow_mut().say(&ToSupervisor::Publish(Submission { key: None, drafts }));
 }
 
 fn turn(relay: &mut Relay<Wire>, now: Now) {
@@ -130,9 +80,7 @@ fn what_was_asked_ahead_of_a_question_counts_in_its_turn() {
     let (mut relay, ends) = relay_with(1, now);
     for _ in 0..10 {
         ask(&ends[0], 500, 9000);
-        let mut octets = BytesMut::new();
-        link::encode(&ToSupervisor::Sync, &mut octets);
-        ends[0].borrow_mut().said.extend(&octets);
+        ends[0].borrow_mut().say(&ToSupervisor::Sync);
     }
     relay.on_ready(0, now);
     turn(&mut relay, now);
