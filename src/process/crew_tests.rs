@@ -104,6 +104,8 @@ fn a_crew_serves_on_for_its_delay_and_then_waits_for_thirty_minutes_and_for_its_
         let is_woken = story.ends.iter().any(|end| !end.borrow().said.is_empty());
         story.now.instant += if is_woken { Duration::ZERO } else { timeout };
     }
+    let announced = story.crew.relay.overview().drain.expect("it leaves");
+    assert_eq!(announced.deadline_unix_ms - announced.since_unix_ms, 1_810_000);
     assert_eq!(lines, ["0 Shutdown signal received", "10 Graceful shutdown initiated"]);
     assert_eq!((reports, story.told(1)), (378, vec!["Close".to_owned(), "Leave".to_owned()]));
     let ended = vec![(0, Exit::Code(0)), (1, Exit::Code(1))];

@@ -12,7 +12,7 @@ use crate::server::order::upstream::Upstream;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, Overview, Worker};
+use crate::wire::overview::{Draining, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
 pub mod ledger;
@@ -216,6 +216,6 @@ impl Own {
 
 /// All there is to say about a server that is this process alone.
 fn own_overview(metrics: Box<Metrics>, drain: Option<Draining>, publications: u64) -> Answer {
-    let worker = Worker { number: None, pid: std::process::id(), metrics: *metrics };
+    let worker = WorkerStatus { number: None, pid: std::process::id(), metrics: *metrics };
     Answer::Overview(Overview { drain, publications, workers: vec![worker], past: Metrics::default() }.into())
 }

@@ -16,7 +16,7 @@ use crate::server::relay::member::{CatchUp, Member, encode_publication};
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, Overview, Worker};
+use crate::wire::overview::{Draining, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ impl<S: Socket> Relay<S> {
             link: Link::new(socket),
             told: CatchUp::New,
             clients: 0,
-            worker: Worker { number: Some(number), pid, metrics: Metrics::default() },
+            status: WorkerStatus { number: Some(number), pid, metrics: Metrics::default() },
             is_unread: false,
             is_gone: false,
             has_ended: false,
@@ -129,18 +129,18 @@ impl<S: Socket> Relay<S> {
             }
         }
         if let Some(member) = self.members.remove(&id) {
-            self.past.add_totals(&member.worker.metrics);
+            self.past.add_totals(&member.status.metrics);
         }
     }
 
     /// All there is to say about the whole server.
     pub fn overview(&self) -> Overview {
-        let worker = |member: &Member<S>| {
-            let mut worker = member.worker.clone();
-            worker.metrics.connections = member.clients as u64;
-            worker
+        let status = |member: &Member<S>| {
+            let mut status = member.status.clone();
+            status.metrics.connections = member.clients as u64;
+            status
         };
-        let workers = self.members.values().map(worker).collect();
+        let workers = self.members.values().map(status).collect();
         let publications = self.order.published();
         Overview { drain: self.draining, publications, workers, past: self.past.clone() }
     }
@@ -349,7 +349,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Signalled => self.events.push((id, WorkerEvent::Signalled)),
             ToSupervisor::Beat => {}
             ToSupervisor::Drain => self.events.push((id, WorkerEvent::AskedToLeave)),
-            ToSupervisor::Metrics(metrics) => member.worker.metrics = *metrics,
+            ToSupervisor::Metrics(metrics) => member.status.metrics = *metrics,
             ToSupervisor::Overview => {
                 let overview = self.overview();
                 self.tell(id, &ToWorker::Overview(Box::new(overview)));

@@ -13,7 +13,7 @@ pub struct Overview {
     /// Publications so far.
     pub publications: u64,
     /// The processes that serve or still have clients.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerStatus>,
     /// What ended processes have counted.
     pub past: Metrics,
 }
@@ -31,7 +31,7 @@ pub struct Draining {
 
 /// One process that serves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Worker {
+pub struct WorkerStatus {
     /// Its number, from 1; `None` when it is the only one.
     pub number: Option<u32>,
     /// Its process id.

@@ -8,7 +8,7 @@ use crate::server::clock::Now;
 use crate::server::link::Link;
 use crate::server::socket::Socket;
 use crate::wire::link::{Relayed, ToWorker, encode};
-use crate::wire::overview::Worker;
+use crate::wire::overview::WorkerStatus;
 
 /// What of the history waits for a worker that catches up; the rest waits in the history.
 const CATCH_UP_BYTES: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub(super) struct Member<S> {
     pub(super) told: CatchUp,
     pub(super) clients: usize,
     /// Its number, its process and what it has counted.
-    pub(super) worker: Worker,
+    pub(super) status: WorkerStatus,
     /// Has more to say than was read.
     pub(super) is_unread: bool,
     /// Its end is closed: it says nothing more.
