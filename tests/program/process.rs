@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, Read};
+use std::iter;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -163,7 +164,8 @@ impl Process {
                 return found;
             }
             match self.more.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.note(&line),
+                // Looked at together: a loud server says many while they are looked through.
+                Ok(line) => iter::once(line).chain(self.more.try_iter()).for_each(|line| self.note(&line)),
                 Err(_) => panic!("{what:?} has not come in time: {:#?}", self.lines()),
             }
         }

@@ -69,7 +69,7 @@ fn whoever_comes_back_is_resumed_by_whichever_worker() {
 
 #[test]
 fn an_id_that_was_just_answered_is_known_to_every_worker() {
-    let crew = Crew::start("--workers 3");
+    let crew = Crew::start("--workers 3 --timeout-keep-alive 60");
     let mut publishers: Vec<Publisher> =
         crew.children().into_iter().map(|pid| crew.publisher_of(pid)).collect();
     for round in 0..30 {
