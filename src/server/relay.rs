@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::roster::WorkerId;
@@ -250,7 +250,8 @@ impl<S: Socket> Relay<S> {
     pub fn settle(&mut self, now: Now) {
         self.history.expire(now.instant);
         self.turn_bytes = 0;
-        let batch = self.take_batch();
+        // In memory of its own: what follows would keep all of it otherwise.
+        let batch = std::mem::take(&mut self.batch).freeze();
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
             match member.told {
                 CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
@@ -374,13 +375,8 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// What is to be handed on, in memory of its own: what follows would else keep all of it.
-    fn take_batch(&mut self) -> Bytes {
-        std::mem::take(&mut self.batch).freeze()
-    }
-
     fn hand_on(&mut self) {
-        let batch = self.take_batch();
+        let batch = std::mem::take(&mut self.batch).freeze();
         for member in
             self.members.values_mut().filter(|member| member.told == CatchUp::Live && !member.is_deaf)
         {
