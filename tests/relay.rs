@@ -24,6 +24,8 @@ mod socket;
 mod speech;
 #[path = "relay/stories.rs"]
 mod stories;
+#[path = "simulation/spin.rs"]
+mod spin;
 #[path = "resume/subscriber.rs"]
 #[allow(dead_code)]
 mod subscriber;

@@ -20,6 +20,8 @@ mod socket;
 #[path = "simulation/speech.rs"]
 #[allow(dead_code)]
 mod speech;
+#[path = "simulation/spin.rs"]
+mod spin;
 #[path = "resume/subscriber.rs"]
 mod subscriber;
 #[path = "resume/truth.rs"]

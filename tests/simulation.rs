@@ -16,6 +16,8 @@ mod socket;
 mod speech;
 #[path = "simulation/verdict.rs"]
 mod verdict;
+#[path = "simulation/spin.rs"]
+mod spin;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -105,6 +105,8 @@ pub struct Pipe {
     worker_edge: bool,
     /// What is done at this end fails, as if the other were gone.
     broken: Option<Side>,
+    /// How often each side has received or sent something.
+    deeds: [usize; 2],
 }
 
 impl Pipe {
@@ -117,6 +119,7 @@ impl Pipe {
             supervisor_edge: true,
             worker_edge: true,
             broken: None,
+            deeds: [0; 2],
         }))
     }
 
@@ -214,6 +217,11 @@ impl Pipe {
         if side == Side::Supervisor { self.down.most_offered } else { self.up.most_offered }
     }
 
+    /// How often this side has received or sent something.
+    pub fn deeds(&self, side: Side) -> usize {
+        self.deeds[side as usize]
+    }
+
     fn edge(&mut self, side: Side) -> &mut bool {
         if side == Side::Supervisor { &mut self.supervisor_edge } else { &mut self.worker_edge }
     }
@@ -264,6 +272,7 @@ impl PipeEnd {
             flow.is_blocked = false;
             *pipe.edge(self.side.other()) = true;
         }
+        pipe.deeds[self.side as usize] += 1;
         Ok(count)
     }
 
@@ -295,6 +304,7 @@ impl PipeEnd {
             flow.sent.extend(&slice[..count]);
             left -= count;
         }
+        pipe.deeds[self.side as usize] += 1;
         Ok(taken)
     }
 }

@@ -16,6 +16,7 @@ use slackwater::wire::snapshot::Snapshot;
 use crate::ear::Id;
 use crate::pipe::{Pace, Pipe, Side, Wire};
 use crate::random::Random;
+use crate::spin::Spin;
 use crate::truth::Truth;
 use crate::worker::Worker;
 
@@ -58,6 +59,7 @@ pub struct Reign {
     pub starts: usize,
 }
 
+    spin: Spin,
 impl Reign {
     pub fn new(
         number: usize,
@@ -96,6 +98,7 @@ impl Reign {
             starts: 0,
             custom,
         }
+            spin: Spin::default(),
     }
 
     /// What would wake it now.
@@ -137,6 +140,8 @@ impl Reign {
         self.crew.settle();
         let clients = self.crew.clients();
         self.write_down(truth, at, clients);
+        let deeds = self.children.iter().map(|(_, pipe)| pipe.borrow().deeds(Side::Supervisor)).sum();
+        self.spin.on_turn(deeds, self.crew.next_timeout() == Some(Duration::ZERO));
     }
 
     /// What is to be seen of a worker: it is stopped, or waits for a processor.

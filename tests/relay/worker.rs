@@ -20,6 +20,7 @@ use crate::handshake;
 use crate::pipe::{Pipe, Side, Wire};
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
+use crate::spin::Spin;
 use crate::truth::Truth;
 
 /// One process.
@@ -45,6 +46,7 @@ pub struct Worker {
     witnessed: usize,
     /// The newest position that it has handed on.
     pub newest: u64,
+    spin: Spin,
 }
 
 impl Worker {
@@ -74,6 +76,7 @@ impl Worker {
             witness: None,
             witnessed: 0,
             newest: 0,
+            spin: Spin::default(),
         }
     }
 
@@ -135,6 +138,9 @@ impl Worker {
             let Some(effect) = self.server.poll() else { break };
             self.perform(effect, random);
         }
+        let of_lines = self.lines.values().map(|line| line.borrow().deeds).sum::<usize>();
+        let deeds = of_lines + self.pipe.borrow().deeds(Side::Worker);
+        self.spin.on_turn(deeds, self.server.next_timeout() == Some(Duration::ZERO));
         self.testify(truth);
     }
 

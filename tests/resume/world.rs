@@ -20,6 +20,7 @@ use crate::ear::Heard;
 use crate::publisher::Publisher;
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
+use crate::spin::Spin;
 use crate::subscriber::{Subscriber, Welcomer};
 use crate::truth::Truth;
 
@@ -48,6 +49,7 @@ pub struct Server {
     legacy: Option<Snapshot>,
     has_said_farewell: bool,
     has_ended: bool,
+    spin: Spin,
 }
 
 /// What happens to the server that serves.
@@ -257,6 +259,7 @@ impl World {
             legacy: None,
             has_said_farewell: false,
             has_ended: false,
+            spin: Spin::default(),
         };
         server.admit(witness);
         server.take_turn(now, &mut self.random);
@@ -329,6 +332,8 @@ impl Server {
                 _ => {}
             }
         }
+        let deeds = self.lines.values().map(|line| line.borrow().deeds).sum();
+        self.spin.on_turn(deeds, self.has_work() && !self.has_ended);
     }
 
     /// Takes in what the witness has heard.

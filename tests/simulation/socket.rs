@@ -49,6 +49,8 @@ pub struct Line {
     pub read_this_turn: usize,
     /// The most bytes that the server has had to write at once.
     pub most_offered: usize,
+    /// How often the server has received, sent or ended something.
+    pub deeds: usize,
 }
 
 impl fmt::Debug for Line {
@@ -86,6 +88,7 @@ impl Line {
             edge: true,
             read_this_turn: 0,
             most_offered: 0,
+            deeds: 0,
         }
     }
 
@@ -163,6 +166,7 @@ impl Line {
 
     fn accept(&mut self, bytes: &[u8]) {
         self.written_bytes += bytes.len();
+        self.deeds += 1;
         self.ear.listen(bytes);
     }
 }
@@ -188,6 +192,7 @@ impl Read for VirtualSocket {
             if !line.reads_whole && line.random.chance(30) { line.random.within(1..most + 1) } else { most };
         line.inbound.read_exact(&mut buffer[..count])?;
         line.read_this_turn += count;
+        line.deeds += 1;
         Ok(count)
     }
 }
@@ -226,6 +231,7 @@ impl Socket for VirtualSocket {
         let mut line = self.0.borrow_mut();
         assert!(!line.outbound_ended, "the stream is ended once");
         line.outbound_ended = true;
+        line.deeds += 1;
         line.failure.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
@@ -242,6 +248,7 @@ impl Drop for VirtualSocket {
     fn drop(&mut self) {
         let mut line = self.0.borrow_mut();
         line.dropped = true;
+        line.deeds += 1;
         line.dropped_over_unread = !line.inbound.is_empty();
     }
 }

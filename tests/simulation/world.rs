@@ -21,6 +21,7 @@ use slackwater::wire::websocket::Rules;
 use crate::client::{Character, Client};
 use crate::random::Random;
 use crate::socket::VirtualSocket;
+use crate::spin::Spin;
 use crate::verdict::Judge;
 
 /// Turns without sleep after which nothing more can be in the way of coming to rest.
@@ -50,6 +51,7 @@ pub struct World {
     pub judge: Judge,
     /// How often an event comes that announces nothing.
     pub spurious_percent: usize,
+    spin: Spin,
 }
 
 impl World {
@@ -74,6 +76,7 @@ impl World {
             judge: Judge::new(terms.clone()),
             spurious_percent: 1,
             terms,
+            spin: Spin::default(),
             random,
         };
         world.notify_every(notify_interval);
@@ -134,6 +137,9 @@ impl World {
         for client in &mut self.clients {
             client.on_turn(self.now);
         }
+        let deeds = self.clients.iter().map(|client| client.line.borrow().deeds).sum();
+        let wants_another = self.server.next_timeout() == Some(Duration::ZERO);
+        self.spin.on_turn(deeds, wants_another && self.outcome.is_none());
         self.judge.on_turn(&self.clients);
         if self.outcome.is_none() && self.is_at_rest() {
             self.judge.at_rest(&self.clients, self.server.clients(), self.now);
