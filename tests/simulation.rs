@@ -8,16 +8,18 @@ mod behaviour;
 mod client;
 #[path = "simulation/ear.rs"]
 mod ear;
+#[path = "simulation/guided.rs"]
+mod guided;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/socket.rs"]
 mod socket;
 #[path = "simulation/speech.rs"]
 mod speech;
-#[path = "simulation/verdict.rs"]
-mod verdict;
 #[path = "simulation/spin.rs"]
 mod spin;
+#[path = "simulation/verdict.rs"]
+mod verdict;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -181,10 +181,10 @@ impl Client {
             Reading::Trickle(_, every) if trickles => Some(now + every),
             _ => None,
         };
-        self.react();
+        self.react(now);
     }
 
-    fn react(&mut self) {
+    fn react(&mut self, now: Duration) {
         loop {
             let line = self.line.borrow();
             let Some((_, heard)) =
@@ -211,9 +211,19 @@ impl Client {
                     self.learn_the_end();
                 }
                 Heard::Response { closes: true, .. } => self.learn_the_end(),
+                Heard::Reconnect { after, .. } if self.random.chance(50) => self.heed(after, now),
                 _ => {}
             }
         }
+    }
+
+    /// It is to be elsewhere then: whatever it had in mind, it leaves, once what it has begun to say is said.
+    fn heed(&mut self, after: Duration, now: Duration) {
+        if !self.deeds.is_halfway {
+            self.character.script.clear();
+            self.next_act = Some(now + after);
+        }
+        self.character.script.push_back((after, Act::Close(Some(1001))));
     }
 
     fn answer_ping(&mut self) {

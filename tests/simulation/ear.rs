@@ -2,7 +2,9 @@
 //! Whatever a server must never write is heard as `Garbled`.
 
 use std::io::Cursor;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -23,6 +25,12 @@ pub enum Heard {
         position: u64,
         number: u64,
         active_connections: u64,
+    },
+    /// Said at this time: when to move, and when all is over, from then on.
+    Reconnect {
+        said_at: Timestamp,
+        after: Duration,
+        deadline: Duration,
     },
     Echo(String),
     /// The answer to a command that cannot be carried out.
@@ -156,6 +164,13 @@ fn read_close(payload: &[u8]) -> Option<Heard> {
 fn read_message(payload: &[u8]) -> Option<Heard> {
     let json: Value = serde_json::from_slice(payload).ok()?;
     let position = |field: &str| json[field].as_str()?.rsplit_once('-')?.1.parse().ok();
+    if json["type"] == "reconnect" {
+        return Some(Heard::Reconnect {
+            said_at: json["timestamp"].as_str()?.parse().ok()?,
+            after: Duration::from_millis(json["after_ms"].as_u64()?),
+            deadline: Duration::from_millis(json["deadline_ms"].as_u64()?),
+        });
+    }
     let message = json["message"].as_str()?;
     match json["type"].as_str()? {
         "welcome" => Some(Heard::Welcome(position("last_event_id")?)),

@@ -9,6 +9,7 @@ use slackwater::server::terms::Terms;
 
 use crate::client::Client;
 use crate::ear::Heard;
+use crate::guided;
 use crate::speech::Reply;
 
 /// As the server's own: how long it waits for a peer that has been told of the end.
@@ -49,6 +50,8 @@ struct File {
     /// There may have been too much for it while it was taking: then the rest waits in history until it has taken all.
     may_lag: bool,
     is_closed: bool,
+    /// When it was told to move.
+    moment: Option<Duration>,
 }
 
 /// Follows one server from its first turn to its end.
@@ -58,7 +61,8 @@ pub struct Judge {
     files: Vec<File>,
     /// How many clients there were at each publication.
     pub audiences: Vec<usize>,
-    pub is_leaving: bool,
+    /// Since when the server leaves, and when its patience is over.
+    pub leaving: Option<(Duration, Duration)>,
     farewell_at: Option<Duration>,
     /// How often each close code was written.
     pub codes: BTreeMap<Option<u16>, usize>,
@@ -67,25 +71,25 @@ pub struct Judge {
 impl Judge {
     pub fn new(terms: Terms) -> Self {
         let (files, audiences, codes) = Default::default();
-        Self { terms, files, audiences, is_leaving: false, farewell_at: None, codes }
+        Self { terms, files, audiences, leaving: None, farewell_at: None, codes }
     }
 
-    pub fn on_step(&mut self, step: Step, now: Duration) {
+    pub fn on_step(&mut self, step: Step, patience: Duration, now: Duration) {
         match step {
-            Step::Initiated => self.is_leaving = true,
+            Step::Initiated => self.leaving = Some((now, now + patience)),
             Step::TimedOut { .. } | Step::Insisted { .. } => self.farewell_at = Some(now),
             _ => {}
         }
     }
 
     /// Whatever has been written is in order.
-    pub fn on_turn(&mut self, clients: &[Client]) {
+    pub fn on_turn(&mut self, clients: &[Client], now: Duration) {
         self.files.resize_with(clients.len(), File::default);
         for (nth, client) in clients.iter().enumerate() {
             let line = client.line.borrow();
             while let Some((_, heard)) = line.ear.heard.get(self.files[nth].judged) {
                 self.files[nth].judged += 1;
-                self.judge(nth, client, heard);
+                self.judge(nth, client, heard, now);
             }
             if line.dropped && !std::mem::replace(&mut self.files[nth].is_closed, true) {
                 drop(line);
@@ -94,7 +98,7 @@ impl Judge {
         }
     }
 
-    fn judge(&mut self, nth: usize, client: &Client, heard: &Heard) {
+    fn judge(&mut self, nth: usize, client: &Client, heard: &Heard, now: Duration) {
         let (file, asked) = (&mut self.files[nth], &client.deeds.asked);
         let babbled = client.deeds.has_babbled;
         match heard {
@@ -102,7 +106,7 @@ impl Judge {
                 let expected = asked.statuses.get(file.answers) == Some(status);
                 let is_half = client.deeds.is_halfway || asked.statuses.is_empty();
                 let too_late = is_half && *closes && matches!(status, 400 | 408 | 505);
-                let refused = *status == 503 && (self.is_leaving || self.terms.concurrency.is_some());
+                let refused = *status == 503 && (self.leaving.is_some() || self.terms.concurrency.is_some());
                 assert!(expected || too_late || refused || babbled, "answer {status}: {client:?}");
                 file.answers += 1;
             }
@@ -121,6 +125,11 @@ impl Judge {
                 let audience = self.audiences.get(nth).expect("only what was published is heard");
                 assert_eq!(*active_connections, *audience as u64);
                 file.position = Some(*position);
+            }
+            Heard::Reconnect { said_at, after, deadline } => {
+                let moment = guided::read_notice((*said_at, *after, *deadline), self.leaving, &self.terms);
+                assert_eq!(file.moment, None, "told twice: {client:?}");
+                file.moment = Some(moment);
             }
             Heard::Echo(_) | Heard::Error if babbled => {}
             Heard::Echo(text) => {
@@ -144,6 +153,11 @@ impl Judge {
             Heard::Close(code) => {
                 let all = Some(self.audiences.len() as u64);
                 assert!(*code != Some(1012) || file.position == all, "not told everything first: {client:?}");
+                if *code == Some(1012) && self.farewell_at.is_none() {
+                    let moment = file.moment.expect("it is told before");
+                    let close_after = guided::close_after(&self.terms).expect("whoever stays may stay");
+                    assert!(now >= moment + close_after, "{client:?}");
+                }
                 *self.codes.entry(*code).or_default() += 1;
             }
             Heard::Garbled(what) => panic!("garbled: {what}: {client:?}"),
@@ -191,7 +205,7 @@ impl Judge {
         // Behind responses as large as the limit even the welcome is too much.
         let many_responses = deeds.asked.statuses.len() > 1;
         match code {
-            Some(1012) => self.farewell_at.is_some(),
+            Some(1012) => self.leaving.is_some(),
             Some(4001) => deeds.was_slow || many_responses,
             Some(4003) => waits_for_pongs && (deeds.was_slow || !client.character.answers_pings),
             Some(code @ (1002 | 1003 | 1007 | 1009)) => deeds.violated == Some(code),
@@ -247,6 +261,8 @@ impl Judge {
         if line.ear.is_switched() {
             let all = Some(self.audiences.len() as u64);
             assert_eq!(file.position, all, "it has not heard everything: {client:?}");
+            let is_guided = self.leaving.is_some() && self.terms.reconnect.is_some();
+            assert!(file.moment.is_some() || !is_guided, "it is not told to move: {client:?}");
         }
         assert!(line.ear.is_whole(), "half of something is written: {client:?}");
     }
@@ -296,6 +312,11 @@ impl Judge {
             let response = if is_response { limits.write } else { Duration::ZERO };
             within(since, more + in_sight + response, "it lingers");
         } else if line.ear.is_switched() {
+            if let (Some(moment), Some(close_after), false) =
+                (file.moment, guided::close_after(&self.terms), line.blocked)
+            {
+                within(moment, close_after, "its time to move is over");
+            }
             let (since, joined) = *file.switched.get_or_insert((now, self.audiences.len()));
             if let (Some(interval), Some(timeout), false) =
                 (limits.ping_interval, limits.ping_timeout, client.character.answers_pings)
@@ -347,7 +368,10 @@ impl Judge {
                 (true, false) => {
                     // Unless the rest of an unwanted body came after its answer: such a one idles to the end.
                     let had_body = client.deeds.asked.statuses.last() == Some(&405);
-                    assert!(!self.is_leaving || had_body, "a leaving server keeps an idle one: {client:?}");
+                    assert!(
+                        self.leaving.is_none() || had_body,
+                        "a leaving server keeps an idle one: {client:?}"
+                    );
                     let since = client.deeds.last_sent.max(file.last_blocked);
                     within(since, limits.keep_alive.max(LINGER), "it idles");
                 }
@@ -357,7 +381,7 @@ impl Judge {
 
     /// The end of the world.
     pub fn on_end(&mut self, clients: &[Client], outcome: Option<Outcome>, now: Duration) {
-        self.on_turn(clients);
+        self.on_turn(clients, now);
         match (outcome, self.farewell_at) {
             (None, None) | (Some(Outcome::Drained), None) => {}
             (Some(Outcome::Forced), Some(at)) => {

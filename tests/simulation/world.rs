@@ -30,6 +30,9 @@ const LIVELOCK_TURNS: usize = 20_000;
 /// Long enough for every script and every limit.
 const END_OF_TIME: Duration = Duration::from_secs(400);
 
+/// On the wall's clock.
+pub const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
 /// A server and its clients.
 pub struct World {
     pub random: Random,
@@ -48,10 +51,10 @@ pub struct World {
     pub signals: Vec<Duration>,
     pub outcome: Option<Outcome>,
     busy_turns: usize,
+    spin: Spin,
     pub judge: Judge,
     /// How often an event comes that announces nothing.
     pub spurious_percent: usize,
-    spin: Spin,
 }
 
 impl World {
@@ -73,10 +76,10 @@ impl World {
             signals: Vec::new(),
             outcome: None,
             busy_turns: 0,
+            spin: Spin::default(),
             judge: Judge::new(terms.clone()),
             spurious_percent: 1,
             terms,
-            spin: Spin::default(),
             random,
         };
         world.notify_every(notify_interval);
@@ -134,13 +137,13 @@ impl World {
                 self.on_step(step);
             }
         }
-        for client in &mut self.clients {
-            client.on_turn(self.now);
-        }
         let deeds = self.clients.iter().map(|client| client.line.borrow().deeds).sum();
         let wants_another = self.server.next_timeout() == Some(Duration::ZERO);
         self.spin.on_turn(deeds, wants_another && self.outcome.is_none());
-        self.judge.on_turn(&self.clients);
+        for client in &mut self.clients {
+            client.on_turn(self.now);
+        }
+        self.judge.on_turn(&self.clients, self.now);
         if self.outcome.is_none() && self.is_at_rest() {
             self.judge.at_rest(&self.clients, self.server.clients(), self.now);
         }
@@ -188,7 +191,7 @@ impl World {
     }
 
     fn accept(&mut self, character: Character) {
-        if self.judge.is_leaving {
+        if self.judge.leaving.is_some() {
             return;
         }
         let mut client = Client::new(self.random.fork(), character, self.now);
@@ -217,7 +220,7 @@ impl World {
     }
 
     fn on_step(&mut self, step: Step) {
-        self.judge.on_step(step, self.now);
+        self.judge.on_step(step, self.patience, self.now);
         match step {
             Step::Initiated => self.notify = None,
             Step::Complete(outcome) => self.outcome = Some(outcome),
@@ -265,7 +268,7 @@ impl World {
 
 /// The beginning of time.
 fn clock(base: Instant) -> Now {
-    Now { instant: base, wall: Timestamp::from_second(1_790_000_000).expect("in range") }
+    Now { instant: base, wall: BEGINNING }
 }
 
 fn begin(terms: &Terms, patience: Duration, now: Now) -> Turn<VirtualSocket> {
