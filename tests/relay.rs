@@ -5,6 +5,8 @@
 
 #[path = "resume/ear.rs"]
 mod ear;
+#[path = "relay/leaving.rs"]
+mod leaving;
 #[path = "relay/links.rs"]
 mod links;
 #[path = "relay/pipe.rs"]
@@ -22,10 +24,10 @@ mod socket;
 #[path = "simulation/speech.rs"]
 #[allow(dead_code)]
 mod speech;
-#[path = "relay/stories.rs"]
-mod stories;
 #[path = "simulation/spin.rs"]
 mod spin;
+#[path = "relay/stories.rs"]
+mod stories;
 #[path = "resume/subscriber.rs"]
 #[allow(dead_code)]
 mod subscriber;
@@ -114,7 +116,7 @@ fn custom(limits: Limits, history: HistoryLimits) -> Custom {
         max_publish_bytes: 1 << 20,
     };
     let (healthcheck, patience) = (Duration::from_secs(1), Duration::from_secs(1));
-    Custom { terms, healthcheck, patience, notify_interval: None, pace: None }
+    Custom { terms, healthcheck, drain_delay: Duration::ZERO, patience, notify_interval: None, pace: None }
 }
 
 /// A world in which much happens within a second.

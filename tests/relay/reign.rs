@@ -27,6 +27,8 @@ const SCRIBE: WorkerId = WorkerId::MAX;
 pub struct Custom {
     pub terms: Terms,
     pub healthcheck: Duration,
+    /// How long after a signal the supervisor begins to leave.
+    pub drain_delay: Duration,
     /// How long a leaving worker waits for its clients.
     pub patience: Duration,
     pub notify_interval: Option<Duration>,
@@ -57,9 +59,9 @@ pub struct Reign {
     pub has_begun: bool,
     pub kills: usize,
     pub starts: usize,
+    spin: Spin,
 }
 
-    spin: Spin,
 impl Reign {
     pub fn new(
         number: usize,
@@ -70,9 +72,9 @@ impl Reign {
         random: &mut Random,
         now: Now,
     ) -> Self {
-        let Custom { healthcheck, patience: grace, notify_interval, .. } = custom;
+        let Custom { healthcheck, drain_delay, patience: grace, notify_interval, .. } = custom;
         let report_interval = Duration::from_secs(3600);
-        let times = Times { healthcheck, drain_delay: Duration::ZERO, grace, report_interval };
+        let times = Times { healthcheck, drain_delay, grace, report_interval };
         let history = custom.terms.history;
         let mut crew = Crew::new(CrewTerms { workers: count, epoch, history, times, notify_interval }, now);
         if let Some(snapshot) = snapshot {
@@ -96,9 +98,9 @@ impl Reign {
             has_begun: false,
             kills: 0,
             starts: 0,
+            spin: Spin::default(),
             custom,
         }
-            spin: Spin::default(),
     }
 
     /// What would wake it now.
@@ -138,10 +140,10 @@ impl Reign {
         }
         self.has_begun |= self.crew.is_complete();
         self.crew.settle();
-        let clients = self.crew.clients();
-        self.write_down(truth, at, clients);
         let deeds = self.children.iter().map(|(_, pipe)| pipe.borrow().deeds(Side::Supervisor)).sum();
         self.spin.on_turn(deeds, self.crew.next_timeout() == Some(Duration::ZERO));
+        let clients = self.crew.clients();
+        self.write_down(truth, at, clients);
     }
 
     /// What is to be seen of a worker: it is stopped, or waits for a processor.

@@ -89,6 +89,12 @@ pub fn hold(world: &mut World, id: WorkerId, duration: Duration) {
     world.worker(id).pipe.borrow_mut().hold_toward(Side::Worker, until);
 }
 
+/// Nothing of what this worker says reaches the supervisor for so long.
+pub fn hold_up(world: &mut World, id: WorkerId, duration: Duration) {
+    let until = world.now + duration;
+    world.worker(id).pipe.borrow_mut().hold_toward(Side::Supervisor, until);
+}
+
 pub fn publish(world: &mut World, worker: WorkerId, tokens: std::ops::RangeInclusive<u64>, bytes: usize) {
     let requests: String = tokens.map(|token| post(token, bytes)).collect();
     world.connect_to(worker, 1 << 20, &requests);
@@ -213,8 +219,7 @@ fn what_was_asked_before_the_leaving_is_answered_before_what_comes_behind_it() {
         let listener = world.connect_to(0, 1 << 20, &handshake("topic=news"));
         world.connect_to(1, 1 << 20, &handshake("topic=orders"));
         calm_down(&mut world);
-        let until = world.now + SECOND / 4;
-        world.worker(1).pipe.borrow_mut().hold_toward(Side::Supervisor, until);
+        hold_up(&mut world, 1, SECOND / 4);
         line.borrow_mut().send([post(3, 1), post(4, 1)].concat().as_bytes());
         calm_down(&mut world);
         world.fulfil(Fate::Shrink);

@@ -187,6 +187,7 @@ impl World {
             worker_turn(worker, &mut self.subscribers, (now, at), &mut self.random, &self.truth);
         }
         self.orphans.retain(|worker| !worker.has_ended);
+        self.let_succeed();
         self.reigns.retain(|reign| !reign.is_complete);
         self.carry();
         for nth in 0..self.subscribers.len() {
@@ -326,9 +327,7 @@ impl World {
             (Fate::Redeployed, _) => {
                 reign.signals.push(Signal::Leave);
                 reign.turn((now, until), &mut self.random, &mut self.truth, &mut self.workers_so_far);
-                let octets = reign.legacy.take().expect("it is leaving").encode();
-                let epoch = reign.epoch;
-                self.begin(epoch, Some(Snapshot::decode(&octets).expect("it is whole")));
+                self.let_succeed();
             }
             (Fate::Crashed, _) => {
                 let reign = self.reigns.pop().expect("one supervises");
@@ -338,6 +337,15 @@ impl World {
                 self.begin(epoch, None);
             }
             (Fate::Killed | Fate::Frozen(_) | Fate::Signalled, None) => {}
+        }
+    }
+
+    /// What a supervisor leaves behind, another one takes over.
+    fn let_succeed(&mut self) {
+        let reign = self.reign();
+        if let Some(legacy) = reign.legacy.take() {
+            let epoch = reign.epoch;
+            self.begin(epoch, Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }
     }
 

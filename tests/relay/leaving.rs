@@ -1,0 +1,67 @@
+//! Those who are there while a worker steps down or a supervisor leaves with a delay: nobody is lost without a word.
+
+use crate::random::Random;
+use crate::stories::{SECOND, answers, calm_down, heard, hold_up, house, post, resume_behind};
+use crate::world::{Fate, World};
+use crate::{GENEROUS, Told, assert_enough, draw_world, end, for_each_seed, handshake};
+
+fn is_leaving(world: &World, id: u32) -> bool {
+    world.workers().all(|worker| worker.id != id || worker.server.is_leaving())
+}
+
+#[test]
+fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
+    for fate in [Fate::Shrink, Fate::Reload] {
+        for_each_seed(5000..5010, |seed| {
+            let (mut world, mut random) = (house(seed, 2, GENEROUS), Random::new(seed));
+            let client = world.connect_to(1, 1 << 20, &handshake("topic=orders"));
+            calm_down(&mut world);
+            hold_up(&mut world, 1, SECOND / 4);
+            let request = post(1, 10);
+            let (start, rest) = request.split_at(random.within(1..request.len()));
+            let mut connect = |request: &str| world.connect_to(1, 1 << 20, request);
+            let [silent, mute, half, posting, upgrading] =
+                ["", "", start, &post(2, 10), &resume_behind(0)].map(&mut connect);
+            (0..random.below(4)).for_each(|_| world.turn());
+            world.fulfil(fate);
+            world.run_while(|world| !is_leaving(world, 1));
+            (0..random.below(4)).for_each(|_| world.turn());
+            silent.borrow_mut().send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            half.borrow_mut().send(rest.as_bytes());
+            world.run_while(|world| world.workers().any(|worker| worker.id == 1));
+            assert_eq!(answers(&silent), ["200 status"]);
+            assert_eq!(
+                (answers(&half), answers(&posting)),
+                (vec!["200 id".to_owned()], vec!["200 id".to_owned()])
+            );
+            assert_eq!(heard(&upgrading), (Some(true), vec![1, 2]));
+            for line in [&client, &upgrading] {
+                assert_eq!(answers(line).last().map(String::as_str), Some("Close(Some(1012))"));
+            }
+            assert!([silent, half, posting].iter().all(|line| line.borrow().outbound_ended));
+            assert!(mute.borrow().dropped && world.reigns[0].kills == 0);
+        });
+    }
+}
+
+#[test]
+fn a_supervisor_that_leaves_with_a_delay_serves_until_then() {
+    let (mut told, mut published) = (Told::default(), 0);
+    for_each_seed(5100..5112, |seed| {
+        let mut random = Random::new(seed);
+        let mut world = draw_world(random.fork(), GENEROUS, &[Fate::Reload, Fate::Grow]);
+        world.custom.drain_delay = random.millis(100..400);
+        world.fulfil(Fate::Crashed);
+        world.run_until(random.millis(300..600));
+        let (number, before) = (world.reign().number, world.truth.all().count());
+        world.fulfil(Fate::Redeployed);
+        let begins = world.now + world.custom.drain_delay;
+        world.run_until(begins - SECOND / 1000);
+        assert!(world.reign().number == number && world.workers().any(|worker| worker.accepts));
+        published += world.truth.all().count() - before;
+        world.run_until(begins + SECOND / 500);
+        assert_eq!(world.reign().number, number + 1);
+        end(world, &mut told);
+    });
+    assert_enough(published > 100, &told);
+}
