@@ -1,5 +1,7 @@
 //! Those who are there while a worker steps down or a supervisor leaves with a delay: nobody is lost without a word.
 
+use slackwater::policy::reconnect_notices::ReconnectTerms;
+
 use crate::random::Random;
 use crate::stories::{SECOND, answers, calm_down, heard, hold_up, house, post, resume_behind};
 use crate::world::{Fate, World};
@@ -13,7 +15,10 @@ fn is_leaving(world: &World, id: u32) -> bool {
 fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
     for fate in [Fate::Shrink, Fate::Reload] {
         for_each_seed(5000..5010, |seed| {
-            let (mut world, mut random) = (house(seed, 2, GENEROUS), Random::new(seed));
+            let (mut world, mut random) = (house(seed, 1, GENEROUS), Random::new(seed));
+            world.reign().custom.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: None });
+            world.fulfil(Fate::Grow);
+            world.run_while(|world| !world.reigns[0].crew.is_complete());
             let client = world.connect_to(1, 1 << 20, &handshake("topic=orders"));
             calm_down(&mut world);
             hold_up(&mut world, 1, SECOND / 4);
@@ -26,19 +31,23 @@ fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
             world.fulfil(fate);
             world.run_while(|world| !is_leaving(world, 1));
             (0..random.below(4)).for_each(|_| world.turn());
-            silent.borrow_mut().send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+            silent.borrow_mut().send(resume_behind(0).as_bytes());
             half.borrow_mut().send(rest.as_bytes());
             world.run_while(|world| world.workers().any(|worker| worker.id == 1));
-            assert_eq!(answers(&silent), ["200 status"]);
             assert_eq!(
                 (answers(&half), answers(&posting)),
                 (vec!["200 id".to_owned()], vec!["200 id".to_owned()])
             );
-            assert_eq!(heard(&upgrading), (Some(true), vec![1, 2]));
-            for line in [&client, &upgrading] {
+            assert_eq!(
+                [heard(&silent), heard(&upgrading)],
+                [(Some(true), vec![1, 2]), (Some(true), vec![1, 2])]
+            );
+            for line in [&client, &silent, &upgrading] {
+                let notices = answers(line).iter().filter(|answer| *answer == "Reconnect").count();
+                assert_eq!(notices, 1, "whoever comes late is told to move, too");
                 assert_eq!(answers(line).last().map(String::as_str), Some("Close(Some(1012))"));
             }
-            assert!([silent, half, posting].iter().all(|line| line.borrow().outbound_ended));
+            assert!([half, posting].iter().all(|line| line.borrow().outbound_ended));
             assert!(mute.borrow().dropped && world.reigns[0].kills == 0);
         });
     }

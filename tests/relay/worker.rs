@@ -171,7 +171,10 @@ impl Worker {
             self.witnessed += 1;
             match std::mem::replace(heard, Heard::Ping) {
                 // Told to serve and to leave in one turn, it lets nobody in.
-                Heard::Response { status: 503, .. } | Heard::Switched | Heard::Close(_) => {}
+                Heard::Response { status: 503, .. }
+                | Heard::Switched
+                | Heard::Reconnect
+                | Heard::Close(_) => {}
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {
                     assert!(last.epoch == self.epoch && last.position <= truth.newest(self.epoch));

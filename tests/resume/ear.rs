@@ -52,6 +52,8 @@ pub enum Heard {
     Publication(Id, Vec<u8>),
     Subscribed(String),
     Unsubscribed(String),
+    /// To be elsewhere soon.
+    Reconnect,
     Ping,
     Close(Option<u16>),
     Garbled(String),
@@ -162,6 +164,7 @@ fn read_message(payload: &[u8]) -> Option<Heard> {
                 topics: topics.collect::<Option<_>>()?,
             })
         }
+        "reconnect" => Some(Heard::Reconnect),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),
         "unsubscribed" => Some(Heard::Unsubscribed(text("topic")?)),
         _ => None,
