@@ -36,7 +36,7 @@ const MAX_ACTS: usize = 100;
 const MAX_TURNS: usize = 2000;
 
 /// How long leaving takes at most.
-const LONGEST_LEAVING: Duration = Duration::from_secs(120);
+const LONGEST_LEAVING: Duration = Duration::from_secs(45);
 
 const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
