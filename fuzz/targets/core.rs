@@ -123,7 +123,8 @@ impl World {
     fn turn(&mut self, control: Option<Control>) {
         let lines = self.lines.iter().flatten();
         let ready = lines.filter(|(line, _)| std::mem::take(&mut line.borrow_mut().has_event));
-        let ready = ready.map(|(_, key)| Ready::Peer { key: *key, readiness: Readiness::End, has_room: true });
+        let ready =
+            ready.map(|(_, key)| Ready::Peer { key: *key, readiness: Readiness::End, has_room: true });
         let ready: Vec<Ready> = ready.collect();
         self.server.on_look(Look { began: self.now.instant, events: ready.len(), most: 1024 }, MAX_CLIENTS);
         self.server.handle(ready, control, self.now);
