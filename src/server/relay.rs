@@ -21,7 +21,10 @@ use crate::wire::snapshot::Snapshot;
 
 #[cfg(test)]
 pub(crate) mod end;
+mod event;
 mod member;
+
+pub use event::WorkerEvent;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -34,25 +37,6 @@ const STALL_LIMIT: Duration = Duration::from_secs(1);
 /// What waits at most for a worker that takes nothing, or else it is reported as stuck. One that takes something, however
 /// slowly, keeps the publishers waiting instead.
 const STUCK_BYTES: usize = 64 * 1024 * 1024;
-
-/// What a worker has said, or what has become of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkerEvent {
-    /// It serves, as it has just been told to.
-    Ready,
-    /// It was sent a signal to leave.
-    Signalled,
-    /// It listens no more.
-    Closed,
-    /// An operator has told it that the whole server is to leave.
-    AskedToLeave,
-    /// Its loop turns: it says something, or takes something.
-    Alive,
-    /// It takes nothing.
-    Stuck,
-    /// Its link is broken: its end is closed, or what it says nobody understands.
-    Lost,
-}
 
 /// Positions, keeps and hands on.
 #[derive(Debug)]

@@ -1,0 +1,20 @@
+//! What the supervisor hears of its workers.
+
+/// What a worker has said, or what has become of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerEvent {
+    /// It serves, as it has just been told to.
+    Ready,
+    /// It was sent a signal to leave.
+    Signalled,
+    /// It listens no more.
+    Closed,
+    /// An operator has told it that the whole server is to leave.
+    AskedToLeave,
+    /// Its loop turns: it says something, or takes something.
+    Alive,
+    /// It takes nothing.
+    Stuck,
+    /// Its link is broken: its end is closed, or what it says nobody understands.
+    Lost,
+}
