@@ -115,10 +115,13 @@ impl Crew {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let client = self.client();
-            if self.server_of(client.stream()) == pid {
-                return client;
+            let port = client.stream().local_addr().unwrap().port();
+            match self.servers(self.address().port()).get(&port) {
+                Some(server) if *server == pid => return client,
+                Some(_) => client.leave(),
+                // A worker that leaves may have welcomed it, and be gone by now.
+                None => {}
             }
-            client.leave();
         }
         panic!("process {pid} accepts nobody");
     }

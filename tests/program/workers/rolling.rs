@@ -4,10 +4,11 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
-use support::PATIENCE;
 use support::client::Client;
 use support::publisher::Publisher;
+use support::{LIFETIME, PATIENCE};
 
 use super::crew::Crew;
 use super::heard::{Heard, hear};
@@ -49,7 +50,9 @@ impl Load {
     /// Hears everything up to the last; when its connection ends, it comes back behind what it has heard.
     fn subscribe(&self, mut client: Client, first: Heard) -> Vec<Heard> {
         let mut heard = vec![first];
+        let began = Instant::now();
         while heard[heard.len() - 1].text != LAST {
+            assert!(began.elapsed() < LIFETIME, "the last never comes");
             match client.try_hear() {
                 Ok(message) => heard.push(Heard::from(&message)),
                 Err(_) => client = self.come_back(&heard[heard.len() - 1].id),
