@@ -260,6 +260,7 @@ impl<S: Socket> Turn<S> {
                 Some(Heard::Restart { epoch, newest }) => self.peers.restart_empty(epoch, newest),
                 Some(Heard::Instruction(instruction)) => self.follow(instruction),
                 Some(Heard::MetricsWanted) => self.order.tell_metrics(self.peers.metrics()),
+                None if self.peers.has_answered() => self.peers.go_on(now),
                 None => break,
             }
         }

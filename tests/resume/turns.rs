@@ -91,3 +91,17 @@ fn what_is_handed_to_listeners_in_one_turn_is_bounded_however_much_each_has_to_h
     }
     assert!(heard > 16 * 250 * 4000);
 }
+
+#[test]
+fn requests_that_have_come_together_are_answered_in_one_turn_whatever_is_among_them() {
+    let now = Now { instant: Instant::now(), wall: Timestamp::UNIX_EPOCH };
+    let (mut server, line) = (server(now), Rc::new(RefCell::new(Line::new(Random::new(2700), 1 << 40))));
+    for token in 0..50 {
+        line.borrow_mut().send(publish("news", token, 10).as_bytes());
+        line.borrow_mut().send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    server.admit(Door::Public, |_| Ok(VirtualSocket(line.clone()))).unwrap();
+    assert_eq!(server.poll(), None);
+    line.borrow_mut().take(usize::MAX);
+    assert_eq!(line.borrow().ear.heard.len(), 100);
+}

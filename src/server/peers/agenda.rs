@@ -23,6 +23,8 @@ pub(super) struct Agenda {
     swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty.
     unread: Vec<usize>,
+    /// Have been answered, and may have asked more already: looked after before the turn goes on.
+    answered: Vec<usize>,
     /// Can be sent another piece of what they missed.
     replaying: VecDeque<usize>,
     /// Publishers that wait for what was published to reach its subscribers.
@@ -67,6 +69,21 @@ impl Agenda {
     /// Those to read on.
     pub(super) fn take_unread(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.unread)
+    }
+
+    /// This connection need not wait for answers any longer.
+    pub(super) fn list_answered(&mut self, key: usize) {
+        self.answered.push(key);
+    }
+
+    /// Whether there are any of those.
+    pub(super) fn has_answered(&self) -> bool {
+        !self.answered.is_empty()
+    }
+
+    /// Those who need not wait for answers any longer.
+    pub(super) fn take_answered(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.answered)
     }
 
     /// This connection can be sent another piece of its replay.

@@ -137,10 +137,14 @@ impl<S: Socket> Peers<S> {
     pub fn on_answer(&mut self, ticket: Ticket, answer: Answer, now: Now) {
         let Some(Waiter { key, what }) = self.waiting.those.try_remove(ticket.0) else { return };
         let connection = &mut self.connections[key];
+        let was_stopped = connection.awaited.stops_reading();
         connection.awaited.on_answer();
-        if connection.reading == Reading::Unanswered && !connection.awaited.stops_reading() {
-            connection.reading = Reading::Listed;
-            self.agenda.list_unread(key);
+        if was_stopped && !connection.awaited.stops_reading() {
+            self.agenda.list_answered(key);
+            if connection.reading == Reading::Unanswered {
+                connection.reading = Reading::Listed;
+                self.agenda.list_unread(key);
+            }
         }
         match (what, answer) {
             (What::Publisher(exchange), Answer::Published(published)) => {
@@ -158,6 +162,20 @@ impl<S: Socket> Peers<S> {
         }
         self.connections[key].finish_if_answered(now);
         self.mark_dirty(key);
+    }
+
+    /// Whether there are some to `go_on` with.
+    pub fn has_answered(&self) -> bool {
+        self.agenda.has_answered()
+    }
+
+    /// Goes on with the requests that are here already, of those who need not wait for answers any longer. What they have
+    /// asked may be answered at once, and so on: there are no more of them than one read has brought.
+    pub fn go_on(&mut self, now: Now) {
+        for key in self.agenda.take_answered() {
+            self.converse(key, now);
+            self.mark_dirty(key);
+        }
     }
 
     fn tell_report(&mut self, key: usize, overview: &Overview, report: Report, exchange: Exchange, now: Now) {
