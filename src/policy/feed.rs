@@ -52,29 +52,21 @@ impl Feed {
         self.history.push_beyond(publication);
     }
 
-    /// Adds a filter for what follows; `false` when it was there already.
+    /// Adds a filter for what follows; also to the replay of one that is being brought what it missed.
     ///
     /// # Errors
     /// `TooMany` when there is no room for it.
-    pub fn subscribe(&mut self, key: usize, filter: &Filter) -> Result<bool, TooMany> {
-        self.hub.subscribe(number(key), filter)
-    }
-
-    /// As `subscribe`, for one that is being brought what it missed.
-    ///
-    /// # Errors
-    /// `TooMany` when there is no room for it.
-    pub fn subscribe_behind(
+    pub fn subscribe(
         &mut self,
         key: usize,
         filter: &Filter,
-        replay: &mut Replay,
-    ) -> Result<bool, TooMany> {
+        replay: Option<&mut Replay>,
+    ) -> Result<(), TooMany> {
         let is_new = self.hub.subscribe(number(key), filter)?;
-        if is_new {
+        if let Some(replay) = replay.filter(|_| is_new) {
             replay.subscribe(filter.clone(), self.hub.newest());
         }
-        Ok(is_new)
+        Ok(())
     }
 
     /// Takes a filter away.

@@ -131,8 +131,8 @@ impl<S: Socket> Order<S> {
         self.upstream_mut().into_iter().for_each(Upstream::on_ready);
     }
 
-    /// Takes in what the supervisor has said, for `poll`, unless what it said before `is_behind`: has still to reach its
-    /// listeners.
+    /// Takes in what the supervisor has said, for `poll`: not while so much of what it said before has still to reach its
+    /// subscribers that it `is_behind`.
     pub fn take_in(&mut self, is_behind: bool, scratch: &mut [u8], now: Now) {
         if let Self::Upstream(upstream) = self {
             upstream.take_in(is_behind, scratch, now.instant);
@@ -161,10 +161,10 @@ impl<S: Socket> Order<S> {
         self.upstream_mut().into_iter().for_each(Upstream::tell_closed);
     }
 
-    /// Tells the supervisor what was counted.
-    pub fn tell_metrics(&mut self, metrics: Metrics) {
+    /// Tells the supervisor what was counted, if there is one to tell.
+    pub fn tell_metrics(&mut self, metrics: impl FnOnce() -> Metrics) {
         if let Self::Upstream(upstream) = self {
-            upstream.tell_metrics(metrics.into());
+            upstream.tell_metrics(metrics().into());
         }
     }
 

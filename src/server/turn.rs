@@ -259,7 +259,7 @@ impl<S: Socket> Turn<S> {
                 Some(Heard::Answer(ticket, answer)) => self.peers.on_answer(ticket, answer, now),
                 Some(Heard::Restart { epoch, newest }) => self.peers.restart_empty(epoch, newest),
                 Some(Heard::Instruction(instruction)) => self.follow(instruction),
-                Some(Heard::MetricsWanted) => self.order.tell_metrics(self.peers.metrics()),
+                Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics()),
                 None if self.peers.has_answered() => self.peers.go_on(now),
                 None => break,
             }
@@ -368,7 +368,7 @@ impl<S: Socket> Turn<S> {
             }
             Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
             Step::Complete(_) => {
-                self.order.tell_metrics(self.peers.metrics());
+                self.order.tell_metrics(|| self.peers.metrics());
                 self.order.flush(self.peers.clients(), self.now);
                 self.peers.abandon();
             }

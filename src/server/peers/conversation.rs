@@ -136,7 +136,7 @@ impl<S: Socket> Peers<S> {
         let mut errors: Vec<(&str, String)> =
             asked.refused.into_iter().map(|why| ("bad_topic", why)).collect();
         for filter in &asked.filters {
-            if let Err(TooMany) = self.feed.subscribe(key, filter) {
+            if let Err(TooMany) = self.feed.subscribe(key, filter, None) {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }

@@ -75,11 +75,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
         // What was published before it asked is not for this filter.
         self.hand_pending(key, now);
-        match &mut self.connections[key].replay {
-            Some(replay) => self.feed.subscribe_behind(key, filter, replay),
-            None => self.feed.subscribe(key, filter),
-        }?;
-        Ok(())
+        self.feed.subscribe(key, filter, self.connections[key].replay.as_deref_mut())
     }
 
     pub(super) fn unsubscribe(&mut self, key: usize, filter: &Filter, now: Now) {
