@@ -4,6 +4,7 @@
 //! printed; `SIMULATION_SEED=42 cargo test --test relay` runs that one alone.
 
 #[path = "resume/ear.rs"]
+#[allow(dead_code)]
 mod ear;
 #[path = "relay/leaving.rs"]
 mod leaving;
@@ -93,14 +94,6 @@ fn for_each_seed(seeds: Range<u64>, mut story: impl FnMut(u64)) {
 
 fn asked_seed() -> Option<u64> {
     std::env::var("SIMULATION_SEED").ok().map(|seed| seed.parse().expect("a number"))
-}
-
-/// Asks for a WebSocket with this query.
-fn handshake(query: &str) -> String {
-    format!(
-        "GET /ws?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
 }
 
 fn custom(limits: Limits, history: HistoryLimits) -> Custom {

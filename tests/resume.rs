@@ -8,6 +8,7 @@ mod bursts;
 #[path = "resume/draw.rs"]
 mod draw;
 #[path = "resume/ear.rs"]
+#[allow(dead_code)]
 mod ear;
 #[path = "resume/publisher.rs"]
 mod publisher;
@@ -45,6 +46,7 @@ use crate::draw::{GENEROUS, draw_world, end, patient_terms};
 use crate::ear::{Heard, Id};
 use crate::random::Random;
 use crate::socket::Line;
+use crate::speech::handshake;
 use crate::verdict::Tally;
 use crate::world::World;
 
@@ -109,14 +111,6 @@ fn whoever_comes_back_too_late_is_told_so() {
     });
     let has_all = tally.refused > 200 && tally.resumed > 300 && tally.redeployments > 80;
     assert!(has_all || asked_seed().is_some(), "too little happened: {tally:?}");
-}
-
-/// Asks for a WebSocket with this query.
-fn handshake(query: &str) -> String {
-    format!(
-        "GET /ws?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
 }
 
 /// Publishes so many bytes.

@@ -6,10 +6,12 @@
 mod behaviour;
 #[path = "simulation/client.rs"]
 mod client;
-#[path = "simulation/ear.rs"]
+#[path = "resume/ear.rs"]
 mod ear;
 #[path = "simulation/guided.rs"]
 mod guided;
+#[path = "simulation/limits.rs"]
+mod limits;
 #[path = "simulation/random.rs"]
 mod random;
 #[path = "simulation/socket.rs"]
@@ -183,8 +185,7 @@ fn what_is_published_during_a_fan_out_is_heard_by_all() {
         }
         world.notify_every(None);
         world.run_until(world.now + Duration::from_secs(1));
-        let all_have_all =
-            world.clients.iter().all(|client| client.line.borrow().ear.newest_number() >= Some(30));
+        let all_have_all = world.clients.iter().all(|client| client.line.borrow().ear.newest() >= Some(30));
         assert!(all_have_all && world.clients.len() == 300);
         world
     });
@@ -259,7 +260,7 @@ fn a_stalled_client_never_delays_the_others() {
             world.turn();
             world.sleep();
             let newest = world.published() as u64;
-            let has_all = |client: &Client| client.line.borrow().ear.newest_number() == Some(newest);
+            let has_all = |client: &Client| client.line.borrow().ear.newest() == Some(newest);
             let all_have_all = world.named("listener").all(has_all) || newest == 0;
             late_turns = if all_have_all { 0 } else { late_turns + 1 };
             // 256 keys, 128 a turn: one turn more than the first.
@@ -316,7 +317,7 @@ fn a_slow_but_steady_reader_is_there_though_a_ping_waits_behind_what_it_reads() 
         let mut world = slow_reader(seed, true, 500..6000);
         world.run_until(Duration::from_secs(60));
         assert_eq!(world.judge.codes, BTreeMap::new());
-        assert_eq!(world.clients[0].line.borrow().ear.newest_number(), Some(300));
+        assert_eq!(world.clients[0].line.borrow().ear.newest(), Some(300));
         world
     });
 }
@@ -367,7 +368,7 @@ fn a_long_turn_of_the_servers_own_is_not_the_peers_time() {
         world.set_terms(terms);
         world.notify_every(None);
         let mut newcomer = behaviour::listener(&mut world.random);
-        let handshake = Act::Say(speech::handshake(&mut world.random));
+        let handshake = Act::Say(speech::upgrade(&mut world.random));
         newcomer.script = [(5 * second + second / 2, handshake)].into();
         world.invite(Duration::ZERO, newcomer);
         world.turn();

@@ -6,9 +6,10 @@ use slackwater::policy::roster::WorkerId;
 use slackwater::server::relay::WorkerEvent;
 
 use crate::pipe::Side;
+use crate::speech::handshake;
 use crate::stories::{SECOND, answers, calm_down, heard, hold, house, post, publish, resume_behind};
 use crate::world::World;
-use crate::{GENEROUS, for_each_seed, handshake};
+use crate::{GENEROUS, for_each_seed};
 
 /// From here on all that is read and written at this end of a worker's link fails for want of memory, or nothing any more.
 fn run_short(world: &mut World, worker: WorkerId, side: Side, is_short: bool) {

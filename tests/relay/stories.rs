@@ -14,9 +14,9 @@ use crate::ear::Heard;
 use crate::pipe::{Pace, Side};
 use crate::random::Random;
 use crate::socket::Line;
-use crate::speech::{TEXT, frame};
+use crate::speech::{TEXT, frame, handshake};
 use crate::world::{Fate, World};
-use crate::{GENEROUS, HOUR, custom, for_each_seed, handshake};
+use crate::{GENEROUS, HOUR, custom, for_each_seed};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 

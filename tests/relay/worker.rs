@@ -16,10 +16,10 @@ use slackwater::server::terms::Terms;
 use slackwater::server::turn::{Effect, Ready, Turn};
 
 use crate::ear::{Heard, Id};
-use crate::handshake;
 use crate::pipe::{Pipe, Side, Wire};
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
+use crate::speech::handshake;
 use crate::spin::Spin;
 use crate::truth::Truth;
 
@@ -173,7 +173,7 @@ impl Worker {
                 // Told to serve and to leave in one turn, it lets nobody in.
                 Heard::Response { status: 503, .. }
                 | Heard::Switched
-                | Heard::Reconnect
+                | Heard::Reconnect { .. }
                 | Heard::Close(_) => {}
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {

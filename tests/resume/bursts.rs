@@ -8,8 +8,9 @@ use crate::draw::patient_terms;
 use crate::ear::Heard;
 use crate::random::Random;
 use crate::socket::Line;
+use crate::speech::handshake;
 use crate::world::World;
-use crate::{calm_down, for_each_seed, handshake, last_heard, positions, publish};
+use crate::{calm_down, for_each_seed, last_heard, positions, publish};
 
 /// A listener with room for so much in its socket, and a publisher.
 fn listener_and_publisher(

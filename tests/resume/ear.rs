@@ -1,9 +1,11 @@
-//! Understands what a server writes to subscribers and publishers, without the server's own parser. Whatever a server
-//! must never write is heard as `Garbled`.
+//! Understands what a server writes, HTTP responses first and frames behind a 101, without the server's own parser.
+//! Whatever a server must never write is heard as `Garbled`.
 
 use std::fmt;
 use std::io::Cursor;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -52,9 +54,17 @@ pub enum Heard {
     Publication(Id, Vec<u8>),
     Subscribed(String),
     Unsubscribed(String),
-    /// To be elsewhere soon.
-    Reconnect,
+    /// Said at this time: when to move, and when all is over, from then on.
+    Reconnect {
+        said_at: Timestamp,
+        after: Duration,
+        deadline: Duration,
+    },
+    Echo(String),
+    /// The answer to a command that cannot be carried out.
+    Error,
     Ping,
+    Pong(Vec<u8>),
     Close(Option<u16>),
     Garbled(String),
 }
@@ -66,10 +76,11 @@ pub struct Ear {
     pub heard: Vec<(usize, Heard)>,
     /// Lets everything behind the 101 pass, for those who are there to be many.
     pub is_deaf: bool,
+    /// The beginning of what is not whole yet.
     partial: Vec<u8>,
     understood_bytes: usize,
     speaks_frames: bool,
-    has_closed: bool,
+    pub close: Option<Option<u16>>,
 }
 
 impl Ear {
@@ -84,17 +95,37 @@ impl Ear {
             start += length;
             self.understood_bytes += length;
             self.speaks_frames |= heard == Heard::Switched;
-            self.has_closed |= matches!(heard, Heard::Close(_));
+            if let Heard::Close(code) = heard {
+                self.close = Some(code);
+            }
             self.heard.push((self.understood_bytes, heard));
         }
         self.partial.drain(..start);
+    }
+
+    /// Whether it has become a WebSocket.
+    pub fn is_switched(&self) -> bool {
+        self.speaks_frames
+    }
+
+    /// Whether the stream so far ends with the end of a response or of a frame.
+    pub fn is_whole(&self) -> bool {
+        self.partial.is_empty()
+    }
+
+    /// The position of the newest publication that was heard.
+    pub fn newest(&self) -> Option<u64> {
+        self.heard.iter().rev().find_map(|(_, heard)| match heard {
+            Heard::Publication(id, _) => Some(id.position),
+            _ => None,
+        })
     }
 
     fn next(&self, start: usize) -> Option<(usize, Heard)> {
         let bytes = &self.partial[start..];
         if bytes.is_empty() {
             None
-        } else if self.has_closed {
+        } else if self.close.is_some() {
             Some((bytes.len(), Heard::Garbled("bytes behind a close frame".to_owned())))
         } else if self.speaks_frames {
             read_frame(bytes)
@@ -105,9 +136,16 @@ impl Ear {
 }
 
 fn read_response(bytes: &[u8]) -> Option<(usize, Heard)> {
+    let garbled = || {
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
+        Some((bytes.len(), Heard::Garbled(format!("no response: {start:?}"))))
+    };
+    if !b"HTTP/1.1 ".iter().zip(bytes).all(|(a, b)| a == b) {
+        return garbled();
+    }
     let head_bytes = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..head_bytes]);
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = head.get(9..12).and_then(|digits| digits.parse().ok());
     let field = |name| head.lines().find_map(|line| line.strip_prefix(name));
     let body_bytes = field("Content-Length: ").and_then(|digits| digits.parse::<usize>().ok());
     match (status, body_bytes) {
@@ -117,7 +155,7 @@ fn read_response(bytes: &[u8]) -> Option<(usize, Heard)> {
             let closes = field("Connection: ") == Some("close");
             Some((head_bytes + body_bytes, Heard::Response { status, closes, body }))
         }
-        _ => Some((bytes.len(), Heard::Garbled(format!("no response: {head:?}")))),
+        _ => garbled(),
     }
 }
 
@@ -126,24 +164,35 @@ fn read_frame(bytes: &[u8]) -> Option<(usize, Heard)> {
     let mut cursor = Cursor::new(bytes);
     let Ok(parsed) = FrameHeader::parse(&mut cursor) else { return garbled("a reserved opcode") };
     let (header, length) = parsed?;
-    if header.mask.is_some() || !header.is_final {
-        return garbled("a frame that is masked or in fragments");
+    if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_some() || !header.is_final {
+        return garbled("a frame that is masked, in fragments or has a reserved bit");
     }
     let start = header.len(length);
+    if start as u64 != cursor.position() {
+        return garbled("a length not in the shortest form");
+    }
     let end = start + usize::try_from(length).expect("no frame is that long");
     let payload = bytes.get(start..end)?;
-    let heard = match (header.opcode, payload) {
-        (OpCode::Data(Data::Text), payload) => read_message(payload),
-        (OpCode::Control(Control::Ping), _) => Some(Heard::Ping),
-        (OpCode::Control(Control::Close), []) => Some(Heard::Close(None)),
-        (OpCode::Control(Control::Close), [high, low, ..]) => {
-            Some(Heard::Close(Some(u16::from_be_bytes([*high, *low]))))
-        }
+    let heard = match header.opcode {
+        OpCode::Data(Data::Text) => read_message(payload),
+        OpCode::Control(Control::Ping) => Some(Heard::Ping),
+        OpCode::Control(Control::Pong) => Some(Heard::Pong(payload.to_vec())),
+        OpCode::Control(Control::Close) => read_close(payload),
         _ => None,
     };
     match heard {
         Some(heard) => Some((end, heard)),
         None => garbled(&format!("{:?} {}", header.opcode, String::from_utf8_lossy(payload))),
+    }
+}
+
+fn read_close(payload: &[u8]) -> Option<Heard> {
+    match payload {
+        [] => Some(Heard::Close(None)),
+        [high, low, reason @ ..] => {
+            str::from_utf8(reason).ok().map(|_| Heard::Close(Some(u16::from_be_bytes([*high, *low]))))
+        }
+        [_] => None,
     }
 }
 
@@ -164,7 +213,13 @@ fn read_message(payload: &[u8]) -> Option<Heard> {
                 topics: topics.collect::<Option<_>>()?,
             })
         }
-        "reconnect" => Some(Heard::Reconnect),
+        "reconnect" => Some(Heard::Reconnect {
+            said_at: json["timestamp"].as_str()?.parse().ok()?,
+            after: Duration::from_millis(json["after_ms"].as_u64()?),
+            deadline: Duration::from_millis(json["deadline_ms"].as_u64()?),
+        }),
+        "echo" => Some(Heard::Echo(json["message"].as_str()?.strip_prefix("Server received: ")?.to_owned())),
+        "error" => json["message"].as_str().map(|_| Heard::Error),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),
         "unsubscribed" => Some(Heard::Unsubscribed(text("topic")?)),
         _ => None,

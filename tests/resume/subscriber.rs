@@ -110,13 +110,13 @@ impl Subscriber {
                 filters.push(filter.clone());
             }
         }
-        let request = handshake(random, &self.filters, asked.as_deref());
+        let request = request(random, &self.filters, asked.as_deref());
         if filters.is_empty() {
             filters.push("notifications".to_owned());
             self.filters = filters.clone();
         }
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
-        line.borrow_mut().send(&request);
+        line.borrow_mut().send(request.as_bytes());
         let record = Record {
             server: welcomer.server,
             epoch: welcomer.epoch,
@@ -336,21 +336,19 @@ fn draw_plan(random: &mut Random, welcomer: Welcomer, now: Duration) -> VecDeque
     plan
 }
 
-fn handshake(random: &mut Random, filters: &[String], asked: Option<&str>) -> Vec<u8> {
+fn request(random: &mut Random, filters: &[String], asked: Option<&str>) -> String {
     let mut query: Vec<String> =
         filters.iter().map(|filter| format!("topic={}", filter.replace('/', "%2F"))).collect();
-    let (mut field, in_field) = (String::new(), random.chance(30));
+    let in_field = random.chance(30);
     match asked {
-        Some(id) if in_field => field = format!("Last-Event-ID: {id}\r\n"),
+        Some(id) if in_field => {
+            let fields = format!("Host: x\r\nLast-Event-ID: {id}");
+            return speech::handshake(&query.join("&")).replacen("Host: x", &fields, 1);
+        }
         Some(id) => query.insert(random.below(query.len() + 1), format!("last_event_id={id}")),
         None => {}
     }
-    let query = query.join("&");
-    format!(
-        "GET /ws?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{field}\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    .into()
+    speech::handshake(&query.join("&"))
 }
 
 fn command(line: &mut Line, random: &mut Random, act: &str, filter: &str) {

@@ -12,9 +12,10 @@ use slackwater::server::clock::Now;
 use slackwater::server::turn::Turn;
 
 use crate::draw::patient_terms;
+use crate::publish;
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
-use crate::{handshake, publish};
+use crate::speech::handshake;
 
 fn server(now: Now) -> Turn<VirtualSocket> {
     let mut server = Turn::new(patient_terms(), None, Drain::new(Duration::ZERO, Duration::ZERO), now);

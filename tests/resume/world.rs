@@ -20,6 +20,7 @@ use crate::ear::Heard;
 use crate::publisher::Publisher;
 use crate::random::Random;
 use crate::socket::{Line, VirtualSocket};
+use crate::speech::handshake;
 use crate::spin::Spin;
 use crate::subscriber::{Subscriber, Welcomer};
 use crate::truth::Truth;
@@ -242,9 +243,7 @@ impl World {
             turn.restore(snapshot);
         }
         let witness = Rc::new(RefCell::new(Line::new(self.random.fork(), 1 << 40)));
-        let handshake = "GET /ws?topic=* HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        witness.borrow_mut().send(handshake.as_bytes());
+        witness.borrow_mut().send(handshake("topic=*").as_bytes());
         let mut server = Server {
             turn,
             epoch,

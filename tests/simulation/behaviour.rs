@@ -63,8 +63,8 @@ pub fn listener(random: &mut Random) -> Character {
 pub fn chorister(random: &mut Random, most_bytes: usize) -> Character {
     let mut client = unconnected("chorister", random);
     client.fails_behind = random.chance(40).then(|| random.within(300..700));
-    let (handshake, remark) = (speech::handshake(random), speech::remark(random, most_bytes));
-    client.script.push_back((Duration::ZERO, Act::Say(handshake)));
+    let (upgrade, remark) = (speech::upgrade(random), speech::remark(random, most_bytes));
+    client.script.push_back((Duration::ZERO, Act::Say(upgrade)));
     client.script.push_back((Duration::from_millis(500), Act::Say(remark)));
     client.script.push_back((Duration::from_secs(2), Act::CloseHastily(random.pick(&CODES))));
     client
@@ -181,14 +181,14 @@ fn upgraded_late(random: &mut Random) -> Character {
     client.capacity = random.within(300..60_000);
     let count = random.within(1..12);
     let mut speech = speech::requests(random, count);
-    let handshake = speech::handshake(random);
+    let upgrade = speech::upgrade(random);
     if random.chance(50) {
-        speech.bytes.extend(handshake.bytes);
-        speech.statuses.extend(handshake.statuses);
+        speech.bytes.extend(upgrade.bytes);
+        speech.statuses.extend(upgrade.statuses);
         client.say(random, speech);
     } else {
         client.say(random, speech);
-        client.say(random, handshake);
+        client.say(random, upgrade);
     }
     client.leave(random, false);
     client
@@ -220,8 +220,8 @@ fn unconnected(name: &'static str, random: &mut Random) -> Character {
 
 fn connected(name: &'static str, random: &mut Random) -> Character {
     let mut client = unconnected(name, random);
-    let handshake = speech::handshake(random);
-    client.say(random, handshake);
+    let upgrade = speech::upgrade(random);
+    client.say(random, upgrade);
     client
 }
 

@@ -47,12 +47,15 @@ pub fn close(random: &mut Random, code: Option<u16>) -> Vec<u8> {
     frame(random, CLOSE, &payload)
 }
 
-pub fn handshake(random: &mut Random) -> Speech {
-    let agent = "x".repeat(random.below(60));
-    let request = format!(
-        "GET /ws?topic=notifications HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
+/// Asks for a WebSocket with this query.
+pub fn handshake(query: &str) -> String {
+    support::handshake(&format!("/ws?{query}"))
+}
+
+/// Asks for a WebSocket that hears the periodic notification.
+pub fn upgrade(random: &mut Random) -> Speech {
+    let agent = format!("Host: x\r\nUser-Agent: {}", "x".repeat(random.below(60)));
+    let request = handshake("topic=notifications").replacen("Host: x", &agent, 1);
     Speech { bytes: request.into(), statuses: vec![101], ..Speech::default() }
 }
 
@@ -156,6 +159,6 @@ pub fn violation(random: &mut Random, most_bytes: usize) -> (Vec<u8>, u16) {
 
 /// A head that never ends, or no HTTP at all.
 pub fn half_request(random: &mut Random) -> Vec<u8> {
-    let whole = handshake(random).bytes;
+    let whole = upgrade(random).bytes;
     whole[..random.within(1..whole.len())].to_vec()
 }
