@@ -46,10 +46,10 @@ pub struct Connection<S> {
     in_flight: u32,
     /// By when a slow peer will have read what its socket has taken so far. Boxed: few are slow.
     reads_until: Option<Box<Instant>>,
-    /// While it is brought what it missed; until then it is not visited with news.
+    /// While it is brought what it missed: until then a fan-out passes it by.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
-    /// Whether it has published: then it waits while there are too many news.
+    /// Whether it has published: then it waits while too much is pending.
     pub(super) publishes: bool,
     /// Whether it waits in the list of those to be settled.
     pub(super) dirty: bool,
@@ -57,8 +57,8 @@ pub struct Connection<S> {
     pub(super) is_client: bool,
     /// Whether it came in by the door for operators.
     pub(super) is_admin: bool,
-    /// Whether it has been asked to move.
-    pub(super) is_guided: bool,
+    /// Whether it has been sent its reconnect notice.
+    pub(super) has_notice: bool,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
 }
@@ -84,9 +84,9 @@ pub(super) enum Reading {
     Listed,
     /// Stopped until the peer has taken its responses.
     Paused,
-    /// Stopped until the news have reached their listeners.
+    /// Stopped until what was published has reached its subscribers.
     Congested,
-    /// Stopped until others have answered.
+    /// Stopped until its earlier requests have been answered.
     Unanswered,
 }
 
@@ -123,7 +123,7 @@ impl<S: Socket> Connection<S> {
             dirty: false,
             is_client: false,
             is_admin: false,
-            is_guided: false,
+            has_notice: false,
             awaited: Awaited::default(),
         }
     }

@@ -106,7 +106,7 @@ impl<S: Socket> Link<S> {
     /// When it is gone.
     pub(super) fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.gather();
-        let mut socket = Patient { socket: &mut self.socket, is_short: false };
+        let mut socket = Tolerant { socket: &mut self.socket, is_short: false };
         self.outbox.flush_to(&mut socket, now)?;
         if socket.is_short {
             self.retry_at.get_or_insert(now + RETRY_PAUSE);
@@ -177,14 +177,14 @@ fn is_end(error: &io::Error) -> bool {
     ends.contains(&error.kind())
 }
 
-/// A socket that takes no more now when there is no memory for it.
-struct Patient<'a, S> {
+/// A socket that would block where the machine has no memory for what is written.
+struct Tolerant<'a, S> {
     socket: &'a mut S,
     is_short: bool,
 }
 
-impl<S: Socket> Patient<'_, S> {
-    fn calm(&mut self, written: io::Result<usize>) -> io::Result<usize> {
+impl<S: Socket> Tolerant<'_, S> {
+    fn tolerate(&mut self, written: io::Result<usize>) -> io::Result<usize> {
         let passes = |e: &io::Error| e.kind() != ErrorKind::Interrupted && !is_end(e);
         written.map_err(|e| {
             self.is_short |= passes(&e) && e.kind() != ErrorKind::WouldBlock;
@@ -193,15 +193,15 @@ impl<S: Socket> Patient<'_, S> {
     }
 }
 
-impl<S: Socket> Write for Patient<'_, S> {
+impl<S: Socket> Write for Tolerant<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.socket.write(bytes);
-        self.calm(written)
+        self.tolerate(written)
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = self.socket.write_vectored(slices);
-        self.calm(written)
+        self.tolerate(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

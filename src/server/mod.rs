@@ -133,12 +133,12 @@ impl Server {
     /// # Errors
     /// When the machine is out of something.
     pub fn over(
-        listening: BoundSocket,
+        socket: BoundSocket,
         admin: Option<BoundSocket>,
         config: &Config,
         service: Service,
     ) -> Result<Self, StartError> {
-        let mut server = Self::new(listening, admin, config, service, None)?;
+        let mut server = Self::new(socket, admin, config, service, None)?;
         server.turn.notify_every(config.notify_interval.0.filter(|_| service == Service::Notifications));
         server.listen()?;
         Ok(server)
@@ -149,26 +149,26 @@ impl Server {
     /// # Errors
     /// When the machine is out of something.
     pub fn worker(
-        listening: BoundSocket,
+        socket: BoundSocket,
         admin: Option<BoundSocket>,
         supervisor: Stream,
         config: &Config,
     ) -> Result<Self, StartError> {
-        Self::new(listening, admin, config, Service::Notifications, Some(supervisor))
+        Self::new(socket, admin, config, Service::Notifications, Some(supervisor))
     }
 
     fn new(
-        listening: BoundSocket,
+        socket: BoundSocket,
         admin: Option<BoundSocket>,
         config: &Config,
         service: Service,
         mut supervisor: Option<Stream>,
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
-        let terms = terms(config, service, listening.address(), admin.as_ref().map(BoundSocket::address));
+        let terms = terms(config, service, socket.address(), admin.as_ref().map(BoundSocket::address));
         let controls = Controls::new(poll.registry(), CONTROLS)?;
-        if let Some(socket) = &mut supervisor {
-            poll.registry().register(socket, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(link) = &mut supervisor {
+            poll.registry().register(link, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
         }
         let drain = Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval);
         // A worker's supervisor has waited already.
@@ -176,9 +176,9 @@ impl Server {
         Ok(Self {
             controls,
             listener: None,
-            address: listening.address().clone(),
+            address: socket.address().clone(),
             admin: admin.map(|admin| Acceptor::new(admin, poll.registry(), ADMIN)).transpose()?,
-            standby: Some(listening),
+            standby: Some(socket),
             accept_at: None,
             turn: Turn::new(terms, supervisor, drain, Now::read()),
             log_pace: LogPace::default(),
@@ -192,8 +192,8 @@ impl Server {
     }
 
     fn listen(&mut self) -> io::Result<()> {
-        if let Some(listening) = self.standby.take() {
-            self.listener = Some(Acceptor::new(listening, self.poll.registry(), LISTENER)?);
+        if let Some(socket) = self.standby.take() {
+            self.listener = Some(Acceptor::new(socket, self.poll.registry(), LISTENER)?);
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Serving,
-    /// Others take the newcomers: who has connected is served, those who are here stay.
+    /// Others take the newcomers: whoever has connected is served, and stays.
     SteppingDown,
     /// No new clients; those who are here stay.
     Leaving,
@@ -65,7 +65,7 @@ pub struct Peers<S> {
     upkeep: Upkeep,
     /// Whether publishers have to wait until what was asked is taken.
     is_asking_too_much: bool,
-    /// While the server leaves: when each client is to move.
+    /// While the server leaves: when each client is to reconnect.
     notices: Option<ReconnectNotices>,
     /// While the server leaves, for those who ask.
     draining: Option<Draining>,
@@ -75,7 +75,7 @@ pub struct Peers<S> {
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
-    /// Since when there are publications that some listener has not been visited with.
+    /// Since when there are publications that some subscriber has not been visited with.
     fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
     mode: Mode,
@@ -154,18 +154,18 @@ impl<S: Socket> Peers<S> {
     /// Whether somebody who is no client is owed an answer.
     pub fn owes_answers(&self, is_worker: bool) -> bool {
         let serves = self.mode == Mode::SteppingDown;
-        // What an operator asks any worker will do for: the one that has let it in may not just be gone.
+        // An operator's request could be answered by any worker, but this one has let it in.
         self.connections
             .iter()
             .any(|(_, connection)| connection.is_owed_an_answer(serves || is_worker && connection.is_admin))
     }
 
-    /// No newcomers from here on: idle HTTP connections are let go, WebSockets stay. Unless `alone`, nobody else who
-    /// asks for one gets one.
+    /// No newcomers from here on: idle HTTP connections are closed, WebSockets stay. Unless it leaves `alone`, requests
+    /// for a WebSocket are refused.
     pub fn leave(&mut self, now: Now, alone: bool) {
         self.mode = if alone { Mode::SteppingDown } else { Mode::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
-        // Nothing more is asked for who waits for answers: behind the last one its connection ends.
+        // A peer that waits for answers can ask nothing more: its connection ends behind the last one.
         self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());
     }
 

@@ -84,7 +84,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Queues a response, unless the peer is gone. Who leaves keeps no connection open.
+    /// Queues a response, unless the peer is gone. A leaving server keeps no connection alive.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
         // What it has asked already is answered first.
         let may_stay = self.mode == Mode::Serving || self.connections[key].awaited.any();
@@ -170,7 +170,7 @@ impl<S: Socket> Peers<S> {
     fn reply_to(&mut self, key: usize, text: &str, now: Now) {
         let (limits, timestamp) = (self.terms.limits, now.wall);
         let command = read_command(text);
-        // The news handed out ahead of these are not the peer's to answer for.
+        // What is queued ahead of these replies does not count against the peer.
         let follows_pending = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
         let reply = match command {
             Command::Echo => {

@@ -1,4 +1,4 @@
-//! How clients are asked to move while the server leaves: a slice of them each turn, each with a moment of its own.
+//! How clients are asked to reconnect while the server leaves: a slice of them each turn, each with a moment of its own.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::wire::messages::ServerMessage;
 const NOTICES_PER_TURN: usize = 128;
 
 impl<S: Socket> Peers<S> {
-    /// Begins to ask all clients to move; they have until this deadline.
+    /// Begins to ask all clients to reconnect; they have until this deadline.
     pub fn begin_notices(&mut self, now: Now, deadline: Instant) {
         let Some(terms) = self.terms.reconnect.filter(|_| self.notices.is_none()) else { return };
         let is_open = |(key, connection): (usize, &Connection<S>)| {
@@ -25,15 +25,15 @@ impl<S: Socket> Peers<S> {
         self.notices = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
     }
 
-    /// When the next client's time to move is over.
+    /// When the next client that has not reconnected is closed.
     pub fn next_closing(&self) -> Option<Instant> {
         self.notices.as_ref().and_then(ReconnectNotices::next_deadline)
     }
 
-    /// Closes those whose time to move was over when all that had arrived was read.
+    /// Closes those whose time to reconnect was over when all that had arrived was read.
     pub fn close_overdue(&mut self, now: Now, heard_until: Instant) {
         while let Some(key) = self.notices.as_mut().and_then(|notices| notices.next_closing(heard_until)) {
-            if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.is_guided)
+            if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.has_notice)
             {
                 connection.end(Ending::Drained, now);
                 self.mark_dirty(key);
@@ -41,7 +41,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Gives somebody who has become a client of a leaving server a moment to move.
+    /// Gives somebody who has become a client of a leaving server a moment, too.
     pub(super) fn notify_late(&mut self, key: usize, now: Now) {
         if let Some(notices) = &mut self.notices {
             notices.join(key, now.instant);
@@ -52,16 +52,17 @@ impl<S: Socket> Peers<S> {
         self.notices.as_ref().is_some_and(ReconnectNotices::has_unsent)
     }
 
-    /// Tells the next clients when to move.
+    /// Sends the next notices.
     pub(super) fn send_notices(&mut self, now: Now) {
         for _ in 0..NOTICES_PER_TURN {
             let Some(notice) = self.notices.as_mut().and_then(|notices| notices.next_notice(now.instant))
             else {
                 return;
             };
-            // It may be gone, and another in its place, who is told in its turn.
+            // It may be gone, and its key have passed to another, whose own notice is still to come.
             let Some(connection) = self.connections.get_mut(notice.client) else { continue };
-            if connection.speaks() == Speaks::WebSocket && !std::mem::replace(&mut connection.is_guided, true)
+            if connection.speaks() == Speaks::WebSocket
+                && !std::mem::replace(&mut connection.has_notice, true)
             {
                 let milliseconds =
                     |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

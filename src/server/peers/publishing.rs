@@ -1,4 +1,4 @@
-//! How publications reach their listeners: at once, in slices, or by replay to those who were away.
+//! How publications reach their subscribers: at once, in slices, or by replay to those who were away.
 
 use super::Peers;
 use crate::policy::feed::Feed;
@@ -17,12 +17,12 @@ use crate::wire::publish::{self, Submission};
 use crate::wire::request::Request;
 use crate::wire::response::{Exchange, Response};
 
-/// Listeners visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
+/// Subscribers visited by a fan-out in one turn. One delivery costs 7–10 µs, so that a handshake arriving in the
 /// middle of a fan-out to very many waits about a millisecond for its turn.
 const FANOUT_SLICE: usize = 128;
 
-/// What a fan-out hands to listeners in one turn, each message with what it costs to hand it on: of many messages, or
-/// large ones, a slice of fewer listeners.
+/// What a fan-out hands to subscribers in one turn, each message with what it costs to hand it on: with many messages,
+/// or large ones, fewer subscribers are visited.
 const FANOUT_BYTES: usize = 4 * 1024 * 1024;
 
 /// What handing on a message costs beside its octets, in octets.
@@ -61,7 +61,7 @@ impl<S: Socket> Peers<S> {
         self.submit(key, submission, exchange);
     }
 
-    /// Takes the next publication in the one order: for those who listen, and for those who come back.
+    /// Takes the next publication in the one order: for those who are here, and for those who come back.
     pub fn publish(&mut self, publication: Publication, now: Now) {
         self.turn_bytes += publication.held_bytes();
         self.feed.publish(publication);
@@ -95,13 +95,13 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Whether a publisher has to wait: for the next turn, until the news have reached their listeners, or until what was
-    /// asked is taken.
+    /// Whether a publisher has to wait: for the next turn, until what was published has reached its subscribers, or until
+    /// what was asked is taken.
     pub(super) fn is_congested(&self) -> bool {
         self.turn_bytes + self.waiting.bytes() > PENDING_BYTES || self.is_behind() || self.is_asking_too_much
     }
 
-    /// Whether so much has still to reach its listeners that nothing more should be heard of.
+    /// Whether so much has still to reach its subscribers that nothing more should be taken in.
     pub fn is_behind(&self) -> bool {
         self.feed.pending_bytes() > PENDING_BYTES
     }
@@ -146,7 +146,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Hands a listener all that it has not heard yet, in one write; says what that costs.
+    /// Hands a subscriber all that it has not heard yet, in one write; says what that costs.
     fn deliver(&mut self, key: usize, now: Now) -> usize {
         let bytes = self.hand_pending(key, now);
         if bytes > 0 && self.connections[key].wants_settling() {
@@ -155,16 +155,15 @@ impl<S: Socket> Peers<S> {
         bytes
     }
 
-    /// Queues what a listener has not heard yet; says what that costs. What there is no room for comes from history, at the
-    /// listener's own pace, if it takes what waits; otherwise it is too slow.
+    /// Queues what a subscriber has not heard yet; says what that costs. What there is no room for comes from history, at
+    /// the subscriber's own pace, if it takes what waits; otherwise it is too slow.
     pub(super) fn hand_pending(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
             return 0;
         }
-        let news = self.feed.pending_for(key);
         let mut bytes = 0;
-        for (position, frame) in news {
+        for (position, frame) in self.feed.pending_for(key) {
             bytes += frame.len() + MESSAGE_BYTES;
             if connection.send_pending(frame, &self.terms.limits).is_err() {
                 if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
@@ -192,7 +191,7 @@ impl<S: Socket> Peers<S> {
             Ok(piece) => {
                 let has_all = self.feed.is_complete(replay);
                 connection.send_piece(piece);
-                // Until what waits of it is taken, there might be no room for what is live: it comes from history, too.
+                // Until what is queued of it is taken, there might be no room for what is live: that comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay.take().into_iter().for_each(|replay| self.feed.join(key, *replay));
                 }
