@@ -15,6 +15,7 @@ use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::peers::agenda::Agenda;
+use crate::server::peers::counts::Counts;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
@@ -26,7 +27,7 @@ use crate::wire::overview::Draining;
 
 mod agenda;
 mod conversation;
-mod counting;
+mod counts;
 mod noticing;
 mod publishing;
 mod reading;
@@ -56,8 +57,6 @@ enum Mode {
 #[derive(Debug)]
 pub struct Peers<S> {
     connections: Slab<Connection<S>>,
-    /// Upgraded and not yet departed.
-    clients: usize,
     /// What is published.
     feed: Feed,
     waiting: Waiting,
@@ -67,46 +66,34 @@ pub struct Peers<S> {
     is_asking_too_much: bool,
     /// While the server leaves: when each client is to reconnect.
     notices: Option<ReconnectNotices>,
-    /// While the server leaves, for those who ask.
-    draining: Option<Draining>,
-    /// Whether an operator has asked it to leave.
-    is_asked_to_leave: bool,
-    metrics: Metrics,
+    counts: Counts,
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
-    /// Since when there are publications that some subscriber has not been visited with.
-    fanout_since: Option<Instant>,
     scratch: Box<[u8]>,
     mode: Mode,
     site: Site,
     terms: Terms,
-    clients_so_far: u64,
 }
 
 impl<S: Socket> Peers<S> {
-    /// Nobody yet.
-    pub fn new(terms: Terms) -> Self {
+    /// Nobody yet, in a process that starts now.
+    pub fn new(terms: Terms, now: Now) -> Self {
         Self {
             connections: Slab::new(),
-            clients: 0,
             feed: Feed::empty(terms.epoch, terms.history, 0),
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
             is_asking_too_much: false,
             notices: None,
-            draining: None,
-            is_asked_to_leave: false,
-            metrics: Metrics::default(),
+            counts: Counts::new(now),
             turn_bytes: 0,
             reports: Reports::default(),
-            fanout_since: None,
             scratch: vec![0; SCRATCH_BYTES].into(),
             mode: Mode::Serving,
             site: Site::default(),
             terms,
-            clients_so_far: 0,
         }
     }
 
@@ -133,7 +120,22 @@ impl<S: Socket> Peers<S> {
 
     /// The WebSockets that have not departed.
     pub fn clients(&self) -> usize {
-        self.clients
+        self.counts.clients()
+    }
+
+    /// All who are connected, clients or not.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Bytes that sockets have taken since the start.
+    pub fn bytes_taken(&self) -> u64 {
+        self.counts.bytes_sent()
+    }
+
+    /// The numbers as they are now.
+    pub fn metrics(&mut self) -> Metrics {
+        self.counts.read(self.connections.iter().map(|(_, connection)| connection.queued().0).sum())
     }
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
@@ -179,6 +181,15 @@ impl<S: Socket> Peers<S> {
         self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
     }
 
+    /// The server is leaving, until then at the latest.
+    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+        self.reports.announce(Draining {
+            since_unix_ms: now.wall.as_millisecond(),
+            deadline_unix_ms: now.unix_ms_until(deadline),
+            clients_then: self.clients() as u64,
+        });
+    }
+
     fn end_where(&mut self, now: Now, ending: Ending, which: impl Fn(&Connection<S>) -> bool) {
         for (key, connection) in &mut self.connections {
             if which(connection) {
@@ -193,19 +204,17 @@ impl<S: Socket> Peers<S> {
         let connection = &mut self.connections[key];
         let waited = connection.queued();
         connection.flush(now, &self.terms.limits);
-        self.metrics.count_sent(waited, connection.queued(), connection.is_client);
+        self.counts.on_sent(waited, connection.queued(), connection.is_client);
         if connection.ending().is_some() {
             self.feed.forget(key);
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
         }
         if connection.is_client && connection.has_departed() {
             connection.is_client = false;
-            self.clients -= 1;
-            let ending = connection.ending().unwrap_or(Ending::Gone);
-            self.metrics.count_disconnect(ending.label(), ending.counted_code());
+            self.counts.on_departed(connection.ending().unwrap_or(Ending::Gone));
             debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
             if self.mode != Mode::Farewell {
-                info!("Client disconnected. Total connections: {}", self.clients);
+                info!("Client disconnected. Total connections: {}", self.clients());
             }
         }
         let connection = &mut self.connections[key];

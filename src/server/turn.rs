@@ -95,10 +95,8 @@ impl<S: Socket> Turn<S> {
     pub fn new(terms: Terms, supervisor: Option<S>, drain: Drain, now: Now) -> Self {
         let own = || Order::own(Ledger::new(terms.epoch, 0));
         let order = supervisor.map_or_else(own, |socket| Order::Upstream(Upstream::new(socket)));
-        let mut peers = Peers::new(terms);
-        peers.on_start(now);
         Self {
-            peers,
+            peers: Peers::new(terms, now),
             order,
             drain,
             scope: Scope::Whole,

@@ -35,7 +35,7 @@ impl<S: Socket> Peers<S> {
                 Ok(Next::More) if !requests.has_begun() => return,
                 Ok(Next::More) => return connection.expect_head(now + limits.handshake),
                 Err(refusal) => {
-                    self.metrics.count_rejected(refusal.label());
+                    self.counts.on_rejected(refusal.label());
                     if is_behind_others {
                         return self.refuse_later(key, refusal);
                     }
@@ -61,21 +61,17 @@ impl<S: Socket> Peers<S> {
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
                 if is_handshake {
-                    self.metrics.count_rejected(if conditions.leaving {
-                        "draining"
-                    } else {
-                        response.label()
-                    });
+                    self.counts.on_rejected(if conditions.leaving { "draining" } else { response.label() });
                 }
                 self.respond(key, response, exchange, now);
             }
             Answer::Refuse(refusal) => {
-                self.metrics.count_rejected(refusal.label());
+                self.counts.on_rejected(refusal.label());
                 self.connections[key].refuse(refusal, now, &self.terms.limits);
             }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
-                self.is_asked_to_leave = true;
+                self.waiting.ask_for_drain();
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
@@ -119,9 +115,8 @@ impl<S: Socket> Peers<S> {
         let fraction = ((key + 1) as f64 * 0.618_033_988_749_895).fract();
         let first_ping = self.terms.limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
         let rest = self.connections[key].open(switching_protocols(acceptance), first_ping);
-        self.clients += 1;
-        self.clients_so_far += 1;
-        info!("Client connected. Total connections: {}", self.clients);
+        self.counts.on_joined();
+        info!("Client connected. Total connections: {}", self.clients());
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
             self.notify_late(key, now);
@@ -143,14 +138,15 @@ impl<S: Socket> Peers<S> {
         let wants_to_resume = asked.last_event_id.is_some();
         let resumes_after =
             asked.last_event_id.and_then(|id| self.feed.resume(id.parse().ok()?, now.instant));
-        self.metrics.resumed += u64::from(resumes_after.is_some());
-        self.metrics.not_resumed += u64::from(wants_to_resume && resumes_after.is_none());
+        if wants_to_resume {
+            self.counts.on_resumption(resumes_after.is_some());
+        }
         let connection = &mut self.connections[key];
         let filters: Vec<&str> = self.feed.filters(key).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
             message: "Connected to WebSocket server",
             timestamp,
-            connection_id: &format!("{:08x}-{}", self.terms.epoch, self.clients_so_far),
+            connection_id: &format!("{:08x}-{}", self.terms.epoch, self.counts.clients_so_far()),
             topics: &filters,
             last_event_id: self.feed.newest(),
             resumed: resumes_after.is_some(),

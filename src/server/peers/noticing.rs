@@ -21,7 +21,7 @@ impl<S: Socket> Peers<S> {
             (connection.speaks() == Speaks::WebSocket).then_some(key)
         };
         let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
-        let seed = (u64::from(self.terms.epoch) << 32) + self.clients_so_far;
+        let seed = (u64::from(self.terms.epoch) << 32) + self.counts.clients_so_far();
         self.notices = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
     }
 

@@ -66,7 +66,7 @@ impl<S: Socket> Peers<S> {
         self.turn_bytes += publication.held_bytes();
         self.feed.publish(publication);
         if self.feed.is_pending() {
-            self.fanout_since.get_or_insert(now.instant);
+            self.counts.on_pending(now);
         }
         let next_expiry = self.feed.next_expiry();
         self.look_by(next_expiry);

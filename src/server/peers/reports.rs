@@ -1,10 +1,11 @@
-//! What strangers are told about the whole server: made anew at most ten times a second, as it takes a hundred times as
-//! long as to ask for it.
+//! What is told about the whole server. Strangers are told what is at most a tenth of a second old: to make a report takes
+//! a hundred times as long as to ask for it.
 
 use std::time::{Duration, Instant};
 
 use crate::http::report::Report;
 use crate::server::clock::Now;
+use crate::wire::overview::Draining;
 use crate::wire::response::Response;
 
 /// How long a report is told again as it is.
@@ -14,6 +15,8 @@ const FRESH: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     latest: [Option<(Instant, Response)>; 3],
+    /// Set while the server leaves.
+    drain: Option<Draining>,
 }
 
 impl Reports {
@@ -28,9 +31,14 @@ impl Reports {
         self.latest[report as usize] = Some((now.instant, response.clone()));
     }
 
-    /// Something has changed that nobody may be told late.
-    pub(super) fn clear(&mut self) {
-        self.latest = Default::default();
+    /// The server leaves: everyone is told so from here on.
+    pub(super) fn announce(&mut self, drain: Draining) {
+        *self = Self { drain: Some(drain), ..Self::default() };
+    }
+
+    /// What was announced.
+    pub(super) fn drain(&self) -> Option<Draining> {
+        self.drain
     }
 }
 
@@ -39,14 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_told_again_for_a_tenth_of_a_second_and_not_once_something_has_changed() {
+    fn a_report_is_told_again_for_a_tenth_of_a_second_and_not_once_a_drain_is_announced() {
         let (mut reports, now) = (Reports::default(), Now::read());
         let later = |wait| Now { instant: now + wait, ..now };
         let is_told = |reports: &Reports, report, at| reports.fresh(report, at).is_some();
         reports.note(Report::Status, &Response::empty(204), now);
         assert!(is_told(&reports, Report::Status, later(FRESH - Duration::from_nanos(1))));
         assert!(!is_told(&reports, Report::Metrics, now) && !is_told(&reports, Report::Status, later(FRESH)));
-        reports.clear();
-        assert!(!is_told(&reports, Report::Status, now));
+        let drain = Draining { since_unix_ms: 1, deadline_unix_ms: 2, clients_then: 3 };
+        reports.announce(drain);
+        assert!(!is_told(&reports, Report::Status, now) && reports.drain() == Some(drain));
     }
 }

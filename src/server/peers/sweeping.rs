@@ -7,6 +7,9 @@ use super::upkeep::earliest;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
+/// A turn that took as long may have been as long as a limit: those that it set are counted from its end.
+const LONG_TURN: Duration = Duration::from_millis(100);
+
 impl<S: Socket> Peers<S> {
     /// When to sweep next.
     pub fn next_sweep(&self) -> Option<Instant> {
@@ -23,7 +26,7 @@ impl<S: Socket> Peers<S> {
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= heard_until) {
                 if let Some(refusal) = connection.on_deadline(now, heard_until, &limits) {
-                    self.metrics.count_rejected(refusal.label());
+                    self.counts.on_rejected(refusal.label());
                 }
                 self.agenda.mark_swept_up(key, connection);
             }
@@ -32,10 +35,14 @@ impl<S: Socket> Peers<S> {
         self.upkeep.on_swept(now.instant, next_look);
     }
 
-    /// The turn has taken so long: the peers had no part of that time.
-    pub(super) fn forgive(&mut self, now: Now, turn: Duration) {
-        for (_, connection) in &mut self.connections {
-            connection.forgive(now, turn, &self.terms.limits);
+    /// The turn has ended at this time. If it was long, that is not counted against the peers.
+    pub fn on_turn_end(&mut self, now: Now, end: Instant) {
+        let took = end.saturating_duration_since(now.instant);
+        self.counts.on_turn_end(took, end, self.feed.is_pending());
+        if took >= LONG_TURN {
+            for (_, connection) in &mut self.connections {
+                connection.forgive(now, took, &self.terms.limits);
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     questions: VecDeque<(Ticket, Question)>,
     /// What the publications among them come to.
     bytes: usize,
+    /// An operator wants the server to leave.
+    wants_drain: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Waiting {
         self.bytes
     }
 
+    /// An operator wants the server to leave.
+    pub(super) fn ask_for_drain(&mut self) {
+        self.wants_drain = true;
+    }
+
     fn ask(&mut self, waiter: Waiter, question: Question) {
         if let Question::Publish(submission) = &question {
             let drafts = submission.drafts.list.iter();
@@ -79,6 +86,11 @@ impl<S: Socket> Peers<S> {
     /// The next question, to be answered with its ticket. Call until `None`.
     pub fn next_question(&mut self) -> Option<(Ticket, Question)> {
         self.waiting.next_question()
+    }
+
+    /// Whether an operator has asked the server to leave since the last call.
+    pub fn take_drain_request(&mut self) -> bool {
+        std::mem::take(&mut self.waiting.wants_drain)
     }
 
     /// Whether a request can only be answered once all has come that was published before it: answers keep the order
@@ -124,7 +136,7 @@ impl<S: Socket> Peers<S> {
         {
             return self.respond(key, response, exchange, now);
         }
-        let question = Question::Overview { metrics: self.metrics().into(), drain: self.draining };
+        let question = Question::Overview { metrics: self.metrics().into(), drain: self.reports.drain() };
         self.ask(key, question, What::Watcher(exchange, report), true);
     }
 

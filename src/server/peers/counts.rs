@@ -1,0 +1,93 @@
+//! The numbers of this process, for those who watch it: counted where things happen, and asked for now and then.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::server::clock::Now;
+use crate::server::footprint;
+use crate::wire::ending::Ending;
+use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    metrics: Metrics,
+    /// Upgraded and not yet departed.
+    clients: usize,
+    /// Since when there are publications that some subscriber has not been visited with.
+    fanout_since: Option<Instant>,
+}
+
+impl Counts {
+    /// Nothing yet, in a process that starts now.
+    pub(super) fn new(now: Now) -> Self {
+        let mut counts = Self::default();
+        counts.metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
+        counts
+    }
+
+    /// Clients that are here.
+    pub(super) fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Clients that have ever been here.
+    pub(super) fn clients_so_far(&self) -> u64 {
+        self.metrics.connections_total
+    }
+
+    /// Bytes that sockets have taken.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.metrics.bytes_sent
+    }
+
+    /// Somebody has become a client.
+    pub(super) fn on_joined(&mut self) {
+        self.clients += 1;
+        self.metrics.connections_total += 1;
+    }
+
+    /// A client has departed.
+    pub(super) fn on_departed(&mut self, ending: Ending) {
+        self.clients -= 1;
+        self.metrics.count_disconnect(ending.label(), ending.counted_code());
+    }
+
+    /// A client that wanted to resume is brought what it missed, or cannot be.
+    pub(super) fn on_resumption(&mut self, is_possible: bool) {
+        self.metrics.resumed += u64::from(is_possible);
+        self.metrics.not_resumed += u64::from(!is_possible);
+    }
+
+    /// A handshake was refused, or a request was never complete.
+    pub(super) fn on_rejected(&mut self, reason: &'static str) {
+        self.metrics.count_rejected(reason);
+    }
+
+    /// A socket has taken some of what waited, in bytes and messages.
+    pub(super) fn on_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
+        self.metrics.count_sent(before, after, is_client);
+    }
+
+    /// Something was published that subscribers have still to be visited with.
+    pub(super) fn on_pending(&mut self, now: Now) {
+        self.fanout_since.get_or_insert(now.instant);
+    }
+
+    /// A turn took so long until this end; whether anything is still pending.
+    pub(super) fn on_turn_end(&mut self, took: Duration, end: Instant, is_pending: bool) {
+        self.metrics.turns.observe(took);
+        if let Some(since) = self.fanout_since.take_if(|_| !is_pending) {
+            self.metrics.fanout.observe(end.saturating_duration_since(since));
+        }
+    }
+
+    /// The numbers as they are now, while so many bytes wait for peers.
+    pub(super) fn read(&mut self, outbox_bytes: usize) -> Metrics {
+        self.metrics.connections = self.clients as u64;
+        self.metrics.outbox_bytes = outbox_bytes as u64;
+        self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
+        footprint::update(&mut self.metrics.process);
+        self.metrics.clone()
+    }
+}
