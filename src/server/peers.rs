@@ -62,8 +62,6 @@ pub struct Peers<S> {
     waiting: Waiting,
     agenda: Agenda,
     upkeep: Upkeep,
-    /// Whether publishers have to wait until what was asked is taken.
-    is_asking_too_much: bool,
     /// While the server leaves: when each client is to reconnect.
     notices: Option<ReconnectNotices>,
     counts: Counts,
@@ -85,7 +83,6 @@ impl<S: Socket> Peers<S> {
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
-            is_asking_too_much: false,
             notices: None,
             counts: Counts::new(now),
             turn_bytes: 0,
@@ -114,7 +111,7 @@ impl<S: Socket> Peers<S> {
         connection.is_admin = door == Door::Admin;
         entry.insert(connection);
         self.upkeep.on_admitted(self.connections.len());
-        self.look_by(Some(expires));
+        self.upkeep.look_by(Some(expires));
         Ok(key)
     }
 
@@ -205,68 +202,44 @@ impl<S: Socket> Peers<S> {
         let waited = connection.queued();
         connection.flush(now, &self.terms.limits);
         self.counts.on_sent(waited, connection.queued(), connection.is_client);
-        if connection.ending().is_some() {
+        if let Some(ending) = connection.ending() {
             self.feed.forget(key);
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
-        }
-        if connection.is_client && connection.has_departed() {
-            connection.is_client = false;
-            self.counts.on_departed(connection.ending().unwrap_or(Ending::Gone));
-            debug!("Client {key} has departed: {}", connection.ending().map_or("", Ending::label));
-            if self.mode != Mode::Farewell {
-                info!("Client disconnected. Total connections: {}", self.clients());
-            }
-        }
-        let connection = &mut self.connections[key];
-        if connection.is_over() {
-            // One that is dirty is settled again, and buried then: its key must not pass on to another meanwhile.
-            // So must one for which there is still an answer to come.
-            if !connection.dirty && !connection.awaited.any() {
-                if connection.may_be_buried(now) {
-                    self.connections.remove(key);
-                    self.shrink_later(now);
-                } else {
-                    let next_look = connection.next_look(&self.terms.limits);
-                    self.look_by(next_look);
+            if connection.has_departed() && std::mem::take(&mut connection.is_client) {
+                self.counts.on_departed(ending);
+                debug!("Client {key} has departed: {}", ending.label());
+                if self.mode != Mode::Farewell {
+                    info!("Client disconnected. Total connections: {}", self.counts.clients());
                 }
             }
-            return;
+        }
+        if connection.is_over() {
+            return self.bury(key, now);
         }
         if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }
-        let next_look = connection.next_look(&self.terms.limits);
-        self.look_by(next_look);
+        self.upkeep.look_by(connection.next_look(&self.terms.limits));
         self.list_replay(key);
     }
 
-    /// When to look next at whether there is memory to give back.
-    pub fn next_shrink(&self) -> Option<Instant> {
-        self.upkeep.next_shrink()
-    }
-
-    pub(super) fn shrink_later(&mut self, now: Now) {
-        self.upkeep.shrink_later(now.instant);
-    }
-
-    /// Gives back what a crowd has needed, once half of it has left.
-    pub fn shrink(&mut self) {
-        if !self.agenda.is_replaying() {
-            self.feed.rest();
+    /// Removes one that is over. Its key must not pass on to another while it is listed as dirty, or while an answer to it is
+    /// still to come: it is settled again then.
+    fn bury(&mut self, key: usize, now: Now) {
+        let connection = &mut self.connections[key];
+        if connection.dirty || connection.awaited.any() {
+            return;
         }
-        if self.upkeep.begin_to_shrink(self.connections.len()) {
-            self.connections.shrink_to_fit();
-            self.feed.shrink();
-            self.agenda.shrink();
+        if connection.may_be_buried(now) {
+            self.connections.remove(key);
+            self.upkeep.shrink_later(now.instant);
+        } else {
+            self.upkeep.look_by(connection.next_look(&self.terms.limits));
         }
     }
 
     fn mark_dirty(&mut self, key: usize) {
         self.agenda.mark_dirty(key, &mut self.connections[key]);
-    }
-
-    fn look_by(&mut self, at: Option<Instant>) {
-        self.upkeep.look_by(at);
     }
 }

@@ -235,9 +235,7 @@ impl<S: Socket> Turn<S> {
         }
         let deadlines = [
             self.notify.map(|(_, at)| at),
-            self.peers.next_sweep(),
-            self.peers.next_closing(),
-            self.peers.next_shrink(),
+            self.peers.next_deadline(),
             self.order.next_retry(),
             self.drain.deadline(),
         ];
@@ -308,22 +306,13 @@ impl<S: Socket> Turn<S> {
     }
 
     fn keep_time(&mut self) {
-        let (now, heard_until) = (self.now, self.heard.until());
+        let now = self.now;
         if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
             self.order.notify(self.peers.clients(), now);
             self.ask();
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }
-        // What has arrived is read first: until then they stay due, and the loop does not sleep.
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= heard_until);
-        if is_due(self.peers.next_sweep()) {
-            self.peers.sweep(now, heard_until);
-        }
-        if is_due(self.peers.next_closing()) {
-            self.peers.close_overdue(now, heard_until);
-        }
-        if self.peers.next_shrink().is_some_and(|at| at <= now.instant) {
-            self.peers.shrink();
+        if self.peers.keep_time(now, self.heard.until()) {
             self.effects.push_back(Effect::Trim);
         }
     }

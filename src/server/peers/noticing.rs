@@ -26,12 +26,12 @@ impl<S: Socket> Peers<S> {
     }
 
     /// When the next client that has not reconnected is closed.
-    pub fn next_closing(&self) -> Option<Instant> {
+    pub(super) fn next_closing(&self) -> Option<Instant> {
         self.notices.as_ref().and_then(ReconnectNotices::next_deadline)
     }
 
     /// Closes those whose time to reconnect was over when all that had arrived was read.
-    pub fn close_overdue(&mut self, now: Now, heard_until: Instant) {
+    pub(super) fn close_overdue(&mut self, now: Now, heard_until: Instant) {
         while let Some(key) = self.notices.as_mut().and_then(|notices| notices.next_closing(heard_until)) {
             if let Some(connection) = self.connections.get_mut(key).filter(|connection| connection.has_notice)
             {

@@ -68,8 +68,7 @@ impl<S: Socket> Peers<S> {
         if self.feed.is_pending() {
             self.counts.on_pending(now);
         }
-        let next_expiry = self.feed.next_expiry();
-        self.look_by(next_expiry);
+        self.upkeep.look_by(self.feed.next_expiry());
     }
 
     pub(super) fn subscribe(&mut self, key: usize, filter: &Filter, now: Now) -> Result<(), TooMany> {
@@ -89,7 +88,7 @@ impl<S: Socket> Peers<S> {
     /// Begins to bring a client all behind a position, unless it has heard all.
     pub(super) fn begin_replay(&mut self, key: usize, after: Position, now: Now) {
         if let Some(replay) = self.feed.replay(key, after) {
-            self.shrink_later(now);
+            self.upkeep.shrink_later(now.instant);
             self.connections[key].replay = Some(Box::new(replay));
             self.list_replay(key);
         }
@@ -98,17 +97,14 @@ impl<S: Socket> Peers<S> {
     /// Whether a publisher has to wait: for the next turn, until what was published has reached its subscribers, or until
     /// what was asked is taken.
     pub(super) fn is_congested(&self) -> bool {
-        self.turn_bytes + self.waiting.bytes() > PENDING_BYTES || self.is_behind() || self.is_asking_too_much
+        self.turn_bytes + self.waiting.bytes() > PENDING_BYTES
+            || self.is_behind()
+            || self.waiting.is_too_much()
     }
 
     /// Whether so much has still to reach its subscribers that nothing more should be taken in.
     pub fn is_behind(&self) -> bool {
         self.feed.pending_bytes() > PENDING_BYTES
-    }
-
-    /// Whether more was asked than is taken.
-    pub fn hold_publishers(&mut self, is_asking_too_much: bool) {
-        self.is_asking_too_much = is_asking_too_much;
     }
 
     /// Carries the fan-out on by a slice, and the replays by a piece each.
@@ -205,8 +201,7 @@ impl<S: Socket> Peers<S> {
     /// Begins anew: in this epoch, with what was published lately.
     pub fn restart(&mut self, epoch: u32, history: History) {
         self.feed = Feed::new(epoch, history);
-        let next_expiry = self.feed.next_expiry();
-        self.look_by(next_expiry);
+        self.upkeep.look_by(self.feed.next_expiry());
     }
 
     /// As `restart`, with nothing that was published before.

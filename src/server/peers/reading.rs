@@ -106,12 +106,10 @@ impl<S: Socket> Peers<S> {
         if reading == Reading::Congested && was != Reading::Congested {
             self.agenda.list_congested(key);
         }
-        let (next_look, wants_settling) =
-            (connection.next_look(&self.terms.limits), connection.wants_settling());
         // A pong or a request may have brought the next limit forward.
-        self.look_by(next_look);
-        if wants_settling {
-            self.mark_dirty(key);
+        self.upkeep.look_by(connection.next_look(&self.terms.limits));
+        if connection.wants_settling() {
+            self.agenda.mark_dirty(key, connection);
         }
     }
 

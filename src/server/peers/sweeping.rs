@@ -1,4 +1,4 @@
-//! When the limits of the peers are looked at, all together, and what follows; whose time is forgiven, and whose is up.
+//! What is due: the limits of the peers, looked at all together, and memory to give back.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,35 @@ use crate::server::socket::Socket;
 const LONG_TURN: Duration = Duration::from_millis(100);
 
 impl<S: Socket> Peers<S> {
-    /// When to sweep next.
-    pub fn next_sweep(&self) -> Option<Instant> {
+    /// When `keep_time` has something to do.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = [self.next_sweep(), self.next_closing(), self.upkeep.next_shrink()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Does what is due; whether memory was given back. What depends on the peers is due when all that had arrived by then
+    /// was read: until then the loop does not sleep.
+    pub fn keep_time(&mut self, now: Now, heard_until: Instant) -> bool {
+        if self.next_sweep().is_some_and(|at| at <= heard_until) {
+            self.sweep(now, heard_until);
+        }
+        self.close_overdue(now, heard_until);
+        let gives_back = self.upkeep.next_shrink().is_some_and(|at| at <= now.instant);
+        if gives_back {
+            self.shrink();
+        }
+        gives_back
+    }
+
+    fn next_sweep(&self) -> Option<Instant> {
         self.upkeep.next_sweep(self.sweep_pause())
     }
 
     /// Applies the limits that were reached when all that had arrived was read: one look at each connection.
-    pub fn sweep(&mut self, now: Now, heard_until: Instant) {
+    fn sweep(&mut self, now: Now, heard_until: Instant) {
         let limits = self.terms.limits;
         if self.feed.expire(now.instant) {
-            self.shrink_later(now);
+            self.upkeep.shrink_later(now.instant);
         }
         let mut next_look = self.feed.next_expiry();
         for (key, connection) in &mut self.connections {
@@ -33,6 +52,18 @@ impl<S: Socket> Peers<S> {
             next_look = earliest(next_look, connection.next_look(&limits));
         }
         self.upkeep.on_swept(now.instant, next_look);
+    }
+
+    /// Gives back what a crowd has needed, once half of it has left.
+    fn shrink(&mut self) {
+        if !self.agenda.is_replaying() {
+            self.feed.rest();
+        }
+        if self.upkeep.begin_to_shrink(self.connections.len()) {
+            self.connections.shrink_to_fit();
+            self.feed.shrink();
+            self.agenda.shrink();
+        }
     }
 
     /// The turn has ended at this time. If it was long, that is not counted against the peers.

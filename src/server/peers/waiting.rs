@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     questions: VecDeque<(Ticket, Question)>,
     /// What the publications among them come to.
     bytes: usize,
+    /// Whether more was asked than is taken.
+    is_too_much: bool,
     /// An operator wants the server to leave.
     wants_drain: bool,
 }
@@ -60,6 +62,11 @@ impl Waiting {
         self.bytes
     }
 
+    /// Whether more was asked than is taken: then publishers have to wait.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.is_too_much
+    }
+
     /// An operator wants the server to leave.
     pub(super) fn ask_for_drain(&mut self) {
         self.wants_drain = true;
@@ -86,6 +93,11 @@ impl<S: Socket> Peers<S> {
     /// The next question, to be answered with its ticket. Call until `None`.
     pub fn next_question(&mut self) -> Option<(Ticket, Question)> {
         self.waiting.next_question()
+    }
+
+    /// Whether more was asked than is taken.
+    pub fn hold_publishers(&mut self, is_too_much: bool) {
+        self.waiting.is_too_much = is_too_much;
     }
 
     /// Whether an operator has asked the server to leave since the last call.
