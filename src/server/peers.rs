@@ -3,7 +3,6 @@
 //! events a key cannot change its owner. It owns no poll and no listener: sockets are handed to it.
 
 use std::io;
-use std::time::Instant;
 
 use log::{debug, info};
 use slab::Slab;
@@ -13,22 +12,21 @@ use crate::http::site::Site;
 use crate::policy::feed::Feed;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
-use crate::server::connection::{Connection, Reading, Speaks};
+use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
+use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
-use crate::wire::ending::Ending;
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::Draining;
 
 mod agenda;
 mod conversation;
 mod counts;
-mod noticing;
+mod leaving;
 mod publishing;
 mod reading;
 mod reports;
@@ -40,18 +38,6 @@ pub use reading::Readiness;
 
 /// The only read buffer in the process.
 const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// How the peers are treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Serving,
-    /// Others take the newcomers: whoever has connected is served, and stays.
-    SteppingDown,
-    /// No new clients; those who are here stay.
-    Leaving,
-    /// Everyone has been told to go.
-    Farewell,
-}
 
 /// The slab of connections and what is known about all of them together.
 #[derive(Debug)]
@@ -148,52 +134,6 @@ impl<S: Socket> Peers<S> {
             self.flush(key, now);
         }
         self.fan_out(now);
-    }
-
-    /// Whether somebody who is no client is owed an answer.
-    pub fn owes_answers(&self, is_worker: bool) -> bool {
-        let serves = self.mode == Mode::SteppingDown;
-        // An operator's request could be answered by any worker, but this one has let it in.
-        self.connections
-            .iter()
-            .any(|(_, connection)| connection.is_owed_an_answer(serves || is_worker && connection.is_admin))
-    }
-
-    /// No newcomers from here on: idle HTTP connections are closed, WebSockets stay. Unless it leaves `alone`, requests
-    /// for a WebSocket are refused.
-    pub fn leave(&mut self, now: Now, alone: bool) {
-        self.mode = if alone { Mode::SteppingDown } else { Mode::Leaving };
-        self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
-        // A peer that waits for answers can ask nothing more: its connection ends behind the last one.
-        self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());
-    }
-
-    /// Sends every WebSocket the close frame 1012 behind all that waits for it.
-    pub fn say_farewell(&mut self, now: Now) {
-        self.mode = Mode::Farewell;
-        // What a fan-out under way has not brought yet goes ahead of the close.
-        for key in 0..self.connections.capacity() {
-            self.hand_pending(key, now);
-        }
-        self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
-    }
-
-    /// The server is leaving, until then at the latest.
-    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
-        self.reports.announce(Draining {
-            since_unix_ms: now.wall.as_millisecond(),
-            deadline_unix_ms: now.unix_ms_until(deadline),
-            clients_then: self.clients() as u64,
-        });
-    }
-
-    fn end_where(&mut self, now: Now, ending: Ending, which: impl Fn(&Connection<S>) -> bool) {
-        for (key, connection) in &mut self.connections {
-            if which(connection) {
-                connection.end(ending, now);
-                self.agenda.mark_dirty(key, connection);
-            }
-        }
     }
 
     /// Flushes one connection, and does what follows from how that went.

@@ -77,18 +77,6 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Whether any of those who are leaving has taken something of what its socket holds since the last look.
-    pub fn take_on(&mut self, now: Now) -> bool {
-        self.connections.iter_mut().fold(false, |taken, (_, connection)| connection.takes_on(now) || taken)
-    }
-
-    /// The process is about to end: who has not answered its farewell in time is reset, so that the kernel keeps nothing.
-    pub fn abandon(&mut self) {
-        for (_, connection) in &mut self.connections {
-            connection.abandon();
-        }
-    }
-
     /// A fortieth of the shortest limit, so that none is missed by more, and at most a quarter of a second: the pings
     /// that are due together are so few that nobody waits long behind them.
     fn sweep_pause(&self) -> Duration {
