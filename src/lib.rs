@@ -48,7 +48,7 @@
 //!
 //! ```text
 //! handle       ready sockets, signals, what the supervisor says; then newcomers   → memory only
-//! poll         due deadlines: notification, sweep, moves, memory to give back
+//! poll         due deadlines: notification, sweep, clients that have not reconnected, memory to give back
 //!              settle: flush what is dirty, one slice of the fan-out, a piece of each replay; bury the ended
 //!              drain.poll(now, clients) until None
 //!              → an effect: log a step, leave the state, stop accepting, end
@@ -86,9 +86,10 @@
 //!    └─ peers
 //!       ├─ connections: Slab   key + offset = mio Token
 //!       ├─ feed                what is still to be heard, and what was heard lately
-//!       ├─ waiting             what was asked of the order, and for whom
-//!       ├─ notices: Option     while leaving: when each client is to reconnect
-//!       ├─ metrics             plain numbers, counted where things happen
+//!       ├─ waiting             what was asked of the order and of the turn, and for whom
+//!       ├─ mode, notices       how far the server has left, and when each client is to reconnect
+//!       ├─ counts              plain numbers, counted where things happen: who is here, too
+//!       ├─ reports             what strangers were told lately, and of the drain
 //!       ├─ scratch             64 KiB: the only read buffer in the process
 //!       ├─ agenda              who is to be flushed, read on or replayed to, though no event will say so
 //!       └─ upkeep              when limits are looked at next, and when memory is given back
