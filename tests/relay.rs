@@ -3,39 +3,39 @@
 //! cut off and come back to any worker. Everyone hears every publication once, in one order. A seed that fails is
 //! printed; `SIMULATION_SEED=42 cargo test --test relay` runs that one alone.
 
-#[path = "resume/ear.rs"]
+#[path = "world/ear.rs"]
 #[allow(dead_code)]
 mod ear;
 #[path = "relay/leaving.rs"]
 mod leaving;
 #[path = "relay/links.rs"]
 mod links;
-#[path = "relay/pipe.rs"]
+#[path = "world/pipe.rs"]
 mod pipe;
 #[path = "relay/publisher.rs"]
 mod publisher;
-#[path = "simulation/random.rs"]
+#[path = "world/random.rs"]
 #[allow(dead_code)] // Shared with the other simulations.
 mod random;
 #[path = "relay/reign.rs"]
 mod reign;
-#[path = "simulation/socket.rs"]
+#[path = "world/socket.rs"]
 #[allow(dead_code)]
 mod socket;
-#[path = "simulation/speech.rs"]
+#[path = "world/speech.rs"]
 #[allow(dead_code)]
 mod speech;
-#[path = "simulation/spin.rs"]
+#[path = "world/spin.rs"]
 mod spin;
 #[path = "relay/stories.rs"]
 mod stories;
-#[path = "resume/subscriber.rs"]
+#[path = "world/subscriber.rs"]
 #[allow(dead_code)]
 mod subscriber;
-#[path = "resume/truth.rs"]
+#[path = "world/truth.rs"]
 #[allow(dead_code)]
 mod truth;
-#[path = "resume/verdict.rs"]
+#[path = "world/verdict.rs"]
 #[allow(dead_code)]
 mod verdict;
 #[path = "relay/worker.rs"]

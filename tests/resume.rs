@@ -7,29 +7,29 @@
 mod bursts;
 #[path = "resume/draw.rs"]
 mod draw;
-#[path = "resume/ear.rs"]
+#[path = "world/ear.rs"]
 #[allow(dead_code)]
 mod ear;
 #[path = "resume/publisher.rs"]
 mod publisher;
-#[path = "simulation/random.rs"]
+#[path = "world/random.rs"]
 #[allow(dead_code)] // Shared with the other simulation.
 mod random;
-#[path = "simulation/socket.rs"]
+#[path = "world/socket.rs"]
 #[allow(dead_code)]
 mod socket;
-#[path = "simulation/speech.rs"]
+#[path = "world/speech.rs"]
 #[allow(dead_code)]
 mod speech;
-#[path = "simulation/spin.rs"]
+#[path = "world/spin.rs"]
 mod spin;
-#[path = "resume/subscriber.rs"]
+#[path = "world/subscriber.rs"]
 mod subscriber;
-#[path = "resume/truth.rs"]
+#[path = "world/truth.rs"]
 mod truth;
 #[path = "resume/turns.rs"]
 mod turns;
-#[path = "resume/verdict.rs"]
+#[path = "world/verdict.rs"]
 mod verdict;
 #[path = "resume/world.rs"]
 mod world;

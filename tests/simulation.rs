@@ -6,19 +6,19 @@
 mod behaviour;
 #[path = "simulation/client.rs"]
 mod client;
-#[path = "resume/ear.rs"]
+#[path = "world/ear.rs"]
 mod ear;
 #[path = "simulation/guided.rs"]
 mod guided;
 #[path = "simulation/limits.rs"]
 mod limits;
-#[path = "simulation/random.rs"]
+#[path = "world/random.rs"]
 mod random;
-#[path = "simulation/socket.rs"]
+#[path = "world/socket.rs"]
 mod socket;
-#[path = "simulation/speech.rs"]
+#[path = "world/speech.rs"]
 mod speech;
-#[path = "simulation/spin.rs"]
+#[path = "world/spin.rs"]
 mod spin;
 #[path = "simulation/verdict.rs"]
 mod verdict;
