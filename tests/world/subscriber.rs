@@ -10,17 +10,17 @@ use std::time::Duration;
 use crate::ear::{Heard, Id};
 use crate::random::Random;
 use crate::socket::Line;
-use crate::speech::{self, PONG, TEXT};
+use crate::speech::{self, PONG, TEXT, handshake};
 use crate::verdict::{Command, Entry, Record};
+use crate::worker::Place;
 
 pub const FILTERS: [&str; 8] =
     ["notifications", "orders/1", "orders/2", "orders/*", "orders/eu/*", "orders/eu/7", "news", "*"];
 
-/// What a subscriber is told of the server that it comes to.
+/// What a subscriber is told of the process that it comes to.
 #[derive(Debug, Clone, Copy)]
 pub struct Welcomer {
-    pub server: usize,
-    pub epoch: u32,
+    pub place: Place,
     /// After how long it lets go of those who take nothing.
     pub write_limit: Duration,
     /// What may wait for each.
@@ -93,9 +93,12 @@ impl Subscriber {
         }
         let random = &mut self.random;
         let capacity =
-            if self.is_steady { 1 << 20 } else { random.pick(&[1000, 5000, 70_000, 1 << 20, 1 << 20]) };
+            if self.is_steady { 1 << 20 } else { random.pick(&[1000, 1000, 5000, 70_000, 1 << 20, 1 << 20]) };
         let reading = match random.below(4) {
-            0 if !self.is_steady => Reading::Trickle(random.within(50..20_000), random.millis(5..100)),
+            0 if !self.is_steady => {
+                let most = random.pick(&[300, 20_000]);
+                Reading::Trickle(random.within(50..most), random.millis(5..100))
+            }
             _ => Reading::Steady,
         };
         let asked = match random.below(30) {
@@ -118,8 +121,7 @@ impl Subscriber {
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
         line.borrow_mut().send(request.as_bytes());
         let record = Record {
-            server: welcomer.server,
-            epoch: welcomer.epoch,
+            place: welcomer.place,
             asked,
             filters,
             commands: Vec::new(),
@@ -239,12 +241,12 @@ impl Subscriber {
         (self.is_steady, self.comes_at) = (false, Duration::MAX);
     }
 
-    /// The server that it is connected to, if it has heard the welcome and read all there is.
-    pub fn is_settled_at(&self) -> Option<usize> {
-        let visit = self.visit.as_ref()?;
-        let line = visit.line.borrow();
-        let is_settled = !visit.record.entries.is_empty() && line.unread_by_client() == 0 && !line.dropped;
-        is_settled.then_some(visit.record.server)
+    /// Whether it has heard the welcome and read all there is.
+    pub fn is_settled(&self) -> bool {
+        let has_all = |line: &Line| line.unread_by_client() == 0 && !line.dropped;
+        self.visit
+            .as_ref()
+            .is_some_and(|visit| !visit.record.entries.is_empty() && has_all(&visit.line.borrow()))
     }
 
     fn pause(&mut self) -> Duration {
@@ -311,7 +313,7 @@ impl Visit {
 fn draw_plan(random: &mut Random, welcomer: Welcomer, now: Duration) -> VecDeque<(Duration, Act)> {
     let mut plan = VecDeque::new();
     let mut at = now;
-    for _ in 0..random.pick(&[0, 0, 1, 2, 4]) {
+    for _ in 0..random.pick(&[0, 0, 1, 2, 4, 9]) {
         at += if random.chance(40) { Duration::from_micros(300) } else { random.millis(0..700) };
         let filter = random.pick(&FILTERS).to_owned();
         plan.push_back((
@@ -343,12 +345,12 @@ fn request(random: &mut Random, filters: &[String], asked: Option<&str>) -> Stri
     match asked {
         Some(id) if in_field => {
             let fields = format!("Host: x\r\nLast-Event-ID: {id}");
-            return speech::handshake(&query.join("&")).replacen("Host: x", &fields, 1);
+            return handshake(&query.join("&")).replacen("Host: x", &fields, 1);
         }
         Some(id) => query.insert(random.below(query.len() + 1), format!("last_event_id={id}")),
         None => {}
     }
-    speech::handshake(&query.join("&"))
+    handshake(&query.join("&"))
 }
 
 fn command(line: &mut Line, random: &mut Random, act: &str, filter: &str) {

@@ -9,9 +9,8 @@ use slackwater::frame::Frame;
 use slackwater::policy::history::{self, HistoryLimits};
 use slackwater::policy::topic::TopicName;
 
+use crate::draw::HOUR;
 use crate::ear::Id;
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Times come through a snapshot in whole milliseconds.
 const ROUNDING: Duration = Duration::from_millis(3);
@@ -26,8 +25,8 @@ pub struct Publication {
     /// What its publisher knows it by; none for the periodic notification.
     pub token: Option<u64>,
     pub at: Duration,
-    /// Which server published it.
-    pub server: usize,
+    /// Under which reign it was published.
+    pub reign: usize,
 }
 
 #[derive(Debug)]
@@ -42,8 +41,13 @@ impl Truth {
         Self { orders: BTreeMap::new(), history }
     }
 
-    /// Takes what the witness has heard: the next position, and nothing else.
-    pub fn add(&mut self, id: Id, payload: Vec<u8>, at: Duration, server: usize) {
+    /// Takes what a witness or a scribe has heard: the next position, or one that is known, and then the same again. So many
+    /// clients there were.
+    pub fn hear(&mut self, id: Id, payload: Vec<u8>, at: Duration, reign: usize, clients: usize) {
+        if let Some(before) = self.get(id) {
+            assert!(before.payload == payload, "{id} is another than it was");
+            return;
+        }
         let order = self.orders.entry(id.epoch).or_default();
         assert_eq!(id.position, order.len() as u64 + 1, "positions rise by one");
         let json: Value = serde_json::from_slice(&payload).expect("a message is JSON");
@@ -53,13 +57,15 @@ impl Truth {
             _ => None,
         };
         assert!(token.is_some() || json["message"].is_string(), "something that nobody published");
+        let told = json["active_connections"].as_u64();
+        assert!(told.is_none_or(|told| told == clients as u64), "{told:?} clients, not {clients}");
         let topic = json["topic"].as_str().expect("a publication has a topic").to_owned();
         let kept = history::Publication {
             topic: TopicName::parse(&topic).expect("a publication's topic is one"),
             frame: Frame::text(payload.clone()),
             at: Instant::now(),
         };
-        order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), token, at, server });
+        order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), token, at, reign });
     }
 
     pub fn order(&self, epoch: u32) -> &[Publication] {

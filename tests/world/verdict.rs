@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::ear::Id;
 use crate::truth::{Publication, Truth, matches};
+use crate::worker::Place;
 
 /// What a subscriber asked for while it was connected.
 #[derive(Debug, Clone)]
@@ -34,8 +35,7 @@ pub enum Entry {
 /// One connection of a subscriber.
 #[derive(Debug)]
 pub struct Record {
-    pub server: usize,
-    pub epoch: u32,
+    pub place: Place,
     /// What it gave as the last id that it had heard.
     pub asked: Option<String>,
     /// What it listened to from the start.
@@ -70,10 +70,6 @@ pub struct Tally {
     pub too_slow: usize,
     pub farewells: usize,
     pub publications: usize,
-    pub retries: usize,
-    pub refused_requests: usize,
-    pub redeployments: usize,
-    pub crashes: usize,
 }
 
 /// A filter that is listened to behind a position, which is known only to lie between two.
@@ -139,7 +135,7 @@ impl Record {
     fn may_lag(&self, truth: &Truth, from: u64, upto: u64) -> bool {
         // As the server counts: the header and the place in the queue, and what else may wait there.
         let bytes = |position| {
-            truth.get(Id { epoch: self.epoch, position }).map_or(0, |one| one.payload.len() + 10 + 64)
+            truth.get(Id { epoch: self.place.epoch, position }).map_or(0, |one| one.payload.len() + 10 + 64)
         };
         self.was_slow && (from + 1..=upto).map(bytes).sum::<usize>() + 2000 > self.outbox_bytes
     }
@@ -151,7 +147,7 @@ impl Record {
         let Entry::Welcome { last, resumed, topics } = first else {
             panic!("the first thing heard was {first:?}");
         };
-        assert_eq!((last.epoch, topics), (self.epoch, &self.filters));
+        assert_eq!((last.epoch, topics), (self.place.epoch, &self.filters));
         let asked = self.asked.as_deref().and_then(Id::read);
         let must = asked.map_or(Some(false), |asked| truth.reaches(asked, *last, self.at));
         assert!(must.is_none_or(|must| must == *resumed), "resumed: {resumed}, {self:?}");
@@ -162,14 +158,14 @@ impl Record {
         let from = asked.filter(|_| *resumed).map_or(last.position, |asked| asked.position);
         let listening = |filter: &String| Listening { filter: filter.clone(), earliest: from, latest: from };
         let filters = self.filters.iter().map(listening).collect();
-        let mut walk = Walk { truth, epoch: self.epoch, filters, reached: from };
+        let mut walk = Walk { truth, epoch: self.place.epoch, filters, reached: from };
         let may_replay = *resumed && from < last.position;
         let (mut replayed_bytes, mut asked_at) = (0, 0);
         for entry in entries {
             match entry {
                 Entry::Welcome { .. } => panic!("a second welcome"),
                 Entry::Publication(id, payload) => {
-                    assert_eq!(id.epoch, self.epoch);
+                    assert_eq!(id.epoch, self.place.epoch);
                     walk.hear(id.position, payload, tally);
                     tally.overtaken += usize::from(!may_replay && id.position <= asked_at);
                     replayed_bytes += if id.position <= last.position { payload.len() } else { 0 };

@@ -2,39 +2,44 @@
 
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 
+use crate::draw::{GENEROUS, SECOND, house, patient};
+use crate::fates::Fate;
+use crate::for_each_seed;
 use crate::random::Random;
 use crate::speech::handshake;
-use crate::stories::{SECOND, answers, calm_down, heard, hold_up, house, post, resume_behind};
-use crate::world::{Fate, World};
-use crate::{GENEROUS, Told, assert_enough, draw_world, end, for_each_seed};
+use crate::stories::drawn::crew;
+use crate::stories::{answers, heard, hold_up, news, resume_behind};
+use crate::told::Told;
+use crate::world::World;
 
 fn is_leaving(world: &World, id: u32) -> bool {
-    world.workers().all(|worker| worker.id != id || worker.server.is_leaving())
+    world.workers().all(|worker| worker.place.id != id || worker.server.is_leaving())
 }
 
 #[test]
 fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
     for fate in [Fate::Shrink, Fate::Reload] {
         for_each_seed(5000..5010, |seed| {
-            let (mut world, mut random) = (house(seed, 1, GENEROUS), Random::new(seed));
-            world.reign().custom.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: None });
+            let (mut world, mut random) = (house(seed, patient(1)), Random::new(seed));
+            world.supervisor().setup.terms.reconnect =
+                Some(ReconnectTerms { spread: SECOND, close_after: None });
             world.fulfil(Fate::Grow);
-            world.run_while(|world| !world.reigns[0].crew.is_complete());
+            world.run_while(|world| !world.reigns[0].is_whole());
             let client = world.connect_to(1, 1 << 20, &handshake("topic=orders"));
-            calm_down(&mut world);
+            world.calm_down();
             hold_up(&mut world, 1, SECOND / 4);
-            let request = post(1, 10);
+            let request = news(1, 10);
             let (start, rest) = request.split_at(random.within(1..request.len()));
             let mut connect = |request: &str| world.connect_to(1, 1 << 20, request);
             let [silent, mute, half, posting, upgrading] =
-                ["", "", start, &post(2, 10), &resume_behind(0)].map(&mut connect);
+                ["", "", start, &news(2, 10), &resume_behind(0)].map(&mut connect);
             (0..random.below(4)).for_each(|_| world.turn());
             world.fulfil(fate);
             world.run_while(|world| !is_leaving(world, 1));
             (0..random.below(4)).for_each(|_| world.turn());
             silent.borrow_mut().send(resume_behind(0).as_bytes());
             half.borrow_mut().send(rest.as_bytes());
-            world.run_while(|world| world.workers().any(|worker| worker.id == 1));
+            world.run_while(|world| world.workers().any(|worker| worker.place.id == 1));
             assert_eq!(
                 (answers(&half), answers(&posting)),
                 (vec!["200 id".to_owned()], vec!["200 id".to_owned()])
@@ -49,7 +54,7 @@ fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
                 assert_eq!(answers(line).last().map(String::as_str), Some("Close(Some(1012))"));
             }
             assert!([half, posting].iter().all(|line| line.borrow().outbound_ended));
-            assert!(mute.borrow().dropped && world.reigns[0].kills == 0);
+            assert!(mute.borrow().dropped && world.reigns[0].supervisor().kills == 0);
         });
     }
 }
@@ -59,19 +64,19 @@ fn a_supervisor_that_leaves_with_a_delay_serves_until_then() {
     let (mut told, mut published) = (Told::default(), 0);
     for_each_seed(5100..5112, |seed| {
         let mut random = Random::new(seed);
-        let mut world = draw_world(random.fork(), GENEROUS, &[Fate::Reload, Fate::Grow]);
-        world.custom.drain_delay = random.millis(100..400);
+        let mut world = crew(&[Fate::Reload, Fate::Grow]).draw(random.fork(), GENEROUS);
+        world.setup.drain_delay = random.millis(100..400);
         world.fulfil(Fate::Crashed);
         world.run_until(random.millis(300..600));
         let (number, before) = (world.reign().number, world.truth.all().count());
         world.fulfil(Fate::Redeployed);
-        let begins = world.now + world.custom.drain_delay;
+        let begins = world.now + world.setup.drain_delay;
         world.run_until(begins - SECOND / 1000);
         assert!(world.reign().number == number && world.workers().any(|worker| worker.accepts));
         published += world.truth.all().count() - before;
         world.run_until(begins + SECOND / 500);
         assert_eq!(world.reign().number, number + 1);
-        end(world, &mut told);
+        told.end(world);
     });
-    assert_enough(published > 100, &told);
+    told.assert_enough(published > 100);
 }

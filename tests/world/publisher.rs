@@ -1,4 +1,4 @@
-//! One who publishes to any of the workers: asks ahead, mixes in what is answered otherwise, ends its side early, is
+//! One who publishes to any of the processes that serve: asks ahead, mixes in what is answered otherwise, ends its side early, is
 //! cut off before the answer, and asks again where a key or a refusal makes that harmless.
 
 use std::cell::RefCell;
@@ -7,42 +7,11 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::ear::{Heard, Id};
 use crate::random::Random;
+use crate::request::{Outcome, Request};
 use crate::socket::Line;
 use crate::truth::Truth;
-
-pub const TOPICS: [&str; 5] = ["notifications", "orders/1", "orders/eu/7", "news", "elsewhere"];
-
-/// How a request was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Outcome {
-    Awaited,
-    /// The connection was cut: nobody knows.
-    Cut,
-    /// 503, or the connection was closed behind an earlier answer: it was not published.
-    Refused,
-    Published(Vec<Id>),
-    /// As it deserved, and nothing published.
-    Answered,
-}
-
-/// One request, however often it was sent.
-#[derive(Debug)]
-struct Request {
-    text: String,
-    /// Topic and token of each publication, in order; none where nothing is to be published.
-    drafts: Vec<(String, u64)>,
-    has_key: bool,
-    /// The status that it deserves.
-    status: u16,
-    /// Asks for the connection to be closed behind the answer.
-    closes: bool,
-    /// Under which supervisor, and what came of it.
-    attempts: Vec<(usize, Outcome)>,
-}
 
 #[derive(Debug)]
 struct Visit {
@@ -87,13 +56,14 @@ pub struct Published {
 }
 
 impl Publisher {
-    pub fn new(mut random: Random, number: u64, largest: usize) -> Self {
+    /// So many milliseconds pass between two acts, at most.
+    pub fn new(mut random: Random, number: u64, largest: usize, pause_millis: usize) -> Self {
         Self {
             requests: Vec::new(),
             again: VecDeque::new(),
             visit: None,
-            next_act: random.millis(0..500),
-            pause_millis: random.pick(&[80, 200, 500]),
+            next_act: random.millis(0..pause_millis),
+            pause_millis,
             largest,
             next_token: number * 1_000_000,
             has_finished: false,
@@ -111,7 +81,7 @@ impl Publisher {
         self.visit.is_none() && self.next_act <= now && has_something
     }
 
-    /// Does what is due; the line to connect, if it needs one. `reign` is whose workers are connected to.
+    /// Does what is due; the line to connect, if it needs one. `reign` is the one that serves.
     pub fn act(&mut self, reign: usize, now: Duration) -> Option<Rc<RefCell<Line>>> {
         if let Some(visit) = &mut self.visit
             && let Some((_, rest)) = visit.rest.take_if(|(at, _)| *at <= now)
@@ -163,7 +133,7 @@ impl Publisher {
                 Some(nth) => nth,
                 None if self.has_finished => break,
                 None => {
-                    let request = draw(&mut self.random, &mut self.next_token, self.largest);
+                    let request = Request::draw(&mut self.random, &mut self.next_token, self.largest);
                     self.requests.push(request);
                     self.requests.len() - 1
                 }
@@ -171,7 +141,7 @@ impl Publisher {
             let request = &mut self.requests[nth];
             request.attempts.push((visit.reign, Outcome::Awaited));
             visit.outstanding.push_back(nth);
-            bytes.extend(request.text.as_bytes());
+            bytes.extend(&request.bytes);
             visit.says_no_more |= request.closes;
         }
         let half_closes = self.random.chance(8);
@@ -211,11 +181,11 @@ impl Publisher {
             if outcome == Outcome::Refused {
                 self.again.push_back(nth);
             }
-            request.attempts.last_mut().expect("it was sent").1 = outcome;
+            request.settle(outcome);
             if *closes {
                 // What was asked behind it is not for this connection.
                 for nth in std::mem::take(&mut visit.outstanding) {
-                    self.requests[nth].attempts.last_mut().expect("it was sent").1 = Outcome::Refused;
+                    self.requests[nth].settle(Outcome::Refused);
                     self.again.push_back(nth);
                 }
             }
@@ -230,7 +200,7 @@ impl Publisher {
             let outcome = if is_clean { Outcome::Refused } else { Outcome::Cut };
             for nth in visit.outstanding {
                 let request = &mut self.requests[nth];
-                request.attempts.last_mut().expect("it was sent").1 = outcome.clone();
+                request.settle(outcome.clone());
                 if request.has_key || is_clean {
                     self.again.push_back(nth);
                 }
@@ -244,13 +214,13 @@ impl Publisher {
     }
 
     /// Judges what has become of its requests: all of each or nothing, at the positions that were answered, and once under
-    /// each line of supervisors, which one that `crashed` ends. Of what that has refused nobody knows what others heard.
-    pub fn judge(&self, truth: &Truth, crashed: &[usize], published: &mut Published) {
-        let line = |reign: usize| crashed.iter().filter(|crashed| **crashed < reign).count();
+    /// each line of reigns, which one that `crashed` ends. Of what that has refused nobody knows what others heard.
+    pub fn judge(&self, truth: &Truth, crashed: &BTreeMap<usize, Duration>, published: &mut Published) {
+        let line = |reign: usize| crashed.range(..reign).count();
         let mut found: BTreeMap<(u64, &str), Vec<(Id, usize)>> = BTreeMap::new();
         for (id, publication) in truth.all() {
             if let Some(token) = publication.token {
-                found.entry((token, &publication.topic)).or_default().push((id, line(publication.server)));
+                found.entry((token, &publication.topic)).or_default().push((id, line(publication.reign)));
             }
         }
         let mut newest_in_order = None;
@@ -286,7 +256,7 @@ impl Publisher {
                 }
                 let must_not = in_this().all(|outcome| matches!(outcome, Outcome::Refused));
                 assert!(
-                    ids.is_empty() || !must_not || attempts().any(|(reign, _)| crashed.contains(reign)),
+                    ids.is_empty() || !must_not || attempts().any(|(reign, _)| crashed.contains_key(reign)),
                     "refused and published: {request:?} {ids:?}"
                 );
                 if in_this().all(|outcome| *outcome == Outcome::Cut) && !request.drafts.is_empty() {
@@ -296,105 +266,4 @@ impl Publisher {
             }
         }
     }
-}
-
-impl Request {
-    fn outcome_of(&self, status: u16, body: &[u8]) -> Outcome {
-        let text = String::from_utf8_lossy(body);
-        match status {
-            503 => Outcome::Refused,
-            // Its own hesitation.
-            408 => Outcome::Refused,
-            _ => {
-                assert_eq!(status, self.status, "{text} was answered to {self:?}");
-                if self.drafts.is_empty() {
-                    assert!(!text.contains(r#""id"#), "{text} was answered to {self:?}");
-                    return Outcome::Answered;
-                }
-                let json: Value = serde_json::from_slice(body).expect("the answer is JSON");
-                let ids = match (&json["id"], &json["ids"]) {
-                    (Value::String(id), Value::Null) => vec![id.clone()],
-                    (Value::Null, Value::Array(ids)) => {
-                        ids.iter().map(|id| id.as_str().expect("an id is text").to_owned()).collect()
-                    }
-                    _ => panic!("no ids: {json} was answered to {self:?}"),
-                };
-                Outcome::Published(ids.iter().map(|id| Id::read(id).expect("an id")).collect())
-            }
-        }
-    }
-
-    /// Where each of its publications is found under this line of supervisors.
-    fn found_in(&self, line: usize, found: &BTreeMap<(u64, &str), Vec<(Id, usize)>>) -> Vec<Vec<Id>> {
-        let places = self.drafts.iter().map(|(topic, token)| found.get(&(*token, topic.as_str())));
-        let in_this = |place: Option<&Vec<(Id, usize)>>| {
-            place.into_iter().flatten().filter(|(_, of)| *of == line).map(|(id, _)| *id).collect()
-        };
-        places.map(in_this).collect()
-    }
-}
-
-fn draw(random: &mut Random, next_token: &mut u64, largest: usize) -> Request {
-    let form = random.below(14);
-    let count = if matches!(form, 4..8) { random.within(1..6) } else { 1 };
-    let mut drafts: Vec<(String, u64)> = Vec::new();
-    for _ in 0..count {
-        *next_token += 1;
-        drafts.push((random.pick(&TOPICS).to_owned(), *next_token));
-    }
-    let first = drafts[0].1;
-    let most = if random.chance(25) { largest } else { 60 };
-    let pad = "x".repeat(random.below(most));
-    let object =
-        |(topic, token): &(String, u64)| json!({ "topic": topic, "data": { "n": token, "pad": pad } });
-    let (mut path, mut content_type, mut status) = ("/publish".to_owned(), "application/json", 200);
-    let body = match form {
-        0..4 => {
-            (path, content_type) = (format!("/publish?topic={}", drafts[0].0), "text/plain");
-            format!("{first} {pad}")
-        }
-        4 | 5 => {
-            content_type = "application/x-ndjson";
-            drafts.iter().map(|draft| object(draft).to_string() + "\n").collect()
-        }
-        6 => Value::from_iter(drafts.iter().map(object)).to_string(),
-        7 => {
-            drafts = TOPICS.map(|topic| (topic.to_owned(), first)).into();
-            json!({ "topics": TOPICS, "data": { "n": first, "pad": pad } }).to_string()
-        }
-        8 => object(&drafts[0]).to_string(),
-        9 => {
-            (content_type, status) = ("application/x-ndjson", 400);
-            object(&drafts[0]).to_string() + "\n{\"data\":"
-        }
-        10 => {
-            status = 422;
-            json!({ "topic": "no topic", "data": first }).to_string()
-        }
-        11 => {
-            (path, status) = ("/nowhere".to_owned(), 404);
-            String::new()
-        }
-        _ => {
-            path = "/healthz".to_owned();
-            String::new()
-        }
-    };
-    let method = if body.is_empty() { "GET" } else { "POST" };
-    if body.is_empty() || status != 200 {
-        drafts.clear();
-    }
-    let (has_key, closes) = (random.chance(50), random.chance(4));
-    let mut fields = String::new();
-    if has_key {
-        fields += &format!("Idempotency-Key: key-{first}\r\n");
-    }
-    if closes {
-        fields += "Connection: close\r\n";
-    }
-    let length = body.len();
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
-    );
-    Request { text, drafts, has_key, status, closes, attempts: Vec::new() }
 }

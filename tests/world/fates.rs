@@ -1,0 +1,80 @@
+//! What happens to the server that serves, and to its processes.
+
+use std::time::Duration;
+
+use slackwater::policy::roster::WorkerId;
+use slackwater::process::crew::Signal;
+use slackwater::server::control::Control;
+
+use crate::world::World;
+
+#[derive(Debug, Clone, Copy)]
+pub enum Fate {
+    /// A worker is killed.
+    Killed,
+    /// A worker takes nothing for so long.
+    Frozen(Duration),
+    /// A worker is sent a signal to leave.
+    Signalled,
+    Reload,
+    Grow,
+    Shrink,
+    /// The whole server is told to leave, and a successor goes on with its state.
+    Redeployed,
+    /// Those that leave are told so again: at once.
+    Insisted,
+    /// Its first process is killed, and another server begins anew.
+    Crashed,
+}
+
+impl World {
+    pub fn fulfil_fates(&mut self) {
+        while let Some((_, fate)) = self.fates.pop_if(|(at, _)| *at <= self.now) {
+            self.fulfil(fate);
+        }
+    }
+
+    pub fn fulfil(&mut self, fate: Fate) {
+        match fate {
+            Fate::Killed => {
+                if let Some(id) = self.choose() {
+                    self.reign().kill(id);
+                }
+            }
+            Fate::Frozen(duration) => {
+                let until = self.now + duration;
+                if let Some(id) = self.choose() {
+                    self.worker(id).frozen_until = until;
+                }
+            }
+            Fate::Signalled => {
+                if let Some(id) = self.choose() {
+                    self.worker(id).signal(Control::Leave);
+                }
+            }
+            Fate::Reload => self.reign().signal(Signal::Reload),
+            Fate::Grow => self.reign().signal(Signal::Grow),
+            Fate::Shrink => self.reign().signal(Signal::Shrink),
+            Fate::Redeployed => self.reign().signal(Signal::Leave),
+            Fate::Insisted => {
+                let (_, leaving) = self.reigns.split_last_mut().expect("one serves");
+                leaving.iter_mut().for_each(|reign| reign.signal(Signal::Leave));
+            }
+            Fate::Crashed => {
+                let reign = self.reigns.pop().expect("one serves");
+                self.crashed.insert(reign.number, self.now);
+                self.orphans.extend(reign.crash());
+                self.begin(None);
+            }
+        }
+    }
+
+    /// One of the workers, if any has served: until then, one that fails is the end of it all.
+    fn choose(&mut self) -> Option<WorkerId> {
+        let chosen = self.random.below(8);
+        let reign = self.reign();
+        let has_begun = reign.supervisors().any(|supervisor| supervisor.has_begun);
+        let nth = chosen.checked_rem(reign.workers.len()).filter(|_| has_begun)?;
+        Some(reign.workers[nth].place.id)
+    }
+}

@@ -1,0 +1,55 @@
+//! Hundreds of seeded worlds: servers of one process or of a supervisor and its workers, all of them the production turns,
+//! over virtual sockets that deliver late and in pieces and under one virtual clock; no sleep. Subscribers are cut off and
+//! come back, others publish, servers are redeployed or crash, workers are killed, frozen, replaced and told to leave, and
+//! history forgets. Everyone hears each publication of its topics once and in one order, or is told `resumed: false`.
+//!
+//! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
+
+mod draw;
+#[allow(dead_code)]
+mod ear;
+mod fates;
+mod pipe;
+mod publisher;
+mod random;
+mod reign;
+mod request;
+#[allow(dead_code)] // Shared with the other simulation.
+mod socket;
+#[allow(dead_code)]
+mod speech;
+mod spin;
+mod stories;
+mod subscriber;
+mod supervisor;
+mod told;
+mod truth;
+mod verdict;
+mod worker;
+mod world;
+
+use std::ops::Range;
+
+/// Runs one story for each seed, or for the one that is asked for.
+fn for_each_seed(seeds: Range<u64>, mut story: impl FnMut(u64)) {
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            let current = std::thread::current();
+            if let (true, Some(story)) = (std::thread::panicking(), current.name()) {
+                let seed = self.0;
+                eprintln!(
+                    "This was seed {seed}. Again: SIMULATION_SEED={seed} cargo test --test world {story}"
+                );
+            }
+        }
+    }
+    for seed in asked_seed().map_or(seeds, |seed| seed..seed + 1) {
+        let _named = Named(seed);
+        story(seed);
+    }
+}
+
+fn asked_seed() -> Option<u64> {
+    std::env::var("SIMULATION_SEED").ok().map(|seed| seed.parse().expect("a number"))
+}

@@ -1,0 +1,279 @@
+//! One process that serves, turn by turn over virtual sockets: as a supervisor's worker, or by itself. A witness hears all
+//! that it hands on: a worker's must be the truth and nothing else, and the only process's is where the truth comes from.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slackwater::http::routes::Door;
+use slackwater::policy::drain::{Drain, Outcome, Step};
+use slackwater::policy::heard::Look;
+use slackwater::policy::roster::WorkerId;
+use slackwater::server::clock::Now;
+use slackwater::server::control::Control;
+use slackwater::server::turn::{Effect, Ready, Turn};
+use slackwater::wire::snapshot::Snapshot;
+
+use crate::draw::HOUR;
+use crate::ear::{Heard, Id};
+use crate::pipe::{Pipe, Side, Wire};
+use crate::random::Random;
+use crate::reign::Setup;
+use crate::socket::{Line, VirtualSocket};
+use crate::speech::handshake;
+use crate::spin::Spin;
+use crate::subscriber::Subscriber;
+use crate::truth::Truth;
+
+/// Which process it is, and of whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub id: WorkerId,
+    pub reign: usize,
+    pub epoch: u32,
+}
+
+/// One process.
+pub struct Worker {
+    pub place: Place,
+    pub server: Turn<Wire>,
+    /// To its supervisor.
+    pub link: Option<Rc<RefCell<Pipe>>>,
+    newcomers: Vec<VirtualSocket>,
+    /// Signals that have come since the last turn.
+    signals: Vec<Control>,
+    pub accepts: bool,
+    pub has_said_farewell: bool,
+    /// Takes no turn until then.
+    pub frozen_until: Duration,
+    /// What it leaves to a successor.
+    pub legacy: Option<Snapshot>,
+    /// How its drain has ended.
+    outcome: Option<Outcome>,
+    /// Who holds a key of the slab.
+    lines: BTreeMap<usize, Rc<RefCell<Line>>>,
+    has_witness: bool,
+    witness: Option<Rc<RefCell<Line>>>,
+    witnessed: usize,
+    /// The newest position that it has handed on.
+    pub newest: u64,
+    spin: Spin,
+}
+
+impl Worker {
+    pub fn new(place: Place, link: Option<Rc<RefCell<Pipe>>>, setup: &Setup, now: Now) -> Self {
+        let supervisor = link.as_ref().map(|pipe| Wire::Pipe(Pipe::end(pipe, Side::Worker)));
+        let delay = if link.is_some() { Duration::ZERO } else { setup.drain_delay };
+        let drain = Drain::new(setup.patience, HOUR).delayed(delay);
+        Self {
+            place,
+            server: Turn::new(setup.terms.clone(), supervisor, drain, now),
+            link,
+            newcomers: Vec::new(),
+            signals: Vec::new(),
+            accepts: false,
+            has_said_farewell: false,
+            frozen_until: Duration::ZERO,
+            legacy: None,
+            outcome: None,
+            lines: BTreeMap::new(),
+            has_witness: setup.has_witness,
+            witness: None,
+            witnessed: 0,
+            newest: 0,
+            spin: Spin::default(),
+        }
+    }
+
+    /// Where it is known to have a supervisor.
+    pub fn link(&self) -> std::cell::RefMut<'_, Pipe> {
+        self.link.as_ref().expect("it has a supervisor").borrow_mut()
+    }
+
+    /// Somebody connects, to be let in with the next turn.
+    pub fn admit(&mut self, line: Rc<RefCell<Line>>) {
+        self.newcomers.push(VirtualSocket(line));
+    }
+
+    /// From here on it accepts, its witness ahead of all others.
+    pub fn serve(&mut self, random: &mut Random) {
+        self.accepts = true;
+        if self.has_witness {
+            let witness = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
+            witness.borrow_mut().send(handshake("topic=*").as_bytes());
+            self.admit(witness.clone());
+            self.witness = Some(witness);
+        }
+    }
+
+    pub fn signal(&mut self, signal: Control) {
+        self.signals.push(signal);
+    }
+
+    /// What would wake it now.
+    pub fn is_awake(&self, now: Instant) -> bool {
+        !(self.signals.is_empty() && self.newcomers.is_empty())
+            || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
+            || self.lines.values().any(|line| line.borrow().edge)
+            || self.next_time().is_some_and(|at| at <= now)
+    }
+
+    /// Whether it would go on by itself at once.
+    pub fn has_work(&self) -> bool {
+        self.server.next_timeout() == Some(Duration::ZERO)
+    }
+
+    /// When it wakes by itself.
+    pub fn next_time(&self) -> Option<Instant> {
+        self.server.next_timeout().map(|timeout| self.server.now() + timeout)
+    }
+
+    /// A turn if anything wakes it, and what is to be noted of those who are connected to it.
+    pub fn turn(
+        &mut self,
+        (now, at): (Now, Duration),
+        random: &mut Random,
+        truth: &mut Truth,
+        subscribers: &mut [Subscriber],
+    ) {
+        if self.frozen_until > at || !self.is_awake(now.instant) {
+            return;
+        }
+        let had_said_farewell = self.has_said_farewell;
+        let visits = subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
+        let mut here: Vec<_> = visits.filter(|visit| visit.record.place == self.place).collect();
+        // Whoever has not been welcomed yet may be now.
+        for visit in here.iter_mut().filter(|visit| visit.line.borrow().ear.heard.len() < 2) {
+            visit.record.at = at;
+        }
+        let may_publish = self.accepts;
+        let audience = self.take_turn(now, random);
+        self.testify(truth, at, audience, may_publish);
+        if self.has_said_farewell && !had_said_farewell {
+            here.iter_mut().for_each(|visit| visit.record.farewell = Some(self.newest));
+        }
+    }
+
+    /// Says how many clients there were when what was due was published.
+    fn take_turn(&mut self, now: Now, random: &mut Random) -> usize {
+        let mut ready: Vec<Ready> = Vec::new();
+        for (key, line) in &self.lines {
+            let mut line = line.borrow_mut();
+            ready.extend(std::mem::take(&mut line.edge).then(|| line.ready(*key)));
+        }
+        if self.link.as_ref().is_some_and(|link| link.borrow_mut().take_event(Side::Worker)) {
+            ready.push(Ready::Supervisor);
+        }
+        random.shuffle(&mut ready);
+        let look = Look { began: self.server.now().instant, events: ready.len(), most: usize::MAX };
+        self.server.on_look(look, self.lines.len());
+        self.server.handle(ready, std::mem::take(&mut self.signals), now);
+        self.let_in();
+        let audience = self.server.clients();
+        loop {
+            // The witness is not who is waited for.
+            if self.server.is_leaving() && !self.accepts && self.server.clients() == 1 {
+                self.dismiss_witness();
+            }
+            let Some(effect) = self.server.poll() else { break };
+            self.perform(effect, random);
+        }
+        let of_lines = self.lines.values().map(|line| line.borrow().deeds).sum::<usize>();
+        let of_link = self.link.as_ref().map_or(0, |link| link.borrow().deeds(Side::Worker));
+        self.spin.on_turn(of_lines + of_link, self.has_work() && !self.has_ended());
+        audience
+    }
+
+    fn let_in(&mut self) {
+        for socket in std::mem::take(&mut self.newcomers) {
+            let lines = &mut self.lines;
+            let register = |key| {
+                if let Some(before) = lines.insert(key, socket.0.clone()) {
+                    assert!(before.borrow().dropped, "a key has two owners");
+                }
+                Ok(Wire::Client(socket))
+            };
+            self.server.admit(Door::Public, register).expect("nothing fails here");
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, random: &mut Random) {
+        match effect {
+            Effect::Accept if self.server.is_leaving() => {}
+            Effect::Accept => {
+                self.serve(random);
+                self.let_in();
+            }
+            Effect::LeaveState => self.legacy = self.server.snapshot(),
+            Effect::StopAccepting { .. } => self.accepts = false,
+            Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.has_said_farewell = true,
+            Effect::Step(Step::Complete(outcome)) => self.outcome = Some(outcome),
+            Effect::Step(_) | Effect::CloseAdmin | Effect::Trim => {}
+        }
+    }
+
+    /// Takes in what the witness has heard.
+    fn testify(&mut self, truth: &mut Truth, at: Duration, audience: usize, may_publish: bool) {
+        let Some(line) = &self.witness else { return };
+        let mut line = line.borrow_mut();
+        let (Place { reign, epoch, .. }, is_alone) = (self.place, self.link.is_none());
+        line.take(usize::MAX);
+        let mut pings = 0;
+        for (_, heard) in &mut line.ear.heard[self.witnessed..] {
+            self.witnessed += 1;
+            match std::mem::replace(heard, Heard::Ping) {
+                // Told to serve and to leave in one turn, it lets nobody in.
+                Heard::Response { status: 503, .. } if !is_alone => {}
+                Heard::Switched | Heard::Reconnect { .. } => {}
+                Heard::Close(code) => assert!(self.has_said_farewell || code != Some(1012) || !is_alone),
+                Heard::Ping => pings += 1,
+                Heard::Welcome { last, .. } => {
+                    let newest = truth.newest(epoch);
+                    assert!(last.epoch == epoch && last.position <= newest);
+                    assert!(last.position == newest || !is_alone);
+                    self.newest = last.position;
+                }
+                Heard::Publication(id, payload) => {
+                    assert_eq!(id, Id { epoch, position: self.newest + 1 }, "it hands on what follows");
+                    assert!(may_publish || !is_alone, "published while leaving");
+                    assert!(is_alone || truth.get(id).is_some(), "{id} was never published");
+                    truth.hear(id, payload, at, reign, audience);
+                    self.newest = id.position;
+                }
+                other => panic!("the witness heard {other:?}"),
+            }
+        }
+        for _ in 0..pings {
+            line.send(b"\x8a\x80mask");
+        }
+    }
+
+    /// The witness's time is over.
+    pub fn dismiss_witness(&self) {
+        self.witness.iter().for_each(|witness| witness.borrow_mut().end());
+    }
+
+    /// Whether everybody has gone, and nothing is left of them.
+    pub fn is_deserted(&self) -> bool {
+        self.known_lines().all(|line| line.borrow().dropped) && self.server.clients() == 0
+    }
+
+    /// Whether its drain is complete.
+    pub fn has_ended(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    fn known_lines(&self) -> impl Iterator<Item = &Rc<RefCell<Line>>> {
+        self.lines.values().chain(self.newcomers.iter().map(|socket| &socket.0))
+    }
+
+    /// The process is no more: whoever was connected is cut off.
+    pub fn die(self) {
+        for line in self.known_lines().filter(|line| !line.borrow().dropped) {
+            line.borrow_mut().fail(std::io::ErrorKind::ConnectionReset);
+        }
+        drop((self.server, self.newcomers));
+        self.link.iter().for_each(|link| link.borrow_mut().lose_what_was_sent(Side::Worker));
+    }
+}

@@ -1,0 +1,292 @@
+//! Servers that follow one another, their processes and the clients of these, over virtual sockets and one virtual
+//! clock. A process takes a turn only when something wakes it, as its poll would.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use slackwater::policy::roster::WorkerId;
+use slackwater::server::clock::Now;
+use slackwater::server::limits::Limits;
+use slackwater::wire::snapshot::Snapshot;
+
+use crate::ear::Id;
+use crate::fates::Fate;
+use crate::pipe::{Pace, Pipe};
+use crate::publisher::Publisher;
+use crate::random::Random;
+use crate::reign::{Reign, Setup};
+use crate::socket::Line;
+use crate::subscriber::{Subscriber, Welcomer};
+use crate::supervisor::Supervisor;
+use crate::truth::Truth;
+use crate::worker::Worker;
+
+/// Turns without sleep after which nothing more can be in the way of coming to rest.
+const LIVELOCK_TURNS: usize = 40_000;
+
+/// On the wall's clock.
+const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
+
+pub struct World {
+    pub random: Random,
+    pub setup: Setup,
+    base: Instant,
+    pub now: Duration,
+    /// Those that are leaving, and the one that serves as the last.
+    pub reigns: Vec<Reign>,
+    pub reigns_so_far: usize,
+    /// Workers whose supervisor is gone.
+    pub orphans: Vec<Worker>,
+    pub subscribers: Vec<Subscriber>,
+    pub publishers: Vec<Publisher>,
+    pub truth: Truth,
+    /// The next one last.
+    pub fates: Vec<(Duration, Fate)>,
+    busy_turns: usize,
+    /// The reigns that did, and when.
+    pub crashed: BTreeMap<usize, Duration>,
+    /// Came with an id that their worker had not been told of.
+    pub ahead: usize,
+}
+
+impl World {
+    pub fn new(random: Random, setup: Setup) -> Self {
+        let mut world = Self {
+            random,
+            base: Instant::now(),
+            now: Duration::ZERO,
+            reigns: Vec::new(),
+            reigns_so_far: 0,
+            orphans: Vec::new(),
+            subscribers: Vec::new(),
+            publishers: Vec::new(),
+            truth: Truth::new(setup.terms.history),
+            fates: Vec::new(),
+            busy_turns: 0,
+            crashed: BTreeMap::new(),
+            ahead: 0,
+            setup,
+        };
+        world.begin(None);
+        world
+    }
+
+    /// The next reign, which goes on with what another has left.
+    pub fn begin(&mut self, snapshot: Option<Snapshot>) {
+        let (setup, now) = (self.setup.clone(), self.clock());
+        self.reigns.push(Reign::new(self.reigns_so_far, snapshot, setup, &mut self.random, now));
+        self.reigns_so_far += 1;
+    }
+
+    /// The one that serves.
+    pub fn reign(&mut self) -> &mut Reign {
+        self.reigns.last_mut().expect("one serves")
+    }
+
+    /// Its supervisor.
+    pub fn supervisor(&mut self) -> &mut Supervisor {
+        self.reign().supervisor_mut()
+    }
+
+    /// One of its workers.
+    pub fn worker(&mut self, id: WorkerId) -> &mut Worker {
+        self.reign().workers.iter_mut().find(|worker| worker.place.id == id).expect("it is there")
+    }
+
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans)
+    }
+
+    /// Connects somebody who says this to a server's first or only process, and has room for so much unread.
+    pub fn connect(&mut self, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
+        self.connect_to(0, capacity, request)
+    }
+
+    /// Connects somebody who says this to a worker.
+    pub fn connect_to(&mut self, worker: WorkerId, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
+        let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
+        line.borrow_mut().send(request.as_bytes());
+        self.worker(worker).admit(line.clone());
+        line
+    }
+
+    /// Takes turns until then.
+    pub fn run_until(&mut self, end: Duration) {
+        while self.now < end {
+            self.turn();
+            self.sleep(end);
+        }
+    }
+
+    /// Takes turns as long as this holds, which must not be for ever.
+    pub fn run_while(&mut self, holds: impl Fn(&Self) -> bool) {
+        let limit = self.now + Duration::from_secs(60);
+        loop {
+            self.turn();
+            if !holds(self) {
+                return;
+            }
+            self.sleep(limit);
+            assert!(self.now < limit, "it takes for ever: {:?} {:?}", self.subscribers, self.publishers);
+        }
+    }
+
+    /// Takes turns until there is nothing left to do.
+    pub fn calm_down(&mut self) {
+        self.run_while(|world| !world.is_at_rest());
+    }
+
+    /// From here on nothing is held up between the processes, and no orphan, which nobody would kill.
+    pub fn let_everything_through(&mut self) {
+        self.orphans.iter_mut().for_each(|worker| worker.frozen_until = self.now);
+        self.setup.pace = Some(Pace::PROMPT);
+        self.reigns.iter_mut().for_each(Reign::be_prompt);
+        self.pipes().for_each(|pipe| pipe.borrow_mut().hurry());
+    }
+
+    /// One turn of each process that is awake, in any order, and what the clients make of it.
+    pub fn turn(&mut self) {
+        self.fulfil_fates();
+        self.let_act();
+        let moment = (self.clock(), self.now);
+        self.carry();
+        for reign in &mut self.reigns {
+            reign.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
+        }
+        for worker in &mut self.orphans {
+            worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
+        }
+        self.orphans.retain(|worker| !worker.has_ended());
+        if let Some(legacy) = self.reign().take_legacy() {
+            self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
+        }
+        self.reigns.retain(|reign| !reign.is_complete());
+        self.carry();
+        for nth in 0..self.subscribers.len() {
+            let newest = self.newest_for(nth);
+            self.subscribers[nth].on_turn(newest, self.now);
+        }
+        for publisher in &mut self.publishers {
+            publisher.on_turn(self.now);
+        }
+    }
+
+    /// What links the processes.
+    fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
+        let of_supervisors = self.reigns.iter().flat_map(Reign::supervisors).flat_map(Supervisor::pipes);
+        of_supervisors.chain(self.orphans.iter().filter_map(|worker| worker.link.as_ref()))
+    }
+
+    /// Lets arrive between the processes what is due.
+    fn carry(&self) {
+        self.pipes().for_each(|pipe| pipe.borrow_mut().carry(self.now));
+    }
+
+    fn let_act(&mut self) {
+        let at = self.now;
+        for nth in 0..self.subscribers.len() {
+            let newest = self.newest_for(nth);
+            self.subscribers[nth].act(newest, at);
+        }
+        let Limits { write: write_limit, outbox_bytes, .. } = self.setup.terms.limits;
+        let (reign, random) = (self.reigns.last_mut().expect("one serves"), &mut self.random);
+        let number = reign.number;
+        let mut serving: Vec<&mut Worker> =
+            reign.workers.iter_mut().filter(|worker| worker.accepts).collect();
+        if serving.is_empty() {
+            for publisher in self.publishers.iter_mut().filter(|p| !p.wants_to_connect(at)) {
+                assert!(publisher.act(number, at).is_none());
+            }
+            return;
+        }
+        for subscriber in &mut self.subscribers {
+            let worker_nth = random.below(serving.len());
+            let worker = &mut serving[worker_nth];
+            let welcomer = Welcomer { place: worker.place, write_limit, outbox_bytes };
+            if let Some(line) = subscriber.come(welcomer, at) {
+                let asked =
+                    subscriber.visit.as_ref().and_then(|visit| Id::read(visit.record.asked.as_deref()?));
+                let is_ahead = |id: &Id| id.epoch == reign.epoch && id.position > worker.newest;
+                self.ahead +=
+                    usize::from(asked.filter(is_ahead).is_some_and(|id| self.truth.get(id).is_some()));
+                worker.admit(line);
+            }
+        }
+        for publisher in &mut self.publishers {
+            let worker_nth = random.below(serving.len());
+            if let Some(line) = publisher.act(number, at) {
+                serving[worker_nth].admit(line);
+            }
+        }
+    }
+
+    /// The newest position at the process to which a subscriber is connected.
+    fn newest_for(&self, subscriber: usize) -> u64 {
+        let Some(visit) = &self.subscribers[subscriber].visit else { return 0 };
+        let mut here = self.workers().filter(|worker| worker.place == visit.record.place);
+        here.next().map_or(u64::MAX, |worker| worker.newest)
+    }
+
+    /// A turn takes its time.
+    pub fn tick(&mut self) {
+        self.now += Duration::from_micros(self.random.within(20..400) as u64);
+    }
+
+    /// Behind a turn all sleep until the next moment at which something happens, but no longer than this.
+    pub fn sleep(&mut self, end: Duration) {
+        self.tick();
+        if !self.is_at_rest() {
+            self.busy_turns += 1;
+            assert!(self.busy_turns < LIVELOCK_TURNS, "it never comes to rest");
+            return;
+        }
+        self.busy_turns = 0;
+        let at = self.now;
+        let can_connect = self.reigns.iter().flat_map(|reign| &reign.workers).any(|worker| worker.accepts);
+        let of_workers = self.workers().filter(|worker| worker.frozen_until <= at).map(Worker::next_time);
+        let of_supervisors = self.reigns.iter().flat_map(Reign::supervisors).map(Supervisor::next_time);
+        let subscribers = self.subscribers.iter().filter(|s| can_connect || s.visit.is_some());
+        let publishers = self.publishers.iter().filter(|p| can_connect || !p.wants_to_connect(at));
+        let next = (of_workers.chain(of_supervisors).flatten().map(|wakes_at| wakes_at - self.base))
+            .chain(self.workers().map(|worker| worker.frozen_until).filter(|until| *until > at))
+            .chain(self.pipes().filter_map(|pipe| pipe.borrow().next_time()))
+            .chain(subscribers.map(Subscriber::next_time))
+            .chain(publishers.map(Publisher::next_time))
+            .chain(self.fates.last().map(|(at, _)| *at))
+            .min();
+        self.now = self.now.max(next.unwrap_or(end).min(end));
+    }
+
+    /// Whether every process would sleep, and no event would wake it.
+    pub fn is_at_rest(&self) -> bool {
+        let now = self.base + self.now;
+        let is_asleep = |worker: &Worker| worker.frozen_until > self.now || !worker.is_awake(now);
+        self.workers().all(is_asleep)
+            && self.reigns.iter().flat_map(Reign::supervisors).all(|supervisor| !supervisor.is_awake(now))
+    }
+
+    /// Whether only the last reign is left and whole, and all clients have what they want.
+    pub fn is_settled(&self) -> bool {
+        let ([reign], true) = (self.reigns.as_slice(), self.orphans.is_empty()) else { return false };
+        let stays = |worker: &Worker| !worker.server.is_leaving() && worker.frozen_until <= self.now;
+        self.is_at_rest()
+            && reign.is_whole()
+            && reign.workers.iter().all(stays)
+            && self.publishers.iter().all(Publisher::is_done)
+            && self.subscribers.iter().all(Subscriber::is_settled)
+    }
+
+    /// Whether nobody is connected to anybody, and every process knows.
+    pub fn is_deserted(&self) -> bool {
+        self.is_at_rest()
+            && self.workers().all(Worker::is_deserted)
+            && self.reigns.iter().all(|reign| reign.clients() == 0)
+    }
+
+    fn clock(&self) -> Now {
+        Now { instant: self.base + self.now, wall: BEGINNING + self.now }
+    }
+}
