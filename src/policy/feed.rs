@@ -46,7 +46,7 @@ impl Feed {
         &self.history
     }
 
-    /// Takes the next publication in the one order: for those who listen, and for those who come back.
+    /// Takes the next publication in the one order: for those who are here, and for those who come back.
     pub fn publish(&mut self, publication: Publication) {
         self.hub.publish(&publication.topic, &publication.frame);
         self.history.push_beyond(publication);
@@ -111,7 +111,7 @@ impl Feed {
         last.position_in(self.epoch).filter(|position| self.history.can_bring(*position))
     }
 
-    /// Whether this position is known of in this epoch, as far as what has come here tells.
+    /// Whether this position has been reached here.
     pub fn has_reached(&self, position: Position) -> bool {
         position <= self.hub.newest()
     }
@@ -167,12 +167,12 @@ impl Feed {
         }
     }
 
-    /// Nobody is about to come back: what makes that cheap is made again for the next one.
+    /// Nobody is coming back at the moment: drops what makes that cheap. It is made again for the next one.
     pub fn rest(&mut self) {
         self.history.drop_index();
     }
 
-    /// Gives back what a crowd has needed that has left.
+    /// Gives back the memory that a departed crowd needed.
     pub fn shrink(&mut self) {
         self.hub.shrink();
         self.history.shrink();

@@ -141,7 +141,7 @@ impl History {
         self.index = None;
     }
 
-    /// Gives back room for publications that it no longer has.
+    /// Gives back the memory of publications that it no longer has.
     pub fn shrink(&mut self) {
         self.ring.shrink_to_fit();
     }

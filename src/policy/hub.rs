@@ -224,7 +224,7 @@ impl Hub {
         }
     }
 
-    /// Gives back the memory that a crowd needed which has left.
+    /// Gives back the memory that a departed crowd needed.
     pub fn shrink(&mut self) {
         let is_here = |subscriber: &Subscriber| !subscriber.channels.as_slice().is_empty();
         self.subscribers.truncate(self.subscribers.iter().rposition(is_here).map_or(0, |last| last + 1));

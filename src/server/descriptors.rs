@@ -27,7 +27,7 @@ impl Descriptors {
         Self { others: fs::read_dir("/proc/self/fd").map_or(RESERVE, Iterator::count) }
     }
 
-    /// Connections beyond which whoever comes by this door has to wait. The limit may change while the process runs
+    /// Connections beyond which newcomers by this door have to wait. The limit may change while the process runs
     /// (prlimit(2)).
     pub(super) fn room(&self, door: Door) -> usize {
         let soft = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);

@@ -98,7 +98,7 @@ pub struct Server {
     state_file: Option<StateFile>,
 }
 
-/// What whoever runs a server may watch.
+/// What the caller of `run` may watch.
 #[derive(Debug)]
 pub enum Watched<'a> {
     /// What it does next.
@@ -353,7 +353,7 @@ impl Server {
         self.accept_at = Some(self.turn.now() + ACCEPT_PAUSE);
     }
 
-    /// Listens no more. Whoever goes on coming finds the port closed.
+    /// Stops listening. Later connections find the port closed.
     fn stop_accepting(&mut self, admits_waiting: bool, with_admin: bool) {
         if let Some(listener) = self.listener.as_mut().filter(|_| admits_waiting) {
             listener.has_waiting = true;

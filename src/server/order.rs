@@ -52,7 +52,7 @@ pub enum Heard {
 pub enum Instruction {
     /// Serve: all that was published has come.
     Serve,
-    /// Listen no more.
+    /// Stop listening.
     Close,
     /// Leave with the whole server; also when the supervisor is gone.
     Leave,
@@ -99,7 +99,7 @@ impl<S: Socket> Order<S> {
         }
     }
 
-    /// Publishes the periodic notification, if that is this process's to do.
+    /// Publishes the periodic notification, unless a supervisor does.
     pub fn notify(&mut self, clients: usize, now: Now) {
         if let Self::Own(Own { ledger, heard }) = self {
             heard.push_back(Heard::Publication(ledger.notify(clients, now)));
@@ -139,14 +139,14 @@ impl<S: Socket> Order<S> {
         }
     }
 
-    /// Lets the supervisor have what waits for it, and the number of clients.
+    /// Sends the supervisor what waits for it, and the number of clients.
     pub fn flush(&mut self, clients: usize, now: Now) {
         if let Self::Upstream(upstream) = self {
             upstream.flush(clients, now.instant);
         }
     }
 
-    /// Asks the supervisor in which manner to leave. Whether there is one to ask.
+    /// Asks the supervisor with whom to leave. Whether there is one to ask.
     pub fn ask_how_to_leave(&mut self) -> bool {
         self.upstream_mut().is_some_and(Upstream::ask_how_to_leave)
     }
@@ -156,7 +156,7 @@ impl<S: Socket> Order<S> {
         self.upstream_mut().map(Upstream::pass_on_drain).is_some()
     }
 
-    /// Tells the supervisor that this process listens no more.
+    /// Tells the supervisor that this process no longer listens.
     pub fn tell_closed(&mut self) {
         self.upstream_mut().into_iter().for_each(Upstream::tell_closed);
     }

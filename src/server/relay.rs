@@ -56,7 +56,7 @@ pub struct Relay<S> {
     /// The whole server is leaving: nothing more is positioned.
     is_closed: bool,
     draining: Option<Draining>,
-    /// What workers have counted that have ended.
+    /// What workers that have ended had counted.
     past: Metrics,
 }
 
@@ -176,7 +176,7 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// Says nothing more to a worker, nor listens to it: it notices, and leaves.
+    /// Says nothing more to a worker, and does not listen to it either: it notices, and leaves.
     pub fn cut(&mut self, id: WorkerId) {
         if let Some(member) = self.members.get_mut(&id) {
             member.hang_up();
@@ -215,7 +215,7 @@ impl<S: Socket> Relay<S> {
         }
         let unread = self.members.iter().filter(|(_, member)| member.is_unread && !member.is_gone);
         let mut unread: Vec<WorkerId> = unread.map(|(id, _)| *id).collect();
-        // Else the first one could take all the room there is, turn after turn.
+        // Otherwise the first one could take all the room there is, turn after turn.
         if let Some(next) = self.put_off.take() {
             let next = unread.partition_point(|id| *id < next);
             unread.rotate_left(next);
@@ -230,11 +230,11 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// Hands on what was published, and lets each worker have what it takes.
+    /// Hands on what was published, and writes to each worker what it takes.
     pub fn settle(&mut self, now: Now) {
         self.history.expire(now.instant);
         self.turn_bytes = 0;
-        // In memory of its own: what follows would keep all of it otherwise.
+        // In memory of its own: otherwise the next batch would keep this one's memory in use.
         let batch = std::mem::take(&mut self.batch).freeze();
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
             match member.told {

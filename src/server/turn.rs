@@ -46,7 +46,7 @@ pub enum Ready {
 enum Scope {
     /// With all there is of it.
     Whole,
-    /// As one worker, while others serve. Whoever waits to be accepted is accepted by another, unless it `is_last`.
+    /// As one worker, while others serve. They accept the connections that wait, unless it `is_last`.
     Alone { is_last: bool },
 }
 
@@ -92,7 +92,7 @@ impl<S: Socket> Turn<S> {
         }
     }
 
-    /// Publishes the periodic notification from now on, or no more.
+    /// Publishes the periodic notification from now on, or stops.
     pub fn notify_every(&mut self, period: Option<Duration>) {
         self.notify = period.map(|period| (period, self.now + period));
     }
@@ -360,7 +360,7 @@ impl<S: Socket> Turn<S> {
         self.is_closing = true;
     }
 
-    /// Nobody is let in any more. Whoever has asked already is owed an answer, and the drain is about to look.
+    /// Nobody is admitted any more. Peers that have sent a request already are owed an answer, and the drain is about to look.
     fn on_closed(&mut self) {
         self.peers.read_newcomers(self.now);
         self.ask();

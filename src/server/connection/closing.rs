@@ -55,7 +55,7 @@ impl<S: Socket> Connection<S> {
         self.closing().is_some_and(|closing| closing.told && closing.ending.is_agreed()) || self.is_over()
     }
 
-    /// There is no more time for what the peer was to be told at the end; it has not shown that it has taken that.
+    /// There is no more time for the peer's last word, and it has not shown that it has taken it.
     pub(in crate::server) fn abandon(&mut self) {
         if self.ending().is_some_and(|ending| ending != Ending::Answered) && !self.has_departed() {
             self.socket.abort();

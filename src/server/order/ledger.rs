@@ -17,7 +17,7 @@ use crate::wire::publish::{Draft, Submission};
 use crate::wire::published::{Conflict, Published};
 use crate::wire::snapshot::{Given, Kept, Snapshot};
 
-/// The order of all publications, and what was answered to whom published them.
+/// The order of all publications, and what their publishers were answered.
 #[derive(Debug)]
 pub struct Ledger {
     sequencer: Sequencer,

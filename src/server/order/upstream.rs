@@ -38,7 +38,7 @@ pub struct Upstream<S> {
     /// When it was last told, unasked, that the loop turns.
     beaten_at: Option<Instant>,
     is_unread: bool,
-    /// Behind what was taken in nothing more comes.
+    /// Nothing more comes behind what was taken in.
     is_over: bool,
     /// The supervisor takes nothing more, though there may be something left that it has said.
     is_deaf: bool,
@@ -172,7 +172,7 @@ impl<S: Socket> Upstream<S> {
         self.tell(&ToSupervisor::Metrics(metrics));
     }
 
-    /// What it is asked lies behind what it cannot take yet.
+    /// A question of the supervisor's may lie behind what cannot be taken in yet: so it is told unasked that the loop turns.
     fn beat_unasked(&mut self, now: Instant) {
         if self.beaten_at.is_none_or(|at| now >= at + UNASKED_BEAT) {
             self.beaten_at = Some(now);
@@ -190,7 +190,7 @@ impl<S: Socket> Upstream<S> {
     fn lose(&mut self) {
         error!("The supervisor is gone: leaving, too");
         (self.is_deaf, self.is_lost, self.inbox) = (true, true, None);
-        // It may be there and no more to be understood: then it is told that this worker is on its own.
+        // It may still be there, though what it says cannot be understood: it is told that this worker is on its own now.
         self.link.hang_up();
         let refused = |ticket| Heard::Answer(ticket, Answer::Refused);
         self.own.extend(std::mem::take(&mut self.waiting).into_iter().map(refused));

@@ -1,5 +1,5 @@
-//! Who is to be looked after though no event will say so. Each list has a connection at most once, and one turn takes of
-//! each only so many.
+//! The connections that need attention though no event will say so. Each list has a connection at most once, and one turn
+//! takes only so many of each.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub(super) struct Agenda {
     swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty.
     unread: Vec<usize>,
-    /// Have been answered, and may have asked more already: looked after before the turn goes on.
+    /// Have been answered, and may have asked more already: handled before the turn goes on.
     answered: Vec<usize>,
     /// Can be sent another piece of what they missed.
     replaying: VecDeque<usize>,
@@ -76,12 +76,12 @@ impl Agenda {
         self.answered.push(key);
     }
 
-    /// Whether there are any of those.
+    /// Whether there are any such connections.
     pub(super) fn has_answered(&self) -> bool {
         !self.answered.is_empty()
     }
 
-    /// Those who need not wait for answers any longer.
+    /// Those that need not wait for answers any longer.
     pub(super) fn take_answered(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.answered)
     }
@@ -96,7 +96,7 @@ impl Agenda {
         self.replaying.drain(..self.replaying.len().min(REPLAYS_PER_TURN)).collect()
     }
 
-    /// Whether nobody waits for another piece.
+    /// Whether anybody waits for another piece.
     pub(super) fn is_replaying(&self) -> bool {
         !self.replaying.is_empty()
     }
@@ -106,7 +106,7 @@ impl Agenda {
         self.congested.push(key);
     }
 
-    /// Those who need wait no longer. Whoever was the first this time is the last next time, or it could take all the
+    /// Those that need no longer wait. The first one of this time is the last one next time: otherwise it could take all the
     /// room there is, turn after turn.
     pub(super) fn take_congested(&mut self) -> Vec<usize> {
         let first = usize::from(!self.congested.is_empty());

@@ -34,7 +34,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Reads from those who have connected and were not heard yet.
+    /// Reads from those that have connected and were not read from yet.
     pub fn read_newcomers(&mut self, now: Now) {
         let newcomers = self.connections.iter().filter(|(_, connection)| connection.is_new());
         for key in newcomers.map(|(key, _)| key).collect::<Vec<_>>() {
@@ -51,7 +51,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// For whoever else reads in this turn.
+    /// The buffer, for others that read in this turn.
     pub fn scratch(&mut self) -> &mut [u8] {
         &mut self.scratch
     }

@@ -7,7 +7,7 @@ use super::upkeep::earliest;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
-/// A turn that took as long may have been as long as a limit: those that it set are counted from its end.
+/// A turn this long may have been as long as a limit: the limits that it set are counted from its end.
 const LONG_TURN: Duration = Duration::from_millis(100);
 
 impl<S: Socket> Peers<S> {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How long after somebody has left, or has begun to catch up, memory is given back: a crowd is worth one look.
+/// How long after somebody has left, or has begun to catch up, memory is given back: once for a whole crowd.
 const SHRINK_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is done now and then.
+/// The times of both.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
-    /// No connection's limit is reached before.
+    /// No connection's limit is reached earlier.
     next_look: Option<Instant>,
     swept: Option<Instant>,
     /// The most connections since memory was given back.

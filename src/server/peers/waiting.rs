@@ -50,9 +50,9 @@ enum What {
     Watcher(Exchange, Report),
     /// A request can be answered now that all has come that was published before it.
     Request(Box<Request>),
-    /// What is no request is told so, behind others.
+    /// A request that cannot be read is refused, behind others.
     Refusal(Refusal),
-    /// One who waits before it sends a body may go on, behind others.
+    /// A peer that waits before it sends a body may go on, behind others.
     Body,
 }
 
@@ -133,7 +133,7 @@ impl<S: Socket> Peers<S> {
         self.ask(key, Question::Sync, What::Refusal(refusal), true);
     }
 
-    /// Lets one who waits before it sends a body wait until the requests before have been answered.
+    /// Lets a peer that waits before it sends a body wait until the requests before have been answered.
     pub(super) fn go_on_later(&mut self, key: usize) {
         self.ask(key, Question::Sync, What::Body, true);
     }
@@ -188,13 +188,13 @@ impl<S: Socket> Peers<S> {
         self.mark_dirty(key);
     }
 
-    /// Whether there are some to `go_on` with.
+    /// Whether there are peers to `go_on` with.
     pub fn has_answered(&self) -> bool {
         self.agenda.has_answered()
     }
 
-    /// Goes on with the requests that are here already, of those who need not wait for answers any longer. What they have
-    /// asked may be answered at once, and so on: there are no more of them than one read has brought.
+    /// Goes on with the requests that have already come from peers that no longer wait for answers. These may be answered at
+    /// once, too, and so on: there are no more of them than one read has brought.
     pub fn go_on(&mut self, now: Now) {
         for key in self.agenda.take_answered() {
             self.converse(key, now);

@@ -7,7 +7,7 @@ pub enum WorkerEvent {
     Ready,
     /// It was sent a signal to leave.
     Signalled,
-    /// It listens no more.
+    /// It no longer listens.
     Closed,
     /// An operator has told it that the whole server is to leave.
     AskedToLeave,
@@ -15,6 +15,6 @@ pub enum WorkerEvent {
     Alive,
     /// It takes nothing.
     Stuck,
-    /// Its link is broken: its end is closed, or what it says nobody understands.
+    /// Its link is broken: its end is closed, or what it says cannot be understood.
     Lost,
 }

@@ -66,7 +66,7 @@ impl<S: Socket> Member<S> {
         was_stalled && self.link.queued_bytes() < queued_bytes
     }
 
-    /// Tells it of the history what there is room for; what history has forgotten meanwhile nobody can ask it for.
+    /// Tells it as much of the history as there is room for. What history has forgotten meanwhile, no client can ask for.
     pub(super) fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
         while self.link.queued_bytes() < CATCH_UP_BYTES {
             let reached = match self.told {

@@ -11,14 +11,14 @@ pub enum Effect {
     Step(Step),
     /// Leave the state to a successor, before the port is free for it.
     LeaveState,
-    /// Listen no more.
+    /// Stop listening.
     StopAccepting {
-        /// Whoever waits to be accepted is to be admitted first: closing would reset them.
+        /// The connections that wait are to be accepted first: closing would reset them.
         admits_waiting: bool,
-        /// Operators are not let in either.
+        /// The operators' door is closed, too.
         with_admin: bool,
     },
-    /// Let operators in no more.
+    /// Close the operators' door.
     CloseAdmin,
     /// Memory was freed, which the allocator may still keep.
     Trim,
