@@ -37,7 +37,7 @@
 //!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
-//!   What is listened on: [`server::bound_socket`]. Who gives publications their ids: [`server::order`]. What peers ask of
+//!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of
 //!   it: [`server::question`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
@@ -77,8 +77,8 @@
 //!
 //! ```text
 //! Server                       the only owner of its Poll; nothing else ever sees it
-//! ├─ listener: Option          None once draining, and before a worker may serve
-//! ├─ admin: Option             the operators' door, open until the end
+//! ├─ doors                     the clients': closed once draining, and before a worker may serve; the operators': open
+//! │                            until the end
 //! ├─ controls                  signals and the in-process handle
 //! └─ turn
 //!    ├─ drain                  when to stop accepting, when to end

@@ -1,8 +1,8 @@
-//! The room that moves bytes: mio, sockets, and the one reading of the clock. `Server` owns the poll, the listeners and
+//! The room that moves bytes: mio, sockets, and the one reading of the clock. `Server` owns the poll, the doors and
 //! the state file, and does what its `Turn` cannot: sleep, accept, and perform effects.
 
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{Level, log};
 use mio::event::Event;
@@ -10,14 +10,12 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
-use crate::server::acceptor::{Accepted, Acceptor, Round};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
-use crate::server::descriptors::Descriptors;
+use crate::server::doors::Doors;
 use crate::server::exhaustion::with_mend;
 use crate::server::log_pace::LogPace;
 use crate::server::peers::Readiness;
@@ -32,6 +30,7 @@ pub mod clock;
 pub mod connection;
 pub mod control;
 mod descriptors;
+mod doors;
 pub mod exhaustion;
 mod footprint;
 pub mod limits;
@@ -61,10 +60,6 @@ const FIRST_PEER: usize = 5;
 /// As many as can be answered in one turn: with more, a crowd that leaves at once piles up answers, and the memory for
 /// them stays.
 const EVENTS_PER_TURN: usize = 128;
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// How long accepting rests when descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a server did not start.
 #[derive(Debug, Error)]
@@ -81,20 +76,10 @@ pub enum StartError {
 pub struct Server {
     poll: Poll,
     controls: Controls,
-    /// None before a worker may serve, and once leaving.
-    listener: Option<Acceptor>,
-    /// Where operators come in: until the process ends, or another worker lets them in.
-    admin: Option<Acceptor>,
-    /// What a worker will listen on once it has heard all that was published.
-    standby: Option<BoundSocket>,
-    /// The end of a pause in accepting.
-    accept_at: Option<Instant>,
+    doors: Doors,
     address: Address,
     turn: Turn<Stream>,
     log_pace: LogPace,
-    descriptors: Descriptors,
-    /// How many may wait to be accepted.
-    backlog: usize,
     state_file: Option<StateFile>,
 }
 
@@ -140,7 +125,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let mut server = Self::new(socket, admin, config, service, None)?;
         server.turn.notify_every(config.notify_interval.0.filter(|_| service == Service::Notifications));
-        server.listen()?;
+        server.doors.open(server.poll.registry())?;
         Ok(server)
     }
 
@@ -175,27 +160,13 @@ impl Server {
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
         Ok(Self {
             controls,
-            listener: None,
             address: socket.address().clone(),
-            admin: admin.map(|admin| Acceptor::new(admin, poll.registry(), ADMIN)).transpose()?,
-            standby: Some(socket),
-            accept_at: None,
+            doors: Doors::new(socket, admin, config.backlog, poll.registry())?,
             turn: Turn::new(terms, supervisor, drain, Now::read()),
             log_pace: LogPace::default(),
-            descriptors: Descriptors::read(),
-            // That of an inherited socket may be another, and is this much unless somebody has seen to it
-            // (/proc/sys/net/core/somaxconn).
-            backlog: usize::from(config.backlog).max(4096),
             state_file: None,
             poll,
         })
-    }
-
-    fn listen(&mut self) -> io::Result<()> {
-        if let Some(socket) = self.standby.take() {
-            self.listener = Some(Acceptor::new(socket, self.poll.registry(), LISTENER)?);
-        }
-        Ok(())
     }
 
     /// Goes on where the process before this one stopped, if it has left its state, and leaves its own there. To be
@@ -238,8 +209,7 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
-            self.accept(Door::Public, ACCEPTS_PER_TURN);
-            self.accept(Door::Admin, ACCEPTS_PER_TURN);
+            self.doors.accept(&mut self.turn, self.poll.registry());
             while let Some(effect) = self.turn.poll() {
                 if let Some(outcome) = self.perform(effect, &mut watch)? {
                     return Ok(outcome);
@@ -266,12 +236,8 @@ impl Server {
             Err(e) => return Err(e),
         }
         let now = Now::read();
-        if self.accept_at.take_if(|at| *at <= now.instant).is_some() {
-            self.listener.iter_mut().chain(&mut self.admin).for_each(Acceptor::try_again);
-        }
         let has_come = |token| events.iter().any(|event| event.token() == token);
-        self.listener.iter_mut().filter(|_| has_come(LISTENER)).for_each(Acceptor::on_waiting);
-        self.admin.iter_mut().filter(|_| has_come(ADMIN)).for_each(Acceptor::on_waiting);
+        self.doors.on_events(has_come, now.instant);
         let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
         self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())
@@ -280,12 +246,8 @@ impl Server {
     /// How long to sleep: until somebody waits, or anything is due.
     fn next_timeout(&mut self) -> Option<Duration> {
         let now = self.turn.now().instant;
-        let log_at = self.log_pace.flush(now);
-        if self.listener.iter().chain(&self.admin).any(|listener| listener.has_waiting) {
-            return Some(Duration::ZERO);
-        }
-        let own = self.accept_at.into_iter().chain(log_at).map(|at| at.saturating_duration_since(now));
-        own.chain(self.turn.next_timeout()).min()
+        let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
+        [self.doors.next_timeout(now), log_in, self.turn.next_timeout()].into_iter().flatten().min()
     }
 
     /// Does what the turn cannot do; with the last step of the drain, all is done.
@@ -295,7 +257,7 @@ impl Server {
         watch: &mut impl FnMut(Watched<'_>),
     ) -> io::Result<Option<Outcome>> {
         match effect {
-            Effect::Accept => self.listen()?,
+            Effect::Accept => self.doors.open(self.poll.registry())?,
             Effect::Step(step) => {
                 log!(if step.is_warning() { Level::Warn } else { Level::Info }, "{step}");
                 watch(Watched::Step(&step));
@@ -311,59 +273,15 @@ impl Server {
                 }
             }
             Effect::StopAccepting { admits_waiting, with_admin } => {
-                self.stop_accepting(admits_waiting, with_admin);
-            }
-            Effect::CloseAdmin => {
-                if let Some(door) = self.admin.take() {
-                    door.close(self.poll.registry());
+                self.doors.close(admits_waiting, &mut self.turn, self.poll.registry());
+                if with_admin {
+                    self.doors.close_admin(self.poll.registry());
                 }
             }
+            Effect::CloseAdmin => self.doors.close_admin(self.poll.registry()),
             Effect::Trim => watch(Watched::Trim),
         }
         Ok(None)
-    }
-
-    fn accept(&mut self, door: Door, most: usize) {
-        let listener = match door {
-            Door::Public => &mut self.listener,
-            Door::Admin => &mut self.admin,
-        };
-        let Some(listener) = listener.as_mut().filter(|listener| listener.has_waiting) else { return };
-        let mut round = Round::of(most);
-        let room = self.descriptors.room(door);
-        let why = loop {
-            if self.turn.connections() >= room {
-                break io::Error::from_raw_os_error(libc::EMFILE);
-            }
-            let admitted = match listener.accept(&mut round) {
-                Accepted::Peer(mut socket) => self.turn.admit(door, |key| {
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    self.poll.registry().register(&mut socket, Token(FIRST_PEER + key), interest)?;
-                    Ok(socket)
-                }),
-                Accepted::Nobody => return listener.end_pause(),
-                Accepted::Enough => return,
-                Accepted::Exhausted(e) => break e,
-            };
-            if let Err(e) = admitted {
-                break e;
-            }
-        };
-        listener.begin_pause(&why);
-        self.accept_at = Some(self.turn.now() + ACCEPT_PAUSE);
-    }
-
-    /// Stops listening. Later connections find the port closed.
-    fn stop_accepting(&mut self, admits_waiting: bool, with_admin: bool) {
-        if let Some(listener) = self.listener.as_mut().filter(|_| admits_waiting) {
-            listener.has_waiting = true;
-            self.accept(Door::Public, self.backlog + 1);
-        }
-        let admin = self.admin.take_if(|_| with_admin);
-        for listener in self.listener.take().into_iter().chain(admin) {
-            listener.close(self.poll.registry());
-        }
-        (self.standby, self.accept_at) = (None, None);
     }
 }
 

@@ -1,0 +1,137 @@
+//! The doors by which peers come in: that of the clients and, if there is one, that of the operators. Accepts at each with a
+//! budget, and pauses when something has run out.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Interest, Registry, Token};
+
+use crate::http::routes::Door;
+use crate::server::acceptor::{Accepted, Acceptor, Round};
+use crate::server::bound_socket::BoundSocket;
+use crate::server::descriptors::Descriptors;
+use crate::server::socket::Stream;
+use crate::server::turn::Turn;
+use crate::server::{ADMIN, FIRST_PEER, LISTENER};
+
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long accepting rests when descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is listened on, and what will be.
+pub(super) struct Doors {
+    /// None before a worker may serve, and once leaving.
+    public: Option<Acceptor>,
+    /// Open until the process ends, or another worker lets operators in.
+    admin: Option<Acceptor>,
+    /// What a worker will listen on once it has heard all that was published.
+    standby: Option<BoundSocket>,
+    /// The end of a pause in accepting.
+    accept_at: Option<Instant>,
+    descriptors: Descriptors,
+    /// How many may wait to be accepted.
+    backlog: usize,
+}
+
+impl Doors {
+    /// Opens the operators' door; that of the clients stays closed. All other descriptors of the process are open already.
+    pub(super) fn new(
+        public: BoundSocket,
+        admin: Option<BoundSocket>,
+        backlog: u16,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            public: None,
+            admin: admin.map(|admin| Acceptor::new(admin, registry, ADMIN)).transpose()?,
+            standby: Some(public),
+            accept_at: None,
+            descriptors: Descriptors::read(),
+            // That of an inherited socket may be another, and is this much unless somebody has seen to it
+            // (/proc/sys/net/core/somaxconn).
+            backlog: usize::from(backlog).max(4096),
+        })
+    }
+
+    /// Opens the clients' door.
+    pub(super) fn open(&mut self, registry: &Registry) -> io::Result<()> {
+        if let Some(socket) = self.standby.take() {
+            self.public = Some(Acceptor::new(socket, registry, LISTENER)?);
+        }
+        Ok(())
+    }
+
+    /// Notes where somebody waits.
+    pub(super) fn on_events(&mut self, has_come: impl Fn(Token) -> bool, now: Instant) {
+        let is_over = self.accept_at.take_if(|at| *at <= now).is_some();
+        for (door, token) in [(&mut self.public, LISTENER), (&mut self.admin, ADMIN)] {
+            door.iter_mut().filter(|_| is_over).for_each(Acceptor::try_again);
+            door.iter_mut().filter(|_| has_come(token)).for_each(Acceptor::on_waiting);
+        }
+    }
+
+    /// How long until somebody may be accepted whom no event will announce.
+    pub(super) fn next_timeout(&self, now: Instant) -> Option<Duration> {
+        if self.public.iter().chain(&self.admin).any(|door| door.has_waiting) {
+            return Some(Duration::ZERO);
+        }
+        self.accept_at.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Admits those who wait, as many as one turn has time for.
+    pub(super) fn accept(&mut self, turn: &mut Turn<Stream>, registry: &Registry) {
+        self.accept_at(Door::Public, ACCEPTS_PER_TURN, turn, registry);
+        self.accept_at(Door::Admin, ACCEPTS_PER_TURN, turn, registry);
+    }
+
+    fn accept_at(&mut self, door: Door, most: usize, turn: &mut Turn<Stream>, registry: &Registry) {
+        let acceptor = match door {
+            Door::Public => &mut self.public,
+            Door::Admin => &mut self.admin,
+        };
+        let Some(acceptor) = acceptor.as_mut().filter(|acceptor| acceptor.has_waiting) else { return };
+        let mut round = Round::of(most);
+        let room = self.descriptors.room(door);
+        let why = loop {
+            if turn.connections() >= room {
+                break io::Error::from_raw_os_error(libc::EMFILE);
+            }
+            let admitted = match acceptor.accept(&mut round) {
+                Accepted::Peer(mut socket) => turn.admit(door, |key| {
+                    let interest = Interest::READABLE | Interest::WRITABLE;
+                    registry.register(&mut socket, Token(FIRST_PEER + key), interest)?;
+                    Ok(socket)
+                }),
+                Accepted::Nobody => return acceptor.end_pause(),
+                Accepted::Enough => return,
+                Accepted::Exhausted(e) => break e,
+            };
+            if let Err(e) = admitted {
+                break e;
+            }
+        };
+        acceptor.begin_pause(&why);
+        self.accept_at = Some(turn.now() + ACCEPT_PAUSE);
+    }
+
+    /// Closes the clients' door, after those who wait there, if these are to be admitted. Later connections find the port
+    /// closed.
+    pub(super) fn close(&mut self, admits_waiting: bool, turn: &mut Turn<Stream>, registry: &Registry) {
+        if let Some(acceptor) = self.public.as_mut().filter(|_| admits_waiting) {
+            acceptor.has_waiting = true;
+            self.accept_at(Door::Public, self.backlog + 1, turn, registry);
+        }
+        if let Some(acceptor) = self.public.take() {
+            acceptor.close(registry);
+        }
+        (self.standby, self.accept_at) = (None, None);
+    }
+
+    /// Closes the operators' door.
+    pub(super) fn close_admin(&mut self, registry: &Registry) {
+        if let Some(acceptor) = self.admin.take() {
+            acceptor.close(registry);
+        }
+    }
+}
