@@ -172,7 +172,8 @@ impl<S: Socket> Upstream<S> {
         self.tell(&ToSupervisor::Metrics(metrics));
     }
 
-    /// A question of the supervisor's may lie behind what cannot be taken in yet: so it is told unasked that the loop turns.
+    /// A question of the supervisor's may lie behind what cannot be taken in yet:
+    /// so it is told unasked that the loop turns.
     fn beat_unasked(&mut self, now: Instant) {
         if self.beaten_at.is_none_or(|at| now >= at + UNASKED_BEAT) {
             self.beaten_at = Some(now);
