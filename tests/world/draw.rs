@@ -51,6 +51,8 @@ pub fn patient(workers: usize) -> Setup {
         terms,
         workers,
         has_witness: true,
+        is_followed: true,
+        spurious_percent: 0,
         healthcheck: 10 * SECOND,
         drain_delay: Duration::ZERO,
         patience: SECOND,
@@ -64,6 +66,36 @@ pub fn house(seed: u64, setup: Setup) -> World {
     let mut world = World::new(Random::new(seed), setup);
     world.run_while(|world| !world.reigns[0].is_whole() || !world.is_at_rest());
     world
+}
+
+/// One process by itself with nobody but scripted clients, and with limits that are short.
+pub fn strict(random: &mut Random) -> Setup {
+    let mut setup = patient(0);
+    setup.terms.limits = Limits {
+        handshake: random.millis(1000..5000),
+        keep_alive: random.millis(500..5000),
+        ping_interval: random.chance(80).then(|| random.millis(1000..8000)),
+        ping_timeout: random.chance(80).then(|| random.millis(1500..6000)),
+        write: random.millis(1000..6000),
+        outbox_bytes: random.within(4096..20_000),
+        rules: Rules { max_message_bytes: random.within(300..3000), binary: false },
+    };
+    setup.terms.concurrency = random.chance(10).then(|| random.within(1..20));
+    setup.notify_interval = random.chance(85).then(|| random.millis(100..3000));
+    setup.patience = random.millis(0..20_000);
+    (setup.has_witness, setup.is_followed, setup.spurious_percent) = (false, false, 1);
+    setup
+}
+
+/// The same with limits that are too long to come to the help of anything that is forgotten, and with this changed.
+pub fn alone(seed: u64, change: impl FnOnce(&mut Setup)) -> World {
+    let mut random = Random::new(seed);
+    let mut setup = strict(&mut random);
+    let (limits, rules) = (patient(0).terms.limits, setup.terms.limits.rules);
+    setup.terms.limits = Limits { rules, outbox_bytes: setup.terms.limits.outbox_bytes, ..limits };
+    (setup.terms.concurrency, setup.spurious_percent) = (None, 0);
+    change(&mut setup);
+    World::new(random, setup)
 }
 
 /// What a world is drawn from.
@@ -88,6 +120,7 @@ impl Lot {
             outbox_bytes: random.pick(&[5000, 5000, 100_000, 200_000, 1 << 20]),
             ..setup.terms.limits
         };
+        setup.spurious_percent = 1;
         setup.healthcheck = random.millis(500..2000);
         setup.patience = random.millis(0..2500);
         setup.notify_interval = random.chance(65).then(|| random.millis(self.millis / 30..self.millis / 2));

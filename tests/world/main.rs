@@ -1,22 +1,25 @@
 //! Hundreds of seeded worlds: servers of one process or of a supervisor and its workers, all of them the production turns,
 //! over virtual sockets that deliver late and in pieces and under one virtual clock; no sleep. Subscribers are cut off and
-//! come back, others publish, servers are redeployed or crash, workers are killed, frozen, replaced and told to leave, and
-//! history forgets. Everyone hears each publication of its topics once and in one order, or is told `resumed: false`.
+//! come back, others publish, scripted clients break every rule and take too little, servers are redeployed or crash,
+//! workers are killed, frozen, replaced and told to leave, and history forgets. Everyone hears each publication of its
+//! topics once and in one order, or is told `resumed: false`, and every limit is kept.
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
 
+mod behaviour;
+mod client;
+mod crowd;
 mod draw;
-#[allow(dead_code)]
 mod ear;
 mod fates;
+mod judge;
+mod limits;
 mod pipe;
 mod publisher;
 mod random;
 mod reign;
 mod request;
-#[allow(dead_code)] // Shared with the other simulation.
 mod socket;
-#[allow(dead_code)]
 mod speech;
 mod spin;
 mod stories;

@@ -373,4 +373,14 @@ impl Socket for Wire {
             Self::Pipe(_) => unreachable!("the pair is closed with the process"),
         }
     }
+    fn is_emptied_by_short_reads(&self) -> bool {
+        matches!(self, Self::Client(socket) if socket.is_emptied_by_short_reads())
+    }
+
+    fn unacknowledged_bytes(&self) -> u32 {
+        match self {
+            Self::Client(socket) => socket.unacknowledged_bytes(),
+            Self::Pipe(_) => 0,
+        }
+    }
 }

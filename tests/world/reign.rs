@@ -26,6 +26,10 @@ pub struct Setup {
     pub workers: usize,
     /// Whether each process that serves has a client who hears everything.
     pub has_witness: bool,
+    /// Whether a successor goes on with what a server leaves.
+    pub is_followed: bool,
+    /// How often a process is told of a readiness that is none.
+    pub spurious_percent: usize,
     pub healthcheck: Duration,
     /// How long after a signal it begins to leave.
     pub drain_delay: Duration,
@@ -59,7 +63,7 @@ impl Reign {
             supervisor = Some(Supervisor::new(number, epoch, snapshot, setup, random, now));
         } else {
             let mut worker = Worker::new(Place { id: 0, reign: number, epoch }, None, &setup, now);
-            worker.server.notify_every(setup.notify_interval);
+            worker.notify_every(setup.notify_interval);
             if let Some(snapshot) = snapshot {
                 worker.server.restore(snapshot);
             }
@@ -86,7 +90,7 @@ impl Reign {
     pub fn notify_every(&mut self, interval: Option<Duration>) {
         match &mut self.supervisor {
             Some(supervisor) => supervisor.crew.notify_every(interval),
-            None => self.workers.iter_mut().for_each(|worker| worker.server.notify_every(interval)),
+            None => self.workers.iter_mut().for_each(|worker| worker.notify_every(interval)),
         }
     }
 
@@ -110,6 +114,12 @@ impl Reign {
         truth: &mut Truth,
         subscribers: &mut [Subscriber],
     ) {
+        for nth in (0..self.workers.len()).rev() {
+            if self.workers[nth].has_ended() {
+                let worker = self.workers.swap_remove(nth);
+                self.supervisor.iter_mut().for_each(|supervisor| supervisor.bury(worker.place.id));
+            }
+        }
         let is_first = random.chance(50);
         if is_first {
             self.supervise((now, at), random, truth);
@@ -117,12 +127,6 @@ impl Reign {
         random.shuffle(&mut self.workers);
         for worker in &mut self.workers {
             worker.turn((now, at), random, truth, subscribers);
-        }
-        for nth in (0..self.workers.len()).rev() {
-            if self.workers[nth].has_ended() {
-                let worker = self.workers.swap_remove(nth);
-                self.supervisor.iter_mut().for_each(|supervisor| supervisor.bury(worker.place.id));
-            }
         }
         if !is_first {
             self.supervise((now, at), random, truth);

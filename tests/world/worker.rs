@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::heard::Look;
+use slackwater::policy::period::next_in_period;
 use slackwater::policy::roster::WorkerId;
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
 use slackwater::server::turn::{Effect, Ready, Turn};
 use slackwater::wire::snapshot::Snapshot;
 
-use crate::draw::HOUR;
+use crate::draw::SECOND;
 use crate::ear::{Heard, Id};
 use crate::pipe::{Pipe, Side, Wire};
 use crate::random::Random;
@@ -44,36 +45,53 @@ pub struct Worker {
     /// Signals that have come since the last turn.
     signals: Vec<Control>,
     pub accepts: bool,
-    pub has_said_farewell: bool,
+    patience: Duration,
+    /// Since when it leaves, and when its patience is over.
+    pub leaving: Option<(Duration, Duration)>,
+    pub farewell_at: Option<Duration>,
     /// Takes no turn until then.
     pub frozen_until: Duration,
     /// What it leaves to a successor.
     pub legacy: Option<Snapshot>,
     /// How its drain has ended.
-    outcome: Option<Outcome>,
+    pub outcome: Option<Outcome>,
     /// Who holds a key of the slab.
     lines: BTreeMap<usize, Rc<RefCell<Line>>>,
     has_witness: bool,
     witness: Option<Rc<RefCell<Line>>>,
     witnessed: usize,
-    /// The newest position that it has handed on.
+    /// The newest position that it has handed on, as the witness knows.
     pub newest: u64,
+    /// What it publishes by itself, if it has no supervisor.
+    pub periodic: Option<Periodic>,
+    /// How often it is told of a readiness that is none.
+    spurious_percent: usize,
     spin: Spin,
+}
+
+/// The periodic notification, as nobody has heard it yet.
+#[derive(Debug, Default)]
+pub struct Periodic {
+    /// How often, and when next.
+    due: Option<(Duration, Instant)>,
+    /// How many clients there were each time.
+    pub audiences: Vec<usize>,
 }
 
 impl Worker {
     pub fn new(place: Place, link: Option<Rc<RefCell<Pipe>>>, setup: &Setup, now: Now) -> Self {
         let supervisor = link.as_ref().map(|pipe| Wire::Pipe(Pipe::end(pipe, Side::Worker)));
         let delay = if link.is_some() { Duration::ZERO } else { setup.drain_delay };
-        let drain = Drain::new(setup.patience, HOUR).delayed(delay);
+        let drain = Drain::new(setup.patience, 5 * SECOND).delayed(delay);
         Self {
             place,
             server: Turn::new(setup.terms.clone(), supervisor, drain, now),
-            link,
             newcomers: Vec::new(),
             signals: Vec::new(),
             accepts: false,
-            has_said_farewell: false,
+            patience: setup.patience,
+            leaving: None,
+            farewell_at: None,
             frozen_until: Duration::ZERO,
             legacy: None,
             outcome: None,
@@ -82,7 +100,10 @@ impl Worker {
             witness: None,
             witnessed: 0,
             newest: 0,
+            periodic: link.is_none().then(Periodic::default),
+            spurious_percent: setup.spurious_percent,
             spin: Spin::default(),
+            link,
         }
     }
 
@@ -107,6 +128,18 @@ impl Worker {
         }
     }
 
+    pub fn notify_every(&mut self, interval: Option<Duration>) {
+        self.server.notify_every(interval);
+        if let Some(periodic) = &mut self.periodic {
+            periodic.due = interval.map(|interval| (interval, self.server.now() + interval));
+        }
+    }
+
+    /// How many notifications there have been, where nothing else is published.
+    pub fn published(&self) -> u64 {
+        self.periodic.as_ref().map_or(self.newest, |periodic| periodic.audiences.len() as u64)
+    }
+
     pub fn signal(&mut self, signal: Control) {
         self.signals.push(signal);
     }
@@ -114,6 +147,7 @@ impl Worker {
     /// What would wake it now.
     pub fn is_awake(&self, now: Instant) -> bool {
         !(self.signals.is_empty() && self.newcomers.is_empty())
+            || self.has_ended()
             || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
             || self.lines.values().any(|line| line.borrow().edge)
             || self.next_time().is_some_and(|at| at <= now)
@@ -137,10 +171,11 @@ impl Worker {
         truth: &mut Truth,
         subscribers: &mut [Subscriber],
     ) {
-        if self.frozen_until > at || !self.is_awake(now.instant) {
+        let is_woken = self.is_awake(now.instant) || random.chance(self.spurious_percent);
+        if self.frozen_until > at || self.has_ended() || !is_woken {
             return;
         }
-        let had_said_farewell = self.has_said_farewell;
+        let had_said_farewell = self.farewell_at.is_some();
         let visits = subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
         let mut here: Vec<_> = visits.filter(|visit| visit.record.place == self.place).collect();
         // Whoever has not been welcomed yet may be now.
@@ -148,19 +183,20 @@ impl Worker {
             visit.record.at = at;
         }
         let may_publish = self.accepts;
-        let audience = self.take_turn(now, random);
+        let audience = self.take_turn((now, at), random);
         self.testify(truth, at, audience, may_publish);
-        if self.has_said_farewell && !had_said_farewell {
+        if self.farewell_at.is_some() && !had_said_farewell {
             here.iter_mut().for_each(|visit| visit.record.farewell = Some(self.newest));
         }
     }
 
     /// Says how many clients there were when what was due was published.
-    fn take_turn(&mut self, now: Now, random: &mut Random) -> usize {
+    fn take_turn(&mut self, (now, at): (Now, Duration), random: &mut Random) -> usize {
         let mut ready: Vec<Ready> = Vec::new();
         for (key, line) in &self.lines {
             let mut line = line.borrow_mut();
-            ready.extend(std::mem::take(&mut line.edge).then(|| line.ready(*key)));
+            let is_spurious = random.chance(self.spurious_percent) && !line.dropped;
+            ready.extend((std::mem::take(&mut line.edge) || is_spurious).then(|| line.ready(*key)));
         }
         if self.link.as_ref().is_some_and(|link| link.borrow_mut().take_event(Side::Worker)) {
             ready.push(Ready::Supervisor);
@@ -171,13 +207,19 @@ impl Worker {
         self.server.handle(ready, std::mem::take(&mut self.signals), now);
         self.let_in();
         let audience = self.server.clients();
+        if let Some(Periodic { due: Some((interval, due_at)), audiences }) = &mut self.periodic
+            && *due_at <= now.instant
+        {
+            audiences.push(audience);
+            *due_at = next_in_period(*due_at, *interval, now.instant);
+        }
         loop {
             // The witness is not who is waited for.
             if self.server.is_leaving() && !self.accepts && self.server.clients() == 1 {
                 self.dismiss_witness();
             }
             let Some(effect) = self.server.poll() else { break };
-            self.perform(effect, random);
+            self.perform(effect, at, random);
         }
         let of_lines = self.lines.values().map(|line| line.borrow().deeds).sum::<usize>();
         let of_link = self.link.as_ref().map_or(0, |link| link.borrow().deeds(Side::Worker));
@@ -198,7 +240,7 @@ impl Worker {
         }
     }
 
-    fn perform(&mut self, effect: Effect, random: &mut Random) {
+    fn perform(&mut self, effect: Effect, at: Duration, random: &mut Random) {
         match effect {
             Effect::Accept if self.server.is_leaving() => {}
             Effect::Accept => {
@@ -207,7 +249,11 @@ impl Worker {
             }
             Effect::LeaveState => self.legacy = self.server.snapshot(),
             Effect::StopAccepting { .. } => self.accepts = false,
-            Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.has_said_farewell = true,
+            Effect::Step(Step::Initiated) => {
+                self.leaving = Some((at, at + self.patience));
+                self.periodic.iter_mut().for_each(|periodic| periodic.due = None);
+            }
+            Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.farewell_at = Some(at),
             Effect::Step(Step::Complete(outcome)) => self.outcome = Some(outcome),
             Effect::Step(_) | Effect::CloseAdmin | Effect::Trim => {}
         }
@@ -226,7 +272,7 @@ impl Worker {
                 // Told to serve and to leave in one turn, it lets nobody in.
                 Heard::Response { status: 503, .. } if !is_alone => {}
                 Heard::Switched | Heard::Reconnect { .. } => {}
-                Heard::Close(code) => assert!(self.has_said_farewell || code != Some(1012) || !is_alone),
+                Heard::Close(code) => assert!(self.farewell_at.is_some() || code != Some(1012) || !is_alone),
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {
                     let newest = truth.newest(epoch);
@@ -262,6 +308,11 @@ impl Worker {
     /// Whether its drain is complete.
     pub fn has_ended(&self) -> bool {
         self.outcome.is_some()
+    }
+
+    /// How many are connected, whether they have asked for anything or not.
+    pub fn open_lines(&self) -> usize {
+        self.known_lines().filter(|line| !line.borrow().dropped).count()
     }
 
     fn known_lines(&self) -> impl Iterator<Item = &Rc<RefCell<Line>>> {

@@ -12,8 +12,10 @@ use slackwater::server::clock::Now;
 use slackwater::server::limits::Limits;
 use slackwater::wire::snapshot::Snapshot;
 
+use crate::crowd::Crowd;
 use crate::ear::Id;
 use crate::fates::Fate;
+use crate::judge::Scene;
 use crate::pipe::{Pace, Pipe};
 use crate::publisher::Publisher;
 use crate::random::Random;
@@ -28,7 +30,7 @@ use crate::worker::Worker;
 const LIVELOCK_TURNS: usize = 40_000;
 
 /// On the wall's clock.
-const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
+pub const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 pub struct World {
     pub random: Random,
@@ -42,6 +44,7 @@ pub struct World {
     pub orphans: Vec<Worker>,
     pub subscribers: Vec<Subscriber>,
     pub publishers: Vec<Publisher>,
+    pub crowd: Crowd,
     pub truth: Truth,
     /// The next one last.
     pub fates: Vec<(Duration, Fate)>,
@@ -63,6 +66,7 @@ impl World {
             orphans: Vec::new(),
             subscribers: Vec::new(),
             publishers: Vec::new(),
+            crowd: Crowd::default(),
             truth: Truth::new(setup.terms.history),
             fates: Vec::new(),
             busy_turns: 0,
@@ -122,7 +126,7 @@ impl World {
     }
 
     /// Takes turns as long as this holds, which must not be for ever.
-    pub fn run_while(&mut self, holds: impl Fn(&Self) -> bool) {
+    pub fn run_while(&mut self, mut holds: impl FnMut(&Self) -> bool) {
         let limit = self.now + Duration::from_secs(60);
         loop {
             self.turn();
@@ -132,6 +136,18 @@ impl World {
             self.sleep(limit);
             assert!(self.now < limit, "it takes for ever: {:?} {:?}", self.subscribers, self.publishers);
         }
+    }
+
+    /// Lets the turn before of the only process have taken so long.
+    pub fn stretch_turn(&mut self, time: Duration) {
+        let server = &mut self.worker(0).server;
+        server.end(server.now() + time);
+        self.now += time;
+    }
+
+    /// How many notifications the only process has published.
+    pub fn published(&self) -> u64 {
+        self.reigns[0].workers[0].published()
     }
 
     /// Takes turns until there is nothing left to do.
@@ -160,7 +176,7 @@ impl World {
             worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
         self.orphans.retain(|worker| !worker.has_ended());
-        if let Some(legacy) = self.reign().take_legacy() {
+        if let Some(legacy) = self.reign().take_legacy().filter(|_| self.setup.is_followed) {
             self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }
         self.reigns.retain(|reign| !reign.is_complete());
@@ -172,6 +188,11 @@ impl World {
         for publisher in &mut self.publishers {
             publisher.on_turn(self.now);
         }
+        self.crowd.on_turn(self.now);
+        let is_at_rest = self.is_at_rest();
+        let (terms, truth, now) = (&self.setup.terms, &self.truth, self.now);
+        let workers = self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans);
+        workers.for_each(|worker| self.crowd.judge(Scene { worker, terms, truth, now }, is_at_rest));
     }
 
     /// What links the processes.
@@ -191,11 +212,13 @@ impl World {
             let newest = self.newest_for(nth);
             self.subscribers[nth].act(newest, at);
         }
+        self.crowd.act(at);
         let Limits { write: write_limit, outbox_bytes, .. } = self.setup.terms.limits;
         let (reign, random) = (self.reigns.last_mut().expect("one serves"), &mut self.random);
         let number = reign.number;
         let mut serving: Vec<&mut Worker> =
             reign.workers.iter_mut().filter(|worker| worker.accepts).collect();
+        self.crowd.come(&mut serving, random, at);
         if serving.is_empty() {
             for publisher in self.publishers.iter_mut().filter(|p| !p.wants_to_connect(at)) {
                 assert!(publisher.act(number, at).is_none());
@@ -255,6 +278,7 @@ impl World {
             .chain(self.pipes().filter_map(|pipe| pipe.borrow().next_time()))
             .chain(subscribers.map(Subscriber::next_time))
             .chain(publishers.map(Publisher::next_time))
+            .chain(self.crowd.next_time())
             .chain(self.fates.last().map(|(at, _)| *at))
             .min();
         self.now = self.now.max(next.unwrap_or(end).min(end));

@@ -105,6 +105,8 @@ fn who_ends_its_side_behind_its_requests_is_answered_all() {
         line.borrow_mut().end();
         world.run_until(world.now + 2 * SECOND);
         assert_eq!(answers(&line), ["200 id", "200 status", "200 id"]);
+        line.borrow_mut().take(usize::MAX);
+        world.run_until(world.now + 2 * SECOND);
         assert!(line.borrow().outbound_ended && line.borrow().dropped);
     });
 }

@@ -1,16 +1,20 @@
 //! Those who are there while a worker steps down or a supervisor leaves with a delay: nobody is lost without a word.
 
+use std::time::Duration;
+
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 
-use crate::draw::{GENEROUS, SECOND, house, patient};
+use crate::client::Act;
+use crate::crowd::{codes_of, crowd};
+use crate::draw::{GENEROUS, SECOND, alone, house, patient, strict};
 use crate::fates::Fate;
-use crate::for_each_seed;
 use crate::random::Random;
 use crate::speech::handshake;
 use crate::stories::drawn::crew;
 use crate::stories::{answers, heard, hold_up, news, resume_behind};
 use crate::told::Told;
 use crate::world::World;
+use crate::{asked_seed, behaviour, for_each_seed};
 
 fn is_leaving(world: &World, id: u32) -> bool {
     world.workers().all(|worker| worker.place.id != id || worker.server.is_leaving())
@@ -79,4 +83,78 @@ fn a_supervisor_that_leaves_with_a_delay_serves_until_then() {
         told.end(world);
     });
     told.assert_enough(published > 100);
+}
+
+#[test]
+fn every_drain_ends() {
+    let codes = codes_of(3000..3600, |seed| {
+        let mut random = Random::new(seed);
+        let setup = strict(&mut random);
+        let mut world = crowd(&mut random, setup, 20, true);
+        let first = random.millis(0..12_000);
+        if random.chance(30) {
+            world.fates.push((first + random.millis(0..5000), Fate::Redeployed));
+        }
+        world.fates.push((first, Fate::Redeployed));
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        world
+    });
+    assert!(codes.contains_key(&Some(1012)) || asked_seed().is_some(), "{codes:?}");
+}
+
+#[test]
+fn a_drain_forgets_nobody_in_the_middle_of_a_fan_out() {
+    for_each_seed(4000..4004, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = strict(&mut random);
+        (setup.terms.concurrency, setup.notify_interval) = (None, Some(2 * SECOND));
+        let mut world = World::new(random.fork(), setup);
+        for _ in 0..300 {
+            world.crowd.invite(random.millis(0..500), behaviour::listener(&mut random));
+        }
+        world.fates = vec![(2 * SECOND, Fate::Redeployed); 2];
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        assert_eq!(world.crowd.judge.codes, [(Some(1012), 300)].into());
+    });
+}
+
+#[test]
+fn the_farewell_reaches_whoever_still_takes_what_is_ahead_of_it() {
+    for_each_seed(4400..4420, |seed| {
+        let mut random = Random::new(seed);
+        let mut world = alone(seed, |setup| {
+            setup.terms.limits.outbox_bytes = 1 << 20;
+            setup.notify_interval = Some(SECOND / 10);
+        });
+        let mut slow = behaviour::sleeper(&mut random, 300, 2 * SECOND);
+        let wakes = slow.script.back_mut().expect("it wakes");
+        wakes.1 = Act::Trickle(200, Duration::from_millis(400));
+        world.crowd.invite(Duration::ZERO, slow);
+        // It takes some six seconds over what has come until then.
+        world.fates = vec![(2 * SECOND, Fate::Redeployed); 2];
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        assert_eq!(world.crowd.judge.codes, [(Some(1012), 1)].into());
+    });
+}
+
+/// A drain that asks clients to move. Half of those who are told heed it.
+#[test]
+fn in_a_guided_drain_each_is_told_its_moment_once_and_closed_only_after_it() {
+    let codes = codes_of(3600..3700, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = strict(&mut random);
+        let (spread, may_stay) = (random.millis(0..10_000), random.millis(0..5000));
+        let close_after = random.chance(60).then_some(may_stay);
+        setup.terms.reconnect = Some(ReconnectTerms { spread, close_after });
+        let mut world = crowd(&mut random, setup, if seed % 50 == 0 { 300 } else { 20 }, true);
+        world.fates = vec![(random.millis(2000..12_000), Fate::Redeployed)];
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        world
+    });
+    let has_all = [1001, 1012].iter().all(|code| codes.contains_key(&Some(*code)));
+    assert!(has_all || asked_seed().is_some(), "{codes:?}");
 }

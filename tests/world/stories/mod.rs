@@ -2,8 +2,11 @@
 
 mod bursts;
 mod crews;
+mod crowds;
 mod drawn;
+mod fan_out;
 mod leaving;
+mod limits;
 mod links;
 mod replay;
 mod turns;

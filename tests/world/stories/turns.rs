@@ -66,7 +66,8 @@ fn what_is_handed_to_listeners_in_one_turn_is_bounded_however_much_each_has_to_h
 
 #[test]
 fn requests_that_have_come_together_are_answered_in_one_turn_whatever_is_among_them() {
-    let mut world = deserted(2700);
+    // A world whose socket takes the answers at once.
+    let mut world = deserted(2701);
     let request: String = (0..50).map(|token| news(token, 10) + support::HEALTHZ).collect();
     let line = world.connect(1 << 40, &request);
     world.turn();

@@ -12,6 +12,7 @@ use crate::ear::Heard;
 use crate::random::Random;
 use crate::socket::Line;
 use crate::speech::{self, PONG, Speech};
+use crate::worker::Place;
 
 /// One step of a script.
 #[derive(Debug, Clone)]
@@ -75,6 +76,8 @@ pub struct Deeds {
 }
 
 pub struct Client {
+    /// The process that it is connected to.
+    pub place: Place,
     pub line: Rc<RefCell<Line>>,
     pub character: Character,
     pub deeds: Deeds,
@@ -111,10 +114,11 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub fn new(mut random: Random, character: Character, now: Duration) -> Self {
+    pub fn new(mut random: Random, character: Character, place: Place, now: Duration) -> Self {
         let mut line = Line::new(random.fork(), character.capacity);
         line.fails_behind = character.fails_behind;
         Self {
+            place,
             line: Rc::new(RefCell::new(line)),
             next_act: character.script.front().map(|(pause, _)| now + *pause),
             character,

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use slackwater::policy::drain::TAKING;
 use slackwater::server::limits::Limits;
-use slackwater::server::terms::Terms;
 
 use crate::client::Client;
-use crate::guided;
+use crate::judge::{Scene, Told, close_after};
 use crate::speech::Reply;
-use crate::verdict::Told;
 
 /// As the server's own: how long it waits for a peer that has been told of the end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -23,7 +21,7 @@ pub struct Watch {
     /// How many pings there were when it was last pinged, and when that was.
     pinged: Option<(usize, Duration)>,
     /// When it was first seen to be a WebSocket, and how many notifications there had been.
-    switched: Option<(Duration, usize)>,
+    switched: Option<(Duration, u64)>,
     ended_at: Option<Duration>,
     /// Since when it has been blocked, and at which byte.
     blocked: Option<(Duration, usize)>,
@@ -55,15 +53,8 @@ impl Deadline<'_> {
 }
 
 impl Watch {
-    /// Looks at it, when so much has been published and the server leaves or does not.
-    pub fn at_rest(
-        &mut self,
-        client: &Client,
-        told: &Told,
-        terms: &Terms,
-        (published, is_leaving): (usize, bool),
-        now: Duration,
-    ) {
+    pub fn at_rest(&mut self, client: &Client, told: &Told, scene: Scene<'_>) {
+        let Scene { worker, terms, now, .. } = scene;
         let (line, limits) = (client.line.borrow(), &terms.limits);
         let sweeps = [limits.handshake, limits.write, Duration::from_secs(10)].into_iter();
         let sweeps = sweeps.chain(limits.ping_interval).chain(limits.ping_timeout).min().expect("some") / 10;
@@ -101,17 +92,17 @@ impl Watch {
             let response = if is_response { limits.write } else { Duration::ZERO };
             deadline.within(since, more + in_sight + response, "it lingers");
         } else if line.ear.is_switched() {
-            if let (Some(moment), Some(close_after), false) =
-                (told.moment, guided::close_after(terms), line.blocked)
+            if let (Some(moment), Some(close_after), false) = (told.moment, close_after(terms), line.blocked)
             {
                 deadline.within(moment, close_after, "its time to move is over");
             }
+            let published = worker.published();
             let (since, joined) = *self.switched.get_or_insert((now, published));
             self.is_pinged(since, told, limits, deadline);
-            let heard = told.position.map_or(joined, |position| usize::try_from(position).expect("small"));
-            self.has_not_too_much(published - heard, told, limits, deadline);
+            let missed = published - told.position.unwrap_or(joined);
+            self.has_not_too_much(usize::try_from(missed).expect("few"), told, limits, deadline);
         } else if !line.blocked && !client.deeds.has_babbled {
-            self.asks_in_time(told, limits, is_leaving, deadline);
+            self.asks_in_time(told, limits, worker.leaving.is_some(), deadline);
         }
     }
 
