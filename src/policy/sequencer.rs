@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The place of a publication in the order of one epoch; 0 stands before the first.
 pub type Position = u64;
 
+/// No server gets this far: a million publications a second take 285 years. It leaves room to go on counting.
+pub const MAX_POSITION: Position = 1 << 53;
+
 /// An id as clients see it, opaque to them: the epoch tells one history from another, the position orders within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicationId {

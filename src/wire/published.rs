@@ -1,11 +1,13 @@
 //! What is answered to whoever published: the ids, or that a key was used for something else.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::policy::idempotency::Answer;
-use crate::policy::sequencer::PublicationId;
+use crate::policy::sequencer::{MAX_POSITION, PublicationId};
 use crate::policy::topic::TopicName;
+use crate::wire::publish::MAX_PUBLICATIONS;
 use crate::wire::response::Response;
 
 /// The ids that a submission got.
@@ -14,6 +16,7 @@ pub struct Published {
     /// The epoch of all the ids.
     pub epoch: u32,
     /// Their positions.
+    #[serde(deserialize_with = "read")]
     pub answer: Answer,
 }
 
@@ -46,4 +49,33 @@ pub fn response(outcome: &Result<Published, Conflict>) -> Response {
         _ => serde_json::json!({ "ids": ids }),
     };
     Response::new(200, "application/json", body.to_string())
+}
+
+/// Reads the positions, as many as one request makes: each becomes an id in memory.
+fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Answer, D::Error> {
+    let answer = Answer::deserialize(deserializer)?;
+    let runs = answer.positions.runs();
+    let count: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
+    if count > MAX_PUBLICATIONS as u64 || runs.iter().any(|run| run.first > MAX_POSITION) {
+        return Err(D::Error::custom("no request makes these"));
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::positions::{Positions, Run};
+
+    #[test]
+    fn only_positions_that_one_request_can_get_are_read() {
+        let is_read = |first, count| {
+            let positions = Positions::from_runs(vec![Run { first, count }]);
+            let published = Published { epoch: 1, answer: Answer { positions, is_batch: true } };
+            let octets = postcard::to_allocvec(&published).unwrap();
+            postcard::from_bytes::<Published>(&octets).is_ok_and(|read| read == published)
+        };
+        assert!(is_read(1, 10_000) && is_read(MAX_POSITION, 1));
+        assert!(!is_read(1, 10_001) && !is_read(u64::MAX, 2) && !is_read(1, u32::MAX));
+    }
 }

@@ -18,7 +18,7 @@ use crate::frame::Frame;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::{Answer, Key};
 use crate::policy::positions::{Positions, Run};
-use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::sequencer::{MAX_POSITION, Position, PublicationId};
 use crate::policy::topic::TopicName;
 use crate::wire::publish::MAX_PUBLICATIONS;
 
@@ -27,9 +27,6 @@ pub const FAMILY: &[u8] = b"slackwater st ";
 
 const MAGIC: &[u8; 16] = b"slackwater st 2\n";
 const MAGIC_WITHOUT_ANSWERS: &[u8; 16] = b"slackwater st 1\n";
-
-/// No server gets this far: a million publications a second take 285 years. It leaves room to go on counting.
-const MAX_POSITION: Position = 1 << 53;
 
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use log::error;
 use super::{Heard, Instruction, own_overview};
 use crate::frame::Frame;
 use crate::policy::history::Publication;
+use crate::policy::sequencer::MAX_POSITION;
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::link::{Inbox, Link, Taken};
@@ -35,6 +36,8 @@ pub struct Upstream<S> {
     own: VecDeque<Heard>,
     /// How many clients the supervisor knows of.
     told_clients: usize,
+    /// All that was published before has come: no other history begins.
+    has_caught_up: bool,
     /// When it was last told, unasked, that the loop turns.
     beaten_at: Option<Instant>,
     is_unread: bool,
@@ -54,6 +57,7 @@ impl<S: Socket> Upstream<S> {
             waiting: VecDeque::new(),
             own: VecDeque::new(),
             told_clients: 0,
+            has_caught_up: false,
             beaten_at: None,
             is_unread: false,
             is_over: false,
@@ -88,7 +92,15 @@ impl<S: Socket> Upstream<S> {
                 return Some(heard);
             }
             let said = match self.inbox.as_mut()?.next() {
-                Ok(Some(message)) => hear(message, &mut self.waiting, now),
+                // Clients follow the history that they were told of.
+                Ok(Some(ToWorker::Begin { newest, .. })) if self.has_caught_up || newest > MAX_POSITION => {
+                    self.lose();
+                    continue;
+                }
+                Ok(Some(message)) => {
+                    self.has_caught_up |= message == ToWorker::CaughtUp;
+                    hear(message, &mut self.waiting, now)
+                }
                 Ok(None) => {
                     self.inbox.take().into_iter().for_each(|inbox| self.link.close_inbox(inbox));
                     if std::mem::take(&mut self.is_over) {
@@ -238,8 +250,14 @@ fn publication(relayed: &Relayed<'_>, now: Now) -> Option<Publication> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use bytes::BytesMut;
+
     use super::*;
     use crate::server::socket::Stream;
+    use crate::wire::link::encode;
 
     #[test]
     fn one_that_is_behind_says_once_a_second_that_its_loop_turns() {
@@ -251,5 +269,35 @@ mod tests {
             upstream.link.queued_bytes() / 5
         });
         assert_eq!(beats_at, [1, 1, 1, 2, 2, 3]);
+    }
+
+    /// What there is to hear when the supervisor has said this.
+    fn heard(said: &[ToWorker<'_>]) -> Vec<Heard> {
+        let (socket, mut other) = UnixStream::pair().expect("there are descriptors");
+        socket.set_nonblocking(true).expect("it is a socket");
+        let mut octets = BytesMut::new();
+        said.iter().for_each(|message| encode(message, &mut octets));
+        other.write_all(&octets).expect("there is room");
+        let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
+        upstream.on_ready();
+        upstream.take_in(false, &mut [0; 1000], now.instant);
+        std::iter::from_fn(|| upstream.poll(now)).collect()
+    }
+
+    #[test]
+    fn once_all_has_come_no_other_history_begins_nor_one_beyond_all_positions() {
+        let begin = |newest| ToWorker::Begin { epoch: 1, newest };
+        let again = heard(&[begin(0), begin(7), ToWorker::CaughtUp]);
+        assert!(
+            matches!(again[..], [Heard::Restart { newest: 0, .. }, Heard::Restart { newest: 7, .. }]),
+            "{again:?}"
+        );
+        let late = heard(&[begin(0), ToWorker::CaughtUp, begin(0)]);
+        assert!(
+            matches!(late[..], [Heard::Restart { .. }, Heard::Instruction(Instruction::Leave)]),
+            "{late:?}"
+        );
+        let beyond = heard(&[begin(u64::MAX)]);
+        assert!(matches!(beyond[..], [Heard::Instruction(Instruction::Leave)]), "{beyond:?}");
     }
 }
