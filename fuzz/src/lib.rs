@@ -4,7 +4,15 @@ use std::alloc::System;
 
 use cap::Cap;
 
+pub mod client;
+pub mod headquarters;
 pub mod line;
+pub mod process;
+pub mod stream;
+pub mod truth;
+pub mod voice;
+pub mod witness;
+pub mod world;
 
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);

@@ -1,0 +1,207 @@
+//! One process that serves: the production turn over lines, each event as epoll(7) would announce it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use slackwater::http::access::Access;
+use slackwater::http::routes::Door;
+use slackwater::policy::drain::{Drain, Step};
+use slackwater::policy::heard::Look;
+use slackwater::policy::history::HistoryLimits;
+use slackwater::policy::reconnect_notices::ReconnectTerms;
+use slackwater::server::clock::Now;
+use slackwater::server::control::Control;
+use slackwater::server::limits::Limits;
+use slackwater::server::terms::{Service, Terms};
+use slackwater::server::turn::{Effect, Ready, Turn};
+use slackwater::wire::snapshot::Snapshot;
+use slackwater::wire::websocket::Rules;
+
+use crate::line::{Line, LineSocket};
+use crate::witness::Witness;
+
+/// The epoch of all that is published.
+pub const EPOCH: u32 = 0xbeef;
+
+/// What is kept of it.
+pub const HISTORY: HistoryLimits =
+    HistoryLimits { publications: 20, bytes: 20_000, age: Duration::from_secs(60) };
+
+/// How long its clients have once it leaves.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How often it says what it waits for.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// One process.
+pub struct Process {
+    server: Turn<LineSocket>,
+    /// To its supervisor, if it has one.
+    pub link: Option<Rc<RefCell<Line>>>,
+    /// Each peer's line and key.
+    lines: Vec<(Rc<RefCell<Line>>, usize)>,
+    newcomers: Vec<(Rc<RefCell<Line>>, Door)>,
+    signals: Vec<Control>,
+    accepts: bool,
+    accepts_operators: bool,
+    /// Takes no turn.
+    pub is_frozen: bool,
+    pub has_ended: bool,
+    /// Hears all that it hands on, if it is to have one.
+    pub witness: Option<Witness>,
+}
+
+impl Process {
+    /// One that is alone, and serves.
+    pub fn alone(now: Now) -> Self {
+        let mut process = Self::new(None, now);
+        process.server.notify_every(Some(Duration::from_secs(3)));
+        process.accepts = true;
+        process
+    }
+
+    /// One that serves once its supervisor says so.
+    pub fn worker(link: Rc<RefCell<Line>>, now: Now) -> Self {
+        Self::new(Some(link), now)
+    }
+
+    fn new(link: Option<Rc<RefCell<Line>>>, now: Now) -> Self {
+        let supervisor = link.clone().map(LineSocket);
+        Self {
+            server: Turn::new(terms(), supervisor, Drain::new(GRACE, REPORT_INTERVAL), now),
+            link,
+            lines: Vec::new(),
+            newcomers: Vec::new(),
+            signals: Vec::new(),
+            accepts: false,
+            accepts_operators: true,
+            is_frozen: false,
+            has_ended: false,
+            witness: None,
+        }
+    }
+
+    /// Somebody connects, if that door is open.
+    pub fn connect(&mut self, line: &Rc<RefCell<Line>>, door: Door) -> bool {
+        let is_open =
+            !self.has_ended && if door == Door::Admin { self.accepts_operators } else { self.accepts };
+        if is_open {
+            self.newcomers.push((line.clone(), door));
+        }
+        is_open
+    }
+
+    /// It is sent a signal.
+    pub fn signal(&mut self, signal: Control) {
+        self.signals.push(signal);
+    }
+
+    /// Whether it has been told to leave.
+    pub fn is_leaving(&self) -> bool {
+        self.server.is_leaving()
+    }
+
+    /// Whether it would take a turn now.
+    pub fn is_awake(&self, now: Instant) -> bool {
+        let has_event = |line: &Rc<RefCell<Line>>| line.borrow().has_event && !line.borrow().is_dropped;
+        self.is_running()
+            && (!(self.newcomers.is_empty() && self.signals.is_empty())
+                || self.lines.iter().map(|(line, _)| line).chain(&self.link).any(has_event)
+                || self.next_time().is_some_and(|at| at <= now))
+    }
+
+    /// When it wakes by itself.
+    pub fn next_time(&self) -> Option<Instant> {
+        let timeout = self.server.next_timeout().filter(|_| self.is_running())?;
+        Some(self.server.now() + timeout)
+    }
+
+    pub fn turn(&mut self, now: Now) {
+        self.lines.retain(|(line, _)| !line.borrow().is_dropped);
+        let peers = self.lines.iter().filter_map(|(line, key)| line.borrow_mut().take_ready(*key));
+        let link = self.link.iter().filter(|link| std::mem::take(&mut link.borrow_mut().has_event));
+        let ready: Vec<Ready> = peers.chain(link.map(|_| Ready::Supervisor)).collect();
+        let look = Look { began: self.server.now().instant, events: ready.len(), most: 1024 };
+        self.server.on_look(look, self.lines.len());
+        self.server.handle(ready, std::mem::take(&mut self.signals), now);
+        for (line, door) in std::mem::take(&mut self.newcomers) {
+            self.admit(line, door);
+        }
+        while let Some(effect) = self.server.poll() {
+            self.perform(effect);
+        }
+        self.server.end(now.instant);
+        if let Some(witness) = &mut self.witness {
+            witness.testify(self.server.is_leaving());
+        }
+    }
+
+    fn admit(&mut self, line: Rc<RefCell<Line>>, door: Door) {
+        let lines = &mut self.lines;
+        let register = |key| {
+            lines.retain(|(line, _)| !line.borrow().is_dropped);
+            assert!(lines.iter().all(|(_, other)| *other != key), "a key has two owners");
+            lines.push((line.clone(), key));
+            Ok(LineSocket(line))
+        };
+        self.server.admit(door, register).expect("nothing fails here");
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Accept if self.server.is_leaving() => {}
+            Effect::Accept => {
+                self.accepts = true;
+                if let Some(line) = self.witness.as_mut().and_then(Witness::connect) {
+                    self.admit(line, Door::Public);
+                }
+            }
+            Effect::StopAccepting { with_admin, .. } => {
+                self.accepts = false;
+                self.accepts_operators &= !with_admin;
+            }
+            Effect::CloseAdmin => self.accepts_operators = false,
+            Effect::LeaveState => match self.server.snapshot() {
+                Some(state) => assert_eq!(Snapshot::decode(&state.encode()), Ok(state)),
+                None => assert!(self.link.is_some(), "it has no supervisor"),
+            },
+            Effect::Step(Step::Complete(_)) => self.has_ended = true,
+            Effect::Step(_) | Effect::Trim => {}
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        !self.is_frozen && !self.has_ended
+    }
+
+    /// The process is killed: whoever is connected is cut off.
+    pub fn die(self) {
+        self.lines.iter().for_each(|(line, _)| line.borrow_mut().fail());
+        self.newcomers.iter().for_each(|(line, _)| line.borrow_mut().fail());
+    }
+}
+
+fn terms() -> Terms {
+    let seconds = Duration::from_secs;
+    let limits = Limits {
+        handshake: seconds(5),
+        keep_alive: seconds(3),
+        ping_interval: Some(seconds(7)),
+        ping_timeout: Some(seconds(4)),
+        write: seconds(5),
+        outbox_bytes: 4096,
+        rules: Rules { max_message_bytes: 200, binary: false },
+    };
+    Terms {
+        service: Service::Notifications,
+        limits,
+        concurrency: None,
+        epoch: EPOCH,
+        history: HISTORY,
+        reconnect: Some(ReconnectTerms { spread: seconds(10), close_after: Some(seconds(5)) }),
+        access: Access::on_this_machine("x"),
+        operators: Some(Access::on_this_machine("x")),
+        max_publish_bytes: 10_000,
+    }
+}
