@@ -64,7 +64,7 @@ pub fn patient(workers: usize) -> Setup {
 /// A world in which all who are to serve do, and nobody has come yet.
 pub fn house(seed: u64, setup: Setup) -> World {
     let mut world = World::new(Random::new(seed), setup);
-    world.run_while(|world| !world.reigns[0].is_whole() || !world.is_at_rest());
+    world.begin_calmly();
     world
 }
 
@@ -132,7 +132,7 @@ impl Lot {
         }
         let largest = random.pick(&[10, 300, 3000, 30_000]);
         for number in 0..random.within(1..4) {
-            let pause_millis = self.millis / random.pick(&[3, 10, 25]);
+            let pause_millis = self.millis / random.pick(&[3, 7, 16]);
             world.publishers.push(Publisher::new(random.fork(), number as u64, largest, pause_millis));
         }
         for _ in 0..random.below(5) {

@@ -29,8 +29,7 @@ pub struct Welcomer {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Subscribe(String),
-    Unsubscribe(String),
+    Ask { filter: String, subscribes: bool },
     Reset,
     End,
     Close,
@@ -124,29 +123,22 @@ impl Subscriber {
             place: welcomer.place,
             asked,
             filters,
-            commands: Vec::new(),
-            entries: Vec::new(),
             at: now,
             outbox_bytes: welcomer.outbox_bytes,
             was_slow: reading != Reading::Steady || capacity < 1 << 20,
-            upto: None,
-            farewell: None,
-            has_closed: false,
+            ..Record::default()
         };
-        let mut visit = Visit {
+        let plan = if self.is_steady { VecDeque::new() } else { draw_plan(random, welcomer, now) };
+        self.visit = Some(Visit {
             line: line.clone(),
             record,
-            plan: VecDeque::new(),
+            plan,
             reading,
             next_read: matches!(reading, Reading::Trickle(..)).then_some(now),
             reacted: 0,
             answered: 0,
             is_over: false,
-        };
-        if !self.is_steady {
-            visit.plan = draw_plan(random, welcomer, now);
-        }
-        self.visit = Some(visit);
+        });
         Some(line)
     }
 
@@ -157,19 +149,18 @@ impl Subscriber {
             let (_, act) = visit.plan.pop_front().expect("just seen");
             let mut line = visit.line.borrow_mut();
             match act {
-                Act::Subscribe(filter) | Act::Unsubscribe(filter) if self.filters.len() > 20 => drop(filter),
-                Act::Subscribe(filter) => {
-                    command(&mut line, &mut self.random, "subscribe", &filter);
+                Act::Ask { filter, subscribes } => {
+                    let act = if subscribes { "subscribe" } else { "unsubscribe" };
+                    let text = format!(r#"{{"type":"{act}","topic":"{filter}"}}"#);
+                    line.send(&speech::frame(&mut self.random, TEXT, text.as_bytes()));
                     self.filters.retain(|other| *other != filter);
-                    self.filters.push(filter.clone());
-                    let command = Command { filter, subscribes: true, earliest: newest, latest: None };
-                    visit.record.commands.push(command);
-                }
-                Act::Unsubscribe(filter) => {
-                    command(&mut line, &mut self.random, "unsubscribe", &filter);
-                    self.filters.retain(|other| *other != filter);
-                    let command = Command { filter, subscribes: false, earliest: newest, latest: None };
-                    visit.record.commands.push(command);
+                    self.filters.extend(subscribes.then(|| filter.clone()));
+                    visit.record.commands.push(Command {
+                        filter,
+                        subscribes,
+                        earliest: newest,
+                        latest: None,
+                    });
                 }
                 Act::Reset => {
                     line.fail(ErrorKind::ConnectionReset);
@@ -316,10 +307,7 @@ fn draw_plan(random: &mut Random, welcomer: Welcomer, now: Duration) -> VecDeque
     for _ in 0..random.pick(&[0, 0, 1, 2, 4, 9]) {
         at += if random.chance(40) { Duration::from_micros(300) } else { random.millis(0..700) };
         let filter = random.pick(&FILTERS).to_owned();
-        plan.push_back((
-            at,
-            if random.chance(60) { Act::Subscribe(filter) } else { Act::Unsubscribe(filter) },
-        ));
+        plan.push_back((at, Act::Ask { filter, subscribes: random.chance(60) }));
     }
     at += if random.chance(15) { random.millis(0..20) } else { random.millis(0..2500) };
     match random.below(12) {
@@ -351,10 +339,4 @@ fn request(random: &mut Random, filters: &[String], asked: Option<&str>) -> Stri
         None => {}
     }
     handshake(&query.join("&"))
-}
-
-fn command(line: &mut Line, random: &mut Random, act: &str, filter: &str) {
-    let text = format!(r#"{{"type":"{act}","topic":"{filter}"}}"#);
-    let frame = speech::frame(random, TEXT, text.as_bytes());
-    line.send(&frame);
 }

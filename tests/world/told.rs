@@ -57,7 +57,7 @@ impl Told {
         for subscriber in &mut world.subscribers {
             subscriber.settle_down(world.now);
         }
-        world.run_until(world.now + Duration::from_millis(500));
+        world.run_for(Duration::from_millis(500));
         world.let_everything_through();
         world.run_while(|world| !world.fates.is_empty() || !world.is_settled());
         world.reigns.iter_mut().for_each(|reign| reign.notify_every(None));

@@ -33,7 +33,7 @@ pub enum Entry {
 }
 
 /// One connection of a subscriber.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Record {
     pub place: Place,
     /// What it gave as the last id that it had heard.

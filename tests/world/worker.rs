@@ -28,7 +28,7 @@ use crate::subscriber::Subscriber;
 use crate::truth::Truth;
 
 /// Which process it is, and of whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub id: WorkerId,
     pub reign: usize,

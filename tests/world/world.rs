@@ -117,6 +117,11 @@ impl World {
         line
     }
 
+    /// Takes turns for so long.
+    pub fn run_for(&mut self, duration: Duration) {
+        self.run_until(self.now + duration);
+    }
+
     /// Takes turns until then.
     pub fn run_until(&mut self, end: Duration) {
         while self.now < end {
@@ -153,6 +158,11 @@ impl World {
     /// Takes turns until there is nothing left to do.
     pub fn calm_down(&mut self) {
         self.run_while(|world| !world.is_at_rest());
+    }
+
+    /// Takes turns until all serve who are to serve, and there is nothing left to do.
+    pub fn begin_calmly(&mut self) {
+        self.run_while(|world| !world.reigns.iter().all(Reign::is_whole) || !world.is_at_rest());
     }
 
     /// From here on nothing is held up between the processes, and no orphan, which nobody would kill.

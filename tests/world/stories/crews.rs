@@ -1,6 +1,7 @@
 //! The sharpest moments, one by one: who is ahead, who is late, who is killed, who takes nothing.
 
 use slackwater::config::secret::Secret;
+use support::HEALTHZ;
 
 use crate::draw::{HOUR, SECOND, house, patient};
 use crate::fates::Fate;
@@ -25,7 +26,7 @@ fn who_is_ahead_of_a_worker_is_resumed_once_the_worker_has_caught_up() {
         let late = world.connect_to(1, 1 << 20, &resume_behind(0));
         world.calm_down();
         assert_eq!((heard(&ahead), heard(&late)), ((None, vec![]), (Some(true), vec![])));
-        world.run_until(world.now + 2 * SECOND);
+        world.run_for(2 * SECOND);
         assert_eq!((heard(&ahead), heard(&late)), ((Some(true), vec![5]), (Some(true), vec![1, 2, 3, 4, 5])));
     });
 }
@@ -43,12 +44,11 @@ fn answers_come_in_the_order_of_the_requests() {
     for_each_seed(3100..3120, |seed| {
         let mut world = house(seed, patient(2));
         hold(&mut world, 0, SECOND);
-        let healthz = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
         let wrong = "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Type: application/json\r\n\r\n{";
         let large = "POST /publish HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n";
-        let request = [&news(1, 1), healthz, wrong, &news(2, 1), &news(3, 1), wrong, large].concat();
+        let request = [&news(1, 1), HEALTHZ, wrong, &news(2, 1), &news(3, 1), wrong, large].concat();
         let line = world.connect_to(0, 1 << 20, &request);
-        world.run_until(world.now + 2 * SECOND);
+        world.run_for(2 * SECOND);
         let error = "400 error";
         assert_eq!(answers(&line), ["200 id", "200 status", error, "200 id", "200 id", error, "413 error"]);
     });
@@ -67,11 +67,11 @@ fn a_refusal_waits_for_the_answers_before_it() {
             let mut world = house(seed, patient(1));
             world.setup.terms.access.token = Some(Secret::read("x").unwrap());
             world.fulfil(Fate::Crashed);
-            world.run_while(|world| !world.reigns[0].is_whole() || !world.is_at_rest());
+            world.begin_calmly();
             hold(&mut world, 0, SECOND);
             let granted = news(1, 1).replacen("Host: x", "Host: x\r\nAuthorization: Bearer x", 1);
             let line = world.connect_to(0, 1 << 20, &[&*granted, &refused].concat());
-            world.run_until(world.now + 2 * SECOND);
+            world.run_for(2 * SECOND);
             let answers = answers(&line);
             assert!(
                 answers.len() == 2 && answers[0] == "200 id" && answers[1].starts_with(answer),
@@ -100,10 +100,10 @@ fn who_ends_its_side_behind_its_requests_is_answered_all() {
     for_each_seed(3200..3220, |seed| {
         let mut world = house(seed, patient(1));
         hold(&mut world, 0, SECOND);
-        let request = [&news(1, 1), "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", &news(2, 1)].concat();
+        let request = [&news(1, 1), HEALTHZ, &news(2, 1)].concat();
         let line = world.connect_to(0, 1000, &request);
         line.borrow_mut().end();
-        world.run_until(world.now + 2 * SECOND);
+        world.run_for(2 * SECOND);
         assert_eq!(answers(&line), ["200 id", "200 status", "200 id"]);
         line.borrow_mut().take(usize::MAX);
         world.run_until(world.now + 2 * SECOND);
@@ -120,7 +120,7 @@ fn who_becomes_a_client_behind_publications_is_understood() {
             world.connect_to(0, 1 << 20, &[news(1, 1), news(2, 1), handshake("topic=orders")].concat());
         let command = frame(&mut Random::new(seed), TEXT, br#"{"type":"subscribe","topic":"news"}"#);
         line.borrow_mut().send(&command);
-        world.run_until(world.now + 2 * SECOND);
+        world.run_for(2 * SECOND);
         publish(&mut world, 0, 3..=3, 1);
         world.calm_down();
         assert_eq!(answers(&line)[..3], ["200 id", "200 id", "Switched"]);
@@ -143,7 +143,7 @@ fn what_was_asked_before_the_leaving_is_answered_before_what_comes_behind_it() {
         world.calm_down();
         assert!(world.worker(1).server.is_leaving());
         line.borrow_mut().send(news(5, 1).as_bytes());
-        world.run_until(world.now + SECOND / 2);
+        world.run_for(SECOND / 2);
         assert_eq!(answers(&line), ["200 id"; 4]);
         assert_eq!(heard(&listener).1, [1, 2, 3, 4]);
         assert!(line.borrow().outbound_ended);
@@ -178,12 +178,11 @@ fn a_late_worker_is_told_the_history_before_it_serves() {
         world.calm_down();
         start_a_slow_one(&mut world);
         // What is published ahead of a question is handed on at once, though not to those who catch up.
-        let healthz = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-        let requests: String = (301..=310).map(|token| news(token, 1100) + healthz).collect();
+        let requests: String = (301..=310).map(|token| news(token, 1100) + HEALTHZ).collect();
         world.connect_to(0, 1 << 20, &requests);
         world.run_while(|world| !world.reigns[0].is_whole());
         let line = world.connect_to(1, 1 << 30, &resume_behind(0));
-        world.run_until(world.now + 5 * SECOND);
+        world.run_for(5 * SECOND);
         assert_eq!(heard(&line), (Some(true), Vec::from_iter(1..=310)));
     });
 }
@@ -202,7 +201,7 @@ fn a_history_that_forgets_while_a_worker_catches_up_leaves_no_hole() {
         assert!(!world.reign().is_whole(), "it had no time to forget");
         world.run_while(|world| !world.reigns[0].is_whole());
         let line = world.connect_to(1, 1 << 30, &resume_behind(590));
-        world.run_until(world.now + 5 * SECOND);
+        world.run_for(5 * SECOND);
         assert_eq!(heard(&line), (Some(true), Vec::from_iter(591..=600)));
     });
 }
@@ -216,7 +215,7 @@ fn where_nothing_is_kept_who_has_heard_all_is_resumed_and_nobody_else() {
         publish(&mut world, 0, 1..=5, 10);
         world.calm_down();
         world.fulfil(Fate::Grow);
-        world.run_while(|world| !world.reigns[0].is_whole() || !world.is_at_rest());
+        world.begin_calmly();
         for worker in 0..3 {
             let (up_to_date, late) = (
                 world.connect_to(worker, 1 << 20, &resume_behind(5)),
@@ -282,7 +281,7 @@ fn a_server_that_leaves_publishes_nothing_more() {
         world.turn();
         world.turn();
         line.borrow_mut().send(news(2, 1).as_bytes());
-        world.run_until(world.now + SECOND / 2);
+        world.run_for(SECOND / 2);
         assert_eq!(answers(&line)[0], "503 error");
         assert_eq!(world.truth.newest(0xbeef), 0);
     });
@@ -293,12 +292,11 @@ fn without_a_supervisor_nobody_waits_for_an_answer() {
     for_each_seed(4200..4220, |seed| {
         let mut world = house(seed, patient(2));
         hold(&mut world, 0, SECOND / 4);
-        let healthz = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-        let line = world.connect_to(0, 1 << 20, &[&news(1, 1), healthz, &news(2, 1)].concat());
+        let line = world.connect_to(0, 1 << 20, &[&news(1, 1), HEALTHZ, &news(2, 1)].concat());
         let listener = world.connect_to(0, 1 << 20, &resume_behind(3));
         world.calm_down();
         world.fulfil(Fate::Crashed);
-        world.run_until(world.now + 4 * SECOND);
+        world.run_for(4 * SECOND);
         // The answer may have been on its way.
         assert!(matches!(answers(&line)[0].as_str(), "200 id" | "503 error"), "{line:?}");
         assert!(

@@ -8,7 +8,7 @@ use crate::ear::{Heard, Id};
 use crate::for_each_seed;
 use crate::reign::Setup;
 use crate::socket::Line;
-use crate::speech::{self, handshake};
+use crate::speech::{TEXT, frame, handshake};
 use crate::stories::{last_heard, news, positions, post, resume_behind};
 use crate::world::World;
 
@@ -36,8 +36,7 @@ fn what_comes_in_one_turn_is_not_too_much_for_who_reads() {
         for token in 1..=5 {
             world.connect(1000, &news(token, 3000));
         }
-        let mut random = world.random.fork();
-        let command = speech::frame(&mut random, speech::TEXT, br#"{"type":"subscribe","topic":"news"}"#);
+        let command = frame(&mut world.random, TEXT, br#"{"type":"subscribe","topic":"news"}"#);
         listener.borrow_mut().send(&command);
         world.calm_down();
         assert_eq!(positions(&listener), [1, 2, 3, 4, 5]);
