@@ -265,7 +265,8 @@ mod tests {
             .expect("there are descriptors");
         let (mut upstream, now) = (Upstream::new(Stream::from(socket)), Now::read().instant);
         let beats_at = [0, 10, 999, 1000, 1500, 2000].map(|ms| {
-            upstream.beat_unasked(now + Duration::from_millis(ms));
+            upstream.on_ready();
+            upstream.take_in(true, &mut [], now + Duration::from_millis(ms));
             upstream.link.queued_bytes() / 5
         });
         assert_eq!(beats_at, [1, 1, 1, 2, 2, 3]);
