@@ -124,7 +124,7 @@ mod tests {
 
     fn history(publications: usize, topics: &[&str]) -> History {
         let mut history =
-            History::new(HistoryLimits { publications, bytes: 1_000_000, age: Duration::MAX }, 0);
+            History::new(HistoryLimits { publications, bytes: usize::MAX, age: Duration::MAX }, 0);
         topics.iter().for_each(|topic| publish(&mut history, topic));
         history
     }
@@ -187,6 +187,16 @@ mod tests {
         assert_eq!(replay.reached(), 3000);
         publish(&mut history, "c/1");
         assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["c/13001"]);
+    }
+
+    #[test]
+    fn more_of_its_own_than_one_step_finds_is_found_by_the_next() {
+        let mut history =
+            history(10_000, &["b", "b", "b", "b", "a", "b", "b", "b", "b"].repeat(LOOKED_AT + 1));
+        let mut replay = replay(&mut history, 0, &["a"]);
+        assert!(replay.is_sparse);
+        let steps = [(); 2].map(|()| texts(replay.next_piece(&mut history, usize::MAX)).len());
+        assert_eq!((steps, replay.reached()), ([LOOKED_AT, 1], *history.positions().end()));
     }
 
     #[test]
