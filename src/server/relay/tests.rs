@@ -15,7 +15,7 @@ const MIB: usize = 1 << 20;
 
 /// A relay with so many workers that take everything.
 fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<End>>>) {
-    let limits = HistoryLimits { publications: 10, bytes: MIB, age: Duration::from_secs(1000) };
+    let limits = HistoryLimits { publications: 1000, bytes: MIB, age: Duration::from_secs(1000) };
     let (mut relay, mut ends) = (Relay::new(7, limits), vec![]);
     for id in 0..workers {
         let end = End::open();
@@ -51,6 +51,7 @@ fn heard(end: &RefCell<End>) -> (usize, usize) {
         match message {
             ToWorker::Published(_) => count.0 += 1,
             ToWorker::Publication(_) => count.1 += 1,
+            ToWorker::Begin { .. } | ToWorker::CaughtUp => {}
             other => panic!("told {other:?}"),
         }
     }
@@ -156,4 +157,19 @@ fn taking_what_there_was_no_room_for_is_a_sign_of_life() {
     ends[0].borrow_mut().room = 1;
     relay.settle(now);
     assert_eq!(relay.take_events(), [(0, WorkerEvent::Alive)]);
+}
+
+#[test]
+fn a_worker_that_joins_is_told_the_whole_history_however_long_it_is() {
+    let now = Now::read();
+    for count in [1, 255, 256, 257, 512, 513] {
+        let (mut relay, ends) = relay_with(1, now);
+        ask(&ends[0], count, 1);
+        relay.on_ready(0, now);
+        turn(&mut relay, now);
+        let end = End::open();
+        relay.admit(1, 1, 1, Wire(end.clone()));
+        relay.settle(now);
+        assert_eq!(heard(&end), (0, count));
+    }
 }
