@@ -105,6 +105,8 @@ pub struct Pipe {
     worker_edge: bool,
     /// What is done at this end fails, as if the other were gone.
     broken: Option<Side>,
+    /// Of a hundred reads or writes at each side, so many more fail for want of memory.
+    short: [usize; 2],
     /// How often each side has received or sent something.
     deeds: [usize; 2],
 }
@@ -119,6 +121,7 @@ impl Pipe {
             supervisor_edge: true,
             worker_edge: true,
             broken: None,
+            short: [0; 2],
             deeds: [0; 2],
         }))
     }
@@ -188,8 +191,7 @@ impl Pipe {
 
     /// Of a hundred reads and writes at this end, so many fail for want of memory.
     pub fn run_short(&mut self, side: Side, percent: usize) {
-        self.from(side).1.pace.shortage = percent;
-        self.toward(side).1.pace.shortage = percent;
+        self.short[side as usize] = percent;
     }
 
     /// From here on reads and writes at this end fail for good.
@@ -254,11 +256,12 @@ impl PipeEnd {
         if pipe.broken == Some(self.side) {
             return Err(ErrorKind::ConnectionReset.into());
         }
+        let short = pipe.short[self.side as usize];
         let (random, flow) = pipe.toward(self.side);
         if random.chance(3) {
             return Err(ErrorKind::Interrupted.into());
         }
-        if random.chance(flow.pace.shortage) {
+        if random.chance(flow.pace.shortage.max(short)) {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         }
         let most = buffer.len().min(flow.arrived.len());
@@ -281,6 +284,7 @@ impl PipeEnd {
         if pipe.toward(self.side).1.has_ended || pipe.broken == Some(self.side) {
             return Err(ErrorKind::BrokenPipe.into());
         }
+        let short = pipe.short[self.side as usize];
         let (random, flow) = pipe.from(self.side);
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
         assert_ne!(wanted, 0, "an empty write means nothing");
@@ -288,7 +292,7 @@ impl PipeEnd {
         if random.chance(3) {
             return Err(ErrorKind::Interrupted.into());
         }
-        if random.chance(flow.pace.shortage) {
+        if random.chance(flow.pace.shortage.max(short)) {
             return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
         }
         let room = flow.pace.capacity.saturating_sub(flow.under_way());
