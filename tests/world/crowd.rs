@@ -58,13 +58,16 @@ impl Crowd {
     }
 
     /// Whether it was right of a process to write this, and nothing else.
-    pub fn judge(&mut self, scene: Scene<'_>, is_at_rest: bool) {
+    pub fn judge(&mut self, scene: Scene<'_>) {
         self.judge.on_turn(&self.clients, scene);
         if scene.worker.outcome.is_some() {
             self.judge.on_end(&self.clients, scene);
-        } else if is_at_rest {
-            self.judge.at_rest(&self.clients, scene);
         }
+    }
+
+    /// Whether a process may sleep now, as far as its clients go.
+    pub fn judge_at_rest(&mut self, scene: Scene<'_>) {
+        self.judge.at_rest(&self.clients, scene);
     }
 
     pub fn next_time(&self) -> Option<Duration> {
@@ -89,12 +92,12 @@ impl World {
         self.reigns.is_empty()
     }
 
-    /// Takes turns until the last server has ended, or everybody has gone for good though it stays.
+    /// Takes turns until the last server has ended, or everybody has gone for good and nobody tells it to leave.
     pub fn run_to_the_end(mut self) -> Self {
         loop {
             self.turn();
             let Some(reign) = self.reigns.last() else { return self };
-            let is_leaving = reign.workers.iter().any(|worker| worker.server.is_leaving());
+            let is_leaving = reign.has_been_told_to_leave;
             if self.crowd.is_gone() && self.fates.is_empty() && !is_leaving && self.is_at_rest() {
                 assert_eq!(reign.clients(), 0);
                 return self;

@@ -99,7 +99,7 @@ impl Watch {
             let published = worker.published();
             let (since, joined) = *self.switched.get_or_insert((now, published));
             self.is_pinged(since, told, limits, deadline);
-            let missed = published - told.position.unwrap_or(joined);
+            let missed = published.saturating_sub(told.position.unwrap_or(joined));
             self.has_not_too_much(usize::try_from(missed).expect("few"), told, limits, deadline);
         } else if !line.blocked && !client.deeds.has_babbled {
             self.asks_in_time(told, limits, worker.leaving.is_some(), deadline);

@@ -45,6 +45,7 @@ pub struct Reign {
     pub epoch: u32,
     supervisor: Option<Supervisor>,
     pub workers: Vec<Worker>,
+    pub has_been_told_to_leave: bool,
 }
 
 impl Reign {
@@ -70,7 +71,7 @@ impl Reign {
             worker.serve(random);
             workers.push(worker);
         }
-        Self { number, epoch, supervisor, workers }
+        Self { number, epoch, supervisor, workers, has_been_told_to_leave: false }
     }
 
     /// Where it is known that there is one.
@@ -96,6 +97,7 @@ impl Reign {
 
     /// Sent to the whole server.
     pub fn signal(&mut self, signal: Signal) {
+        self.has_been_told_to_leave |= signal == Signal::Leave;
         match (&mut self.supervisor, signal) {
             (Some(supervisor), _) => {
                 supervisor.signals.push(signal);

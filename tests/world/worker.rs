@@ -135,7 +135,8 @@ impl Worker {
         }
     }
 
-    /// How many notifications there have been, where nothing else is published.
+    /// How many notifications there have been at least, where nothing else is published: once its witness has gone there
+    /// may be more.
     pub fn published(&self) -> u64 {
         self.periodic.as_ref().map_or(self.newest, |periodic| periodic.audiences.len() as u64)
     }

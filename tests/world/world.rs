@@ -199,10 +199,16 @@ impl World {
             publisher.on_turn(self.now);
         }
         self.crowd.on_turn(self.now);
-        let is_at_rest = self.is_at_rest();
+        self.judge(Crowd::judge);
+    }
+
+    /// Has what each process has told the scripted clients judged in this way.
+    fn judge(&mut self, judge: impl Fn(&mut Crowd, Scene<'_>)) {
         let (terms, truth, now) = (&self.setup.terms, &self.truth, self.now);
         let workers = self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans);
-        workers.for_each(|worker| self.crowd.judge(Scene { worker, terms, truth, now }, is_at_rest));
+        if !self.crowd.clients.is_empty() {
+            workers.for_each(|worker| judge(&mut self.crowd, Scene { worker, terms, truth, now }));
+        }
     }
 
     /// What links the processes.
@@ -277,6 +283,7 @@ impl World {
             return;
         }
         self.busy_turns = 0;
+        self.judge(Crowd::judge_at_rest);
         let at = self.now;
         let can_connect = self.reigns.iter().flat_map(|reign| &reign.workers).any(|worker| worker.accepts);
         let of_workers = self.workers().filter(|worker| worker.frozen_until <= at).map(Worker::next_time);

@@ -1,7 +1,11 @@
 //! Clients of every kind: each hears everything once and in order or is told why not, and no limit is forgotten.
 
+use slackwater::policy::reconnect_notices::ReconnectTerms;
+
 use crate::crowd::{codes_of, crowd};
 use crate::draw::{alone, strict};
+use crate::fates::Fate;
+use crate::pipe::Pace;
 use crate::random::Random;
 use crate::world::World;
 use crate::{asked_seed, behaviour};
@@ -40,4 +44,29 @@ fn edge_triggered_readiness_is_never_lost() {
         }
         world.run_to_the_end()
     });
+}
+
+#[test]
+fn the_clients_of_every_worker_are_served_as_those_of_one_process_while_workers_come_and_go() {
+    let fates = [Fate::Reload, Fate::Grow, Fate::Shrink, Fate::Signalled, Fate::Killed];
+    let codes = codes_of(8000..8150, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = strict(&mut random);
+        (setup.workers, setup.has_witness) = (random.within(1..4), true);
+        let (spread, close_after) = (random.millis(0..5000), Some(random.millis(0..5000)));
+        setup.terms.reconnect = random.chance(50).then_some(ReconnectTerms { spread, close_after });
+        setup.pace = random.chance(80).then_some(Pace::PROMPT);
+        let mut world = crowd(&mut random, setup, 20, true);
+        let leaves_at = random.millis(3000..12_000);
+        world.fates = vec![(leaves_at, Fate::Redeployed)];
+        for _ in 0..random.below(4) {
+            world.fates.push((random.millis(0..3000), random.pick(&fates)));
+        }
+        world.fates.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        world
+    });
+    let all = [1000, 1002, 1012, 4001, 4003].map(Some);
+    assert!(all.iter().all(|code| codes.contains_key(code)) || asked_seed().is_some(), "{codes:?}");
 }
