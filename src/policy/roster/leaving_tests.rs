@@ -259,3 +259,14 @@ fn whoever_does_not_close_its_listener_is_waited_for_a_second_and_no_longer() {
         "Not closed within 1 s: the listeners of 1 workers; a successor may find the port in use"
     );
 }
+
+#[test]
+fn a_worker_that_was_to_be_started_after_a_pause_is_not_once_all_leave() {
+    let mut story = Story::serving(2);
+    story.exit(0, KILLED);
+    story.exit(2, KILLED);
+    story.roster.signal(story.now);
+    assert_eq!(story.steps(), [SIGNAL, LEAVE]);
+    assert_eq!(story.pass(SECOND), []);
+    assert_eq!(story.exit(1, Exit::Code(0)), [complete(Outcome::Drained)]);
+}
