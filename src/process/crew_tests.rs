@@ -136,3 +136,13 @@ fn a_link_without_memory_is_tried_again_though_no_event_announces_any() {
     story.handle(Arrived::default());
     assert_eq!(story.told(0), ["Synced"]);
 }
+
+#[test]
+fn what_a_worker_has_said_before_its_end_is_heard_in_the_turn_in_which_it_has_ended() {
+    let mut story = Story::serving();
+    story.ends[0].borrow_mut().say(&ToSupervisor::Drain);
+    let exit = Exit::Code(0);
+    let steps = story.handle(Arrived { ended: vec![(0, exit)], ..Arrived::default() });
+    let ended = Step::Ended { slot: 0, exit, back_off: Duration::ZERO };
+    assert_eq!(steps, [Step::Drain(drain::Step::SignalReceived), ended]);
+}
