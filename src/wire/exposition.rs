@@ -207,7 +207,7 @@ fn histogram(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, histogram: 
     let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
     to.encode_descriptor(&name, help, None, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
         histogram.sum,
-        histogram.counts.iter().sum(),
+        histogram.counts.iter().copied().fold(0, u64::saturating_add),
         &buckets,
         None,
     )

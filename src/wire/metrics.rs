@@ -101,7 +101,7 @@ impl Histogram {
     }
 
     fn add(&mut self, other: &Self) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(count, other)| *count += other);
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, other)| add(count, other));
         self.sum += other.sum;
     }
 }
@@ -127,39 +127,44 @@ impl Metrics {
 
     /// Adds what another process has counted, including what is true only now, such as its clients.
     pub fn add(&mut self, other: &Self) {
-        self.connections += other.connections;
-        self.outbox_bytes += other.outbox_bytes;
+        add(&mut self.connections, other.connections);
+        add(&mut self.outbox_bytes, other.outbox_bytes);
         self.add_totals(other);
     }
 
     /// Adds what a process has counted that has ended.
     pub fn add_totals(&mut self, other: &Self) {
-        self.connections_total += other.connections_total;
+        add(&mut self.connections_total, other.connections_total);
         other.disconnects.iter().for_each(|disconnects| self.add_disconnects(disconnects));
-        self.messages_sent += other.messages_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.resumed += other.resumed;
-        self.not_resumed += other.not_resumed;
+        add(&mut self.messages_sent, other.messages_sent);
+        add(&mut self.bytes_sent, other.bytes_sent);
+        add(&mut self.resumed, other.resumed);
+        add(&mut self.not_resumed, other.not_resumed);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
         self.fanout.add(&other.fanout);
         self.turns.add(&other.turns);
-        self.log_lines_lost += other.log_lines_lost;
+        add(&mut self.log_lines_lost, other.log_lines_lost);
     }
 
     fn add_disconnects(&mut self, other: &Disconnects) {
         let alike = |known: &&mut Disconnects| (&known.reason, known.code) == (&other.reason, other.code);
         match self.disconnects.iter_mut().find(alike) {
-            Some(known) => known.count += other.count,
+            Some(known) => add(&mut known.count, other.count),
             None => self.disconnects.push(other.clone()),
         }
     }
 
     fn add_rejected(&mut self, other: &Rejected) {
         match self.rejected.iter_mut().find(|known| known.reason == other.reason) {
-            Some(known) => known.count += other.count,
+            Some(known) => add(&mut known.count, other.count),
             None => self.rejected.push(other.clone()),
         }
     }
+}
+
+/// What another process tells may be anything.
+fn add(total: &mut u64, more: u64) {
+    *total = total.saturating_add(more);
 }
 
 #[cfg(test)]

@@ -43,14 +43,14 @@ pub struct WorkerStatus {
 impl Overview {
     /// Clients of all processes.
     pub fn connections(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.metrics.connections).sum()
+        self.workers.iter().map(|worker| worker.metrics.connections).fold(0, u64::saturating_add)
     }
 
     /// Clients that depart each second, since the drain began.
     pub fn departures_per_second(&self, now: Timestamp) -> f64 {
         let Some(drain) = &self.drain else { return 0.0 };
         let departed = drain.clients_then.saturating_sub(self.connections());
-        let elapsed = (now.as_millisecond() - drain.since_unix_ms) as f64 / 1000.0;
+        let elapsed = now.as_millisecond().saturating_sub(drain.since_unix_ms) as f64 / 1000.0;
         if elapsed > 0.0 { departed as f64 / elapsed } else { 0.0 }
     }
 }
