@@ -132,7 +132,7 @@ impl Lot {
         }
         let largest = random.pick(&[10, 300, 3000, 30_000]);
         for number in 0..random.within(1..4) {
-            let pause_millis = self.millis / random.pick(&[3, 7, 16]);
+            let pause_millis = self.millis / random.pick(&[2, 5, 10]);
             world.publishers.push(Publisher::new(random.fork(), number as u64, largest, pause_millis));
         }
         for _ in 0..random.below(5) {

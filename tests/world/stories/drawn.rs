@@ -79,7 +79,7 @@ fn whoever_comes_back_too_late_is_told_so() {
 
 #[test]
 fn every_client_of_every_worker_hears_every_publication_once_in_one_order() {
-    let told = told_by(2000..2160, &crew(&WORKERS), |_| GENEROUS);
+    let told = told_by(2000..2130, &crew(&WORKERS), |_| GENEROUS);
     let Told { tally, published, ahead, kills, starts, .. } = &told;
     let has_all = tally.resumed > 200
         && tally.overlaps > 2000
