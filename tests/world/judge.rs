@@ -189,6 +189,9 @@ impl Judge {
         perhaps += worker.open_lines() - open;
         let count = worker.server.clients();
         assert!((surely..=surely + perhaps).contains(&count), "{count} clients, not {surely}+{perhaps}");
+        // A worker waits for what its supervisor says.
+        let is_insisted = worker.signalled > 1 && worker.link.is_none();
+        assert!(!is_insisted || worker.farewell_at.is_some(), "told twice to leave, it still waits");
         if let Some(at) = worker.farewell_at {
             assert!(now < at + LONGEST_FAREWELL + Duration::from_millis(50), "the farewell never ends");
         }

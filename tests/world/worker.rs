@@ -44,6 +44,8 @@ pub struct Worker {
     newcomers: Vec<VirtualSocket>,
     /// Signals that have come since the last turn.
     signals: Vec<Control>,
+    /// How many there have been in all.
+    pub signalled: usize,
     pub accepts: bool,
     patience: Duration,
     /// Since when it leaves, and when its patience is over.
@@ -88,6 +90,7 @@ impl Worker {
             server: Turn::new(setup.terms.clone(), supervisor, drain, now),
             newcomers: Vec::new(),
             signals: Vec::new(),
+            signalled: 0,
             accepts: false,
             patience: setup.patience,
             leaving: None,
@@ -143,6 +146,7 @@ impl Worker {
 
     pub fn signal(&mut self, signal: Control) {
         self.signals.push(signal);
+        self.signalled += 1;
     }
 
     /// What would wake it now.
