@@ -183,3 +183,44 @@ impl Feed {
 fn number(key: usize) -> SubscriberKey {
     SubscriberKey::try_from(key).expect("a process has fewer descriptors than this")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::topic::TopicName;
+
+    /// Is to keep two publications; its only subscriber has not been visited yet with so many.
+    fn feed(publications: usize) -> Feed {
+        let limits = HistoryLimits { publications: 2, bytes: 1_000_000, age: Duration::MAX };
+        let mut feed = Feed::empty(7, limits, 0);
+        feed.subscribe(0, &Filter::parse("a").unwrap(), None).unwrap();
+        for _ in 0..publications {
+            let (topic, frame) = (TopicName::parse("a").unwrap(), Frame::text("x"));
+            feed.publish(Publication { topic, frame, at: Instant::now() });
+        }
+        feed
+    }
+
+    /// How many are kept, if it may forget the rest.
+    fn kept(feed: &mut Feed) -> usize {
+        feed.forget_surplus();
+        feed.history().positions().count()
+    }
+
+    #[test]
+    fn more_is_kept_while_somebody_has_still_to_be_visited_or_brought_it_and_no_longer() {
+        let mut feed = feed(5);
+        assert_eq!(kept(&mut feed), 5);
+        let replays = [0, 3].map(|after| feed.replay(0, after).unwrap());
+        while let Some(key) = feed.next_subscriber() {
+            feed.pending_for(key);
+        }
+        let [one, other] = replays;
+        feed.abandon(one);
+        assert_eq!(kept(&mut feed), 5);
+        feed.join(0, other);
+        assert_eq!(kept(&mut feed), 2);
+    }
+}
