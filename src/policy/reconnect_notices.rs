@@ -187,4 +187,12 @@ mod tests {
             ReconnectNotice { client: 9, after: Duration::ZERO, deadline: 20 * MINUTE }
         );
     }
+
+    #[test]
+    fn whoever_comes_late_is_closed_as_long_after_its_moment_as_all_others() {
+        let (mut notices, now) = notices_for(0, Some(MINUTE));
+        let later = now + 10 * MINUTE;
+        notices.join(9, later);
+        assert_eq!(notices.next_deadline(), Some(later + MINUTE));
+    }
 }
