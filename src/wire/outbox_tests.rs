@@ -121,6 +121,16 @@ fn a_flood_of_pings_from_a_deaf_peer_stays_bounded_and_the_newest_is_answered() 
 }
 
 #[test]
+fn a_pong_replaces_only_pongs() {
+    let mut outbox = Outbox::default();
+    (0..PONGS_IN_A_ROW).for_each(|_| outbox.push_pong("pong"));
+    outbox.push("frame", 1000).unwrap();
+    outbox.push_pong("pong");
+    let queue = outbox.queue.as_ref().unwrap();
+    assert_eq!(queue.frames.len(), usize::from(PONGS_IN_A_ROW) + 2);
+}
+
+#[test]
 fn a_begun_pong_is_never_replaced() {
     let (mut outbox, mut socket) = (Outbox::default(), Stingy::with_room(2));
     outbox.push_pong("pong");
