@@ -135,6 +135,11 @@ impl Pipe {
         if side == Side::Supervisor { self.supervisor_edge } else { self.worker_edge }
     }
 
+    /// The event was not taken yet.
+    pub fn wake(&mut self, side: Side) {
+        *self.edge(side) = true;
+    }
+
     pub fn take_event(&mut self, side: Side) -> bool {
         std::mem::take(self.edge(side))
     }

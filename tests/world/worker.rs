@@ -42,6 +42,10 @@ pub struct Worker {
     /// To its supervisor.
     pub link: Option<Rc<RefCell<Pipe>>>,
     newcomers: Vec<VirtualSocket>,
+    /// How many it accepts in a turn; the others wait at its door.
+    pub accepts_per_turn: usize,
+    /// How many events a look brings at most.
+    pub events_per_look: usize,
     /// Signals that have come since the last turn.
     signals: Vec<Control>,
     /// How many there have been in all.
@@ -89,6 +93,8 @@ impl Worker {
             place,
             server: Turn::new(setup.terms.clone(), supervisor, drain, now),
             newcomers: Vec::new(),
+            accepts_per_turn: usize::MAX,
+            events_per_look: usize::MAX,
             signals: Vec::new(),
             signalled: 0,
             accepts: false,
@@ -207,7 +213,14 @@ impl Worker {
             ready.push(Ready::Supervisor);
         }
         random.shuffle(&mut ready);
-        let look = Look { began: self.server.now().instant, events: ready.len(), most: usize::MAX };
+        let most = self.events_per_look;
+        for left in ready.drain(most.min(ready.len())..) {
+            match left {
+                Ready::Peer { key, .. } => self.lines[&key].borrow_mut().edge = true,
+                Ready::Supervisor => self.link().wake(Side::Worker),
+            }
+        }
+        let look = Look { began: self.server.now().instant, events: ready.len(), most };
         self.server.on_look(look, self.lines.len());
         self.server.handle(ready, std::mem::take(&mut self.signals), now);
         self.let_in();
@@ -233,7 +246,8 @@ impl Worker {
     }
 
     fn let_in(&mut self) {
-        for socket in std::mem::take(&mut self.newcomers) {
+        let count = self.newcomers.len().min(self.accepts_per_turn);
+        for socket in self.newcomers.drain(..count).collect::<Vec<_>>() {
             let lines = &mut self.lines;
             let register = |key| {
                 if let Some(before) = lines.insert(key, socket.0.clone()) {
@@ -253,7 +267,13 @@ impl Worker {
                 self.let_in();
             }
             Effect::LeaveState => self.legacy = self.server.snapshot(),
-            Effect::StopAccepting { .. } => self.accepts = false,
+            Effect::StopAccepting { admits_waiting, .. } => {
+                self.accepts = false;
+                if admits_waiting {
+                    self.accepts_per_turn = usize::MAX;
+                    self.let_in();
+                }
+            }
             Effect::Step(Step::Initiated) => {
                 self.leaving = Some((at, at + self.patience));
                 self.periodic.iter_mut().for_each(|periodic| periodic.due = None);

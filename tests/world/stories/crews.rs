@@ -191,18 +191,18 @@ fn a_late_worker_is_told_the_history_before_it_serves() {
 fn a_history_that_forgets_while_a_worker_catches_up_leaves_no_hole() {
     for_each_seed(3700..3702, |seed| {
         let mut setup = patient(1);
-        setup.terms.history.publications = 300;
+        setup.terms.history.publications = 600;
         let mut world = house(seed, setup);
-        publish(&mut world, 0, 1..=300, 1100);
+        publish(&mut world, 0, 1..=600, 1100);
         world.calm_down();
         start_a_slow_one(&mut world);
-        publish(&mut world, 0, 301..=600, 1100);
-        world.run_while(|world| world.truth.newest(0xbeef) < 600);
+        publish(&mut world, 0, 601..=1200, 1100);
+        world.run_while(|world| world.truth.newest(0xbeef) < 1200);
         assert!(!world.reign().is_whole(), "it had no time to forget");
         world.run_while(|world| !world.reigns[0].is_whole());
-        let line = world.connect_to(1, 1 << 30, &resume_behind(590));
+        let line = world.connect_to(1, 1 << 30, &resume_behind(1190));
         world.run_for(5 * SECOND);
-        assert_eq!(heard(&line), (Some(true), Vec::from_iter(591..=600)));
+        assert_eq!(heard(&line), (Some(true), Vec::from_iter(1191..=1200)));
     });
 }
 
@@ -302,5 +302,39 @@ fn without_a_supervisor_nobody_waits_for_an_answer() {
         assert!(
             line.borrow().outbound_ended && heard(&listener).0 == Some(false) && world.orphans.is_empty()
         );
+    });
+}
+
+#[test]
+fn publishers_are_held_back_while_the_supervisor_does_not_take_what_they_have_sent() {
+    for_each_seed(4660..4662, |seed| {
+        let mut world = house(seed, patient(1));
+        world.worker(0).link().narrow_toward(Side::Supervisor, 1000);
+        hold_up(&mut world, 0, HOUR);
+        let requests: String = (1..=100).map(|token| news(token, 100_000)).collect();
+        let line = world.connect_to(0, 1 << 20, &requests);
+        world.run_for(SECOND);
+        assert!(world.worker(0).link().most_offered(Side::Worker) < 6 << 20);
+        assert!(line.borrow().unread_by_server() > 3 << 20);
+        world.let_everything_through();
+        hold_up(&mut world, 0, SECOND / 100);
+        world.run_for(SECOND);
+        assert_eq!(answers(&line).len(), 100);
+    });
+}
+
+#[test]
+fn a_worker_that_takes_whatever_it_is_told_is_told_the_whole_history_without_a_pause() {
+    for_each_seed(4680..4682, |seed| {
+        let mut setup = patient(1);
+        // Nothing else is said to it meanwhile.
+        setup.healthcheck = HOUR;
+        let mut world = house(seed, setup);
+        publish(&mut world, 0, 1..=10, 100_000);
+        world.calm_down();
+        let start = world.now;
+        world.fulfil(Fate::Grow);
+        world.run_while(|world| !world.reigns[0].is_whole());
+        assert!(world.now < start + SECOND);
     });
 }

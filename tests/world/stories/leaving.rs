@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use slackwater::policy::reconnect_notices::ReconnectTerms;
+use slackwater::process::crew::Signal;
+use support::HEALTHZ;
 
 use crate::client::Act;
 use crate::crowd::{codes_of, crowd};
@@ -160,4 +162,41 @@ fn in_a_guided_drain_each_is_told_its_moment_once_and_closed_only_after_it() {
     });
     let has_all = [1001, 1012].iter().all(|code| codes.contains_key(&Some(*code)));
     assert!(has_all || asked_seed().is_some(), "{codes:?}");
+}
+
+#[test]
+fn whoever_waits_at_the_door_of_a_server_that_leaves_is_answered() {
+    for workers in [0, 1] {
+        for_each_seed(5200..5205, |seed| {
+            let mut setup = patient(workers);
+            setup.has_witness = false;
+            let mut world = house(seed, setup);
+            world.worker(0).accepts_per_turn = 0;
+            let asked = [&news(1, 10), HEALTHZ, &handshake("topic=news")];
+            let waiting = asked.map(|request| world.connect(1 << 20, request));
+            world.reign().signal(Signal::Leave);
+            world.run_for(SECOND / 2);
+            let told: Vec<_> = waiting.iter().map(|line| answers(line)).collect();
+            assert!(told.iter().all(|told| told.len() == 1), "{told:?}");
+        });
+    }
+}
+
+#[test]
+fn a_worker_that_leaves_already_is_not_hastened_by_the_leaving_of_all() {
+    for_each_seed(5210..5215, |seed| {
+        let mut setup = patient(2);
+        setup.patience = 10 * SECOND;
+        let mut world = house(seed, setup);
+        let client = world.connect_to(1, 1 << 20, &handshake("topic=news"));
+        world.calm_down();
+        let start = world.now;
+        world.reign().signal(Signal::Shrink);
+        world.run_until(start + SECOND);
+        world.reign().signal(Signal::Leave);
+        world.run_until(start + 9 * SECOND);
+        assert_eq!(answers(&client).len(), 2, "{:?}", answers(&client));
+        world.run_until(start + 15 * SECOND);
+        assert_eq!(answers(&client).last().map(String::as_str), Some("Close(Some(1012))"));
+    });
 }

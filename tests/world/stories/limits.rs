@@ -1,14 +1,31 @@
 //! Who is too slow, too much or too quiet is let go in time and finds out why; whoever only seems so is kept.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::client::{Act, Character};
 use crate::crowd::Codes;
-use crate::draw::{SECOND, alone};
+use crate::draw::{SECOND, alone, house, patient};
+use crate::ear::Heard;
 use crate::random::Random;
+use crate::socket::Line;
+use crate::speech::{self, handshake};
+use crate::stories::{answers, news, positions, publish};
 use crate::world::World;
-use crate::{behaviour, for_each_seed, speech};
+use crate::{behaviour, for_each_seed};
+
+fn has_heard(line: &RefCell<Line>, what: impl Fn(&Heard) -> bool) -> bool {
+    line.borrow().ear.heard.iter().any(|(_, heard)| what(heard))
+}
+
+fn is_pinged(line: &RefCell<Line>) -> bool {
+    has_heard(line, |heard| *heard == Heard::Ping)
+}
+
+fn is_closed(line: &RefCell<Line>) -> bool {
+    has_heard(line, |heard| matches!(heard, Heard::Close(_)))
+}
 
 #[test]
 fn who_overflows_is_sent_nothing_but_what_it_had_begun_to_receive() {
@@ -142,4 +159,108 @@ fn a_loud_client_never_gets_more_than_its_share_of_a_turn() {
         !line.dropped
     });
     assert_eq!(world.crowd.judge.codes, [(Some(1000), 1)].into());
+}
+
+#[test]
+fn whoever_has_answered_while_the_server_was_stopped_is_read_before_it_is_judged() {
+    for_each_seed(4620..4625, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.ping_interval = Some(SECOND);
+        setup.terms.limits.ping_timeout = Some(SECOND);
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        let lines = [(); 4].map(|()| world.connect(1 << 20, &handshake("topic=news")));
+        world.run_while(|_| !lines.iter().all(|line| is_pinged(line)));
+        world.worker(0).events_per_look = 1;
+        world.worker(0).frozen_until = world.now + 5 * SECOND;
+        lines.iter().for_each(|line| line.borrow_mut().send(b"\x8a\x80mask"));
+        world.run_for(5 * SECOND + SECOND / 100);
+        for line in &lines {
+            assert!(!is_closed(line), "{:?}", answers(line));
+        }
+    });
+}
+
+#[test]
+fn a_ping_that_has_left_is_not_held_against_who_has_still_to_take_what_came_behind_it() {
+    for_each_seed(4630..4635, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.ping_interval = Some(20 * SECOND);
+        setup.terms.limits.ping_timeout = Some(2 * SECOND);
+        setup.terms.limits.write = 10 * SECOND;
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        let line = world.connect(5000, &handshake("topic=news"));
+        world.run_while(|_| !is_pinged(&line));
+        publish(&mut world, 0, 1..=5, 3000);
+        world.run_for(4 * SECOND);
+        assert!(line.borrow().blocked);
+        line.borrow_mut().send(b"\x8a\x80mask");
+        for _ in 0..20 {
+            line.borrow_mut().take(usize::MAX);
+            world.turn();
+            world.sleep(world.now + SECOND / 100);
+        }
+        assert_eq!(positions(&line), [1, 2, 3, 4, 5], "{:?}", answers(&line));
+    });
+}
+
+#[test]
+fn whoever_has_sent_more_than_a_turn_reads_is_read_before_it_is_judged() {
+    for_each_seed(4640..4645, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.handshake = SECOND;
+        let mut world = house(seed, setup);
+        let request = news(1, 500_000);
+        let (start, rest) = request.split_at(10);
+        let line = world.connect(1 << 20, start);
+        world.run_for(SECOND / 2);
+        world.worker(0).frozen_until = world.now + 2 * SECOND;
+        line.borrow_mut().send(rest.as_bytes());
+        world.run_for(3 * SECOND);
+        assert_eq!(answers(&line), ["200 id"]);
+    });
+}
+
+#[test]
+fn whoever_takes_its_last_word_ever_so_slowly_is_cut_in_the_end() {
+    for_each_seed(4650..4655, |seed| {
+        let mut setup = patient(0);
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        let line = world.connect(6000, &handshake("topic=news"));
+        publish(&mut world, 0, 1..=10, 10_000);
+        world.run_for(SECOND / 10);
+        // Not masked: it has broken the protocol.
+        line.borrow_mut().send(b"\x81\x01x");
+        let start = world.now;
+        while !line.borrow().dropped {
+            line.borrow_mut().take(2500);
+            world.run_for(SECOND / 2);
+            assert!(world.now < start + 12 * SECOND, "it is waited for for ever");
+        }
+        assert!(world.now > start + 9 * SECOND && line.borrow().aborted);
+    });
+}
+
+#[test]
+fn a_stall_begins_at_the_end_of_the_long_turn_in_which_it_was_met() {
+    for_each_seed(4670..4675, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.write = SECOND;
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        let line = world.connect(1000, &handshake("topic=news"));
+        world.run_for(SECOND / 10);
+        publish(&mut world, 0, 1..=1, 5000);
+        world.run_while(|_| !line.borrow().blocked);
+        world.stretch_turn(5 * SECOND);
+        world.run_for(SECOND / 2);
+        while positions(&line).is_empty() {
+            line.borrow_mut().take(usize::MAX);
+            world.turn();
+            world.sleep(world.now + SECOND / 100);
+            assert!(!is_closed(&line), "{:?}", answers(&line));
+        }
+    });
 }

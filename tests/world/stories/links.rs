@@ -98,3 +98,15 @@ fn a_worker_that_has_no_time_to_take_what_waits_for_it_leaves_gently_and_is_repl
         assert_eq!(answers(&client).last().map(String::as_str), Some("Close(Some(1012))"));
     });
 }
+
+#[test]
+fn what_has_come_at_once_is_read_to_its_end_though_it_is_more_than_a_turn_reads() {
+    for_each_seed(4600..4605, |seed| {
+        let mut world = house(seed, patient(2));
+        let listener = world.connect_to(1, 1 << 40, &handshake("topic=news"));
+        hold(&mut world, 1, SECOND);
+        publish(&mut world, 0, 1..=20, 100_000);
+        world.run_for(SECOND + SECOND / 10);
+        assert_eq!(positions(&listener), Vec::from_iter(1..=20));
+    });
+}
