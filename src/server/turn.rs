@@ -211,8 +211,7 @@ impl<S: Socket> Turn<S> {
     /// How long to sleep; `None` until something happens. Measured from the last reading of the clock, so late by that
     /// turn's length at most.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let has_more_to_hear = self.order.is_unread() && !self.peers.is_behind();
-        if self.peers.has_work() || self.order.has_work() || has_more_to_hear {
+        if self.peers.has_work() || self.order.has_work() || self.order.is_unread() {
             return Some(Duration::ZERO);
         }
         let deadlines = [

@@ -91,8 +91,7 @@ impl<S: Socket> Connection<S> {
         None
     }
 
-    /// The peer has sent something, be it a pong    /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the
-    /// interval.
+    /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the interval.
     pub(in crate::server) fn on_heard(&mut self, now: Now, limits: &Limits) {
         if let Phase::Open { pinged, .. } = &mut self.phase
             && let Some(pinged) = pinged.take()

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::client::{Character, Client};
-use crate::draw::{SECOND, alone};
+use crate::draw::{SECOND, alone, house, patient};
 use crate::random::Random;
+use crate::speech::{TEXT, frame, handshake};
+use crate::stories::{positions, publish};
 use crate::{behaviour, for_each_seed};
 
 #[test]
@@ -66,4 +68,23 @@ fn a_stalled_client_never_delays_the_others() {
             newest < 20
         });
     });
+}
+
+#[test]
+fn whoever_changes_what_it_listens_to_during_a_fan_out_hears_what_was_published_before() {
+    for command in
+        [&br#"{"type":"unsubscribe","topic":"news"}"#[..], br#"{"type":"subscribe","topic":"more"}"#]
+    {
+        let mut world = house(4740, patient(0));
+        let mut random = Random::new(4740);
+        let lines: Vec<_> = (0..300).map(|_| world.connect(1 << 20, &handshake("topic=news"))).collect();
+        world.calm_down();
+        publish(&mut world, 0, 1..=1, 10);
+        world.turn();
+        for line in &lines {
+            line.borrow_mut().send(&frame(&mut random, TEXT, command));
+        }
+        world.calm_down();
+        assert!(lines.iter().all(|line| positions(line) == [1]));
+    }
 }

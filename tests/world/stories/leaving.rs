@@ -8,7 +8,8 @@ use support::HEALTHZ;
 
 use crate::client::Act;
 use crate::crowd::{codes_of, crowd};
-use crate::draw::{GENEROUS, Lot, SECOND, alone, house, patient, strict};
+use crate::draw::{GENEROUS, HOUR, Lot, SECOND, alone, house, patient, strict};
+use crate::ear::Heard;
 use crate::fates::Fate;
 use crate::random::Random;
 use crate::speech::handshake;
@@ -198,5 +199,53 @@ fn a_worker_that_leaves_already_is_not_hastened_by_the_leaving_of_all() {
         assert_eq!(answers(&client).len(), 2, "{:?}", answers(&client));
         world.run_until(start + 15 * SECOND);
         assert_eq!(answers(&client).last().map(String::as_str), Some("Close(Some(1012))"));
+    });
+}
+
+#[test]
+fn a_crew_that_leaves_goes_on_as_soon_as_its_workers_have_closed() {
+    for_each_seed(5220..5225, |seed| {
+        let mut world = house(seed, patient(2));
+        world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        world.calm_down();
+        world.reign().signal(Signal::Leave);
+        // Else it waits a second for them.
+        world.run_for(SECOND / 10);
+        assert!(world.reigns.len() == 2 && world.reigns[0].workers[0].server.is_leaving());
+    });
+}
+
+#[test]
+fn whoever_waits_at_the_door_of_the_last_worker_of_a_slot_is_served() {
+    for_each_seed(5230..5235, |seed| {
+        let mut setup = patient(2);
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        world.worker(1).accepts_per_turn = 0;
+        let waiting = world.connect_to(1, 1 << 20, &handshake("topic=news"));
+        world.reign().signal(Signal::Shrink);
+        world.run_for(SECOND / 2);
+        assert_eq!(answers(&waiting).first().map(String::as_str), Some("Switched"));
+    });
+}
+
+#[test]
+fn what_a_worker_has_counted_until_its_end_counts() {
+    for_each_seed(5240..5242, |seed| {
+        let mut setup = patient(2);
+        (setup.has_witness, setup.healthcheck) = (false, HOUR);
+        let mut world = house(seed, setup);
+        world.connect_to(1, 1 << 20, &handshake("topic=news"));
+        world.calm_down();
+        world.reign().signal(Signal::Shrink);
+        world.run_for(5 * SECOND);
+        let line = world.connect_to(0, 1 << 20, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        world.calm_down();
+        let Heard::Response { body, .. } = line.borrow().ear.heard[0].1.clone() else { panic!() };
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.lines().any(|line| line.contains("connections_total") && line.ends_with(" 1")),
+            "{text}"
+        );
     });
 }

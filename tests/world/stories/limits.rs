@@ -264,3 +264,50 @@ fn a_stall_begins_at_the_end_of_the_long_turn_in_which_it_was_met() {
         }
     });
 }
+
+#[test]
+fn a_last_response_may_wait_for_its_reader_as_long_as_any_other() {
+    for_each_seed(4690..4695, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.write = 5 * SECOND;
+        let mut world = house(seed, setup);
+        let line = world.connect(300, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        world.run_for(3 * SECOND);
+        while !line.borrow().outbound_ended {
+            line.borrow_mut().take(usize::MAX);
+            world.run_for(SECOND / 100);
+            assert!(!line.borrow().aborted);
+        }
+        assert_eq!(answers(&line).len(), 1);
+    });
+}
+
+#[test]
+fn whoever_has_taken_its_close_and_does_not_end_its_side_is_reset() {
+    for_each_seed(4700..4705, |seed| {
+        let mut world = house(seed, patient(0));
+        let line = world.connect(1 << 20, &handshake("topic=news"));
+        world.calm_down();
+        // Not masked: it has broken the protocol.
+        line.borrow_mut().send(b"\x81\x01x");
+        world.calm_down();
+        line.borrow_mut().take(usize::MAX);
+        world.run_for(2 * SECOND);
+        assert!(line.borrow().dropped && line.borrow().aborted);
+    });
+}
+
+#[test]
+fn all_pings_that_are_due_together_leave_before_the_server_sleeps() {
+    let mut setup = patient(0);
+    setup.terms.limits.ping_interval = Some(10 * SECOND);
+    setup.has_witness = false;
+    let mut world = house(4710, setup);
+    let lines = [(); 100].map(|()| world.connect(1 << 20, &handshake("topic=news")));
+    world.calm_down();
+    world.worker(0).frozen_until = world.now + 15 * SECOND;
+    world.run_for(15 * SECOND + SECOND / 10);
+    for line in &lines {
+        assert!(is_pinged(line));
+    }
+}

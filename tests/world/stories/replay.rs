@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::draw::{house, patient};
+use crate::draw::{SECOND, house, patient};
 use crate::ear::{Heard, Id};
 use crate::for_each_seed;
 use crate::reign::Setup;
 use crate::socket::Line;
 use crate::speech::{TEXT, frame, handshake};
-use crate::stories::{last_heard, news, positions, post, resume_behind};
+use crate::stories::{last_heard, news, positions, post, publish, resume_behind};
 use crate::world::World;
 
 /// A world in which so many publications of so many bytes were made to `news` while nobody was there.
@@ -217,4 +217,43 @@ fn publishers_are_held_back_while_news_pile_up_and_go_on_afterwards() {
         assert!(listeners.iter().all(has_all), "not everyone has heard everything");
     });
     assert!(waits > 100, "publishers waited for {waits} turns");
+}
+
+#[test]
+fn what_becomes_too_old_wakes_the_server_whatever_it_has_looked_at_before() {
+    for_each_seed(4720..4722, |seed| {
+        let mut setup = patient(0);
+        setup.terms.history.age = 10 * SECOND;
+        setup.terms.limits.handshake = SECOND;
+        setup.has_witness = false;
+        let mut world = house(seed, setup);
+        publish(&mut world, 0, 1..=1, 10);
+        world.calm_down();
+        let mute = world.connect(1 << 20, "");
+        world.run_for(5 * SECOND);
+        assert!(mute.borrow().outbound_ended);
+        let worker = world.worker(0);
+        let timeout = worker.server.next_timeout().expect("it is to look at its history");
+        assert!(timeout < 10 * SECOND, "{timeout:?}");
+    });
+}
+
+#[test]
+fn whoever_has_a_large_last_message_of_a_replay_to_take_is_not_cut_for_the_next() {
+    for_each_seed(4730..4735, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.outbox_bytes = 100_000;
+        let mut world = house(seed, setup);
+        publish(&mut world, 0, 1..=1, 200_000);
+        world.calm_down();
+        let line = world.connect(1000, &resume_behind(0));
+        world.run_for(3 * SECOND);
+        publish(&mut world, 0, 2..=2, 10);
+        world.calm_down();
+        while positions(&line).len() < 2 {
+            line.borrow_mut().take(usize::MAX);
+            world.run_for(SECOND / 100);
+            assert_ne!(last_heard(&line), Some(Heard::Close(Some(4001))));
+        }
+    });
 }
