@@ -199,7 +199,7 @@ fn terms() -> Terms {
         concurrency: None,
         epoch: EPOCH,
         history: HISTORY,
-        reconnect: Some(ReconnectTerms { spread: seconds(10), close_after: Some(seconds(5)) }),
+        reconnect: Some(ReconnectTerms { spread: seconds(10), close_after: Some(seconds(5)), max_age: None }),
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
         max_publish_bytes: 10_000,

@@ -1,27 +1,47 @@
-//! Decides when each client of a leaving server is to reconnect, and when one that has not is closed: evenly, so that
-//! whoever takes them over has no stampede. Reads no clock and sends nothing.
+//! Decides when each client is to reconnect, and when one that has not is closed: evenly, so that whoever takes them over
+//! has no stampede. While the server serves, that is by the age of each connection; once it leaves, everyone is to go.
+//! Reads no clock and sends nothing.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How clients are asked to reconnect while the server leaves.
+use crate::policy::moments::Moments;
+
+/// How far a connection's age may differ from what is set, either way, when its client is to reconnect.
+const AGE_JITTER: f64 = 0.1;
+
+/// How long before its moment a client hears that its connection is old, a tenth of that age at most. Told at the moment
+/// itself, it could be closed before it has begun to move.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// How clients are asked to reconnect.
 #[derive(Debug, Clone, Copy)]
 pub struct ReconnectTerms {
-    /// Their moments are spread over this time.
+    /// Once the server leaves, their moments are spread over this time.
     pub spread: Duration,
     /// How long after its moment a client that is still there is closed; `None` for never.
     pub close_after: Option<Duration>,
+    /// The age of a connection at which its moment comes while the server serves; `None` for no age.
+    pub max_age: Option<Duration>,
 }
 
-/// The moments of all clients, and the notices that are still to be sent.
+/// Why clients are asked to reconnect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReconnectReason {
+    /// The server leaves.
+    ServerRestart,
+    /// Their connections are old.
+    ConnectionAge,
+}
+
+/// The moments of all clients: of those who have not been told, and the ends of those who have.
 #[derive(Debug)]
 pub struct ReconnectNotices {
     terms: ReconnectTerms,
-    begun: Instant,
-    /// Until when everyone has to be gone anyway.
-    deadline: Instant,
-    unsent: VecDeque<(usize, Instant)>,
-    closings: BTreeSet<(Instant, usize)>,
+    occasion: Occasion,
+    /// The moment of each who has not been told yet.
+    untold: Moments,
+    /// When each who has been told is closed, if that is asked for.
+    closings: Moments,
     random: u64,
 }
 
@@ -32,67 +52,105 @@ pub struct ReconnectNotice {
     pub client: usize,
     /// How long from now its moment comes.
     pub after: Duration,
-    /// How long from now it is closed at the latest.
-    pub deadline: Duration,
+    /// How long from now it is closed at the latest; `None` when it may stay.
+    pub deadline: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Occasion {
+    /// Connections reach this age.
+    Age(Duration),
+    /// The server leaves, and by the deadline everyone has to be gone anyway.
+    Leaving { begun: Instant, deadline: Instant },
 }
 
 impl ReconnectNotices {
-    /// Gives each of these clients a moment in an equal share of the time, at random within the share. The seed makes the
-    /// shares of several servers differ.
+    /// For a server that serves; `None` when connections may be of any age. The seed makes the moments differ from those
+    /// of other servers.
+    pub fn by_age(terms: ReconnectTerms, seed: u64) -> Option<Self> {
+        terms.max_age.map(|age| Self::on(Occasion::Age(age), terms, seed))
+    }
+
+    /// For a server that leaves: gives each of these clients, named in ascending order, a moment in an equal share of the
+    /// time, at random within the share. The seed makes the shares of several servers differ.
     pub fn new(terms: ReconnectTerms, clients: &[usize], now: Instant, deadline: Instant, seed: u64) -> Self {
         // No moment comes when nobody is left to reconnect.
         let spread = terms.spread.min(deadline.saturating_duration_since(now));
         let terms = ReconnectTerms { spread, ..terms };
-        let mut notices = Self {
-            terms,
-            begun: now,
-            deadline,
-            unsent: VecDeque::with_capacity(clients.len()),
-            closings: BTreeSet::new(),
-            // xorshift stands still at zero.
-            random: seed | 1,
-        };
+        let mut notices = Self::on(Occasion::Leaving { begun: now, deadline }, terms, seed);
         let count = clients.len() as f64;
         for (rank, client) in clients.iter().enumerate() {
             let share = (rank as f64 + notices.next_random()) / count;
-            notices.add(*client, now + terms.spread.mul_f64(share));
+            notices.untold.set(*client, now + terms.spread.mul_f64(share));
         }
         notices
     }
 
-    /// Adds a client that has come late: it gets any moment.
+    fn on(occasion: Occasion, terms: ReconnectTerms, seed: u64) -> Self {
+        // xorshift stands still at zero.
+        let random = seed | 1;
+        Self { terms, occasion, untold: Moments::default(), closings: Moments::default(), random }
+    }
+
+    /// Why they are asked to reconnect.
+    pub fn reason(&self) -> ReconnectReason {
+        match self.occasion {
+            Occasion::Age(_) => ReconnectReason::ConnectionAge,
+            Occasion::Leaving { .. } => ReconnectReason::ServerRestart,
+        }
+    }
+
+    /// Adds a client that has just connected. When the server leaves already, it gets any moment.
     pub fn join(&mut self, client: usize, now: Instant) {
-        let moment = self.begun + self.terms.spread.mul_f64(self.next_random());
-        self.add(client, moment.max(now));
+        let random = self.next_random();
+        let moment = match self.occasion {
+            Occasion::Age(age) => now + age.mul_f64(1.0 + AGE_JITTER * (2.0 * random - 1.0)),
+            Occasion::Leaving { begun, .. } => (begun + self.terms.spread.mul_f64(random)).max(now),
+        };
+        self.untold.set(client, moment);
+    }
+
+    /// The client has departed: its name may pass on to another.
+    pub fn forget(&mut self, client: usize) {
+        self.untold.remove(client);
+        self.closings.remove(client);
     }
 
     /// The next notice to send. Call until `None`.
     pub fn next_notice(&mut self, now: Instant) -> Option<ReconnectNotice> {
-        let (client, moment) = self.unsent.pop_front()?;
-        let deadline = self.deadline.saturating_duration_since(now);
-        Some(ReconnectNotice { client, after: moment.saturating_duration_since(now), deadline })
+        let (moment, client) = self.untold.first().filter(|(moment, _)| self.notice_time(*moment) <= now)?;
+        self.untold.remove(client);
+        let closing = self.terms.close_after.map(|after| moment + after);
+        if let Some(at) = closing {
+            self.closings.set(client, at);
+        }
+        let last = match self.occasion {
+            Occasion::Age(_) => closing,
+            Occasion::Leaving { deadline, .. } => Some(deadline),
+        };
+        let left = |at: Instant| at.saturating_duration_since(now);
+        Some(ReconnectNotice { client, after: left(moment), deadline: last.map(left) })
     }
 
-    /// Whether any notice is still to be sent.
-    pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    /// The next client to be closed because it has not reconnected in time. It may be gone.
+    /// The next client to be closed because it has not reconnected in time.
     pub fn next_closing(&mut self, now: Instant) -> Option<usize> {
-        let first = self.closings.first().copied().filter(|(at, _)| *at <= now)?;
-        self.closings.remove(&first);
-        Some(first.1)
+        let (_, client) = self.closings.first().filter(|(at, _)| *at <= now)?;
+        self.closings.remove(client);
+        Some(client)
     }
 
-    /// When the next client is closed.
+    /// When the next notice is to be sent, or the next client closed.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.closings.first().map(|(at, _)| *at)
+        let notice = self.untold.first().map(|(moment, _)| self.notice_time(moment));
+        notice.into_iter().chain(self.closings.first().map(|(at, _)| at)).min()
     }
 
-    fn add(&mut self, client: usize, moment: Instant) {
-        self.unsent.push_back((client, moment));
-        self.closings.extend(self.terms.close_after.map(|after| (moment + after, client)));
+    /// When the client with this moment is told.
+    fn notice_time(&self, moment: Instant) -> Instant {
+        match self.occasion {
+            Occasion::Age(age) => moment - AHEAD.min(age / 10),
+            Occasion::Leaving { begun, .. } => begun,
+        }
     }
 
     /// In [0, 1): xorshift64, whose upper bits are random enough to keep clients apart.
@@ -105,94 +163,5 @@ impl ReconnectNotices {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn notices_for(clients: usize, close_after: Option<Duration>) -> (ReconnectNotices, Instant) {
-        let (now, clients) = (Instant::now(), (0..clients).collect::<Vec<_>>());
-        let terms = ReconnectTerms { spread: MINUTE, close_after };
-        (ReconnectNotices::new(terms, &clients, now, now + 30 * MINUTE, 7), now)
-    }
-
-    fn send_all(notices: &mut ReconnectNotices, now: Instant) -> Vec<ReconnectNotice> {
-        std::iter::from_fn(|| notices.next_notice(now)).collect()
-    }
-
-    #[test]
-    fn moments_are_spread_evenly_with_jitter() {
-        let (mut notices, now) = notices_for(600, None);
-        let sent = send_all(&mut notices, now);
-        let mut jitter = 0;
-        for (rank, notice) in sent.iter().enumerate() {
-            let share = Duration::from_millis(100);
-            let start = share * u32::try_from(rank).unwrap();
-            assert!(notice.client == rank && (start..=start + share).contains(&notice.after), "{notice:?}");
-            jitter += u32::from(notice.after - start > share / 2);
-        }
-        assert!((200..400).contains(&jitter), "{jitter} of 600 in the later half of their share");
-    }
-
-    #[test]
-    fn nobody_is_asked_to_reconnect_after_the_deadline() {
-        let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let terms = ReconnectTerms { spread: MINUTE, close_after: None };
-        let mut notices = ReconnectNotices::new(terms, &[0, 1, 2], now, now + second, 7);
-        notices.join(3, now);
-        assert!(send_all(&mut notices, now).iter().all(|notice| notice.after <= second));
-    }
-
-    #[test]
-    fn whoever_is_told_late_reconnects_at_the_same_moment() {
-        let (mut notices, now) = notices_for(2, None);
-        let later = now + Duration::from_secs(40);
-        let sent = send_all(&mut notices, later);
-        assert_eq!(sent[0].after, Duration::ZERO);
-        assert!(sent[1].after <= MINUTE - Duration::from_secs(40));
-        assert_eq!(sent[0].deadline, 30 * MINUTE - Duration::from_secs(40));
-    }
-
-    #[test]
-    fn without_a_spread_all_reconnect_at_once() {
-        let now = Instant::now();
-        let terms = ReconnectTerms { spread: Duration::ZERO, close_after: None };
-        let mut notices = ReconnectNotices::new(terms, &[3, 4], now, now + MINUTE, 7);
-        assert!(send_all(&mut notices, now).iter().all(|notice| notice.after == Duration::ZERO));
-    }
-
-    #[test]
-    fn whoever_stays_is_closed_as_long_after_its_moment_as_is_said_one_by_one() {
-        let (mut notices, now) = notices_for(60, Some(MINUTE));
-        send_all(&mut notices, now);
-        let (mut closed, mut at) = (vec![], now);
-        while let Some(next) = notices.next_deadline() {
-            assert!(next >= at && notices.next_closing(at).is_none_or(|_| false));
-            at = next;
-            closed.extend(notices.next_closing(at));
-            assert!(notices.next_closing(at).is_none(), "never two at a time");
-        }
-        assert_eq!(closed, (0..60).collect::<Vec<_>>());
-        assert!(at <= now + 2 * MINUTE);
-    }
-
-    #[test]
-    fn whoever_comes_late_gets_a_moment_that_is_still_to_come() {
-        let (mut notices, now) = notices_for(1, None);
-        let later = now + 10 * MINUTE;
-        notices.join(9, later);
-        assert!(notices.has_unsent());
-        assert_eq!(
-            send_all(&mut notices, later)[1],
-            ReconnectNotice { client: 9, after: Duration::ZERO, deadline: 20 * MINUTE }
-        );
-    }
-
-    #[test]
-    fn whoever_comes_late_is_closed_as_long_after_its_moment_as_all_others() {
-        let (mut notices, now) = notices_for(0, Some(MINUTE));
-        let later = now + 10 * MINUTE;
-        notices.join(9, later);
-        assert_eq!(notices.next_deadline(), Some(later + MINUTE));
-    }
-}
+#[path = "reconnect_notices_tests.rs"]
+mod tests;

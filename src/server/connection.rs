@@ -57,8 +57,6 @@ pub struct Connection<S> {
     pub(super) is_client: bool,
     /// Whether it came in by the door for operators.
     pub(super) is_admin: bool,
-    /// Whether it has been sent its reconnect notice.
-    pub(super) has_notice: bool,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
 }
@@ -123,7 +121,6 @@ impl<S: Socket> Connection<S> {
             dirty: false,
             is_client: false,
             is_admin: false,
-            has_notice: false,
             awaited: Awaited::default(),
         }
     }

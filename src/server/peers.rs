@@ -15,6 +15,7 @@ use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
+use crate::server::peers::guiding::ageing_notices;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upkeep::Upkeep;
@@ -26,6 +27,7 @@ use crate::wire::metrics::Metrics;
 mod agenda;
 mod conversation;
 mod counts;
+mod guiding;
 mod leaving;
 mod publishing;
 mod reading;
@@ -48,7 +50,7 @@ pub struct Peers<S> {
     waiting: Waiting,
     agenda: Agenda,
     upkeep: Upkeep,
-    /// While the server leaves: when each client is to reconnect.
+    /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
     /// What was published in this turn.
@@ -69,7 +71,7 @@ impl<S: Socket> Peers<S> {
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
-            notices: None,
+            notices: ageing_notices(&terms),
             counts: Counts::new(now),
             turn_bytes: 0,
             reports: Reports::default(),
@@ -123,7 +125,7 @@ impl<S: Socket> Peers<S> {
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
     pub fn has_work(&self) -> bool {
-        self.agenda.has_work() || self.feed.is_pending() || self.has_unsent_notices()
+        self.agenda.has_work() || self.feed.is_pending()
     }
 
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
@@ -147,6 +149,9 @@ impl<S: Socket> Peers<S> {
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending);
+                if let Some(notices) = &mut self.notices {
+                    notices.forget(key);
+                }
                 debug!("Client {key} has departed: {}", ending.label());
                 if self.mode != Mode::Farewell {
                     info!("Client disconnected. Total connections: {}", self.counts.clients());

@@ -60,8 +60,11 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         concurrency: config.limit_concurrency,
         epoch: random_epoch(),
         history: history_limits(config),
-        reconnect: (!config.no_drain_notice && service == Service::Notifications)
-            .then_some(ReconnectTerms { spread: config.drain_spread, close_after: config.drain_close_after }),
+        reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {
+            spread: config.drain_spread,
+            close_after: config.drain_close_after,
+            max_age: None,
+        }),
         access: access(config, address, false),
         operators: admin.map(|admin| access(config, admin, true)),
         max_publish_bytes: config.max_publish_size,

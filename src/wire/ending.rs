@@ -16,6 +16,8 @@ pub enum Ending {
     Silent,
     /// The server is leaving, and the time that clients had to leave by themselves is over.
     Drained,
+    /// The connection is old, and the time that its client had to reconnect is over.
+    TooOld,
     /// The last HTTP response of this connection is on its way, or the peer never asked for anything.
     Answered,
     /// The peer closed its side of TCP without a close frame.
@@ -70,6 +72,7 @@ impl Ending {
             Self::Violated(Violation::NotUtf8) => (1007, "text is not valid UTF-8"),
             Self::Violated(Violation::TooBig) => (1009, "message too big"),
             Self::Drained => (1012, "server restart"),
+            Self::TooOld => (1012, "connection age"),
             Self::TooSlow => (4001, "too slow"),
             Self::Silent => (4003, "no pong in time"),
             Self::PeerClosed(_) | Self::Answered | Self::Gone | Self::SocketFailed => return None,
@@ -95,6 +98,7 @@ impl Ending {
             Self::TooSlow => "too_slow",
             Self::Silent => "silent",
             Self::Drained => "drained",
+            Self::TooOld => "too_old",
             Self::Answered => "answered",
             Self::Gone => "gone",
             Self::SocketFailed => "socket_failed",
@@ -121,6 +125,7 @@ mod tests {
             (Ending::Violated(Violation::NotUtf8), Some(1007)),
             (Ending::Violated(Violation::TooBig), Some(1009)),
             (Ending::Drained, Some(1012)),
+            (Ending::TooOld, Some(1012)),
             (Ending::TooSlow, Some(4001)),
             (Ending::Silent, Some(4003)),
             (Ending::Gone, None),

@@ -94,14 +94,14 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
-    /// The reconnect notice of a leaving server: connect anew, and keep this connection until the new one is welcomed.
+    /// The reconnect notice: connect anew, and keep this connection until the new one is welcomed.
     Reconnect {
         /// For programs.
         reason: &'a str,
         /// When to connect anew, from now.
         after_ms: u64,
-        /// When this connection is closed at the latest, from now.
-        deadline_ms: u64,
+        /// When this connection is closed at the latest, from now; null when it may stay.
+        deadline_ms: Option<u64>,
         /// When it was said.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,

@@ -119,7 +119,7 @@ impl<S: Socket> Peers<S> {
         info!("Client connected. Total connections: {}", self.clients());
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
-            self.notify_late(key, now);
+            self.give_moment(key, now);
         }
         self.hear(key, &rest, now);
     }

@@ -13,7 +13,7 @@ const LONG_TURN: Duration = Duration::from_millis(100);
 impl<S: Socket> Peers<S> {
     /// When `keep_time` has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.next_sweep(), self.next_closing(), self.upkeep.next_shrink()];
+        let deadlines = [self.next_sweep(), self.next_guidance(), self.upkeep.next_shrink()];
         deadlines.into_iter().flatten().min()
     }
 

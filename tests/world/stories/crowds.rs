@@ -54,7 +54,8 @@ fn the_clients_of_every_worker_are_served_as_those_of_one_process_while_workers_
         let mut setup = strict(&mut random);
         (setup.workers, setup.has_witness) = (random.within(1..4), true);
         let (spread, close_after) = (random.millis(0..5000), Some(random.millis(0..5000)));
-        setup.terms.reconnect = random.chance(50).then_some(ReconnectTerms { spread, close_after });
+        setup.terms.reconnect =
+            random.chance(50).then_some(ReconnectTerms { spread, close_after, max_age: None });
         setup.pace = random.chance(80).then_some(Pace::PROMPT);
         let mut world = crowd(&mut random, setup, 20, true);
         let leaves_at = random.millis(3000..12_000);

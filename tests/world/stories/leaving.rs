@@ -29,7 +29,7 @@ fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
         for_each_seed(5000..5010, |seed| {
             let (mut world, mut random) = (house(seed, patient(1)), Random::new(seed));
             world.supervisor().setup.terms.reconnect =
-                Some(ReconnectTerms { spread: SECOND, close_after: None });
+                Some(ReconnectTerms { spread: SECOND, close_after: None, max_age: None });
             world.fulfil(Fate::Grow);
             world.run_while(|world| !world.reigns[0].is_whole());
             let client = world.connect_to(1, 1 << 20, &handshake("topic=orders"));
@@ -154,7 +154,7 @@ fn in_a_guided_drain_each_is_told_its_moment_once_and_closed_only_after_it() {
         let mut setup = strict(&mut random);
         let (spread, may_stay) = (random.millis(0..10_000), random.millis(0..5000));
         let close_after = random.chance(60).then_some(may_stay);
-        setup.terms.reconnect = Some(ReconnectTerms { spread, close_after });
+        setup.terms.reconnect = Some(ReconnectTerms { spread, close_after, max_age: None });
         let mut world = crowd(&mut random, setup, if seed % 50 == 0 { 300 } else { 20 }, true);
         world.fates = vec![(random.millis(2000..12_000), Fate::Redeployed)];
         let world = world.run_to_the_end();

@@ -1,0 +1,93 @@
+//! How clients are asked to reconnect, each at a moment of its own, because the server leaves or because their connections
+//! are old: a slice of them each turn. Whoever has not done so in time is closed.
+
+use std::time::{Duration, Instant};
+
+use super::Peers;
+use crate::policy::reconnect_notices::{ReconnectNotices, ReconnectReason};
+use crate::server::clock::Now;
+use crate::server::connection::{Connection, Speaks};
+use crate::server::socket::Socket;
+use crate::server::terms::Terms;
+use crate::wire::ending::Ending;
+use crate::wire::messages::ServerMessage;
+
+/// Clients that are told in one turn, so that nobody else waits for long.
+const NOTICES_PER_TURN: usize = 128;
+
+/// The notices of a server that serves, if connections are not to grow old.
+pub(super) fn ageing_notices(terms: &Terms) -> Option<ReconnectNotices> {
+    ReconnectNotices::by_age(terms.reconnect?, seed(terms, 0))
+}
+
+fn seed(terms: &Terms, clients_so_far: u64) -> u64 {
+    (u64::from(terms.epoch) << 32) + clients_so_far
+}
+
+impl<S: Socket> Peers<S> {
+    /// Begins to ask all clients to reconnect because the server leaves; they have until this deadline. Whoever has been
+    /// asked before, since its connection is old, is given another moment.
+    pub fn begin_notices(&mut self, now: Now, deadline: Instant) {
+        let has_begun =
+            self.notices.as_ref().is_some_and(|notices| notices.reason() == ReconnectReason::ServerRestart);
+        let Some(terms) = self.terms.reconnect.filter(|_| !has_begun) else { return };
+        let is_open = |(key, connection): (usize, &Connection<S>)| {
+            (connection.speaks() == Speaks::WebSocket).then_some(key)
+        };
+        let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
+        let seed = seed(&self.terms, self.counts.clients_so_far());
+        self.notices = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
+    }
+
+    /// When the next notice is to be sent, or the next client closed that has not reconnected.
+    pub(super) fn next_guidance(&self) -> Option<Instant> {
+        self.notices.as_ref().and_then(ReconnectNotices::next_deadline)
+    }
+
+    /// Gives somebody who has become a client a moment, if everybody has one.
+    pub(super) fn give_moment(&mut self, key: usize, now: Now) {
+        if let Some(notices) = &mut self.notices {
+            notices.join(key, now.instant);
+        }
+    }
+
+    /// Closes those whose time to reconnect was over when all that had arrived was read.
+    pub(super) fn close_overdue(&mut self, now: Now, heard_until: Instant) {
+        let Some(notices) = &mut self.notices else { return };
+        let ending = match notices.reason() {
+            ReconnectReason::ServerRestart => Ending::Drained,
+            ReconnectReason::ConnectionAge => Ending::TooOld,
+        };
+        while let Some(key) = notices.next_closing(heard_until) {
+            let connection = &mut self.connections[key];
+            connection.end(ending, now);
+            self.agenda.mark_dirty(key, connection);
+        }
+    }
+
+    /// Sends the next notices.
+    pub(super) fn send_notices(&mut self, now: Now) {
+        let Some(notices) = &mut self.notices else { return };
+        let reason = match notices.reason() {
+            ReconnectReason::ServerRestart => "server_restart",
+            ReconnectReason::ConnectionAge => "connection_age",
+        };
+        for _ in 0..NOTICES_PER_TURN {
+            let Some(notice) = notices.next_notice(now.instant) else { return };
+            let message = ServerMessage::Reconnect {
+                reason,
+                after_ms: milliseconds(notice.after),
+                deadline_ms: notice.deadline.map(milliseconds),
+                timestamp: now.wall,
+            };
+            // It may be on its way out, and is told nothing then.
+            let connection = &mut self.connections[notice.client];
+            connection.send(message.to_frame(), now, &self.terms.limits);
+            self.agenda.mark_dirty(notice.client, connection);
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
