@@ -2,6 +2,7 @@
 //! What is read here is checked here; nobody checks it again.
 
 mod address;
+mod age;
 mod log_level;
 mod refused;
 pub mod secret;
@@ -21,6 +22,7 @@ pub use log_level::LogLevel;
 
 pub use self::address::AdminAddress;
 use self::address::{admin_address, host};
+pub use self::age::Age;
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -123,6 +125,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_WRITE_TIMEOUT", default_value = "30", help_heading = "WebSocket")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
     pub write_timeout: Duration,
+
+    /// How old a connection may become.
+    #[command(flatten)]
+    pub age: Age,
 
     /// Token that publishers show; without one they have to be on this machine, and listening on a loopback address
     #[arg(long, env = "SLACKWATER_PUBLISH_TOKEN", help_heading = "Publishing")]
@@ -230,10 +236,14 @@ impl Config {
             return Err(usage_error(format!("invalid value for '{place}': {why}")));
         }
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.
-        if config.no_drain_notice && config.drain_close_after.is_some() {
-            return Err(usage_error(
-                "'--drain-close-after' cannot be used with '--no-drain-notice'".to_owned(),
-            ));
+        let needs_notices = [
+            ("--drain-close-after", config.drain_close_after),
+            ("--max-connection-age", config.age.max_connection_age),
+        ];
+        if let Some((flag, _)) =
+            needs_notices.into_iter().find(|(_, is_set)| config.no_drain_notice && is_set.is_some())
+        {
+            return Err(usage_error(format!("'{flag}' cannot be used with '--no-drain-notice'")));
         }
         // uvicorn, gunicorn and several hosting services use this name for the number of processes.
         if matches.value_source("workers") == Some(ValueSource::DefaultValue)

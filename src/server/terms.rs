@@ -33,7 +33,7 @@ pub struct Terms {
     pub epoch: u32,
     /// What is kept for clients that come back.
     pub history: HistoryLimits,
-    /// How clients are asked to reconnect while the server leaves; `None` when they are not.
+    /// How clients are asked to reconnect; `None` when they never are.
     pub reconnect: Option<ReconnectTerms>,
     /// Who may publish, and tell the server to leave.
     pub access: Access,
@@ -63,7 +63,7 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {
             spread: config.drain_spread,
             close_after: config.drain_close_after,
-            max_age: None,
+            max_age: config.age.max_connection_age,
         }),
         access: access(config, address, false),
         operators: admin.map(|admin| access(config, admin, true)),
