@@ -215,7 +215,7 @@ impl Client {
                     self.learn_the_end();
                 }
                 Heard::Response { closes: true, .. } => self.learn_the_end(),
-                Heard::Reconnect { after, .. } if self.random.chance(50) => self.heed(after, now),
+                Heard::Reconnect(notice) if self.random.chance(50) => self.heed(notice.after, now),
                 _ => {}
             }
         }
@@ -223,6 +223,13 @@ impl Client {
 
     /// It is to be elsewhere then: whatever it had in mind, it leaves, once what it has begun to say is said.
     fn heed(&mut self, after: Duration, now: Duration) {
+        // Told once more, it goes by what it was told last.
+        if matches!(self.character.script.back(), Some((_, Act::Close(Some(1001))))) {
+            self.character.script.pop_back();
+        }
+        if self.has_closed() {
+            return;
+        }
         if !self.deeds.is_halfway {
             self.character.script.clear();
             self.next_act = Some(now + after);

@@ -54,12 +54,8 @@ pub enum Heard {
     Publication(Id, Vec<u8>),
     Subscribed(String),
     Unsubscribed(String),
-    /// Said at this time: when to move, and when all is over, from then on.
-    Reconnect {
-        said_at: Timestamp,
-        after: Duration,
-        deadline: Duration,
-    },
+    /// When to move, and why.
+    Reconnect(Notice),
     Echo(String),
     /// The answer to a command that cannot be carried out.
     Error,
@@ -67,6 +63,17 @@ pub enum Heard {
     Pong(Vec<u8>),
     Close(Option<u16>),
     Garbled(String),
+}
+
+/// What a client is told of its move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub reason: String,
+    pub said_at: Timestamp,
+    /// When to move, from then on.
+    pub after: Duration,
+    /// When all is over, if it ever is.
+    pub deadline: Option<Duration>,
 }
 
 /// Listens to one connection's stream from its first byte.
@@ -213,11 +220,15 @@ fn read_message(payload: &[u8]) -> Option<Heard> {
                 topics: topics.collect::<Option<_>>()?,
             })
         }
-        "reconnect" => Some(Heard::Reconnect {
+        "reconnect" => Some(Heard::Reconnect(Notice {
+            reason: text("reason")?,
             said_at: json["timestamp"].as_str()?.parse().ok()?,
             after: Duration::from_millis(json["after_ms"].as_u64()?),
-            deadline: Duration::from_millis(json["deadline_ms"].as_u64()?),
-        }),
+            deadline: match &json["deadline_ms"] {
+                Value::Null => None,
+                number => Some(Duration::from_millis(number.as_u64()?)),
+            },
+        })),
         "echo" => Some(Heard::Echo(json["message"].as_str()?.strip_prefix("Server received: ")?.to_owned())),
         "error" => json["message"].as_str().map(|_| Heard::Error),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),

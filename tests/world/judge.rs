@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 use slackwater::policy::drain::{LONGEST_FAREWELL, Outcome};
 use slackwater::server::terms::Terms;
 
 use crate::client::Client;
 use crate::crowd::Codes;
-use crate::ear::{Heard, Id};
+use crate::ear::{Heard, Id, Notice};
 use crate::limits::Watch;
 use crate::speech::Reply;
 use crate::truth::Truth;
 use crate::worker::Worker;
 use crate::world::BEGINNING;
+
+/// What times lose that are said in whole milliseconds: a part of each of two.
+const CUT: Duration = Duration::from_millis(2);
 
 /// The codes that only the server chooses.
 const SERVER_CODES: [u16; 7] = [1002, 1003, 1007, 1009, 1012, 4001, 4003];
@@ -29,8 +31,12 @@ pub struct Told {
     pongs: usize,
     pub position: Option<u64>,
     pub pings: usize,
-    /// When it is to move.
+    /// When it was seen to be welcomed.
+    welcomed_at: Duration,
+    /// When it is to move, as it was told last.
     pub moment: Option<Duration>,
+    pub is_told_of_age: bool,
+    is_told_of_leaving: bool,
 }
 
 /// What the judge remembers of one client.
@@ -95,7 +101,7 @@ impl Judge {
             }
             Heard::Welcome { last, .. } => {
                 assert_eq!((told.position, last.epoch), (None, worker.place.epoch), "{client:?}");
-                told.position = Some(last.position);
+                (told.position, told.welcomed_at) = (Some(last.position), now);
             }
             Heard::Publication(id, payload) => {
                 let before = told.position.expect("the welcome comes first");
@@ -112,10 +118,16 @@ impl Judge {
                 }
                 told.position = Some(next.position);
             }
-            Heard::Reconnect { said_at, after, deadline } => {
-                let moment = read_notice((*said_at, *after, *deadline), worker.leaving, terms);
-                assert_eq!(told.moment, None, "told twice: {client:?}");
-                told.moment = Some(moment);
+            Heard::Reconnect(notice) if notice.reason == "connection_age" => {
+                let life = (client.connected_at, told.welcomed_at);
+                told.moment = Some(read_notice_of_age(notice, life, terms));
+                let is_news = !told.is_told_of_leaving && !std::mem::replace(&mut told.is_told_of_age, true);
+                assert!(is_news, "told twice: {client:?}");
+            }
+            Heard::Reconnect(notice) => {
+                told.moment = Some(read_notice(notice, worker.leaving, terms));
+                let is_news = !std::mem::replace(&mut told.is_told_of_leaving, true);
+                assert!(is_news, "told twice: {client:?}");
             }
             Heard::Echo(_) | Heard::Error if babbled => {}
             Heard::Echo(text) => {
@@ -137,7 +149,9 @@ impl Judge {
                 told.pings += 1;
             }
             Heard::Close(code) => {
-                let has_all = told.position >= Some(worker.published());
+                // The connection of a client that is still catching up may have been given its time, too.
+                let catches_up = told.is_told_of_age && client.deeds.was_slow;
+                let has_all = catches_up || told.position >= Some(worker.published());
                 assert!(*code != Some(1012) || has_all, "not told everything first: {client:?}");
                 if *code == Some(1012) && worker.farewell_at.is_none() {
                     let moment = told.moment.expect("it is told before");
@@ -247,7 +261,7 @@ fn on_closed(told: &Told, client: &Client, scene: Scene<'_>) {
         None => assert!(line.blocked, "ended without a close frame: {client:?}"),
         Some(code) => {
             assert!(line.ear.is_whole());
-            assert!(deserves(client, code, scene), "closed with {code:?}: {client:?}");
+            assert!(deserves(told, client, code, scene), "closed with {code:?}: {client:?}");
             let is_done = deeds.closed_with == Some(code) || deeds.violated.is_some_and(|v| code == Some(v));
             let has_all = told.replies == deeds.asked.replies.len();
             assert!(!is_done || has_all, "what it asked before it closed is unanswered: {client:?}");
@@ -257,13 +271,13 @@ fn on_closed(told: &Told, client: &Client, scene: Scene<'_>) {
     }
 }
 
-fn deserves(client: &Client, code: Option<u16>, scene: Scene<'_>) -> bool {
+fn deserves(told: &Told, client: &Client, code: Option<u16>, scene: Scene<'_>) -> bool {
     let (deeds, limits) = (&client.deeds, &scene.terms.limits);
     let waits_for_pongs = limits.ping_interval.is_some() && limits.ping_timeout.is_some();
     // Behind responses as large as the limit even the welcome is too much.
     let many_responses = deeds.asked.statuses.len() > 1;
     match code {
-        Some(1012) => scene.worker.leaving.is_some(),
+        Some(1012) => scene.worker.leaving.is_some() || told.is_told_of_age,
         Some(4001) => deeds.was_slow || many_responses,
         Some(4003) => waits_for_pongs && (deeds.was_slow || !client.character.answers_pings),
         Some(code @ (1002 | 1003 | 1007 | 1009)) => deeds.violated == Some(code),
@@ -284,7 +298,7 @@ fn all_is_said(told: &Told, client: &Client, scene: Scene<'_>) {
         let has_all = told.position >= Some(scene.worker.published());
         assert!(has_all, "it has not heard everything: {client:?}");
         let is_guided = scene.worker.leaving.is_some() && scene.terms.reconnect.is_some();
-        assert!(told.moment.is_some() || !is_guided, "it is not told to move: {client:?}");
+        assert!(told.is_told_of_leaving || !is_guided, "it is not told to move: {client:?}");
     }
     assert!(line.ear.is_whole(), "half of something is written: {client:?}");
 }
@@ -297,20 +311,41 @@ fn read_notification(payload: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The moment of which a client was told at this time: within the spread, and with the true end of the server's patience.
-fn read_notice(
-    (said_at, after, deadline): (Timestamp, Duration, Duration),
-    leaving: Option<(Duration, Duration)>,
+fn read_notice(notice: &Notice, leaving: Option<(Duration, Duration)>, terms: &Terms) -> Duration {
+    let (begun, limit) = leaving.expect("only a server that leaves restarts");
+    let (said_at, moment, deadline) = times(notice);
+    let deadline = deadline.expect("a leaving ends");
+    let spread = terms.reconnect.expect("it may be said").spread;
+    assert!(moment + CUT >= begun && moment <= limit.min(begun + spread).max(said_at), "{moment:?}");
+    assert!((deadline..=deadline + CUT).contains(&limit), "until {deadline:?}, not {limit:?}");
+    moment
+}
+
+/// The same for a client whose connection is old, which it has become between these two times: within a tenth of what is
+/// set, and with the true end, if there is one.
+fn read_notice_of_age(
+    notice: &Notice,
+    (connected, welcomed): (Duration, Duration),
     terms: &Terms,
 ) -> Duration {
-    let (begun, limit) = leaving.expect("a server that stays moves nobody");
-    let said_at = Duration::try_from(said_at.duration_since(BEGINNING)).expect("time goes on");
-    let (moment, deadline) = (said_at + after, said_at + deadline);
-    let spread = terms.reconnect.expect("it may be said").spread;
-    // Both parts of each are cut to whole milliseconds.
-    let cut = Duration::from_millis(2);
-    assert!(moment + cut >= begun && moment <= limit.min(begun + spread).max(said_at), "{moment:?}");
-    assert!((deadline..=deadline + cut).contains(&limit), "until {deadline:?}, not {limit:?}");
+    let (said_at, moment, deadline) = times(notice);
+    let age = terms.reconnect.and_then(|terms| terms.max_age).expect("it may be said");
+    let (earliest, latest) = (connected + age * 9 / 10, welcomed + age * 11 / 10);
+    assert!(
+        moment + CUT >= earliest && moment <= latest.max(said_at),
+        "{moment:?}: {earliest:?}, {latest:?}"
+    );
+    let expected = close_after(terms).map(|after| moment + after);
+    let is_true = |(deadline, end): (Duration, Duration)| deadline.abs_diff(end) <= CUT;
+    assert!(deadline.zip(expected).is_none_or(is_true), "until {deadline:?}, not {expected:?}");
+    assert_eq!(deadline.is_some(), expected.is_some());
     moment
+}
+
+/// When it was said, and what it says.
+fn times(notice: &Notice) -> (Duration, Duration, Option<Duration>) {
+    let said_at = Duration::try_from(notice.said_at.duration_since(BEGINNING)).expect("time goes on");
+    (said_at, said_at + notice.after, notice.deadline.map(|deadline| said_at + deadline))
 }
 
 /// How long after its moment a client is closed, if it ever is.

@@ -96,6 +96,11 @@ impl Watch {
             {
                 deadline.within(moment, close_after, "its time to move is over");
             }
+            let max_age = terms.reconnect.and_then(|terms| terms.max_age);
+            let is_told = told.is_told_of_age || worker.leaving.is_some() || line.blocked;
+            if let (Some(max_age), Some((since, _)), false) = (max_age, self.switched, is_told) {
+                deadline.within(since, max_age * 11 / 10, "it is not told that its connection is old");
+            }
             let published = worker.published();
             let (since, joined) = *self.switched.get_or_insert((now, published));
             self.is_pinged(since, told, limits, deadline);

@@ -296,7 +296,7 @@ impl Worker {
             match std::mem::replace(heard, Heard::Ping) {
                 // Told to serve and to leave in one turn, it lets nobody in.
                 Heard::Response { status: 503, .. } if !is_alone => {}
-                Heard::Switched | Heard::Reconnect { .. } => {}
+                Heard::Switched | Heard::Reconnect(_) => {}
                 Heard::Close(code) => assert!(self.farewell_at.is_some() || code != Some(1012) || !is_alone),
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {

@@ -53,15 +53,17 @@ impl<S: Socket> Peers<S> {
 
     /// Closes those whose time to reconnect was over when all that had arrived was read.
     pub(super) fn close_overdue(&mut self, now: Now, heard_until: Instant) {
-        let Some(notices) = &mut self.notices else { return };
-        let ending = match notices.reason() {
-            ReconnectReason::ServerRestart => Ending::Drained,
-            ReconnectReason::ConnectionAge => Ending::TooOld,
-        };
-        while let Some(key) = notices.next_closing(heard_until) {
-            let connection = &mut self.connections[key];
-            connection.end(ending, now);
-            self.agenda.mark_dirty(key, connection);
+        while let Some(notices) = &mut self.notices
+            && let Some(key) = notices.next_closing(heard_until)
+        {
+            let ending = match notices.reason() {
+                ReconnectReason::ServerRestart => Ending::Drained,
+                ReconnectReason::ConnectionAge => Ending::TooOld,
+            };
+            // What a fan-out under way has not brought yet goes ahead of the close.
+            self.hand_pending(key, now);
+            self.connections[key].end(ending, now);
+            self.mark_dirty(key);
         }
     }
 

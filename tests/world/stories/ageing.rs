@@ -1,0 +1,131 @@
+//! Connections that grow old: each client is told its moment once, and closed after it only where that is asked for.
+
+use std::time::Duration;
+
+use slackwater::policy::reconnect_notices::ReconnectTerms;
+
+use crate::client::Client;
+use crate::crowd::{codes_of, crowd};
+use crate::draw::{SECOND, house, patient, strict};
+use crate::ear::Heard;
+use crate::fates::Fate;
+use crate::random::Random;
+use crate::speech::handshake;
+use crate::stories::answers;
+use crate::world::World;
+use crate::{asked_seed, behaviour, for_each_seed};
+
+/// Why a client was told to move, in order.
+fn reasons(client: &Client) -> Vec<String> {
+    let line = client.line.borrow();
+    let reason = |(_, heard): &(usize, Heard)| match heard {
+        Heard::Reconnect(notice) => Some(notice.reason.clone()),
+        _ => None,
+    };
+    line.ear.heard.iter().filter_map(reason).collect()
+}
+
+/// Half of those who are told heed it; the others are closed in time.
+#[test]
+fn a_client_with_an_old_connection_is_told_its_moment_once_and_closed_only_after_it() {
+    let codes = codes_of(9000..9100, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = strict(&mut random);
+        let (max_age, close_after) = (random.millis(500..6000), Some(random.millis(0..5000)));
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after, max_age: Some(max_age) });
+        crowd(&mut random, setup, if seed % 50 == 0 { 300 } else { 20 }, true).run_to_the_end()
+    });
+    let has_all = [1001, 1012].iter().all(|code| codes.contains_key(&Some(*code)));
+    assert!(has_all || asked_seed().is_some(), "{codes:?}");
+}
+
+#[test]
+fn a_client_that_was_told_its_moment_is_told_another_when_the_server_leaves() {
+    let (mut twice, mut once) = (0, 0);
+    for_each_seed(9100..9200, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = strict(&mut random);
+        let (spread, may_stay) = (random.millis(0..10_000), random.millis(0..5000));
+        let close_after = random.chance(60).then_some(may_stay);
+        setup.terms.reconnect =
+            Some(ReconnectTerms { spread, close_after, max_age: Some(random.millis(500..6000)) });
+        let mut world = crowd(&mut random, setup, 20, true);
+        world.fates = vec![(random.millis(2000..12_000), Fate::Redeployed)];
+        let world = world.run_to_the_end();
+        assert!(world.has_left());
+        for client in &world.crowd.clients {
+            match reasons(client).iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["connection_age", "server_restart"] => twice += 1,
+                ["connection_age"] => once += 1,
+                _ => {}
+            }
+        }
+    });
+    assert!(twice > 10 && once > 10 || asked_seed().is_some(), "{twice} {once}");
+}
+
+/// A crowd that has come at once.
+#[test]
+fn clients_that_have_come_together_are_told_one_after_the_other() {
+    for_each_seed(9200..9203, |seed| {
+        let mut random = Random::new(seed);
+        let mut setup = patient(0);
+        (setup.has_witness, setup.is_followed) = (false, false);
+        let max_age = Some(100 * SECOND);
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: Some(SECOND), max_age });
+        let mut world = World::new(random.fork(), setup);
+        for _ in 0..300 {
+            world.crowd.invite(Duration::ZERO, behaviour::listener(&mut random));
+        }
+        world.run_until(90 * SECOND - 6 * SECOND);
+        assert!(world.crowd.clients.iter().all(|client| reasons(client).is_empty()));
+        world.run_until(95 * SECOND);
+        let told = world.crowd.clients.iter().filter(|client| reasons(client).len() == 1).count();
+        assert!((120..180).contains(&told), "{told} of 300 after half of the time");
+        world.run_until(106 * SECOND);
+        assert!(world.crowd.clients.iter().all(|client| reasons(client) == ["connection_age"]));
+    });
+}
+
+/// Whoever comes later is given the key of somebody who has departed.
+#[test]
+fn a_client_has_its_own_age_though_its_key_was_another_s() {
+    for_each_seed(9300..9310, |seed| {
+        let mut setup = patient(0);
+        let max_age = Some(10 * SECOND);
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: Some(SECOND), max_age });
+        (setup.has_witness, setup.is_followed) = (false, false);
+        let mut world = house(seed, setup);
+        let first = world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        world.run_until(8 * SECOND);
+        first.borrow_mut().fail(std::io::ErrorKind::ConnectionReset);
+        world.run_for(SECOND / 10);
+        let second = world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        let start = world.now;
+        world.run_until(start + 8 * SECOND - SECOND / 10);
+        assert_eq!((answers(&first).len(), answers(&second).len()), (2, 2), "{:?}", answers(&second));
+        world.run_until(start + 13 * SECOND);
+        assert_eq!(answers(&second).len(), 4, "{:?}", answers(&second));
+        assert_eq!(answers(&second).last().map(String::as_str), Some("Close(Some(1012))"));
+    });
+}
+
+#[test]
+fn workers_that_step_down_give_their_clients_a_moment_of_their_leaving() {
+    for_each_seed(9400..9405, |seed| {
+        let mut setup = patient(1);
+        let max_age = Some(2 * SECOND);
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: None, max_age });
+        setup.patience = 20 * SECOND;
+        let mut world = house(seed, setup);
+        let client = world.connect_to(0, 1 << 20, &handshake("topic=news"));
+        let start = world.now;
+        world.run_until(start + 3 * SECOND);
+        world.fulfil(Fate::Reload);
+        world.run_for(3 * SECOND);
+        let told: Vec<_> = answers(&client).into_iter().filter(|one| one.starts_with("Reconnect")).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("connection_age") && told[1].contains("server_restart"), "{told:?}");
+        assert!(!client.borrow().dropped);
+    });
+}
