@@ -16,6 +16,7 @@ use tungstenite::{Error, Message};
 
 use crate::running::Running;
 
+mod ageing;
 mod http;
 mod leaving;
 mod messages;
