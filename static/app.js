@@ -41,7 +41,13 @@ const ENDINGS = {
 
 const GAP = 'There may be a gap: the server no longer has what was missed';
 const LOST_NOTHING = 'nothing is lost';
-const MOVED = 'Moved to the new server';
+/** The reason of a close with 1012 for which no server restarts. */
+const AGED = 'connection age';
+/** Why to move, and in which words. */
+const MOVES = {
+  server_restart: { moved: 'Moved to the new server', staying: 'No new server yet; staying on this one.' },
+  connection_age: { moved: 'Moved to a new connection', staying: 'No new connection yet; staying on this one.' },
+};
 
 const element = (id) => document.getElementById(id);
 const ui = {
@@ -114,7 +120,10 @@ client.addEventListener('message', ({ detail: { message, raw } }) => {
   if (Number.isFinite(message?.active_connections)) showActiveConnections(message.active_connections);
   const row = received(message, raw);
   const say = addRow(row);
-  if (message?.type === 'reconnect') sayOfHint = (words) => say(`${row.text}; ${words}`);
+  if (message?.type === 'reconnect') {
+    sayOfHint = (words) => say(`${row.text}; ${words}`);
+    move = Object.hasOwn(MOVES, message.reason) ? MOVES[message.reason] : MOVES.server_restart;
+  }
 });
 
 client.addEventListener('resume', ({ detail }) => {
@@ -126,15 +135,16 @@ client.addEventListener('resume', ({ detail }) => {
 /** How to add words to the row of the latest hint, and to that of the move under way. */
 let sayOfHint = null;
 let sayOfMove = null;
+let move = MOVES.server_restart;
 
 client.addEventListener('moving', ({ detail: { at, failures } }) => {
   if (failures === 0) sayOfHint(`moving ${untilInWords(at)}`);
-  else ui.note.textContent = 'No new server yet; staying on this one.';
+  else ui.note.textContent = move.staying;
   showCountdown();
 });
 
 client.addEventListener('moved', () => {
-  sayOfMove = addRow(local('moved', MOVED));
+  sayOfMove = addRow(local('moved', move.moved));
   doubtUnanswered();
   ui.note.textContent = `Moved at ${TIME.format()}.`;
   showCountdown();
@@ -142,6 +152,7 @@ client.addEventListener('moved', () => {
 
 function endingInWords({ code, reason, wasOpen }) {
   if (!wasOpen && code === 1006) return 'The server cannot be reached';
+  if (code === 1012 && reason === AGED) return 'The server closed this connection, which had become old';
   const words = ENDINGS[code] ?? `The connection closed with code ${code}`;
   return reason ? `${words}: ${reason}` : words;
 }
@@ -232,7 +243,7 @@ function showResumed(to) {
 /** Nothing was missed that could be counted: the old connection brought it until then. */
 function showResumedInMove() {
   const since = ui.note.textContent.replace(/\.$/, '');
-  sayOfMove(`${MOVED}: ${LOST_NOTHING}`);
+  sayOfMove(`${move.moved}: ${LOST_NOTHING}`);
   ui.note.textContent = `${since}: ${LOST_NOTHING}.`;
 }
 

@@ -75,7 +75,9 @@ function summary({ type, timestamp, ...rest }) {
 }
 
 function hint(reason) {
-  return reason === 'server_restart' ? 'The server restarts' : `The server asks to reconnect: ${inWords(reason)}`;
+  if (reason === 'server_restart') return 'The server restarts';
+  if (reason === 'connection_age') return 'This connection is old';
+  return `The server asks to reconnect: ${inWords(reason)}`;
 }
 
 function data(value) {

@@ -98,7 +98,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  */
 
 /**
- * The move to another server, from the hint to the welcome: either the next attempt comes at `at`, or a successor is opening
+ * The move to another connection, from the hint to the welcome: either the next attempt comes at `at`, or a successor is opening
  * and `at` is null. The timer belongs to whichever it is; failures are those of attempts in a row.
  *
  * @typedef {{ at: number | null, timer: unknown, failures: number, successor: Connection | null }} Move
@@ -121,11 +121,12 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * There is one place for all topics. A topic added since then may therefore bring, on the next connection, what was
  * published on it a little before it was added.
  *
- * A server that leaves says so with a `reconnect` message and names a time. Then a second connection is opened; the first
- * stays, in the state `open`, until the second has its welcome, and is closed. Nothing is missed and nobody sees a gap. While
- * no other server answers, the first simply stays, and attempts follow with the usual back-off, unless one is refused with a
- * code that says not to come back. A server that does not know the place takes over all the same, as publications go there
- * now: `resume` tells of the gap, and for a moment what the old one still brings is handed on, too, in the order it comes.
+ * A server that leaves, or for which the connection has become old, says so with a `reconnect` message and names a time. Then a
+ * second connection is opened, to another server or to the same; the first stays, in the state `open`, until the second has its
+ * welcome, and is closed. Nothing is missed and nobody sees a gap. While no other server answers, the first simply stays, and
+ * attempts follow with the usual back-off, unless one is refused with a code that says not to come back. A server that does not
+ * know the place takes over all the same, as publications go there now: `resume` tells of the gap, and for a moment what the
+ * old one still brings is handed on, too, in the order it comes.
  *
  * A network that goes silent tells nobody, and scripts do not see the server's pings. So the server is asked by an empty text,
  * whose echo is not handed on: when nothing has come for longer than the time between two pings, which the welcome names, when
@@ -204,7 +205,7 @@ export class Slackwater extends EventTarget {
     return this.#retryAt;
   }
 
-  /** When another connection will be tried beside the present one, as a leaving server asked; null when none will. */
+  /** When another connection will be tried beside the present one, as the server asked; null when none will. */
   get movesAt() {
     return this.#move?.at ?? null;
   }

@@ -31,6 +31,24 @@ test('the page and its parts come with their types and a policy that allows only
   assert.doesNotMatch(policy, /unsafe/);
 });
 
+test('a page whose connection is old moves to another of the same server, says so, and loses nothing', async (t) => {
+  const server = await Server.start(t, 0, ['--max-connection-age', '3', '--notify-interval', '0.1']);
+  const { page } = await openPage(t, server);
+  await rows(page, 'reconnect', 'This connection is old; moving').waitFor();
+  await rows(page, 'moved', 'Moved to a new connection: nothing is lost').waitFor();
+  await rows(page, 'moved').nth(1).waitFor();
+  assert.equal(await page.locator('body').getAttribute('data-state'), 'open');
+  const said = await rows(page, 'notification').locator('.body').allTextContents();
+  const numbers = said.map((text) => Number(text.match(/#(\d+)$/)[1])).sort((a, b) => a - b);
+  assert.deepEqual(numbers, Array.from(numbers, (_, nth) => numbers[0] + nth));
+});
+
+test('the page says of a connection that was closed for its age that it was', async (t) => {
+  const { page, close } = await openScripted(t);
+  await close(1012, 'connection age');
+  await rows(page, 'connection', 'The server closed this connection, which had become old (1012)').waitFor();
+});
+
 test('the page connects by itself and shows welcome, notification and status', async (t) => {
   const { page } = await openPage(t, await Server.start(t));
   await inState(page, 'open');
