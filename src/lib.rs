@@ -24,8 +24,8 @@
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. Hub and history advance together in [`policy::feed`].
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
-//! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each of its clients is
-//!   asked to reconnect: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
+//! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each client is
+//!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::request_buffer`] finds a request;
@@ -87,7 +87,8 @@
 //!       ├─ connections: Slab   key + offset = mio Token
 //!       ├─ feed                what is still to be heard, and what was heard lately
 //!       ├─ waiting             what was asked of the order and of the turn, and for whom
-//!       ├─ mode, notices       how far the server has left, and when each client is to reconnect
+//!       ├─ mode                how far the server has left
+//!       ├─ notices             when each client is to reconnect: once it leaves, or by the age of its connection
 //!       ├─ counts              plain numbers, counted where things happen: who is here, too
 //!       ├─ reports             what strangers were told lately, and of the drain
 //!       ├─ scratch             64 KiB: the only read buffer in the process

@@ -32,6 +32,15 @@ impl Moments {
     }
 }
 
+impl FromIterator<(usize, Instant)> for Moments {
+    /// Of many clients, each named once: faster than one by one.
+    fn from_iter<I: IntoIterator<Item = (usize, Instant)>>(moments: I) -> Self {
+        let by_client: BTreeMap<usize, Instant> = moments.into_iter().collect();
+        let in_order = by_client.iter().map(|(client, at)| (*at, *client)).collect();
+        Self { in_order, by_client }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -51,6 +60,17 @@ mod tests {
         assert_eq!(moments.first(), Some((now + 3 * second, 7)));
         moments.remove(7);
         moments.remove(7);
+        assert_eq!(moments.first(), None);
+    }
+
+    #[test]
+    fn many_are_taken_in_as_one_by_one() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut moments: Moments = [(1, now + 2 * second), (2, now + second)].into_iter().collect();
+        assert_eq!(moments.first(), Some((now + second, 2)));
+        moments.remove(2);
+        assert_eq!(moments.first(), Some((now + 2 * second, 1)));
+        moments.remove(1);
         assert_eq!(moments.first(), None);
     }
 }

@@ -79,10 +79,11 @@ impl ReconnectNotices {
         let terms = ReconnectTerms { spread, ..terms };
         let mut notices = Self::on(Occasion::Leaving { begun: now, deadline }, terms, seed);
         let count = clients.len() as f64;
-        for (rank, client) in clients.iter().enumerate() {
+        let moment = |(rank, client): (usize, &usize)| {
             let share = (rank as f64 + notices.next_random()) / count;
-            notices.untold.set(*client, now + terms.spread.mul_f64(share));
-        }
+            (*client, now + terms.spread.mul_f64(share))
+        };
+        notices.untold = clients.iter().enumerate().map(moment).collect();
         notices
     }
 
@@ -120,6 +121,8 @@ impl ReconnectNotices {
     pub fn next_notice(&mut self, now: Instant) -> Option<ReconnectNotice> {
         let (moment, client) = self.untold.first().filter(|(moment, _)| self.notice_time(*moment) <= now)?;
         self.untold.remove(client);
+        // Told late, it is to reconnect at once, and has as long for it as all others.
+        let moment = moment.max(now);
         let closing = self.terms.close_after.map(|after| moment + after);
         if let Some(at) = closing {
             self.closings.set(client, at);

@@ -158,12 +158,14 @@ fn an_old_client_is_told_when_it_is_closed_and_closed_then() {
 }
 
 #[test]
-fn an_old_client_that_is_told_late_is_closed_when_all_would_be() {
+fn an_old_client_that_is_told_late_has_as_long_to_move_as_all_others() {
     let (mut notices, now) = (ageing(HOUR, Some(MINUTE)), Instant::now());
     notices.join(5, now);
     let told_at = notices.next_deadline().expect("it grows old");
-    let notice = notices.next_notice(told_at + AHEAD + MINUTE / 2).expect("it is time");
-    assert_eq!((notice.after, notice.deadline), (Duration::ZERO, Some(MINUTE / 2)));
+    let late = told_at + 10 * MINUTE;
+    let notice = notices.next_notice(late).expect("it is time");
+    assert_eq!((notice.after, notice.deadline), (Duration::ZERO, Some(MINUTE)));
+    assert_eq!(notices.next_deadline(), Some(late + MINUTE));
 }
 
 #[test]

@@ -64,6 +64,23 @@ fn a_client_that_was_told_its_moment_is_told_another_when_the_server_leaves() {
     assert!(twice > 10 && once > 10 || asked_seed().is_some(), "{twice} {once}");
 }
 
+#[test]
+fn those_who_are_old_together_are_told_a_slice_in_each_turn() {
+    for_each_seed(9250..9253, |seed| {
+        let mut world = ageing_alone(seed, SECOND);
+        let handshake = handshake("topic=news");
+        let clients: Vec<_> = (0..300).map(|_| world.connect_to(0, 1 << 20, &handshake)).collect();
+        world.calm_down();
+        world.stretch_turn(20 * SECOND);
+        let mut told = vec![];
+        for _ in 0..3 {
+            world.turn();
+            told.push(clients.iter().filter(|line| answers(line).len() == 3).count());
+        }
+        assert_eq!(told, [128, 256, 300]);
+    });
+}
+
 /// A crowd that has come at once.
 #[test]
 fn clients_that_have_come_together_are_told_one_after_the_other() {
