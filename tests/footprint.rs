@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slackwater::frame::Frame;
 use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
+use slackwater::policy::reconnect_notices::{ReconnectNotices, ReconnectTerms};
 use slackwater::policy::topic::{Filter, TopicName};
 
 const HISTORY_BYTES: usize = 64 * 1024 * 1024;
@@ -33,6 +34,27 @@ fn a_hundred_thousand_topics_with_one_listener_each_cost_under_300_bytes_apiece(
     let bytes = (resident_bytes() - before) / TOPICS;
     println!("{bytes} resident bytes a topic");
     assert!(bytes < 300, "{bytes} resident bytes a topic");
+}
+
+#[test]
+fn a_hundred_thousand_connections_that_may_grow_old_cost_under_100_bytes_apiece() {
+    const CLIENTS: usize = 100_000;
+    const IS_ALONE: &str = "IS_ALONE";
+    if std::env::var(IS_ALONE).is_err() {
+        let mut measured = Command::new(std::env::current_exe().unwrap());
+        measured.arg("a_hundred_thousand_connections").env(IS_ALONE, "yes");
+        let said = measured.output().unwrap().stdout;
+        let said = String::from_utf8_lossy(&said);
+        return assert!(said.contains("1 passed"), "{said}");
+    }
+    let (age, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+    let terms = ReconnectTerms { spread: minute, close_after: Some(minute), max_age: Some(age) };
+    let (mut notices, now) = (ReconnectNotices::by_age(terms, 7).unwrap(), Instant::now());
+    let before = resident_bytes();
+    (0..CLIENTS).for_each(|client| notices.join(client, now + minute * u32::try_from(client % 60).unwrap()));
+    let bytes = (resident_bytes() - before) / CLIENTS;
+    println!("{bytes} resident bytes a connection");
+    assert!((1..100).contains(&bytes), "{bytes} resident bytes a connection");
 }
 
 /// A history that has forgotten the first of publications with this much data. Each was shared for a moment, as it is
