@@ -21,8 +21,8 @@ mod rate;
 
 const CLIENTS: usize = 2000;
 const SPREAD_MS: i64 = 4000;
-const CLOSE_AFTER_MS: i64 = 2000;
-const FLAGS: &str = "--drain-spread 4 --drain-close-after 2";
+const CLOSE_AFTER_MS: i64 = 5000;
+const FLAGS: &str = "--drain-spread 4 --drain-close-after 5";
 
 /// Half of the clients of a server move when they are asked to while `leave` is under way, and publishing goes on: what
 /// that returns, once all of them are where they belong and have heard everything.
