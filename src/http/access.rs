@@ -82,7 +82,6 @@ impl Denial {
                 "without a token nobody may do this, as the server does not listen on a loopback address only: start it \
                  with --publish-token or --publish-token-file, and send the token"
             }
-            // A token would not help: before a browser sends one to another origin it asks first, and is answered 405.
             Self::Page => {
                 "a page of another origin may not do this: let the program that serves the page do it"
             }
@@ -102,23 +101,25 @@ impl Denial {
 /// Why a request may come from elsewhere than a program on this machine or a page of this server, if it may. Without a
 /// Host it could have come through a proxy, too.
 fn foreign(request: &Request, own_name: Option<&Host>) -> Option<Denial> {
-    let fields = &request.fields;
-    let is_own_name = |name: &String| {
-        Host::named_in(name).is_some_and(|host| host.is_loopback() || Some(&host) == own_name)
-    };
-    // Only the target's host counts, but a proxy in front may have let the request in by the other one.
-    let is_own = fields.host.as_ref().is_some_and(is_own_name) && fields.ignored_host.iter().all(is_own_name);
-    if fields.forwarded {
+    if request.fields.forwarded {
         Some(Denial::Forwarded)
-    } else if !is_own {
+    } else if !names_this_machine(request, own_name) {
         Some(Denial::Name)
     } else {
         is_cross_origin(request).then_some(Denial::Page)
     }
 }
 
+/// Whether the request was sent to a name of this machine, which also has this one.
+pub(super) fn names_this_machine(request: &Request, own_name: Option<&Host>) -> bool {
+    let is_own_name = |name: &String| Host::named_in(name).is_some_and(|host| host.is_here(own_name));
+    // Only the target's host counts, but a proxy in front may have let the request in by the other one.
+    request.fields.host.as_ref().is_some_and(is_own_name)
+        && request.fields.ignored_host.iter().all(is_own_name)
+}
+
 /// Whether the request comes from a page of another server. Programs send no `Origin`.
-fn is_cross_origin(request: &Request) -> bool {
+pub(super) fn is_cross_origin(request: &Request) -> bool {
     let host = request.fields.host.as_deref().unwrap_or_default();
     request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host))
 }

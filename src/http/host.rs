@@ -1,5 +1,5 @@
-//! What a request, or a page, calls this server, told alike however it is spelt. The one answer to "is this a name of this
-//! machine?".
+//! What a request, or a page, calls this server, and where the page comes from, told alike however they are spelt. The one
+//! answer to "is this a name of this machine?".
 
 // Addresses as they are written; no socket.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -43,22 +43,63 @@ impl Host {
             Self::Name(name) => name == "localhost" || name.ends_with(".localhost"),
         }
     }
+
+    /// Whether it stands for this machine, which also has this name.
+    pub fn is_here(&self, own_name: Option<&Self>) -> bool {
+        self.is_loopback() || Some(self) == own_name
+    }
+
+    /// Whether it is a name below another.
+    pub fn is_below(&self, other: &Self) -> bool {
+        let (Self::Name(name), Self::Name(other)) = (self, other) else { return false };
+        name.strip_suffix(other.as_str()).is_some_and(|rest| rest.ends_with('.'))
+    }
 }
 
-/// Whether a page of this `Origin` (RFC 6454 §7) was loaded from this `Host`.
+/// Where a page comes from (RFC 6454 §7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// In small letters.
+    pub scheme: String,
+    /// Its host.
+    pub host: Host,
+    /// `None` where none is written and the scheme has no port of its own.
+    pub port: Option<u16>,
+}
+
+impl Origin {
+    /// Reads the field `Origin`; `None` if it names no host, as `null` does not.
+    pub fn read(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        Self::of(scheme, authority)
+    }
+
+    /// Whether it is a page that was loaded over HTTP.
+    pub fn is_web(&self) -> bool {
+        default_port(&self.scheme).is_some()
+    }
+
+    /// The origin of this scheme, host and port.
+    pub fn of(scheme: &str, authority: &str) -> Option<Self> {
+        let scheme = scheme.to_ascii_lowercase();
+        let Authority { host, port } = Authority::read(authority)?;
+        let port = port.or_else(|| default_port(&scheme));
+        Some(Self { host: Host::read(host)?, port, scheme })
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// Whether a page of this `Origin` was loaded from this `Host`, of which only the page knows the scheme.
 pub fn is_same_origin(origin: &str, host: &str) -> bool {
-    let Some((scheme, page)) = origin.split_once("://") else { return false };
-    let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "http" => 80,
-        "https" => 443,
-        _ => return false,
-    };
-    let read = |text| {
-        let Authority { host, port } = Authority::read(text)?;
-        Some((Host::read(host)?, port.unwrap_or(default_port)))
-    };
-    let page = read(page);
-    page.is_some() && page == read(host)
+    let page = Origin::read(origin).filter(Origin::is_web);
+    page.is_some_and(|page| Origin::of(&page.scheme, host).as_ref() == Some(&page))
 }
 
 #[cfg(test)]
