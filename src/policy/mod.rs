@@ -7,6 +7,7 @@ pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod mentions;
 pub mod moments;
 pub mod period;
 pub mod positions;
