@@ -4,6 +4,7 @@
 mod address;
 mod age;
 mod log_level;
+pub mod origins;
 mod refused;
 pub mod secret;
 
@@ -23,6 +24,7 @@ pub use log_level::LogLevel;
 pub use self::address::AdminAddress;
 use self::address::{admin_address, host};
 pub use self::age::Age;
+use self::origins::OriginFlags;
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -60,6 +62,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_ADMIN", help_heading = "Listening")]
     #[arg(value_name = "ADDRESS", value_parser = admin_address)]
     pub admin: Option<AdminAddress>,
+
+    /// Which pages are let in.
+    #[command(flatten)]
+    pub origins: OriginFlags,
 
     /// Server processes; from 2 on a supervisor keeps them alive [env: WEB_CONCURRENCY too]
     #[arg(long, env = "SLACKWATER_WORKERS", default_value_t = 1, help_heading = "Listening")]

@@ -202,6 +202,7 @@ fn terms() -> Terms {
         reconnect: Some(ReconnectTerms { spread: seconds(10), close_after: Some(seconds(5)), max_age: None }),
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
+        allowed_origins: vec![],
         max_publish_bytes: 10_000,
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod host;
+pub mod origin;
 pub mod report;
 pub mod routes;
 pub mod site;

@@ -1,11 +1,12 @@
 //! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
 use crate::http::access::{Access, Denial};
+use crate::http::origin::{Origins, Stranger, preflight_response};
 use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::wire::refusal::Refusal;
-use crate::wire::request::{Method, Request};
+use crate::wire::request::{Method, Preflight, Request};
 use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
@@ -16,6 +17,8 @@ use crate::wire::upgrade::{Acceptance, Upgrade};
 pub enum Answer {
     /// It is answered.
     Respond(Response),
+    /// It comes from a page that is not let in, which is told so; so is the server's owner.
+    Stranger(Stranger, Response),
     /// It cannot be answered.
     Refuse(Refusal),
     /// The connection becomes a WebSocket.
@@ -55,6 +58,8 @@ pub struct Conditions<'a> {
     pub crowded: bool,
     /// Who may publish, tell the server to leave, and look at its numbers.
     pub access: &'a Access,
+    /// Which pages may listen and publish.
+    pub origins: Origins<'a>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
@@ -62,6 +67,14 @@ pub struct Conditions<'a> {
 /// Whether a request asks to publish.
 pub fn publishes(request: &Request) -> bool {
     request.path == "/publish" && request.method == Method::Post
+}
+
+/// The origin, if it is another one, whose page may read the answer to a request.
+pub fn shared_with(request: &Request, conditions: Conditions<'_>) -> Option<Box<str>> {
+    if request.path != "/publish" || !is_here("/publish", conditions) {
+        return None;
+    }
+    conditions.origins.allowed_origin_of(request).map(Into::into)
 }
 
 /// The position of this epoch behind which a request for a WebSocket wants to resume, if it does.
@@ -76,7 +89,11 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
 /// What to do with a request's body, before it arrives.
 pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
     let is_welcome = is_here(&request.path, conditions) && !conditions.crowded;
-    if publishes(request) && is_welcome && refuse_publisher(request, conditions).is_none() {
+    if publishes(request)
+        && is_welcome
+        && !conditions.leaving
+        && deny_publisher(request, conditions).is_none()
+    {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
         BodyWish::Skip
@@ -115,11 +132,11 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
         "*" => not_allowed("GET, HEAD, POST"),
         _ if conditions.crowded => unavailable("too many connections", "5"),
         "/ws" => return answer_websocket(request, conditions),
-        "/publish" if request.method != Method::Post => not_allowed("POST"),
-        "/publish" => match refuse_publisher(&request, conditions) {
-            Some(refusal) => refusal,
-            None => return Answer::Publish(request),
-        },
+        "/publish" if request.method == Method::Post => return answer_publisher(request, conditions),
+        "/publish" if request.fields.preflight != Preflight::NotAsked => {
+            return answer_preflight(&request, conditions, "POST");
+        }
+        "/publish" => not_allowed("POST"),
         path => match site.find(path, request.fields.if_none_match.as_deref()) {
             Some(response) => get_only(request.method, || response),
             None => Response::error(404, "not found"),
@@ -129,6 +146,12 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
 }
 
 fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
+    if matches!(request.upgrade, Upgrade::Asked(_))
+        && let Some(stranger) = conditions.origins.deny_listener(&request)
+    {
+        let response = stranger.not_listening();
+        return Answer::Stranger(stranger, response);
+    }
     Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
         (Method::Get, Upgrade::Asked(acceptance)) => {
@@ -143,6 +166,27 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     })
 }
 
+fn answer_publisher(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
+    let Some(denial) = deny_publisher(&request, conditions) else {
+        return if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish(request) };
+    };
+    match conditions.origins.deny_stranger(&request).filter(|_| denial == Denial::Page) {
+        Some(stranger) => Answer::Stranger(stranger, Stranger::not_publishing()),
+        None => Answer::Respond(denial.response()),
+    }
+}
+
+/// Answers a browser that asks whether a page may send a request by one of these methods.
+fn answer_preflight(request: &Request, conditions: Conditions<'_>, methods: &'static str) -> Answer {
+    if conditions.origins.allowed_origin_of(request).is_some() {
+        return Answer::Respond(preflight_response(request, methods));
+    }
+    match conditions.origins.deny_stranger(request) {
+        Some(stranger) => Answer::Stranger(stranger, not_allowed(methods)),
+        None => Answer::Respond(not_allowed(methods)),
+    }
+}
+
 fn report_at(path: &str) -> Report {
     match path {
         "/readyz" => Report::Readiness,
@@ -151,9 +195,10 @@ fn report_at(path: &str) -> Report {
     }
 }
 
-/// The refusal of a peer that may not publish now.
-fn refuse_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
-    refuse_operator(request, conditions).or_else(|| conditions.leaving.then(restarting))
+/// Why a peer may not publish, if it may not. A page of an allowed origin may do what a program on its machine may.
+fn deny_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Denial> {
+    let is_allowed = || conditions.origins.allowed_origin_of(request).is_some();
+    conditions.access.deny_operator(request).filter(|denial| *denial != Denial::Page || !is_allowed())
 }
 
 /// The refusal of a peer that may neither publish nor tell the server to leave.

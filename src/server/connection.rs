@@ -187,7 +187,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Queues a response, and the end of the connection behind it unless it is kept alive.
-    pub(super) fn respond(&mut self, response: Response, exchange: Exchange, now: Now, limits: &Limits) {
+    pub(super) fn respond(&mut self, response: Response, exchange: &Exchange, now: Now, limits: &Limits) {
         if self.speaks() != Speaks::Http {
             return;
         }
@@ -204,11 +204,17 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Refuses a request that cannot be answered, and ends.
-    pub(super) fn refuse(&mut self, refusal: Refusal, now: Now, limits: &Limits) {
+    /// Refuses a request that cannot be answered, and ends. It may be a page of another origin that is told so.
+    pub(super) fn refuse(
+        &mut self,
+        refusal: Refusal,
+        shared_with: Option<Box<str>>,
+        now: Now,
+        limits: &Limits,
+    ) {
         let (status, what) = refusal.status();
-        let exchange = Exchange { now: now.wall, head_only: false, keep_alive: false };
-        self.respond(Response::error(status, what), exchange, now, limits);
+        let exchange = Exchange { now: now.wall, head_only: false, keep_alive: false, shared_with };
+        self.respond(Response::error(status, what), &exchange, now, limits);
     }
 
     /// A request has begun that follows another: it has as long as a first one.

@@ -10,6 +10,7 @@ use slab::Slab;
 use crate::http::routes::Door;
 use crate::http::site::Site;
 use crate::policy::feed::Feed;
+use crate::policy::mentions::Mentions;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading};
@@ -56,6 +57,8 @@ pub struct Peers<S> {
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
+    /// What the log has said of strangers.
+    mentions: Mentions,
     scratch: Box<[u8]>,
     mode: Mode,
     site: Site,
@@ -75,6 +78,7 @@ impl<S: Socket> Peers<S> {
             counts: Counts::new(now),
             turn_bytes: 0,
             reports: Reports::default(),
+            mentions: Mentions::default(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             mode: Mode::Serving,
             site: Site::default(),

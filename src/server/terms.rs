@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
 use crate::http::host::Host;
@@ -39,6 +40,8 @@ pub struct Terms {
     pub access: Access,
     /// The same for those who come in by the operators' door; `None` when there is none.
     pub operators: Option<Access>,
+    /// Pages of other origins that may listen and publish.
+    pub allowed_origins: Vec<AllowedOrigin>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
@@ -67,6 +70,7 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         }),
         access: access(config, address, false),
         operators: admin.map(|admin| access(config, admin, true)),
+        allowed_origins: config.origins.all(),
         max_publish_bytes: config.max_publish_size,
     }
 }

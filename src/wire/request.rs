@@ -22,6 +22,18 @@ pub enum Method {
     Other,
 }
 
+/// Whether a browser asks if a page of another origin may send a request (Fetch, CORS-preflight request).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preflight {
+    /// It does not.
+    #[default]
+    NotAsked,
+    /// It does.
+    Asked,
+    /// It does, and the page comes from a network that is more public (Private Network Access).
+    AskedFromOutside,
+}
+
 /// A request, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
@@ -57,6 +69,21 @@ pub struct Fields {
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
     pub origin: Option<String>,
+    /// By `OPTIONS` and `Access-Control-Request-Method`, beside an `Origin`.
+    pub preflight: Preflight,
+}
+
+impl Preflight {
+    fn read(head: &Head<'_>) -> Self {
+        let has = |name| head.values(name).next().is_some();
+        match () {
+            () if head.method != "OPTIONS" || !has("origin") || !has("access-control-request-method") => {
+                Self::NotAsked
+            }
+            () if head.lists("access-control-request-private-network", "true") => Self::AskedFromOutside,
+            () => Self::Asked,
+        }
+    }
 }
 
 impl Request {
@@ -99,6 +126,7 @@ impl Request {
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
                 origin: text("origin", "more than one Origin")?,
+                preflight: Preflight::read(head),
             },
             keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
             // The octets of a body could also be read as the first frames.

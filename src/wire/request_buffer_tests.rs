@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::request::{Fields, Method};
+use crate::wire::request::{Fields, Method, Preflight};
 use crate::wire::upgrade::Upgrade;
 
 const WANTED: BodyWish = BodyWish::Collect(10);
@@ -231,6 +231,24 @@ fn every_limit_has_its_status() {
     ];
     for (request, status) in statuses {
         assert_eq!(first(&request).unwrap_err().status().0, status, "{:.60}", request);
+    }
+}
+
+#[test]
+fn a_browser_asks_for_a_page_by_options_with_the_method_and_an_origin() {
+    let asks = |line: &str, fields: &str| {
+        request(first(&format!("{line} HTTP/1.1\nHost: x\n{fields}\n"))).fields.preflight
+    };
+    let (origin, method) = ("Origin: null\n", "access-control-request-method: POST\n");
+    assert_eq!(asks("OPTIONS /p", &[origin, method].concat()), Preflight::Asked);
+    let private = "Access-Control-Request-Private-Network: true\n";
+    assert_eq!(asks("OPTIONS /p", &[origin, method, private].concat()), Preflight::AskedFromOutside);
+    for (line, fields) in [
+        ("GET /p", [origin, method].concat()),
+        ("OPTIONS /p", origin.to_owned()),
+        ("OPTIONS /p", method.to_owned()),
+    ] {
+        assert_eq!(asks(line, &fields), Preflight::NotAsked, "{line} {fields}");
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Response {
 }
 
 /// What an exchange asks of any response.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Exchange {
     /// For `Date`.
     pub now: Timestamp,
@@ -25,6 +25,8 @@ pub struct Exchange {
     pub head_only: bool,
     /// Whether the connection stays open for another request.
     pub keep_alive: bool,
+    /// The origin, if it is another one, whose page may read the response.
+    pub shared_with: Option<Box<str>>,
 }
 
 impl Response {
@@ -61,15 +63,19 @@ impl Response {
     }
 
     /// The octets of the head, and those of the body. The latter are shared, and may be empty.
-    pub fn encode(self, exchange: Exchange) -> (Bytes, Bytes) {
+    pub fn encode(self, exchange: &Exchange) -> (Bytes, Bytes) {
         let mut head = String::with_capacity(256);
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let _ = write!(head, "Date: {}\r\n", exchange.now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
         for (name, value) in &self.fields {
             let _ = write!(head, "{name}: {value}\r\n");
         }
-        // Neither 101 nor 304 has a body to measure (RFC 9110 §8.6).
-        if !matches!(self.status, 101 | 304) {
+        if let Some(origin) = &exchange.shared_with {
+            let _ = write!(head, "Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n");
+            head.push_str("Access-Control-Expose-Headers: Retry-After\r\n");
+        }
+        // None of these has a body to measure (RFC 9110 §8.6).
+        if !matches!(self.status, 101 | 204 | 304) {
             let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
         if !exchange.keep_alive {
@@ -97,6 +103,7 @@ pub fn switching_protocols(acceptance: &Acceptance) -> Bytes {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
         304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
@@ -120,7 +127,12 @@ mod tests {
     use super::*;
 
     fn encoded(response: Response, head_only: bool, keep_alive: bool) -> (String, Bytes) {
-        let (head, body) = response.encode(Exchange { now: Timestamp::UNIX_EPOCH, head_only, keep_alive });
+        let (head, body) = response.encode(&Exchange {
+            now: Timestamp::UNIX_EPOCH,
+            head_only,
+            keep_alive,
+            shared_with: None,
+        });
         (String::from_utf8(head.to_vec()).unwrap(), body)
     }
 
@@ -152,6 +164,23 @@ mod tests {
             Sec-WebSocket-Accept: k=\r\n";
         assert_eq!(said(None), format!("{upgraded}\r\n"));
         assert_eq!(said(Some("slackwater")), format!("{upgraded}Sec-WebSocket-Protocol: slackwater\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_is_shared_with_a_page_of_another_origin_names_it_and_is_for_no_other() {
+        let exchange = Exchange {
+            now: Timestamp::UNIX_EPOCH,
+            head_only: false,
+            keep_alive: true,
+            shared_with: Some("https://a.example".into()),
+        };
+        let (head, _) = Response::empty(204).with("Access-Control-Max-Age", "1").encode(&exchange);
+        assert_eq!(
+            str::from_utf8(&head).unwrap(),
+            "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nAccess-Control-Max-Age: 1\r\n\
+             Access-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\n\
+             Access-Control-Expose-Headers: Retry-After\r\n\r\n"
+        );
     }
 
     #[test]

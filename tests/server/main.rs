@@ -6,5 +6,6 @@
 
 mod hostile;
 mod journeys;
+mod origins;
 mod publishing;
 mod running;

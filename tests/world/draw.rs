@@ -44,6 +44,7 @@ pub fn patient(workers: usize) -> Setup {
         history: GENEROUS,
         reconnect: None,
         access: Access::on_this_machine("x"),
+        allowed_origins: vec![],
         operators: None,
         max_publish_bytes: 1 << 20,
     };

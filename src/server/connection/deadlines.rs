@@ -66,7 +66,7 @@ impl<S: Socket> Connection<S> {
             // to come of a body that nobody wants belongs to a request that has its answer.
             Phase::Request { buffer, .. } if !buffer.has_begun() => self.end(Ending::Answered, now),
             Phase::Request { .. } => {
-                self.refuse(Refusal::Timeout, now, limits);
+                self.refuse(Refusal::Timeout, None, now, limits);
                 return Some(Refusal::Timeout);
             }
             Phase::Open { pinged: Some(_), ahead, .. } => {

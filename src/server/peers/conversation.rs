@@ -1,12 +1,14 @@
 //! What is said to whom: requests become answers, WebSockets or publications, and events become replies.
 //! Nothing here touches a socket: all of it ends in outboxes.
 
-use log::info;
+use log::{info, warn};
 
 use super::{Mode, Peers};
 use crate::frame::Frame;
+use crate::http::origin::{Origins, Stranger};
 use crate::http::routes::{self, Answer, Conditions, Door};
 use crate::policy::hub::TooMany;
+use crate::policy::mentions::{FORGET_AFTER, Mention};
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -28,7 +30,12 @@ impl<S: Socket> Peers<S> {
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
-            let request = match requests.next(|request| routes::wish(request, conditions)) {
+            let mut shared_with = None;
+            let next = requests.next(|request| {
+                shared_with = routes::shared_with(request, conditions);
+                routes::wish(request, conditions)
+            });
+            let request = match next {
                 Ok(Next::Request(request)) => request,
                 Ok(Next::Continue) if is_behind_others => return self.go_on_later(key),
                 Ok(Next::Continue) => return connection.go_on(now + limits.handshake),
@@ -37,9 +44,9 @@ impl<S: Socket> Peers<S> {
                 Err(refusal) => {
                     self.counts.on_rejected(refusal.label());
                     if is_behind_others {
-                        return self.refuse_later(key, refusal);
+                        return self.refuse_later(key, refusal, shared_with);
                     }
-                    return connection.refuse(refusal, now, &limits);
+                    return connection.refuse(refusal, shared_with, now, &limits);
                 }
             };
             if self.must_sync_first(key, &request, conditions) {
@@ -57,6 +64,7 @@ impl<S: Socket> Peers<S> {
             now: now.wall,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive && !conditions.crowded,
+            shared_with: routes::shared_with(&request, conditions),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
@@ -65,9 +73,16 @@ impl<S: Socket> Peers<S> {
                 }
                 self.respond(key, response, exchange, now);
             }
+            Answer::Stranger(stranger, response) => {
+                if is_handshake {
+                    self.counts.on_rejected("origin");
+                }
+                self.mention(&stranger, now);
+                self.respond(key, response, exchange, now);
+            }
             Answer::Refuse(refusal) => {
                 self.counts.on_rejected(refusal.label());
-                self.connections[key].refuse(refusal, now, &self.terms.limits);
+                self.connections[key].refuse(refusal, None, now, &self.terms.limits);
             }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
@@ -85,7 +100,19 @@ impl<S: Socket> Peers<S> {
         // What it has asked already is answered first.
         let may_stay = self.mode == Mode::Serving || self.connections[key].awaited.any();
         let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
-        self.connections[key].respond(response, exchange, now, &self.terms.limits);
+        self.connections[key].respond(response, &exchange, now, &self.terms.limits);
+    }
+
+    /// Says in the log that a page is not let in, unless that was said lately.
+    fn mention(&mut self, stranger: &Stranger, now: Now) {
+        match self.mentions.mention(stranger.to_string(), now.instant) {
+            Mention::New(line) => warn!("{line}"),
+            Mention::OneTooMany => warn!(
+                "Refused pages of still other origins: they are counted, and named again in {} minutes",
+                FORGET_AFTER.as_secs() / 60
+            ),
+            Mention::Known => {}
+        }
     }
 
     fn door_of(&self, key: usize) -> Door {
@@ -204,6 +231,7 @@ fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Cond
         leaving: matches!(mode, Mode::Leaving | Mode::Farewell),
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
+        origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

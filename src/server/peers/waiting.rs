@@ -51,7 +51,7 @@ enum What {
     /// A request can be answered now that all has come that was published before it.
     Request(Box<Request>),
     /// A request that cannot be read is refused, behind others.
-    Refusal(Refusal),
+    Refusal(Refusal, Option<Box<str>>),
     /// A peer that waits before it sends a body may go on, behind others.
     Body,
 }
@@ -129,8 +129,8 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Puts a refusal off until the requests before it have been answered.
-    pub(super) fn refuse_later(&mut self, key: usize, refusal: Refusal) {
-        self.ask(key, Question::Sync, What::Refusal(refusal), true);
+    pub(super) fn refuse_later(&mut self, key: usize, refusal: Refusal, shared_with: Option<Box<str>>) {
+        self.ask(key, Question::Sync, What::Refusal(refusal, shared_with), true);
     }
 
     /// Lets a peer that waits before it sends a body wait until the requests before have been answered.
@@ -178,7 +178,9 @@ impl<S: Socket> Peers<S> {
                 self.tell_report(key, &overview, report, exchange, now);
             }
             (What::Request(request), _) => self.answer(key, request, now),
-            (What::Refusal(refusal), _) => self.connections[key].refuse(refusal, now, &self.terms.limits),
+            (What::Refusal(refusal, shared_with), _) => {
+                self.connections[key].refuse(refusal, shared_with, now, &self.terms.limits);
+            }
             (What::Body, _) => self.connections[key].go_on(now + self.terms.limits.handshake),
             (What::Publisher(exchange) | What::Watcher(exchange, _), _) => {
                 self.respond(key, routes::restarting(), exchange, now);

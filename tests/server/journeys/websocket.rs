@@ -127,7 +127,7 @@ fn letter_case_and_further_tokens_do_not_matter() {
         HANDSHAKE.replace("Upgrade: websocket", "upgrade: h2c,WebSocket"),
         HANDSHAKE.replace("/ws", "/ws?topic=notifications"),
         HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
-        HANDSHAKE.replace("\r\n\r\n", "\r\nOrigin: null\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"),
+        HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: a, b\r\n\r\n"),
     ];
     for request in fine {
         let mut peer = Peer::connect(server.address);
