@@ -8,6 +8,7 @@ use log::{debug, error, info, warn};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::origins::AllowedOrigin;
 use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
 use crate::process::listeners::OpenError;
@@ -88,6 +89,12 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     }
     if config.publish_token.is_none() {
         say_who_may(config, admin.unwrap_or(address), admin.is_some());
+    }
+    if config.origins.all().contains(&AllowedOrigin::Any) {
+        warn!(
+            "Pages of every web site may listen in a browser that reaches this server, and publish where programs beside it \
+             may: instead of --allowed-origin * name those that are to"
+        );
     }
     service_manager::ready(&format!("Serving on {address}"));
 }

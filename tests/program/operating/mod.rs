@@ -6,6 +6,7 @@ mod doors;
 mod draining;
 mod limits;
 mod office;
+mod origins;
 mod secrets;
 mod strangers;
 mod workers;
