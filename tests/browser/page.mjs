@@ -21,6 +21,7 @@ before(async () => {
     headless: true,
     args: [
       '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--host-resolver-rules=MAP *.example 127.0.0.1', // Pages of other sites, and a name that was rebound.
       '--disable-background-networking', '--disable-component-update', '--disable-sync',
     ],
   });
