@@ -16,7 +16,7 @@
 //!
 //! `main → process → server → http → wire → policy → frame`: an arrow means "may use", and none points back.
 //! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use; `http` uses nothing of them but the
-//! token's type. `tests/architecture.rs` keeps these arrows. Within `policy`, `wire` and `http` no files use each other in a
+//! types of the token and of allowed origins. `tests/architecture.rs` keeps these arrows. Within `policy`, `wire` and `http` no files use each other in a
 //! circle.
 //!
 //! # Where things are
@@ -34,7 +34,8 @@
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by [`server::order::ledger`], before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
-//!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
+//!   [`http::access`]. Which pages may listen and publish: [`http::origin`]; what the log says of the others:
+//!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of

@@ -67,3 +67,31 @@ def test_nobody_publishes_drains_or_looks_from_elsewhere(tmp_path, front, text, 
             assert echo(ws, "still there")
         assert status(server.port, "POST /publish", "Host: localhost") == 200
         assert not any("Shutdown" in line for line in server.log)
+
+
+def upgraded(port, host, origin, path="/ws"):
+    """What a browser is answered that asks for a WebSocket by this name, for a page of this origin."""
+    fields = (f"Host: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+    return status(port, f"GET {path}", fields)
+
+
+def test_through_a_proxy_the_page_of_its_own_name_listens_and_no_other(tmp_path, front, text):
+    with (Slackwater("--notify-interval", "0", "--allowed-origin", "https://*.pages.example") as server,
+          front(tmp_path, server.port, text, False) as proxy):
+        for path in ["/ws", "/events/ws"] if front is before_nginx else ["/ws"]:
+            for host, origin, expected in [
+                ("app.example.com", "http://app.example.com", 101),
+                ("app.example.com", "https://app.example.com", 101),
+                ("app.example.com:8443", "https://app.example.com:8443", 101),
+                ("app.example.com", "https://my.pages.example", 101),
+                ("app.example.com", "https://pages.example", 403),
+                ("app.example.com", "https://evil.example", 403),
+                ("app.example.com", "http://localhost:3000", 403),
+                ("app.example.com", "null", 403),
+            ]:
+                assert upgraded(proxy.port, host, origin, path) == expected, (host, origin)
+        # Without the proxy that name was rebound to this machine.
+        assert upgraded(server.port, "app.example.com", "http://app.example.com") == 403
+        server.wait_for(r"\[WARNING\] Refused a page of the origin http://app.example.com, which .*X-Forwarded-For")
+        server.wait_for(r"\[WARNING\] Refused a page of the origin https://evil.example: .* --allowed-origin https://evil")
