@@ -196,6 +196,7 @@ fn terms() -> Terms {
     Terms {
         service: Service::Notifications,
         limits,
+        addresses: None,
         concurrency: None,
         epoch: EPOCH,
         history: HISTORY,

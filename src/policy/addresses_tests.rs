@@ -16,7 +16,7 @@ fn open(most: u32) -> Addresses {
     Addresses::new(AddressLimits { open: Some(most), rate: None })
 }
 
-fn at_rate(per_second: f64, burst: u32) -> Addresses {
+fn at_rate(per_second: f64, burst: f64) -> Addresses {
     Addresses::new(AddressLimits { open: None, rate: Some(Rate::new(per_second, burst)) })
 }
 
@@ -62,7 +62,7 @@ fn only_so_many_wait_to_be_told_and_the_rest_is_dropped() {
 
 #[test]
 fn new_connections_are_limited_however_short_they_are_and_kept_ones_are_not() {
-    let (mut addresses, now, one) = (at_rate(1.0, 3), Instant::now(), nth(1));
+    let (mut addresses, now, one) = (at_rate(1.0, 3.0), Instant::now(), nth(1));
     for _ in 0..3 {
         assert_eq!(addresses.open(one, now), Ok(()));
         addresses.close(one, now);
@@ -76,7 +76,7 @@ fn new_connections_are_limited_however_short_they_are_and_kept_ones_are_not() {
 
 #[test]
 fn an_address_without_connections_is_forgotten_when_its_bucket_is_full_again() {
-    let (mut addresses, now) = (at_rate(0.5, 10), Instant::now());
+    let (mut addresses, now) = (at_rate(0.5, 10.0), Instant::now());
     addresses.open(nth(1), now).unwrap();
     assert_eq!(addresses.next_deadline(), None);
     addresses.close(nth(1), now);
@@ -92,7 +92,7 @@ fn an_address_without_connections_is_forgotten_when_its_bucket_is_full_again() {
 
 #[test]
 fn who_comes_back_while_remembered_is_not_forgotten_with_a_connection() {
-    let (mut addresses, now) = (at_rate(1.0, 10), Instant::now());
+    let (mut addresses, now) = (at_rate(1.0, 10.0), Instant::now());
     addresses.open(nth(1), now).unwrap();
     addresses.close(nth(1), now);
     addresses.open(nth(1), now).unwrap();
@@ -110,7 +110,7 @@ fn reserved_bytes(addresses: &Addresses) -> usize {
 
 #[test]
 fn a_million_addresses_within_a_second_take_little_memory_and_later_none() {
-    let (mut addresses, start) = (at_rate(0.1, 10), Instant::now());
+    let (mut addresses, start) = (at_rate(0.1, 10.0), Instant::now());
     let mut most = 0;
     for n in 0..1_000_000 {
         let now = start + SECOND * n / 1_000_000;
@@ -118,7 +118,7 @@ fn a_million_addresses_within_a_second_take_little_memory_and_later_none() {
         addresses.close(nth(n), now);
         most = most.max(reserved_bytes(&addresses));
     }
-    assert!(addresses.left.len() <= MOST_LEFT + 1 && most < 12 << 20, "{most} bytes");
+    assert!(addresses.left.len() <= MOST_LEFT + 1 && most < 12_000_000, "{most} bytes");
     let mut steps = 0;
     let mut now = start;
     while let Some(at) = addresses.next_deadline() {

@@ -14,9 +14,9 @@ pub struct Rate {
 
 impl Rate {
     /// So many times a second, and so many at once; at least once.
-    pub fn new(per_second: f64, burst: u32) -> Self {
+    pub fn new(per_second: f64, burst: f64) -> Self {
         let period = Duration::from_secs_f64(1.0 / per_second);
-        Self { period, filling: period.saturating_mul(burst.max(1)) }
+        Self { period, filling: period.mul_f64(burst.max(1.0)) }
     }
 
     /// Takes a token out of the bucket that is full at this time.
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_at_once_and_then_the_rate() {
-        let (rate, start) = (Rate::new(2.0, 5), Instant::now());
+        let (rate, start) = (Rate::new(2.0, 5.0), Instant::now());
         let mut full_at = start;
         assert_eq!(take_all(rate, &mut full_at, start), 5);
         assert_eq!(rate.take(&mut full_at, start), Err(SECOND / 2));
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_costs_nothing() {
-        let (rate, start) = (Rate::new(1.0, 1), Instant::now());
+        let (rate, start) = (Rate::new(1.0, 1.0), Instant::now());
         let mut full_at = start;
         assert_eq!(take_all(rate, &mut full_at, start), 1);
         (0..100).for_each(|_| assert_eq!(rate.take(&mut full_at, start), Err(SECOND)));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::frame::Frame;
+use crate::policy::addresses::Address;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -46,6 +47,8 @@ pub struct Connection<S> {
     in_flight: u32,
     /// By when a slow peer will have read what its socket has taken so far. Boxed: few are slow.
     reads_until: Option<Box<Instant>>,
+    /// Whose it is, where addresses are counted and it has one.
+    pub(super) address: Option<Address>,
     /// While it is brought what it missed: until then a fan-out passes it by.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
@@ -57,6 +60,8 @@ pub struct Connection<S> {
     pub(super) is_client: bool,
     /// Whether it came in by the door for operators.
     pub(super) is_admin: bool,
+    /// Whether it is counted among those of its address.
+    pub(super) standing: Standing,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
 }
@@ -88,6 +93,17 @@ pub(super) enum Reading {
     Unanswered,
 }
 
+/// Whether a connection is counted among those of its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody counts it.
+    Uncounted,
+    /// It is one of those that are open.
+    Counted,
+    /// It is one too many, and is to be told so.
+    Refused,
+}
+
 /// What one read from the socket brought.
 #[derive(Debug)]
 pub(super) enum Received {
@@ -115,12 +131,14 @@ impl<S: Socket> Connection<S> {
             expires: Some(expires),
             in_flight: 0,
             reads_until: None,
+            address: None,
             replay: None,
             reading: Reading::Awaited,
             publishes: false,
             dirty: false,
             is_client: false,
             is_admin: false,
+            standing: Standing::Uncounted,
             awaited: Awaited::default(),
         }
     }

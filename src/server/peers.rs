@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::http::routes::Door;
 use crate::http::site::Site;
+use crate::policy::addresses::Addresses;
 use crate::policy::feed::Feed;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::server::clock::Now;
@@ -24,6 +25,7 @@ use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::metrics::Metrics;
 
+mod addressing;
 mod agenda;
 mod conversation;
 mod counts;
@@ -53,6 +55,8 @@ pub struct Peers<S> {
     /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
+    /// Whose the connections are, where that is limited.
+    addresses: Option<Addresses>,
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
@@ -73,6 +77,7 @@ impl<S: Socket> Peers<S> {
             upkeep: Upkeep::default(),
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
+            addresses: terms.addresses.map(Addresses::new),
             turn_bytes: 0,
             reports: Reports::default(),
             scratch: vec![0; SCRATCH_BYTES].into(),
@@ -82,7 +87,8 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Takes in a peer. `socket` is given the key under which its events are to be announced.
+    /// Takes in a peer, unless it is to be closed at once. `socket` is given the key under which its events are to be
+    /// announced.
     ///
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
@@ -91,16 +97,17 @@ impl<S: Socket> Peers<S> {
         door: Door,
         now: Now,
         socket: impl FnOnce(usize) -> io::Result<S>,
-    ) -> io::Result<usize> {
-        let entry = self.connections.vacant_entry();
-        let key = entry.key();
+    ) -> io::Result<Option<usize>> {
         let expires = now + self.terms.limits.handshake;
-        let mut connection = Connection::new(socket(key)?, expires);
+        let mut connection = Connection::new(socket(self.connections.vacant_key())?, expires);
         connection.is_admin = door == Door::Admin;
-        entry.insert(connection);
+        if !self.greet(&mut connection, now) {
+            return Ok(None);
+        }
+        let key = self.connections.insert(connection);
         self.upkeep.on_admitted(self.connections.len());
         self.upkeep.look_by(Some(expires));
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// The WebSockets that have not departed.
@@ -177,7 +184,8 @@ impl<S: Socket> Peers<S> {
             return;
         }
         if connection.may_be_buried(now) {
-            self.connections.remove(key);
+            let connection = self.connections.remove(key);
+            self.count_out(&connection, now);
             self.upkeep.shrink_later(now.instant);
         } else {
             self.upkeep.look_by(connection.next_look(&self.terms.limits));

@@ -2,10 +2,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::config::addresses::AddressFlags;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
 use crate::http::host::Host;
+use crate::policy::addresses::AddressLimits;
 use crate::policy::history::HistoryLimits;
+use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
@@ -29,6 +32,8 @@ pub struct Terms {
     pub limits: Limits,
     /// Connections beyond which requests are answered 503.
     pub concurrency: Option<usize>,
+    /// How many connections one address may have; `None` where they are not counted.
+    pub addresses: Option<AddressLimits>,
     /// A random number that distinguishes the publications and connections of this process from those of others.
     pub epoch: u32,
     /// What is kept for clients that come back.
@@ -58,6 +63,7 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         service,
         limits,
         concurrency: config.limit_concurrency,
+        addresses: address_limits(&config.addresses),
         epoch: random_epoch(),
         history: history_limits(config),
         reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {
@@ -69,6 +75,14 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         operators: admin.map(|admin| access(config, admin, true)),
         max_publish_bytes: config.max_publish_size,
     }
+}
+
+/// How many connections one address may have, if that is limited.
+fn address_limits(flags: &AddressFlags) -> Option<AddressLimits> {
+    let (open, per_second) = (flags.limit_per_ip, flags.limit_connect_rate);
+    // A household or an office that comes back together is many clients of one address.
+    let rate = per_second.map(|rate| Rate::new(rate, (5.0 * rate).max(10.0)));
+    (open.is_some() || rate.is_some()).then_some(AddressLimits { open, rate })
 }
 
 /// Who may do what is for operators by the door at this address, as the configuration has it.

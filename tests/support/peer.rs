@@ -2,7 +2,7 @@
 //! A wait that is too long, or an end that is not clean, fails the test.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -56,6 +56,13 @@ impl Peer {
     /// Connects; the kernel accepts on the server's behalf.
     pub fn connect(address: SocketAddr) -> Self {
         Self::connected(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), address)
+    }
+
+    /// Connects from this address of the machine.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        Self::connected(socket, address)
     }
 
     /// Connects with room for little that it has not read.

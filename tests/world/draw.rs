@@ -39,6 +39,7 @@ pub fn patient(workers: usize) -> Setup {
     let terms = Terms {
         service: Service::Notifications,
         limits,
+        addresses: None,
         concurrency: None,
         epoch: 0,
         history: GENEROUS,

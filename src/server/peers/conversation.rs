@@ -24,7 +24,9 @@ impl<S: Socket> Peers<S> {
     pub(super) fn converse(&mut self, key: usize, now: Now) {
         while !self.must_stop_reading(key) {
             let limits = self.terms.limits;
-            let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+            let too_many = self.retry_after(key, now);
+            let conditions =
+                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -51,16 +53,19 @@ impl<S: Socket> Peers<S> {
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+        let too_many = self.retry_after(key, now);
+        let conditions =
+            conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many);
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
             head_only: request.method == Method::Head,
-            keep_alive: request.keep_alive && !conditions.crowded,
+            keep_alive: request.keep_alive && !conditions.crowded && too_many.is_none(),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
-                if is_handshake {
+                // Whoever was refused for its address has been counted.
+                if is_handshake && too_many.is_none() {
                     self.counts.on_rejected(if conditions.leaving { "draining" } else { response.label() });
                 }
                 self.respond(key, response, exchange, now);
@@ -196,7 +201,13 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Conditions<'_> {
+fn conditions(
+    terms: &Terms,
+    mode: Mode,
+    connections: usize,
+    door: Door,
+    too_many: Option<u64>,
+) -> Conditions<'_> {
     let operators = terms.operators.as_ref();
     Conditions {
         door,
@@ -204,6 +215,7 @@ fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Cond
         leaving: matches!(mode, Mode::Leaving | Mode::Farewell),
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
+        too_many,
         max_publish_bytes: terms.max_publish_bytes,
     }
 }
