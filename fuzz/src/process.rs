@@ -197,6 +197,7 @@ fn terms() -> Terms {
         service: Service::Notifications,
         limits,
         addresses: None,
+        proxies: None,
         concurrency: None,
         epoch: EPOCH,
         history: HISTORY,

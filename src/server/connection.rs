@@ -22,11 +22,13 @@ use crate::wire::websocket::{Event, Rules, Session};
 
 use answers::Awaited;
 use closing::Closing;
+pub(super) use standing::{Sender, Standing};
 
 mod answers;
 mod closing;
 mod deadlines;
 mod pending;
+mod standing;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
@@ -69,8 +71,8 @@ pub struct Connection<S> {
 /// Where a connection is on its way.
 #[derive(Debug)]
 enum Phase {
-    /// HTTP. `served`: between requests, no longer before the first.
-    Request { buffer: Box<RequestBuffer>, served: bool },
+    /// HTTP. `served`: between requests, no longer before the first. `sender`: who says whose the requests are.
+    Request { buffer: Box<RequestBuffer>, served: bool, sender: Sender },
     /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the socket has taken the ping.
     /// `ahead`: bytes up to the ping that the peer's system had not taken then.
     Open { session: Session, pinged: Option<Instant>, ahead: u32 },
@@ -91,17 +93,6 @@ pub(super) enum Reading {
     Congested,
     /// Stopped until its earlier requests have been answered.
     Unanswered,
-}
-
-/// Whether a connection is counted among those of its address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Nobody counts it.
-    Uncounted,
-    /// It is one of those that are open.
-    Counted,
-    /// It is one too many, and is to be told so.
-    Refused,
 }
 
 /// What one read from the socket brought.
@@ -127,7 +118,7 @@ impl<S: Socket> Connection<S> {
         Self {
             socket,
             outbox: Outbox::default(),
-            phase: Phase::Request { buffer: Box::default(), served: false },
+            phase: Phase::Request { buffer: Box::default(), served: false, sender: Sender::Client },
             expires: Some(expires),
             in_flight: 0,
             reads_until: None,
@@ -356,7 +347,7 @@ impl<S: Socket> Connection<S> {
     /// Whether it is between two requests.
     pub(super) fn is_idle_http(&self) -> bool {
         !self.awaited.any()
-            && matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
+            && matches!(&self.phase, Phase::Request { buffer, served: true, .. } if buffer.is_empty())
     }
 
     /// How it ends, once it does.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::config::addresses::AddressFlags;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
+use crate::http::forwarded::Proxies;
 use crate::http::host::Host;
 use crate::policy::addresses::AddressLimits;
 use crate::policy::history::HistoryLimits;
@@ -34,6 +35,8 @@ pub struct Terms {
     pub concurrency: Option<usize>,
     /// How many connections one address may have; `None` where they are not counted.
     pub addresses: Option<AddressLimits>,
+    /// The proxies that say in a request whose it is; `None` where nobody is believed.
+    pub proxies: Option<Proxies>,
     /// A random number that distinguishes the publications and connections of this process from those of others.
     pub epoch: u32,
     /// What is kept for clients that come back.
@@ -64,6 +67,8 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         limits,
         concurrency: config.limit_concurrency,
         addresses: address_limits(&config.addresses),
+        proxies: (config.addresses.proxy_headers)
+            .then(|| Proxies(config.addresses.forwarded_allow_ips.0.clone())),
         epoch: random_epoch(),
         history: history_limits(config),
         reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {

@@ -100,15 +100,103 @@ fn of_those_too_many_that_say_nothing_only_a_few_are_kept() {
     let server = Running::with("--limit-per-ip 1");
     let _only = from(7, &server).upgraded();
     let silent: Vec<Peer> = (0..16).map(|_| from(7, &server)).collect();
-    // These are accepted in their order: once the last one is answered, the others are known.
-    let mut dropped = from(7, &server);
-    let ended = dropped.try_send(HANDSHAKE).and_then(|()| dropped.try_response().map(drop)).unwrap_err();
-    assert!(
-        matches!(ended.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe),
-        "{ended}"
-    );
+    // They are accepted in their order, so the next one is beyond what is kept.
+    let dropped = Peer::try_connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7)), server.address);
+    let ended = dropped.and_then(|mut peer| {
+        peer.try_send(HANDSHAKE)?;
+        peer.try_response()
+    });
+    let kind = ended.unwrap_err().kind();
+    assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
     for peer in silent {
         assert_eq!(ask(peer, HANDSHAKE).1.status, 429);
     }
     assert_eq!(counted(&server, REFUSED), 17);
+}
+
+/// What a proxy at 127.0.0.1 says of a request.
+fn forwarded(request: &str, fields: &str) -> String {
+    request.replacen("\r\n", &format!("\r\n{fields}\r\n"), 1)
+}
+
+fn for_client(request: &str, client: &str) -> String {
+    forwarded(request, &format!("X-Forwarded-For: {client}"))
+}
+
+const PAGE: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[test]
+fn behind_a_proxy_that_is_listed_each_client_has_its_own_number() {
+    let server = Running::with("--limit-per-ip 1 --proxy-headers");
+    let (_one, welcomed) = ask(from(1, &server), &for_client(HANDSHAKE, "6.6.6.6, 203.0.113.1"));
+    let mut refused = from(1, &server);
+    refused.send(for_client(HANDSHAKE, "7.7.7.7, 203.0.113.1"));
+    let (_other, another) = ask(from(1, &server), &for_client(HANDSHAKE, "203.0.113.2"));
+    assert_eq!([welcomed.status, refused.response().status, another.status], [101, 429, 101]);
+    // Several fields are one list.
+    let mut refused = from(1, &server);
+    refused.send(forwarded(
+        HANDSHAKE,
+        "X-Forwarded-For: 203.0.113.2, 203.0.113.9\r\nX-Forwarded-For: 203.0.113.2",
+    ));
+    assert_eq!((refused.response().status, refused.rest()), (429, vec![]));
+}
+
+#[test]
+fn whoever_is_not_listed_speaks_for_nobody() {
+    let server = Running::with("--limit-per-ip 1 --proxy-headers --forwarded-allow-ips 127.0.0.1,10.0.0.0/8");
+    let _one = from(2, &server).upgraded();
+    for client in ["203.0.113.1", "10.0.0.1", "127.0.0.1"] {
+        assert_eq!(status_from(2, &server, &for_client(PAGE, client)), 429);
+    }
+    let off = Running::with("--limit-per-ip 1");
+    let _one = from(1, &off).upgraded();
+    assert_eq!(status_from(1, &off, &for_client(PAGE, "203.0.113.1")), 429);
+}
+
+#[test]
+fn what_a_proxy_asks_by_itself_is_not_counted() {
+    let server = Running::with("--limit-per-ip 1 --limit-connect-rate 0.1 --proxy-headers");
+    let _two = [from(1, &server).upgraded(), from(1, &server).upgraded()];
+    for _ in 0..20 {
+        assert_eq!(status_from(1, &server, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"), 200);
+        assert_eq!(status_from(1, &server, &for_client(HEALTHZ, "203.0.113.1")), 200);
+    }
+}
+
+#[test]
+fn a_connection_that_a_proxy_keeps_counts_for_whoever_asks_on_it() {
+    let server = Running::with("--limit-per-ip 1 --limit-connect-rate 0.1 --proxy-headers");
+    let mut kept = [from(1, &server), from(1, &server)];
+    // Each is new to a client once, and idle ones are nobody's.
+    for _ in 0..30 {
+        for (peer, client) in kept.iter_mut().zip(["203.0.113.1", "203.0.113.2"]) {
+            peer.send(for_client(PAGE, client));
+            assert_eq!(peer.response().status, 200);
+        }
+    }
+    let [mut one, mut two] = kept;
+    one.send(for_client(HANDSHAKE, "203.0.113.2"));
+    assert_eq!(one.head().status, 101);
+    // The other connection was this client's before, and is now one too many.
+    two.send(for_client(PAGE, "203.0.113.1"));
+    assert_eq!(two.response().status, 200);
+    two.send(for_client(PAGE, "203.0.113.2"));
+    assert_eq!((two.response().status, two.rest()), (429, vec![]));
+    assert_eq!(status_from(1, &server, &for_client(PAGE, "203.0.113.1")), 200);
+    assert_eq!(counted(&server, REFUSED), 1);
+}
+
+#[test]
+fn a_client_that_changes_with_every_request_is_a_new_connection_each_time() {
+    let server = Running::with("--limit-connect-rate 0.1 --proxy-headers");
+    let mut kept = from(1, &server);
+    for nth in 0..10 {
+        for client in ["203.0.113.1", "203.0.113.2"] {
+            kept.send(for_client(PAGE, client));
+            assert_eq!(kept.response().status, 200, "{nth}");
+        }
+    }
+    kept.send(for_client(PAGE, "203.0.113.1"));
+    assert_eq!(kept.response().status, 429);
 }

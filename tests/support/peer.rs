@@ -60,9 +60,14 @@ impl Peer {
 
     /// Connects from this address of the machine.
     pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        Self::try_connect_from(source, address).expect("the server listens")
+    }
+
+    /// Connects from this address of the machine, unless the server resets it at once.
+    pub fn try_connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
-        Self::connected(socket, address)
+        Self::try_connected(socket, address)
     }
 
     /// Connects with room for little that it has not read.
@@ -73,9 +78,13 @@ impl Peer {
     }
 
     fn connected(socket: Socket, address: SocketAddr) -> Self {
-        socket.connect_timeout(&address.into(), PATIENCE).expect("the server listens");
+        Self::try_connected(socket, address).expect("the server listens")
+    }
+
+    fn try_connected(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        socket.connect_timeout(&address.into(), PATIENCE)?;
         socket.set_tcp_nodelay(true).unwrap();
-        Self::over(socket.into())
+        Ok(Self::over(socket.into()))
     }
 
     /// Becomes a WebSocket, up to and with the welcome.

@@ -40,6 +40,7 @@ pub fn patient(workers: usize) -> Setup {
         service: Service::Notifications,
         limits,
         addresses: None,
+        proxies: None,
         concurrency: None,
         epoch: 0,
         history: GENEROUS,

@@ -1,8 +1,6 @@
 //! What a peer that speaks HTTP is still to be answered by others: its next requests are read meanwhile, but some have
 //! to wait.
 
-use std::net::IpAddr;
-
 use super::{Connection, Phase};
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -57,11 +55,6 @@ impl Awaited {
 }
 
 impl<S: Socket> Connection<S> {
-    /// The address of whoever has connected, if it has one.
-    pub(in crate::server) fn peer_address(&self) -> Option<IpAddr> {
-        self.socket.peer_address()
-    }
-
     /// Whether it has not been answered yet.
     pub(in crate::server) fn is_new(&self) -> bool {
         matches!(self.phase, Phase::Request { served: false, .. })

@@ -129,11 +129,6 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Lets nothing be left of it once it is dropped.
-    pub(in crate::server) fn abort(&mut self) {
-        self.socket.abort();
-    }
-
     /// Whether the peer's system has not taken all that the socket was handed.
     pub(super) fn has_more_to_take(&self) -> bool {
         self.socket.unacknowledged_bytes() > END_BYTES

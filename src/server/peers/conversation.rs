@@ -44,18 +44,19 @@ impl<S: Socket> Peers<S> {
                     return connection.refuse(refusal, now, &limits);
                 }
             };
-            if self.must_sync_first(key, &request, conditions) {
+            self.count_for_client(key, &request, now);
+            if self.must_sync_first(key, &request, self.conditions(key, now)) {
                 return self.sync_first(key, request);
             }
             self.answer(key, request, now);
+            self.leave_to_proxy(key, now);
         }
     }
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let too_many = self.retry_after(key, now);
-        let conditions =
-            conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many);
+        let conditions = self.conditions(key, now);
+        let too_many = conditions.too_many;
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
@@ -91,6 +92,11 @@ impl<S: Socket> Peers<S> {
         let may_stay = self.mode == Mode::Serving || self.connections[key].awaited.any();
         let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
         self.connections[key].respond(response, exchange, now, &self.terms.limits);
+    }
+
+    fn conditions(&self, key: usize, now: Now) -> Conditions<'_> {
+        let too_many = self.retry_after(key, now);
+        conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many)
     }
 
     fn door_of(&self, key: usize) -> Door {
