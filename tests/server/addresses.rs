@@ -200,3 +200,17 @@ fn a_client_that_changes_with_every_request_is_a_new_connection_each_time() {
     kept.send(for_client(PAGE, "203.0.113.1"));
     assert_eq!(kept.response().status, 429);
 }
+
+#[test]
+fn requests_of_several_clients_that_come_at_once_leave_no_count_behind() {
+    let server = Running::with("--limit-per-ip 1 --proxy-headers --publish-token sesame");
+    let publish = "POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sesame\r\nContent-Length: 1\r\n\r\nx";
+    let mut kept = from(1, &server);
+    let clients = ["203.0.113.1", "203.0.113.1", "203.0.113.2"];
+    kept.send(clients.map(|client| for_client(publish, client)).concat());
+    assert_eq!(clients.map(|_| kept.response().status), [200; 3]);
+    for client in &clients[1..] {
+        let (_peer, response) = ask(from(1, &server), &for_client(HANDSHAKE, client));
+        assert_eq!(response.status, 101);
+    }
+}
