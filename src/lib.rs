@@ -36,7 +36,7 @@
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
 //! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
-//! * Whose a request is that a proxy has forwarded: [`http::forwarded`].
+//! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of

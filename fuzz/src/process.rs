@@ -198,6 +198,7 @@ fn terms() -> Terms {
         limits,
         addresses: None,
         proxies: None,
+        announcing_proxies: None,
         concurrency: None,
         epoch: EPOCH,
         history: HISTORY,

@@ -29,6 +29,11 @@ pub struct AddressFlags {
     #[arg(long, env = "SLACKWATER_PROXY_HEADERS", action = ArgAction::SetTrue, value_parser = truth)]
     pub proxy_headers: bool,
 
+    /// Takes a client's address from the PROXY protocol, version 1 or 2, with which every connection has to begin, and which
+    /// only proxies of --forwarded-allow-ips may send
+    #[arg(long, env = "SLACKWATER_PROXY_PROTOCOL", action = ArgAction::SetTrue, value_parser = truth)]
+    pub proxy_protocol: bool,
+
     /// Addresses and networks of the proxies that are believed, with commas between them; * for all, which lets every client
     /// pretend to be any other
     #[arg(long, env = "SLACKWATER_FORWARDED_ALLOW_IPS", default_value = "127.0.0.1")]

@@ -23,9 +23,6 @@ const FORGOTTEN_AT_ONCE: usize = 1000;
 /// How long somebody waits who has too many connections: nobody knows when one ends.
 const UNTIL_ONE_ENDS: Duration = Duration::from_secs(5);
 
-/// How often refusals are reported.
-const REPORT_PERIOD: Duration = Duration::from_secs(60);
-
 /// What counts as one address: an IPv4 address, or 2⁶⁴ IPv6 addresses, since each subscriber has at least as many.
 /// Written as the first half of an IPv6 address; IPv4 has a part of 0000::/8, where no peer is (RFC 4291 §2.4).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,15 +76,6 @@ pub enum TooMany {
     Dropped,
 }
 
-/// Refusals that nobody has reported yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusals {
-    /// How many.
-    pub count: u64,
-    /// Whose the last one was.
-    pub latest: Address,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Known {
     full_at: Instant,
@@ -104,14 +92,12 @@ pub struct Addresses {
     known: HashMap<Address, Known>,
     /// In the order in which they lost their last connection. They may have one again.
     left: VecDeque<Address>,
-    refusals: u64,
-    next_report: Option<Instant>,
 }
 
 impl Addresses {
     /// Nobody is known yet.
     pub fn new(limits: AddressLimits) -> Self {
-        Self { limits, known: HashMap::new(), left: VecDeque::new(), refusals: 0, next_report: None }
+        Self { limits, known: HashMap::new(), left: VecDeque::new() }
     }
 
     /// Counts a new connection of an address.
@@ -138,7 +124,6 @@ impl Addresses {
             known.open += 1;
             return Ok(());
         }
-        self.refusals += 1;
         if known.refused >= MOST_REFUSED {
             return Err(TooMany::Dropped);
         }
@@ -204,15 +189,6 @@ impl Addresses {
             self.known.shrink_to_fit();
             self.left.shrink_to_fit();
         }
-    }
-
-    /// What was refused since the last report, if it is time for one.
-    pub fn report(&mut self, latest: Address, now: Instant) -> Option<Refusals> {
-        if self.refusals == 0 || self.next_report.is_some_and(|at| now < at) {
-            return None;
-        }
-        self.next_report = Some(now + REPORT_PERIOD);
-        Some(Refusals { count: std::mem::take(&mut self.refusals), latest })
     }
 }
 

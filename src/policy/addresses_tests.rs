@@ -139,17 +139,3 @@ fn a_million_addresses_with_one_limit_on_open_connections_leave_nothing() {
     assert_eq!(addresses.known.len(), 0);
     assert!(reserved_bytes(&addresses) < 1000);
 }
-
-#[test]
-fn refusals_are_reported_once_a_minute_with_their_number() {
-    let (mut addresses, now, one) = (open(1), Instant::now(), nth(7));
-    assert_eq!(addresses.report(one, now), None);
-    let mut refuse = |at| {
-        let _ = addresses.open(one, at);
-        addresses.report(one, at)
-    };
-    assert_eq!(refuse(now), None);
-    assert_eq!(refuse(now), Some(Refusals { count: 1, latest: one }));
-    assert_eq!([refuse(now), refuse(now + 59 * SECOND)], [None, None]);
-    assert_eq!(refuse(now + 60 * SECOND), Some(Refusals { count: 3, latest: one }));
-}

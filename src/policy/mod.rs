@@ -16,5 +16,6 @@ pub mod reconnect_notices;
 pub mod replay;
 pub mod roster;
 pub mod sequencer;
+pub mod tally;
 pub mod topic;
 pub mod topic_index;

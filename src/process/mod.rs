@@ -87,7 +87,7 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
         info!("Operators are answered on {scheme}{admin}");
     }
     let addresses = &config.addresses;
-    if addresses.proxy_headers && addresses.forwarded_allow_ips.are_all() {
+    if (addresses.proxy_headers || addresses.proxy_protocol) && addresses.forwarded_allow_ips.are_all() {
         warn!(
             "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address"
         );

@@ -22,7 +22,7 @@ use crate::wire::websocket::{Event, Rules, Session};
 
 use answers::Awaited;
 use closing::Closing;
-pub(super) use standing::{Sender, Standing};
+pub(super) use standing::{Owner, Sender, Standing};
 
 mod answers;
 mod closing;

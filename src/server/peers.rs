@@ -12,6 +12,7 @@ use crate::http::site::Site;
 use crate::policy::addresses::Addresses;
 use crate::policy::feed::Feed;
 use crate::policy::reconnect_notices::ReconnectNotices;
+use crate::policy::tally::Tally;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
@@ -57,6 +58,8 @@ pub struct Peers<S> {
     counts: Counts,
     /// Whose the connections are, where that is limited.
     addresses: Option<Addresses>,
+    refused: Tally,
+    unannounced: Tally,
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
@@ -78,6 +81,8 @@ impl<S: Socket> Peers<S> {
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
+            refused: Tally::default(),
+            unannounced: Tally::default(),
             turn_bytes: 0,
             reports: Reports::default(),
             scratch: vec![0; SCRATCH_BYTES].into(),

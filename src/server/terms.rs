@@ -37,6 +37,8 @@ pub struct Terms {
     pub addresses: Option<AddressLimits>,
     /// The proxies that say in a request whose it is; `None` where nobody is believed.
     pub proxies: Option<Proxies>,
+    /// The proxies that say ahead of all else who has connected to them, as they all must; `None` where nobody does.
+    pub announcing_proxies: Option<Proxies>,
     /// A random number that distinguishes the publications and connections of this process from those of others.
     pub epoch: u32,
     /// What is kept for clients that come back.
@@ -62,13 +64,14 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         outbox_bytes: config.outbox_limit,
         rules: Rules { max_message_bytes: config.ws_max_size, binary: service == Service::Echo },
     };
+    let proxies = Proxies(config.addresses.forwarded_allow_ips.0.clone());
     Terms {
         service,
         limits,
         concurrency: config.limit_concurrency,
         addresses: address_limits(&config.addresses),
-        proxies: (config.addresses.proxy_headers)
-            .then(|| Proxies(config.addresses.forwarded_allow_ips.0.clone())),
+        proxies: config.addresses.proxy_headers.then(|| proxies.clone()),
+        announcing_proxies: config.addresses.proxy_protocol.then_some(proxies),
         epoch: random_epoch(),
         history: history_limits(config),
         reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {

@@ -41,6 +41,7 @@ pub fn patient(workers: usize) -> Setup {
         limits,
         addresses: None,
         proxies: None,
+        announcing_proxies: None,
         concurrency: None,
         epoch: 0,
         history: GENEROUS,

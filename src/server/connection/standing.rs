@@ -3,15 +3,18 @@
 use std::net::IpAddr;
 
 use super::{Connection, Phase};
+use crate::policy::addresses::Address;
 use crate::server::socket::Socket;
 
-/// Who has connected, where addresses are counted.
+/// Who has connected, where that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Sender {
     /// Whoever asks.
     Client,
     /// A proxy that is believed: each request may be another's. Without an address if it has come by a Unix socket.
     Proxy(Option<IpAddr>),
+    /// A proxy that is believed, and has still to say who has connected to it.
+    Unannounced(Option<IpAddr>),
 }
 
 /// Whether a connection is counted among those of its address.
@@ -25,6 +28,21 @@ pub(in crate::server) enum Standing {
     Refused,
     /// The last request of a proxy's connection is to be told that there are too many; nobody counts it.
     RefusedRequest,
+}
+
+/// Whose a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) struct Owner {
+    pub(in crate::server) sender: Sender,
+    pub(in crate::server) address: Option<Address>,
+    pub(in crate::server) standing: Standing,
+}
+
+impl Owner {
+    /// That of a connection which counts for nobody, or for nobody yet.
+    pub(in crate::server) fn nobody(sender: Sender) -> Self {
+        Self { sender, address: None, standing: Standing::Uncounted }
+    }
 }
 
 impl<S: Socket> Connection<S> {
@@ -41,10 +59,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// It is a proxy that has connected.
-    pub(in crate::server) fn is_sent_by(&mut self, proxy: Option<IpAddr>) {
+    /// It is known whose it is.
+    pub(in crate::server) fn belongs_to(&mut self, owner: Owner) {
+        (self.address, self.standing) = (owner.address, owner.standing);
         if let Phase::Request { sender, .. } = &mut self.phase {
-            *sender = Sender::Proxy(proxy);
+            *sender = owner.sender;
         }
     }
 

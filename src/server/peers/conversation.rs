@@ -22,7 +22,7 @@ use crate::wire::websocket::Event;
 impl<S: Socket> Peers<S> {
     /// Answers the requests that are whole, as long as the peer takes the answers.
     pub(super) fn converse(&mut self, key: usize, now: Now) {
-        while !self.must_stop_reading(key) {
+        while !self.must_stop_reading(key) && self.is_announced(key, now) {
             let limits = self.terms.limits;
             let too_many = self.retry_after(key, now);
             let conditions =

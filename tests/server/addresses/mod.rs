@@ -10,6 +10,8 @@ use support::{HANDSHAKE, HEALTHZ, PATIENCE};
 
 use crate::running::Running;
 
+mod announced;
+
 /// Someone at 127.0.0.`host`.
 fn from(host: u8, server: &Running) -> Peer {
     Peer::connect_from(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), server.address)
@@ -204,7 +206,8 @@ fn a_client_that_changes_with_every_request_is_a_new_connection_each_time() {
 #[test]
 fn requests_of_several_clients_that_come_at_once_leave_no_count_behind() {
     let server = Running::with("--limit-per-ip 1 --proxy-headers --publish-token sesame");
-    let publish = "POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sesame\r\nContent-Length: 1\r\n\r\nx";
+    let publish =
+        "POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sesame\r\nContent-Length: 1\r\n\r\nx";
     let mut kept = from(1, &server);
     let clients = ["203.0.113.1", "203.0.113.1", "203.0.113.2"];
     kept.send(clients.map(|client| for_client(publish, client)).concat());
