@@ -197,6 +197,7 @@ fn terms() -> Terms {
         service: Service::Notifications,
         limits,
         addresses: None,
+        messages: None,
         proxies: None,
         announcing_proxies: None,
         concurrency: None,

@@ -1,4 +1,4 @@
-//! What one address may take, and which proxies say whose address it is, as it is written.
+//! What one address or client may take, and which proxies say whose address it is, as it is written.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ use super::{truth, whole};
 /// The fewest and most times a second that a rate may be.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=100_000.0;
 
-/// How much one address may take, and whose address it is.
+/// How much one address or client may take, and whose address it is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct AddressFlags {
@@ -24,6 +24,12 @@ pub struct AddressFlags {
     #[arg(long, env = "SLACKWATER_LIMIT_CONNECT_RATE")]
     #[arg(value_name = "PER_SECOND", value_parser = rate, allow_negative_numbers = true)]
     pub limit_connect_rate: Option<f64>,
+
+    /// Messages of one client in a second: whoever sends more is not read from for a while; at once as many as in a second, and
+    /// at least 10 [default: no limit]
+    #[arg(long, env = "SLACKWATER_LIMIT_MESSAGES")]
+    #[arg(value_name = "PER_SECOND", value_parser = rate, allow_negative_numbers = true)]
+    pub limit_messages: Option<f64>,
 
     /// Takes a client's address from X-Forwarded-For, where a proxy of --forwarded-allow-ips has sent it
     #[arg(long, env = "SLACKWATER_PROXY_HEADERS", action = ArgAction::SetTrue, value_parser = truth)]

@@ -8,6 +8,7 @@ pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod message_limit;
 pub mod moments;
 pub mod period;
 pub mod positions;

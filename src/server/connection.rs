@@ -91,6 +91,8 @@ pub(super) enum Reading {
     Paused,
     /// Stopped until what was published has reached its subscribers.
     Congested,
+    /// Stopped until it may send messages again.
+    HeldBack,
     /// Stopped until its earlier requests have been answered.
     Unanswered,
 }

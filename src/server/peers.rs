@@ -18,6 +18,7 @@ use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
 use crate::server::peers::guiding::ageing_notices;
+use crate::server::peers::held_back::HeldBack;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upkeep::Upkeep;
@@ -31,6 +32,7 @@ mod agenda;
 mod conversation;
 mod counts;
 mod guiding;
+mod held_back;
 mod leaving;
 mod publishing;
 mod reading;
@@ -58,6 +60,8 @@ pub struct Peers<S> {
     counts: Counts,
     /// Whose the connections are, where that is limited.
     addresses: Option<Addresses>,
+    /// Clients that send more messages than they may, where that is limited.
+    held_back: Option<HeldBack>,
     refused: Tally,
     unannounced: Tally,
     /// What was published in this turn.
@@ -81,6 +85,7 @@ impl<S: Socket> Peers<S> {
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
+            held_back: terms.messages.map(HeldBack::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
             turn_bytes: 0,
@@ -158,6 +163,9 @@ impl<S: Socket> Peers<S> {
         self.counts.on_sent(waited, connection.queued(), connection.is_client);
         if let Some(ending) = connection.ending() {
             self.feed.forget(key);
+            if let Some(held_back) = &mut self.held_back {
+                held_back.forget(key);
+            }
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending);
@@ -173,7 +181,13 @@ impl<S: Socket> Peers<S> {
         if connection.is_over() {
             return self.bury(key, now);
         }
-        if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
+        let is_read_on = match connection.reading {
+            Reading::Paused => !connection.must_pause(&self.terms.limits),
+            // So that it can be parted with.
+            Reading::HeldBack => connection.ending().is_some(),
+            _ => false,
+        };
+        if is_read_on {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }

@@ -35,6 +35,8 @@ pub struct Terms {
     pub concurrency: Option<usize>,
     /// How many connections one address may have; `None` where they are not counted.
     pub addresses: Option<AddressLimits>,
+    /// How many messages a client may send; `None` for as many as it likes.
+    pub messages: Option<Rate>,
     /// The proxies that say in a request whose it is; `None` where nobody is believed.
     pub proxies: Option<Proxies>,
     /// The proxies that say ahead of all else who has connected to them, as they all must; `None` where nobody does.
@@ -70,6 +72,7 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         limits,
         concurrency: config.limit_concurrency,
         addresses: address_limits(&config.addresses),
+        messages: config.addresses.limit_messages.map(|rate| Rate::new(rate, rate.max(10.0))),
         proxies: config.addresses.proxy_headers.then(|| proxies.clone()),
         announcing_proxies: config.addresses.proxy_protocol.then_some(proxies),
         epoch: random_epoch(),

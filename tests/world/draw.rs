@@ -40,6 +40,7 @@ pub fn patient(workers: usize) -> Setup {
         service: Service::Notifications,
         limits,
         addresses: None,
+        messages: None,
         proxies: None,
         announcing_proxies: None,
         concurrency: None,

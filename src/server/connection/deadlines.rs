@@ -74,6 +74,10 @@ impl<S: Socket> Connection<S> {
                 self.refuse(Refusal::Timeout, now, limits);
                 return Some(Refusal::Timeout);
             }
+            // Its pong may have come: it is us who do not read on.
+            Phase::Open { pinged: Some(_), .. } if self.reading == Reading::HeldBack => {
+                self.expires = limits.ping_timeout.map(|timeout| now + timeout);
+            }
             Phase::Open { pinged: Some(_), ahead, .. } => {
                 // While its system takes what is ahead of the ping, the ping has not left.
                 let left = *ahead;

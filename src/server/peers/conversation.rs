@@ -104,11 +104,17 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Takes in what a WebSocket sends, and replies.
-    pub(super) fn hear(&mut self, key: usize, mut bytes: &[u8], now: Now) {
+    pub(super) fn hear(&mut self, key: usize, bytes: &[u8], now: Now) {
+        self.connections[key].on_heard(now, &self.terms.limits);
+        self.hear_out(key, bytes, now);
+    }
+
+    /// Takes in what a WebSocket has sent, as far as it is not held back.
+    pub(super) fn hear_out(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
-        self.connections[key].on_heard(now, &limits);
         while let Some(event) = self.connections[key].next_event(&mut bytes, &limits.rules) {
             let connection = &mut self.connections[key];
+            let is_message = matches!(event, Event::Text(_) | Event::Binary(_));
             match (event, self.terms.service) {
                 (Event::Ended(ending), _) => connection.end(ending, now),
                 // Like all that comes, it has shown already that the peer is there.
@@ -116,6 +122,11 @@ impl<S: Socket> Peers<S> {
                 (Event::Text(text), Service::Notifications) => self.reply_to(key, &text, now),
                 (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
                 (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
+            }
+            if let Some(held_back) = self.held_back.as_mut().filter(|_| is_message)
+                && held_back.on_message(key, bytes, now)
+            {
+                return;
             }
         }
     }

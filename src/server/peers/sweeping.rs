@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Peers;
+use super::held_back::HeldBack;
 use super::upkeep::earliest;
 use crate::policy::addresses::Addresses;
 use crate::server::clock::Now;
@@ -15,7 +16,13 @@ impl<S: Socket> Peers<S> {
     /// When `keep_time` has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let forgetting = self.addresses.as_ref().and_then(Addresses::next_deadline);
-        let deadlines = [self.next_sweep(), self.next_guidance(), self.upkeep.next_shrink(), forgetting];
+        let deadlines = [
+            self.next_sweep(),
+            self.next_guidance(),
+            self.upkeep.next_shrink(),
+            forgetting,
+            self.held_back.as_ref().and_then(HeldBack::next_deadline),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
