@@ -77,6 +77,11 @@ impl MessageLimit {
         self.senders.remove(&client);
     }
 
+    /// Gives back the memory that a crowd has needed.
+    pub fn shrink(&mut self) {
+        self.senders.shrink_to_fit();
+    }
+
     fn free(&mut self, client: usize) {
         if let Some(until) = self.senders.get_mut(&client).and_then(|sender| sender.held_until.take()) {
             self.held.remove(&(until, client));

@@ -36,9 +36,12 @@ pub trait Socket: Read + Write {
     /// The process is about to end: the kernel is to deliver the rest, and not to keep it for ever.
     fn bequeath(&mut self) {}
 
-    /// The address of the other end, if it has one.
-    fn peer_address(&self) -> Option<IpAddr> {
-        None
+    /// The address of the other end; `None` if it is of a kind that has none.
+    ///
+    /// # Errors
+    /// As `getpeername(2)`: the other end is gone already.
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(None)
     }
 
     /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one.
@@ -96,8 +99,8 @@ impl Socket for Stream {
         let _ = self.0.set_tcp_user_timeout(Some(KERNEL_PATIENCE));
     }
 
-    fn peer_address(&self) -> Option<IpAddr> {
-        Some(self.0.peer_addr().ok()?.as_socket()?.ip())
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(self.0.peer_addr()?.as_socket().map(|address| address.ip()))
     }
 
     fn unacknowledged_bytes(&self) -> u32 {

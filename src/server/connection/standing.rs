@@ -1,5 +1,6 @@
 //! Whose a connection is, and whether it is counted, where addresses are. How many one may have is not decided here.
 
+use std::io;
 use std::net::IpAddr;
 
 use super::{Connection, Phase};
@@ -46,8 +47,11 @@ impl Owner {
 }
 
 impl<S: Socket> Connection<S> {
-    /// The address of whoever has connected, if it has one.
-    pub(in crate::server) fn peer_address(&self) -> Option<IpAddr> {
+    /// The address of whoever has connected; `None` if it has come by a Unix socket.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub(in crate::server) fn peer_address(&self) -> io::Result<Option<IpAddr>> {
         self.socket.peer_address()
     }
 

@@ -26,7 +26,8 @@ impl<S: Socket> Peers<S> {
         if !is_looked_at || connection.is_admin {
             return true;
         }
-        let peer = connection.peer_address();
+        // Of one that is gone nobody knows whether it was listed.
+        let Ok(peer) = connection.peer_address() else { return false };
         let owner = match &self.terms.announcing_proxies {
             Some(proxies) if proxies.list(peer) => Some(Owner::nobody(Sender::Unannounced(peer))),
             Some(_) => {

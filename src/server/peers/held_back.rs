@@ -44,6 +44,12 @@ impl HeldBack {
         is_held
     }
 
+    /// Gives back the memory that a crowd has needed.
+    pub(super) fn shrink(&mut self) {
+        self.limit.shrink();
+        self.unheard.shrink_to_fit();
+    }
+
     /// A client ends.
     pub(super) fn forget(&mut self, key: usize) {
         self.limit.forget(key);
