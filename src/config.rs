@@ -2,6 +2,7 @@
 //! What is read here is checked here; nobody checks it again.
 
 mod address;
+pub mod addresses;
 mod age;
 mod log_level;
 pub mod origins;
@@ -23,6 +24,7 @@ pub use log_level::LogLevel;
 
 pub use self::address::AdminAddress;
 use self::address::{admin_address, host};
+use self::addresses::AddressFlags;
 pub use self::age::Age;
 use self::origins::OriginFlags;
 
@@ -91,6 +93,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_LIMIT_CONCURRENCY", help_heading = "Listening")]
     #[arg(value_name = "N", value_parser = whole::<usize>(1..=10_000_000), allow_negative_numbers = true)]
     pub limit_concurrency: Option<usize>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub addresses: AddressFlags,
 
     /// Time for a request's head to be complete, and then for its body, or else 408
     #[arg(long, env = "SLACKWATER_HANDSHAKE_TIMEOUT", default_value = "10", help_heading = "Listening")]

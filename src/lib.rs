@@ -36,6 +36,9 @@
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. Which pages may listen and publish: [`http::origin`]; what the log says of the others:
 //!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
+//! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
+//! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`.
+//! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of
@@ -90,6 +93,7 @@
 //!       ├─ waiting             what was asked of the order and of the turn, and for whom
 //!       ├─ mode                how far the server has left
 //!       ├─ notices             when each client is to reconnect: once it leaves, or by the age of its connection
+//!       ├─ addresses: Option   how many connections each address has, where that is limited
 //!       ├─ counts              plain numbers, counted where things happen: who is here, too
 //!       ├─ reports             what strangers were told lately, and of the drain
 //!       ├─ scratch             64 KiB: the only read buffer in the process

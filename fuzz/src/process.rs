@@ -196,6 +196,10 @@ fn terms() -> Terms {
     Terms {
         service: Service::Notifications,
         limits,
+        addresses: None,
+        messages: None,
+        proxies: None,
+        announcing_proxies: None,
         concurrency: None,
         epoch: EPOCH,
         history: HISTORY,

@@ -8,7 +8,7 @@ const TLS: &str = "there is no TLS here: put a proxy such as nginx, HAProxy or C
 const PYTHON: &str = "there is no Python application here to load: publish to this server over HTTP instead";
 const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
 const RELOAD: &str = "the program is compiled: build it again and restart it, which its clients survive";
-const PROXY: &str = "forwarded addresses are not used for anything here";
+const PROXY: &str = "forwarded addresses are believed only with --proxy-headers, which is off by default";
 const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
@@ -22,7 +22,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("date-header", HEADERS),
     ("env-file", "set the environment instead, with EnvironmentFile= in systemd or --env-file in Docker"),
     ("factory", PYTHON),
-    ("forwarded-allow-ips", PROXY),
     ("h11-max-incomplete-event-size", "a request's head may have 16 KiB, which is not configurable"),
     ("header", HEADERS),
     ("http", ONE_LOOP),
@@ -40,7 +39,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("no-proxy-headers", PROXY),
     ("no-server-header", HEADERS),
     ("no-use-colors", "colours appear on a terminal only; set NO_COLOR=1 to have none there either"),
-    ("proxy-headers", PROXY),
     ("reload", RELOAD),
     ("reload-", RELOAD),
     ("reset-contextvars", PYTHON),

@@ -56,6 +56,8 @@ pub struct Conditions<'a> {
     pub leaving: bool,
     /// There are more connections than the limit allows.
     pub crowded: bool,
+    /// There are too many connections of this address: after how many seconds it may try again.
+    pub too_many: Option<u64>,
     /// Who may publish, tell the server to leave, and look at its numbers.
     pub access: &'a Access,
     /// Which pages may listen and publish.
@@ -88,7 +90,8 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
 
 /// What to do with a request's body, before it arrives.
 pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
-    let is_welcome = is_here(&request.path, conditions) && !conditions.crowded;
+    let is_welcome =
+        is_here(&request.path, conditions) && !conditions.crowded && conditions.too_many.is_none();
     if publishes(request)
         && is_welcome
         && !conditions.leaving
@@ -112,6 +115,10 @@ fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
 
 /// Answers a request.
 pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) -> Answer {
+    if let Some(seconds) = conditions.too_many.filter(|_| request.path != "/healthz") {
+        let response = Response::error(429, "too many connections from this address");
+        return Answer::Respond(response.with("Retry-After", seconds.to_string()));
+    }
     let response = match request.path.as_str() {
         path if !is_here(path, conditions) => Response::error(404, "not found"),
         "/healthz" => {

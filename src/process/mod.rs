@@ -87,6 +87,12 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
         let scheme = if admin.ip().is_some() { "http://" } else { "" };
         info!("Operators are answered on {scheme}{admin}");
     }
+    let addresses = &config.addresses;
+    if (addresses.proxy_headers || addresses.proxy_protocol) && addresses.forwarded_allow_ips.are_all() {
+        warn!(
+            "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address"
+        );
+    }
     if config.publish_token.is_none() {
         say_who_may(config, admin.unwrap_or(address), admin.is_some());
     }

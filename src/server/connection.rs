@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::frame::Frame;
+use crate::policy::addresses::Address;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -21,11 +22,13 @@ use crate::wire::websocket::{Event, Rules, Session};
 
 use answers::Awaited;
 use closing::Closing;
+pub(super) use standing::{Owner, Sender, Standing};
 
 mod answers;
 mod closing;
 mod deadlines;
 mod pending;
+mod standing;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
@@ -46,6 +49,8 @@ pub struct Connection<S> {
     in_flight: u32,
     /// By when a slow peer will have read what its socket has taken so far. Boxed: few are slow.
     reads_until: Option<Box<Instant>>,
+    /// Whose it is, where addresses are counted and it has one.
+    pub(super) address: Option<Address>,
     /// While it is brought what it missed: until then a fan-out passes it by.
     pub(super) replay: Option<Box<Replay>>,
     pub(super) reading: Reading,
@@ -57,6 +62,8 @@ pub struct Connection<S> {
     pub(super) is_client: bool,
     /// Whether it came in by the door for operators.
     pub(super) is_admin: bool,
+    /// Whether it is counted among those of its address.
+    pub(super) standing: Standing,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
 }
@@ -64,8 +71,8 @@ pub struct Connection<S> {
 /// Where a connection is on its way.
 #[derive(Debug)]
 enum Phase {
-    /// HTTP. `served`: between requests, no longer before the first.
-    Request { buffer: Box<RequestBuffer>, served: bool },
+    /// HTTP. `served`: between requests, no longer before the first. `sender`: who says whose the requests are.
+    Request { buffer: Box<RequestBuffer>, served: bool, sender: Sender },
     /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the socket has taken the ping.
     /// `ahead`: bytes up to the ping that the peer's system had not taken then.
     Open { session: Session, pinged: Option<Instant>, ahead: u32 },
@@ -84,6 +91,8 @@ pub(super) enum Reading {
     Paused,
     /// Stopped until what was published has reached its subscribers.
     Congested,
+    /// Stopped until it may send messages again.
+    HeldBack,
     /// Stopped until its earlier requests have been answered.
     Unanswered,
 }
@@ -111,16 +120,18 @@ impl<S: Socket> Connection<S> {
         Self {
             socket,
             outbox: Outbox::default(),
-            phase: Phase::Request { buffer: Box::default(), served: false },
+            phase: Phase::Request { buffer: Box::default(), served: false, sender: Sender::Client },
             expires: Some(expires),
             in_flight: 0,
             reads_until: None,
+            address: None,
             replay: None,
             reading: Reading::Awaited,
             publishes: false,
             dirty: false,
             is_client: false,
             is_admin: false,
+            standing: Standing::Uncounted,
             awaited: Awaited::default(),
         }
     }
@@ -344,7 +355,7 @@ impl<S: Socket> Connection<S> {
     /// Whether it is between two requests.
     pub(super) fn is_idle_http(&self) -> bool {
         !self.awaited.any()
-            && matches!(&self.phase, Phase::Request { buffer, served: true } if buffer.is_empty())
+            && matches!(&self.phase, Phase::Request { buffer, served: true, .. } if buffer.is_empty())
     }
 
     /// How it ends, once it does.

@@ -9,14 +9,17 @@ use slab::Slab;
 
 use crate::http::routes::Door;
 use crate::http::site::Site;
+use crate::policy::addresses::Addresses;
 use crate::policy::feed::Feed;
 use crate::policy::mentions::Mentions;
 use crate::policy::reconnect_notices::ReconnectNotices;
+use crate::policy::tally::Tally;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
 use crate::server::peers::guiding::ageing_notices;
+use crate::server::peers::held_back::HeldBack;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::upkeep::Upkeep;
@@ -25,10 +28,12 @@ use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::metrics::Metrics;
 
+mod addressing;
 mod agenda;
 mod conversation;
 mod counts;
 mod guiding;
+mod held_back;
 mod leaving;
 mod publishing;
 mod reading;
@@ -54,6 +59,12 @@ pub struct Peers<S> {
     /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
+    /// Whose the connections are, where that is limited.
+    addresses: Option<Addresses>,
+    /// Clients that send more messages than they may, where that is limited.
+    held_back: Option<HeldBack>,
+    refused: Tally,
+    unannounced: Tally,
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
@@ -76,6 +87,10 @@ impl<S: Socket> Peers<S> {
             upkeep: Upkeep::default(),
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
+            addresses: terms.addresses.map(Addresses::new),
+            held_back: terms.messages.map(HeldBack::new),
+            refused: Tally::default(),
+            unannounced: Tally::default(),
             turn_bytes: 0,
             reports: Reports::default(),
             mentions: Mentions::default(),
@@ -86,7 +101,8 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Takes in a peer. `socket` is given the key under which its events are to be announced.
+    /// Takes in a peer, unless it is to be closed at once. `socket` is given the key under which its events are to be
+    /// announced.
     ///
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
@@ -95,16 +111,17 @@ impl<S: Socket> Peers<S> {
         door: Door,
         now: Now,
         socket: impl FnOnce(usize) -> io::Result<S>,
-    ) -> io::Result<usize> {
-        let entry = self.connections.vacant_entry();
-        let key = entry.key();
+    ) -> io::Result<Option<usize>> {
         let expires = now + self.terms.limits.handshake;
-        let mut connection = Connection::new(socket(key)?, expires);
+        let mut connection = Connection::new(socket(self.connections.vacant_key())?, expires);
         connection.is_admin = door == Door::Admin;
-        entry.insert(connection);
+        if !self.greet(&mut connection, now) {
+            return Ok(None);
+        }
+        let key = self.connections.insert(connection);
         self.upkeep.on_admitted(self.connections.len());
         self.upkeep.look_by(Some(expires));
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// The WebSockets that have not departed.
@@ -150,6 +167,9 @@ impl<S: Socket> Peers<S> {
         self.counts.on_sent(waited, connection.queued(), connection.is_client);
         if let Some(ending) = connection.ending() {
             self.feed.forget(key);
+            if let Some(held_back) = &mut self.held_back {
+                held_back.forget(key);
+            }
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending);
@@ -165,7 +185,13 @@ impl<S: Socket> Peers<S> {
         if connection.is_over() {
             return self.bury(key, now);
         }
-        if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
+        let is_read_on = match connection.reading {
+            Reading::Paused => !connection.must_pause(&self.terms.limits),
+            // So that it can be parted with.
+            Reading::HeldBack => connection.ending().is_some(),
+            _ => false,
+        };
+        if is_read_on {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }
@@ -181,7 +207,8 @@ impl<S: Socket> Peers<S> {
             return;
         }
         if connection.may_be_buried(now) {
-            self.connections.remove(key);
+            let connection = self.connections.remove(key);
+            self.count_out(&connection, now);
             self.upkeep.shrink_later(now.instant);
         } else {
             self.upkeep.look_by(connection.next_look(&self.terms.limits));

@@ -1,7 +1,7 @@
 //! What a connection needs of a socket, and the one that the server has: a stream, over TCP or on this machine.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -35,6 +35,14 @@ pub trait Socket: Read + Write {
 
     /// The process is about to end: the kernel is to deliver the rest, and not to keep it for ever.
     fn bequeath(&mut self) {}
+
+    /// The address of the other end; `None` if it is of a kind that has none.
+    ///
+    /// # Errors
+    /// As `getpeername(2)`: the other end is gone already.
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(None)
+    }
 
     /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one.
     fn unacknowledged_bytes(&self) -> u32 {
@@ -89,6 +97,10 @@ impl Socket for Stream {
     fn bequeath(&mut self) {
         // A Unix socket keeps nothing once it is closed, and says that it has no such option.
         let _ = self.0.set_tcp_user_timeout(Some(KERNEL_PATIENCE));
+    }
+
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(self.0.peer_addr()?.as_socket().map(|address| address.ip()))
     }
 
     fn unacknowledged_bytes(&self) -> u32 {

@@ -2,11 +2,15 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::config::addresses::AddressFlags;
 use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
+use crate::http::forwarded::Proxies;
 use crate::http::host::Host;
+use crate::policy::addresses::AddressLimits;
 use crate::policy::history::HistoryLimits;
+use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
@@ -30,6 +34,14 @@ pub struct Terms {
     pub limits: Limits,
     /// Connections beyond which requests are answered 503.
     pub concurrency: Option<usize>,
+    /// How many connections one address may have; `None` where they are not counted.
+    pub addresses: Option<AddressLimits>,
+    /// How many messages a client may send; `None` for as many as it likes.
+    pub messages: Option<Rate>,
+    /// The proxies that say in a request whose it is; `None` where nobody is believed.
+    pub proxies: Option<Proxies>,
+    /// The proxies that say ahead of all else who has connected to them, as they all must; `None` where nobody does.
+    pub announcing_proxies: Option<Proxies>,
     /// A random number that distinguishes the publications and connections of this process from those of others.
     pub epoch: u32,
     /// What is kept for clients that come back.
@@ -57,10 +69,15 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         outbox_bytes: config.outbox_limit,
         rules: Rules { max_message_bytes: config.ws_max_size, binary: service == Service::Echo },
     };
+    let proxies = Proxies(config.addresses.forwarded_allow_ips.0.clone());
     Terms {
         service,
         limits,
         concurrency: config.limit_concurrency,
+        addresses: address_limits(&config.addresses),
+        messages: config.addresses.limit_messages.map(|rate| Rate::new(rate, rate.max(10.0))),
+        proxies: config.addresses.proxy_headers.then(|| proxies.clone()),
+        announcing_proxies: config.addresses.proxy_protocol.then_some(proxies),
         epoch: random_epoch(),
         history: history_limits(config),
         reconnect: (!config.no_drain_notice && service == Service::Notifications).then_some(ReconnectTerms {
@@ -73,6 +90,14 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         allowed_origins: config.origins.all(),
         max_publish_bytes: config.max_publish_size,
     }
+}
+
+/// How many connections one address may have, if that is limited.
+fn address_limits(flags: &AddressFlags) -> Option<AddressLimits> {
+    let (open, per_second) = (flags.limit_per_ip, flags.limit_connect_rate);
+    // A household or an office that comes back together is many clients of one address.
+    let rate = per_second.map(|rate| Rate::new(rate, (5.0 * rate).max(10.0)));
+    (open.is_some() || rate.is_some()).then_some(AddressLimits { open, rate })
 }
 
 /// Who may do what is for operators by the door at this address, as the configuration has it.

@@ -173,7 +173,7 @@ impl<S: Socket> Turn<S> {
     /// # Errors
     /// Those of `socket`; nobody is taken in then.
     pub fn admit(&mut self, door: Door, socket: impl FnOnce(usize) -> io::Result<S>) -> io::Result<()> {
-        let key = self.peers.admit(door, self.now, socket)?;
+        let Some(key) = self.peers.admit(door, self.now, socket)? else { return Ok(()) };
         // Its request is mostly there already, and need not wait for the next turn; when the server is about to leave, it
         // must.
         if !self.drain.is_leaving() {

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod object;
 pub mod outbox;
 pub mod overview;
+pub mod proxy_protocol;
 pub mod publish;
 pub mod published;
 pub mod refusal;

@@ -1,6 +1,8 @@
 //! A request whose head has been checked (RFC 9112 §3): whatever could be read in two ways is refused. Finding where a
 //! request ends is not for here: see `request_buffer`.
 
+use std::borrow::Cow;
+
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
 use crate::wire::forwarding::is_from_a_proxy;
@@ -61,6 +63,8 @@ pub struct Fields {
     pub content_type: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
+    /// Whom proxies name as the client and as each other: all fields `X-Forwarded-For`, as one list.
+    pub forwarded_for: Option<String>,
     /// From the target where that has the absolute form, and then the field does not count (RFC 9112 §3.2.2).
     pub host: Option<String>,
     /// The field where it does not count: a proxy in front may have judged by it.
@@ -117,6 +121,7 @@ impl Request {
                 authorization: text("authorization", "more than one Authorization")?,
                 content_type: text("content-type", "more than one Content-Type")?,
                 forwarded: head.names().any(is_from_a_proxy),
+                forwarded_for: joined(head, "x-forwarded-for"),
                 host: authority.or(host).map(str::to_owned),
                 ignored_host: authority.and(host).map(str::to_owned),
                 // Its octets: as lossy text, two different keys could look the same.
@@ -134,4 +139,12 @@ impl Request {
             body: Vec::new(),
         })
     }
+}
+
+/// All fields of a name as one list (RFC 9110 §5.3).
+fn joined(head: &Head<'_>, name: &str) -> Option<String> {
+    head.values(name)
+        .map(String::from_utf8_lossy)
+        .map(Cow::into_owned)
+        .reduce(|list, more| list + "," + &more)
 }

@@ -5,6 +5,7 @@ use httparse::{EMPTY_HEADER, Error, Status};
 
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
+use crate::wire::proxy_protocol::{self, NoPreamble, Preamble};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::Request;
 
@@ -45,6 +46,8 @@ pub struct RequestBuffer {
     unfinished: Option<(Box<Request>, Body)>,
     /// A whole request that has to wait.
     put_back: Option<Box<Request>>,
+    /// Whether a proxy has said ahead of them that they are another's.
+    is_forwarded: bool,
 }
 
 impl RequestBuffer {
@@ -63,6 +66,19 @@ impl RequestBuffer {
     /// Whether a part of the next request is here. A body that is being skipped belongs to the one before.
     pub fn has_begun(&self) -> bool {
         !self.unread().is_empty() || self.unfinished.is_some() || self.put_back.is_some()
+    }
+
+    /// What a proxy says ahead of the requests about who has connected to it.
+    ///
+    /// # Errors
+    /// When it says nothing of the kind.
+    pub fn preamble(&mut self) -> Result<Preamble, NoPreamble> {
+        let preamble = proxy_protocol::read(self.unread())?;
+        if let Preamble::Header { bytes, client } = preamble {
+            self.is_forwarded = client.is_some();
+            self.step_over(bytes);
+        }
+        Ok(preamble)
     }
 
     /// What comes next: a request, once it is whole. `wish` is asked what to do with its body if it has one. After an error
@@ -98,6 +114,7 @@ impl RequestBuffer {
         let head = Head::of(&parsed);
         let framing = Framing::of(&head)?;
         let mut request = Box::new(Request::read(&head, framing)?);
+        request.fields.forwarded |= self.is_forwarded;
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
         self.step_over(head_bytes);
 

@@ -54,6 +54,18 @@ fn a_request_comes_once_its_head_is_whole() {
 }
 
 #[test]
+fn several_fields_that_name_clients_are_one_list() {
+    let named = |fields: &str| {
+        let next = first(&format!("GET / HTTP/1.1\nHost: x\n{fields}\n"));
+        request(next).fields.forwarded_for
+    };
+    let several = "X-Forwarded-For: 192.0.2.1, 192.0.2.2\nVia: 1.1 a\nx-forwarded-for: 192.0.2.3\n";
+    assert_eq!(named(several).as_deref(), Some("192.0.2.1, 192.0.2.2,192.0.2.3"));
+    assert_eq!(named("X-Forwarded-For:\n").as_deref(), Some(""));
+    assert_eq!(named("X-Forwarded: 192.0.2.1\n"), None);
+}
+
+#[test]
 fn pipelined_requests_come_one_by_one_and_unwanted_bodies_are_skipped() {
     let mut buffer = buffer("POST /p HTTP/1.1\nHost: x\nContent-Length: 5\n\n12");
     assert_eq!(request(next(&mut buffer)), Request { method: Method::Post, ..get("/p") });

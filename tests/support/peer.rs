@@ -2,7 +2,7 @@
 //! A wait that is too long, or an end that is not clean, fails the test.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -58,6 +58,18 @@ impl Peer {
         Self::connected(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap(), address)
     }
 
+    /// Connects from this address of the machine.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        Self::try_connect_from(source, address).expect("the server listens")
+    }
+
+    /// Connects from this address of the machine, unless the server resets it at once.
+    pub fn try_connect_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        Self::try_connected(socket, address)
+    }
+
     /// Connects with room for little that it has not read.
     pub fn with_little_room(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -66,9 +78,13 @@ impl Peer {
     }
 
     fn connected(socket: Socket, address: SocketAddr) -> Self {
-        socket.connect_timeout(&address.into(), PATIENCE).expect("the server listens");
+        Self::try_connected(socket, address).expect("the server listens")
+    }
+
+    fn try_connected(socket: Socket, address: SocketAddr) -> io::Result<Self> {
+        socket.connect_timeout(&address.into(), PATIENCE)?;
         socket.set_tcp_nodelay(true).unwrap();
-        Self::over(socket.into())
+        Ok(Self::over(socket.into()))
     }
 
     /// Becomes a WebSocket, up to and with the welcome.

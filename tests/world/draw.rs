@@ -39,6 +39,10 @@ pub fn patient(workers: usize) -> Setup {
     let terms = Terms {
         service: Service::Notifications,
         limits,
+        addresses: None,
+        messages: None,
+        proxies: None,
+        announcing_proxies: None,
         concurrency: None,
         epoch: 0,
         history: GENEROUS,

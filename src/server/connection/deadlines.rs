@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, LINGER, Phase, Reading, Speaks};
+use super::{Connection, LINGER, Phase, Reading, Sender, Speaks};
 use crate::frame::Frame;
 use crate::server::bound_socket::SEND_BUFFER_BYTES;
 use crate::server::clock::Now;
@@ -63,11 +63,20 @@ impl<S: Socket> Connection<S> {
                 self.expires = Some(now + limits.keep_alive.max(LINGER));
             }
             // Idle between two requests, or never heard of since it connected, as browsers and probes do. What is still
-            // to come of a body that nobody wants belongs to a request that has its answer.
-            Phase::Request { buffer, .. } if !buffer.has_begun() => self.end(Ending::Answered, now),
+            // to come of a body that nobody wants belongs to a request that has its answer. A proxy's own words, which are
+            // not whole, are no request.
+            Phase::Request { buffer, sender, .. }
+                if !buffer.has_begun() || matches!(sender, Sender::Unannounced(_)) =>
+            {
+                self.end(Ending::Answered, now);
+            }
             Phase::Request { .. } => {
                 self.refuse(Refusal::Timeout, None, now, limits);
                 return Some(Refusal::Timeout);
+            }
+            // Its pong may have come: it is us who do not read on.
+            Phase::Open { pinged: Some(_), .. } if self.reading == Reading::HeldBack => {
+                self.expires = limits.ping_timeout.map(|timeout| now + timeout);
             }
             Phase::Open { pinged: Some(_), ahead, .. } => {
                 // While its system takes what is ahead of the ping, the ping has not left.

@@ -24,9 +24,11 @@ use crate::wire::websocket::Event;
 impl<S: Socket> Peers<S> {
     /// Answers the requests that are whole, as long as the peer takes the answers.
     pub(super) fn converse(&mut self, key: usize, now: Now) {
-        while !self.must_stop_reading(key) {
+        while !self.must_stop_reading(key) && self.is_announced(key, now) {
             let limits = self.terms.limits;
-            let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+            let too_many = self.retry_after(key, now);
+            let conditions =
+                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -49,26 +51,30 @@ impl<S: Socket> Peers<S> {
                     return connection.refuse(refusal, shared_with, now, &limits);
                 }
             };
-            if self.must_sync_first(key, &request, conditions) {
+            self.count_for_client(key, &request, now);
+            if self.must_sync_first(key, &request, self.conditions(key, now)) {
                 return self.sync_first(key, request);
             }
             self.answer(key, request, now);
+            self.leave_to_proxy(key, now);
         }
     }
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+        let conditions = self.conditions(key, now);
+        let too_many = conditions.too_many;
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
             head_only: request.method == Method::Head,
-            keep_alive: request.keep_alive && !conditions.crowded,
+            keep_alive: request.keep_alive && !conditions.crowded && too_many.is_none(),
             shared_with: routes::shared_with(&request, conditions),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
-                if is_handshake {
+                // Whoever was refused for its address has been counted.
+                if is_handshake && too_many.is_none() {
                     self.counts.on_rejected(if conditions.leaving { "draining" } else { response.label() });
                 }
                 self.respond(key, response, exchange, now);
@@ -115,16 +121,27 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    fn conditions(&self, key: usize, now: Now) -> Conditions<'_> {
+        let too_many = self.retry_after(key, now);
+        conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many)
+    }
+
     fn door_of(&self, key: usize) -> Door {
         if self.connections[key].is_admin { Door::Admin } else { Door::Public }
     }
 
     /// Takes in what a WebSocket sends, and replies.
-    pub(super) fn hear(&mut self, key: usize, mut bytes: &[u8], now: Now) {
+    pub(super) fn hear(&mut self, key: usize, bytes: &[u8], now: Now) {
+        self.connections[key].on_heard(now, &self.terms.limits);
+        self.hear_out(key, bytes, now);
+    }
+
+    /// Takes in what a WebSocket has sent, as far as it is not held back.
+    pub(super) fn hear_out(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
-        self.connections[key].on_heard(now, &limits);
         while let Some(event) = self.connections[key].next_event(&mut bytes, &limits.rules) {
             let connection = &mut self.connections[key];
+            let is_message = matches!(event, Event::Text(_) | Event::Binary(_));
             match (event, self.terms.service) {
                 (Event::Ended(ending), _) => connection.end(ending, now),
                 // Like all that comes, it has shown already that the peer is there.
@@ -132,6 +149,11 @@ impl<S: Socket> Peers<S> {
                 (Event::Text(text), Service::Notifications) => self.reply_to(key, &text, now),
                 (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
                 (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
+            }
+            if let Some(held_back) = self.held_back.as_mut().filter(|_| is_message)
+                && held_back.on_message(key, bytes, now)
+            {
+                return;
             }
         }
     }
@@ -223,7 +245,13 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Conditions<'_> {
+fn conditions(
+    terms: &Terms,
+    mode: Mode,
+    connections: usize,
+    door: Door,
+    too_many: Option<u64>,
+) -> Conditions<'_> {
     let operators = terms.operators.as_ref();
     Conditions {
         door,
@@ -232,6 +260,7 @@ fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Cond
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
         origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },
+        too_many,
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

@@ -44,6 +44,7 @@ impl<S: Socket> Peers<S> {
 
     /// Goes on reading where a budget or a pause has stopped it.
     pub fn read_unread(&mut self, now: Now) {
+        self.let_go(now);
         for key in self.agenda.take_unread() {
             if self.connections.contains(key) {
                 self.read_on(key, false, now);
@@ -69,6 +70,7 @@ impl<S: Socket> Peers<S> {
                 break match () {
                     () if connection.must_pause(&self.terms.limits) => Reading::Paused,
                     () if connection.awaited.stops_reading() => Reading::Unanswered,
+                    () if self.is_held_back(key) => Reading::HeldBack,
                     () => Reading::Congested,
                 };
             }
@@ -76,10 +78,14 @@ impl<S: Socket> Peers<S> {
             if budget == 0 || connection.is_over() {
                 break if budget == 0 { Reading::Listed } else { Reading::Awaited };
             }
-            match connection.read(&mut scratch) {
+            let room = self
+                .held_back
+                .as_ref()
+                .map_or(scratch.len(), |_| connection.room_for_messages(scratch.len()));
+            match connection.read(&mut scratch[..room]) {
                 Received::Bytes(count) => {
                     budget = budget.saturating_sub(count);
-                    let is_empty = is_end_announced && connection.is_emptied_by(count, &scratch);
+                    let is_empty = is_end_announced && connection.is_emptied_by(count, &scratch[..room]);
                     self.on_bytes(key, &scratch[..count], now);
                     if is_empty && !self.must_stop_reading(key) {
                         break Reading::Awaited;
@@ -131,6 +137,7 @@ impl<S: Socket> Peers<S> {
         let connection = &self.connections[key];
         connection.must_pause(&self.terms.limits)
             || connection.awaited.stops_reading()
+            || self.is_held_back(key)
             || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
     }
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Peers;
+use super::held_back::HeldBack;
 use super::upkeep::earliest;
+use crate::policy::addresses::Addresses;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
@@ -13,7 +15,14 @@ const LONG_TURN: Duration = Duration::from_millis(100);
 impl<S: Socket> Peers<S> {
     /// When `keep_time` has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.next_sweep(), self.next_guidance(), self.upkeep.next_shrink()];
+        let forgetting = self.addresses.as_ref().and_then(Addresses::next_deadline);
+        let deadlines = [
+            self.next_sweep(),
+            self.next_guidance(),
+            self.upkeep.next_shrink(),
+            forgetting,
+            self.held_back.as_ref().and_then(HeldBack::next_deadline),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -24,6 +33,9 @@ impl<S: Socket> Peers<S> {
             self.sweep(now, heard_until);
         }
         self.close_overdue(now, heard_until);
+        if let Some(addresses) = &mut self.addresses {
+            addresses.forget(now.instant);
+        }
         let gives_back = self.upkeep.next_shrink().is_some_and(|at| at <= now.instant);
         if gives_back {
             self.shrink();
@@ -63,6 +75,7 @@ impl<S: Socket> Peers<S> {
             self.connections.shrink_to_fit();
             self.feed.shrink();
             self.agenda.shrink();
+            self.held_back.iter_mut().for_each(HeldBack::shrink);
         }
     }
 

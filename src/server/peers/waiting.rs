@@ -186,6 +186,7 @@ impl<S: Socket> Peers<S> {
                 self.respond(key, routes::restarting(), exchange, now);
             }
         }
+        self.leave_to_proxy(key, now);
         self.connections[key].finish_if_answered(now);
         self.mark_dirty(key);
     }

@@ -165,3 +165,19 @@ fn a_crowded_server_without_that_door_answers_all_but_publishers() {
     }
     assert_eq!(public.publish("x").status, 503);
 }
+
+#[test]
+fn operators_are_let_in_however_many_connections_their_address_has() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Process::start(&format!("--limit-per-ip 1 --limit-connect-rate 0.1 --admin {free}"));
+    let _client = server.client();
+    for _ in 0..3 {
+        assert_eq!(server.door().get("/").status, 429);
+    }
+    for _ in 0..20 {
+        assert_eq!(Door::Ip(free).get("/readyz").status, 200);
+    }
+    server.next_line(
+        "[WARNING] Refused for their address (--limit-per-ip, --limit-connect-rate): 1, the last of 127.0.0.1",
+    );
+}

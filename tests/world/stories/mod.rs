@@ -9,6 +9,7 @@ mod fan_out;
 mod leaving;
 mod limits;
 mod links;
+mod messages;
 mod replay;
 mod turns;
 
