@@ -13,6 +13,7 @@ pub mod period;
 pub mod positions;
 pub mod reconnect_notices;
 pub mod replay;
+pub mod rights;
 pub mod roster;
 pub mod sequencer;
 pub mod topic;
