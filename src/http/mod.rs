@@ -3,7 +3,9 @@
 
 pub mod access;
 pub mod host;
+pub mod keys;
 pub mod origin;
 pub mod report;
 pub mod routes;
 pub mod site;
+pub mod token;
