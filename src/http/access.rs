@@ -50,6 +50,11 @@ impl Access {
         Self { token: None, reach: Reach::ThisMachine(Host::read(name)) }
     }
 
+    /// Whether this is the operators' token.
+    pub fn is_operators(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|own| own.is(token.as_bytes()))
+    }
+
     /// Why a peer may neither publish nor tell the server to leave, if it may not.
     pub fn deny_operator(&self, request: &Request) -> Option<Denial> {
         match (&self.token, &self.reach) {

@@ -31,7 +31,7 @@ pub enum KeyError {
 }
 
 /// One key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct VerifyingKey {
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
@@ -39,7 +39,7 @@ pub(super) struct VerifyingKey {
 }
 
 /// All that are known. At least one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VerifyingKeys(Vec<VerifyingKey>);
 
 impl VerifyingKeys {

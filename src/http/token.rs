@@ -61,7 +61,7 @@ pub enum Fault {
 }
 
 /// What tokens are held against.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Verifier {
     keys: VerifyingKeys,
     audience: Option<String>,

@@ -1,6 +1,7 @@
 //! The room that decides: no sockets, no clock, no files, no logging. It is told the time and answers with values.
 
 pub mod drain;
+pub mod expiries;
 pub mod feed;
 pub mod fingerprint;
 pub mod heard;

@@ -15,6 +15,8 @@ use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::process::token::TokenError;
+use crate::server::clock::Now;
+use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::state_file::StateFileError;
 use crate::server::terms::access;
 use crate::server::{Address, StartError};
@@ -48,6 +50,9 @@ pub enum RunError {
     /// No token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// No keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
@@ -69,7 +74,12 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
         return worker::serve_inherited(&config, inheritance);
     }
     token::warn_of_others(&config);
-    if config.workers > 1 { Ok(Supervisor::new(config)?.run()) } else { worker::serve(&config) }
+    if config.workers > 1 {
+        // Workers read it themselves; without keys in it none of them would start.
+        KeyFile::open(&config.auth, Now::read().instant)?;
+        return Ok(Supervisor::new(config)?.run());
+    }
+    worker::serve(&config)
 }
 
 /// Says that the server serves, and where.

@@ -10,6 +10,7 @@ use crate::frame::Frame;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
+use crate::server::peers::Member;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::outbox::{Flush, Outbox};
@@ -59,6 +60,8 @@ pub struct Connection<S> {
     pub(super) is_admin: bool,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
+    /// Who it is, if it has shown a token. Boxed: where none are expected nobody has.
+    pub(super) member: Option<Box<Member>>,
 }
 
 /// Where a connection is on its way.
@@ -122,6 +125,7 @@ impl<S: Socket> Connection<S> {
             is_client: false,
             is_admin: false,
             awaited: Awaited::default(),
+            member: None,
         }
     }
 

@@ -7,8 +7,10 @@ use std::io;
 use log::{debug, info};
 use slab::Slab;
 
+use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::http::site::Site;
+use crate::policy::expiries::Expiries;
 use crate::policy::feed::Feed;
 use crate::policy::mentions::Mentions;
 use crate::policy::reconnect_notices::ReconnectNotices;
@@ -29,6 +31,7 @@ mod agenda;
 mod conversation;
 mod counts;
 mod guiding;
+mod identities;
 mod leaving;
 mod publishing;
 mod reading;
@@ -37,6 +40,7 @@ mod sweeping;
 mod upkeep;
 mod waiting;
 
+pub(super) use identities::Member;
 pub use reading::Readiness;
 
 /// The only read buffer in the process.
@@ -51,6 +55,8 @@ pub struct Peers<S> {
     waiting: Waiting,
     agenda: Agenda,
     upkeep: Upkeep,
+    /// When whose token expires.
+    expiries: Expiries,
     /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
@@ -74,6 +80,7 @@ impl<S: Socket> Peers<S> {
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
+            expiries: Expiries::default(),
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
             turn_bytes: 0,
@@ -105,6 +112,11 @@ impl<S: Socket> Peers<S> {
         self.upkeep.on_admitted(self.connections.len());
         self.upkeep.look_by(Some(expires));
         Ok(key)
+    }
+
+    /// Verifies tokens by other keys from now on. Whoever is here stays for as long as its token says.
+    pub fn replace_keys(&mut self, keys: VerifyingKeys) {
+        self.terms.auth.iter_mut().for_each(|auth| auth.replace_keys(keys.clone()));
     }
 
     /// The WebSockets that have not departed.
@@ -162,9 +174,14 @@ impl<S: Socket> Peers<S> {
                 }
             }
         }
-        if connection.is_over() {
+        let is_over = connection.is_over();
+        if connection.ending().is_some() {
+            self.forget_identity(key);
+        }
+        if is_over {
             return self.bury(key, now);
         }
+        let connection = &mut self.connections[key];
         if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);

@@ -9,3 +9,4 @@ mod journeys;
 mod origins;
 mod publishing;
 mod running;
+mod tokens;

@@ -26,7 +26,8 @@ impl<S: Socket> Peers<S> {
     pub(super) fn converse(&mut self, key: usize, now: Now) {
         while !self.must_stop_reading(key) {
             let limits = self.terms.limits;
-            let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+            let conditions =
+                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), now);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -58,7 +59,7 @@ impl<S: Socket> Peers<S> {
 
     /// Answers one request: with a response, a WebSocket or a publication.
     pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
-        let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key));
+        let conditions = conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), now);
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
             now: now.wall,
@@ -90,8 +91,13 @@ impl<S: Socket> Peers<S> {
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
-            Answer::Upgrade { acceptance, request } => self.open(key, &acceptance, &request, now),
-            Answer::Publish(request) => self.publish_request(key, request, exchange, now),
+            Answer::Upgrade { acceptance, request, identity } => {
+                self.identify(key, identity, now);
+                self.open(key, &acceptance, &request, now);
+            }
+            Answer::Publish { request, rights } => {
+                self.publish_request(key, request, rights.as_ref(), exchange, now);
+            }
         }
     }
 
@@ -199,6 +205,10 @@ impl<S: Socket> Peers<S> {
             Command::Echo => {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
             }
+            Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
+                let message = format!("{:?} may not be heard", filter.as_str());
+                ServerMessage::Error { code: "forbidden", message: &message, timestamp }.to_frame()
+            }
             Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
                 Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
                 Err(TooMany) => {
@@ -223,7 +233,7 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Conditions<'_> {
+fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door, now: Now) -> Conditions<'_> {
     let operators = terms.operators.as_ref();
     Conditions {
         door,
@@ -232,6 +242,8 @@ fn conditions(terms: &Terms, mode: Mode, connections: usize, door: Door) -> Cond
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
         origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },
+        auth: terms.auth.as_deref(),
+        now: now.wall,
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

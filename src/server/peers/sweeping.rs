@@ -13,7 +13,8 @@ const LONG_TURN: Duration = Duration::from_millis(100);
 impl<S: Socket> Peers<S> {
     /// When `keep_time` has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.next_sweep(), self.next_guidance(), self.upkeep.next_shrink()];
+        let deadlines =
+            [self.next_sweep(), self.next_guidance(), self.expiries.next(), self.upkeep.next_shrink()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -24,6 +25,7 @@ impl<S: Socket> Peers<S> {
             self.sweep(now, heard_until);
         }
         self.close_overdue(now, heard_until);
+        self.close_expired(now, heard_until);
         let gives_back = self.upkeep.next_shrink().is_some_and(|at| at <= now.instant);
         if gives_back {
             self.shrink();
