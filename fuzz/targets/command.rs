@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use slackwater::policy::topic::{Filter, TopicName, prefixes_of};
-use slackwater::wire::messages::{Command, ServerMessage, read_command};
+use slackwater::wire::commands::{Command, read_command};
+use slackwater::wire::messages::ServerMessage;
 use slackwater_fuzz::within;
 
 fuzz_target!(|input: &[u8]| {
