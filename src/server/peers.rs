@@ -36,6 +36,7 @@ mod leaving;
 mod publishing;
 mod reading;
 mod reports;
+mod speaking;
 mod sweeping;
 mod upkeep;
 mod waiting;
@@ -116,7 +117,9 @@ impl<S: Socket> Peers<S> {
 
     /// Verifies tokens by other keys from now on. Whoever is here stays for as long as its token says.
     pub fn replace_keys(&mut self, keys: VerifyingKeys) {
-        self.terms.auth.iter_mut().for_each(|auth| auth.replace_keys(keys.clone()));
+        if let Some(auth) = &mut self.terms.auth {
+            auth.replace_keys(keys);
+        }
     }
 
     /// The WebSockets that have not departed.

@@ -100,6 +100,41 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
+    /// The answer to `publish`.
+    Published {
+        /// Its id, opaque to clients.
+        #[serde(serialize_with = "display")]
+        id: PublicationId,
+        /// What the command has named, if it has.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a RawValue>,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+    /// The answer to `publish`, if nothing is published.
+    #[serde(rename = "error")]
+    Unpublished {
+        /// For programs.
+        code: &'a str,
+        /// For people.
+        message: &'a str,
+        /// What the command has named, if it has.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a RawValue>,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
+    /// The answer to `refresh`.
+    Refreshed {
+        /// When the token expires; null if it never does.
+        #[serde(serialize_with = "milliseconds_or_null")]
+        expires: Option<Timestamp>,
+        /// When it was answered.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
     /// The answer to a command that cannot be carried out.
     Error {
         /// For programs.
@@ -122,6 +157,14 @@ impl ServerMessage<'_> {
 /// RFC 3339, UTC, milliseconds.
 fn milliseconds<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{timestamp:.3}"))
+}
+
+#[allow(clippy::ref_option)] // As serde asks for it.
+fn milliseconds_or_null<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => milliseconds(at, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn display<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
@@ -158,6 +201,26 @@ mod tests {
             json(&echo),
             r#"{"type":"echo","message":"a \"b\" ö","timestamp":"2026-11-22T12:00:00.040Z"}"#
         );
+    }
+
+    #[test]
+    fn answers_bear_the_reference_of_their_command_if_it_has_one() {
+        let timestamp = Timestamp::UNIX_EPOCH;
+        let (id, seven) = (Sequencer::new(14, 0).advance(), RawValue::from_string("7".to_owned()).unwrap());
+        assert_eq!(
+            json(&ServerMessage::Published { id, reference: Some(&seven), timestamp }),
+            r#"{"type":"published","id":"0000000e-1","ref":7,"timestamp":"1970-01-01T00:00:00.000Z"}"#
+        );
+        assert_eq!(
+            json(&ServerMessage::Unpublished { code: "c", message: "m", reference: None, timestamp }),
+            r#"{"type":"error","code":"c","message":"m","timestamp":"1970-01-01T00:00:00.000Z"}"#
+        );
+        let refreshed = |expires| json(&ServerMessage::Refreshed { expires, timestamp });
+        assert_eq!(
+            refreshed(Some(timestamp)),
+            r#"{"type":"refreshed","expires":"1970-01-01T00:00:00.000Z","timestamp":"1970-01-01T00:00:00.000Z"}"#
+        );
+        assert!(refreshed(None).starts_with(r#"{"type":"refreshed","expires":null,"#));
     }
 
     #[test]

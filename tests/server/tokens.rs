@@ -9,6 +9,7 @@ use support::{HANDSHAKE, handshake};
 
 use crate::running::Running;
 
+mod connected;
 mod doors;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

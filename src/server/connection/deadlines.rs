@@ -69,6 +69,12 @@ impl<S: Socket> Connection<S> {
                 self.refuse(Refusal::Timeout, None, now, limits);
                 return Some(Refusal::Timeout);
             }
+            // It has published, and it is us who do not read on: its pong may be behind that.
+            Phase::Open { pinged: Some(_), .. }
+                if matches!(self.reading, Reading::Congested | Reading::Unanswered) =>
+            {
+                self.expires = Some(now + LINGER);
+            }
             Phase::Open { pinged: Some(_), ahead, .. } => {
                 // While its system takes what is ahead of the ping, the ping has not left.
                 let left = *ahead;

@@ -199,7 +199,11 @@ impl<S: Socket> Peers<S> {
 
     fn reply_to(&mut self, key: usize, text: &str, now: Now) {
         let (limits, timestamp) = (self.terms.limits, now.wall);
-        let command = read_command(text);
+        let command = match read_command(text) {
+            Command::Publish(publish) => return self.publish_command(key, publish, now),
+            Command::Refresh(token) => return self.refresh(key, &token.0, now),
+            command => command,
+        };
         // What is queued ahead of these replies does not count against the peer.
         let follows_pending = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
         let reply = match command {
@@ -224,6 +228,7 @@ impl<S: Socket> Peers<S> {
             Command::Refused { code, message } => {
                 ServerMessage::Error { code, message: &message, timestamp }.to_frame()
             }
+            Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),
         };
         let connection = &mut self.connections[key];
         if follows_pending {

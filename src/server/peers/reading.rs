@@ -131,6 +131,6 @@ impl<S: Socket> Peers<S> {
         let connection = &self.connections[key];
         connection.must_pause(&self.terms.limits)
             || connection.awaited.stops_reading()
-            || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
+            || connection.speaks() != Speaks::NoMore && connection.publishes && self.is_congested()
     }
 }
