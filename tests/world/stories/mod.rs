@@ -10,6 +10,7 @@ mod leaving;
 mod limits;
 mod links;
 mod replay;
+mod tokens;
 mod turns;
 
 use std::cell::RefCell;
