@@ -85,7 +85,7 @@ impl Auth {
 }
 
 /// Nothing was shown, so nothing is wrong with it: no error code (RFC 6750 §3.1).
-fn no_token(why: &str) -> Response {
+pub(super) fn no_token(why: &str) -> Response {
     Response::error(401, why).with("WWW-Authenticate", "Bearer")
 }
 

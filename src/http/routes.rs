@@ -1,7 +1,7 @@
 //! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
 use crate::http::access::{Access, Denial};
-use crate::http::auth::Auth;
+use crate::http::auth::{Auth, no_token};
 use crate::http::credentials;
 use crate::http::origin::{Origins, Stranger, preflight_response};
 use crate::http::report::Report;
@@ -204,6 +204,7 @@ fn answer_publisher(request: Box<Request>, conditions: Conditions<'_>) -> Answer
 fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
     match conditions.origins.deny_stranger(request).filter(|_| denial == Denial::Page) {
         Some(stranger) => Answer::Stranger(stranger, Stranger::not_publishing()),
+        None if conditions.auth.is_some() => Answer::Respond(no_token("a token is needed to publish")),
         None => Answer::Respond(denial.response()),
     }
 }

@@ -8,6 +8,7 @@ use log::{debug, error, info, warn};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::auth::AuthConfig;
 use crate::config::origins::AllowedOrigin;
 use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
@@ -97,6 +98,7 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
         let scheme = if admin.ip().is_some() { "http://" } else { "" };
         info!("Operators are answered on {scheme}{admin}");
     }
+    say_who_may_hear(&config.auth);
     if config.publish_token.is_none() {
         say_who_may(config, admin.unwrap_or(address), admin.is_some());
     }
@@ -109,6 +111,15 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     service_manager::ready(&format!("Serving on {address}"));
 }
 
+/// Says what may be heard without a token, where tokens are expected.
+fn say_who_may_hear(auth: &AuthConfig) {
+    match &auth.anonymous_topic[..] {
+        _ if !auth.is_on() => {}
+        [] => info!("Nobody may hear anything without a token"),
+        topics => info!("Without a token everyone may hear {} and nothing else", topics.join(", ")),
+    }
+}
+
 /// Says to whom what is for operators is open while there is no token.
 fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
     match access(config, door, is_admin).reach {
@@ -117,6 +128,9 @@ fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
              proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
         ),
         Reach::Operators => info!("Everyone who may open {door} may publish and make the server leave"),
+        Reach::World if config.auth.is_on() => info!(
+            "Whoever's token grants it may publish. To publish everything, and to make the server leave, set --publish-token-file"
+        ),
         Reach::World => warn!(
             "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
         ),

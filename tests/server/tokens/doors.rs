@@ -151,6 +151,8 @@ fn publishing_takes_the_rights_of_a_token_for_all_of_a_body_or_nothing() {
     for n in 1..=3 {
         assert_eq!(client.hear_data(), n);
     }
+    let missing = publisher.post("/publish?topic=news", "", "x");
+    assert_eq!((missing.status, missing.field("WWW-Authenticate")), (401, Some("Bearer")));
     // Browsers send cookies with the requests of foreign pages, too.
     let cookie = format!("Cookie: slackwater_token={token}\r\n");
     assert_eq!(publisher.post("/publish?topic=news", &cookie, "x").status, 401);
@@ -165,6 +167,17 @@ fn whoever_shows_a_token_is_judged_by_it_where_all_of_this_machine_may_publish()
     assert_eq!(post(&bearer(&granting(&[], &["news"]))), 200);
     assert_eq!(post(&bearer(&granting(&[], &["chat"]))), 403);
     assert_eq!(post(&bearer("sekrit")), 401);
+}
+
+#[test]
+fn beyond_this_machine_publishing_is_for_whoevers_token_grants_it() {
+    let server = guarded("--host 0.0.0.0");
+    let mut publisher = Publisher::connect(server.address);
+    let mut post = |fields: &str| publisher.post("/publish?topic=news", fields, "x").status;
+    assert_eq!(post(""), 401);
+    assert_eq!(post(&bearer(&granting(&[], &["news"]))), 200);
+    // What is not publishing stays the operators'.
+    assert_eq!(publisher.post("/drain", &bearer(&granting(&["*"], &["*"])), "").status, 403);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 fn guarded(seed: u64, workers: usize) -> World {
     let mut setup = patient(workers);
     let verifier = Verifier::new(VerifyingKeys::of_secret(SECRET), None, None);
-    setup.terms.auth = Some(Auth::new(verifier, vec![Filter::parse("*").unwrap()]).into());
+    setup.terms.auth = Some(Auth::new(verifier, vec![Filter::parse("*").expect("it is a filter")]).into());
     house(seed, setup)
 }
 
@@ -33,7 +33,7 @@ fn guarded(seed: u64, workers: usize) -> World {
 fn token(expires: Duration) -> String {
     let exp = (BEGINNING + expires).as_duration().as_secs_f64();
     let claims = json!({"sub": "ada", "exp": exp, "slackwater": {"subscribe": ["*"], "publish": ["news"]}});
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("it can be signed")
 }
 
 fn command(random: &mut Random, command: &Value) -> Vec<u8> {
@@ -57,7 +57,8 @@ const A_MOMENT: Duration = Duration::from_millis(2);
 #[test]
 fn each_client_is_closed_when_its_own_token_expires_and_not_before() {
     for_each_seed(12_000..12_020, |seed| {
-        let (mut random, mut world) = (Random::new(seed), guarded(seed, seed as usize % 3));
+        let mut random = Random::new(seed);
+        let mut world = guarded(seed, random.below(3));
         let nobody = world.connect(1 << 20, &handshake("topic=news"));
         let mut clients: Vec<_> = (0..10)
             .map(|_| {
