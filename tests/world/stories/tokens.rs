@@ -14,8 +14,9 @@ use crate::draw::{SECOND, house, patient};
 use crate::ear::Heard;
 use crate::for_each_seed;
 use crate::random::Random;
+use crate::reign::Setup;
 use crate::socket::Line;
-use crate::speech::{TEXT, frame, handshake};
+use crate::speech::{PONG, TEXT, frame, handshake};
 use crate::stories::{hold_up, last_heard, news, positions};
 use crate::world::{BEGINNING, World};
 
@@ -23,7 +24,10 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// Tokens are expected, though the witnesses hear everything without one.
 fn guarded(seed: u64, workers: usize) -> World {
-    let mut setup = patient(workers);
+    guarded_as(seed, patient(workers))
+}
+
+fn guarded_as(seed: u64, mut setup: Setup) -> World {
     let verifier = Verifier::new(VerifyingKeys::of_secret(SECRET), None, None);
     setup.terms.auth = Some(Auth::new(verifier, vec![Filter::parse("*").expect("it is a filter")]).into());
     house(seed, setup)
@@ -32,7 +36,7 @@ fn guarded(seed: u64, workers: usize) -> World {
 /// A token that expires at this time of the world.
 fn token(expires: Duration) -> String {
     let exp = (BEGINNING + expires).as_duration().as_secs_f64();
-    let claims = json!({"sub": "ada", "exp": exp, "slackwater": {"subscribe": ["*"], "publish": ["news"]}});
+    let claims = json!({"sub": "ada", "exp": exp, "slackwater": {"subscribe": ["*"], "publish": ["news", "elsewhere"]}});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("it can be signed")
 }
 
@@ -161,6 +165,65 @@ fn what_a_client_publishes_has_its_place_in_the_one_order_of_all_workers() {
             let told =
                 speaker.borrow().ear.heard.iter().filter(|(_, h)| matches!(h, Heard::Published(_))).count();
             assert_eq!(told, 10);
+        }
+    });
+}
+
+#[test]
+fn a_client_that_publishes_faster_than_it_is_answered_waits_and_is_not_taken_for_silent() {
+    for_each_seed(12_500..12_503, |seed| {
+        let mut setup = patient(2);
+        let limits = &mut setup.terms.limits;
+        (limits.ping_interval, limits.ping_timeout) = (Some(SECOND), Some(SECOND));
+        setup.healthcheck = 1000 * SECOND;
+        let (mut random, mut world) = (Random::new(seed), guarded_as(seed, setup));
+        let speaker = world.connect_to(0, 1 << 20, &listen(world.now + 10_000 * SECOND));
+        world.calm_down();
+        hold_up(&mut world, 0, 10 * SECOND);
+        let publish =
+            json!({"type": "publish", "topic": "elsewhere", "data": format!("7 {}", "x".repeat(100))});
+        world.run_for(SECOND);
+        for _ in 0..3000 {
+            speaker.borrow_mut().send(&command(&mut random, &publish));
+        }
+        // Behind all that.
+        speaker.borrow_mut().send(&frame(&mut random, PONG, b""));
+        world.run_for(8 * SECOND);
+        assert!(speaker.borrow().unread_by_server() > 1 << 18, "it does not wait");
+        assert!(speaker.borrow().ear.heard.iter().any(|(_, heard)| *heard == Heard::Ping));
+        world.run_for(2 * SECOND);
+        let answered =
+            || speaker.borrow().ear.heard.iter().filter(|(_, h)| matches!(h, Heard::Published(_))).count();
+        world.run_while(|_| answered() < 3000 && close_code(&speaker).is_none());
+        assert_eq!((answered(), close_code(&speaker)), (3000, None));
+    });
+}
+
+#[test]
+fn of_many_who_publish_much_at_once_each_waits_for_its_turn_and_is_answered() {
+    for_each_seed(12_600..12_602, |seed| {
+        let mut setup = patient(0);
+        setup.terms.limits.rules.max_message_bytes = 65_536;
+        let (mut random, mut world) = (Random::new(seed), guarded_as(seed, setup));
+        let request = listen(world.now + 10_000 * SECOND);
+        let speakers: Vec<_> = (0..100).map(|_| world.connect(1 << 20, &request)).collect();
+        world.calm_down();
+        let publish =
+            json!({"type": "publish", "topic": "elsewhere", "data": format!("7 {}", "x".repeat(60_000))});
+        for speaker in &speakers {
+            (0..4).for_each(|_| speaker.borrow_mut().send(&command(&mut random, &publish)));
+        }
+        world.turn();
+        world.tick();
+        world.turn();
+        // 4 MiB are published in a turn, and what one more read brings.
+        let left: usize = speakers.iter().map(|speaker| speaker.borrow().unread_by_server()).sum();
+        assert!(left > 12 << 20, "only {left} bytes wait");
+        world.calm_down();
+        for speaker in &speakers {
+            let told =
+                speaker.borrow().ear.heard.iter().filter(|(_, h)| matches!(h, Heard::Published(_))).count();
+            assert_eq!(told, 4);
         }
     });
 }
