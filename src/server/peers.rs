@@ -166,6 +166,7 @@ impl<S: Socket> Peers<S> {
         if let Some(ending) = connection.ending() {
             self.feed.forget(key);
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
+            connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending);
                 if let Some(notices) = &mut self.notices {
@@ -177,14 +178,9 @@ impl<S: Socket> Peers<S> {
                 }
             }
         }
-        let is_over = connection.is_over();
-        if connection.ending().is_some() {
-            self.forget_identity(key);
-        }
-        if is_over {
+        if connection.is_over() {
             return self.bury(key, now);
         }
-        let connection = &mut self.connections[key];
         if connection.reading == Reading::Paused && !connection.must_pause(&self.terms.limits) {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Peers;
 use crate::http::token::Identity;
+use crate::policy::expiries::Expiries;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -17,20 +18,22 @@ pub(in crate::server) struct Member {
     expires: Option<Instant>,
 }
 
+impl Member {
+    /// The client has gone, or its token no longer counts.
+    pub(super) fn forget(&self, key: usize, expiries: &mut Expiries) {
+        self.expires.into_iter().for_each(|at| expiries.remove(key, at));
+    }
+}
+
 impl<S: Socket> Peers<S> {
     /// This is who a connection is from now on; one that had no token is nobody.
     pub(super) fn identify(&mut self, key: usize, identity: Option<Box<Identity>>, now: Now) {
-        self.forget_identity(key);
+        let member = &mut self.connections[key].member;
+        member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
         let Some(identity) = identity else { return };
         let expires = identity.expires.and_then(|at| now.instant_at(at));
         expires.into_iter().for_each(|at| self.expiries.add(key, at));
         self.connections[key].member = Some(Box::new(Member { identity: *identity, expires }));
-    }
-
-    /// It has gone, or its token no longer counts.
-    pub(super) fn forget_identity(&mut self, key: usize) {
-        let Some(member) = self.connections[key].member.take() else { return };
-        member.expires.into_iter().for_each(|at| self.expiries.remove(key, at));
     }
 
     /// Whether it may listen to this. Where no tokens are expected everybody may listen to everything.
