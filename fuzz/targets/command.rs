@@ -44,7 +44,11 @@ fn check(command: &Command, text: &str) {
                     assert!(text.contains(data.0.get()));
                 }
                 Err((code, message)) => {
-                    says(&ServerMessage::Unpublished { code, message, reference, timestamp }, "message", message);
+                    says(
+                        &ServerMessage::Unpublished { code, message, reference, timestamp },
+                        "message",
+                        message,
+                    );
                 }
             }
         }
