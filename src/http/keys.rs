@@ -2,6 +2,7 @@
 //! followed. Reads them from text; from where that comes is not known here.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
@@ -9,8 +10,11 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The shortest modulus of RSA, in bytes (RFC 7518 §3.3).
-const LEAST_RSA_BYTES: usize = 256;
+/// The modulus of RSA, in bytes: the least by RFC 7518 §3.3, the most that the crate verifies by.
+const RSA_BYTES: RangeInclusive<usize> = 256..=512;
+
+/// A public key of Ed25519 (RFC 8032 §5.1.5).
+const ED25519_BYTES: usize = 32;
 
 /// Why there is no key in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -22,7 +26,7 @@ pub enum KeyError {
     Private,
     #[error("it holds more than one key in PEM: give a JWKS")]
     SeveralPem,
-    #[error("it is no key of RSA with at least 2048 bits, of P-256 or P-384, or of Ed25519")]
+    #[error("it is no key of RSA with 2048 to 4096 bits, of P-256 or P-384, or of Ed25519")]
     Unusable,
     #[error("its JWKS has no public key by which signatures could be verified")]
     NoneUsable,
@@ -134,20 +138,22 @@ fn named(algorithm: KeyAlgorithm) -> Option<Algorithm> {
     })
 }
 
-/// Whether signatures can be verified with it. The crate reads a key of RSA only when it verifies.
+/// Whether signatures can be verified with it. The crate reads a key of RSA only when it verifies, and panics on one of Ed25519
+/// that is too short.
 fn is_usable(key: &DecodingKey, algorithm: Algorithm) -> bool {
     use jsonwebtoken::DecodingKeyKind::{RsaModulusExponent, SecretOrDer};
-    let is_long_enough =
-        |modulus: &[u8]| modulus.iter().skip_while(|octet| **octet == 0).count() >= LEAST_RSA_BYTES;
-    let fits = (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).is_ok();
-    fits && match (key.family(), key.kind()) {
-        (AlgorithmFamily::Rsa, RsaModulusExponent { n, .. }) => is_long_enough(n),
+    let is_modulus =
+        |modulus: &[u8]| RSA_BYTES.contains(&modulus.iter().skip_while(|octet| **octet == 0).count());
+    let has_its_size = match (key.family(), key.kind()) {
+        (AlgorithmFamily::Rsa, RsaModulusExponent { n, .. }) => is_modulus(n),
         (AlgorithmFamily::Rsa, SecretOrDer(der)) => {
             let read = (DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key)(der);
-            read.is_ok_and(|(modulus, _)| is_long_enough(&modulus))
+            read.is_ok_and(|(modulus, _)| is_modulus(&modulus))
         }
+        (AlgorithmFamily::Ed, SecretOrDer(octets)) => octets.len() == ED25519_BYTES,
         _ => true,
-    }
+    };
+    has_its_size && (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key).is_ok()
 }
 
 #[cfg(test)]
@@ -190,6 +196,21 @@ mod tests {
             (r#"{"keys":[{"kty":"oct","k":"AAAA","alg":"HS256"},{"kty":"new"},7]}"#, KeyError::NoneUsable),
         ] {
             assert_eq!(algorithm(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_size_than_its_kind_has_is_passed_by() {
+        for x in
+            ["", "QyqGXWNvqdlnxm_XshjieJbUHj6u1j39YAb4j0zsC5", "QyqGXWNvqdlnxm_XshjieJbUHj6u1j39YAb4j0zsC5YA"]
+        {
+            let jwks = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}]}}"#);
+            assert_eq!(algorithm(&jwks), Err(KeyError::NoneUsable), "{x}");
+        }
+        for (letters, accepted) in [(341, false), (342, true), (683, true), (684, false)] {
+            let n = format!("z{}", "A".repeat(letters - 1));
+            let jwks = format!(r#"{{"keys":[{{"kty":"RSA","n":"{n}","e":"AQAB"}}]}}"#);
+            assert_eq!(algorithm(&jwks).is_ok(), accepted, "{letters}");
         }
     }
 
