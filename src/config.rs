@@ -4,6 +4,7 @@
 mod address;
 pub mod addresses;
 mod age;
+pub mod auth;
 mod log_level;
 pub mod origins;
 mod refused;
@@ -15,6 +16,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::auth::AuthConfig;
 use crate::config::secret::Secret;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -159,6 +161,10 @@ pub struct Config {
     #[arg(value_name = "BYTES", value_parser = whole::<usize>(1..=64 * MIB), allow_negative_numbers = true)]
     pub max_publish_size: usize,
 
+    /// How tokens are verified.
+    #[command(flatten)]
+    pub auth: AuthConfig,
+
     /// Publications kept for clients that come back
     #[arg(long, env = "SLACKWATER_HISTORY_SIZE", default_value_t = 10_000, help_heading = "Publishing")]
     #[arg(value_name = "N", value_parser = whole::<usize>(0..=10_000_000), allow_negative_numbers = true)]
@@ -237,14 +243,18 @@ impl Config {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
         let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
         let mut config = Self::from_arg_matches(&matches)?;
-        config.token_is_in_arguments =
-            matches.value_source("publish_token") == Some(ValueSource::CommandLine);
+        let is_argument = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        config.token_is_in_arguments = is_argument("publish_token");
+        config.auth.secret_is_in_arguments = is_argument("auth_secret");
+        let place = |is_argument, flag, variable| if is_argument { flag } else { variable };
         if let Some(Err(why)) = config.publish_token.as_ref().map(Secret::check) {
-            let place = if config.token_is_in_arguments {
-                "--publish-token <TOKEN>"
-            } else {
-                "SLACKWATER_PUBLISH_TOKEN"
-            };
+            let flag = "--publish-token <TOKEN>";
+            let place = place(config.token_is_in_arguments, flag, "SLACKWATER_PUBLISH_TOKEN");
+            return Err(usage_error(format!("invalid value for '{place}': {why}")));
+        }
+        if let Some(Err(why)) = config.auth.auth_secret.as_ref().map(Secret::check_for_signatures) {
+            let flag = "--auth-secret <SECRET>";
+            let place = place(config.auth.secret_is_in_arguments, flag, "SLACKWATER_AUTH_SECRET");
             return Err(usage_error(format!("invalid value for '{place}': {why}")));
         }
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.

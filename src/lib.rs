@@ -39,6 +39,8 @@
 //! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
 //! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`.
 //! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
+//! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
+//!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of

@@ -207,6 +207,7 @@ fn terms() -> Terms {
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
         allowed_origins: vec![],
+        auth: None,
         max_publish_bytes: 10_000,
     }
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use slackwater::policy::topic::{Filter, TopicName, prefixes_of};
-use slackwater::wire::messages::{Command, ServerMessage, read_command};
+use slackwater::wire::commands::{Command, Publication, Publish, read_command};
+use slackwater::wire::messages::ServerMessage;
 use slackwater_fuzz::within;
 
 fuzz_target!(|input: &[u8]| {
@@ -34,6 +35,24 @@ fn check(command: &Command, text: &str) {
             assert_eq!(Filter::parse(topic).as_ref(), Ok(filter));
             says(&ServerMessage::Subscribed { topic, timestamp }, "topic", topic);
         }
+        // Its answers bear what was given, or say what is wrong.
+        Command::Publish(Publish { reference, publication }) => {
+            let reference = reference.as_ref().map(|json| &*json.0);
+            match publication {
+                Ok(Publication { topic, data, .. }) => {
+                    assert_eq!(TopicName::parse(topic.as_str()).as_ref(), Ok(topic));
+                    assert!(text.contains(data.0.get()));
+                }
+                Err((code, message)) => {
+                    says(
+                        &ServerMessage::Unpublished { code, message, reference, timestamp },
+                        "message",
+                        message,
+                    );
+                }
+            }
+        }
+        Command::Refresh(_) => assert_eq!(format!("{command:?}"), "Refresh(Hidden)"),
         Command::Refused { code, message } => {
             says(&ServerMessage::Error { code, message, timestamp }, "message", message);
         }

@@ -13,7 +13,7 @@ const LOGS: &str = "the log has one format, on standard error; choose how much w
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
 const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value \
-    ('--help' lists them); if it belongs to '--publish-token <TOKEN>', quote the token";
+    ('--help' lists them); if it belongs to '--publish-token <TOKEN>' or '--auth-secret <SECRET>', quote the value";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin with it.
 const REFUSED: &[(&str, &str)] = &[
@@ -69,7 +69,9 @@ pub(super) fn explain(error: clap::Error) -> clap::Error {
 /// Whether it can only be a misspelt flag, and not a token in the wrong place: what is printed ends up in journals.
 fn is_harmless(arg: &str) -> bool {
     let Some(flag) = arg.strip_prefix('-') else { return false };
-    flag.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-') && !flag.contains("token")
+    flag.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-')
+        && !flag.contains("token")
+        && !flag.contains("secret")
 }
 
 fn refusal(arg: &str) -> Option<String> {

@@ -32,6 +32,23 @@ impl Secret {
         Ok(())
     }
 
+    /// Reads a secret by which signatures are verified.
+    ///
+    /// # Errors
+    /// What it has to be; the text itself is not shown.
+    pub fn read_for_signatures(text: &str) -> Result<Self, &'static str> {
+        let secret = Self::unchecked(text);
+        secret.check_for_signatures().map(|()| secret)
+    }
+
+    /// Whether signatures can be verified by it: HS256 wants as many octets as its hash has (RFC 7518 §3.2).
+    pub(super) fn check_for_signatures(&self) -> Result<(), &'static str> {
+        if self.0.len() < 32 || self.0.chars().any(char::is_control) {
+            return Err("give at least 32 bytes of text, as 'openssl rand -hex 32' prints them");
+        }
+        Ok(())
+    }
+
     /// The token itself, for a worker's environment.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -65,6 +82,8 @@ mod tests {
             let secret = Secret::read(good).unwrap();
             assert!(secret.is(good.as_bytes()) && !secret.is(b"") && !secret.is(b"b"));
         }
+        let hex = "0123456789abcdef".repeat(2);
+        assert!(Secret::read_for_signatures(&hex).is_ok() && Secret::read_for_signatures(&hex[1..]).is_err());
         for bad in ["", " ", "a b", "a,b", "a\"b", "ä", "a\n", "\u{feff}a"] {
             assert!(Secret::read(bad).unwrap_err().starts_with("give at least one"), "{bad:?}");
         }

@@ -2,6 +2,7 @@
 //! told who may not.
 
 use crate::config::secret::Secret;
+use crate::http::credentials::bearer;
 use crate::http::host::{Host, is_same_origin};
 use crate::wire::request::Request;
 use crate::wire::response::Response;
@@ -47,6 +48,11 @@ impl Access {
     /// Without a token, everyone on this machine, which also has this name.
     pub fn on_this_machine(name: &str) -> Self {
         Self { token: None, reach: Reach::ThisMachine(Host::read(name)) }
+    }
+
+    /// Whether this is the operators' token.
+    pub fn is_operators(&self, token: &str) -> bool {
+        self.token.as_ref().is_some_and(|own| own.is(token.as_bytes()))
     }
 
     /// Why a peer may neither publish nor tell the server to leave, if it may not.
@@ -126,10 +132,7 @@ pub(super) fn is_cross_origin(request: &Request) -> bool {
 
 /// Whether a request carries the token (RFC 6750 §2.1).
 fn bears(request: &Request, token: &Secret) -> bool {
-    let credentials = request.fields.authorization.as_deref().and_then(|value| value.split_once(' '));
-    credentials.is_some_and(|(scheme, given)| {
-        scheme.eq_ignore_ascii_case("bearer") && token.is(given.trim().as_bytes())
-    })
+    bearer(request).is_some_and(|given| token.is(given.as_bytes()))
 }
 
 #[cfg(test)]

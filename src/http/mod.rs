@@ -2,9 +2,13 @@
 //! no connection: a request comes in whole, and an answer goes out.
 
 pub mod access;
+pub mod auth;
+pub mod credentials;
 pub mod forwarded;
 pub mod host;
+pub mod keys;
 pub mod origin;
 pub mod report;
 pub mod routes;
 pub mod site;
+pub mod token;

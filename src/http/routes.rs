@@ -1,9 +1,13 @@
 //! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
 use crate::http::access::{Access, Denial};
+use crate::http::auth::{Auth, no_token};
+use crate::http::credentials;
 use crate::http::origin::{Origins, Stranger, preflight_response};
 use crate::http::report::Report;
 use crate::http::site::Site;
+use crate::http::token::Identity;
+use crate::policy::rights::Rights;
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
@@ -11,6 +15,7 @@ use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
 use crate::wire::upgrade::{Acceptance, Upgrade};
+use jiff::Timestamp;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -27,9 +32,16 @@ pub enum Answer {
         acceptance: Acceptance,
         /// Names the topics and where to resume.
         request: Box<Request>,
+        /// Who has shown a token.
+        identity: Option<Box<Identity>>,
     },
-    /// What its body holds is published.
-    Publish(Box<Request>),
+    /// What its body holds is published, all of it or nothing.
+    Publish {
+        /// With the body.
+        request: Box<Request>,
+        /// To which topics it may be; `None` for all.
+        rights: Option<Rights>,
+    },
     /// The peer is told something about the whole server.
     Report(Report),
     /// The server leaves, as at a signal.
@@ -62,6 +74,10 @@ pub struct Conditions<'a> {
     pub access: &'a Access,
     /// Which pages may listen and publish.
     pub origins: Origins<'a>,
+    /// Who may hear and publish what, by tokens; `None` where none are expected.
+    pub auth: Option<&'a Auth>,
+    /// By which tokens are judged.
+    pub now: Timestamp,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
@@ -95,7 +111,8 @@ pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
     if publishes(request)
         && is_welcome
         && !conditions.leaving
-        && deny_publisher(request, conditions).is_none()
+        && rights_shown(request, conditions)
+            .map_or_else(|| deny_publisher(request, conditions).is_none(), |rights| rights.is_ok())
     {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
@@ -162,7 +179,13 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
         (Method::Get, Upgrade::Asked(acceptance)) => {
-            return Answer::Upgrade { acceptance: acceptance.clone(), request };
+            match conditions.auth.map(|auth| auth.admit(&request, conditions.now)).transpose() {
+                Err(refusal) => refusal,
+                Ok(identity) => {
+                    let (acceptance, identity) = (acceptance.clone(), identity.flatten());
+                    return Answer::Upgrade { acceptance, request, identity };
+                }
+            }
         }
         (Method::Get, Upgrade::Refused(refusal)) => return Answer::Refuse(*refusal),
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
@@ -174,13 +197,31 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
 }
 
 fn answer_publisher(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
-    let Some(denial) = deny_publisher(&request, conditions) else {
-        return if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish(request) };
+    let rights = match rights_shown(&request, conditions) {
+        Some(Ok(rights)) => Some(rights),
+        Some(Err(refusal)) => return Answer::Respond(refusal),
+        None => match deny_publisher(&request, conditions) {
+            Some(denial) => return refuse_publisher(&request, denial, conditions),
+            None => None,
+        },
     };
-    match conditions.origins.deny_stranger(&request).filter(|_| denial == Denial::Page) {
+    if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish { request, rights } }
+}
+
+fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
+    match conditions.origins.deny_stranger(request).filter(|_| denial == Denial::Page) {
         Some(stranger) => Answer::Stranger(stranger, Stranger::not_publishing()),
+        None if conditions.auth.is_some() => Answer::Respond(no_token("a token is needed to publish")),
         None => Answer::Respond(denial.response()),
     }
+}
+
+/// To which topics whoever shows a token may publish, unless it is the operators' token. It decides, if there is one.
+fn rights_shown(request: &Request, conditions: Conditions<'_>) -> Option<Result<Rights, Response>> {
+    let auth = conditions.auth?;
+    let token =
+        credentials::publishers_token(request).filter(|token| !conditions.access.is_operators(token))?;
+    Some(auth.admit_publisher(&token, conditions.now))
 }
 
 /// Answers a browser that asks whether a page may send a request by one of these methods.

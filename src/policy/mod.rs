@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod drain;
+pub mod expiries;
 pub mod feed;
 pub mod fingerprint;
 pub mod heard;
@@ -16,6 +17,7 @@ pub mod positions;
 pub mod rate;
 pub mod reconnect_notices;
 pub mod replay;
+pub mod rights;
 pub mod roster;
 pub mod sequencer;
 pub mod tally;

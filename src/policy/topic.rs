@@ -108,6 +108,14 @@ impl Filter {
             None => self.0 == topic.0,
         }
     }
+
+    /// Whether it listens to every topic that the other one listens to.
+    pub fn covers(&self, other: &Self) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(prefix) => other.0.starts_with(prefix),
+            None => self.0 == other.0,
+        }
+    }
 }
 
 /// A topic is found by its name.

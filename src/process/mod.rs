@@ -8,6 +8,7 @@ use log::{debug, error, info, warn};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::auth::AuthConfig;
 use crate::config::origins::AllowedOrigin;
 use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
@@ -15,6 +16,8 @@ use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::process::token::TokenError;
+use crate::server::clock::Now;
+use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::state_file::StateFileError;
 use crate::server::terms::access;
 use crate::server::{Address, StartError};
@@ -48,6 +51,9 @@ pub enum RunError {
     /// No token.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// No keys.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
@@ -69,7 +75,12 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
         return worker::serve_inherited(&config, inheritance);
     }
     token::warn_of_others(&config);
-    if config.workers > 1 { Ok(Supervisor::new(config)?.run()) } else { worker::serve(&config) }
+    if config.workers > 1 {
+        // Workers read it themselves; without keys in it none of them would start.
+        KeyFile::open(&config.auth, Now::read().instant)?;
+        return Ok(Supervisor::new(config)?.run());
+    }
+    worker::serve(&config)
 }
 
 /// Says that the server serves, and where.
@@ -93,6 +104,7 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
             "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address"
         );
     }
+    say_who_may_hear(&config.auth);
     if config.publish_token.is_none() {
         say_who_may(config, admin.unwrap_or(address), admin.is_some());
     }
@@ -105,6 +117,15 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     service_manager::ready(&format!("Serving on {address}"));
 }
 
+/// Says what may be heard without a token, where tokens are expected.
+fn say_who_may_hear(auth: &AuthConfig) {
+    match &auth.anonymous_topic[..] {
+        _ if !auth.is_on() => {}
+        [] => info!("Nobody may hear anything without a token"),
+        topics => info!("Without a token everyone may hear {} and nothing else", topics.join(", ")),
+    }
+}
+
 /// Says to whom what is for operators is open while there is no token.
 fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
     match access(config, door, is_admin).reach {
@@ -113,6 +134,9 @@ fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
              proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
         ),
         Reach::Operators => info!("Everyone who may open {door} may publish and make the server leave"),
+        Reach::World if config.auth.is_on() => info!(
+            "Whoever's token grants it may publish. To publish everything, and to make the server leave, set --publish-token-file"
+        ),
         Reach::World => warn!(
             "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
         ),

@@ -23,6 +23,9 @@ const INHERITANCE: &str = "_SLACKWATER_WORKER";
 /// before execve(2) would freeze this process with it, which waits for that (vfork(2)).
 const HELD_BACK: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU];
 
+/// The flags whose values are secrets.
+const SECRET_FLAGS: [&str; 2] = ["--publish-token", "--auth-secret"];
+
 /// What a worker is started with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inheritance {
@@ -76,8 +79,8 @@ impl Inheritance {
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
-    /// Taken out of the arguments, as everyone can read them.
-    token: Option<Secret>,
+    /// Taken out of the arguments, as everyone can read them: each with the variable that a worker is given instead.
+    secrets: Vec<(&'static str, Secret)>,
 }
 
 impl Program {
@@ -92,7 +95,10 @@ impl Program {
         let is_path = named.components().count() > 1 && named.exists();
         let path = if is_path { std::path::absolute(named)? } else { env::current_exe()? };
         let token = config.publish_token.clone().filter(|_| config.token_is_in_arguments);
-        Ok(Self { path, args: without_token(args), token })
+        let secret = config.auth.auth_secret.clone().filter(|_| config.auth.secret_is_in_arguments);
+        let variables = [("SLACKWATER_PUBLISH_TOKEN", token), ("SLACKWATER_AUTH_SECRET", secret)];
+        let secrets = variables.into_iter().filter_map(|(name, secret)| Some((name, secret?)));
+        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect() })
     }
 
     /// Where it is.
@@ -117,7 +123,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null());
         command.env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
-        command.envs(self.token.iter().map(|token| ("SLACKWATER_PUBLISH_TOKEN", token.reveal())));
+        command.envs(self.secrets.iter().map(|(name, secret)| (name, secret.reveal())));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         ffi::block(&HELD_BACK)?;
@@ -128,14 +134,16 @@ impl Program {
     }
 }
 
-/// The arguments but for `--publish-token TOKEN` and `--publish-token=TOKEN`.
-fn without_token(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// The arguments but for `--publish-token TOKEN` and `--auth-secret SECRET`, also with `=`.
+fn without_secrets(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept = vec![];
     while let Some(arg) = args.next() {
-        if arg == "--publish-token" {
-            args.next();
-        } else if !arg.to_string_lossy().starts_with("--publish-token=") {
-            kept.push(arg);
+        let text = arg.to_string_lossy();
+        let rest = SECRET_FLAGS.iter().find_map(|flag| text.strip_prefix(flag));
+        match rest {
+            Some("") => drop(args.next()),
+            Some(rest) if rest.starts_with('=') => {}
+            _ => kept.push(arg),
         }
     }
     kept
@@ -162,14 +170,20 @@ mod tests {
     #[test]
     fn a_worker_has_no_token_in_its_arguments() {
         let kept = |args: &str| {
-            without_token(args.split(' ').map(OsString::from)).join(OsStr::new(" ")).into_string().unwrap()
+            without_secrets(args.split(' ').map(OsString::from)).join(OsStr::new(" ")).into_string().unwrap()
         };
-        for args in ["--publish-token s --port 1", "--port 1 --publish-token s", "--port 1 --publish-token=s"]
-        {
+        for args in [
+            "--publish-token s --port 1",
+            "--port 1 --publish-token s",
+            "--port 1 --publish-token=s",
+            "--auth-secret=s --port 1 --publish-token s",
+            "--port 1 --auth-secret s",
+        ] {
             assert_eq!(kept(args), "--port 1");
         }
         assert_eq!(kept("--publish-token --publish-token --port 1"), "--port 1");
         assert_eq!(kept("--publish-token-file s --port 1"), "--publish-token-file s --port 1");
+        assert_eq!(kept("--auth-secret-file s --auth-secret=t"), "--auth-secret-file s");
     }
 
     #[test]

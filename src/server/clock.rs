@@ -36,6 +36,11 @@ impl Now {
         self.wall.as_millisecond().saturating_add(i64::try_from(ahead).unwrap_or(i64::MAX))
     }
 
+    /// The instant of a time that is still to come on the wall clock; `None` if that is too far away to be told.
+    pub(super) fn instant_at(&self, at: Timestamp) -> Option<Instant> {
+        self.instant.checked_add(Duration::try_from(at.duration_since(self.wall)).unwrap_or_default())
+    }
+
     /// The instant of a time on the wall clock; one before this machine's start is as old as can be said.
     pub(super) fn instant_of(&self, unix_ms: i64) -> Instant {
         let age = u64::try_from(self.wall.as_millisecond().saturating_sub(unix_ms)).unwrap_or(0);

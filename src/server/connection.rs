@@ -11,6 +11,7 @@ use crate::policy::addresses::Address;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
+use crate::server::peers::Member;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::outbox::{Flush, Outbox};
@@ -66,6 +67,8 @@ pub struct Connection<S> {
     pub(super) standing: Standing,
     /// What was asked for it and is not answered yet.
     pub(super) awaited: Awaited,
+    /// Who it is, if it has shown a token. Boxed: where none are expected nobody has.
+    pub(super) member: Option<Box<Member>>,
 }
 
 /// Where a connection is on its way.
@@ -133,6 +136,7 @@ impl<S: Socket> Connection<S> {
             is_admin: false,
             standing: Standing::Uncounted,
             awaited: Awaited::default(),
+            member: None,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::exhaustion::with_mend;
+use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::log_pace::LogPace;
 use crate::server::peers::Readiness;
 use crate::server::socket::Stream;
@@ -33,6 +34,7 @@ mod descriptors;
 mod doors;
 pub mod exhaustion;
 mod footprint;
+pub mod key_file;
 pub mod limits;
 mod link;
 pub mod log_pace;
@@ -70,6 +72,9 @@ pub enum StartError {
     /// No poll, no waker or no signals: the machine is out of something.
     #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
+    /// No keys for tokens.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
 }
 
 /// One listening process: the only owner of the poll.
@@ -81,6 +86,7 @@ pub struct Server {
     turn: Turn<Stream>,
     log_pace: LogPace,
     state_file: Option<StateFile>,
+    key_file: Option<KeyFile>,
 }
 
 /// What the caller of `run` may watch.
@@ -150,7 +156,9 @@ impl Server {
         mut supervisor: Option<Stream>,
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
-        let terms = terms(config, service, socket.address(), admin.as_ref().map(BoundSocket::address));
+        let now = Now::read();
+        let (keys, key_file) = KeyFile::open(&config.auth, now.instant)?.unzip();
+        let terms = terms(config, service, socket.address(), admin.as_ref().map(BoundSocket::address), keys);
         let controls = Controls::new(poll.registry(), CONTROLS)?;
         if let Some(link) = &mut supervisor {
             poll.registry().register(link, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
@@ -162,9 +170,10 @@ impl Server {
             controls,
             address: socket.address().clone(),
             doors: Doors::new(socket, admin, config.backlog, poll.registry())?,
-            turn: Turn::new(terms, supervisor, drain, Now::read()),
+            turn: Turn::new(terms, supervisor, drain, now),
             log_pace: LogPace::default(),
             state_file: None,
+            key_file: key_file.flatten(),
             poll,
         })
     }
@@ -236,6 +245,9 @@ impl Server {
             Err(e) => return Err(e),
         }
         let now = Now::read();
+        if let Some(keys) = self.key_file.as_mut().and_then(|file| file.look(now.instant)) {
+            self.turn.replace_keys(keys);
+        }
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
@@ -247,7 +259,9 @@ impl Server {
     fn next_timeout(&mut self) -> Option<Duration> {
         let now = self.turn.now().instant;
         let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
-        [self.doors.next_timeout(now), log_in, self.turn.next_timeout()].into_iter().flatten().min()
+        let keys_in = self.key_file.as_ref().map(|file| file.next_look().saturating_duration_since(now));
+        let timeouts = [self.doors.next_timeout(now), log_in, keys_in, self.turn.next_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Does what the turn cannot do; with the last step of the drain, all is done.

@@ -7,9 +7,11 @@ use std::io;
 use log::{debug, info};
 use slab::Slab;
 
+use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::http::site::Site;
 use crate::policy::addresses::Addresses;
+use crate::policy::expiries::Expiries;
 use crate::policy::feed::Feed;
 use crate::policy::mentions::Mentions;
 use crate::policy::reconnect_notices::ReconnectNotices;
@@ -34,14 +36,17 @@ mod conversation;
 mod counts;
 mod guiding;
 mod held_back;
+mod identities;
 mod leaving;
 mod publishing;
 mod reading;
 mod reports;
+mod speaking;
 mod sweeping;
 mod upkeep;
 mod waiting;
 
+pub(super) use identities::Member;
 pub use reading::Readiness;
 
 /// The only read buffer in the process.
@@ -56,6 +61,8 @@ pub struct Peers<S> {
     waiting: Waiting,
     agenda: Agenda,
     upkeep: Upkeep,
+    /// When whose token expires.
+    expiries: Expiries,
     /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
@@ -85,6 +92,7 @@ impl<S: Socket> Peers<S> {
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),
+            expiries: Expiries::default(),
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
@@ -122,6 +130,13 @@ impl<S: Socket> Peers<S> {
         self.upkeep.on_admitted(self.connections.len());
         self.upkeep.look_by(Some(expires));
         Ok(Some(key))
+    }
+
+    /// Verifies tokens by other keys from now on. Whoever is here stays for as long as its token says.
+    pub fn replace_keys(&mut self, keys: VerifyingKeys) {
+        if let Some(auth) = &mut self.terms.auth {
+            auth.replace_keys(keys);
+        }
     }
 
     /// The WebSockets that have not departed.
@@ -171,6 +186,7 @@ impl<S: Socket> Peers<S> {
                 held_back.forget(key);
             }
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
+            connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending);
                 if let Some(notices) = &mut self.notices {

@@ -6,12 +6,16 @@ use crate::config::addresses::AddressFlags;
 use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
+use crate::http::auth::Auth;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Host;
+use crate::http::keys::VerifyingKeys;
+use crate::http::token::Verifier;
 use crate::policy::addresses::AddressLimits;
 use crate::policy::history::HistoryLimits;
 use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
+use crate::policy::topic::Filter;
 use crate::server::bound_socket::Address;
 use crate::server::limits::Limits;
 use crate::wire::websocket::Rules;
@@ -54,12 +58,20 @@ pub struct Terms {
     pub operators: Option<Access>,
     /// Pages of other origins that may listen and publish.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// Who may hear and publish what, by tokens; `None` where none are expected.
+    pub auth: Option<Box<Auth>>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
 }
 
-/// The terms of this configuration, on this address.
-pub(super) fn terms(config: &Config, service: Service, address: &Address, admin: Option<&Address>) -> Terms {
+/// The terms of this configuration, on this address, with the keys for tokens, if any are expected.
+pub(super) fn terms(
+    config: &Config,
+    service: Service,
+    address: &Address,
+    admin: Option<&Address>,
+    keys: Option<VerifyingKeys>,
+) -> Terms {
     let limits = Limits {
         handshake: config.handshake_timeout,
         keep_alive: config.timeout_keep_alive,
@@ -88,6 +100,7 @@ pub(super) fn terms(config: &Config, service: Service, address: &Address, admin:
         access: access(config, address, false),
         operators: admin.map(|admin| access(config, admin, true)),
         allowed_origins: config.origins.all(),
+        auth: keys.map(|keys| auth(config, keys).into()),
         max_publish_bytes: config.max_publish_size,
     }
 }
@@ -98,6 +111,14 @@ fn address_limits(flags: &AddressFlags) -> Option<AddressLimits> {
     // A household or an office that comes back together is many clients of one address.
     let rate = per_second.map(|rate| Rate::new(rate, (5.0 * rate).max(10.0)));
     (open.is_some() || rate.is_some()).then_some(AddressLimits { open, rate })
+}
+
+/// Who may hear and publish what, as the configuration has it.
+fn auth(config: &Config, keys: VerifyingKeys) -> Auth {
+    let auth = &config.auth;
+    let parse = |topic: &String| Filter::parse(topic).expect("the configuration has checked it");
+    let verifier = Verifier::new(keys, auth.auth_audience.clone(), auth.auth_issuer.clone());
+    Auth::new(verifier, auth.anonymous_topic.iter().map(parse).collect())
 }
 
 /// Who may do what is for operators by the door at this address, as the configuration has it.

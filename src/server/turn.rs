@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 
+use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
 use crate::policy::heard::{self, Look};
@@ -108,6 +109,11 @@ impl<S: Socket> Turn<S> {
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         debug_assert!(self.drain.is_leaving(), "what is published later would be missing");
         self.order.snapshot(self.peers.history(self.now), self.now)
+    }
+
+    /// Verifies tokens by other keys from now on.
+    pub fn replace_keys(&mut self, keys: VerifyingKeys) {
+        self.peers.replace_keys(keys);
     }
 
     /// The time of this turn.

@@ -14,6 +14,8 @@ pub enum Ending {
     TooSlow,
     /// No pong came in time.
     Silent,
+    /// The token that it has shown has expired.
+    Expired,
     /// The server is leaving, and the time that clients had to leave by themselves is over.
     Drained,
     /// The connection is old, and the time that its client had to reconnect is over.
@@ -75,6 +77,7 @@ impl Ending {
             Self::TooOld => (1012, "connection age"),
             Self::TooSlow => (4001, "too slow"),
             Self::Silent => (4003, "no pong in time"),
+            Self::Expired => (4004, "the token has expired"),
             Self::PeerClosed(_) | Self::Answered | Self::Gone | Self::SocketFailed => return None,
         })
     }
@@ -97,6 +100,7 @@ impl Ending {
             Self::Violated(_) => "violated",
             Self::TooSlow => "too_slow",
             Self::Silent => "silent",
+            Self::Expired => "expired",
             Self::Drained => "drained",
             Self::TooOld => "too_old",
             Self::Answered => "answered",
@@ -128,6 +132,7 @@ mod tests {
             (Ending::TooOld, Some(1012)),
             (Ending::TooSlow, Some(4001)),
             (Ending::Silent, Some(4003)),
+            (Ending::Expired, Some(4004)),
             (Ending::Gone, None),
         ];
         for (ending, expected) in endings {

@@ -55,6 +55,19 @@ impl<'a> Head<'a> {
             .flat_map(|value| value.split(|octet| *octet == b','))
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     }
+
+    /// The value of the first cookie of this name that has one, without quotes around it (RFC 6265 §4.2.1). Of several the
+    /// first one is the most specific (§5.4).
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let pairs = self.values("cookie").flat_map(|value| value.split(|octet| *octet == b';'));
+        let value = |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+        pairs.filter_map(value).map(unquoted).find(|value| !value.is_empty())
+    }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let inner = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    inner.unwrap_or(value)
 }
 
 /// Whether any line ends without a carriage return. Not every parser takes that for the end of a line.

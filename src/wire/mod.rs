@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod commands;
 pub mod ending;
 pub mod exposition;
 pub mod forwarding;

@@ -2,6 +2,7 @@
 //! request ends is not for here: see `request_buffer`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
@@ -36,8 +37,11 @@ pub enum Preflight {
     AskedFromOutside,
 }
 
-/// A request, checked.
-#[derive(Debug, PartialEq, Eq)]
+/// The cookie that may hold a token.
+const TOKEN_COOKIE: &str = "slackwater_token";
+
+/// A request, checked. Secrets may stand in its query and in several fields: no more is shown of it than its path.
+#[derive(PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -56,11 +60,13 @@ pub struct Request {
 }
 
 /// Header fields by name; where one may be repeated, the first of them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 #[allow(missing_docs)] // They are named as RFC 9110 names them.
 pub struct Fields {
     pub authorization: Option<String>,
     pub content_type: Option<String>,
+    /// Of the field `Cookie` the one that may hold a token.
+    pub cookie_token: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
     /// Whom proxies name as the client and as each other: all fields `X-Forwarded-For`, as one list.
@@ -75,6 +81,14 @@ pub struct Fields {
     pub origin: Option<String>,
     /// By `OPTIONS` and `Access-Control-Request-Method`, beside an `Origin`.
     pub preflight: Preflight,
+    /// Of the sub-protocols that are offered the token.
+    pub protocol_token: Option<String>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.method, self.path)
+    }
 }
 
 impl Preflight {
@@ -120,6 +134,7 @@ impl Request {
             fields: Fields {
                 authorization: text("authorization", "more than one Authorization")?,
                 content_type: text("content-type", "more than one Content-Type")?,
+                cookie_token: head.cookie(TOKEN_COOKIE).map(to_text),
                 forwarded: head.names().any(is_from_a_proxy),
                 forwarded_for: joined(head, "x-forwarded-for"),
                 host: authority.or(host).map(str::to_owned),
@@ -132,6 +147,7 @@ impl Request {
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
                 origin: text("origin", "more than one Origin")?,
                 preflight: Preflight::read(head),
+                protocol_token: upgrade::token_offered(head).map(to_text),
             },
             keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
             // The octets of a body could also be read as the first frames.

@@ -38,6 +38,8 @@ impl Response {
     /// A short name for counters, for a response that refuses a handshake.
     pub fn label(&self) -> &'static str {
         match self.status {
+            401 => "unauthorized",
+            403 => "forbidden",
             503 => "connection_limit",
             426 => "no_upgrade",
             405 => "method",

@@ -9,6 +9,8 @@ use crate::wire::request::Request;
 pub struct Subscriptions {
     /// What it listens to; the default topic where it names none.
     pub filters: Vec<Filter>,
+    /// Whether it names none.
+    pub names_none: bool,
     /// What it named that cannot be listened to, and why.
     pub refused: Vec<String>,
     /// Where it wants to resume, as it was sent, and never empty.
@@ -34,7 +36,8 @@ impl Subscriptions {
                 _ => {}
             }
         }
-        if subscriptions.filters.is_empty() && subscriptions.refused.is_empty() {
+        subscriptions.names_none = subscriptions.filters.is_empty() && subscriptions.refused.is_empty();
+        if subscriptions.names_none {
             subscriptions.filters.push(Filter::parse(DEFAULT_TOPIC).expect("the default is a topic"));
         }
         subscriptions
@@ -51,7 +54,7 @@ mod tests {
         let mut buffer = RequestBuffer::default();
         buffer.extend(format!("GET {target} HTTP/1.1\r\nHost: x\r\n{field}\r\n").as_bytes());
         let Ok(Next::Request(request)) = buffer.next(|_| BodyWish::Skip) else { panic!("no request") };
-        let Subscriptions { filters, refused, last_event_id } = Subscriptions::read(&request);
+        let Subscriptions { filters, refused, last_event_id, .. } = Subscriptions::read(&request);
         (filters.iter().map(|filter| filter.as_str().to_owned()).collect(), refused.len(), last_event_id)
     }
 

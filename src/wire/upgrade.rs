@@ -9,6 +9,9 @@ use crate::wire::refusal::Refusal;
 /// The sub-protocol that is spoken here, whether a client names it or not.
 const PROTOCOL: &str = "slackwater";
 
+/// What a browser offers beside it to hand over a token, as its scripts cannot set header fields.
+const TOKEN_PREFIX: &[u8] = b"slackwater.token.";
+
 /// What a request says about becoming a WebSocket. Where no WebSocket is offered, this is ignored (RFC 9110 §7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
@@ -58,10 +61,8 @@ fn read_handshake(head: &Head<'_>) -> Result<Upgrade, Refusal> {
 /// Looks for ours among the sub-protocols offered, in one field or several (RFC 6455 §11.3.4). Empty elements of a list
 /// are ignored (RFC 9110 §5.6.1.2).
 fn choose_protocol(head: &Head<'_>) -> Result<Option<&'static str>, Refusal> {
-    let lists = head.values("sec-websocket-protocol");
-    let offers = lists.flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
     let mut protocol = None;
-    for offer in offers.filter(|offer| !offer.is_empty()) {
+    for offer in offers(head) {
         if !offer.iter().all(is_token) {
             return Err(Refusal::Malformed("Sec-WebSocket-Protocol is not a list of tokens"));
         }
@@ -70,6 +71,19 @@ fn choose_protocol(head: &Head<'_>) -> Result<Option<&'static str>, Refusal> {
         }
     }
     Ok(protocol)
+}
+
+/// The token among the sub-protocols offered, which counts only beside our own: `slackwater, slackwater.token.<token>`.
+pub fn token_offered<'a>(head: &Head<'a>) -> Option<&'a [u8]> {
+    let token =
+        offers(head).find_map(|offer| offer.strip_prefix(TOKEN_PREFIX)).filter(|token| !token.is_empty());
+    token.filter(|_| offers(head).any(|offer| offer == PROTOCOL.as_bytes()))
+}
+
+fn offers<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let lists = head.values("sec-websocket-protocol");
+    let offers = lists.flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    offers.filter(|offer| !offer.is_empty())
 }
 
 /// Whether an octet may be in a token (RFC 9110 §5.6.2).

@@ -10,3 +10,4 @@ mod journeys;
 mod origins;
 mod publishing;
 mod running;
+mod tokens;

@@ -50,6 +50,7 @@ pub fn patient(workers: usize) -> Setup {
         access: Access::on_this_machine("x"),
         allowed_origins: vec![],
         operators: None,
+        auth: None,
         max_publish_bytes: 1 << 20,
     };
     Setup {

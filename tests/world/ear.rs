@@ -54,6 +54,9 @@ pub enum Heard {
     Publication(Id, Vec<u8>),
     Subscribed(String),
     Unsubscribed(String),
+    /// The answer to a client that has published.
+    Published(Id),
+    Refreshed,
     /// When to move, and why.
     Reconnect(Notice),
     Echo(String),
@@ -232,6 +235,8 @@ fn read_message(payload: &[u8]) -> Option<Heard> {
         "echo" => Some(Heard::Echo(json["message"].as_str()?.strip_prefix("Server received: ")?.to_owned())),
         "error" => json["message"].as_str().map(|_| Heard::Error),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),
+        "published" => Some(Heard::Published(Id::read(&text("id")?)?)),
+        "refreshed" => Some(Heard::Refreshed),
         "unsubscribed" => Some(Heard::Unsubscribed(text("topic")?)),
         _ => None,
     }

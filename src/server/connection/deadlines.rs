@@ -78,6 +78,12 @@ impl<S: Socket> Connection<S> {
             Phase::Open { pinged: Some(_), .. } if self.reading == Reading::HeldBack => {
                 self.expires = limits.ping_timeout.map(|timeout| now + timeout);
             }
+            // It has published, and it is us who do not read on: its pong may be behind that.
+            Phase::Open { pinged: Some(_), .. }
+                if matches!(self.reading, Reading::Congested | Reading::Unanswered) =>
+            {
+                self.expires = Some(now + LINGER);
+            }
             Phase::Open { pinged: Some(_), ahead, .. } => {
                 // While its system takes what is ahead of the ping, the ping has not left.
                 let left = *ahead;

@@ -13,7 +13,8 @@ use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::server::terms::{Service, Terms};
-use crate::wire::messages::{Command, ServerMessage, read_command};
+use crate::wire::commands::{Command, read_command};
+use crate::wire::messages::ServerMessage;
 use crate::wire::request::{Method, Request};
 use crate::wire::request_buffer::Next;
 use crate::wire::response::{Exchange, Response, switching_protocols};
@@ -28,7 +29,7 @@ impl<S: Socket> Peers<S> {
             let limits = self.terms.limits;
             let too_many = self.retry_after(key, now);
             let conditions =
-                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many);
+                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many, now);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -96,8 +97,13 @@ impl<S: Socket> Peers<S> {
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
-            Answer::Upgrade { acceptance, request } => self.open(key, &acceptance, &request, now),
-            Answer::Publish(request) => self.publish_request(key, request, exchange, now),
+            Answer::Upgrade { acceptance, request, identity } => {
+                self.identify(key, identity, now);
+                self.open(key, &acceptance, &request, now);
+            }
+            Answer::Publish { request, rights } => {
+                self.publish_request(key, request, rights.as_ref(), exchange, now);
+            }
         }
     }
 
@@ -123,7 +129,7 @@ impl<S: Socket> Peers<S> {
 
     fn conditions(&self, key: usize, now: Now) -> Conditions<'_> {
         let too_many = self.retry_after(key, now);
-        conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many)
+        conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many, now)
     }
 
     fn door_of(&self, key: usize) -> Door {
@@ -214,12 +220,20 @@ impl<S: Socket> Peers<S> {
 
     fn reply_to(&mut self, key: usize, text: &str, now: Now) {
         let (limits, timestamp) = (self.terms.limits, now.wall);
-        let command = read_command(text);
+        let command = match read_command(text) {
+            Command::Publish(publish) => return self.publish_command(key, publish, now),
+            Command::Refresh(token) => return self.refresh(key, &token.0, now),
+            command => command,
+        };
         // What is queued ahead of these replies does not count against the peer.
         let follows_pending = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
         let reply = match command {
             Command::Echo => {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
+            }
+            Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
+                let message = format!("{:?} may not be heard", filter.as_str());
+                ServerMessage::Error { code: "forbidden", message: &message, timestamp }.to_frame()
             }
             Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
                 Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
@@ -235,6 +249,7 @@ impl<S: Socket> Peers<S> {
             Command::Refused { code, message } => {
                 ServerMessage::Error { code, message: &message, timestamp }.to_frame()
             }
+            Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),
         };
         let connection = &mut self.connections[key];
         if follows_pending {
@@ -251,6 +266,7 @@ fn conditions(
     connections: usize,
     door: Door,
     too_many: Option<u64>,
+    now: Now,
 ) -> Conditions<'_> {
     let operators = terms.operators.as_ref();
     Conditions {
@@ -261,6 +277,8 @@ fn conditions(
         access: operators.unwrap_or(&terms.access),
         origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },
         too_many,
+        auth: terms.auth.as_deref(),
+        now: now.wall,
         max_publish_bytes: terms.max_publish_bytes,
     }
 }

@@ -1,11 +1,13 @@
 //! How publications reach their subscribers: at once, in slices, or by replay to those who were away.
 
 use super::Peers;
+use crate::http::auth::forbidden;
 use crate::policy::feed::Feed;
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::hub::TooMany;
 use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::replay::Forgotten;
+use crate::policy::rights::Rights;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
@@ -45,6 +47,7 @@ impl<S: Socket> Peers<S> {
         &mut self,
         key: usize,
         request: Box<Request>,
+        rights: Option<&Rights>,
         exchange: Exchange,
         now: Now,
     ) {
@@ -53,7 +56,8 @@ impl<S: Socket> Peers<S> {
             // Until now nothing was known of it that would have kept it from being read.
             return self.connections[key].put_back(request);
         }
-        let submission = match read_submission(&request, self.terms.max_publish_bytes) {
+        let submission = read_submission(&request, self.terms.max_publish_bytes);
+        let submission = match submission.and_then(|submission| check_rights(submission, rights)) {
             Ok(submission) => submission,
             Err(_) if self.connections[key].awaited.any() => return self.sync_first(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
@@ -218,6 +222,18 @@ impl<S: Socket> Peers<S> {
     pub fn history(&mut self, now: Now) -> &History {
         self.feed.expire(now.instant);
         self.feed.history()
+    }
+}
+
+/// All of it or nothing: one topic that is not granted is enough to refuse it.
+fn check_rights(submission: Submission, rights: Option<&Rights>) -> Result<Submission, Response> {
+    let Some(rights) = rights else { return Ok(submission) };
+    let mut topics = submission.drafts.list.iter().flat_map(|draft| &draft.topics);
+    match topics.find(|topic| !rights.may_publish(topic)) {
+        None => Ok(submission),
+        Some(topic) => {
+            Err(forbidden(&format!("the token does not grant to publish to {:?}", topic.as_str())))
+        }
     }
 }
 

@@ -138,6 +138,6 @@ impl<S: Socket> Peers<S> {
         connection.must_pause(&self.terms.limits)
             || connection.awaited.stops_reading()
             || self.is_held_back(key)
-            || connection.speaks() == Speaks::Http && connection.publishes && self.is_congested()
+            || connection.speaks() != Speaks::NoMore && connection.publishes && self.is_congested()
     }
 }

@@ -19,6 +19,7 @@ impl<S: Socket> Peers<S> {
         let deadlines = [
             self.next_sweep(),
             self.next_guidance(),
+            self.expiries.next(),
             self.upkeep.next_shrink(),
             forgetting,
             self.held_back.as_ref().and_then(HeldBack::next_deadline),
@@ -36,6 +37,7 @@ impl<S: Socket> Peers<S> {
         if let Some(addresses) = &mut self.addresses {
             addresses.forget(now.instant);
         }
+        self.close_expired(now, heard_until);
         let gives_back = self.upkeep.next_shrink().is_some_and(|at| at <= now.instant);
         if gives_back {
             self.shrink();

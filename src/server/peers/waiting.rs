@@ -12,6 +12,7 @@ use crate::server::clock::Now;
 use crate::server::connection::Reading;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
+use crate::wire::commands::Json;
 use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
 use crate::wire::published;
@@ -46,6 +47,8 @@ struct Waiter {
 enum What {
     /// A publisher is told the ids.
     Publisher(Exchange),
+    /// A client that has published is told the id, with the reference of its command.
+    Speaker(Option<Json>),
     /// Somebody wants to know about the whole server.
     Watcher(Exchange, Report),
     /// A request can be answered now that all has come that was published before it.
@@ -123,6 +126,11 @@ impl<S: Socket> Peers<S> {
         self.ask(key, Question::Publish(submission), What::Publisher(exchange), is_last);
     }
 
+    /// Publishes for a client; the id is told later. It is heard further meanwhile.
+    pub(super) fn submit_spoken(&mut self, key: usize, submission: Submission, reference: Option<Json>) {
+        self.ask(key, Question::Publish(submission), What::Speaker(reference), false);
+    }
+
     /// Puts a request off until all has come that was published before it.
     pub(super) fn sync_first(&mut self, key: usize, request: Box<Request>) {
         self.ask(key, Question::Sync, What::Request(request), true);
@@ -174,6 +182,7 @@ impl<S: Socket> Peers<S> {
             (What::Publisher(exchange), Answer::Published(published)) => {
                 self.respond(key, published::response(&published), exchange, now);
             }
+            (What::Speaker(reference), answer) => self.tell_speaker(key, answer, reference.as_ref(), now),
             (What::Watcher(exchange, report), Answer::Overview(overview)) => {
                 self.tell_report(key, &overview, report, exchange, now);
             }

@@ -9,4 +9,5 @@ mod office;
 mod origins;
 mod secrets;
 mod strangers;
+mod tokens;
 mod workers;

@@ -11,6 +11,7 @@ mod limits;
 mod links;
 mod messages;
 mod replay;
+mod tokens;
 mod turns;
 
 use std::cell::RefCell;

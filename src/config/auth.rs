@@ -1,0 +1,121 @@
+//! The knobs of tokens: by which keys they are verified, and what may be heard without one.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+
+use crate::config::secret::Secret;
+
+/// A topic's longest name, and a pattern's.
+const MAX_PATTERN_BYTES: usize = 128;
+
+/// How tokens are verified; not at all without a secret or a key.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tokens")]
+#[command(group = ArgGroup::new("keys").args(["auth_secret", "auth_secret_file", "auth_key_file"]))]
+pub struct AuthConfig {
+    /// Secret of at least 32 bytes by which tokens (JWT, HS256) are verified; without this or a key everybody may hear
+    /// everything
+    #[arg(long, env = "SLACKWATER_AUTH_SECRET", value_name = "SECRET", allow_hyphen_values = true)]
+    // clap shows what it refuses, so this is checked later.
+    #[arg(value_parser = |text: &str| Ok::<_, Infallible>(Secret::unchecked(text)))]
+    pub auth_secret: Option<Secret>,
+
+    /// File with that secret
+    #[arg(long, env = "SLACKWATER_AUTH_SECRET_FILE", value_name = "PATH")]
+    pub auth_secret_file: Option<PathBuf>,
+
+    /// File with the public key by which tokens are verified: PEM (RS256, ES256, EdDSA) or a JWKS; read again when it
+    /// changes
+    #[arg(long, env = "SLACKWATER_AUTH_KEY_FILE", value_name = "PATH")]
+    pub auth_key_file: Option<PathBuf>,
+
+    /// Audience that tokens have to name (aud) [default: none may]
+    #[arg(long, env = "SLACKWATER_AUTH_AUDIENCE", value_name = "NAME", requires = "keys")]
+    pub auth_audience: Option<String>,
+
+    /// Issuer that tokens have to name (iss) [default: any]
+    #[arg(long, env = "SLACKWATER_AUTH_ISSUER", value_name = "NAME", requires = "keys")]
+    pub auth_issuer: Option<String>,
+
+    /// Topic, or pattern as 'news/*', that may be heard without a token; repeatable, in the variable separated by commas
+    /// [default: none]
+    #[arg(long, env = "SLACKWATER_ANONYMOUS_TOPIC", value_name = "TOPIC", requires = "keys")]
+    #[arg(value_delimiter = ',', value_parser = pattern)]
+    pub anonymous_topic: Vec<String>,
+
+    /// Whether the secret was given as an argument, where everyone on this machine can read it.
+    #[arg(skip)]
+    pub secret_is_in_arguments: bool,
+}
+
+impl AuthConfig {
+    /// Whether tokens are expected.
+    pub fn is_on(&self) -> bool {
+        self.auth_secret.is_some() || self.auth_secret_file.is_some() || self.auth_key_file.is_some()
+    }
+}
+
+/// Reads a topic, or a pattern whose last segment is `*`. What it is to match is not known here.
+fn pattern(text: &str) -> Result<String, &'static str> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let is_allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"._-:/".contains(&octet);
+    let is_whole = name.len() == text.len() || name.is_empty() || name.ends_with('/');
+    if text.is_empty() || name.len() > MAX_PATTERN_BYTES || !is_whole || !name.bytes().all(is_allowed) {
+        return Err("give 1 to 128 letters, digits and . _ - : / of which the last segment may be *");
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::config::Config;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(flags: &str) -> Result<AuthConfig, String> {
+        let flags = flags.replace("SECRET", SECRET);
+        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+        Config::read(args).map(|config| config.auth).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn tokens_are_off_unless_there_is_something_to_verify_them_by() {
+        assert!(!read("").unwrap().is_on());
+        for flags in ["--auth-secret SECRET", "--auth-secret-file /x", "--auth-key-file /x --auth-issuer us"]
+        {
+            assert!(read(flags).unwrap().is_on(), "{flags}");
+        }
+        for flags in ["--auth-audience us", "--auth-issuer us", "--anonymous-topic news"] {
+            let why = read(flags).unwrap_err();
+            assert!(why.contains("--auth-secret") && why.contains("--auth-key-file"), "{why}");
+        }
+        for flags in ["--auth-secret SECRET --auth-key-file /x", "--auth-secret-file /x --auth-key-file /x"] {
+            assert!(read(flags).unwrap_err().contains("cannot be used with"), "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_too_short_is_refused_and_not_shown() {
+        let why = read("--auth-secret sekrit").unwrap_err();
+        assert!(why.contains("'--auth-secret <SECRET>': give at least 32 bytes"), "{why}");
+        assert!(!why.contains("sekrit"), "{why}");
+        assert!(!format!("{:?}", read("--auth-secret SECRET").unwrap()).contains(SECRET));
+        assert!(read("--auth-secret SECRET").unwrap().secret_is_in_arguments);
+    }
+
+    #[test]
+    fn what_may_be_heard_without_a_token_are_topics_and_patterns() {
+        let topics =
+            |flags: &str| read(&format!("--auth-secret SECRET {flags}")).map(|auth| auth.anonymous_topic);
+        assert_eq!(topics("--anonymous-topic a,b/* --anonymous-topic *").unwrap(), ["a", "b/*", "*"]);
+        for bad in ["a*", "a/*/b", "ä", "**", &"x".repeat(129)] {
+            let why = topics(&format!("--anonymous-topic {bad}")).unwrap_err();
+            assert!(why.contains("--anonymous-topic <TOPIC>") && why.contains("give 1 to 128"), "{why}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Who the clients are that have shown a token: what they may, and until when.
+
+use std::time::Instant;
+
+use super::Peers;
+use crate::http::token::Identity;
+use crate::policy::expiries::Expiries;
+use crate::policy::topic::Filter;
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+use crate::wire::ending::Ending;
+
+/// A client that has shown a token.
+#[derive(Debug)]
+pub(in crate::server) struct Member {
+    pub(super) identity: Identity,
+    /// When it is nobody any more, by the steady clock.
+    expires: Option<Instant>,
+}
+
+impl Member {
+    /// The client has gone, or its token no longer counts.
+    pub(super) fn forget(&self, key: usize, expiries: &mut Expiries) {
+        self.expires.into_iter().for_each(|at| expiries.remove(key, at));
+    }
+}
+
+impl<S: Socket> Peers<S> {
+    /// This is who a connection is from now on; one that had no token is nobody.
+    pub(super) fn identify(&mut self, key: usize, identity: Option<Box<Identity>>, now: Now) {
+        let member = &mut self.connections[key].member;
+        member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
+        let Some(identity) = identity else { return };
+        let expires = identity.expires.and_then(|at| now.instant_at(at));
+        expires.into_iter().for_each(|at| self.expiries.add(key, at));
+        self.connections[key].member = Some(Box::new(Member { identity: *identity, expires }));
+    }
+
+    /// Whether it may listen to this. Where no tokens are expected everybody may listen to everything.
+    pub(super) fn may_subscribe(&self, key: usize, filter: &Filter) -> bool {
+        let Some(auth) = &self.terms.auth else { return true };
+        let member = self.connections[key].member.as_deref();
+        auth.rights_of(member.map(|member| &member.identity)).may_subscribe(filter)
+    }
+
+    /// Closes those whose token had expired when all that had arrived was read: a new one may have been among it.
+    pub(super) fn close_expired(&mut self, now: Now, heard_until: Instant) {
+        while let Some(key) = self.expiries.take_expired(heard_until) {
+            let connection = &mut self.connections[key];
+            connection.end(Ending::Expired, now);
+            self.agenda.mark_swept_up(key, connection);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a client does with its token while it is connected: it publishes, and shows a new one in time.
+
+use serde_json::value::RawValue;
+
+use super::{Mode, Peers};
+use crate::http::token::Identity;
+use crate::policy::sequencer::PublicationId;
+use crate::policy::topic::{Filter, TopicName};
+use crate::server::clock::Now;
+use crate::server::question::Answer;
+use crate::server::socket::Socket;
+use crate::wire::commands::{Json, Publication, Publish};
+use crate::wire::messages::ServerMessage;
+
+/// For programs and for people.
+type Reason = (&'static str, String);
+
+impl<S: Socket> Peers<S> {
+    /// Publishes for a client whose token grants it; it is answered once the publication has its position.
+    pub(super) fn publish_command(&mut self, key: usize, publish: Publish, now: Now) {
+        let Publish { reference, publication } = publish;
+        let allowed = publication.and_then(|publication| self.check_publication(key, publication));
+        match allowed {
+            Ok(publication) => {
+                self.connections[key].publishes = true;
+                self.submit_spoken(key, publication.into_submission(), reference);
+            }
+            Err(why) => self.tell_unpublished(key, &why, reference.as_ref(), now),
+        }
+    }
+
+    fn check_publication(&self, key: usize, publication: Publication) -> Result<Publication, Reason> {
+        let size = publication.data.0.get().len();
+        if !self.may_publish(key, &publication.topic) {
+            let topic = publication.topic.as_str();
+            Err(("forbidden", format!("no token grants to publish to {topic:?}")))
+        } else if size > self.terms.max_publish_bytes {
+            let most = self.terms.max_publish_bytes;
+            Err(("too_large", format!("the data has {size} bytes, {most} are the most")))
+        } else if matches!(self.mode, Mode::Leaving | Mode::Farewell) {
+            Err(restarting())
+        } else {
+            Ok(publication)
+        }
+    }
+
+    fn may_publish(&self, key: usize, topic: &TopicName) -> bool {
+        let member = self.connections[key].member.as_deref();
+        member.is_some_and(|member| member.identity.rights.may_publish(topic))
+    }
+
+    /// Tells a client what has become of what it has published.
+    pub(super) fn tell_speaker(&mut self, key: usize, answer: Answer, reference: Option<&Json>, now: Now) {
+        let published = match answer {
+            Answer::Published(Ok(published)) => {
+                let position = published.answer.positions.iter().next();
+                position.map(|position| PublicationId::new(published.epoch, position)).ok_or_else(restarting)
+            }
+            Answer::Published(Err(conflict)) => Err(("id_conflict", conflict.to_string())),
+            _ => Err(restarting()),
+        };
+        match published {
+            Ok(id) => {
+                let reference = raw(reference);
+                self.tell(key, &ServerMessage::Published { id, reference, timestamp: now.wall }, now);
+            }
+            Err(why) => self.tell_unpublished(key, &why, reference, now),
+        }
+    }
+
+    fn tell_unpublished(&mut self, key: usize, why: &Reason, reference: Option<&Json>, now: Now) {
+        let (code, message, reference) = (why.0, &*why.1, raw(reference));
+        self.tell(key, &ServerMessage::Unpublished { code, message, reference, timestamp: now.wall }, now);
+    }
+
+    /// Lets a client be known by a new token of the same subject. What that does not grant is heard no longer.
+    pub(super) fn refresh(&mut self, key: usize, token: &str, now: Now) {
+        let identity = match self.check_refresh(key, token, now) {
+            Ok(identity) => identity,
+            Err((code, message)) => {
+                let error = ServerMessage::Error { code, message: &message, timestamp: now.wall };
+                return self.tell(key, &error, now);
+            }
+        };
+        let expires = identity.expires;
+        self.identify(key, Some(Box::new(identity)), now);
+        let filters: Vec<Filter> = self.feed.filters(key).cloned().collect();
+        for filter in filters.iter().filter(|filter| !self.may_subscribe(key, filter)).collect::<Vec<_>>() {
+            self.unsubscribe(key, filter, now);
+            let topic = filter.as_str();
+            self.tell(key, &ServerMessage::Unsubscribed { topic, timestamp: now.wall }, now);
+        }
+        self.tell(key, &ServerMessage::Refreshed { expires, timestamp: now.wall }, now);
+    }
+
+    fn check_refresh(&self, key: usize, token: &str, now: Now) -> Result<Identity, Reason> {
+        let member = self.connections[key].member.as_deref();
+        let (Some(auth), Some(member)) = (&self.terms.auth, member) else {
+            return Err((
+                "forbidden",
+                "this connection has no token to refresh: connect with one".to_owned(),
+            ));
+        };
+        let identity = auth.verify(token, now.wall).map_err(|fault| ("bad_token", fault.to_string()))?;
+        if identity.subject == member.identity.subject {
+            Ok(identity)
+        } else {
+            Err(("bad_token", "the token is of another subject (sub): connect with it".to_owned()))
+        }
+    }
+
+    /// Says something behind what is pending, which does not count against the peer.
+    fn tell(&mut self, key: usize, message: &ServerMessage<'_>, now: Now) {
+        self.connections[key].send_behind_pending(message.to_frame(), now, &self.terms.limits);
+    }
+}
+
+fn restarting() -> Reason {
+    ("restarting", "the server is restarting".to_owned())
+}
+
+fn raw(json: Option<&Json>) -> Option<&RawValue> {
+    json.map(|json| &*json.0)
+}
