@@ -11,20 +11,16 @@ use crate::ear::Heard;
 use crate::random::Random;
 use crate::socket::Line;
 use crate::speech::{self, handshake};
-use crate::stories::{answers, news, positions, publish};
+use crate::stories::{answers, count, news, positions, publish};
 use crate::world::World;
 use crate::{behaviour, for_each_seed};
 
-fn has_heard(line: &RefCell<Line>, what: impl Fn(&Heard) -> bool) -> bool {
-    line.borrow().ear.heard.iter().any(|(_, heard)| what(heard))
-}
-
 fn is_pinged(line: &RefCell<Line>) -> bool {
-    has_heard(line, |heard| *heard == Heard::Ping)
+    count(line, |heard| *heard == Heard::Ping) > 0
 }
 
 fn is_closed(line: &RefCell<Line>) -> bool {
-    has_heard(line, |heard| matches!(heard, Heard::Close(_)))
+    count(line, |heard| matches!(heard, Heard::Close(_))) > 0
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::for_each_seed;
 use crate::random::Random;
 use crate::socket::Line;
 use crate::speech::{frame, handshake};
+use crate::stories::count;
 use crate::world::World;
 
 /// The numbers of the messages that were answered.
@@ -24,10 +25,6 @@ fn answered(line: &RefCell<Line>) -> Vec<usize> {
         _ => None,
     };
     line.borrow().ear.heard.iter().filter_map(number).collect()
-}
-
-fn count(line: &RefCell<Line>, what: impl Fn(&Heard) -> bool) -> usize {
-    line.borrow().ear.heard.iter().filter(|(_, heard)| what(heard)).count()
 }
 
 /// A client that says so many numbered messages at once behind its handshake, with pings between them.

@@ -89,6 +89,11 @@ fn positions(line: &RefCell<Line>) -> Vec<u64> {
     heard(line).1
 }
 
+/// How many such things a line has been told.
+fn count(line: &RefCell<Line>, what: impl Fn(&Heard) -> bool) -> usize {
+    line.borrow().ear.heard.iter().filter(|(_, heard)| what(heard)).count()
+}
+
 fn last_heard(line: &RefCell<Line>) -> Option<Heard> {
     line.borrow().ear.heard.last().map(|(_, heard)| heard.clone())
 }
