@@ -285,24 +285,20 @@ impl<S: Socket> Connection<S> {
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
-        let told = ending == Ending::Gone;
-        if told {
-            self.outbox.clear();
-        }
-        self.phase = Phase::Closing(Box::new(Closing::new(ending, now, told)));
+        self.phase = Phase::Closing(Box::new(Closing::new(ending, now)));
         if ending == Ending::SocketFailed {
             self.give_up();
         }
     }
 
-    /// The peer has ended its side of the stream.
+    /// The peer has ended its side of the stream. It may still read: what it has sent before is answered.
     pub(super) fn on_finished(&mut self, now: Now) {
         let counts = self.has_finished_asking();
         match self.speaks() {
-            Speaks::Http if !counts => return,
+            Speaks::NoMore => {}
+            _ if !counts => return,
             Speaks::Http if !self.outbox.is_empty() => self.end(Ending::Answered, now),
             Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
-            Speaks::NoMore => {}
         }
         if let Phase::Closing(closing) = &mut self.phase {
             closing.peer_finished = true;

@@ -83,9 +83,9 @@ impl Ending {
     }
 
     /// Whether queued frames are still sent. They are, except to a peer that has failed or fallen behind: what came before
-    /// a close or a violation is still to be answered.
+    /// a close, a violation or the end of the peer's side is still to be answered.
     pub fn keeps_queue(self) -> bool {
-        !matches!(self, Self::TooSlow | Self::Silent | Self::Gone | Self::SocketFailed)
+        !matches!(self, Self::TooSlow | Self::Silent | Self::SocketFailed)
     }
 
     /// Whether the closing handshake is complete once our close frame is sent (RFC 6455 §7.1.4).

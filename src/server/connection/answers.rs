@@ -1,5 +1,4 @@
-//! What a peer that speaks HTTP is still to be answered by others: its next requests are read meanwhile, but some have
-//! to wait.
+//! What a peer is still to be answered by others: what it sends next is read meanwhile, but some of it has to wait.
 
 use super::{Connection, Phase};
 use crate::server::clock::Now;

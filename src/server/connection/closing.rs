@@ -28,9 +28,9 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    pub(super) fn new(ending: Ending, now: Now, told: bool) -> Self {
+    pub(super) fn new(ending: Ending, now: Now) -> Self {
         let (since, taken) = (now.instant, now.instant);
-        Self { ending, since, taken, told, peer_finished: false, given_up: false }
+        Self { ending, since, taken, told: false, peer_finished: false, given_up: false }
     }
 }
 

@@ -149,6 +149,7 @@ impl<S: Socket> Peers<S> {
             let connection = &mut self.connections[key];
             let is_message = matches!(event, Event::Text(_) | Event::Binary(_));
             match (event, self.terms.service) {
+                (Event::Ended(ending), _) if connection.awaited.any() => self.end_later(key, ending),
                 (Event::Ended(ending), _) => connection.end(ending, now),
                 // Like all that comes, it has shown already that the peer is there.
                 (Event::Pong, _) => {}

@@ -13,6 +13,7 @@ use crate::server::connection::Reading;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::commands::Json;
+use crate::wire::ending::Ending;
 use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
 use crate::wire::published;
@@ -57,6 +58,8 @@ enum What {
     Refusal(Refusal, Option<Box<str>>),
     /// A peer that waits before it sends a body may go on, behind others.
     Body,
+    /// A client is parted with, as it has said that it goes or has broken a rule, behind what it has published.
+    Ending(Ending),
 }
 
 impl Waiting {
@@ -141,6 +144,11 @@ impl<S: Socket> Peers<S> {
         self.ask(key, Question::Sync, What::Refusal(refusal, shared_with), true);
     }
 
+    /// Puts an ending off until what the client has published before it has been answered.
+    pub(super) fn end_later(&mut self, key: usize, ending: Ending) {
+        self.ask(key, Question::Sync, What::Ending(ending), true);
+    }
+
     /// Lets a peer that waits before it sends a body wait until the requests before have been answered.
     pub(super) fn go_on_later(&mut self, key: usize) {
         self.ask(key, Question::Sync, What::Body, true);
@@ -190,6 +198,7 @@ impl<S: Socket> Peers<S> {
             (What::Refusal(refusal, shared_with), _) => {
                 self.connections[key].refuse(refusal, shared_with, now, &self.terms.limits);
             }
+            (What::Ending(ending), _) => self.connections[key].end(ending, now),
             (What::Body, _) => self.connections[key].go_on(now + self.terms.limits.handshake),
             (What::Publisher(exchange) | What::Watcher(exchange, _), _) => {
                 self.respond(key, routes::restarting(), exchange, now);

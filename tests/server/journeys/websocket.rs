@@ -78,6 +78,26 @@ fn what_was_said_before_a_close_is_answered_before_the_echo_of_the_close() {
 }
 
 #[test]
+fn what_was_said_before_a_client_ends_its_side_is_answered_before_the_stream_ends() {
+    let server = Running::with("");
+    // Whether the text and the end of the stream are met in one turn is for the kernel to say.
+    for _ in 0..20 {
+        let mut peer = Peer::connect(server.address).upgraded();
+        peer.send([text("last words"), text("and more")].concat());
+        peer.finish();
+        assert_eq!([(); 2].map(|()| timeless(peer.message())), ["last words", "and more"].map(echo_of));
+        assert_eq!(peer.rest(), b"");
+
+        let mut peer = Peer::connect(server.address);
+        peer.send([HANDSHAKE.as_bytes(), &text("all at once"), &frame(CLOSE, b"\x03\xe8")].concat());
+        peer.finish();
+        assert_eq!((peer.head().status, peer.message()["type"].as_str()), (101, Some("welcome")));
+        assert_eq!(timeless(peer.message()), echo_of("all at once"));
+        assert_eq!(peer.close_code(), Some(1000));
+    }
+}
+
+#[test]
 fn a_close_of_the_client_is_agreed_on() {
     let server = Running::with("");
     let mut client = server.client();

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use support::PATIENCE;
+use support::frames::{CLOSE, frame, text};
 
 use super::*;
 
@@ -135,6 +136,29 @@ fn many_publications_in_one_segment_are_all_answered_in_order() {
     ada.socket.flush().unwrap();
     for n in 0..2000 {
         assert_eq!(ada.hear()["ref"], n);
+    }
+}
+
+#[test]
+fn a_publication_of_a_client_that_goes_at_once_is_heard_and_answered() {
+    let server = guarded("");
+    let mut ear = join(&server, "/ws?topic=chat", &granting(&["*"], &["*"]));
+    let request = handshake(&format!("/ws?topic=a&token={}", granting(&["*"], &["*"])));
+    let publish = json!({"type": "publish", "topic": "chat", "data": 1}).to_string();
+    for close in [&frame(CLOSE, b"\x03\xe8")[..], b""] {
+        for _ in 0..20 {
+            let mut ada = Peer::connect(server.address);
+            ada.send([request.as_bytes(), &text(&publish), close].concat());
+            ada.finish();
+            assert_eq!((ada.head().status, ada.message()["type"].as_str()), (101, Some("welcome")));
+            let told = ada.message();
+            assert_eq!((&told["type"], &told["id"]), (&json!("published"), &ear.hear()["id"]));
+            if close.is_empty() {
+                assert_eq!(ada.rest(), b"");
+            } else {
+                assert_eq!(ada.close_code(), Some(1000));
+            }
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::for_each_seed;
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::socket::Line;
-use crate::speech::{PONG, TEXT, frame, handshake};
+use crate::speech::{CLOSE, PONG, TEXT, frame, handshake};
 use crate::stories::{hold_up, last_heard, news, positions};
 use crate::world::{BEGINNING, World};
 
@@ -165,6 +165,42 @@ fn what_a_client_publishes_has_its_place_in_the_one_order_of_all_workers() {
             let told =
                 speaker.borrow().ear.heard.iter().filter(|(_, h)| matches!(h, Heard::Published(_))).count();
             assert_eq!(told, 10);
+        }
+    });
+}
+
+#[test]
+fn whoever_publishes_and_goes_at_once_is_answered_before_the_end_however_late() {
+    for_each_seed(12_700..12_720, |seed| {
+        let mut random = Random::new(seed);
+        let workers = random.pick(&[0, 2]);
+        let mut world = guarded(seed, workers);
+        let request = listen(world.now + 1000 * SECOND);
+        let publish = json!({"type": "publish", "topic": "elsewhere", "data": "1 "});
+        let closes = [false, true];
+        let speakers = closes.map(|closes| {
+            let speaker = world.connect_to(0, 1 << 20, &request);
+            let close = if closes { frame(&mut random, CLOSE, &1000_u16.to_be_bytes()) } else { vec![] };
+            speaker.borrow_mut().send(&[command(&mut random, &publish), close].concat());
+            speaker.borrow_mut().end();
+            speaker
+        });
+        if workers > 0 {
+            hold_up(&mut world, 0, random.millis(0..5000));
+        }
+        for _ in 0..60 {
+            world.run_for(SECOND / 10);
+            speakers.iter().for_each(|speaker| _ = speaker.borrow_mut().take(usize::MAX));
+        }
+        world.calm_down();
+        for (closes, speaker) in closes.into_iter().zip(&speakers) {
+            let line = speaker.borrow();
+            let told: Vec<&Heard> = line.ear.heard.iter().map(|(_, heard)| heard).collect();
+            let [Heard::Switched, Heard::Welcome { .. }, Heard::Published(_), close @ ..] = &told[..] else {
+                panic!("{told:?}")
+            };
+            assert_eq!(close, &[&Heard::Close(Some(1000))][..usize::from(closes)]);
+            assert!(line.dropped && line.outbound_ended && !line.aborted);
         }
     });
 }
