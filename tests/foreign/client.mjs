@@ -6,7 +6,7 @@ import { afterEach } from 'node:test';
 import { Slackwater, within } from './slackwater.mjs';
 
 // `ws` is installed out of the source tree, where an import would not look.
-const WebSocket = createRequire(`${process.env.FOREIGN_NODE}/package.json`)('ws');
+export const WebSocket = createRequire(`${process.env.FOREIGN_NODE}/package.json`)('ws');
 
 // One connection. What it is sent waits here until a test hears it.
 export class Client {
@@ -17,7 +17,8 @@ export class Client {
   static async connect(server, options = {}, query = '') {
     const client = new Client();
     Client.all.add(client);
-    client.socket = new WebSocket(server.url + query, options);
+    const { protocols = [], ...rest } = options;
+    client.socket = new WebSocket(server.url + query, protocols, rest);
     client.closed = new Promise((resolve) => client.socket.on('close', resolve));
     client.socket.on('message', (payload, isBinary) => {
       assert.equal(isBinary, false);

@@ -49,7 +49,7 @@ export class Slackwater {
   }
 
   // Waits for a log line that matches, and resolves to the match.
-  async line(pattern) {
+  async line(pattern, limitMs = PATIENCE) {
     let look;
     const found = new Promise((resolve) => {
       look = () => {
@@ -60,7 +60,7 @@ export class Slackwater {
     this.#waiting.add(look);
     look();
     try {
-      return await within(found, `log line ${pattern}`);
+      return await within(found, `log line ${pattern}`, limitMs);
     } finally {
       this.#waiting.delete(look);
     }
