@@ -101,7 +101,8 @@ def nginx(folder, changes, text=None):
     """nginx with packaging/nginx.conf, or with this text."""
     folder.mkdir(parents=True)
     port = free_port()
-    text = adapted(text or (PACKAGING / "nginx.conf").read_text(), {"listen 80;": f"listen 127.0.0.1:{port};", **changes})
+    text = adapted(text or (PACKAGING / "nginx.conf").read_text(), {
+        "listen 80;": f"listen 127.0.0.1:{port};", "/var/log/nginx": str(folder), **changes})
     (folder / "slackwater.conf").write_text(text)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
     # It speaks to standard error before it has read where else.

@@ -56,3 +56,26 @@ def test_haproxy_names_the_client_by_the_proxy_protocol(tmp_path, version):
         assert_each_has_one(proxy)
         # Its health checks are its own.
         assert "DOWN" not in proxy.said()
+
+
+def test_behind_two_proxies_the_field_is_read_from_the_right(tmp_path):
+    with (Slackwater(*ONE_EACH, "--proxy-headers") as server, nginx(tmp_path / "nginx", before(server)) as inner,
+          haproxy(tmp_path / "haproxy", {"127.0.0.1:8000 port 9000": f"127.0.0.1:{inner.port}",
+                                         "127.0.0.1:8001 port 9001": f"127.0.0.1:{inner.port}"}) as outer):
+        assert_each_has_one(outer)
+
+
+@pytest.mark.parametrize("front, changes", [(nginx, {}), (haproxy, {" port 9000": "", " port 9001": ""})],
+                         ids=["nginx", "haproxy"])
+def test_how_often_an_address_connects_is_counted_behind_a_proxy_too(tmp_path, front, changes):
+    burst = 10
+    with (Slackwater("--notify-interval", "0", "--limit-connect-rate", "0.1", "--proxy-headers") as server,
+          front(tmp_path / "front", before(server, changes)) as proxy):
+        for source in CLIENTS:
+            with pytest.raises(InvalidStatus) as refused:
+                for attempt in range(10 * burst):
+                    with contextlib.ExitStack() as stack:
+                        joined(stack, proxy, source)
+            assert attempt >= burst
+            assert refused.value.response.status_code == 429
+            assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 10
