@@ -97,10 +97,10 @@ class Neighbour:
         self.end()
 
 
-def nginx(folder, changes, text=None):
+def nginx(folder, changes, text=None, port=None):
     """nginx with packaging/nginx.conf, or with this text."""
     folder.mkdir(parents=True)
-    port = free_port()
+    port = port or free_port()
     text = adapted(text or (PACKAGING / "nginx.conf").read_text(), {
         "listen 80;": f"listen 127.0.0.1:{port};", "/var/log/nginx": str(folder), **changes})
     (folder / "slackwater.conf").write_text(text)
