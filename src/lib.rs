@@ -35,7 +35,7 @@
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by [`server::order::ledger`], before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. Which pages may listen and publish: [`http::origin`]; what the log says of the others:
-//!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::token`].
+//!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::secrets`].
 //! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
 //! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`.
 //! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].

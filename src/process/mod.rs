@@ -14,8 +14,8 @@ use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
+use crate::process::secrets::SecretError;
 use crate::process::supervisor::{Supervisor, SupervisorError};
-use crate::process::token::TokenError;
 use crate::server::clock::Now;
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::state_file::StateFileError;
@@ -27,10 +27,10 @@ pub mod listeners;
 pub mod logging;
 pub mod program;
 pub mod progress_bar;
+pub mod secrets;
 pub mod service_manager;
 pub mod sight;
 pub mod supervisor;
-pub mod token;
 pub mod worker;
 
 /// Why there is nothing to run.
@@ -48,9 +48,9 @@ pub enum RunError {
     /// No supervisor.
     #[error(transparent)]
     Supervise(#[from] SupervisorError),
-    /// No token.
+    /// No secret.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Secret(#[from] SecretError),
     /// No keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -70,11 +70,11 @@ pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
 }
 
 fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCode, RunError> {
-    token::read(&mut config)?;
+    secrets::read(&mut config)?;
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
     }
-    token::warn_of_others(&config);
+    secrets::warn_of_others(&config);
     if config.workers > 1 {
         // Workers read it themselves; without keys in it none of them would start.
         KeyFile::open(&config.auth, Now::read().instant)?;

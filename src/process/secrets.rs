@@ -21,7 +21,7 @@ const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]
 /// Why there is no secret in its file.
 #[derive(Debug, Error)]
 #[error("cannot read {place}: {why}; give a file that holds the {what} and nothing else")]
-pub struct TokenError {
+pub struct SecretError {
     place: String,
     what: &'static str,
     why: String,
@@ -34,7 +34,7 @@ type Check = fn(&str) -> Result<Secret, &'static str>;
 ///
 /// # Errors
 /// What is wrong with the first such file.
-pub fn read(config: &mut Config) -> Result<(), TokenError> {
+pub fn read(config: &mut Config) -> Result<(), SecretError> {
     if let Some(path) = &config.publish_token_file {
         config.publish_token = Some(read_file("--publish-token-file", path, "token", Secret::read)?);
     }
@@ -45,9 +45,9 @@ pub fn read(config: &mut Config) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn read_file(flag: &str, path: &Path, what: &'static str, check: Check) -> Result<Secret, TokenError> {
+fn read_file(flag: &str, path: &Path, what: &'static str, check: Check) -> Result<Secret, SecretError> {
     let secret = open_regular(path).map_err(|e| e.to_string()).and_then(|file| read_from(&file, check));
-    secret.map_err(|why| TokenError { place: place(flag, path), what, why })
+    secret.map_err(|why| SecretError { place: place(flag, path), what, why })
 }
 
 /// How a path is named in the log. Where nothing is, the secret itself may have been given in its place.
