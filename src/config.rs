@@ -5,10 +5,13 @@ mod address;
 pub mod addresses;
 mod age;
 pub mod auth;
+pub mod command;
 mod log_level;
+mod nearest;
 pub mod origins;
 mod refused;
 pub mod secret;
+pub mod token;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,7 +23,7 @@ use crate::config::auth::AuthConfig;
 use crate::config::secret::Secret;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 pub use log_level::LogLevel;
 
@@ -28,6 +31,7 @@ pub use self::address::AdminAddress;
 use self::address::{admin_address, host};
 use self::addresses::AddressFlags;
 pub use self::age::Age;
+use self::command::with_sub_commands;
 use self::origins::OriginFlags;
 
 const DAY: f64 = 86_400.0;
@@ -235,28 +239,25 @@ pub struct Config {
 pub struct Period(pub Option<Duration>);
 
 impl Config {
-    /// Reads the command line, the program's name first, and the environment.
+    /// Reads the command line of `serve`, the program's name first, and the environment.
     ///
     /// # Errors
     /// What to print and the exit code to end with: also for `--help` and `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
-        let mut config = Self::from_arg_matches(&matches)?;
-        let is_argument = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-        config.token_is_in_arguments = is_argument("publish_token");
-        config.auth.secret_is_in_arguments = is_argument("auth_secret");
-        let place = |is_argument, flag, variable| if is_argument { flag } else { variable };
+        let command = with_sub_commands(Self::command()).mut_args(|arg| arg.hide_env_values(true));
+        Self::of(&command.try_get_matches_from(args).map_err(refused::explain)?)
+    }
+
+    /// What was read, once it has been checked as a whole.
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut config = Self::from_arg_matches(matches)?;
+        config.token_is_in_arguments = is_argument(matches, "publish_token");
         if let Some(Err(why)) = config.publish_token.as_ref().map(Secret::check) {
             let flag = "--publish-token <TOKEN>";
-            let place = place(config.token_is_in_arguments, flag, "SLACKWATER_PUBLISH_TOKEN");
+            let place = if config.token_is_in_arguments { flag } else { "SLACKWATER_PUBLISH_TOKEN" };
             return Err(usage_error(format!("invalid value for '{place}': {why}")));
         }
-        if let Some(Err(why)) = config.auth.auth_secret.as_ref().map(Secret::check_for_signatures) {
-            let flag = "--auth-secret <SECRET>";
-            let place = place(config.auth.secret_is_in_arguments, flag, "SLACKWATER_AUTH_SECRET");
-            return Err(usage_error(format!("invalid value for '{place}': {why}")));
-        }
+        config.auth.check(matches)?;
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.
         let needs_notices = [
             ("--drain-close-after", config.drain_close_after),
@@ -277,6 +278,11 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// Whether a value stands in the arguments, where everyone on this machine can read it.
+fn is_argument(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 fn usage_error(message: String) -> clap::Error {

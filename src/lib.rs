@@ -48,7 +48,9 @@
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
-//! * Every flag, its environment variable and its bounds: [`config`].
+//! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
+//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`].
+//! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`].
 //!
 //! # The turn
 //!

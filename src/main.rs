@@ -4,14 +4,19 @@ use std::process::ExitCode;
 
 use log::error;
 use slackwater::config::Config;
+use slackwater::config::command::Command;
 use slackwater::process::program::Inheritance;
-use slackwater::process::{self, logging};
+use slackwater::process::{self, commands, logging};
 
 fn main() -> ExitCode {
-    let config = match Config::read(std::env::args_os()) {
-        Ok(config) => config,
+    match Command::read(std::env::args_os()) {
+        Ok(Command::Serve(config)) => serve(*config),
+        Ok(Command::Token(request)) => commands::token::run(*request),
         Err(error) => error.exit(),
-    };
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     let inheritance = Inheritance::read();
     let number = inheritance.iter().flatten().map(|inheritance| inheritance.number).next();
     logging::start(config.log_level, number);

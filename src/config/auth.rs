@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, ArgMatches, Args};
 
+use super::{is_argument, usage_error};
 use crate::config::secret::Secret;
 
 /// A topic's longest name, and a pattern's.
@@ -54,6 +55,17 @@ impl AuthConfig {
     /// Whether tokens are expected.
     pub fn is_on(&self) -> bool {
         self.auth_secret.is_some() || self.auth_secret_file.is_some() || self.auth_key_file.is_some()
+    }
+
+    /// Notes where the secret was given, and checks it.
+    pub(super) fn check(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.secret_is_in_arguments = is_argument(matches, "auth_secret");
+        let flag = "--auth-secret <SECRET>";
+        let place = if self.secret_is_in_arguments { flag } else { "SLACKWATER_AUTH_SECRET" };
+        match self.auth_secret.as_ref().map(Secret::check_for_signatures) {
+            Some(Err(why)) => Err(usage_error(format!("invalid value for '{place}': {why}"))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::command::SUB_COMMANDS;
+use super::nearest::nearest;
 use super::usage_error;
 
 const TLS: &str = "there is no TLS here: put a proxy such as nginx, HAProxy or Caddy in front";
@@ -12,8 +14,8 @@ const PROXY: &str = "forwarded addresses are believed only with --proxy-headers,
 const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
-const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value \
-    ('--help' lists them); if it belongs to '--publish-token <TOKEN>' or '--auth-secret <SECRET>', quote the value";
+const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value, but \
+    for a sub-command in front ('--help' lists them); if it belongs to '--publish-token <TOKEN>' or '--auth-secret <SECRET>', quote the value";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin with it.
 const REFUSED: &[(&str, &str)] = &[
@@ -63,7 +65,24 @@ pub(super) fn explain(error: clap::Error) -> clap::Error {
     if let Some(why) = refusal(arg) {
         return usage_error(why);
     }
+    if let Some(why) = misplaced(arg) {
+        return usage_error(why);
+    }
     if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
+}
+
+/// What to say about an argument that may have been meant as a sub-command, if it may.
+fn misplaced(arg: &str) -> Option<String> {
+    let names = || SUB_COMMANDS.iter().map(|(name, _)| *name);
+    let name = nearest(arg, names())?;
+    Some(if name == arg {
+        format!("'{name}' is a sub-command, which comes first: slackwater {name} [OPTIONS]")
+    } else {
+        let all = names().collect::<Vec<_>>().join(", ");
+        format!(
+            "unexpected argument, not shown as it may be a secret: did you mean the sub-command '{name}'? There are {all}"
+        )
+    })
 }
 
 /// Whether it can only be a misspelt flag, and not a token in the wrong place: what is printed ends up in journals.

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod forwarded;
 pub mod host;
 pub mod keys;
+pub mod minting;
 pub mod origin;
 pub mod report;
 pub mod routes;

@@ -4,29 +4,28 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use log::{debug, error, info, warn};
+use log::{debug, error, info};
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::config::auth::AuthConfig;
-use crate::config::origins::AllowedOrigin;
-use crate::http::access::Reach;
 use crate::policy::drain::Outcome;
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
+use crate::process::remarks::Remark;
 use crate::process::secrets::SecretError;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::server::clock::Now;
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::state_file::StateFileError;
-use crate::server::terms::access;
 use crate::server::{Address, StartError};
 
+pub mod commands;
 pub mod crew;
 pub mod listeners;
 pub mod logging;
 pub mod program;
 pub mod progress_bar;
+pub mod remarks;
 pub mod secrets;
 pub mod service_manager;
 pub mod sight;
@@ -74,7 +73,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
     }
-    secrets::warn_of_others(&config);
+    secrets::of_others(&config).iter().for_each(Remark::log);
     if config.workers > 1 {
         // Workers read it themselves; without keys in it none of them would start.
         KeyFile::open(&config.auth, Now::read().instant)?;
@@ -85,62 +84,10 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
 
 /// Says that the server serves, and where.
 fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
-    let place = match address {
-        Address::Ip(address) => {
-            format!("the page on http://{address} and the WebSocket on ws://{address}/ws")
-        }
-        Address::Unix(_) => format!("on {address}"),
-    };
-    let workers =
-        if config.workers > 1 { format!(" with {} workers", config.workers) } else { String::new() };
-    info!("Serving {place}{workers} (Ctrl-C to leave)");
-    if let Some(admin) = admin {
-        let scheme = if admin.ip().is_some() { "http://" } else { "" };
-        info!("Operators are answered on {scheme}{admin}");
-    }
-    let addresses = &config.addresses;
-    if (addresses.proxy_headers || addresses.proxy_protocol) && addresses.forwarded_allow_ips.are_all() {
-        warn!(
-            "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address"
-        );
-    }
-    say_who_may_hear(&config.auth);
-    if config.publish_token.is_none() {
-        say_who_may(config, admin.unwrap_or(address), admin.is_some());
-    }
-    if config.origins.all().contains(&AllowedOrigin::Any) {
-        warn!(
-            "Pages of every web site may listen in a browser that reaches this server, and publish where programs beside it \
-             may: instead of --allowed-origin * name those that are to"
-        );
-    }
+    info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
+    admin.map(remarks::operators).iter().for_each(Remark::log);
+    remarks::of_access(config, address, admin).iter().for_each(Remark::log);
     service_manager::ready(&format!("Serving on {address}"));
-}
-
-/// Says what may be heard without a token, where tokens are expected.
-fn say_who_may_hear(auth: &AuthConfig) {
-    match &auth.anonymous_topic[..] {
-        _ if !auth.is_on() => {}
-        [] => info!("Nobody may hear anything without a token"),
-        topics => info!("Without a token everyone may hear {} and nothing else", topics.join(", ")),
-    }
-}
-
-/// Says to whom what is for operators is open while there is no token.
-fn say_who_may(config: &Config, door: &Address, is_admin: bool) {
-    match access(config, door, is_admin).reach {
-        Reach::ThisMachine(_) => info!(
-            "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a \
-             proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
-        ),
-        Reach::Operators => info!("Everyone who may open {door} may publish and make the server leave"),
-        Reach::World if config.auth.is_on() => info!(
-            "Whoever's token grants it may publish. To publish everything, and to make the server leave, set --publish-token-file"
-        ),
-        Reach::World => warn!(
-            "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
-        ),
-    }
 }
 
 /// The machine is out of something, or broken: for a service manager to start it again.

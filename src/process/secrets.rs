@@ -1,19 +1,25 @@
-//! The secrets of the configuration, from where it has them: the token that publishers show, and the secret by which tokens
-//! are verified; and what is said about how they are kept. Of the secrets themselves nothing is said.
+//! The secrets of the configuration, from where it has them: the token that publishers show, the secret by which tokens are
+//! verified, and the key by which they are signed; and what is said about how they are kept. Of the secrets themselves nothing
+//! is said.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use log::warn;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::auth::AuthConfig;
 use crate::config::secret::Secret;
+use crate::http::minting::SigningKey;
+use crate::process::remarks::Remark;
 use crate::server::key_file::open_regular;
 
 const MOST_BYTES: u64 = 4096;
+
+/// Of a private key: one of RSA with 4096 bits has 3 KiB.
+const MOST_KEY_BYTES: u64 = 64 * 1024;
 
 /// Of UTF-8 and UTF-16.
 const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
@@ -35,14 +41,46 @@ type Check = fn(&str) -> Result<Secret, &'static str>;
 /// # Errors
 /// What is wrong with the first such file.
 pub fn read(config: &mut Config) -> Result<(), SecretError> {
+    read_publish_token(config)?;
+    read_auth_secret(&mut config.auth)
+}
+
+/// Reads the token that publishers show from its file, if it is in one.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_publish_token(config: &mut Config) -> Result<(), SecretError> {
     if let Some(path) = &config.publish_token_file {
         config.publish_token = Some(read_file("--publish-token-file", path, "token", Secret::read)?);
     }
-    if let Some(path) = &config.auth.auth_secret_file {
-        let secret = read_file("--auth-secret-file", path, "secret", Secret::read_for_signatures)?;
-        config.auth.auth_secret = Some(secret);
+    Ok(())
+}
+
+/// Reads the secret by which tokens are verified from its file, if it is in one.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_auth_secret(auth: &mut AuthConfig) -> Result<(), SecretError> {
+    if let Some(path) = &auth.auth_secret_file {
+        auth.auth_secret =
+            Some(read_file("--auth-secret-file", path, "secret", Secret::read_for_signatures)?);
     }
     Ok(())
+}
+
+/// Reads the private key by which tokens are signed.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_signing_key(path: &Path) -> Result<SigningKey, SecretError> {
+    let opened = open_regular(path).map_err(|e| e.to_string());
+    let text = opened.and_then(|file| read_text(&file, MOST_KEY_BYTES));
+    let key = text.and_then(|text| SigningKey::read(&text).map_err(|why| why.to_string()));
+    key.map_err(|why| SecretError {
+        place: place("--signing-key-file", path),
+        what: "private key in PEM",
+        why,
+    })
 }
 
 fn read_file(flag: &str, path: &Path, what: &'static str, check: Check) -> Result<Secret, SecretError> {
@@ -58,63 +96,85 @@ fn place(flag: &str, path: &Path) -> String {
     }
 }
 
-/// Says who else on this machine can read or change them.
-pub fn warn_of_others(config: &Config) {
-    if config.token_is_in_arguments {
-        warn!(
+/// Who else on this machine can read or change them.
+pub fn of_others(config: &Config) -> Vec<Remark> {
+    let in_arguments = config.token_is_in_arguments.then(|| {
+        Remark::Danger(
             "Everyone on this machine may read the token in the arguments: use --publish-token-file or \
              SLACKWATER_PUBLISH_TOKEN instead of --publish-token"
-        );
-    }
-    if config.auth.secret_is_in_arguments {
-        warn!(
+                .to_owned(),
+        )
+    });
+    let token = config.publish_token_file.as_deref().and_then(|path| of_readers("token", path));
+    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).collect()
+}
+
+/// Who else can read or change what tokens are verified by.
+pub fn of_auth(auth: &AuthConfig) -> Vec<Remark> {
+    let in_arguments = auth.secret_is_in_arguments.then(|| {
+        Remark::Danger(
             "Everyone on this machine may read the secret in the arguments: use --auth-secret-file or \
              SLACKWATER_AUTH_SECRET instead of --auth-secret"
-        );
-    }
-    config.publish_token_file.iter().for_each(|path| warn_of_readers("token", path));
-    config.auth.auth_secret_file.iter().for_each(|path| warn_of_readers("secret", path));
+                .to_owned(),
+        )
+    });
+    let secret = auth.auth_secret_file.as_deref().and_then(|path| of_readers("secret", path));
     // Everybody may read a public key.
-    config.auth.auth_key_file.iter().for_each(|path| warn_of_writers("keys", path));
+    let keys = auth.auth_key_file.as_deref().and_then(|path| of_writers("keys", path));
+    in_arguments.into_iter().chain(secret).chain(keys).collect()
 }
 
 fn mode(path: &Path) -> u32 {
     path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777)
 }
 
-fn warn_of_readers(what: &str, path: &Path) {
+/// Who can read or change a secret that is nobody's but the owner's.
+pub fn of_readers(what: &str, path: &Path) -> Option<Remark> {
     let (mode, path) = (mode(path), path.display());
     // To read it, a group is how orchestrators hand a file to whom it is for.
     if mode & 0o006 != 0 {
-        warn!(
+        return Some(Remark::Danger(format!(
             "Everyone on this machine may read or change the {what} in {path} (mode {mode:04o}): chmod 600 {path}"
-        );
-    } else if mode & 0o020 != 0 {
-        warn!("Everyone in its group may change the {what} in {path} (mode {mode:04o}): chmod g-w {path}");
+        )));
     }
+    of_group(what, mode, &path.to_string())
 }
 
-fn warn_of_writers(what: &str, path: &Path) {
+fn of_writers(what: &str, path: &Path) -> Option<Remark> {
     let (mode, path) = (mode(path), path.display());
     if mode & 0o002 != 0 {
-        warn!("Everyone on this machine may change the {what} in {path} (mode {mode:04o}): chmod o-w {path}");
-    } else if mode & 0o020 != 0 {
-        warn!("Everyone in its group may change the {what} in {path} (mode {mode:04o}): chmod g-w {path}");
+        return Some(Remark::Danger(format!(
+            "Everyone on this machine may change the {what} in {path} (mode {mode:04o}): chmod o-w {path}"
+        )));
     }
+    of_group(what, mode, &path.to_string())
+}
+
+fn of_group(what: &str, mode: u32, path: &str) -> Option<Remark> {
+    (mode & 0o020 != 0).then(|| {
+        Remark::Danger(format!(
+            "Everyone in its group may change the {what} in {path} (mode {mode:04o}): chmod g-w {path}"
+        ))
+    })
 }
 
 fn read_from(file: &File, check: Check) -> Result<Secret, String> {
-    let mut octets = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut octets).map_err(|e| e.to_string())?;
-    if octets.len() as u64 > MOST_BYTES {
-        return Err(format!("it holds more than {MOST_BYTES} bytes"));
-    }
-    if BYTE_ORDER_MARKS.iter().any(|mark| octets.starts_with(mark)) {
-        return Err("it begins with a byte order mark, which an editor has put there".to_owned());
-    }
-    let text = str::from_utf8(&octets).map_err(|e| e.to_string())?.trim();
+    let text = read_text(file, MOST_BYTES)?;
+    let text = text.trim();
     if text.lines().count() > 1 {
         return Err("it holds more than one line".to_owned());
     }
     Ok(check(text)?)
+}
+
+fn read_text(file: &File, most_bytes: u64) -> Result<String, String> {
+    let mut octets = Vec::new();
+    file.take(most_bytes + 1).read_to_end(&mut octets).map_err(|e| e.to_string())?;
+    if octets.len() as u64 > most_bytes {
+        return Err(format!("it holds more than {most_bytes} bytes"));
+    }
+    if BYTE_ORDER_MARKS.iter().any(|mark| octets.starts_with(mark)) {
+        return Err("it begins with a byte order mark, which an editor has put there".to_owned());
+    }
+    String::from_utf8(octets).map_err(|e| e.utf8_error().to_string())
 }

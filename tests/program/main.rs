@@ -4,6 +4,7 @@
 // A helper of tests that unwraps fails the test.
 #![allow(clippy::unwrap_used)]
 
+mod commands;
 mod door;
 mod exposition;
 mod guiding;

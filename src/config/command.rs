@@ -1,0 +1,113 @@
+//! Which sub-command is asked for, and what it is told. A name that stands first is one; all else is for `serve`, so that a
+//! command line without a name means what it meant before there were any.
+
+use std::ffi::OsString;
+
+use super::Config;
+use super::token::TokenRequest;
+
+/// The sub-commands and what each does.
+pub(super) const SUB_COMMANDS: [(&str, &str); 2] = [
+    ("serve", "Serves; so does the program without a sub-command"),
+    ("token", "Makes a token (JWT) that a server with the same secret or key accepts, and prints it"),
+];
+
+/// What the program is to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve.
+    Serve(Box<Config>),
+    /// Make a token.
+    Token(Box<TokenRequest>),
+}
+
+impl Command {
+    /// Reads the command line, the program's name first, and the environment.
+    ///
+    /// # Errors
+    /// What to print and the exit code to end with: also for `--help` and `--version`.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut args: Vec<OsString> = args.into_iter().collect();
+        let mut name = args.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
+        if name == "help" && args.len() <= 3 {
+            // As `git help commit` and `cargo help build`.
+            args.remove(1);
+            name = args.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
+            args.push("--help".into());
+        }
+        if SUB_COMMANDS.iter().any(|(known, _)| *known == name) {
+            args.remove(1);
+        }
+        match &*name {
+            "token" => TokenRequest::read(args).map(|request| Self::Token(request.into())),
+            _ => Config::read(args).map(|config| Self::Serve(config.into())),
+        }
+    }
+}
+
+/// The command line of `serve`, whose help lists the sub-commands on top.
+pub(super) fn with_sub_commands(command: clap::Command) -> clap::Command {
+    let width = SUB_COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let list: String = SUB_COMMANDS.iter().map(|(name, does)| format!("  {name:width$}  {does}\n")).collect();
+    let template = format!(
+        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nSub-commands, in front of all flags ('slackwater \
+         help token' says more of one):\n{list}\n{{all-args}}{{after-help}}"
+    );
+    command.help_template(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command, String> {
+        let args = ["slackwater"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+        Command::read(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_name_it_serves_by_the_same_flags_and_refuses_the_same_in_the_same_words() {
+        for line in ["", "--port 8001", "--workers 2 --host ::1 --no-drain-notice"] {
+            let [named, unnamed] = [format!("serve {line}"), line.to_owned()].map(|line| match read(&line) {
+                Ok(Command::Serve(config)) => format!("{config:?}"),
+                other => panic!("{line}: {other:?}"),
+            });
+            assert_eq!(named, unnamed);
+        }
+        for line in
+            ["--port 70000", "--reload", "--help", "--version", "sekrit", "main:app", "--prot", "--port"]
+        {
+            assert_eq!(read(&format!("serve {line}")).unwrap_err(), read(line).unwrap_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_help_lists_the_sub_commands_on_top_and_each_has_its_own() {
+        let help = read("--help").unwrap_err();
+        let places = SUB_COMMANDS.map(|(name, does)| help.find(&format!("  {name}  {does}")).unwrap());
+        assert!(places.iter().all(|place| *place < help.find("--host").unwrap()), "{help}");
+        assert_eq!(read("help").unwrap_err(), help);
+        for (name, _) in SUB_COMMANDS {
+            let own = read(&format!("{name} --help")).unwrap_err();
+            assert_eq!(read(&format!("help {name}")).unwrap_err(), own);
+            assert!(name == "serve" || own.contains(&format!("Usage: slackwater {name} ")), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_sub_command_is_told_what_is_nearest_and_is_not_shown() {
+        for (line, expected) in [
+            ("toekn", "did you mean the sub-command 'token'?"),
+            ("--port 1 srve", "did you mean the sub-command 'serve'?"),
+            ("--port 1 token", "'token' is a sub-command, which comes first: slackwater token"),
+            ("help tokne", "did you mean the sub-command 'token'?"),
+            ("sekrit", "all arguments are flags, with or without a value, but for a sub-command in front"),
+            ("token sekrit", "all arguments are flags"),
+        ] {
+            let why = read(line).unwrap_err();
+            assert!(why.contains(expected), "{line}: {why}");
+            let given = line.split(' ').next_back().unwrap();
+            assert!(SUB_COMMANDS.iter().any(|(name, _)| *name == given) || !why.contains(given), "{why}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What is to be said about a configuration, in one place: a server that starts logs some of it, `slackwater check` prints
+//! all. Decides by the configuration and by addresses; reads no file.
+
+use std::fmt;
+
+use log::{info, warn};
+
+use crate::config::Config;
+use crate::config::auth::AuthConfig;
+use crate::config::origins::AllowedOrigin;
+use crate::http::access::Reach;
+use crate::server::Address;
+use crate::server::terms::access;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    /// What is so.
+    Fact(String),
+    /// What is dangerous or not by things that cannot be seen from here.
+    Note(String),
+    /// What is dangerous.
+    Danger(String),
+}
+
+impl Remark {
+    /// Writes it to the log.
+    pub fn log(&self) {
+        match self {
+            Self::Fact(text) | Self::Note(text) => info!("{text}"),
+            Self::Danger(text) => warn!("{text}"),
+        }
+    }
+}
+
+/// As a command prints it.
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fact(text) => f.write_str(text),
+            Self::Note(text) => write!(f, "note: {text}"),
+            Self::Danger(text) => write!(f, "warning: {text}"),
+        }
+    }
+}
+
+/// What is served, and where.
+pub fn serving(config: &Config, address: &Address) -> String {
+    let place = match address {
+        Address::Ip(address) => {
+            format!("the page on http://{address} and the WebSocket on ws://{address}/ws")
+        }
+        Address::Unix(_) => format!("on {address}"),
+    };
+    let workers =
+        if config.workers > 1 { format!(" with {} workers", config.workers) } else { String::new() };
+    format!("{place}{workers}")
+}
+
+/// Where operators are answered, if they have a door of their own.
+pub fn operators(admin: &Address) -> Remark {
+    let scheme = if admin.ip().is_some() { "http://" } else { "" };
+    Remark::Fact(format!("Operators are answered on {scheme}{admin}"))
+}
+
+/// Who may do what: what a server says once it serves at this address, and at the one for operators.
+pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) -> Vec<Remark> {
+    let mut remarks = vec![];
+    let addresses = &config.addresses;
+    if (addresses.proxy_headers || addresses.proxy_protocol) && addresses.forwarded_allow_ips.are_all() {
+        let text = "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address";
+        remarks.push(Remark::Danger(text.to_owned()));
+    }
+    remarks.extend(who_may_hear(&config.auth));
+    if config.publish_token.is_none() {
+        remarks.push(who_may_publish(config, admin.unwrap_or(address), admin.is_some()));
+    }
+    if config.origins.all().contains(&AllowedOrigin::Any) {
+        let text = "Pages of every web site may listen in a browser that reaches this server, and publish where programs beside it \
+             may: instead of --allowed-origin * name those that are to";
+        remarks.push(Remark::Danger(text.to_owned()));
+    }
+    remarks
+}
+
+/// What may be heard without a token, where tokens are expected.
+fn who_may_hear(auth: &AuthConfig) -> Option<Remark> {
+    match &auth.anonymous_topic[..] {
+        _ if !auth.is_on() => None,
+        [] => Some(Remark::Fact("Nobody may hear anything without a token".to_owned())),
+        topics if topics.iter().any(|topic| topic == "*") => Some(Remark::Danger(
+            "Without a token everyone may hear everything: instead of --anonymous-topic * name what everyone is to hear"
+                .to_owned(),
+        )),
+        topics => Some(Remark::Fact(format!(
+            "Without a token everyone may hear {} and nothing else",
+            topics.join(", ")
+        ))),
+    }
+}
+
+/// To whom what is for operators is open while they have no token.
+fn who_may_publish(config: &Config, door: &Address, is_admin: bool) -> Remark {
+    let text = match access(config, door, is_admin).reach {
+        Reach::ThisMachine(_) => {
+            "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a \
+             proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
+        }
+        Reach::Operators => {
+            return Remark::Fact(format!(
+                "Everyone who may open {door} may publish and make the server leave"
+            ));
+        }
+        Reach::World if config.auth.is_on() => {
+            "Whoever's token grants it may publish. To publish everything, and to make the server leave, set --publish-token-file"
+        }
+        Reach::World => {
+            return Remark::Danger(
+                "Publishing is off: others than this machine could publish. Set --publish-token or --publish-token-file"
+                    .to_owned(),
+            );
+        }
+    };
+    Remark::Fact(text.to_owned())
+}

@@ -1,0 +1,4 @@
+//! The sub-commands: what each prints, and that without one the program serves.
+
+mod serve;
+mod token;
