@@ -189,8 +189,12 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
         }
         (Method::Get, Upgrade::Refused(refusal)) => return Answer::Refuse(*refusal),
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
+        // A page is told here why it is not let in: of a handshake that fails a browser tells it nothing.
         (Method::Get, Upgrade::NotAsked) => {
-            upgrade_required("this is a WebSocket: ask for an upgrade, with HTTP/1.1")
+            match conditions.auth.map(|auth| auth.admit(&request, conditions.now)).transpose() {
+                Err(refusal) => refusal,
+                Ok(_) => upgrade_required("this is a WebSocket: ask for an upgrade, with HTTP/1.1"),
+            }
         }
         _ => not_allowed("GET"),
     })

@@ -141,6 +141,9 @@ pub enum ServerMessage<'a> {
         code: &'a str,
         /// For people.
         message: &'a str,
+        /// Which topic is not listened to, if that is what was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        topic: Option<&'a str>,
         /// When it was answered.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,

@@ -212,7 +212,11 @@ impl<S: Socket> Peers<S> {
         };
         connection.send(welcome.to_frame(), now, &limits);
         for (code, message) in &errors {
-            connection.send(ServerMessage::Error { code, message, timestamp }.to_frame(), now, &limits);
+            connection.send(
+                ServerMessage::Error { code, message, topic: None, timestamp }.to_frame(),
+                now,
+                &limits,
+            );
         }
         if let Some(position) = resumes_after {
             self.begin_replay(key, position, now);
@@ -233,14 +237,15 @@ impl<S: Socket> Peers<S> {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
             }
             Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
-                let message = format!("{:?} may not be heard", filter.as_str());
-                ServerMessage::Error { code: "forbidden", message: &message, timestamp }.to_frame()
+                let (message, topic) =
+                    (format!("{:?} may not be heard", filter.as_str()), Some(filter.as_str()));
+                ServerMessage::Error { code: "forbidden", message: &message, topic, timestamp }.to_frame()
             }
             Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
                 Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
                 Err(TooMany) => {
-                    let message = "a connection has at most 128 topics";
-                    ServerMessage::Error { code: "too_many_topics", message, timestamp }.to_frame()
+                    let (message, topic) = ("a connection has at most 128 topics", Some(filter.as_str()));
+                    ServerMessage::Error { code: "too_many_topics", message, topic, timestamp }.to_frame()
                 }
             },
             Command::Unsubscribe(filter) => {
@@ -248,7 +253,7 @@ impl<S: Socket> Peers<S> {
                 ServerMessage::Unsubscribed { topic: filter.as_str(), timestamp }.to_frame()
             }
             Command::Refused { code, message } => {
-                ServerMessage::Error { code, message: &message, timestamp }.to_frame()
+                ServerMessage::Error { code, message: &message, topic: None, timestamp }.to_frame()
             }
             Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),
         };

@@ -78,7 +78,8 @@ impl<S: Socket> Peers<S> {
         let identity = match self.check_refresh(key, token, now) {
             Ok(identity) => identity,
             Err((code, message)) => {
-                let error = ServerMessage::Error { code, message: &message, timestamp: now.wall };
+                let error =
+                    ServerMessage::Error { code, message: &message, topic: None, timestamp: now.wall };
                 return self.tell(key, &error, now);
             }
         };

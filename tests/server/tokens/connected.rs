@@ -52,6 +52,7 @@ fn a_subscription_is_held_against_the_token() {
         let told = answer(client, &subscribe(topic));
         let expected = if allowed { ("subscribed", Value::Null) } else { ("error", json!("forbidden")) };
         assert_eq!((told["type"].as_str().unwrap(), told["code"].clone()), expected, "{topic}");
+        assert_eq!(told["topic"], topic, "whichever it is");
     }
     let mut publisher = Publisher::connect(server.address);
     publisher.publish_to("b", "not for them");

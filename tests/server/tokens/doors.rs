@@ -49,6 +49,26 @@ fn a_bad_token_is_told_which_check_it_failed_and_nothing_more() {
 }
 
 #[test]
+fn a_page_that_asks_without_an_upgrade_is_told_why_it_would_not_be_let_in() {
+    let server = guarded("--anonymous-topic news");
+    let get = |target: &str, fields: &str| {
+        let mut peer = Peer::connect(server.address);
+        peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+        peer.response().status
+    };
+    let token = bearer(&granting(&["orders"], &[]));
+    for (target, fields, status) in [
+        ("/ws?topic=orders", "", 401),
+        ("/ws?topic=orders", &*bearer("sekrit"), 401),
+        ("/ws?topic=news", &*token, 403),
+        ("/ws?topic=news", "", 426),
+        ("/ws?topic=orders", &*token, 426),
+    ] {
+        assert_eq!(get(target, fields), status, "{target} {fields}");
+    }
+}
+
+#[test]
 fn nothing_wider_than_what_the_token_grants_is_let_in() {
     let server = guarded("");
     for (granted, target, status) in [
