@@ -30,6 +30,15 @@ const QUESTIONS = 2;
 /** The time begins when what was sent has left. No line is taken to be slower than this, nor to need longer than a minute. */
 const MS_PER_BYTE = 1;
 const LEAVING_MS = 60_000;
+/** The user's function has this long to give a token, before the handshake begins or while the connection goes on. */
+const TOKEN_TIMEOUT_MS = 30_000;
+/** A new token is asked for after three quarters of the time that is left, or a little later: not by all clients at once. */
+const REFRESH_FROM = 0.75;
+const REFRESH_SPREAD = 0.15;
+/** And never sooner than this, however little time is left. */
+const REFRESH_PAUSE_MS = 1_000;
+/** The server has this long to answer a refresh. */
+const REFRESH_ANSWER_MS = 10_000;
 /** A timer set for longer fires at once: browsers and Node keep the delay in 32 bits. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -42,6 +51,8 @@ const STOP_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
 const BACK_OFF_CODES = new Set([1011, 1013]);
 /** The server let go of us because we read too slowly: nobody else is affected, so there is no crowd to keep apart from. */
 const TOO_SLOW = 4001;
+/** The token has expired. */
+const EXPIRED = 4004;
 /** What the browser reports when there was no close frame. */
 const ABNORMAL_CLOSURE = 1006;
 
@@ -53,6 +64,11 @@ const DOWNWARDS = { capture: true };
 const QUESTION = '';
 const ANSWER = 'Server received: ';
 const NO_HANDSHAKE = 'no answer to the opening handshake';
+const NO_TOKEN = 'no token';
+/** How a server answers a refresh that it does not accept, with neither a topic nor a ref. */
+const REFUSALS = new Set(['bad_token', 'forbidden']);
+/** Browsers refuse other names of sub-protocols (RFC 9110 §5.6.2), in an error that would show the token. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not carry.
 
@@ -63,13 +79,21 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * - `connecting`: the opening handshake is under way
  * - `open`: messages flow
  * - `waiting`: the connection ended or could not be had; the next attempt comes by itself at `retryAt`
- * - `stopped`: the server closed with a code that says not to come back; `connect()` tries again all the same
+ * - `stopped`: the server closed with a code that says not to come back, or the only token has expired; `connect()` or another
+ *   token tries again all the same
  *
  * @typedef {'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'} State
  */
 
 /**
+ * What is shown to the server: one token, or a function that is asked for a new one each time.
+ *
+ * @typedef {string | (() => string | Promise<string>)} TokenSource
+ */
+
+/**
  * @typedef {object} Options
+ * @property {TokenSource | null} [token] none, if not given
  * @property {typeof WebSocket} [WebSocket] the implementation, the platform's own if not given
  * @property {() => number} [random] uniform in [0, 1), like `Math.random`
  * @property {() => number} [now] milliseconds since the epoch, like `Date.now`
@@ -81,10 +105,12 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * One socket and what was agreed on it: the topics wished for when its address was written, the place it was asked to go on
  * from (null when it was not asked to), when its welcome came, and when something was last sent and heard on it. Silence is
  * what lasts longer than `silenceMs`; then there are the questions asked since anything was heard, and the answers still owed.
- * A slow line has taken all that was sent by `leavesAt`; the patience with the latest question ends at `dueAt`.
+ * A slow line has taken all that was sent by `leavesAt`; the patience with the latest question ends at `dueAt`. There is no
+ * socket until there is a token for it. It `expiresAt` that time of this machine's clock; those that were offered in its place
+ * are not answered yet. Withdrawn are topics that the server has refused or taken away.
  *
  * @typedef {object} Connection
- * @property {WebSocket} socket
+ * @property {WebSocket | null} socket
  * @property {Set<string>} topics
  * @property {string | null} from
  * @property {number | null} welcomedAt
@@ -95,6 +121,10 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {number} owed
  * @property {number} leavesAt
  * @property {number} dueAt
+ * @property {string | null} token
+ * @property {number | null} expiresAt
+ * @property {string[]} offered
+ * @property {Set<string>} withdrawn
  */
 
 /**
@@ -134,6 +164,12 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * time that it takes on a slow line. Whatever comes is a sign of life. When nothing does, the connection has ended, with code
  * 1006; what was sent last may have arrived or not.
  *
+ * A token goes along as a sub-protocol, never in the address, and is told to nobody else. A function is asked before each
+ * connection, and again in time before the token expires: the new one is shown on the connection that there is. Should there be
+ * none, the connection lives on until the server closes it with 4004; then, as for any end, attempts follow with the usual
+ * back-off, each with a token of its own. A string is shown each time, until it has expired: then the client stops. Why a
+ * handshake fails no browser says: a refused one is tried again like one that nobody has answered.
+ *
  * Events, each a `CustomEvent`:
  *
  * - `statechange`, detail `{ state: State, previous: State }`
@@ -147,6 +183,8 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  *   `retryAt` when none will be, nor when the connection ended during a move, whose attempt is then the next.
  * - `moving`, detail `{ at: number, failures: number }`: when another connection will be tried, this one staying meanwhile.
  *   Comes right behind the `message` of a hint, and again after each attempt that failed.
+ * - `tokenerror`, detail `{ reason: 'unavailable' | 'refused', message: string, error: unknown }`: the function gave no token,
+ *   and `error` is what it threw, if it did; or the server did not accept one, and the connection goes on with the one before.
  * - `moved`: the move succeeded; from the `message` of the new welcome on, which follows, messages come from the new server.
  */
 export class Slackwater extends EventTarget {
@@ -169,15 +207,24 @@ export class Slackwater extends EventTarget {
   /** @type {{ connection: Connection, bringsPublications: boolean, timer: unknown } | null} */
   #parting = null;
 
+  /** @type {TokenSource | null} */
+  #token;
+  #skewMs = 0; // by how much the server's clock is ahead
+  #refreshTimer = null; // open: the next refresh, or gives the present one up
+  #refreshAt = null; // unless one is under way
+  #refreshFailures = 0; // in a row
+
   #topics;
   #place;
   #heard = new Set(); // the latest ids, oldest first
+  #publications = new Map(); // those not answered yet, by their ref: { connection, resolve, reject }
+  #refs = 0;
 
   /**
    * @param {string | URL} [url] where to connect, relative to the page; http and https become ws and wss. Its `topic`
    *   parameters are the first topics, its `last_event_id` the first place; any others are sent along each time
    * @param {Options} [options] the surroundings, for tests and for other runtimes
-   * @throws {TypeError} when the URL does not parse
+   * @throws {TypeError} when the URL does not parse, or the token cannot be one
    */
   constructor(url = '/ws', options = {}) {
     super();
@@ -187,6 +234,7 @@ export class Slackwater extends EventTarget {
     this.#now = options.now ?? Date.now;
     this.#timers = options.timers ?? globalThis;
     this.#network = options.network ?? globalThis;
+    this.#token = tokenSource(options.token);
 
     const { searchParams } = this.#address;
     this.#topics = topicsOrDefault(searchParams.getAll('topic'));
@@ -210,7 +258,7 @@ export class Slackwater extends EventTarget {
     return this.#move?.at ?? null;
   }
 
-  /** The topics to listen to, on this connection and the next. One that the server refuses goes with the next welcome. */
+  /** The topics to listen to, on this connection and the next, without those that the server has refused or taken away. */
   get topics() {
     return [...this.#topics];
   }
@@ -218,6 +266,29 @@ export class Slackwater extends EventTarget {
   /** The place: what a later client can be given as `last_event_id`; null before the first welcome. */
   get lastEventId() {
     return this.#place;
+  }
+
+  /** When the token of the present connection expires, in milliseconds since the epoch; null if that is never or not known. */
+  get tokenExpiresAt() {
+    return this.#connection?.expiresAt ?? null;
+  }
+
+  /**
+   * What is shown from now on; it cannot be read back. An open connection goes on with a token of the same subject (`sub`); for
+   * another one, or none, it is closed and made anew, as it is while connecting. A stopped client comes back. One that waits
+   * keeps its time, unless `connect()` cuts it short.
+   *
+   * @param {TokenSource | null} source
+   */
+  set token(source) {
+    this.#token = tokenSource(source);
+    if (this.#state === 'stopped') this.#comeBack(EXPIRED);
+    else if (this.#state === 'connecting') this.#reopen();
+    else if (this.#state === 'open') {
+      if (this.#move?.successor) this.#openSuccessor();
+      if (typeof this.#token === 'function') this.#refresh();
+      else this.#show(this.#token);
+    }
   }
 
   /** Listens to a topic, or with `orders/*` to all below it, from now on; the server answers `subscribed` or `error`. */
@@ -262,25 +333,100 @@ export class Slackwater extends EventTarget {
     return true;
   }
 
+  /**
+   * Publishes to a topic, if the token grants it. With an `id` another attempt does no harm.
+   *
+   * @param {string} topic
+   * @param {unknown} data anything that JSON can hold
+   * @param {{ id?: string }} [options]
+   * @returns {Promise<string>} the id of the publication. Rejects with an `Error` whose `code` is that of the server's answer;
+   *   `not_connected`, when nothing was sent; or `unanswered`, when the connection ended before: it may have been published
+   */
+  publish(topic, data, { id } = {}) {
+    const connection = this.#connection;
+    this.#refs += 1;
+    const ref = `slackwater-${this.#refs}`;
+    return new Promise((resolve, reject) => {
+      const text = JSON.stringify({ type: 'publish', topic, data, id, ref });
+      this.#publications.set(ref, { connection, resolve, reject });
+      if (!this.send(text)) this.#settle({ ref, code: 'not_connected', message: 'not connected' });
+    });
+  }
+
   #open() {
     const connection = this.#dial();
     this.#release();
     this.#connection = connection;
-    this.#timer = this.#timers.setTimeout(() => this.#giveUp(connection, NO_HANDSHAKE), OPENING_TIMEOUT_MS);
+    this.#timer = this.#awaitOpening(connection);
     this.#enter('connecting');
+    this.#askFor(connection);
   }
 
-  /** @returns {Connection} a socket of its own, asked for the topics and the place of this moment */
+  /** Ends the connection there is, and opens another at once. */
+  #reopen() {
+    const socket = this.#connection.socket;
+    if (this.#wasStable()) this.#failures = 0;
+    this.#open();
+    socket?.close(1000);
+  }
+
+  /** @returns {Connection} with a socket, unless the user is to be asked for a token first */
   #dial() {
-    const topics = new Set(this.#topics);
-    // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
-    const from = topics.size > 0 ? this.#place : null;
-    const socket = new this.#WebSocket(this.#addressFor(topicsOrDefault(topics), from));
+    const asked = { socket: null, topics: new Set(), from: null, welcomedAt: null };
     const sent = { sentAt: -Infinity, leavesAt: -Infinity };
     const heard = { heardAt: 0, silenceMs: this.#drawSilence(), asked: 0, owed: 0, dueAt: Infinity };
-    const connection = { socket, topics, from, welcomedAt: null, ...sent, ...heard };
-    this.#listen(connection);
+    const shown = { token: null, expiresAt: null, offered: [], withdrawn: new Set() };
+    const connection = { ...asked, ...sent, ...heard, ...shown };
+    if (typeof this.#token !== 'function') this.#call(connection, this.#token);
     return connection;
+  }
+
+  /** Makes the socket of a connection, asked for the topics and the place of this moment. */
+  #call(connection, token) {
+    connection.token = token;
+    connection.topics = new Set(this.#topics);
+    // Whoever listens to nothing misses nothing, and must not be brought what the default topic missed.
+    connection.from = connection.topics.size > 0 ? this.#place : null;
+    const address = this.#addressFor(topicsOrDefault(connection.topics), connection.from);
+    connection.socket = new this.#WebSocket(address, token === null ? [] : ['slackwater', `slackwater.token.${token}`]);
+    this.#listen(connection);
+  }
+
+  /** Makes the socket once the user has given a token, if it is still wanted then. */
+  #askFor(connection) {
+    if (connection.socket !== null) return;
+    this.#askForToken((token, error) => {
+      const isSuccessor = connection === this.#move?.successor;
+      if (connection.socket !== null || (connection !== this.#connection && !isSuccessor)) return;
+      if (token === null) return this.#giveUpWithoutToken(connection, error);
+      this.#call(connection, token);
+      const owner = isSuccessor ? this.#move.timer : this.#timer;
+      this.#timers.clearTimeout(owner);
+      if (isSuccessor) this.#move.timer = this.#awaitOpening(connection);
+      else this.#timer = this.#awaitOpening(connection);
+    });
+  }
+
+  /** Hands on what the user's function gives, or null and why there is none. */
+  #askForToken(use) {
+    const source = this.#token;
+    new Promise((resolve) => resolve(source())).then(
+      (token) => (isToken(token) ? use(token, null) : use(null, new TypeError('what was given is no token'))),
+      (error) => use(null, error),
+    );
+  }
+
+  /** @returns {unknown} the timer that gives a connection up which does not come about */
+  #awaitOpening(connection) {
+    if (connection.socket !== null) {
+      return this.#timers.setTimeout(() => this.#giveUp(connection, NO_HANDSHAKE), OPENING_TIMEOUT_MS);
+    }
+    return this.#timers.setTimeout(() => this.#giveUpWithoutToken(connection, tooLate()), TOKEN_TIMEOUT_MS);
+  }
+
+  #giveUpWithoutToken(connection, error) {
+    this.#tell('tokenerror', { reason: 'unavailable', message: NO_TOKEN, error });
+    this.#giveUp(connection, NO_TOKEN);
   }
 
   #addressFor(topics, from) {
@@ -307,13 +453,15 @@ export class Slackwater extends EventTarget {
     for (const sign of SIGNS) this.#network.removeEventListener?.(sign, this.#onSign, DOWNWARDS);
     this.#stay();
     this.#part();
+    this.#clearRefresh();
+    this.#doubtPublications(this.#connection);
     this.#connection = this.#timer = this.#retryAt = null;
     return socket;
   }
 
   /** Does not wait for the socket, whose end may take minutes to be told. */
   #giveUp(connection, reason) {
-    connection.socket.close();
+    connection.socket?.close();
     this.#onEnd(connection, ABNORMAL_CLOSURE, reason);
   }
 
@@ -339,6 +487,7 @@ export class Slackwater extends EventTarget {
       connection.asked = 0;
       if (connection === this.#connection) this.#awaitSilence();
     }
+    if (typeof message?.ref === 'string') this.#settle(message);
     if (connection.owed > 0 && message?.type === 'echo' && message.message === ANSWER) connection.owed -= 1;
     else if (connection === this.#connection) this.#hear(message, raw);
     else if (connection === this.#parting?.connection) this.#hearParting(message, raw);
@@ -358,9 +507,24 @@ export class Slackwater extends EventTarget {
       if (typeof message.id === 'string') this.#place = message.id;
     }
     const connection = this.#connection;
+    if (message !== null) this.#heedRights(message);
     this.#tell('message', { message, raw });
     // A listener may have left in the meantime.
-    if (message?.type === 'reconnect' && connection === this.#connection) this.#onHint(message);
+    if (connection !== this.#connection) return;
+    if (message?.type === 'reconnect') this.#onHint(message);
+    if (isRefusal(message) && connection.offered.shift()) this.#onNoRefresh('refused', message.message);
+  }
+
+  /** What the server refuses or takes away is not asked for again: it would refuse the next connection as a whole. */
+  #heedRights(message) {
+    const { type, topic } = message;
+    const { offered, withdrawn } = this.#connection;
+    if (type === 'refreshed') this.#onRefreshed(message);
+    if ((type === 'unsubscribed' && offered.length > 0) || (type === 'error' && typeof topic === 'string')) {
+      if (this.#topics.delete(topic)) withdrawn.add(topic);
+    }
+    // Asked for again before that was known, and granted.
+    if (type === 'subscribed' && withdrawn.delete(topic)) this.#topics.add(topic);
   }
 
   #onWelcome(message, raw) {
@@ -371,6 +535,7 @@ export class Slackwater extends EventTarget {
     this.#connection.welcomedAt = this.#now();
     this.#connection.silenceMs = this.#drawSilence(message.ping_interval_ms);
     if (this.#connection.asked === 0) this.#awaitSilence();
+    this.#learnExpiry(message.timestamp, claimsOf(this.#connection.token).exp * 1000);
     // Resumed, the place stays where it is until what was missed has come: this connection may end before.
     if (!resumed) this.#place = to;
     if (Array.isArray(message.topics)) {
@@ -394,7 +559,9 @@ export class Slackwater extends EventTarget {
 
   #onClose(code, reason) {
     const wasOpen = this.#state === 'open';
-    const willRetry = !STOP_CODES.has(code);
+    const hasExpired = this.#hasExpired(code);
+    const willRetry = !STOP_CODES.has(code) && !hasExpired;
+    if (hasExpired && code !== EXPIRED) reason = 'the token has expired';
     if (this.#wasStable()) this.#failures = 0;
 
     let retryAt = null;
@@ -409,7 +576,15 @@ export class Slackwater extends EventTarget {
     }
     this.#tell('close', { code, reason, wasOpen, willRetry, retryAt });
     // The handshake of a successor may have been done already.
-    if (this.#state === 'connecting' && this.#connection.socket.readyState === OPEN) this.#onOpen();
+    if (this.#state === 'connecting' && this.#connection.socket?.readyState === OPEN) this.#onOpen();
+  }
+
+  /** Whether it ended for a token that has expired and cannot get better, as it is all that the user has given. */
+  #hasExpired(code) {
+    const { token } = this.#connection;
+    if (token === null || token !== this.#token) return false;
+    if (this.#state === 'open') return code === EXPIRED;
+    return claimsOf(token).exp * 1000 <= this.#now() + this.#skewMs;
   }
 
   #heedSigns() {
@@ -421,8 +596,12 @@ export class Slackwater extends EventTarget {
     if ((type === 'visibilitychange' && target.hidden) || persisted === false) return;
     if (this.#state === 'waiting') {
       if (type !== 'offline') this.connect();
-    } else if (this.#connection.asked === 0) this.#ask(HURRIED_ANSWER_MS);
+      return;
+    }
+    if (this.#connection.asked === 0) this.#ask(HURRIED_ANSWER_MS);
     else this.#awaitAnswer(HURRIED_ANSWER_MS);
+    // The timer stands still while a machine sleeps.
+    if (type !== 'offline' && this.#refreshAt !== null && this.#now() >= this.#refreshAt) this.#refresh();
   };
 
   /** Longer than between two pings, and not the same for all: or all would ask at once after each publication. */
@@ -498,6 +677,12 @@ export class Slackwater extends EventTarget {
     this.#heedSigns();
   }
 
+  /** Waits for an attempt that no ending has brought about. */
+  #comeBack(code) {
+    this.#scheduleRetry(code);
+    this.#enter('waiting');
+  }
+
   #drawDelay(failures) {
     return this.#random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** failures);
   }
@@ -526,7 +711,7 @@ export class Slackwater extends EventTarget {
   /** Gives the move up. */
   #stay() {
     this.#timers.clearTimeout(this.#move?.timer);
-    this.#move?.successor?.socket.close(1000);
+    this.#move?.successor?.socket?.close(1000);
     this.#move = null;
   }
 
@@ -534,8 +719,8 @@ export class Slackwater extends EventTarget {
     const successor = this.#dial();
     const { failures } = this.#move;
     this.#stay();
-    const timer = this.#timers.setTimeout(() => this.#giveUp(successor, NO_HANDSHAKE), OPENING_TIMEOUT_MS);
-    this.#move = { at: null, timer, failures, successor };
+    this.#move = { at: null, timer: this.#awaitOpening(successor), failures, successor };
+    this.#askFor(successor);
   }
 
   #onSuccessorLost(code) {
@@ -547,7 +732,7 @@ export class Slackwater extends EventTarget {
   /** The connection ended while its successor was opening: that is the next attempt, unless it is for other topics. */
   #takeSuccessor() {
     const { successor, timer } = this.#move;
-    if (!isSame(successor.topics, this.#topics)) return this.#open();
+    if (successor.socket !== null && !isSame(successor.topics, this.#topics)) return this.#open();
     this.#move = null;
     this.#release();
     this.#connection = successor;
@@ -589,9 +774,98 @@ export class Slackwater extends EventTarget {
   }
 
   #part() {
-    this.#timers.clearTimeout(this.#parting?.timer);
-    this.#parting?.connection.socket.close(1000);
+    if (this.#parting === null) return;
+    const { connection, timer } = this.#parting;
+    this.#timers.clearTimeout(timer);
     this.#parting = null;
+    connection.socket.close(1000);
+    this.#doubtPublications(connection);
+  }
+
+  /** The token that was shown expires at a time of the server's clock. */
+  #learnExpiry(timestamp, expires) {
+    const serverNow = Date.parse(timestamp);
+    if (Number.isFinite(serverNow)) this.#skewMs = serverNow - this.#now();
+    this.#connection.expiresAt = Number.isFinite(expires) ? expires - this.#skewMs : null;
+    this.#refreshFailures = 0;
+    this.#planRefresh();
+  }
+
+  /** Asks for a new token in time before this one expires. */
+  #planRefresh() {
+    this.#clearRefresh();
+    const leftMs = (this.#connection.expiresAt ?? -Infinity) - this.#now();
+    if (typeof this.#token !== 'function' || leftMs <= 0) return;
+    this.#refreshIn(leftMs * (REFRESH_FROM + REFRESH_SPREAD * this.#random()));
+  }
+
+  #refreshIn(delayMs) {
+    const waitMs = Math.min(MAX_TIMER_MS, Math.max(REFRESH_PAUSE_MS, delayMs));
+    this.#refreshAt = this.#now() + waitMs;
+    this.#refreshTimer = this.#timers.setTimeout(() => this.#refresh(), waitMs);
+  }
+
+  #clearRefresh() {
+    this.#timers.clearTimeout(this.#refreshTimer);
+    this.#refreshTimer = this.#refreshAt = null;
+  }
+
+  #refresh() {
+    const connection = this.#connection;
+    this.#clearRefresh();
+    const timer = this.#timers.setTimeout(() => this.#onNoRefresh('unavailable', NO_TOKEN, tooLate()), TOKEN_TIMEOUT_MS);
+    this.#refreshTimer = timer;
+    this.#askForToken((token, error) => {
+      if (timer !== this.#refreshTimer) return;
+      if (token === null) this.#onNoRefresh('unavailable', NO_TOKEN, error);
+      else this.#show(token);
+    });
+  }
+
+  /** Shows a token on the present connection, or on another if the server would not accept it on this. */
+  #show(token) {
+    const connection = this.#connection;
+    const shown = connection.offered.at(-1) ?? connection.token;
+    if (token === shown) return this.#planRefresh();
+    if (token === null || shown === null || claimsOf(token).sub !== claimsOf(shown).sub) return this.#reopen();
+    this.#clearRefresh();
+    connection.offered.push(token);
+    this.#refreshTimer = this.#timers.setTimeout(() => {
+      connection.offered = [];
+      this.#onNoRefresh('refused', 'no answer');
+    }, REFRESH_ANSWER_MS);
+    this.send(JSON.stringify({ type: 'refresh', token }));
+  }
+
+  #onRefreshed({ timestamp, expires }) {
+    const connection = this.#connection;
+    connection.token = connection.offered.shift() ?? connection.token;
+    this.#learnExpiry(timestamp, expires === null ? NaN : Date.parse(expires));
+  }
+
+  /** The connection goes on with the token that it has; a function is asked again while that counts. */
+  #onNoRefresh(reason, message, error = null) {
+    this.#clearRefresh();
+    if (typeof this.#token === 'function' && this.#now() < (this.#connection.expiresAt ?? Infinity)) {
+      this.#refreshIn(this.#drawDelay(this.#refreshFailures));
+      this.#refreshFailures += 1;
+    }
+    this.#tell('tokenerror', { reason, message, error });
+  }
+
+  /** The answer to a publication: its id, or what is wrong with it. */
+  #settle({ ref, id, code, message }) {
+    const publication = this.#publications.get(ref);
+    this.#publications.delete(ref);
+    if (code === undefined) publication?.resolve(id);
+    else publication?.reject(Object.assign(new Error(message), { code }));
+  }
+
+  #doubtPublications(connection) {
+    const message = 'the connection ended before the answer: it may have been published';
+    for (const [ref, publication] of this.#publications) {
+      if (publication.connection === connection) this.#settle({ ref, code: 'unanswered', message });
+    }
   }
 
   #enter(state) {
@@ -634,6 +908,35 @@ function isSpan(ms) {
 
 function isSame(set, other) {
   return set.size === other.size && [...set].every((item) => other.has(item));
+}
+
+function tokenSource(token = null) {
+  if (token === null || token === '') return null;
+  if (typeof token === 'function' || isToken(token)) return token;
+  throw new TypeError('the token is neither a JWT nor a function that gives one');
+}
+
+function isToken(token) {
+  return typeof token === 'string' && TOKEN.test(token);
+}
+
+function tooLate() {
+  return new Error(`no token came within ${TOKEN_TIMEOUT_MS / 1000} s`);
+}
+
+function isRefusal(message) {
+  return message?.type === 'error' && REFUSALS.has(message.code) && message.topic === undefined && message.ref === undefined;
+}
+
+/** What a token says, not verified by anybody; nothing if it cannot be read. */
+export function claimsOf(token) {
+  try {
+    const base64 = token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    return parseObject(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 function forgetOldest(set, size) {

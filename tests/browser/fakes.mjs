@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 
 // The module lies where browsers load it from, without a package.json that would tell Node it is one.
 const source = await readFile(new URL('../../static/slackwater.js', import.meta.url));
-export const { Slackwater } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+export const { Slackwater, claimsOf } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
 
 export const URL_OF_SERVER = 'ws://server.test/ws';
 export const SLOT_MS = 17_250;
@@ -12,7 +12,7 @@ export const HINT = { after_ms: SLOT_MS, deadline_ms: 1_800_000 };
 export const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
 
 /** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
-export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dice = 0.5, failures = 0 } = {}) {
+export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dice = 0.5, failures = 0, token } = {}) {
   const sockets = [];
   const clock = new Clock();
   const network = new EventTarget();
@@ -22,6 +22,7 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
     now: () => clock.now + clock.aheadMs,
     timers: clock,
     network,
+    token,
   });
 
   const [states, closes, messages, resumes] = [[], [], [], []];
@@ -29,6 +30,8 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
   client.addEventListener('close', ({ detail }) => closes.push(detail));
   client.addEventListener('message', ({ detail }) => messages.push(detail));
   client.addEventListener('resume', ({ detail }) => resumes.push(detail));
+  const tokenErrors = [];
+  client.addEventListener('tokenerror', ({ detail }) => tokenErrors.push(detail));
   const moves = [];
   client.addEventListener('moving', ({ detail: { at, failures } }) => moves.push({ inMs: at - clock.now, failures }));
   client.addEventListener('moved', () => moves.push('moved'));
@@ -53,7 +56,8 @@ export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dic
     sockets.at(-1).opens();
   };
   return {
-    client, sockets, clock, network, states, closes, messages, resumes, moves, asked, welcomes, hears, heard, reconnects,
+    client, sockets, clock, network, states, closes, messages, resumes, moves, tokenErrors, asked, welcomes, hears, heard,
+    reconnects,
   };
 }
 
@@ -99,9 +103,10 @@ export function fakeSocketsInto(sockets) {
     isAlive = true; // and answers
     closedWith = null;
 
-    constructor(url) {
+    constructor(url, protocols) {
       super();
       this.url = url;
+      this.protocols = protocols;
       sockets.push(this);
     }
 
@@ -155,6 +160,11 @@ class Clock {
 
   clearTimeout(id) {
     this.#timers.delete(id);
+  }
+
+  /** When the next timer runs; later than all times if none does. */
+  get next() {
+    return Math.min(...[...this.#timers.values()].map(({ due }) => due));
   }
 
   /** Runs the next timer alone. */
