@@ -1,9 +1,10 @@
 // The page: shows what the connection says and passes on what the user wants. When to reconnect is decided in slackwater.js,
-// how messages are listed in feed.js. Every address is relative to the page's own, which may be below a prefix.
+// how messages are listed in feed.js, and what is shown of a token in token.js. Every address is relative to the page's own, which may be below a prefix.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
 import { addRow, inWords, local, make, received } from './feed.js';
 import { Slackwater } from './slackwater.js';
+import { askForToken, authorization, firstToken, showTokenOf, whyNotLetIn } from './token.js';
 
 const COUNTDOWN_TICK_MS = 250;
 /** A network that has gone silent would keep a publication for minutes. */
@@ -37,6 +38,7 @@ const ENDINGS = {
   1013: 'The server is overloaded',
   4001: 'This client read too slowly',
   4003: 'This client did not answer a ping in time',
+  4004: 'The token has expired',
 };
 
 const GAP = 'There may be a gap: the server no longer has what was missed';
@@ -81,11 +83,12 @@ const ui = {
   textHint: element('text-hint'),
 };
 
-const client = new Slackwater(`ws${pageQuery()}`);
+const token = firstToken();
+const client = new Slackwater(`ws${pageQuery()}`, { token });
 
-/** `/?topic=orders&token=…` opens the page on that topic: what the socket understands is passed on to it. */
+/** `/?topic=orders` opens the page on that topic. */
 function pageQuery() {
-  const known = [...new URLSearchParams(location.search)].filter(([name]) => name === 'topic' || name === 'token');
+  const known = [...new URLSearchParams(location.search)].filter(([name]) => name === 'topic');
   return known.length === 0 ? '' : `?${new URLSearchParams(known)}`;
 }
 
@@ -108,7 +111,16 @@ client.addEventListener('close', ({ detail }) => {
   const ending = endingInWords(detail);
   ui.note.textContent = `${ending}.`;
   if (detail.wasOpen) addRow(local('connection', `${ending} (${detail.code})`));
+  else if (detail.willRetry) giveUpIfNotLetIn();
 });
+
+/** Another attempt with the same token would end the same way. */
+async function giveUpIfNotLetIn() {
+  const why = await whyNotLetIn();
+  if (why === null || (client.state !== 'waiting' && client.state !== 'connecting')) return;
+  client.disconnect();
+  ui.note.textContent = askForToken(why);
+}
 
 client.addEventListener('message', ({ detail: { message, raw } }) => {
   if (message?.type === 'welcome') welcome(message);
@@ -150,8 +162,8 @@ client.addEventListener('moved', () => {
   showCountdown();
 });
 
-function endingInWords({ code, reason, wasOpen }) {
-  if (!wasOpen && code === 1006) return 'The server cannot be reached';
+function endingInWords({ code, reason, wasOpen, willRetry }) {
+  if (!wasOpen && code === 1006) return willRetry ? 'The server cannot be reached' : ENDINGS[4004];
   if (code === 1012 && reason === AGED) return 'The server closed this connection, which had become old';
   const words = ENDINGS[code] ?? `The connection closed with code ${code}`;
   return reason ? `${words}: ${reason}` : words;
@@ -270,7 +282,8 @@ function followTopics({ type, topic, topics, code, message }) {
   if (type === 'subscribed') showTopic(topic);
   if (type === 'unsubscribed') hideTopic(topic);
   if (type === 'welcome' || type === 'subscribed') ui.topicAnswer.textContent = '';
-  if (type === 'error' && (code === 'bad_topic' || code === 'too_many_topics')) ui.topicAnswer.textContent = inWords(message);
+  const isOfTopic = code === 'bad_topic' || typeof topic === 'string';
+  if (type === 'error' && isOfTopic) ui.topicAnswer.textContent = inWords(message);
   const count = ui.topics.childElementCount;
   ui.topicCount.textContent = count.toLocaleString();
   ui.noTopics.hidden = count > 0;
@@ -375,7 +388,7 @@ let isPublishing = false;
 async function publish() {
   if (isPublishing) return;
   isPublishing = true;
-  const headers = { 'Content-Type': 'application/json' };
+  const headers = { 'Content-Type': 'application/json', ...authorization() };
   if (ui.token.value !== '') headers.Authorization = `Bearer ${ui.token.value}`;
   const text = ui.publishData.value;
   const body = publicationOf(ui.publishTopic.value.trim(), text);
@@ -441,4 +454,5 @@ ui.composer.addEventListener('submit', (event) => {
 
 ui.topicsBox.open = ui.publishBox.open = WIDE.matches;
 showShape();
+showTokenOf(client, token);
 client.connect();

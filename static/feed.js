@@ -70,6 +70,7 @@ function summary({ type, timestamp, ...rest }) {
   if ('data' in rest) return data(rest.data);
   if (type === 'subscribed') return { text: `Now listening to ${inWords(rest.topic)}` };
   if (type === 'unsubscribed') return { text: `No longer listening to ${inWords(rest.topic)}` };
+  if (type === 'refreshed') return { text: 'The new token counts from now on' };
   if (type === 'reconnect') return { text: hint(rest.reason) };
   return data(rest);
 }

@@ -13,11 +13,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &[u8]); 6] = [
+const FILES: [(&str, &str, &[u8]); 7] = [
     ("/", HTML, include_bytes!("../../static/index.html")),
     ("/app.js", JAVASCRIPT, include_bytes!("../../static/app.js")),
     ("/feed.js", JAVASCRIPT, include_bytes!("../../static/feed.js")),
     ("/slackwater.js", JAVASCRIPT, include_bytes!("../../static/slackwater.js")),
+    ("/token.js", JAVASCRIPT, include_bytes!("../../static/token.js")),
     ("/style.css", "text/css; charset=utf-8", include_bytes!("../../static/style.css")),
     ("/favicon.svg", "image/svg+xml", include_bytes!("../../static/favicon.svg")),
 ];

@@ -19,6 +19,7 @@ test('the page and its parts come with their types and a policy that allows only
     ['/app.js', 'text/javascript'],
     ['/feed.js', 'text/javascript'],
     ['/slackwater.js', 'text/javascript'],
+    ['/token.js', 'text/javascript'],
     ['/style.css', 'text/css'],
     ['/favicon.svg', 'image/svg+xml'],
   ]) {

@@ -150,15 +150,15 @@ test('a refusal is shown in the server’s words, and the text stays', async (t)
 test('a server that asks for a token is given it, and it is kept nowhere', async (t) => {
   const server = await Server.start(t, 0, [...SILENT, '--publish-token', 's3cret']);
   const { page } = await openPage(t, server, { expected: REFUSED });
-  assert.equal(await page.getByLabel('Token').isVisible(), false);
+  assert.equal(await page.getByLabel('Token', { exact: true }).isVisible(), false);
   await publish(page, 'notifications', 'guarded');
   await page.locator('#publish-answer', { hasText: '401: a token is needed' }).waitFor();
-  assert.equal(await page.getByLabel('Token').evaluate((token) => token === document.activeElement), true);
+  assert.equal(await page.getByLabel('Token', { exact: true }).evaluate((token) => token === document.activeElement), true);
 
   await page.keyboard.type('wrong');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.activeElement.id === 'token' && document.activeElement.selectionStart === 0);
-  await page.getByLabel('Token').fill('s3cret');
+  await page.getByLabel('Token', { exact: true }).fill('s3cret');
   await page.keyboard.press('Enter');
   await page.locator('#publish-answer', { hasText: 'Published as' }).waitFor();
   await rows(page, 'notification', 'guarded').waitFor();
@@ -168,7 +168,7 @@ test('a server that asks for a token is given it, and it is kept nowhere', async
   assert.doesNotMatch(kept, /s3cret/);
   await page.reload();
   await inState(page, 'open');
-  assert.equal(await page.getByLabel('Token').isVisible(), false);
+  assert.equal(await page.getByLabel('Token', { exact: true }).isVisible(), false);
 });
 
 // Resuming
