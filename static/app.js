@@ -1,5 +1,6 @@
 // The page: shows what the connection says and passes on what the user wants. When to reconnect is decided in slackwater.js,
-// how messages are listed in feed.js, and what is shown of a token in token.js. Every address is relative to the page's own, which may be below a prefix.
+// how messages are listed in feed.js, what is shown of a token in token.js. Every address is relative to the page's own, which may
+// be below a prefix.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
 import { addRow, inWords, local, make, received } from './feed.js';
