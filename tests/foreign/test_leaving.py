@@ -67,7 +67,7 @@ def test_those_who_stay_are_served_and_no_one_else_comes_in():
 
 
 def test_the_periodic_notification_stops():
-    flags = ["--notify-interval", "0.2", "--drain-check-interval", "1"]
+    flags = ["--notify-interval", "0.2", "--drain-check-interval", "1", "--no-drain-notice"]
     with Slackwater(*flags) as server, connected(server.ws, 1) as [ws]:
         hear(ws, "notification")
         server.signal()
