@@ -1,6 +1,8 @@
 """Tokens that PyJWT has minted, as `websockets` and curl show them: to one process, and to two workers that are one server."""
 import contextlib
 import json
+import os
+import subprocess
 import time
 
 import jwt
@@ -205,3 +207,22 @@ def test_a_leaving_server_refreshes_and_expires_and_ends_with_the_last(workers):
         assert end_of(refreshed)[0] == 4004
         # All have left by themselves, as far as the drain is concerned.
         assert server.exit_code() == 0
+
+
+@pytest.mark.parametrize("algorithm", SIGNERS)
+def test_what_the_command_mints_another_library_verifies(tmp_path, algorithm):
+    name = {"RS256": "rsa", "ES256": "ec", "EdDSA": "ed"}.get(algorithm)
+    file = tmp_path / "secret"
+    file.write_text((KEYS / f"{name}.pem").read_text() if name else SECRET)
+    file.chmod(0o600)
+    signed_by = ("--signing-key-file", str(file), "--key-id", name) if name else ("--auth-secret-file", str(file))
+    command = [os.environ["SLACKWATER_BIN"], "token", *signed_by, "--sub", "ada", "--auth-audience", "us", "--auth-issuer", "we",
+               "--subscribe", "orders/*,news", "--publish", "chat/7", "--expires", "1h"]
+    minted = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    token = minted.stdout.removesuffix("\n")
+    key = (KEYS / f"{name}.pub.pem").read_text() if name else SECRET
+    verified = jwt.decode(token, key, algorithms=[algorithm], audience="us", issuer="we",
+                          options={"require": ["sub", "exp", "iat"]})
+    assert (verified["sub"], verified["exp"] - verified["iat"]) == ("ada", 3600)
+    assert verified["slackwater"] == {"subscribe": ["orders/*", "news"], "publish": ["chat/7"]}
+    assert jwt.get_unverified_header(token).get("kid") == name
