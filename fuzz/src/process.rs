@@ -157,11 +157,9 @@ impl Process {
                     self.admit(line, Door::Public);
                 }
             }
-            Effect::StopAccepting { with_admin, .. } => {
-                self.accepts = false;
-                self.accepts_operators &= !with_admin;
-            }
-            Effect::CloseAdmin => self.accepts_operators = false,
+            Effect::StopAccepting { .. } => self.accepts = false,
+            Effect::OpenAdmin => self.accepts_operators = true,
+            Effect::RestAdmin | Effect::CloseAdmin => self.accepts_operators = false,
             Effect::LeaveState => match self.server.snapshot() {
                 Some(state) => assert_eq!(Snapshot::decode(&state.encode()), Ok(state)),
                 None => assert!(self.link.is_some(), "it has no supervisor"),

@@ -80,11 +80,13 @@ impl Acceptor {
         Ok(Self { bound, turn: 0, has_waiting: true, is_paused: false })
     }
 
-    /// Stops listening. Another process may share a socket, and then closing it here does not remove it from the poll.
-    pub(super) fn close(self, registry: &Registry) {
+    /// Stops accepting, and gives back the sockets. Another process may share one, and then closing it here does not remove
+    /// it from the poll.
+    pub(super) fn close(self, registry: &Registry) -> BoundSocket {
         for socket in self.bound.sockets() {
             let _ = SourceFd(&socket.as_raw_fd()).deregister(registry);
         }
+        self.bound
     }
 
     /// Somebody is waiting. While paused, only the timer tries again.

@@ -23,8 +23,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Doors {
     /// None before a worker may serve, and once leaving.
     public: Option<Acceptor>,
-    /// Open until the process ends, or another worker lets operators in.
+    /// Open until the process ends, but for the time in which other workers let operators in.
     admin: Option<Acceptor>,
+    /// What operators came in by, and may again.
+    resting_admin: Option<BoundSocket>,
     /// What a worker will listen on once it has heard all that was published.
     standby: Option<BoundSocket>,
     /// The end of a pause in accepting.
@@ -45,6 +47,7 @@ impl Doors {
         Ok(Self {
             public: None,
             admin: admin.map(|admin| Acceptor::new(admin, registry, ADMIN)).transpose()?,
+            resting_admin: None,
             standby: Some(public),
             accept_at: None,
             descriptors: Descriptors::read(),
@@ -128,10 +131,22 @@ impl Doors {
         (self.standby, self.accept_at) = (None, None);
     }
 
-    /// Closes the operators' door.
-    pub(super) fn close_admin(&mut self, registry: &Registry) {
-        if let Some(acceptor) = self.admin.take() {
-            acceptor.close(registry);
+    /// Leaves operators to others who listen on the same sockets.
+    pub(super) fn rest_admin(&mut self, registry: &Registry) {
+        self.resting_admin = self.admin.take().map(|acceptor| acceptor.close(registry));
+    }
+
+    /// Opens the operators' door again, if it rests.
+    pub(super) fn open_admin(&mut self, registry: &Registry) -> io::Result<()> {
+        if let Some(socket) = self.resting_admin.take() {
+            self.admin = Some(Acceptor::new(socket, registry, ADMIN)?);
         }
+        Ok(())
+    }
+
+    /// Closes the operators' door for good.
+    pub(super) fn close_admin(&mut self, registry: &Registry) {
+        self.rest_admin(registry);
+        self.resting_admin = None;
     }
 }

@@ -286,12 +286,11 @@ impl Server {
                     file.leave_behind(&snapshot);
                 }
             }
-            Effect::StopAccepting { admits_waiting, with_admin } => {
+            Effect::StopAccepting { admits_waiting } => {
                 self.doors.close(admits_waiting, &mut self.turn, self.poll.registry());
-                if with_admin {
-                    self.doors.close_admin(self.poll.registry());
-                }
             }
+            Effect::RestAdmin => self.doors.rest_admin(self.poll.registry()),
+            Effect::OpenAdmin => self.doors.open_admin(self.poll.registry())?,
             Effect::CloseAdmin => self.doors.close_admin(self.poll.registry()),
             Effect::Trim => watch(Watched::Trim),
         }

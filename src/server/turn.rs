@@ -278,10 +278,18 @@ impl<S: Socket> Turn<S> {
         match instruction {
             Instruction::Serve => self.effects.push_back(Effect::Accept),
             Instruction::Close => {
+                // Also of one that leaves alone already: whoever else there is may end before it.
+                self.scope = Scope::Whole;
                 self.peers.leave(self.now, false);
                 self.stop_accepting();
             }
-            Instruction::Leave if is_leaving => self.peers.leave(self.now, false),
+            Instruction::Leave if is_leaving => {
+                self.peers.leave(self.now, false);
+                if self.scope != Scope::Whole {
+                    // The supervisor is gone, and will not say that operators are to be let in again.
+                    self.effects.push_back(Effect::CloseAdmin);
+                }
+            }
             Instruction::StepDown { .. } if is_leaving => {}
             Instruction::Leave => self.drain.signal(self.now.instant),
             Instruction::StepDown { is_last } => {
@@ -360,8 +368,12 @@ impl<S: Socket> Turn<S> {
 
     fn stop_accepting(&mut self) {
         let admits_waiting = self.scope != Scope::Alone { is_last: false };
-        let with_admin = self.scope != Scope::Whole;
-        self.effects.push_back(Effect::StopAccepting { admits_waiting, with_admin });
+        self.effects.push_back(Effect::StopAccepting { admits_waiting });
+        if self.scope != Scope::Whole {
+            self.effects.push_back(Effect::RestAdmin);
+        } else if !self.has_closed_admin {
+            self.effects.push_back(Effect::OpenAdmin);
+        }
         self.is_closing = true;
     }
 

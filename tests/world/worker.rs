@@ -267,7 +267,7 @@ impl Worker {
                 self.let_in();
             }
             Effect::LeaveState => self.legacy = self.server.snapshot(),
-            Effect::StopAccepting { admits_waiting, .. } => {
+            Effect::StopAccepting { admits_waiting } => {
                 self.accepts = false;
                 if admits_waiting {
                     self.accepts_per_turn = usize::MAX;
@@ -280,7 +280,7 @@ impl Worker {
             }
             Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.farewell_at = Some(at),
             Effect::Step(Step::Complete(outcome)) => self.outcome = Some(outcome),
-            Effect::Step(_) | Effect::CloseAdmin | Effect::Trim => {}
+            Effect::Step(_) | Effect::RestAdmin | Effect::OpenAdmin | Effect::CloseAdmin | Effect::Trim => {}
         }
     }
 

@@ -15,10 +15,12 @@ pub enum Effect {
     StopAccepting {
         /// The connections that wait are to be accepted first: closing would reset them.
         admits_waiting: bool,
-        /// The operators' door is closed, too.
-        with_admin: bool,
     },
-    /// Close the operators' door.
+    /// Let no operators in while other workers do.
+    RestAdmin,
+    /// Let operators in, unless it is done already.
+    OpenAdmin,
+    /// Close the operators' door for good.
     CloseAdmin,
     /// Memory was freed, which the allocator may still keep.
     Trim,

@@ -64,6 +64,66 @@ fn the_door_answers_as_long_as_there_is_one_worker() {
     assert_eq!(office.server.end().0, Some(0));
 }
 
+/// All that operators ask says that the server leaves, and has so many clients left.
+fn assert_told(office: &Office, clients: usize) {
+    assert_eq!(office.admin.get("/healthz").status, 200);
+    let ready = office.admin.get("/readyz");
+    assert_eq!((ready.status, &ready.json()["connections"]), (503, &clients.into()));
+    let status = office.admin.status();
+    assert_eq!((&status["status"], &status["drain"]["remaining"]), (&"draining".into(), &clients.into()));
+    let metrics = office.admin.metrics();
+    assert_eq!(metrics.sum("slackwater_connections"), clients as f64);
+    assert_eq!(metrics.of("slackwater_drain_remaining"), clients as f64);
+}
+
+#[test]
+fn the_door_answers_until_the_last_client_has_left_though_only_workers_that_were_replaced_have_any() {
+    for are_signalled in [false, true] {
+        let office = Office::open("--workers 2");
+        let server = &office.server;
+        let mut clients = clients_of_both(&office);
+        let before = crew(&office);
+        if are_signalled {
+            before.keys().for_each(|pid| signal(*pid, "TERM"));
+            while crew(&office).len() < 4 {
+                thread::yield_now();
+            }
+        } else {
+            server.signal("HUP");
+            server.next_line("Reload complete");
+        }
+        server.signal("TERM");
+        server.next_line("Graceful shutdown initiated");
+        while !crew(&office).keys().eq(before.keys()) {
+            thread::yield_now();
+        }
+        // Of those who hold the door open, each is to let somebody in.
+        (0..20).for_each(|_| assert_told(&office, clients.len()));
+        while let Some(client) = clients.pop() {
+            client.leave();
+            let left = clients.len() as f64;
+            let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
+            if !clients.is_empty() {
+                office.admin.metrics_with("the client's leaving", has_left);
+                assert_told(&office, clients.len());
+            }
+        }
+        assert_eq!(office.server.end().0, Some(0));
+        assert!(!office.admin.is_open());
+    }
+}
+
+#[test]
+fn nobody_waits_at_the_door_in_vain_once_the_supervisor_is_gone_and_only_replaced_workers_are_left() {
+    let office = Office::open("--workers 2");
+    let mut clients = clients_of_both(&office);
+    office.server.signal("HUP");
+    office.server.next_line("Reload complete");
+    office.server.signal("KILL");
+    office.admin.closes();
+    clients.iter_mut().for_each(|client| client.echo("still here"));
+}
+
 #[test]
 fn no_operator_is_cut_off_by_a_worker_that_ends() {
     let office = Office::open("--workers 6");
