@@ -36,12 +36,7 @@ pub enum Answer {
         identity: Option<Box<Identity>>,
     },
     /// What its body holds is published, all of it or nothing.
-    Publish {
-        /// With the body.
-        request: Box<Request>,
-        /// To which topics it may be; `None` for all.
-        rights: Option<Rights>,
-    },
+    Publish(Box<Request>),
     /// The peer is told something about the whole server.
     Report(Report),
     /// The server leaves, as at a signal.
@@ -105,14 +100,16 @@ pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
 }
 
 /// What to do with a request's body, before it arrives.
-pub fn wish(request: &Request, conditions: Conditions<'_>) -> BodyWish {
+pub fn wish(request: &mut Request, conditions: Conditions<'_>) -> BodyWish {
     let is_welcome =
         is_here(&request.path, conditions) && !conditions.crowded && conditions.too_many.is_none();
     if publishes(request)
         && is_welcome
         && !conditions.leaving
-        && rights_shown(request, conditions)
-            .map_or_else(|| deny_publisher(request, conditions).is_none(), |rights| rights.is_ok())
+        && match granted(request, conditions) {
+            Some(granted) => granted.is_ok(),
+            None => deny_publisher(request, conditions).is_none(),
+        }
     {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
@@ -200,16 +197,17 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     })
 }
 
-fn answer_publisher(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
-    let rights = match rights_shown(&request, conditions) {
-        Some(Ok(rights)) => Some(rights),
-        Some(Err(refusal)) => return Answer::Respond(refusal),
-        None => match deny_publisher(&request, conditions) {
-            Some(denial) => return refuse_publisher(&request, denial, conditions),
-            None => None,
-        },
-    };
-    if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish { request, rights } }
+fn answer_publisher(mut request: Box<Request>, conditions: Conditions<'_>) -> Answer {
+    match granted(&mut request, conditions) {
+        Some(Ok(_)) => {}
+        Some(Err(refusal)) => return Answer::Respond(refusal.clone()),
+        None => {
+            if let Some(denial) = deny_publisher(&request, conditions) {
+                return refuse_publisher(&request, denial, conditions);
+            }
+        }
+    }
+    if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish(request) }
 }
 
 fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
@@ -221,11 +219,15 @@ fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_
 }
 
 /// To which topics whoever shows a token may publish, unless it is the operators' token. It decides, if there is one.
-fn rights_shown(request: &Request, conditions: Conditions<'_>) -> Option<Result<Rights, Response>> {
-    let auth = conditions.auth?;
-    let token =
-        credentials::publishers_token(request).filter(|token| !conditions.access.is_operators(token))?;
-    Some(auth.admit_publisher(&token, conditions.now))
+fn granted<'a>(request: &'a mut Request, conditions: Conditions<'_>) -> Option<&'a Result<Rights, Response>> {
+    if request.granted.is_none()
+        && let Some(auth) = conditions.auth
+        && let Some(token) = credentials::publishers_token(request)
+        && !conditions.access.is_operators(&token)
+    {
+        request.granted = Some(Box::new(auth.admit_publisher(&token, conditions.now)));
+    }
+    request.granted.as_deref()
 }
 
 /// Answers a browser that asks whether a page may send a request by one of these methods.

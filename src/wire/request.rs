@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::policy::rights::Rights;
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
 use crate::wire::forwarding::is_from_a_proxy;
 use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
+use crate::wire::response::Response;
 use crate::wire::target::Target;
 use crate::wire::upgrade::{self, Upgrade};
 
@@ -57,6 +59,9 @@ pub struct Request {
     pub upgrade: Upgrade,
     /// The body, where it was collected.
     pub body: Vec<u8>,
+    /// What the token that it shows grants to whoever publishes, or how it is refused. To verify it takes time, and is done
+    /// once, when somebody asks; `None` before, and of a request without one.
+    pub granted: Option<Box<Result<Rights, Response>>>,
 }
 
 /// Header fields by name; where one may be repeated, the first of them.
@@ -153,6 +158,7 @@ impl Request {
             // The octets of a body could also be read as the first frames.
             upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
             body: Vec::new(),
+            granted: None,
         })
     }
 }

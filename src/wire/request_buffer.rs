@@ -86,7 +86,7 @@ impl RequestBuffer {
     ///
     /// # Errors
     /// The refusal to answer with before closing.
-    pub fn next(&mut self, wish: impl FnOnce(&Request) -> BodyWish) -> Result<Next, Refusal> {
+    pub fn next(&mut self, wish: impl FnOnce(&mut Request) -> BodyWish) -> Result<Next, Refusal> {
         if let Some(request) = self.put_back.take() {
             return Ok(Next::Request(request));
         }
@@ -118,7 +118,7 @@ impl RequestBuffer {
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
         self.step_over(head_bytes);
 
-        let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&request) };
+        let wish = if framing == Framing::Length(0) { BodyWish::Skip } else { wish(&mut request) };
         match (wish, framing) {
             (BodyWish::Collect(limit), _) => {
                 let body = Body::new(framing, limit)?;

@@ -38,6 +38,7 @@ fn get(path: &str) -> Request {
         keep_alive: true,
         upgrade: Upgrade::NotAsked,
         body: vec![],
+        granted: None,
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::wire::upgrade::Acceptance;
 
 /// A response before it is encoded for one exchange.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
     fields: Vec<(&'static str, Cow<'static, str>)>,

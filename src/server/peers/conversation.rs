@@ -53,17 +53,18 @@ impl<S: Socket> Peers<S> {
                 }
             };
             self.count_for_client(key, &request, now);
-            if self.must_sync_first(key, &request, self.conditions(key, now)) {
-                return self.sync_first(key, request);
-            }
-            self.answer(key, request, now);
+            self.answer(key, request, false, now);
             self.leave_to_proxy(key, now);
         }
     }
 
-    /// Answers one request: with a response, a WebSocket or a publication.
-    pub(super) fn answer(&mut self, key: usize, request: Box<Request>, now: Now) {
+    /// Answers one request: with a response, a WebSocket or a publication; some only once all has come that was published
+    /// before it, unless it is `synced`.
+    pub(super) fn answer(&mut self, key: usize, mut request: Box<Request>, synced: bool, now: Now) {
         let conditions = self.conditions(key, now);
+        if !synced && self.must_sync_first(key, &mut request, conditions) {
+            return self.sync_first(key, request);
+        }
         let too_many = conditions.too_many;
         let is_handshake = request.path == "/ws";
         let exchange = Exchange {
@@ -101,9 +102,7 @@ impl<S: Socket> Peers<S> {
                 self.identify(key, identity, now);
                 self.open(key, &acceptance, &request, now);
             }
-            Answer::Publish { request, rights } => {
-                self.publish_request(key, request, rights.as_ref(), exchange, now);
-            }
+            Answer::Publish(request) => self.publish_request(key, request, exchange, now),
         }
     }
 

@@ -7,7 +7,6 @@ use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::hub::TooMany;
 use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::replay::Forgotten;
-use crate::policy::rights::Rights;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
@@ -47,7 +46,6 @@ impl<S: Socket> Peers<S> {
         &mut self,
         key: usize,
         request: Box<Request>,
-        rights: Option<&Rights>,
         exchange: Exchange,
         now: Now,
     ) {
@@ -57,7 +55,7 @@ impl<S: Socket> Peers<S> {
             return self.connections[key].put_back(request);
         }
         let submission = read_submission(&request, self.terms.max_publish_bytes);
-        let submission = match submission.and_then(|submission| check_rights(submission, rights)) {
+        let submission = match submission.and_then(|submission| check_rights(submission, &request)) {
             Ok(submission) => submission,
             Err(_) if self.connections[key].awaited.any() => return self.sync_first(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
@@ -226,8 +224,8 @@ impl<S: Socket> Peers<S> {
 }
 
 /// All of it or nothing: one topic that is not granted is enough to refuse it.
-fn check_rights(submission: Submission, rights: Option<&Rights>) -> Result<Submission, Response> {
-    let Some(rights) = rights else { return Ok(submission) };
+fn check_rights(submission: Submission, request: &Request) -> Result<Submission, Response> {
+    let Some(Ok(rights)) = request.granted.as_deref() else { return Ok(submission) };
     let mut topics = submission.drafts.list.iter().flat_map(|draft| &draft.topics);
     match topics.find(|topic| !rights.may_publish(topic)) {
         None => Ok(submission),

@@ -113,9 +113,14 @@ impl<S: Socket> Peers<S> {
 
     /// Whether a request can only be answered once all has come that was published before it: answers keep the order
     /// of the requests, and a client may have heard elsewhere what is still on its way here.
-    pub(super) fn must_sync_first(&self, key: usize, request: &Request, conditions: Conditions<'_>) -> bool {
-        let is_published = || routes::wish(request, conditions) != BodyWish::Skip;
-        let is_behind_others = self.connections[key].awaited.any() && !is_published();
+    pub(super) fn must_sync_first(
+        &self,
+        key: usize,
+        request: &mut Request,
+        conditions: Conditions<'_>,
+    ) -> bool {
+        let is_behind_others =
+            self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip;
         let is_ahead = || {
             routes::resumes_after(request, self.feed.epoch())
                 .is_some_and(|position| !self.feed.has_reached(position))
@@ -194,7 +199,7 @@ impl<S: Socket> Peers<S> {
             (What::Watcher(exchange, report), Answer::Overview(overview)) => {
                 self.tell_report(key, &overview, report, exchange, now);
             }
-            (What::Request(request), _) => self.answer(key, request, now),
+            (What::Request(request), _) => self.answer(key, request, true, now),
             (What::Refusal(refusal, shared_with), _) => {
                 self.connections[key].refuse(refusal, shared_with, now, &self.terms.limits);
             }

@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::reign::Setup;
 use crate::socket::Line;
 use crate::speech::{CLOSE, PONG, TEXT, frame, handshake};
-use crate::stories::{hold_up, last_heard, news, positions};
+use crate::stories::{answers, hold_up, last_heard, news, positions};
 use crate::world::{BEGINNING, World};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -202,6 +202,26 @@ fn whoever_publishes_and_goes_at_once_is_answered_before_the_end_however_late() 
             assert_eq!(close, &[&Heard::Close(Some(1000))][..usize::from(closes)]);
             assert!(line.dropped && line.outbound_ended && !line.aborted);
         }
+    });
+}
+
+#[test]
+fn a_token_is_verified_once_for_a_request_and_not_again_when_its_body_has_come() {
+    for_each_seed(12_800..12_810, |seed| {
+        let mut random = Random::new(seed);
+        let workers = random.pick(&[0, 2]);
+        let mut world = guarded(seed, workers);
+        let expires = world.now + SECOND;
+        let head = format!(
+            "POST /publish?topic=news HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 2\r\n\r\n",
+            token(expires)
+        );
+        let publisher = world.connect_to(0, 1 << 20, &format!("{head}1 {head}2"));
+        world.run_until(expires + A_MOMENT);
+        publisher.borrow_mut().send(format!(" {head}3 ").as_bytes());
+        world.run_for(SECOND);
+        let told = answers(&publisher);
+        assert_eq!((&told[..2], &told[2][..3]), (&["200 id".to_owned(), "200 id".to_owned()][..], "401"));
     });
 }
 
