@@ -11,6 +11,8 @@ use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::reconnect_notices::{ReconnectNotices, ReconnectTerms};
 use slackwater::policy::topic::{Filter, TopicName};
+use slackwater::server::connection::Connection;
+use slackwater::server::socket::Stream;
 
 const HISTORY_BYTES: usize = 64 * 1024 * 1024;
 
@@ -96,4 +98,20 @@ fn a_history_takes_as_much_memory_as_it_may_and_no_more_whatever_is_published() 
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("1 passed"), "{bytes} bytes of data: {said}");
     }
+}
+
+/// What a client took when nobody was asked for a token yet, nor counted by the address.
+const SLOT_BYTES: usize = 104;
+
+#[test]
+fn an_idle_client_takes_at_most_40_bytes_more_than_before_there_were_tokens_and_limits_by_address() {
+    /// One in the slab of connections, and all that an idle client owns.
+    #[allow(dead_code)]
+    enum Place {
+        Free(usize),
+        Taken(Connection<Stream>),
+    }
+    let bytes = size_of::<Place>();
+    println!("{bytes} bytes a client");
+    assert!(bytes <= SLOT_BYTES + 40, "{bytes} bytes a client");
 }
