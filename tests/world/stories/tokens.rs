@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use slackwater::http::auth::Auth;
 use slackwater::http::keys::VerifyingKeys;
 use slackwater::http::token::Verifier;
+use slackwater::policy::rate::Rate;
 use slackwater::policy::topic::Filter;
 
 use crate::draw::{SECOND, house, patient};
@@ -102,6 +103,35 @@ fn a_refresh_that_has_come_in_time_counts_though_it_is_read_late() {
         assert_eq!(close_code(&lines[0].1), None);
         world.run_until(expires + 10 * SECOND + A_MOMENT);
         assert_eq!(close_code(&lines[0].1), Some(Some(4004)));
+    });
+}
+
+#[test]
+fn a_token_that_expires_while_its_client_is_held_back_closes_it_behind_what_it_was_heard() {
+    for_each_seed(12_900..12_920, |seed| {
+        let mut setup = patient(0);
+        setup.terms.messages = Some(Rate::new(0.1, 1.0));
+        let (mut random, mut world) = (Random::new(seed), guarded_as(seed, setup));
+        let expires = world.now + SECOND;
+        let line = world.connect(1 << 20, &listen(expires));
+        let mut said: Vec<Vec<u8>> =
+            ["heard", "too much", "more"].map(|text| frame(&mut random, TEXT, text.as_bytes())).into();
+        // It waits behind what is too much, and so it comes too late.
+        said.push(refresh(&mut random, expires + 100 * SECOND));
+        for message in said {
+            line.borrow_mut().send(&message);
+            world.run_for(random.millis(0..50));
+        }
+        world.run_until(expires - A_MOMENT);
+        assert_eq!((close_code(&line), answers(&line).len()), (None, 3));
+        world.run_until(expires + A_MOMENT);
+        let told = &answers(&line)[2..];
+        assert_eq!(told, ["Echo(\"heard\")", "Close(Some(4004))"]);
+        line.borrow_mut().take(usize::MAX);
+        line.borrow_mut().end();
+        world.calm_down();
+        let line = line.borrow();
+        assert_eq!((line.dropped, line.dropped_over_unread, line.aborted), (true, false, false));
     });
 }
 
