@@ -12,6 +12,7 @@ pub mod origins;
 mod refused;
 pub mod secret;
 pub mod token;
+pub mod variables;
 
 use std::convert::Infallible;
 use std::ffi::OsString;

@@ -50,7 +50,8 @@
 //!   say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
 //!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`].
-//! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`].
+//! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`]. What is
+//!   dangerous about it: [`process::dangers`]. Where would be listened: [`server::prospect`].
 //!
 //! # The turn
 //!

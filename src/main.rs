@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match Command::read(std::env::args_os()) {
         Ok(Command::Serve(config)) => serve(*config),
         Ok(Command::Token(request)) => commands::token::run(*request),
+        Ok(Command::Check(request)) => commands::check::run(*request),
         Err(error) => error.exit(),
     }
 }

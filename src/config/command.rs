@@ -3,13 +3,16 @@
 
 use std::ffi::OsString;
 
-use super::Config;
+use clap::{CommandFactory, Parser};
+
 use super::token::TokenRequest;
+use super::{Config, refused};
 
 /// The sub-commands and what each does.
-pub(super) const SUB_COMMANDS: [(&str, &str); 2] = [
+pub(super) const SUB_COMMANDS: [(&str, &str); 3] = [
     ("serve", "Serves; so does the program without a sub-command"),
     ("token", "Makes a token (JWT) that a server with the same secret or key accepts, and prints it"),
+    ("check", "Reads the whole configuration; says what the server would do, and what is dangerous about it"),
 ];
 
 /// What the program is to do.
@@ -19,6 +22,24 @@ pub enum Command {
     Serve(Box<Config>),
     /// Make a token.
     Token(Box<TokenRequest>),
+    /// Look at a configuration.
+    Check(Box<CheckRequest>),
+}
+
+/// Says what the server would do with this configuration, and what is dangerous about it.
+///
+/// It takes the flags and the variables of the server, reads the files that they name, and neither listens nor changes
+/// anything. Exit code: 0 if the server would start, 2 if it would not.
+#[derive(Debug, Parser)]
+#[command(name = "slackwater", bin_name = "slackwater check", version, max_term_width = 100)]
+pub struct CheckRequest {
+    /// Ends with 2 for a warning, too
+    #[arg(long)]
+    pub strict: bool,
+
+    /// What is looked at.
+    #[command(flatten)]
+    pub config: Config,
 }
 
 impl Command {
@@ -40,8 +61,17 @@ impl Command {
         }
         match &*name {
             "token" => TokenRequest::read(args).map(|request| Self::Token(request.into())),
+            "check" => CheckRequest::read(args).map(|request| Self::Check(request.into())),
             _ => Config::read(args).map(|config| Self::Serve(config.into())),
         }
+    }
+}
+
+impl CheckRequest {
+    fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
+        let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
+        Ok(Self { strict: matches.get_flag("strict"), config: Config::of(&matches)? })
     }
 }
 
@@ -51,7 +81,7 @@ pub(super) fn with_sub_commands(command: clap::Command) -> clap::Command {
     let list: String = SUB_COMMANDS.iter().map(|(name, does)| format!("  {name:width$}  {does}\n")).collect();
     let template = format!(
         "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nSub-commands, in front of all flags ('slackwater \
-         help token' says more of one):\n{list}\n{{all-args}}{{after-help}}"
+         help check' says more of one):\n{list}\n{{all-args}}{{after-help}}"
     );
     command.help_template(template)
 }

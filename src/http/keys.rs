@@ -2,6 +2,7 @@
 //! followed. Reads them from text; from where that comes is not known here.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
@@ -78,11 +79,28 @@ impl VerifyingKeys {
         }
     }
 
+    /// Whether they come from a JWKS, as issuers publish it for all whom they make tokens for.
+    pub fn are_a_set(&self) -> bool {
+        self.0.len() > 1 || self.0.iter().any(|key| key.id.is_some())
+    }
+
     /// The key that a token names, or else the one without a name. A token that names none may be for an only key.
     pub(super) fn find(&self, id: Option<&str>) -> Option<&VerifyingKey> {
         let named = id.and_then(|id| self.0.iter().find(|key| key.id.as_deref() == Some(id)));
         let only = || self.0.first().filter(|_| id.is_none() && self.0.len() == 1);
         named.or_else(|| self.0.iter().find(|key| key.id.is_none())).or_else(only)
+    }
+}
+
+/// The algorithm of each and its name, if it has one.
+impl fmt::Display for VerifyingKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, key) in self.0.iter().enumerate() {
+            let separator = if number > 0 { ", " } else { "" };
+            write!(f, "{separator}{:?}", key.algorithm)?;
+            key.id.iter().try_for_each(|id| write!(f, " ({id:?})"))?;
+        }
+        Ok(())
     }
 }
 

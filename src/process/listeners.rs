@@ -10,6 +10,7 @@ use crate::config::{AdminAddress, Config};
 use crate::ffi;
 use crate::server::ListenError;
 use crate::server::bound_socket::{Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
+use crate::server::prospect;
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
 const KEPT_BACK: usize = 12;
@@ -74,13 +75,40 @@ pub fn open_admin(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
         Some(AdminAddress::Ip(host, port)) => BoundSocket::bind(host, *port, config.backlog, false),
         Some(AdminAddress::Path(path)) => BoundSocket::bind_path(path, FOR_OPERATORS, config.backlog),
     };
-    opened.map(Some).map_err(|why| {
-        OpenError::Admin(match why {
-            ListenError::Host { host, why } => format!("{host}: {why}"),
-            ListenError::Address { address, why, .. } => format!("{address}: {why}"),
-            inherited @ ListenError::Inherited { .. } => inherited.to_string(),
-        })
+    opened.map(Some).map_err(no_admin)
+}
+
+fn no_admin(why: ListenError) -> OpenError {
+    OpenError::Admin(match why {
+        ListenError::Host { host, why } => format!("{host}: {why}"),
+        ListenError::Address { address, why, .. } => format!("{address}: {why}"),
+        inherited @ ListenError::Inherited { .. } => inherited.to_string(),
     })
+}
+
+/// Where would be listened, found out without opening anything; `None` where somebody else is to open it.
+///
+/// # Errors
+/// A message that names the act, the place and the mend.
+pub fn prospect(config: &Config) -> Result<Option<Address>, OpenError> {
+    Ok(match (&config.uds, config.fd) {
+        (Some(path), _) => Some(prospect::of_path(path)?),
+        (None, Some(_)) => None,
+        (None, None) => Some(prospect::of_host(&config.host, config.port)?),
+    })
+}
+
+/// Where operators would come in, if they are to have a door of their own, found out in the same way.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn prospect_of_admin(config: &Config) -> Result<Option<Address>, OpenError> {
+    let found = match &config.admin {
+        None => return Ok(None),
+        Some(AdminAddress::Ip(host, port)) => prospect::of_host(host, *port),
+        Some(AdminAddress::Path(path)) => prospect::of_path(path),
+    };
+    found.map(Some).map_err(no_admin)
 }
 
 /// One listener for each slot of the supervisor's.

@@ -1,5 +1,6 @@
 //! The room that lives and dies: the log, the start, the processes and their exit codes.
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::server::{Address, StartError};
 
 pub mod commands;
 pub mod crew;
+pub mod dangers;
 pub mod listeners;
 pub mod logging;
 pub mod program;
@@ -73,6 +75,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
     }
+    remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);
     secrets::of_others(&config).iter().for_each(Remark::log);
     if config.workers > 1 {
         // Workers read it themselves; without keys in it none of them would start.

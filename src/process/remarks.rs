@@ -1,6 +1,7 @@
 //! What is to be said about a configuration, in one place: a server that starts logs some of it, `slackwater check` prints
 //! all. Decides by the configuration and by addresses; reads no file.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use log::{info, warn};
@@ -8,6 +9,7 @@ use log::{info, warn};
 use crate::config::Config;
 use crate::config::auth::AuthConfig;
 use crate::config::origins::AllowedOrigin;
+use crate::config::variables;
 use crate::http::access::Reach;
 use crate::server::Address;
 use crate::server::terms::access;
@@ -42,6 +44,15 @@ impl fmt::Display for Remark {
             Self::Danger(text) => write!(f, "warning: {text}"),
         }
     }
+}
+
+/// Which variables of these names look like flags and change nothing.
+pub fn of_variables(names: impl Iterator<Item = OsString>) -> Vec<Remark> {
+    let text = |variable: variables::UnknownVariable| {
+        let meant = variable.nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+        format!("The variable {} in the environment means nothing{meant}", variable.name)
+    };
+    variables::unknown(names).into_iter().map(text).map(Remark::Danger).collect()
 }
 
 /// What is served, and where.

@@ -114,17 +114,7 @@ impl BoundSocket {
     /// # Errors
     /// When there is no such address, or it cannot be had.
     pub fn bind(host: &str, port: u16, backlog: u16, shared: bool) -> Result<Self, ListenError> {
-        let found = (host, port).to_socket_addrs().and_then(|all| {
-            let mut found: Vec<SocketAddr> = vec![];
-            for address in all {
-                if !found.contains(&address) {
-                    found.push(address);
-                }
-            }
-            if found.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(found) }
-        });
-        let addresses = found.map_err(|why| ListenError::Host { host: host.to_owned(), why })?;
-        Self::bind_all(&addresses, backlog, shared)
+        Self::bind_all(&resolve(host, port)?, backlog, shared)
     }
 
     /// Binds those of these addresses that this machine has, and listens. If the first has port 0, all get the port that it
@@ -250,8 +240,7 @@ impl BoundSocket {
     /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that other machines
     /// can reach, if there is one.
     pub fn address(&self) -> &Address {
-        let reachable = self.addresses.iter().find(|address| !address.is_loopback());
-        reachable.unwrap_or(&self.addresses[0])
+        reachable(&self.addresses)
     }
 
     /// Everywhere that it listens.
@@ -297,6 +286,25 @@ impl BoundSocket {
         socket.bind(&address.into())?;
         Ok(socket)
     }
+}
+
+/// An address, or all those of a name. At least one.
+pub(super) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenError> {
+    let found = (host, port).to_socket_addrs().and_then(|all| {
+        let mut found: Vec<SocketAddr> = vec![];
+        for address in all {
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
+        if found.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(found) }
+    });
+    found.map_err(|why| ListenError::Host { host: host.to_owned(), why })
+}
+
+/// The first of several addresses that other machines can reach, if there is one.
+pub(super) fn reachable(addresses: &[Address]) -> &Address {
+    addresses.iter().find(|address| !address.is_loopback()).unwrap_or(&addresses[0])
 }
 
 /// Whether the error means that this machine does not have the address.
@@ -349,7 +357,7 @@ fn remove_abandoned(path: &Path, name: &SockAddr) {
     }
 }
 
-fn refused(address: Address, why: io::Error) -> ListenError {
+pub(super) fn refused(address: Address, why: io::Error) -> ListenError {
     let mend = match (&address, why.kind()) {
         _ if !mend(&why).is_empty() => mend(&why),
         (Address::Ip(_), ErrorKind::AddrInUse) => {

@@ -35,6 +35,11 @@ impl Descriptors {
     }
 }
 
+/// How many connections of clients a server that starts now can hold by its limit on open files.
+pub fn room_for_clients() -> usize {
+    Descriptors::read().room(Door::Public)
+}
+
 fn room(limit: usize, others: usize, door: Door) -> usize {
     let reserve = match door {
         Door::Public => RESERVE.min(limit / 4),

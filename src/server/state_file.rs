@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use log::{error, info, warn};
+use log::{Level, error, log, warn};
 use thiserror::Error;
 
 use crate::wire::snapshot::{FAMILY, Snapshot, SnapshotError};
@@ -25,6 +25,18 @@ pub struct StateFile {
     /// Where it is written, beside the file. Always the same, so that a process that is killed meanwhile leaves one file
     /// only, which the next takes away.
     draft: PathBuf,
+}
+
+/// What a predecessor has left, and so what a server that starts does.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // Each says what it is.
+pub enum Found {
+    #[error("Going on behind publication {newest} of {}", path.display())]
+    Snapshot { path: PathBuf, newest: u64 },
+    #[error("Starting a new history: {}: {why}", path.display())]
+    Unusable { path: PathBuf, why: String },
+    #[error("Starting a new history: no server has left one in {}", path.display())]
+    Nothing { path: PathBuf },
 }
 
 /// Why the state cannot be kept at a path.
@@ -102,21 +114,28 @@ impl StateFile {
     /// # Errors
     /// When it cannot be taken away, and so could not be replaced either.
     pub fn take_up(&self) -> Result<Option<Snapshot>, StateFileError> {
-        let path = self.path.display();
         let taken = self.discard_draft().and_then(|()| self.take());
-        match taken.map_err(|why| StateFileError { path: self.path.clone(), why })? {
-            Some(Ok(snapshot)) => {
-                info!("Going on behind publication {} of {path}", snapshot.newest);
-                Ok(Some(snapshot))
-            }
-            Some(Err(why)) => {
-                warn!("Starting a new history: {path}: {why}");
-                Ok(None)
-            }
-            None => {
-                info!("Starting a new history: no server has left one in {path}");
-                Ok(None)
-            }
+        let taken = taken.map_err(|why| StateFileError { path: self.path.clone(), why })?;
+        let found = self.describe(taken.as_ref());
+        log!(if matches!(found, Found::Unusable { .. }) { Level::Warn } else { Level::Info }, "{found}");
+        Ok(taken.and_then(Result::ok))
+    }
+
+    /// What a server that starts now would find, which stays.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn found(&self) -> Result<Found, StateFileError> {
+        let read = self.read().map_err(|why| StateFileError { path: self.path.clone(), why })?;
+        Ok(self.describe(read.as_ref()))
+    }
+
+    fn describe(&self, read: Option<&Result<Snapshot, SnapshotError>>) -> Found {
+        let path = self.path.clone();
+        match read {
+            Some(Ok(snapshot)) => Found::Snapshot { path, newest: snapshot.newest },
+            Some(Err(why)) => Found::Unusable { path, why: why.to_string() },
+            None => Found::Nothing { path },
         }
     }
 
@@ -129,16 +148,24 @@ impl StateFile {
 
     /// Reads the state and takes the file away. One that cannot be used is left for somebody to look at.
     fn take(&self) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
-        let Some(mut file) = look(&self.path)? else { return Ok(None) };
-        let mut octets = Vec::new();
-        file.read_to_end(&mut octets)?;
-        let snapshot = (!octets.is_empty()).then(|| Snapshot::decode(&octets));
+        if look(&self.path)?.is_none() {
+            return Ok(None);
+        }
+        let snapshot = self.read()?;
         if !matches!(snapshot, Some(Err(_))) {
             // Left behind, it would let a successor of a crash give old positions to new publications.
             fs::remove_file(&self.path).map_err(Unfit::Fixed)?;
             self.sync_folder();
         }
         Ok(snapshot)
+    }
+
+    /// Reads the state, if there is one.
+    fn read(&self) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
+        let Some(mut file) = look(&self.path)? else { return Ok(None) };
+        let mut octets = Vec::new();
+        file.read_to_end(&mut octets)?;
+        Ok((!octets.is_empty()).then(|| Snapshot::decode(&octets)))
     }
 
     /// Writes the state beside the file and then puts it in its place: rename(2) is atomic.

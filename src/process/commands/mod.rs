@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+pub mod check;
 pub mod token;
 
 /// The command line asks for what cannot be.

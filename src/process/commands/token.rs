@@ -1,5 +1,6 @@
 //! `slackwater token`: makes a token and prints it. Nothing is printed that a server with the same configuration would refuse.
 
+use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,7 +14,7 @@ use crate::http::keys::VerifyingKeys;
 use crate::http::minting::{Grant, SigningKey, mint};
 use crate::http::token::{Fault, Verifier};
 use crate::policy::topic::Filter;
-use crate::process::remarks::Remark;
+use crate::process::remarks::{self, Remark};
 use crate::process::secrets;
 use crate::server::clock::Now;
 use crate::server::key_file::KeyFile;
@@ -50,7 +51,8 @@ fn make(mut request: TokenRequest) -> Result<(String, Vec<Remark>), Refusal> {
     let token = mint(&grant, &key, now).map_err(|why| failed(&why))?;
     let has_key_file = request.auth.auth_key_file.is_some();
     verify(&token, keys.expect("what signs can be verified"), &grant, now, has_key_file)?;
-    let mut remarks = kept;
+    let mut remarks = remarks::of_variables(env::vars_os().map(|(name, _)| name));
+    remarks.extend(kept);
     remarks.extend(secrets::of_auth(&request.auth));
     remarks.extend(doubts(&grant));
     Ok((token, remarks))

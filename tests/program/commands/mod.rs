@@ -1,4 +1,5 @@
 //! The sub-commands: what each prints, and that without one the program serves.
 
+mod check;
 mod serve;
 mod token;

@@ -1,0 +1,117 @@
+//! `slackwater check`: reads a configuration and all that it names, as a server would that starts; says what that would do,
+//! and what is dangerous about it. It listens on nothing and changes nothing.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::{BAD_USAGE, FAILED, fail, tell};
+use crate::config::Config;
+use crate::config::command::CheckRequest;
+use crate::process::dangers::{self, Findings};
+use crate::process::remarks::{self, Remark};
+use crate::process::{listeners, raise_open_files, secrets};
+use crate::server::clock::Now;
+use crate::server::descriptors::room_for_clients;
+use crate::server::key_file::KeyFile;
+use crate::server::state_file::{Found, StateFile};
+
+/// What has been found.
+#[derive(Debug, Default)]
+struct Report {
+    remarks: Vec<Remark>,
+    /// Why the server would not start.
+    faults: Vec<String>,
+}
+
+/// Prints what would be, the warnings last. Exit codes: 0 if the server would start, 2 if not, and where it is to be strict
+/// also for a warning.
+pub fn run(request: CheckRequest) -> ExitCode {
+    raise_open_files();
+    let report = Report::of(request.config, std::env::vars_os().map(|(name, _)| name));
+    let warnings = report.remarks.iter().filter(|remark| matches!(remark, Remark::Danger(_))).count();
+    if let Err(why) = print(&report.lines(warnings)) {
+        return fail(FAILED, format_args!("cannot print the report: {why}"));
+    }
+    report.faults.iter().for_each(|fault| tell(format_args!("error: {fault}")));
+    if !report.faults.is_empty() {
+        return ExitCode::from(BAD_USAGE);
+    }
+    if request.strict && warnings > 0 {
+        return fail(BAD_USAGE, "with --strict there is to be no warning");
+    }
+    ExitCode::SUCCESS
+}
+
+impl Report {
+    /// Of this configuration, in an environment with variables of these names.
+    fn of(mut config: Config, variables: impl Iterator<Item = OsString>) -> Self {
+        let mut report = Self { remarks: remarks::of_variables(variables), faults: vec![] };
+        let token = secrets::read_publish_token(&mut config);
+        report.keep(token);
+        let secret = secrets::read_auth_secret(&mut config.auth);
+        let keys = match report.keep(secret) {
+            Some(()) => report.keep(KeyFile::open(&config.auth, Now::read().instant)).flatten(),
+            None => None,
+        };
+        let keys = keys.map(|(keys, _)| keys);
+        report.remarks.extend(secrets::of_others(&config));
+        let address = report.keep(listeners::prospect(&config)).flatten();
+        let admin = report.keep(listeners::prospect_of_admin(&config)).flatten();
+        let state = config.state_file.as_deref().map(|path| StateFile::open(path)?.found());
+        let state = state.and_then(|found| report.keep(found));
+        // What would not start would do nothing.
+        if !report.faults.is_empty() {
+            return report;
+        }
+        let place = match (&address, config.fd) {
+            (Some(address), _) => remarks::serving(&config, address),
+            (None, fd) => format!(
+                "on descriptor {}, which is for somebody else to open: who can reach it is not looked at",
+                fd.unwrap_or_default()
+            ),
+        };
+        report.remarks.push(Remark::Fact(format!("Would serve {place}")));
+        report.remarks.extend(admin.as_ref().map(remarks::operators));
+        if let Some(address) = &address {
+            report.remarks.extend(remarks::of_access(&config, address, admin.as_ref()));
+        }
+        let (address, admin, keys) = (address.as_ref(), admin.as_ref(), keys.as_ref());
+        report
+            .remarks
+            .extend(dangers::all(&config, &Findings { address, admin, keys, room: room_for_clients() }));
+        report.remarks.extend(state.map(|found| match found {
+            Found::Unusable { .. } => Remark::Danger(found.to_string()),
+            Found::Snapshot { .. } | Found::Nothing { .. } => Remark::Fact(found.to_string()),
+        }));
+        report
+    }
+
+    /// What was read, or notes why it could not be.
+    fn keep<T>(&mut self, read: Result<T, impl Display>) -> Option<T> {
+        read.map_err(|why| self.faults.push(why.to_string())).ok()
+    }
+
+    fn lines(&self, warnings: usize) -> String {
+        let mut sorted: Vec<&Remark> = self.remarks.iter().collect();
+        sorted.sort_by_key(|remark| match remark {
+            Remark::Fact(_) => 0,
+            Remark::Note(_) => 1,
+            Remark::Danger(_) => 2,
+        });
+        let mut lines: String = sorted.iter().map(|remark| format!("{remark}\n")).collect();
+        match warnings {
+            _ if !self.faults.is_empty() => {}
+            0 => lines.push_str("The server would start\n"),
+            1 => lines.push_str("The server would start, with one warning\n"),
+            several => lines.push_str(&format!("The server would start, with {several} warnings\n")),
+        }
+        lines
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}

@@ -1,0 +1,249 @@
+//! What is dangerous about a configuration, or makes it mean something else than it says: what `slackwater check` prints
+//! beside what a server that starts says of itself. Decides by what has been found out; reads nothing.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::Config;
+use crate::config::origins::AllowedOrigin;
+use crate::http::keys::VerifyingKeys;
+use crate::policy::drain::LONGEST_FAREWELL;
+use crate::process::remarks::Remark::{self, Danger, Fact, Note};
+use crate::server::Address;
+
+/// How long Kubernetes waits behind SIGTERM unless it is told otherwise.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+
+/// After how long without traffic proxies close a connection unless they are told otherwise (nginx, HAProxy's examples, the
+/// balancers of most clouds).
+const DEFAULT_PROXY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Networks of fewer bits are no proxies of anybody's: those of the largest have nine.
+const WIDE_BITS: (u8, u8) = (8, 16);
+
+/// So few connections are soon there.
+const FEW_CONNECTIONS: usize = 4000;
+
+/// What has been found out about a configuration.
+#[derive(Debug)]
+pub struct Findings<'a> {
+    /// Where the server would listen; `None` where that is for somebody else to say.
+    pub address: Option<&'a Address>,
+    /// Where operators would be answered, if they had a door of their own.
+    pub admin: Option<&'a Address>,
+    /// The keys by which tokens would be verified, if there are any.
+    pub keys: Option<&'a VerifyingKeys>,
+    /// How many connections a process can hold.
+    pub room: usize,
+}
+
+/// All that is to be said.
+pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
+    let parts = [
+        found.address.map(|address| of_listening(config, address)).unwrap_or_default(),
+        found.admin.and_then(of_admin).into_iter().collect(),
+        found.keys.map(|keys| of_keys(config, keys)).unwrap_or_default(),
+        of_proxies(config, found.address),
+        of_pages(config).into_iter().collect(),
+        of_limits(config, found.room),
+        of_silence(config).into_iter().collect(),
+        of_leaving(config),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
+    let is_public = address.ip().is_some() && !address.is_loopback();
+    let who_may_hear = match address {
+        _ if config.auth.is_on() => None,
+        _ if is_public => Some(Danger(format!(
+            "Everyone who can reach {address} may hear every topic: to ask for tokens, set --auth-secret-file or --auth-key-file"
+        ))),
+        Address::Ip(_) => Some(Fact(
+            "Everyone on this machine may hear every topic, and so may everyone behind a proxy on it"
+                .to_owned(),
+        )),
+        Address::Unix(_) => Some(Fact(format!(
+            "Everyone who can reach {address}, through a proxy or on this machine, may hear every topic"
+        ))),
+    };
+    let numbers = (is_public && config.admin.is_none()).then(|| {
+        Danger(format!(
+            "Everyone who can reach {address} may read /status and /metrics: to have them for this machine alone, set \
+             --admin 127.0.0.1:9000"
+        ))
+    });
+    let has_secrets = config.auth.is_on() || config.publish_token.is_some();
+    let plain = (is_public && has_secrets).then(|| {
+        Note(format!(
+            "There is no TLS here: without a proxy in front that has it, whoever is on the way to {address} can read tokens"
+        ))
+    });
+    who_may_hear.into_iter().chain(numbers).chain(plain).collect()
+}
+
+fn of_admin(admin: &Address) -> Option<Remark> {
+    let ip = admin.ip().filter(|_| !admin.is_loopback())?;
+    Some(Danger(format!(
+        "Everyone who can reach {ip} may read /status and /metrics there: let nobody but operators, or take a loopback address or \
+         a Unix socket for --admin"
+    )))
+}
+
+fn of_keys(config: &Config, keys: &VerifyingKeys) -> Vec<Remark> {
+    let audience = (keys.are_a_set() && config.auth.auth_audience.is_none()).then(|| {
+        Danger(
+            "Tokens that the issuer has made for other services count here if they name no audience, and those that name one do \
+             not count: set --auth-audience"
+                .to_owned(),
+        )
+    });
+    std::iter::once(Fact(format!("Tokens are verified by {keys}"))).chain(audience).collect()
+}
+
+fn of_proxies(config: &Config, address: Option<&Address>) -> Vec<Remark> {
+    let flags = &config.addresses;
+    let are_limited = flags.limit_per_ip.is_some() || flags.limit_connect_rate.is_some();
+    let is_unix = matches!(address, Some(Address::Unix(_)));
+    if !flags.proxy_headers && !flags.proxy_protocol {
+        return match address {
+            _ if !are_limited => vec![],
+            Some(Address::Unix(_)) => vec![Danger(
+                "--limit-per-ip and --limit-connect-rate count nobody who comes by a Unix socket, which has no addresses: set \
+                 --proxy-headers, and let the proxy add X-Forwarded-For"
+                    .to_owned(),
+            )],
+            Some(address) if address.is_loopback() => vec![Note(
+                "--limit-per-ip and --limit-connect-rate take all clients of a proxy on this machine for one: with a proxy, set \
+                 --proxy-headers"
+                    .to_owned(),
+            )],
+            _ => vec![],
+        };
+    }
+    let is_public = !is_unix && !address.is_some_and(Address::is_loopback);
+    let wide = flags.forwarded_allow_ips.0.iter().filter(|network| is_public && is_wide(network));
+    wide.map(|network| {
+        Danger(format!(
+            "--forwarded-allow-ips believes all of {network}: whoever of these can reach this port makes up its address"
+        ))
+    })
+    .collect()
+}
+
+/// Whether so many are believed that they are not the proxies. Who believes everybody is told so anyway.
+fn is_wide(network: &IpNet) -> bool {
+    let least = if network.addr().is_ipv4() { WIDE_BITS.0 } else { WIDE_BITS.1 };
+    // All that a host has for itself, and for others on the same link.
+    let is_own = match network.addr() {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
+    };
+    (1..least).contains(&network.prefix_len()) && !is_own
+}
+
+fn of_pages(config: &Config) -> Option<Remark> {
+    let is_open = config.origins.all().contains(&AllowedOrigin::Opaque) && !config.auth.is_on();
+    is_open.then(|| {
+        Danger(
+            "Every web site may listen in a browser that reaches this server, from a frame that it sandboxes: --allowed-origin null \
+             lets in more than files"
+                .to_owned(),
+        )
+    })
+}
+
+fn of_limits(config: &Config, room: usize) -> Vec<Remark> {
+    let per_ip = config.addresses.limit_per_ip.map(|limit| limit as usize);
+    let one_takes_all = per_ip.zip(config.limit_concurrency).filter(|(one, all)| one >= all).map(|(one, all)| {
+        Danger(format!(
+            "One address may take all connections: --limit-per-ip {one} is not below --limit-concurrency {all}"
+        ))
+    });
+    let cannot_move = (per_ip == Some(1) && config.age.max_connection_age.is_some()).then(|| {
+        Danger(
+            "With --limit-per-ip 1 no client can move when --max-connection-age asks it to, since it has two connections meanwhile"
+                .to_owned(),
+        )
+    });
+    let each = if config.workers > 1 { "Each worker" } else { "The server" };
+    let open_files = match config.limit_concurrency {
+        Some(limit) if limit > room => Danger(format!(
+            "{each} has room for about {room} connections by its limit on open files: beyond, newcomers wait, and --limit-concurrency \
+             {limit} answers nobody; raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
+        )),
+        _ if room < FEW_CONNECTIONS => Note(format!(
+            "{each} has room for about {room} connections by its limit on open files (ulimit -n, LimitNOFILE=)"
+        )),
+        _ => Fact(format!("{each} has room for about {room} connections by its limit on open files")),
+    };
+    one_takes_all.into_iter().chain(cannot_move).chain([open_files]).collect()
+}
+
+/// Of clients that have vanished, and of connections on which nothing is said.
+fn of_silence(config: &Config) -> Option<Remark> {
+    let (interval, timeout) = (config.ws_ping_interval.0, config.ws_ping_timeout.0);
+    let most = [interval, config.notify_interval.0].into_iter().flatten().min();
+    match (interval, timeout) {
+        (None, _) => Some(Danger(
+            "Without pings (--ws-ping-interval 0) clients that have vanished stay, and proxies close connections that are idle"
+                .to_owned(),
+        )),
+        (Some(_), None) => Some(Danger(
+            "Clients that have vanished stay: --ws-ping-timeout 0 waits for their pongs for ever".to_owned(),
+        )),
+        (Some(interval), _) if most >= Some(DEFAULT_PROXY_TIMEOUT) => Some(Note(format!(
+            "Proxies may close connections between two pings: most wait for 60 s, and --ws-ping-interval is {}",
+            seconds(interval)
+        ))),
+        _ => None,
+    }
+}
+
+fn of_leaving(config: &Config) -> Vec<Remark> {
+    let patience = config.timeout_graceful_shutdown;
+    let longest = config.drain_delay + patience + LONGEST_FAREWELL;
+    let time = format!("After SIGTERM the server takes up to {} to end", seconds(longest));
+    let time = if longest <= DEFAULT_GRACE {
+        Fact(time)
+    } else {
+        let whole = longest.as_secs_f64().ceil();
+        Note(format!(
+            "{time}: Kubernetes kills it after 30 s unless terminationGracePeriodSeconds is {whole}, Docker after 10 s unless \
+             --stop-timeout is; systemd is told by the server. For less, set --timeout-graceful-shutdown"
+        ))
+    };
+    let (spread, close_after) = (config.drain_spread, config.drain_close_after);
+    let late = match close_after {
+        _ if config.no_drain_notice => None,
+        _ if spread >= patience => Some(Danger(format!(
+            "Clients that are asked to reconnect last are closed as they are: --drain-spread {} leaves nothing of \
+             --timeout-graceful-shutdown {}",
+            spread.as_secs_f64(),
+            patience.as_secs_f64()
+        ))),
+        Some(close_after) if spread + close_after > patience => Some(Note(format!(
+            "--timeout-graceful-shutdown {} closes some clients before --drain-close-after {} does",
+            patience.as_secs_f64(),
+            close_after.as_secs_f64()
+        ))),
+        _ => None,
+    };
+    let state_file = config.state_file.as_ref().map(|_| {
+        Note(
+            "Of several servers with the same --state-file the history of all but one is lost: give each a path of its own"
+                .to_owned(),
+        )
+    });
+    [time].into_iter().chain(late).chain(state_file).collect()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+#[path = "dangers_tests.rs"]
+mod tests;
