@@ -145,7 +145,9 @@ function show(state) {
 function showTime() {
   clearTimeout(ticking);
   const { exp } = claimsOf(token);
-  const at = client.tokenExpiresAt ?? (Number.isFinite(exp) ? exp * 1000 : null);
+  const isUsed = ui.box.dataset.token === 'used';
+  const claimed = Number.isFinite(exp) ? exp * 1000 : null;
+  const at = (isUsed ? client.tokenExpiresAt : null) ?? claimed; // The client knows it by the server's clock.
   const words = at === null ? 'never' : inTime(at - Date.now());
   if (ui.expires.textContent !== words) ui.expires.textContent = words;
   if (at !== null) ticking = setTimeout(showTime, TICK_MS);
