@@ -1,6 +1,6 @@
-// A WebSocket that comes back and goes on where it was: decides when to connect, when to wait, when to move to another server
-// and when to stop, and keeps the place and the topics. Knows nothing of the page, and of the messages only what says where it
-// stands.
+// A WebSocket that comes back and goes on where it was: decides when to connect, when to wait, when to move to another server,
+// when to ask for a token and when to stop, and keeps the place and the topics. Knows nothing of the page, and of the messages
+// only what says where it stands.
 // Invariants: only the socket of #connection changes the state. Of the two others there may be, the successor is heard for its
 // welcome alone, and the parting one for what the new connection cannot bring. Any further socket is stale and goes unheard.
 // The place moves behind a publication only when that publication is handed on.
@@ -199,7 +199,7 @@ export class Slackwater extends EventTarget {
   #state = 'idle';
   /** @type {Connection | null} */
   #connection = null;
-  #timer = null; // connecting: gives the handshake up. open: notices silence. waiting: the next attempt.
+  #timer = null; // connecting: gives the token or the handshake up. open: notices silence. waiting: the next attempt.
   #retryAt = null;
   #failures = 0; // in a row
   /** @type {Move | null} */
@@ -282,8 +282,11 @@ export class Slackwater extends EventTarget {
    */
   set token(source) {
     this.#token = tokenSource(source);
-    if (this.#state === 'stopped') this.#comeBack(EXPIRED);
-    else if (this.#state === 'connecting') this.#reopen();
+    if (this.#state === 'stopped') {
+      // Not at once: whoever answers each end with another token would never be held back.
+      this.#scheduleRetry(EXPIRED);
+      this.#enter('waiting');
+    } else if (this.#state === 'connecting') this.#reopen();
     else if (this.#state === 'open') {
       if (this.#move?.successor) this.#openSuccessor();
       if (typeof this.#token === 'function') this.#refresh();
@@ -675,12 +678,6 @@ export class Slackwater extends EventTarget {
     this.#retryAt = this.#now() + delayMs;
     this.#timer = this.#timers.setTimeout(() => this.#open(), delayMs);
     this.#heedSigns();
-  }
-
-  /** Waits for an attempt that no ending has brought about. */
-  #comeBack(code) {
-    this.#scheduleRetry(code);
-    this.#enter('waiting');
   }
 
   #drawDelay(failures) {
