@@ -10,13 +10,15 @@ use super::*;
 /// More than a socket with little room holds once it is echoed, and less than the server's send buffer takes.
 const LITTLE_TO_ECHO: usize = 120;
 
-/// The server's ends of connections, open or closed, that the kernel still keeps: proc(5).
+/// The server's ends of connections, open or closed, that the kernel still keeps: proc(5). One in TIME-WAIT holds nothing that
+/// could be taken, and may be of whoever had this port before.
 fn kept(port: u16) -> usize {
     const LISTEN: &str = "0A";
+    const TIME_WAIT: &str = "06";
     let table = fs::read_to_string("/proc/self/net/tcp").expect("proc(5) has it");
     let is_ours = |line: &&str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        fields[1].ends_with(&format!(":{port:04X}")) && fields[3] != LISTEN
+        fields[1].ends_with(&format!(":{port:04X}")) && ![LISTEN, TIME_WAIT].contains(&fields[3])
     };
     table.lines().skip(1).filter(is_ours).count()
 }
