@@ -1,12 +1,13 @@
 """How many connections one address may have, behind proxies that say whose each is."""
 import contextlib
+import http.client
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from client import connect, echo, hear
 from neighbours import haproxy, nginx
-from slackwater import Slackwater
+from slackwater import PATIENCE, Slackwater
 
 ONE_EACH = ("--notify-interval", "0", "--limit-per-ip", "1")
 CLIENTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
@@ -79,3 +80,16 @@ def test_how_often_an_address_connects_is_counted_behind_a_proxy_too(tmp_path, f
             assert attempt >= burst
             assert refused.value.response.status_code == 429
             assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 10
+
+
+def test_requests_on_connections_that_nginx_keeps_are_no_new_ones(tmp_path):
+    changes = {"max_fails=0 backup;": "max_fails=0 backup; keepalive 16; keepalive_timeout 4s;"}
+    with (Slackwater("--notify-interval", "0", "--limit-connect-rate", "0.1", "--proxy-headers") as server,
+          nginx(tmp_path / "nginx", before(server, changes)) as proxy):
+        statuses = []
+        for _ in range(30):
+            client = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=PATIENCE)
+            client.request("GET", "/")
+            statuses.append(client.getresponse().status)
+            client.close()
+        assert statuses == [200] * 30
