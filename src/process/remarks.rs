@@ -113,6 +113,10 @@ fn who_may_hear(auth: &AuthConfig) -> Option<Remark> {
 /// To whom what is for operators is open while they have no token.
 fn who_may_publish(config: &Config, door: &Address, is_admin: bool) -> Remark {
     let text = match access(config, door, is_admin).reach {
+        Reach::ThisMachine(_) if config.addresses.proxy_protocol && !is_admin => {
+            "A program of --forwarded-allow-ips that begins with LOCAL of the PROXY protocol may publish, read /metrics and make \
+             the server leave, and no client of a proxy may: to ask for a token, set --publish-token-file"
+        }
         Reach::ThisMachine(_) => {
             "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a \
              proxy on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file"
@@ -133,4 +137,39 @@ fn who_may_publish(config: &Config, door: &Address, is_admin: bool) -> Remark {
         }
     };
     Remark::Fact(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    /// Who may publish by a loopback address, and by a door of the operators' own there.
+    fn may_publish(flags: &str) -> [String; 2] {
+        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+        let config = Config::read(args).unwrap();
+        let door = Address::Ip("127.0.0.1:80".parse().unwrap());
+        [false, true].map(|is_admin| who_may_publish(&config, &door, is_admin).to_string())
+    }
+
+    #[test]
+    fn who_may_publish_depends_on_how_proxies_say_for_whom_they_ask() {
+        let everyone = "Everyone on this machine may publish";
+        let by_header = "everyone behind a proxy on it that adds no X-Forwarded-For";
+        for flags in ["", "--proxy-headers"] {
+            for text in may_publish(flags) {
+                assert!(text.starts_with(everyone) && text.contains(by_header), "{flags}: {text}");
+            }
+        }
+        for flags in ["--proxy-protocol", "--proxy-protocol --proxy-headers"] {
+            let [public, own] = may_publish(flags);
+            assert!(
+                public.contains("begins with LOCAL") && public.contains("no client of a proxy"),
+                "{public}"
+            );
+            // There nobody sends it.
+            assert!(own.starts_with(everyone), "{own}");
+        }
+    }
 }

@@ -15,6 +15,9 @@ const MAX_BYTES: usize = 16 * 1024;
 /// What version 2 begins with, up to its length.
 const FIXED_BYTES: usize = 16;
 
+/// Version 2, and the command of a proxy that has connected by itself.
+const LOCAL: u8 = 0x20;
+
 /// A header, or the beginning of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preamble {
@@ -24,9 +27,20 @@ pub enum Preamble {
     Header {
         /// How long it is.
         bytes: usize,
-        /// Who has connected to the proxy; `None` if it has connected by itself, as for a health check, or does not know.
-        client: Option<IpAddr>,
+        /// For whom the proxy has connected.
+        origin: Origin,
     },
+}
+
+/// For whom a proxy has connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// For itself, as for a health check.
+    Proxy,
+    /// For a client of which it knows no address, as one that has reached it through a Unix socket.
+    Unknown,
+    /// For the client of this address.
+    Client(IpAddr),
 }
 
 /// There is no header of the PROXY protocol.
@@ -48,17 +62,31 @@ fn read_v2(bytes: &[u8]) -> Result<Preamble, NoPreamble> {
     {
         return Err(NoPreamble);
     }
+    if bytes.get(v2::PROTOCOL_PREFIX.len()) == Some(&LOCAL) {
+        return Ok(read_local(bytes));
+    }
     let header = match v2::Header::try_from(bytes) {
         Ok(header) => header,
         Err(why) if why.is_incomplete() => return Ok(Preamble::More),
         Err(_) => return Err(NoPreamble),
     };
-    let client = match (header.command, header.addresses) {
-        (v2::Command::Local, _) | (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => None,
-        (v2::Command::Proxy, v2::Addresses::IPv4(pair)) => Some(pair.source_address.into()),
-        (v2::Command::Proxy, v2::Addresses::IPv6(pair)) => Some(pair.source_address.into()),
+    let origin = match header.addresses {
+        v2::Addresses::Unspecified | v2::Addresses::Unix(_) => Origin::Unknown,
+        v2::Addresses::IPv4(pair) => Origin::Client(pair.source_address.into()),
+        v2::Addresses::IPv6(pair) => Origin::Client(pair.source_address.into()),
     };
-    Ok(Preamble::Header { bytes: header.header.len(), client })
+    Ok(Preamble::Header { bytes: header.header.len(), origin })
+}
+
+/// Whatever a proxy says beside LOCAL, the family too, is to be passed over (the protocol's specification, §2.2); `ppp` refuses
+/// some of it.
+fn read_local(bytes: &[u8]) -> Preamble {
+    let Some([high, low]) = bytes.get(FIXED_BYTES - 2..FIXED_BYTES) else { return Preamble::More };
+    let whole = FIXED_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    if bytes.len() < whole {
+        return Preamble::More;
+    }
+    Preamble::Header { bytes: whole, origin: Origin::Proxy }
 }
 
 /// Only a whole line is handed on: `ppp` takes some that are not for wrong ones.
@@ -72,12 +100,12 @@ fn read_v1(bytes: &[u8]) -> Result<Preamble, NoPreamble> {
         return if line.len() < LINE_BYTES { Ok(Preamble::More) } else { Err(NoPreamble) };
     };
     let header = v1::Header::try_from(&line[..end + 2]).map_err(|_| NoPreamble)?;
-    let client = match header.addresses {
-        v1::Addresses::Unknown => None,
-        v1::Addresses::Tcp4(pair) => Some(pair.source_address.into()),
-        v1::Addresses::Tcp6(pair) => Some(pair.source_address.into()),
+    let origin = match header.addresses {
+        v1::Addresses::Unknown => Origin::Unknown,
+        v1::Addresses::Tcp4(pair) => Origin::Client(pair.source_address.into()),
+        v1::Addresses::Tcp6(pair) => Origin::Client(pair.source_address.into()),
     };
-    Ok(Preamble::Header { bytes: end + 2, client })
+    Ok(Preamble::Header { bytes: end + 2, origin })
 }
 
 #[cfg(test)]
@@ -94,8 +122,12 @@ mod tests {
 
     const IPV4: [u8; 12] = [203, 0, 113, 5, 127, 0, 0, 1, 0x12, 0x34, 0x1f, 0x40];
 
-    /// Headers, and whom they name.
-    fn headers() -> Vec<(Vec<u8>, Option<&'static str>)> {
+    fn client(text: &str) -> Origin {
+        Origin::Client(text.parse().unwrap())
+    }
+
+    /// Headers, and for whom they are.
+    fn headers() -> Vec<(Vec<u8>, Origin)> {
         let ipv6 =
             [&[0x20, 1, 0xd, 0xb8], [0; 11].as_slice(), &[5], &[0; 16], &[0x12, 0x34, 0x1f, 0x40]].concat();
         let with_more = [IPV4.as_slice(), &[0x04, 0, 3, 0, 0, 0], &[0xea, 0, 2, 1, 2]].concat();
@@ -103,29 +135,33 @@ mod tests {
         let longest = "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff \
             65535 65535\r\n";
         vec![
-            (line("PROXY TCP4 203.0.113.5 127.0.0.1 4660 8000\r\n"), Some("203.0.113.5")),
-            (line("PROXY TCP6 2001:db8::5 ::1 4660 8000\r\n"), Some("2001:db8::5")),
-            (line(longest), Some("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")),
-            (line("PROXY UNKNOWN\r\n"), None),
-            (line("PROXY UNKNOWN 203.0.113.5 127.0.0.1 4660 8000\r\n"), None),
-            (v2(1, 0x11, &IPV4), Some("203.0.113.5")),
-            (v2(1, 0x21, &ipv6), Some("2001:db8::5")),
-            (v2(1, 0x11, &with_more), Some("203.0.113.5")),
-            (v2(1, 0x31, &[b'x'; 216]), None),
-            (v2(1, 0x00, &[]), None),
-            (v2(0, 0x00, &[]), None),
-            (v2(0, 0x11, &IPV4), None),
+            (line("PROXY TCP4 203.0.113.5 127.0.0.1 4660 8000\r\n"), client("203.0.113.5")),
+            (line("PROXY TCP6 2001:db8::5 ::1 4660 8000\r\n"), client("2001:db8::5")),
+            (line(longest), client("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")),
+            (line("PROXY UNKNOWN\r\n"), Origin::Unknown),
+            (line("PROXY UNKNOWN 203.0.113.5 127.0.0.1 4660 8000\r\n"), Origin::Unknown),
+            (v2(1, 0x11, &IPV4), client("203.0.113.5")),
+            (v2(1, 0x21, &ipv6), client("2001:db8::5")),
+            (v2(1, 0x11, &with_more), client("203.0.113.5")),
+            (v2(1, 0x31, &[b'x'; 216]), Origin::Unknown),
+            (v2(1, 0x00, &[]), Origin::Unknown),
+            (v2(1, 0x01, &IPV4), Origin::Unknown),
+            (v2(0, 0x00, &[]), Origin::Proxy),
+            (v2(0, 0x11, &IPV4), Origin::Proxy),
+            (v2(0, 0x11, &[]), Origin::Proxy),
+            (v2(0, 0x21, &IPV4), Origin::Proxy),
+            (v2(0, 0x31, &[]), Origin::Proxy),
+            (v2(0, 0x99, b"zzzz"), Origin::Proxy),
         ]
     }
 
     #[test]
-    fn a_header_in_any_pieces_names_whoever_has_connected() {
-        for (header, client) in headers() {
+    fn a_header_in_any_pieces_says_for_whom_the_proxy_has_connected() {
+        for (header, origin) in headers() {
             for end in 0..header.len() {
                 assert_eq!(read(&header[..end]), Ok(Preamble::More), "{:?}", header[..end].escape_ascii());
             }
-            let whole =
-                Preamble::Header { bytes: header.len(), client: client.map(|it| it.parse().unwrap()) };
+            let whole = Preamble::Header { bytes: header.len(), origin };
             for behind in ["", "GET / HTTP/1.1\r\n", "\r\n"] {
                 assert_eq!(read(&[&header, behind.as_bytes()].concat()), Ok(whole));
             }
@@ -135,7 +171,8 @@ mod tests {
     #[test]
     fn what_is_no_header_is_known_as_early_as_that() {
         let too_long = format!("PROXY UNKNOWN {}", "x".repeat(100));
-        let too_much = [v2::PROTOCOL_PREFIX, &[0x21, 0x11], &(16_369_u16).to_be_bytes()].concat();
+        let too_much =
+            |command| [v2::PROTOCOL_PREFIX, &[command, 0x11], &(16_369_u16).to_be_bytes()].concat();
         for bytes in [
             b"GET / HTTP/1.1\r\n".as_slice(),
             b"P ",
@@ -147,7 +184,8 @@ mod tests {
             b"PROXY TCP4 2001:db8::5 ::1 1 2\r\n",
             b"PROXY TCP4 203.0.113.5 127.0.0.1 1 65536\r\n",
             too_long.as_bytes(),
-            &too_much,
+            &too_much(0x21),
+            &too_much(0x20),
             &v2(2, 0x11, &IPV4),
             &v2(1, 0x11, &IPV4[..11]),
             &v2(1, 0x41, &IPV4),
@@ -160,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_is_read_alike_in_pieces(
-            nth in 0..12_usize,
+            nth in 0..headers().len(),
             place in any::<prop::sample::Index>(),
             octet: u8,
             behind in prop::collection::vec(any::<u8>(), 0..40),

@@ -5,7 +5,7 @@ use httparse::{EMPTY_HEADER, Error, Status};
 
 use crate::wire::body::{Body, Framing};
 use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
-use crate::wire::proxy_protocol::{self, NoPreamble, Preamble};
+use crate::wire::proxy_protocol::{self, NoPreamble, Origin, Preamble};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::Request;
 
@@ -74,8 +74,8 @@ impl RequestBuffer {
     /// When it says nothing of the kind.
     pub fn preamble(&mut self) -> Result<Preamble, NoPreamble> {
         let preamble = proxy_protocol::read(self.unread())?;
-        if let Preamble::Header { bytes, client } = preamble {
-            self.is_forwarded = client.is_some();
+        if let Preamble::Header { bytes, origin } = preamble {
+            self.is_forwarded = origin != Origin::Proxy;
             self.step_over(bytes);
         }
         Ok(preamble)

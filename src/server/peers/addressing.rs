@@ -10,7 +10,7 @@ use crate::server::clock::Now;
 use crate::server::connection::{Connection, Owner, Sender, Speaks, Standing};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::proxy_protocol::{NoPreamble, Preamble};
+use crate::wire::proxy_protocol::{NoPreamble, Origin, Preamble};
 use crate::wire::request::Request;
 
 /// As what those are counted that were refused for their address.
@@ -74,9 +74,9 @@ impl<S: Socket> Peers<S> {
         };
         let owner = match requests.preamble() {
             Ok(Preamble::More) => return false,
-            // What a proxy asks by itself is not counted.
-            Ok(Preamble::Header { client: None, .. }) => Some(Owner::nobody(Sender::Client)),
-            Ok(Preamble::Header { client, .. }) => self.owner(client, now),
+            Ok(Preamble::Header { origin: Origin::Client(client), .. }) => self.owner(Some(client), now),
+            // Without an address there is nobody to count it for.
+            Ok(Preamble::Header { .. }) => Some(Owner::nobody(Sender::Client)),
             Err(NoPreamble) => {
                 self.note_unannounced(peer, now);
                 None

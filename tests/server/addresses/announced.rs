@@ -4,17 +4,18 @@ use support::frames::{CLOSE, frame};
 
 use super::*;
 
+/// What version 2 begins with.
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 const LINE: &str = "PROXY TCP4 203.0.113.5 127.0.0.1 4660 8000\r\n";
 
 /// Version 2: of this client, or of the proxy itself.
 fn binary(client: Option<[u8; 4]>) -> Vec<u8> {
-    let signature = b"\r\n\r\n\0\r\nQUIT\n";
     match client {
         Some([a, b, c, d]) => {
-            [signature.as_slice(), &[0x21, 0x11, 0, 12, a, b, c, d, 127, 0, 0, 1, 0x12, 0x34, 0x1f, 0x40]]
-                .concat()
+            [SIGNATURE, &[0x21, 0x11, 0, 12, a, b, c, d, 127, 0, 0, 1, 0x12, 0x34, 0x1f, 0x40]].concat()
         }
-        None => [signature.as_slice(), &[0x20, 0, 0, 0]].concat(),
+        None => [SIGNATURE, &[0x20, 0, 0, 0]].concat(),
     }
 }
 
@@ -56,7 +57,7 @@ fn the_client_is_whoever_the_proxy_names_in_either_version_and_in_any_pieces() {
 }
 
 #[test]
-fn what_a_proxy_asks_by_itself_is_answered_and_not_counted() {
+fn what_comes_without_an_address_is_answered_and_not_counted() {
     let server = Running::with("--proxy-protocol --limit-per-ip 1 --limit-connect-rate 0.1");
     let mut kept = vec![];
     for _ in 0..10 {
@@ -117,10 +118,25 @@ fn whoever_is_not_listed_is_reset_whatever_it_says() {
 fn a_client_of_a_proxy_is_no_program_on_this_machine() {
     let server = Running::with("--proxy-protocol");
     let publish = "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
-    for (preamble, status) in [(LINE.as_bytes().to_vec(), 403), (binary(None), 200)] {
+    // One without an address, too: it may have reached the proxy through a Unix socket.
+    let unknown = [[0x21, 0, 0, 0].as_slice(), &[0x21, 1, 0, 2, 0, 0]].map(|rest| [SIGNATURE, rest].concat());
+    let clients = [LINE.into(), b"PROXY UNKNOWN\r\n".to_vec()].into_iter().chain(unknown);
+    for (preamble, status) in clients.map(|it| (it, 403)).chain([(binary(None), 200)]) {
+        for request in [publish, "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+            let mut peer = from(1, &server);
+            peer.send(behind(&preamble, request));
+            assert_eq!(peer.response().status, status, "{}", preamble.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn what_a_proxy_asks_by_itself_is_answered_whatever_else_it_says() {
+    let server = Running::with("--proxy-protocol");
+    for beside in [[0x11, 0, 0].as_slice(), &[0x31, 0, 0], &[0x99, 0, 4, 1, 2, 3, 4]] {
         let mut peer = from(1, &server);
-        peer.send(behind(preamble, publish));
-        assert_eq!(peer.response().status, status);
+        peer.send(behind([SIGNATURE, &[0x20], beside].concat(), PAGE));
+        assert_eq!(peer.response().status, 200, "{beside:?}");
     }
 }
 
