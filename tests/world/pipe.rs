@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -382,6 +383,14 @@ impl Socket for Wire {
             Self::Pipe(_) => unreachable!("the pair is closed with the process"),
         }
     }
+
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        match self {
+            Self::Client(socket) => socket.peer_address(),
+            Self::Pipe(_) => unreachable!("nobody connects by the pair"),
+        }
+    }
+
     fn is_emptied_by_short_reads(&self) -> bool {
         matches!(self, Self::Client(socket) if socket.is_emptied_by_short_reads())
     }

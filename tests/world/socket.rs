@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use slackwater::server::peers::Readiness;
@@ -19,6 +20,8 @@ pub struct Line {
     random: Random,
     /// Whether a read brings all there is, as Linux does, or sometimes less.
     reads_whole: bool,
+    /// From where the client connects.
+    pub address: Option<IpAddr>,
     /// From the client, not read by the server yet.
     inbound: VecDeque<u8>,
     pub inbound_ended: bool,
@@ -71,6 +74,7 @@ impl Line {
         Self {
             reads_whole: random.chance(50),
             random: random.fork(),
+            address: None,
             inbound: VecDeque::new(),
             inbound_ended: false,
             failure: None,
@@ -237,6 +241,10 @@ impl Socket for VirtualSocket {
 
     fn abort(&mut self) {
         self.0.borrow_mut().aborted = true;
+    }
+
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(self.0.borrow().address)
     }
 
     fn unacknowledged_bytes(&self) -> u32 {

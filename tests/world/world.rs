@@ -327,7 +327,7 @@ impl World {
             && self.reigns.iter().all(|reign| reign.clients() == 0)
     }
 
-    fn clock(&self) -> Now {
+    pub fn clock(&self) -> Now {
         Now { instant: self.base + self.now, wall: BEGINNING + self.now }
     }
 }

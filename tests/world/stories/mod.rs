@@ -1,5 +1,6 @@
 //! The stories, by what they are about, and what they have in common: what is asked, and what a line was told.
 
+mod addresses;
 mod ageing;
 mod bursts;
 mod crews;
