@@ -94,9 +94,10 @@ fn of_many_addresses_that_come_and_go_none_is_refused_wrongly_or_remembered_for_
             setup.notify_interval = None;
         });
         let mut book = Book { most, rate, full_at: HashMap::new(), here: vec![] };
+        let hosts = Vec::from_iter(0..30);
         let mut kept: Option<(u8, Rc<RefCell<Line>>)> = None;
         for _ in 0..600 {
-            let host = random.below(30) as u8;
+            let host = random.pick(&hosts);
             match random.below(5) {
                 0 | 1 if !book.here.is_empty() => {
                     let nth = random.below(book.here.len());
@@ -124,9 +125,9 @@ fn of_many_addresses_that_come_and_go_none_is_refused_wrongly_or_remembered_for_
         // As long as the slowest bucket takes to fill.
         world.run_for(Duration::from_secs(100));
         assert_eq!(world.worker(0).server.next_timeout(), None, "somebody is still to be forgotten");
-        for host in 0..30 {
+        for &host in &hosts {
             join(&mut world, &mut random, &mut book, host);
         }
-        assert_eq!(book.here.len(), 30);
+        assert_eq!(book.here.len(), hosts.len());
     });
 }

@@ -12,10 +12,22 @@ use crate::draw::{SECOND, alone};
 use crate::ear::Heard;
 use crate::for_each_seed;
 use crate::random::Random;
+use crate::reign::Setup;
 use crate::socket::Line;
 use crate::speech::{frame, handshake};
 use crate::stories::count;
 use crate::world::World;
+
+/// A server that takes so many messages of each client, and says nothing by itself unless this changes it.
+fn limited(seed: u64, rate: Rate, change: impl FnOnce(&mut Setup)) -> World {
+    alone(seed, |setup| {
+        setup.terms.messages = Some(rate);
+        let limits = &mut setup.terms.limits;
+        (limits.rules.max_message_bytes, limits.outbox_bytes) = (1000, 1 << 20);
+        (limits.ping_interval, setup.notify_interval) = (None, None);
+        change(setup);
+    })
+}
 
 /// The numbers of the messages that were answered.
 fn answered(line: &RefCell<Line>) -> Vec<usize> {
@@ -47,13 +59,7 @@ fn what_is_too_much_is_heard_later_in_its_order_and_never_faster_than_the_rate()
     for_each_seed(11_000..11_020, |seed| {
         let mut random = Random::new(seed);
         let (rate, burst) = (random.within(1..40) as f64, random.within(1..30) as f64);
-        let mut world = alone(seed, |setup| {
-            setup.terms.limits.rules.max_message_bytes = 1000;
-            setup.terms.limits.outbox_bytes = 1 << 20;
-            setup.terms.messages = Some(Rate::new(rate, burst));
-            setup.terms.limits.ping_interval = None;
-            setup.notify_interval = None;
-        });
+        let mut world = limited(seed, Rate::new(rate, burst), |_| {});
         let messages = random.within(50..150);
         let line = loud(&mut world, &mut random, messages);
         let began = world.now;
@@ -78,10 +84,7 @@ fn what_is_too_much_is_heard_later_in_its_order_and_never_faster_than_the_rate()
 fn who_is_held_back_hears_what_is_published_and_is_not_taken_for_silent() {
     for_each_seed(11_100..11_110, |seed| {
         let mut random = Random::new(seed);
-        let mut world = alone(seed, |setup| {
-            setup.terms.limits.rules.max_message_bytes = 1000;
-            setup.terms.limits.outbox_bytes = 1 << 20;
-            setup.terms.messages = Some(Rate::new(0.1, 1.0));
+        let mut world = limited(seed, Rate::new(0.1, 1.0), |setup| {
             let limits = &mut setup.terms.limits;
             (limits.ping_interval, limits.ping_timeout) = (Some(SECOND), Some(SECOND));
             setup.notify_interval = Some(SECOND);
@@ -100,13 +103,7 @@ fn who_is_held_back_hears_what_is_published_and_is_not_taken_for_silent() {
 fn who_is_held_back_and_is_closed_can_part_in_peace() {
     for_each_seed(11_200..11_210, |seed| {
         let mut random = Random::new(seed);
-        let mut world = alone(seed, |setup| {
-            setup.terms.limits.rules.max_message_bytes = 1000;
-            setup.terms.limits.outbox_bytes = 1 << 20;
-            setup.terms.messages = Some(Rate::new(0.1, 1.0));
-            setup.terms.limits.ping_interval = None;
-            setup.notify_interval = None;
-        });
+        let mut world = limited(seed, Rate::new(0.1, 1.0), |_| {});
         let line = loud(&mut world, &mut random, 500);
         // What it says last is there already when it is let go, and no event announces it again.
         let close = frame(&mut random, CLOSE, &1000_u16.to_be_bytes());
