@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::json;
 use slackwater::frame::Frame;
+use slackwater::http::keys::VerifyingKeys;
+use slackwater::http::token::Verifier;
 use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
@@ -35,7 +40,7 @@ const OUTBOX_LIMIT: usize = 64 * 1024 * 1024;
 criterion_group! {
     name = parts;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush
+    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush, token_verification
 }
 criterion_main!(parts);
 
@@ -163,6 +168,44 @@ fn outbox_flush(criterion: &mut Criterion) {
                 |outbox| outbox.flush_to(&mut io::sink(), now).expect("a sink takes everything"),
                 BatchSize::SmallInput,
             );
+        });
+    }
+}
+
+fn token_verification(criterion: &mut Criterion) {
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let public = |pem| VerifyingKeys::read(pem).expect("it is a public key");
+    let now = Timestamp::from_second(1_767_225_600).expect("a moment of 2026");
+    let claims = json!({
+        "sub": "user-4711", "iat": now.as_second(), "exp": now.as_second() + 3600,
+        "slackwater": {"subscribe": ["notifications", "users/4711/*"], "publish": ["chat/4711"]},
+    });
+    let mut group = criterion.benchmark_group("token verification");
+    for (algorithm, private, keys) in [
+        (Algorithm::HS256, Ok(EncodingKey::from_secret(SECRET)), VerifyingKeys::of_secret(SECRET)),
+        (
+            Algorithm::RS256,
+            EncodingKey::from_rsa_pem(include_bytes!("../tests/keys/rsa.pem")),
+            public(include_str!("../tests/keys/rsa.pub.pem")),
+        ),
+        (
+            Algorithm::ES256,
+            EncodingKey::from_ec_pem(include_bytes!("../tests/keys/ec.pem")),
+            public(include_str!("../tests/keys/ec.pub.pem")),
+        ),
+        (
+            Algorithm::EdDSA,
+            EncodingKey::from_ed_pem(include_bytes!("../tests/keys/ed.pem")),
+            public(include_str!("../tests/keys/ed.pub.pem")),
+        ),
+    ] {
+        let private = private.expect("it is a private key");
+        let token = encode(&Header::new(algorithm), &claims, &private).expect("claims can be signed");
+        let verifier = Verifier::new(keys, None, None);
+        group.bench_function(format!("{algorithm:?}"), |bencher| {
+            bencher.iter(|| {
+                verifier.verify(black_box(token.as_bytes()), now).expect("the token is as it should be")
+            });
         });
     }
 }

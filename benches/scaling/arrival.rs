@@ -34,8 +34,8 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Begins to connect.
-    pub fn begin(address: SocketAddr, sources: &mut Sources) -> Self {
+    /// Begins to connect, and to ask with this request.
+    pub fn begin(address: SocketAddr, request: &[u8], sources: &mut Sources) -> Self {
         let socket = sources.socket(Type::STREAM.nonblocking()).expect("there is a port left");
         match socket.connect(&address.into()) {
             Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => panic!("cannot connect: {e}"),
@@ -44,14 +44,14 @@ impl Arrival {
         let socket = TcpStream::from_std(socket.into());
         let mut arrival = Self { socket, has_asked: false, answer: Vec::new() };
         // Over loopback it is connected by now.
-        arrival.ask();
+        arrival.ask(request);
         arrival
     }
 
     /// Goes on where something has happened; once it is there, the position of the newest publication.
-    pub fn go_on(&mut self, greeting: Greeting, scratch: &mut [u8]) -> Option<u64> {
+    pub fn go_on(&mut self, request: &[u8], greeting: Greeting, scratch: &mut [u8]) -> Option<u64> {
         if !self.has_asked {
-            self.ask();
+            self.ask(request);
             return None;
         }
         match self.socket.read(scratch) {
@@ -77,10 +77,10 @@ impl Arrival {
         Some(position_of(newest.as_bytes()))
     }
 
-    fn ask(&mut self) {
-        match self.socket.write(REQUEST.as_bytes()) {
+    fn ask(&mut self, request: &[u8]) {
+        match self.socket.write(request) {
             Ok(count) => {
-                assert_eq!(count, REQUEST.len(), "a new socket takes a request");
+                assert_eq!(count, request.len(), "a new socket takes a request");
                 self.has_asked = true;
             }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {}

@@ -55,6 +55,8 @@ enum Purpose {
 /// All clients, and what publishes to them.
 pub struct Crowd {
     address: SocketAddr,
+    /// What each of them asks with.
+    request: Vec<u8>,
     greeting: Greeting,
     poll: Poll,
     events: Events,
@@ -70,12 +72,13 @@ pub struct Crowd {
 
 impl Crowd {
     /// Nobody yet, but for what publishes.
-    pub fn new(address: SocketAddr, mut trigger: Trigger) -> Self {
+    pub fn new(address: SocketAddr, request: Vec<u8>, mut trigger: Trigger) -> Self {
         let poll = Poll::new().expect("there can be a poll");
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(trigger.socket(), TRIGGER, interest).expect("a socket can be polled");
         Self {
             address,
+            request,
             greeting: trigger.greeting(),
             poll,
             events: Events::with_capacity(1024),
@@ -175,7 +178,7 @@ impl Crowd {
     }
 
     fn begin(&mut self) {
-        let mut arrival = Arrival::begin(self.address, &mut self.sources);
+        let mut arrival = Arrival::begin(self.address, &self.request, &mut self.sources);
         let entry = self.clients.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.poll.registry().register(&mut arrival.socket, Token(entry.key()), interest);
@@ -191,7 +194,7 @@ impl Crowd {
                 heard => on_heard(heard),
             },
             Some(Client::Arriving(arrival)) => {
-                if let Some(newest) = arrival.go_on(self.greeting, &mut self.scratch) {
+                if let Some(newest) = arrival.go_on(&self.request, self.greeting, &mut self.scratch) {
                     self.on_arrived(key, newest);
                 }
             }

@@ -102,6 +102,7 @@ pub fn of(report: &Report) -> Vec<Goal> {
         report.rungs.iter().filter(|rung| rung.workers == 1 && rung.clients >= MANY_CLIENTS).collect();
     let fan_out = worst(&many, fan_out_ratio);
     let connect = worst(&many, |rung| rung.connect.cpu_ratio.median);
+    let by_token = worst(&many, |rung| rung.connect.by_token_cpu_ratio.median);
     let watching = worst(&many, |rung| rung.connect.cpu_ratio_to_watching.median);
     let fan_out_bounds = [Bound::AtMost(1.10), Bound::AtMost(1.00)];
     vec![
@@ -144,6 +145,13 @@ pub fn of(report: &Report) -> Vec<Goal> {
             "",
             [Bound::AtMost(1.3), Bound::AtMost(1.1)],
             watching.as_ref().map(|(ratio, _)| *ratio),
+        )
+        .with_digits(2),
+        Goal::new(
+            named("connect CPU with a token ÷ without", &by_token),
+            "",
+            [Bound::AtMost(1.5), Bound::AtMost(1.2)],
+            by_token.as_ref().map(|(ratio, _)| *ratio),
         )
         .with_digits(2),
         Goal::new(

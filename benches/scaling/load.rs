@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::arrival::REQUEST;
+use super::bearer;
 use super::common::figures::percentile;
 use super::crowd::Crowd;
 use super::orders::{FanOut, Heard, Order, Span, Took, now};
@@ -18,7 +20,9 @@ const SILENCE: Duration = Duration::from_millis(5);
 
 /// Does what it is told until nobody tells it any more.
 pub fn run(kind: Kind, address: SocketAddr) -> io::Result<()> {
-    let mut load = Load { kind, newest: 0, crowd: Crowd::new(address, Trigger::connect(kind, address)) };
+    let request = if kind == Kind::ServerByToken { bearer::request() } else { REQUEST.to_owned() };
+    let crowd = Crowd::new(address, request.into_bytes(), Trigger::connect(kind, address));
+    let mut load = Load { kind, newest: 0, crowd };
     for line in io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).expect("orders are known");
         load.obey(order)?;
@@ -47,7 +51,7 @@ impl Load {
     }
 
     fn fan_out(&mut self, fan_out: &FanOut) -> Heard {
-        if self.kind != Kind::Server {
+        if !self.kind.is_server() {
             self.crowd.go_on_behind(self.newest);
         }
         let times: Vec<Times> =

@@ -7,6 +7,7 @@ mod common;
 
 mod arrival;
 mod batch;
+mod bearer;
 mod connecting;
 mod crowd;
 mod delivery;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         // What this program starts itself as.
         ["--floor"] => floor::run().expect("the floor holds"),
         ["--load", "server", server] => load::run(Kind::Server, address(server)).expect("the load goes on"),
+        ["--load", "server-by-token", server] => {
+            load::run(Kind::ServerByToken, address(server)).expect("the load goes on");
+        }
         ["--load", "floor", floor] => load::run(Kind::Floor, address(floor)).expect("the load goes on"),
         ["--load", "watching-floor", floor] => {
             load::run(Kind::WatchingFloor, address(floor)).expect("the load goes on");

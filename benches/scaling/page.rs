@@ -140,6 +140,7 @@ fn plots(report: &Report) -> Vec<Plot> {
         [
             three(&|rung| rung.connect.cpu_us, &|rung| rung.connect.floor_cpu_us),
             vec![line("floor with epoll", "other", 1, &|rung| rung.connect.watching_floor_cpu_us)],
+            vec![line("with a token", "worst", 1, &|rung| rung.connect.by_token_cpu_us)],
         ]
         .into_iter()
         .flatten()
@@ -177,11 +178,13 @@ fn tables(rungs: &[Rung]) -> String {
 
 /// A line for each figure, a column for each number of connections.
 fn table(rungs: &[Rung]) -> String {
-    let figures: [(&str, Figure); 18] = [
+    let figures: [(&str, Figure); 20] = [
         ("connections per second", |rung| grouped(rung.connect.per_second.median, 0)),
         ("connecting: CPU µs", |rung| format!("{:.1}", rung.connect.cpu_us.median)),
         ("÷ floor", |rung| format!("{:.2}", rung.connect.cpu_ratio.median)),
         ("÷ floor with epoll", |rung| format!("{:.2}", rung.connect.cpu_ratio_to_watching.median)),
+        ("with a token: CPU µs", |rung| format!("{:.1}", rung.connect.by_token_cpu_us.median)),
+        ("÷ without", |rung| format!("{:.2}", rung.connect.by_token_cpu_ratio.median)),
         ("visits per second", |rung| grouped(rung.churn.per_second, 0)),
         ("a visit: CPU µs", |rung| format!("{:.1}", rung.churn.cpu_us)),
         ("resident bytes a connection", |rung| grouped(rung.idle.resident_bytes, 0)),

@@ -57,8 +57,10 @@ impl Rung {
         let say = |what: &str| eprintln!("{}: {what} …", name(clients, workers));
         say("they connect");
         let mut watching = Side::watching_floor(cores);
-        let connect = Connect::measure(&mut server, &mut floor, &mut watching, clients, extent.steps);
-        drop(watching);
+        let mut by_token = Side::server_by_token(cores, workers)?;
+        let sides = [&mut server, &mut floor, &mut watching, &mut by_token];
+        let connect = Connect::measure(sides, clients, extent.steps);
+        drop((watching, by_token));
         say("they are idle");
         let idle = Idle::measure(&server.program, empty, clients, || thread::sleep(extent.idle));
         let payloads = Payload::all();

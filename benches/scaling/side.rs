@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::bearer;
 use super::common::machine::Cores;
 use super::common::program::{Program, Refused};
 use super::common::remote::Remote;
@@ -15,8 +16,17 @@ pub struct Side {
 
 impl Side {
     pub fn server(cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
+        Self::server_for("server", cores, workers, flags)
+    }
+
+    /// A server that lets nobody listen without a token, and clients who show one.
+    pub fn server_by_token(cores: Option<Cores>, workers: usize) -> Result<Self, Refused> {
+        Self::server_for("server-by-token", cores, workers, &bearer::flags())
+    }
+
+    fn server_for(load: &str, cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
         let program = Program::server_with(cores, workers, flags)?;
-        let load = Remote::start(&["--load", "server", &program.address.to_string()]);
+        let load = Remote::start(&["--load", load, &program.address.to_string()]);
         program.settle();
         Ok(Self { program, load })
     }

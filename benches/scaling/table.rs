@@ -43,6 +43,11 @@ fn connecting(rungs: &[Rung]) {
         row("  floor", &[grouped(per_second, 0), format!("{cpu:.1}"), none(), none(), none(), none()]);
         let cpu = connect.watching_floor_cpu_us.median;
         row("  floor with epoll", &[none(), format!("{cpu:.1}"), none(), none(), none(), none()]);
+        let (cpu, ratio) = (connect.by_token_cpu_us.median, ratio(connect.by_token_cpu_ratio));
+        row(
+            "  with a token: ratio to without",
+            &[none(), format!("{cpu:.1}"), ratio, none(), none(), none()],
+        );
     }
 }
 

@@ -12,9 +12,17 @@ use super::common::publisher::{Publisher, Request};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Server,
+    /// The server, and each of its clients shows a token.
+    ServerByToken,
     Floor,
     /// The floor that waits for its clients by events.
     WatchingFloor,
+}
+
+impl Kind {
+    pub fn is_server(self) -> bool {
+        matches!(self, Self::Server | Self::ServerByToken)
+    }
 }
 
 /// The connection that it goes over.
@@ -31,7 +39,7 @@ impl Trigger {
 
     pub fn greeting(&self) -> Greeting {
         match self.kind {
-            Kind::Server => Greeting::Welcome,
+            Kind::Server | Kind::ServerByToken => Greeting::Welcome,
             Kind::Floor | Kind::WatchingFloor => Greeting::None,
         }
     }
@@ -43,7 +51,7 @@ impl Trigger {
     /// Says that so many clients will connect, to whom it must be said.
     pub fn announce(&mut self, clients: usize) {
         let act = match self.kind {
-            Kind::Server => return,
+            Kind::Server | Kind::ServerByToken => return,
             Kind::Floor => "take",
             Kind::WatchingFloor => "watch",
         };
@@ -52,7 +60,7 @@ impl Trigger {
 
     /// The octets that make it send so many publications of this JSON value behind a position.
     pub fn prepare(&self, data: &str, newest: u64, count: u64) -> Vec<u8> {
-        if self.kind == Kind::Server {
+        if self.kind.is_server() {
             return Request::of(data, count).octets;
         }
         let count = usize::try_from(count).expect("a process holds them");
@@ -70,7 +78,7 @@ impl Trigger {
 
     /// Whether the server has answered every request; the floor never does.
     pub fn is_answered(&self) -> bool {
-        self.kind != Kind::Server || self.publisher.answered == self.sent
+        !self.kind.is_server() || self.publisher.answered == self.sent
     }
 
     pub fn on_ready(&mut self, scratch: &mut [u8]) {
