@@ -1,4 +1,4 @@
-//! Who shows a token: one of HS256 in `Authorization`, with the claims that an application would give it, 240 octets long.
+//! Who shows a token: one of HS256 in `Authorization`, with the claims that an application would give it, 264 octets long.
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
