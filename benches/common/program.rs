@@ -15,7 +15,7 @@ use super::usage::{Resident, Usage, family};
 /// The server as its users have it, but that it says nothing unasked and ends nobody for being slow: that would be
 /// the load's fault, and is to be seen as such.
 const SERVER_FLAGS: &str = "--port 0 --notify-interval 0 --ws-ping-interval 0 --timeout-keep-alive 3600 \
-                            --outbox-limit 268435456 --log-level info";
+                            --outbox-limit 268435456 --handshake-timeout 600 --log-level info";
 
 /// How long a program uses no CPU that has nothing left to do. Longer than a tick of the kernel's clock.
 const QUIET: Duration = Duration::from_millis(12);
