@@ -34,10 +34,12 @@ pub struct AuthConfig {
 
     /// Audience that tokens have to name (aud) [default: none may]
     #[arg(long, env = "SLACKWATER_AUTH_AUDIENCE", value_name = "NAME", requires = "keys")]
+    #[arg(value_parser = name)]
     pub auth_audience: Option<String>,
 
     /// Issuer that tokens have to name (iss) [default: any]
     #[arg(long, env = "SLACKWATER_AUTH_ISSUER", value_name = "NAME", requires = "keys")]
+    #[arg(value_parser = name)]
     pub auth_issuer: Option<String>,
 
     /// Topic, or pattern as 'news/*', that may be heard without a token; repeatable, in the variable separated by commas
@@ -67,6 +69,11 @@ impl AuthConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads whom a token is to name: an empty name would be expected of every token, and no issuer gives one.
+fn name(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("it is empty: give a name, or leave it out") } else { Ok(text.to_owned()) }
 }
 
 /// Reads a topic, or a pattern whose last segment is `*`. What it is to match is not known here.
@@ -128,6 +135,17 @@ mod tests {
         for bad in ["a*", "a/*/b", "ä", "**", &"x".repeat(129)] {
             let why = topics(&format!("--anonymous-topic {bad}")).unwrap_err();
             assert!(why.contains("--anonymous-topic <TOPIC>") && why.contains("give 1 to 128"), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_audience_or_an_issuer_without_a_name_is_refused() {
+        for flag in ["--auth-audience", "--auth-issuer"] {
+            let why = read(&format!("--auth-secret SECRET {flag}=")).unwrap_err();
+            assert!(
+                why.contains(&format!("'{flag} <NAME>': it is empty: give a name, or leave it out")),
+                "{why}"
+            );
         }
     }
 }
