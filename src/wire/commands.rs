@@ -15,7 +15,7 @@ use crate::wire::publish::{Draft, Drafts, ObjectKey, Submission};
 /// The keys of a command, at most: each is compared with all others.
 const MAX_KEYS: usize = 64;
 
-/// The longest `ref`, as it is written: it is kept until the answer comes.
+/// The longest `ref`: of a string its value, of a number as it is written. It is kept until the answer comes.
 const MAX_REF_BYTES: usize = 255;
 
 /// What a client's text asks for.
@@ -123,16 +123,25 @@ pub fn read_command(text: &str) -> Command {
 }
 
 fn read_publish(members: &Members<'_>) -> Command {
-    let is_plain = |value: &RawValue| {
-        value.get().starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-    };
     let reference = match members.reference {
-        Some(value) if value.get().len() > MAX_REF_BYTES || !is_plain(value) => {
+        Some(value) if !is_reference(value) => {
             return bad_message(format!("ref is no string or number of at most {MAX_REF_BYTES} bytes"));
         }
         reference => reference.map(|value| Json(value.to_owned())),
     };
     Command::Publish(Publish { reference, publication: read_publication(members) })
+}
+
+fn is_reference(value: &RawValue) -> bool {
+    let written = value.get();
+    if written.starts_with('"') {
+        // A character that is written as an escape has six bytes for at least one.
+        written.len() <= 2 + 6 * MAX_REF_BYTES
+            && string(value).is_some_and(|text| text.len() <= MAX_REF_BYTES)
+    } else {
+        written.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            && written.len() <= MAX_REF_BYTES
+    }
 }
 
 fn read_publication(members: &Members<'_>) -> Result<Publication, (&'static str, String)> {
@@ -287,10 +296,40 @@ mod tests {
         ] {
             assert_eq!(publication(&format!(r#"{{"type":"publish","ref":-7,{rest}}}"#)), expected, "{rest}");
         }
-        let long = format!("\"{}\"", "r".repeat(MAX_REF_BYTES - 1));
-        for reference in ["null", "[]", "{}", "true", &long] {
-            let text = format!(r#"{{"type":"publish","topic":"a","data":1,"ref":{reference}}}"#);
-            assert!(matches!(read_command(&text), Command::Refused { .. }), "{reference}");
+    }
+
+    #[test]
+    fn a_reference_is_a_number_or_a_string_and_is_measured_by_its_value() {
+        let read = |reference: &str| match read_command(&format!(
+            r#"{{"type":"publish","topic":"a","data":1,"ref":{reference}}}"#
+        )) {
+            Command::Publish(publish) => publish.reference.map(|reference| reference.0.get().to_owned()),
+            _ => None,
+        };
+        let text = |part: &str, count: usize| format!("\"{}\"", part.repeat(count));
+        for reference in [
+            "0",
+            "-1.5e3",
+            r#""""#,
+            &"1".repeat(255),
+            &text("r", 255),
+            &text(r"\u00e9", 127),
+            &text(r"\u0000", 255),
+        ] {
+            assert_eq!(read(reference).as_deref(), Some(reference), "comes back as it is written");
+        }
+        for reference in [
+            "null",
+            "[]",
+            "{}",
+            "true",
+            &"1".repeat(256),
+            &text("r", 256),
+            &text("é", 128),
+            &text(r"\u00e9", 128),
+            r#""\ud800""#,
+        ] {
+            assert_eq!(read(reference), None, "{reference}");
         }
     }
 
