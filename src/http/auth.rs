@@ -82,6 +82,14 @@ impl Auth {
             Err(forbidden("the token does not grant to publish"))
         }
     }
+
+    /// What whoever shows this token is answered that asks for what is for operators alone.
+    pub fn refuse_as_operator(&self, token: &str, now: Timestamp) -> Response {
+        match self.verify(token, now) {
+            Ok(_) => forbidden("the token is a client's, and this is for operators"),
+            Err(fault) => bad_token(fault),
+        }
+    }
 }
 
 /// Nothing was shown, so nothing is wrong with it: no error code (RFC 6750 §3.1).

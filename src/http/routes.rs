@@ -255,8 +255,15 @@ fn deny_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Denia
     conditions.access.deny_operator(request).filter(|denial| *denial != Denial::Page || !is_allowed())
 }
 
-/// The refusal of a peer that may neither publish nor tell the server to leave.
+/// The refusal of a peer that may not tell the server to leave. A client's token decides, if one is shown: it never grants
+/// that.
 fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
+    if let Some(auth) = conditions.auth
+        && let Some(token) = credentials::publishers_token(request)
+        && !conditions.access.is_operators(&token)
+    {
+        return Some(auth.refuse_as_operator(&token, conditions.now));
+    }
     conditions.access.deny_operator(request).map(Denial::response)
 }
 

@@ -190,6 +190,22 @@ fn whoever_shows_a_token_is_judged_by_it_where_all_of_this_machine_may_publish()
 }
 
 #[test]
+fn no_clients_token_makes_the_server_leave_where_all_of_this_machine_may() {
+    for flags in ["", "--publish-token sesame"] {
+        let mut server = guarded(flags);
+        let mut operator = Publisher::connect(server.address);
+        let mut drain = |target: &str, fields: &str| operator.post(target, fields, "").status;
+        let token = granting(&["*"], &["*"]);
+        assert_eq!(drain("/drain", &bearer(&token)), 403);
+        assert_eq!(drain(&format!("/drain?token={token}"), ""), 403);
+        assert_eq!(drain("/drain", &bearer("sekrit")), 401);
+        let own = if flags.is_empty() { String::new() } else { bearer("sesame") };
+        assert_eq!(drain("/drain", &own), 202, "{flags}");
+        server.outcome();
+    }
+}
+
+#[test]
 fn beyond_this_machine_publishing_is_for_whoevers_token_grants_it() {
     let server = guarded("--host 0.0.0.0");
     let mut publisher = Publisher::connect(server.address);
