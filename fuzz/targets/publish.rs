@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use slackwater::policy::fingerprint::Fingerprint;
-use slackwater::policy::idempotency::MAX_KEY_BYTES;
+use slackwater::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use slackwater::policy::sequencer::PublicationId;
 use slackwater::policy::topic::TopicName;
 use slackwater::wire::link::{self, ToSupervisor};
@@ -45,9 +45,10 @@ fuzz_target!(|input: &[u8]| {
                 check_objects(body);
             }
             check_messages(&drafts);
-            let key = drafts.key(b"");
-            assert_eq!(written_as_json(&drafts).key(b""), key);
-            assert_eq!(sent_by_a_worker(drafts).key(b""), key);
+            let key = |drafts: &Drafts| drafts.key(b"", Scope::OPERATORS);
+            let first = key(&drafts);
+            assert_eq!(key(&written_as_json(&drafts)), first);
+            assert_eq!(key(&sent_by_a_worker(drafts)), first);
         }
         Err(why) => check_error(&why, body),
     }
@@ -114,7 +115,7 @@ fn written_as_json(drafts: &Drafts) -> Drafts {
 
 fn sent_by_a_worker(drafts: Drafts) -> Drafts {
     let mut octets = BytesMut::new();
-    link::encode(&ToSupervisor::Publish(Submission { key: None, drafts }), &mut octets);
+    link::encode(&ToSupervisor::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts }), &mut octets);
     match link::next(&mut &octets[..]) {
         Ok(Some(ToSupervisor::Publish(submission))) => submission.drafts,
         other => panic!("not heard: {other:?}"),

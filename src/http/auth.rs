@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::http::credentials;
 use crate::http::keys::VerifyingKeys;
 use crate::http::token::{Fault, Identity, Verifier};
-use crate::policy::rights::Rights;
+use crate::policy::idempotency::Scope;
+use crate::policy::rights::{Publisher, Rights};
 use crate::policy::topic::Filter;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
@@ -70,14 +71,14 @@ impl Auth {
         }
     }
 
-    /// What whoever shows this token may publish to.
+    /// Who publishes by this token, and what to.
     ///
     /// # Errors
     /// What it is answered instead.
-    pub fn admit_publisher(&self, token: &str, now: Timestamp) -> Result<Rights, Response> {
-        let rights = self.verify(token, now).map_err(bad_token)?.rights;
+    pub fn admit_publisher(&self, token: &str, now: Timestamp) -> Result<Publisher, Response> {
+        let Identity { subject, rights, .. } = self.verify(token, now).map_err(bad_token)?;
         if rights.publishes_anything() {
-            Ok(rights)
+            Ok(Publisher { rights, scope: Scope::of_subject(subject.as_deref()) })
         } else {
             Err(forbidden("the token does not grant to publish"))
         }

@@ -7,7 +7,7 @@ use crate::http::origin::{Origins, Stranger, preflight_response};
 use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::http::token::Identity;
-use crate::policy::rights::Rights;
+use crate::policy::rights::Publisher;
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
@@ -218,8 +218,11 @@ fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_
     }
 }
 
-/// To which topics whoever shows a token may publish, unless it is the operators' token. It decides, if there is one.
-fn granted<'a>(request: &'a mut Request, conditions: Conditions<'_>) -> Option<&'a Result<Rights, Response>> {
+/// Who shows a token to publish, and what it grants, unless it is the operators' token. It decides, if there is one.
+fn granted<'a>(
+    request: &'a mut Request,
+    conditions: Conditions<'_>,
+) -> Option<&'a Result<Publisher, Response>> {
     if request.granted.is_none()
         && let Some(auth) = conditions.auth
         && let Some(token) = credentials::publishers_token(request)

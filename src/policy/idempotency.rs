@@ -32,6 +32,27 @@ pub struct Key {
     pub payload: Fingerprint,
 }
 
+/// Among whose keys a key counts: what one publisher calls something says nothing to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope(Option<Fingerprint>);
+
+impl Scope {
+    /// That of the operators, and of whoever may publish without a token.
+    pub const OPERATORS: Self = Self(None);
+
+    /// That of all whose token is of this subject, or of none.
+    pub fn of_subject(subject: Option<&str>) -> Self {
+        Self(Some(Fingerprint::of(subject.map(str::as_bytes))))
+    }
+
+    /// The name of a key that consists of these parts. The operators' are named as before there were scopes, so that a
+    /// predecessor's are still known.
+    pub fn name(&self, parts: [&[u8]; 2]) -> Fingerprint {
+        let own = self.0.as_ref().map(|scope| &scope.0[..]);
+        Fingerprint::of(parts.into_iter().chain(own))
+    }
+}
+
 /// What was answered to a publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {

@@ -1,5 +1,6 @@
 //! What somebody may hear and publish: permissions, not subscriptions. Where they come from is not known here.
 
+use crate::policy::idempotency::Scope;
 use crate::policy::topic::{Filter, TopicName};
 
 /// What is granted. Nothing, by default.
@@ -9,6 +10,15 @@ pub struct Rights {
     subscribe: Box<[Filter]>,
     /// What may be published to.
     publish: Box<[Filter]>,
+}
+
+/// Who publishes by a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publisher {
+    /// What it may.
+    pub rights: Rights,
+    /// Among whose keys its own count.
+    pub scope: Scope,
 }
 
 impl Rights {

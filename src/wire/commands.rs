@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::policy::fingerprint::Fingerprint;
-use crate::policy::idempotency::MAX_KEY_BYTES;
+use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use crate::policy::topic::{Filter, TopicName};
 use crate::wire::publish::{Draft, Drafts, ObjectKey, Submission};
 
@@ -69,12 +69,12 @@ pub struct Json(pub Box<RawValue>);
 pub struct Hidden(pub String);
 
 impl Publication {
-    /// As it is handed to whoever gives publications their place.
-    pub fn into_submission(self) -> Submission {
+    /// As it is handed to whoever gives publications their place, with the scope of its `id`.
+    pub fn into_submission(self, scope: Scope) -> Submission {
         let payload = Fingerprint::of([self.data.0.get().as_bytes()]);
         let key = self.id.map(|id| ObjectKey { id, payload });
         let draft = Draft { topics: vec![self.topic], data: self.data.0, key };
-        Submission { key: None, drafts: Drafts { list: vec![draft], is_batch: false } }
+        Submission { key: None, scope, drafts: Drafts { list: vec![draft], is_batch: false } }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -126,6 +126,7 @@ fn octets<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::idempotency::Scope;
     use crate::policy::topic::TopicName;
     use crate::wire::publish::{self, Drafts};
 
@@ -154,11 +155,12 @@ mod tests {
     #[test]
     fn a_submission_arrives_as_it_was_made() {
         let mut octets = BytesMut::new();
-        let key = Some(drafts().key(b"retry"));
-        encode(&ToSupervisor::Publish(Submission { key, drafts: drafts() }), &mut octets);
+        let scope = Scope::of_subject(Some("ada"));
+        let key = Some(drafts().key(b"retry", scope));
+        encode(&ToSupervisor::Publish(Submission { key, scope, drafts: drafts() }), &mut octets);
         let Ok(Some(ToSupervisor::Publish(heard))) = next(&mut &octets[..]) else { panic!("not heard") };
         let topics = |name: &str| TopicName::parse(name).unwrap();
-        assert_eq!((heard.key, heard.drafts.is_batch), (key, true));
+        assert_eq!((heard.key, heard.scope, heard.drafts.is_batch), (key, scope, true));
         let [first, second] = &heard.drafts.list[..] else { panic!("{heard:?}") };
         let id = first.key.as_ref().map(|key| key.id.as_str());
         assert_eq!((first.data.get(), id), (r#"{"x": 1}"#, Some("k")));

@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
 use crate::policy::fingerprint::Fingerprint;
-use crate::policy::idempotency::{Key, MAX_KEY_BYTES};
+use crate::policy::idempotency::{Key, MAX_KEY_BYTES, Scope};
 use crate::policy::topic::{TopicError, TopicName};
 use crate::wire::object::FromObject;
 use crate::wire::publish::made::{Made, Topics};
@@ -37,8 +37,8 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// The key of its publication to this topic.
-    pub fn on(&self, topic: &TopicName) -> Key {
-        let name = Fingerprint::of([topic.as_str().as_bytes(), self.id.as_bytes()]);
+    pub fn on(&self, topic: &TopicName, scope: Scope) -> Key {
+        let name = scope.name([topic.as_str().as_bytes(), self.id.as_bytes()]);
         Key { name, payload: self.payload }
     }
 }
@@ -54,7 +54,7 @@ pub struct Drafts {
 
 impl Drafts {
     /// The key of this name for the request that makes these. The payload is what is published and how it is answered.
-    pub fn key(&self, name: &[u8]) -> Key {
+    pub fn key(&self, name: &[u8], scope: Scope) -> Key {
         let shape: &[u8] = if self.is_batch { b"batch" } else { b"one" };
         // Neither a topic nor an id is empty.
         let parts = self.list.iter().flat_map(|Draft { topics, data, key }| {
@@ -62,7 +62,7 @@ impl Drafts {
             topics.iter().map(TopicName::as_str).chain(["", id, data.get()]).map(str::as_bytes)
         });
         let payload = Fingerprint::of([shape].into_iter().chain(parts));
-        Key { name: Fingerprint::of([&b""[..], name]), payload }
+        Key { name: scope.name([b"", name]), payload }
     }
 }
 
@@ -71,6 +71,8 @@ impl Drafts {
 pub struct Submission {
     /// Makes a retry of the whole request harmless.
     pub key: Option<Key>,
+    /// Among whose keys those of its objects count.
+    pub scope: Scope,
     /// What is published.
     pub drafts: Drafts,
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::policy::rights::Rights;
+use crate::policy::rights::Publisher;
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
 use crate::wire::forwarding::is_from_a_proxy;
@@ -59,9 +59,9 @@ pub struct Request {
     pub upgrade: Upgrade,
     /// The body, where it was collected.
     pub body: Vec<u8>,
-    /// What the token that it shows grants to whoever publishes, or how it is refused. To verify it takes time, and is done
+    /// Who publishes by the token that it shows, or how it is refused. To verify it takes time, and is done
     /// once, when somebody asks; `None` before, and of a request without one.
-    pub granted: Option<Box<Result<Rights, Response>>>,
+    pub granted: Option<Box<Result<Publisher, Response>>>,
 }
 
 /// Header fields by name; where one may be repeated, the first of them.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::{History, HistoryLimits, Publication};
-use crate::policy::idempotency::{Answer, Idempotency, OtherPayload};
+use crate::policy::idempotency::{Answer, Idempotency, OtherPayload, Scope};
 use crate::policy::positions::Positions;
 use crate::policy::sequencer::{Position, Sequencer};
 use crate::policy::topic::TopicName;
@@ -71,7 +71,7 @@ impl Ledger {
         now: Now,
         mut publish: impl FnMut(Publication),
     ) -> Result<Published, Conflict> {
-        let Submission { key, drafts } = submission;
+        let Submission { key, scope, drafts } = submission;
         let epoch = self.epoch();
         if let Some(key) = &key {
             let first =
@@ -80,11 +80,11 @@ impl Ledger {
                 return Ok(Published { epoch, answer: first.clone() });
             }
         }
-        let mut known = self.recall_objects(&drafts.list, now)?;
+        let mut known = self.recall_objects(&drafts.list, scope, now)?;
         let mut positions = Positions::default();
         for draft in &drafts.list {
             for topic in &draft.topics {
-                let key = draft.key.as_ref().map(|object| object.on(topic));
+                let key = draft.key.as_ref().map(|object| object.on(topic, scope));
                 if let Some(first) = key.and_then(|key| known[&key.name].position) {
                     positions.push(first);
                     continue;
@@ -109,6 +109,7 @@ impl Ledger {
     fn recall_objects(
         &mut self,
         drafts: &[Draft],
+        scope: Scope,
         now: Now,
     ) -> Result<HashMap<Fingerprint, Known>, Conflict> {
         let mut all: HashMap<Fingerprint, Known> = HashMap::new();
@@ -116,7 +117,7 @@ impl Ledger {
         for (object, topic) in
             keyed.flat_map(|(object, topics)| topics.iter().map(move |topic| (object, topic)))
         {
-            let key = object.on(topic);
+            let key = object.on(topic, scope);
             let conflict = || Conflict::Object { id: object.id.clone(), topic: topic.clone() };
             let twin = all.get(&key.name);
             if twin.is_some_and(|twin| twin.payload != key.payload) {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::policy::idempotency::REMEMBERED;
+use crate::policy::idempotency::{Key, REMEMBERED};
 use crate::wire::publish;
 
 const LIMITS: HistoryLimits =
@@ -21,12 +23,16 @@ impl Desk {
         Self { order: Ledger::new(7, 0), history: History::new(LIMITS, 0), now: Now::read() }
     }
 
-    /// Submits a JSON body: the positions that are answered, or why nothing is published.
+    /// Submits a JSON body as the operators: the positions that are answered, or why nothing is published.
     fn submit(&mut self, key: &str, body: &str) -> Result<Vec<Position>, String> {
+        self.submit_as(Scope::OPERATORS, key, body)
+    }
+
+    fn submit_as(&mut self, scope: Scope, key: &str, body: &str) -> Result<Vec<Position>, String> {
         let drafts = publish::read(Some("application/json"), &[], body.as_bytes(), 1 << 20).unwrap();
-        let key = (!key.is_empty()).then(|| drafts.key(key.as_bytes()));
+        let key = (!key.is_empty()).then(|| drafts.key(key.as_bytes(), scope));
         let publish = |publication| self.history.push(publication);
-        let outcome = self.order.submit(Submission { key, drafts }, self.now, publish);
+        let outcome = self.order.submit(Submission { key, scope, drafts }, self.now, publish);
         assert_eq!(
             self.order.newest(),
             *self.history.positions().end(),
@@ -67,6 +73,76 @@ fn a_retry_of_a_request_gets_the_first_answer_and_another_request_is_a_conflict(
     assert_eq!(desk.submit("l", first), Ok(vec![3, 4]));
     assert_eq!(desk.submit("o", r#"{"data":1}"#), Ok(vec![5]));
     assert_eq!(desk.submit("o", r#"[{"data":1}]"#), conflict, "its answer is of another shape");
+}
+
+/// What a publication goes by: the key of its request, or the id of its object on a topic.
+#[derive(Debug, Clone, PartialEq)]
+enum Name {
+    Request(String),
+    Object(String, String),
+}
+
+/// What may be in a topic, an id and a subject alike, so that the end of one could be taken for the beginning of another.
+fn name() -> impl Strategy<Value = Name> {
+    prop_oneof![
+        "[a/]{1,3}".prop_map(Name::Request),
+        ("[a/]{1,2}", "[a/]{1,2}").prop_map(|(topic, id)| Name::Object(topic, id)),
+    ]
+}
+
+/// The operators, or whose token is of a subject or of none.
+fn publisher() -> impl Strategy<Value = Option<Option<String>>> {
+    proptest::option::of(proptest::option::of("[a/]{0,2}"))
+}
+
+proptest! {
+    #[test]
+    fn a_key_is_one_publishers_own_whatever_others_call_theirs(
+        first in (publisher(), name()),
+        second in (publisher(), name()),
+    ) {
+        let mut desk = Desk::new();
+        let mut submit = |(publisher, name): &(Option<Option<String>>, Name), data: u8| {
+            let scope = publisher.as_ref().map_or(Scope::OPERATORS, |subject| Scope::of_subject(subject.as_deref()));
+            match name {
+                Name::Request(key) => desk.submit_as(scope, key, &format!(r#"{{"data":{data}}}"#)),
+                Name::Object(topic, id) => {
+                    desk.submit_as(scope, "", &format!(r#"{{"topic":"{topic}","id":"{id}","data":{data}}}"#))
+                }
+            }
+        };
+        let is_retry = first == second;
+        prop_assert_eq!(submit(&first, 1), Ok(vec![1]));
+        prop_assert_eq!(submit(&second, 2).is_err(), is_retry);
+        prop_assert_eq!(submit(&first, 1), Ok(vec![1]));
+        prop_assert_eq!(submit(&second, if is_retry { 1 } else { 2 }), Ok(vec![if is_retry { 1 } else { 2 }]));
+    }
+}
+
+#[test]
+fn a_conflict_shows_nothing_of_whose_the_key_is() {
+    let (mut desk, ada) = (Desk::new(), Scope::of_subject(Some("sekrit")));
+    desk.submit_as(ada, "k", r#"{"id":"x","data":1}"#).unwrap();
+    for (key, body) in [("k", r#"{"data":2}"#), ("", r#"{"id":"x","data":2}"#)] {
+        assert_eq!(desk.submit_as(ada, key, body), {
+            let mut desk = Desk::new();
+            desk.submit("k", r#"{"id":"x","data":1}"#).unwrap();
+            desk.submit(key, body)
+        });
+    }
+}
+
+#[test]
+fn the_keys_of_a_predecessor_that_knew_of_no_scopes_are_the_operators() {
+    let mut desk = Desk::new();
+    let payload = Fingerprint::of([&b"1"[..]]);
+    let key = Key { name: Fingerprint::of([&b"a"[..], b"x"]), payload };
+    desk.submit("", r#"{"data":0}"#).unwrap();
+    desk.order.idempotency.remember(&key, Answer::one(1), desk.now.instant);
+    let mut desk = desk.hand_over(Duration::ZERO);
+    let body = r#"{"topic":"a","id":"x","data":1}"#;
+    assert_eq!(desk.submit("", body), Ok(vec![1]));
+    assert_eq!(desk.submit_as(Scope::of_subject(None), "", body), Ok(vec![2]));
 }
 
 #[test]

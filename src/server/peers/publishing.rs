@@ -5,8 +5,9 @@ use crate::http::auth::forbidden;
 use crate::policy::feed::Feed;
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::hub::TooMany;
-use crate::policy::idempotency::MAX_KEY_BYTES;
+use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use crate::policy::replay::Forgotten;
+use crate::policy::rights::Publisher;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
@@ -54,8 +55,10 @@ impl<S: Socket> Peers<S> {
             // Until now nothing was known of it that would have kept it from being read.
             return self.connections[key].put_back(request);
         }
-        let submission = read_submission(&request, self.terms.max_publish_bytes);
-        let submission = match submission.and_then(|submission| check_rights(submission, &request)) {
+        let publisher = request.granted.as_deref().and_then(|granted| granted.as_ref().ok());
+        let scope = publisher.map_or(Scope::OPERATORS, |publisher| publisher.scope);
+        let submission = read_submission(&request, scope, self.terms.max_publish_bytes);
+        let submission = match submission.and_then(|submission| check_rights(submission, publisher)) {
             Ok(submission) => submission,
             Err(_) if self.connections[key].awaited.any() => return self.sync_first(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
@@ -224,8 +227,8 @@ impl<S: Socket> Peers<S> {
 }
 
 /// All of it or nothing: one topic that is not granted is enough to refuse it.
-fn check_rights(submission: Submission, request: &Request) -> Result<Submission, Response> {
-    let Some(Ok(rights)) = request.granted.as_deref() else { return Ok(submission) };
+fn check_rights(submission: Submission, publisher: Option<&Publisher>) -> Result<Submission, Response> {
+    let Some(Publisher { rights, .. }) = publisher else { return Ok(submission) };
     let mut topics = submission.drafts.list.iter().flat_map(|draft| &draft.topics);
     match topics.find(|topic| !rights.may_publish(topic)) {
         None => Ok(submission),
@@ -235,7 +238,7 @@ fn check_rights(submission: Submission, request: &Request) -> Result<Submission,
     }
 }
 
-fn read_submission(request: &Request, most_bytes: usize) -> Result<Submission, Response> {
+fn read_submission(request: &Request, scope: Scope, most_bytes: usize) -> Result<Submission, Response> {
     let key = request.fields.idempotency_key.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
         return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
@@ -244,7 +247,7 @@ fn read_submission(request: &Request, most_bytes: usize) -> Result<Submission, R
     let topics: Vec<String> =
         query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
     match publish::read(request.fields.content_type.as_deref(), &topics, &request.body, most_bytes) {
-        Ok(drafts) => Ok(Submission { key: key.map(|key| drafts.key(key)), drafts }),
+        Ok(drafts) => Ok(Submission { key: key.map(|key| drafts.key(key, scope)), scope, drafts }),
         Err(why) => Err(Response::error(why.status(), &why.to_string())),
     }
 }

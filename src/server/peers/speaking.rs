@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{Mode, Peers};
 use crate::http::token::Identity;
+use crate::policy::idempotency::Scope;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::{Filter, TopicName};
 use crate::server::clock::Now;
@@ -23,7 +24,12 @@ impl<S: Socket> Peers<S> {
         match allowed {
             Ok(publication) => {
                 self.connections[key].publishes = true;
-                self.submit_spoken(key, publication.into_submission(), reference);
+                let subject = self.connections[key]
+                    .member
+                    .as_deref()
+                    .and_then(|member| member.identity.subject.as_deref());
+                let submission = publication.into_submission(Scope::of_subject(subject));
+                self.submit_spoken(key, submission, reference);
             }
             Err(why) => self.tell_unpublished(key, &why, reference.as_ref(), now),
         }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::end::{End, Wire};
 use super::*;
+use crate::policy::idempotency::Scope;
 use crate::policy::topic::TopicName;
 use crate::wire::link;
 use crate::wire::publish::{Draft, Drafts, Submission};
@@ -35,7 +36,7 @@ fn ask(end: &RefCell<End>, topics: usize, bytes: usize) {
         key: None,
     };
     let drafts = Drafts { list: vec![draft], is_batch: true };
-    end.borrow_mut().say(&ToSupervisor::Publish(Submission { key: None, drafts }));
+    end.borrow_mut().say(&ToSupervisor::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts }));
 }
 
 fn turn(relay: &mut Relay<Wire>, now: Now) {

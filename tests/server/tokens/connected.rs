@@ -112,8 +112,10 @@ fn a_publication_with_an_id_is_made_once_however_it_comes() {
     let publish = json!({"type": "publish", "topic": "chat", "data": 1, "id": "x"});
     let first = answer(&mut ada, &publish);
     assert_eq!(answer(&mut ada, &publish), first);
-    let body = json!({"topic": "chat", "data": 1, "id": "x"});
-    assert_eq!(Publisher::connect(server.address).publish_json(&body)["id"], first["id"]);
+    let body = json!({"topic": "chat", "data": 1, "id": "x"}).to_string();
+    let fields = format!("{}Content-Type: application/json\r\n", bearer(&token));
+    let again = Publisher::connect(server.address).post("/publish", &fields, &body);
+    assert_eq!((again.status, &again.json()["id"]), (200, &first["id"]));
     let other = json!({"type": "publish", "topic": "chat", "data": 2, "id": "x"});
     assert_eq!(answer(&mut ada, &other)["code"], "id_conflict");
     assert_eq!(
@@ -121,6 +123,38 @@ fn a_publication_with_an_id_is_made_once_however_it_comes() {
         "published"
     );
     assert_eq!((ear.hear_data(), ear.hear_data()), (json!(1), json!(3)));
+}
+
+#[test]
+fn the_ids_and_keys_of_one_publisher_say_nothing_to_another() {
+    let server = guarded("--publish-token sesame");
+    let of = |subject: Value| {
+        signed(&json!({"sub": subject, "slackwater": {"subscribe": ["*"], "publish": ["*"]}}))
+    };
+    let tokens = [json!("ada"), json!("bob"), json!(""), Value::Null].map(of);
+    let publish = |data: u32| json!({"type": "publish", "topic": "chat", "data": data, "id": "m-1"});
+    let mut ids: Vec<Value> = vec![];
+    for token in &tokens {
+        let mut client = join(&server, "/ws?topic=a", token);
+        let told = answer(&mut client, &publish(1));
+        assert_eq!(told["type"], "published");
+        assert!(!ids.contains(&told["id"]), "it is nobody else's");
+        assert_eq!(answer(&mut client, &publish(2))["code"], "id_conflict");
+        ids.push(told["id"].clone());
+    }
+    let mut publisher = Publisher::connect(server.address);
+    let mut post = |token: &str, data: u32| {
+        let fields = format!("{}Idempotency-Key: m-1\r\n", bearer(token));
+        let response = publisher.post("/publish?topic=chat", &fields, &data.to_string());
+        (response.status, response.json()["id"].clone())
+    };
+    for (token, data) in tokens.iter().map(String::as_str).chain(["sesame"]).zip(1..) {
+        let (status, id) = post(token, data);
+        assert_eq!(status, 200);
+        assert!(!ids.contains(&id));
+        assert_eq!((post(token, data).1, post(token, 0).0), (id.clone(), 422));
+        ids.push(id);
+    }
 }
 
 #[test]
