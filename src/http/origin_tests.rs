@@ -197,6 +197,7 @@ fn a_preflight_is_told_the_methods_and_fields_and_that_the_network_may_be_privat
             head_only: false,
             keep_alive: true,
             shared_with: Some("https://a.example".into()),
+            counted_as: None,
         };
         let (head, body) = preflight_response(&request, "POST").encode(&exchange);
         assert!(body.is_empty());

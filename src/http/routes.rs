@@ -77,6 +77,18 @@ pub struct Conditions<'a> {
     pub max_publish_bytes: usize,
 }
 
+/// The path as which the refusal of a request is counted: of those that not everybody may ask for.
+pub fn counted_as(request: &Request) -> Option<&'static str> {
+    ["/ws", "/publish", "/drain", "/status", "/metrics"].into_iter().find(|path| *path == request.path)
+}
+
+/// Whether a request asks for what operators have a token for, and shows a token.
+pub fn tries_token(request: &Request, access: &Access) -> bool {
+    access.token.is_some()
+        && matches!(&*request.path, "/publish" | "/drain" | "/status" | "/metrics")
+        && credentials::publishers_token(request).is_some()
+}
+
 /// Whether a request asks to publish.
 pub fn publishes(request: &Request) -> bool {
     request.path == "/publish" && request.method == Method::Post

@@ -228,7 +228,8 @@ impl<S: Socket> Connection<S> {
         limits: &Limits,
     ) {
         let (status, what) = refusal.status();
-        let exchange = Exchange { now: now.wall, head_only: false, keep_alive: false, shared_with };
+        let exchange =
+            Exchange { now: now.wall, head_only: false, keep_alive: false, shared_with, counted_as: None };
         self.respond(Response::error(status, what), &exchange, now, limits);
     }
 

@@ -72,6 +72,8 @@ pub struct Peers<S> {
     held_back: Option<HeldBack>,
     refused: Tally,
     unannounced: Tally,
+    /// Tokens that were shown in vain where the operators' is one that counts.
+    wrong_tokens: Tally,
     /// What was published in this turn.
     turn_bytes: usize,
     reports: Reports,
@@ -99,6 +101,7 @@ impl<S: Socket> Peers<S> {
             held_back: terms.messages.map(HeldBack::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
+            wrong_tokens: Tally::default(),
             turn_bytes: 0,
             reports: Reports::default(),
             mentions: Mentions::default(),

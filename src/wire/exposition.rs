@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::wire::metrics::{BOUNDS, Histogram, Metrics, Process};
+use crate::wire::metrics::{BOUNDS, Histogram, Metrics, Process, Refused};
 use crate::wire::overview::Overview;
 
 /// The text for one scrape.
@@ -64,6 +64,10 @@ impl Collector for Scrape {
         counter(to, "bytes_sent", "Bytes that sockets have taken", sum.bytes_sent)?;
         resumes(to, &sum)?;
         rejected(to, &sum)?;
+        let help = "Requests to publish or for operators that were refused, by path and by why";
+        refused(to, "requests_rejected", help, ["path", "reason"], &sum.requests_refused)?;
+        let help = "Commands of clients that were refused, by command and by the code that was answered";
+        refused(to, "commands_rejected", help, ["command", "code"], &sum.commands_refused)?;
         self.each(to, "outbox_bytes", "Bytes that wait for clients now", |m| m.outbox_bytes as f64)?;
         let help = "Time from a publication to the last listener of its fan-out";
         histogram(to, "fanout_seconds", help, &sum.fanout)?;
@@ -199,6 +203,19 @@ fn resumes(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
 fn rejected(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
     let values = sum.rejected.iter().map(|kind| ([("reason", kind.reason.to_string())], kind.count));
     counters(to, "handshakes_rejected", "Requests for a WebSocket that were refused, by why", values)
+}
+
+fn refused(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    labels: [&'static str; 2],
+    refused: &[Refused],
+) -> Encoded {
+    let [what, why] = labels;
+    let values =
+        refused.iter().map(|kind| ([(what, kind.what.to_string()), (why, kind.why.to_string())], kind.count));
+    counters(to, name, help, values)
 }
 
 fn histogram(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, histogram: &Histogram) -> Encoded {

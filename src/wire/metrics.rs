@@ -33,6 +33,10 @@ pub struct Metrics {
     pub not_resumed: u64,
     /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
+    /// Requests to publish or for operators that were refused, by path and reason.
+    pub requests_refused: Vec<Refused>,
+    /// What clients have asked for in vain, by command and code.
+    pub commands_refused: Vec<Refused>,
     /// Bytes that wait for clients now.
     pub outbox_bytes: u64,
     /// The time from a publication until the last subscriber of its fan-out is served.
@@ -61,6 +65,17 @@ pub struct Disconnects {
 pub struct Rejected {
     /// The status that was answered, in words.
     pub reason: Cow<'static, str>,
+    /// How many.
+    pub count: u64,
+}
+
+/// Refusals of one kind of something that can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What was asked for: a path or a command.
+    pub what: Cow<'static, str>,
+    /// Why it was refused.
+    pub why: Cow<'static, str>,
     /// How many.
     pub count: u64,
 }
@@ -125,6 +140,18 @@ impl Metrics {
         self.add_rejected(&Rejected { reason: reason.into(), count: 1 });
     }
 
+    /// A request to publish or for operators was refused.
+    pub fn count_request_refused(&mut self, path: &'static str, reason: &'static str) {
+        let refused = Refused { what: path.into(), why: reason.into(), count: 1 };
+        add_refused(&mut self.requests_refused, &refused);
+    }
+
+    /// A client was told that what it asked for is not done.
+    pub fn count_command_refused(&mut self, command: &'static str, code: &'static str) {
+        let refused = Refused { what: command.into(), why: code.into(), count: 1 };
+        add_refused(&mut self.commands_refused, &refused);
+    }
+
     /// Adds what another process has counted, including what is true only now, such as its clients.
     pub fn add(&mut self, other: &Self) {
         add(&mut self.connections, other.connections);
@@ -141,6 +168,8 @@ impl Metrics {
         add(&mut self.resumed, other.resumed);
         add(&mut self.not_resumed, other.not_resumed);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
+        other.requests_refused.iter().for_each(|refused| add_refused(&mut self.requests_refused, refused));
+        other.commands_refused.iter().for_each(|refused| add_refused(&mut self.commands_refused, refused));
         self.fanout.add(&other.fanout);
         self.turns.add(&other.turns);
         add(&mut self.log_lines_lost, other.log_lines_lost);
@@ -159,6 +188,13 @@ impl Metrics {
             Some(known) => add(&mut known.count, other.count),
             None => self.rejected.push(other.clone()),
         }
+    }
+}
+
+fn add_refused(known: &mut Vec<Refused>, other: &Refused) {
+    match known.iter_mut().find(|known| (&known.what, &known.why) == (&other.what, &other.why)) {
+        Some(known) => add(&mut known.count, other.count),
+        None => known.push(other.clone()),
     }
 }
 
@@ -187,11 +223,20 @@ mod tests {
         let mut one = Metrics { connections: 3, connections_total: 5, ..Metrics::default() };
         one.count_disconnect("gone", 0);
         one.count_disconnect("peer_closed", 1000);
+        one.count_request_refused("/drain", "forbidden");
+        one.count_command_refused("publish", "forbidden");
+        one.count_command_refused("publish", "too_large");
         let mut sum = one.clone();
         sum.add(&one);
         sum.add_totals(&one);
         assert_eq!((sum.connections, sum.connections_total), (6, 15));
         let counts: Vec<u64> = sum.disconnects.iter().map(|disconnects| disconnects.count).collect();
         assert_eq!(counts, [3, 3]);
+        let refused = sum.requests_refused.iter().chain(&sum.commands_refused);
+        let refused: Vec<_> = refused.map(|refused| (&*refused.what, &*refused.why, refused.count)).collect();
+        assert_eq!(
+            refused,
+            [("/drain", "forbidden", 3), ("publish", "forbidden", 3), ("publish", "too_large", 3)]
+        );
     }
 }

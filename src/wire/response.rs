@@ -27,6 +27,8 @@ pub struct Exchange {
     pub keep_alive: bool,
     /// The origin, if it is another one, whose page may read the response.
     pub shared_with: Option<Box<str>>,
+    /// The path as which a refusal is counted, where it is.
+    pub counted_as: Option<&'static str>,
 }
 
 impl Response {
@@ -35,7 +37,17 @@ impl Response {
         Self { status, fields: vec![("Content-Type", content_type.into())], body: body.into() }
     }
 
-    /// A short name for counters, for a response that refuses a handshake.
+    /// Whether what was asked for is refused.
+    pub fn is_refusal(&self) -> bool {
+        self.status >= 400
+    }
+
+    /// Whether a token is missing or does not count.
+    pub fn is_unauthorized(&self) -> bool {
+        self.status == 401
+    }
+
+    /// A short name for counters, for a response that refuses.
     pub fn label(&self) -> &'static str {
         match self.status {
             401 => "unauthorized",
@@ -43,6 +55,10 @@ impl Response {
             503 => "connection_limit",
             426 => "no_upgrade",
             405 => "method",
+            400 => "malformed",
+            404 => "not_found",
+            413 => "too_large",
+            422 => "unprocessable",
             _ => "other",
         }
     }
@@ -135,6 +151,7 @@ mod tests {
             head_only,
             keep_alive,
             shared_with: None,
+            counted_as: None,
         });
         (String::from_utf8(head.to_vec()).unwrap(), body)
     }
@@ -176,6 +193,7 @@ mod tests {
             head_only: false,
             keep_alive: true,
             shared_with: Some("https://a.example".into()),
+            counted_as: None,
         };
         let (head, _) = Response::empty(204).with("Access-Control-Max-Age", "1").encode(&exchange);
         assert_eq!(

@@ -11,6 +11,7 @@ use crate::running::Running;
 
 mod connected;
 mod doors;
+mod refusals;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -66,27 +66,26 @@ impl<S: Socket> Peers<S> {
             return self.sync_first(key, request);
         }
         let too_many = conditions.too_many;
-        let is_handshake = request.path == "/ws";
+        let tries_token = routes::tries_token(&request, conditions.access);
         let exchange = Exchange {
             now: now.wall,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive && !conditions.crowded && too_many.is_none(),
             shared_with: routes::shared_with(&request, conditions),
+            // Whoever was refused for its address has been counted.
+            counted_as: routes::counted_as(&request).filter(|_| too_many.is_none()),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
-                // Whoever was refused for its address has been counted.
-                if is_handshake && too_many.is_none() {
-                    self.counts.on_rejected(if conditions.leaving { "draining" } else { response.label() });
+                if tries_token && response.is_unauthorized() {
+                    self.note_wrong_token(now);
                 }
                 self.respond(key, response, exchange, now);
             }
             Answer::Stranger(stranger, response) => {
-                if is_handshake {
-                    self.counts.on_rejected("origin");
-                }
+                exchange.counted_as.into_iter().for_each(|path| self.counts.on_refused(path, "origin"));
                 self.mention(&stranger, now);
-                self.respond(key, response, exchange, now);
+                self.respond(key, response, Exchange { counted_as: None, ..exchange }, now);
             }
             Answer::Refuse(refusal) => {
                 self.counts.on_rejected(refusal.label());
@@ -106,8 +105,14 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Queues a response, unless the peer is gone. A leaving server keeps no connection alive.
+    /// Queues a response, unless the peer is gone, and counts a refusal. A leaving server keeps no connection alive.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
+        if let Some(path) = exchange.counted_as.filter(|_| response.is_refusal()) {
+            let is_leaving = matches!(self.mode, Mode::Leaving | Mode::Farewell);
+            let is_for_that = path == "/ws" || response.label() == "connection_limit";
+            let reason = if is_leaving && is_for_that { "draining" } else { response.label() };
+            self.counts.on_refused(path, reason);
+        }
         // What it has asked already is answered first.
         let may_stay = self.mode == Mode::Serving || self.connections[key].awaited.any();
         let exchange = Exchange { keep_alive: exchange.keep_alive && may_stay, ..exchange };
@@ -123,6 +128,16 @@ impl<S: Socket> Peers<S> {
                 FORGET_AFTER.as_secs() / 60
             ),
             Mention::Known => {}
+        }
+    }
+
+    /// Logs, now and then, that tokens are tried.
+    fn note_wrong_token(&mut self, now: Now) {
+        if let Some(count) = self.wrong_tokens.add(now.instant) {
+            warn!(
+                "Refused with a token that is not --publish-token, at /publish, /drain, /status or /metrics: {count}; \
+                 slackwater_requests_rejected_total counts them"
+            );
         }
     }
 
@@ -183,7 +198,7 @@ impl<S: Socket> Peers<S> {
         let limits = self.terms.limits;
         let timestamp = now.wall;
         let asked = Subscriptions::read(request);
-        let mut errors: Vec<(&str, String)> =
+        let mut errors: Vec<(&'static str, String)> =
             asked.refused.into_iter().map(|why| ("bad_topic", why)).collect();
         for filter in &asked.filters {
             if let Err(TooMany) = self.feed.subscribe(key, filter, None) {
@@ -211,6 +226,7 @@ impl<S: Socket> Peers<S> {
         };
         connection.send(welcome.to_frame(), now, &limits);
         for (code, message) in &errors {
+            self.counts.on_command_refused("subscribe", code);
             connection.send(
                 ServerMessage::Error { code, message, topic: None, timestamp }.to_frame(),
                 now,
@@ -236,6 +252,7 @@ impl<S: Socket> Peers<S> {
                 ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
             }
             Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
+                self.counts.on_command_refused("subscribe", "forbidden");
                 let (message, topic) =
                     (format!("{:?} may not be heard", filter.as_str()), Some(filter.as_str()));
                 ServerMessage::Error { code: "forbidden", message: &message, topic, timestamp }.to_frame()
@@ -243,6 +260,7 @@ impl<S: Socket> Peers<S> {
             Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
                 Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
                 Err(TooMany) => {
+                    self.counts.on_command_refused("subscribe", "too_many_topics");
                     let (message, topic) = ("a connection has at most 128 topics", Some(filter.as_str()));
                     ServerMessage::Error { code: "too_many_topics", message, topic, timestamp }.to_frame()
                 }
@@ -252,6 +270,7 @@ impl<S: Socket> Peers<S> {
                 ServerMessage::Unsubscribed { topic: filter.as_str(), timestamp }.to_frame()
             }
             Command::Refused { code, message } => {
+                self.counts.on_command_refused("other", code);
                 ServerMessage::Error { code, message: &message, topic: None, timestamp }.to_frame()
             }
             Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),

@@ -64,6 +64,19 @@ impl Counts {
         self.metrics.count_rejected(reason);
     }
 
+    /// A request was refused; or, for a WebSocket, a handshake.
+    pub(super) fn on_refused(&mut self, path: &'static str, reason: &'static str) {
+        match path {
+            "/ws" => self.metrics.count_rejected(reason),
+            _ => self.metrics.count_request_refused(path, reason),
+        }
+    }
+
+    /// A client was told that what it asked for is not done.
+    pub(super) fn on_command_refused(&mut self, command: &'static str, code: &'static str) {
+        self.metrics.count_command_refused(command, code);
+    }
+
     /// A socket has taken some of what waited, in bytes and messages.
     pub(super) fn on_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
         self.metrics.count_sent(before, after, is_client);

@@ -75,6 +75,7 @@ impl<S: Socket> Peers<S> {
     }
 
     fn tell_unpublished(&mut self, key: usize, why: &Reason, reference: Option<&Json>, now: Now) {
+        self.counts.on_command_refused("publish", why.0);
         let (code, message, reference) = (why.0, &*why.1, raw(reference));
         self.tell(key, &ServerMessage::Unpublished { code, message, reference, timestamp: now.wall }, now);
     }
@@ -84,6 +85,7 @@ impl<S: Socket> Peers<S> {
         let identity = match self.check_refresh(key, token, now) {
             Ok(identity) => identity,
             Err((code, message)) => {
+                self.counts.on_command_refused("refresh", code);
                 let error =
                     ServerMessage::Error { code, message: &message, topic: None, timestamp: now.wall };
                 return self.tell(key, &error, now);

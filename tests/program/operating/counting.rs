@@ -254,3 +254,27 @@ fn the_build_and_the_process_are_told() {
     let most = metrics.of("process_max_fds");
     assert!(metrics.get("process_open_fds").is_none_or(|open| open >= 5.0 && open < most));
 }
+
+#[test]
+fn that_wrong_tokens_are_tried_is_logged_once_and_each_of_them_is_counted() {
+    for workers in ["1", "2"] {
+        let server = Process::start(&format!("--workers {workers} --publish-token sesame"));
+        let door = server.door();
+        for what in ["POST /publish", "POST /drain"].iter().cycle().take(20) {
+            assert_eq!(door.ask(what, "Authorization: Bearer sekrit\r\n").status, 401);
+        }
+        let at = |path: &str| {
+            format!("slackwater_requests_rejected_total{{path=\"{path}\",reason=\"unauthorized\"}}")
+        };
+        door.metrics_with("ten refusals at each", |metrics| {
+            ["/publish", "/drain"].iter().all(|path| metrics.get(&at(path)) == Some(10.0))
+        });
+        // All that was said before has been read once this has.
+        server.signal("TERM");
+        server.line("Shutdown signal received");
+        let lines = server.lines();
+        let said = lines.iter().filter(|line| line.contains("Refused with a token")).count();
+        assert!((1..=workers.parse().unwrap()).contains(&said), "{lines:#?}");
+        assert!(!lines.iter().any(|line| line.contains("sekrit")));
+    }
+}
