@@ -54,7 +54,7 @@ fn check(command: &Command, text: &str) {
         }
         Command::Refresh(_) => assert_eq!(format!("{command:?}"), "Refresh(Hidden)"),
         Command::Refused { code, message } => {
-            says(&ServerMessage::Error { code, message, timestamp }, "message", message);
+            says(&ServerMessage::Error { code, message, topic: None, timestamp }, "message", message);
         }
     }
 }

@@ -54,7 +54,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Request>, Result
     (requests, Ok(buffer.into_rest()))
 }
 
-fn wish(request: &Request) -> BodyWish {
+fn wish(request: &mut Request) -> BodyWish {
     match (request.method, &*request.path) {
         (Method::Post, "/large") => BodyWish::Collect(LARGE_BYTES),
         (Method::Post, _) => BodyWish::Collect(SMALL_BYTES),
