@@ -27,7 +27,7 @@ pub struct AuthConfig {
     #[arg(long, env = "SLACKWATER_AUTH_SECRET_FILE", value_name = "PATH")]
     pub auth_secret_file: Option<PathBuf>,
 
-    /// File with the public key by which tokens are verified: PEM (RS256, ES256, EdDSA) or a JWKS; read again when it
+    /// File with the public key by which tokens are verified: PEM (RS256, ES256, ES384, EdDSA) or a JWKS; read again when it
     /// changes
     #[arg(long, env = "SLACKWATER_AUTH_KEY_FILE", value_name = "PATH")]
     pub auth_key_file: Option<PathBuf>,

@@ -1,7 +1,6 @@
 //! The keys by which tokens are verified, each with its one algorithm: what a token's header says of it is compared, never
 //! followed. Reads them from text; from where that comes is not known here.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -31,8 +30,6 @@ pub enum KeyError {
     Unusable,
     #[error("its JWKS has no public key by which signatures could be verified")]
     NoneUsable,
-    #[error("its JWKS has two keys of the same kid, or without one")]
-    Twice,
 }
 
 /// One key.
@@ -45,13 +42,21 @@ pub(super) struct VerifyingKey {
 
 /// All that are known. At least one.
 #[derive(Debug, Clone)]
-pub struct VerifyingKeys(Vec<VerifyingKey>);
+pub struct VerifyingKeys {
+    keys: Vec<VerifyingKey>,
+    /// How many beside them cannot verify a signature.
+    passed_by: usize,
+}
 
 impl VerifyingKeys {
     /// A secret that is shared with whoever issues tokens: HS256.
     pub fn of_secret(secret: &[u8]) -> Self {
         let key = DecodingKey::from_secret(secret);
-        Self(vec![VerifyingKey { algorithm: Algorithm::HS256, key, id: None }])
+        Self::of_one(VerifyingKey { algorithm: Algorithm::HS256, key, id: None })
+    }
+
+    fn of_one(key: VerifyingKey) -> Self {
+        Self { keys: vec![key], passed_by: 0 }
     }
 
     /// Reads a public key in PEM, or a JWKS (RFC 7517 §5). Of the latter's keys those count that can verify a signature.
@@ -60,7 +65,7 @@ impl VerifyingKeys {
     /// What is wrong with it, for people.
     pub fn read(text: &str) -> Result<Self, KeyError> {
         let text = text.trim_start_matches('\u{feff}').trim_start();
-        if text.starts_with('{') { Self::read_jwks(text) } else { read_pem(text).map(|key| Self(vec![key])) }
+        if text.starts_with('{') { Self::read_jwks(text) } else { read_pem(text).map(Self::of_one) }
     }
 
     fn read_jwks(text: &str) -> Result<Self, KeyError> {
@@ -69,33 +74,47 @@ impl VerifyingKeys {
             keys: Vec<serde_json::Value>,
         }
         let set: Set = serde_json::from_str(text).map_err(|_| KeyError::Neither)?;
+        let all = set.keys.len();
         let keys = set.keys.into_iter().filter_map(|key| read_jwk(&serde_json::from_value(key).ok()?));
         let keys: Vec<VerifyingKey> = keys.collect();
-        let mut ids = HashSet::new();
-        match keys.iter().all(|key| ids.insert(key.id.as_deref())) {
-            _ if keys.is_empty() => Err(KeyError::NoneUsable),
-            true => Ok(Self(keys)),
-            false => Err(KeyError::Twice),
+        if keys.is_empty() {
+            return Err(KeyError::NoneUsable);
         }
+        Ok(Self { passed_by: all - keys.len(), keys })
     }
 
     /// Whether they come from a JWKS, as issuers publish it for all whom they make tokens for.
     pub fn are_a_set(&self) -> bool {
-        self.0.len() > 1 || self.0.iter().any(|key| key.id.is_some())
+        self.keys.len() > 1 || self.keys.iter().any(|key| key.id.is_some())
     }
 
-    /// The key that a token names, or else the one without a name. A token that names none may be for an only key.
-    pub(super) fn find(&self, id: Option<&str>) -> Option<&VerifyingKey> {
-        let named = id.and_then(|id| self.0.iter().find(|key| key.id.as_deref() == Some(id)));
-        let only = || self.0.first().filter(|_| id.is_none() && self.0.len() == 1);
-        named.or_else(|| self.0.iter().find(|key| key.id.is_none())).or_else(only)
+    /// How many count, if not all that were there do.
+    pub fn tally(&self) -> Option<String> {
+        let (count, all) = (self.keys.len(), self.keys.len() + self.passed_by);
+        (self.passed_by > 0)
+            .then(|| format!("{count} of {all} keys count: the others verify no signatures here"))
+    }
+
+    /// Whether a token that gives this name has to be signed by one of the candidates: names mean nothing where no key has one.
+    pub(super) fn know(&self, id: Option<&str>) -> bool {
+        id.is_none()
+            || self.keys.iter().any(|key| key.id.as_deref() == id)
+            || self.keys.iter().all(|key| key.id.is_none())
+    }
+
+    /// The keys of the name that a token gives, or else those without one. A token that gives none may be for an only key. Several
+    /// may have the same name (RFC 7517 §4.5), as they do in some rotations.
+    pub(super) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
+        let is_only = id.is_none() && self.keys.len() == 1;
+        let wanted = id.filter(|id| self.keys.iter().any(|key| key.id.as_deref() == Some(id)));
+        self.keys.iter().filter(move |key| is_only || key.id.as_deref() == wanted)
     }
 }
 
 /// The algorithm of each and its name, if it has one.
 impl fmt::Display for VerifyingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, key) in self.0.iter().enumerate() {
+        for (number, key) in self.keys.iter().enumerate() {
             let separator = if number > 0 { ", " } else { "" };
             write!(f, "{separator}{:?}", key.algorithm)?;
             key.id.iter().try_for_each(|id| write!(f, " ({id:?})"))?;
@@ -179,7 +198,12 @@ mod tests {
     use super::*;
 
     fn algorithm(text: &str) -> Result<Algorithm, KeyError> {
-        VerifyingKeys::read(text).map(|keys| keys.0[0].algorithm)
+        VerifyingKeys::read(text).map(|keys| keys.keys[0].algorithm)
+    }
+
+    /// The algorithms of the keys by which a token of this name may be signed.
+    fn found(keys: &VerifyingKeys, id: Option<&str>) -> Vec<Algorithm> {
+        keys.candidates(id).map(|key| key.algorithm).collect()
     }
 
     #[test]
@@ -236,21 +260,32 @@ mod tests {
     fn of_a_jwks_those_count_that_verify_and_each_is_found_by_its_id() {
         let jwks = include_str!("../../tests/keys/jwks.json");
         let keys = VerifyingKeys::read(jwks).unwrap();
-        let found = |id| keys.find(id).map(|key| key.algorithm);
-        assert_eq!(keys.0.len(), 3);
-        assert_eq!(found(Some("rsa")), Some(Algorithm::RS256));
-        assert_eq!(found(Some("ec")), Some(Algorithm::ES256));
+        assert_eq!(found(&keys, Some("rsa")), [Algorithm::RS256]);
+        assert_eq!(found(&keys, Some("ec")), [Algorithm::ES256]);
+        let tally = "3 of 5 keys count: the others verify no signatures here";
+        assert_eq!((keys.tally().as_deref(), keys.keys.len()), (Some(tally), 3));
         // Without an id, or by one that is not there, it can only be the one that has none.
         for id in [None, Some("enc"), Some("x"), Some("")] {
-            assert_eq!(found(id), Some(Algorithm::EdDSA), "{id:?}");
+            assert_eq!(found(&keys, id), [Algorithm::EdDSA], "{id:?}");
         }
         let named =
             VerifyingKeys::read(&jwks.replace(r#""crv": "Ed25519", "#, r#""crv": "Ed25519", "kid": "ed", "#));
         let named = named.unwrap();
-        assert!(named.find(None).is_none() && named.find(Some("enc")).is_none());
-        assert!(named.find(Some("ed")).is_some());
-        let twice = jwks.replace(r#""kid": "rsa""#, r#""kid": "ec""#);
-        assert_eq!(algorithm(&twice), Err(KeyError::Twice));
+        for (id, algorithms) in [(None, &[][..]), (Some("enc"), &[]), (Some("ed"), &[Algorithm::EdDSA])] {
+            assert_eq!(found(&named, id), algorithms, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn several_keys_may_have_the_same_name_or_none() {
+        let jwks = include_str!("../../tests/keys/jwks.json");
+        let twice = VerifyingKeys::read(&jwks.replace(r#""kid": "rsa""#, r#""kid": "ec""#)).unwrap();
+        assert_eq!(found(&twice, Some("ec")), [Algorithm::RS256, Algorithm::ES256]);
+        let nameless = VerifyingKeys::read(&jwks.replace(r#""kid": "#, r#""other": "#)).unwrap();
+        let all = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+        assert_eq!((found(&nameless, None), found(&nameless, Some("x"))), (all.to_vec(), all.to_vec()));
+        let is_known = |keys: &VerifyingKeys| [None, Some("ec"), Some("x")].map(|id| keys.know(id));
+        assert_eq!((is_known(&twice), is_known(&nameless)), ([true, true, false], [true; 3]));
     }
 
     #[test]
@@ -259,8 +294,10 @@ mod tests {
             serde_json::from_str(include_str!("../../tests/keys/jwks.json")).unwrap();
         let one = serde_json::json!({ "keys": [jwks["keys"][2]] }).to_string();
         let keys = VerifyingKeys::read(&one).unwrap();
-        assert!(keys.find(None).is_some() && keys.find(Some("ec")).is_some());
-        assert!(keys.find(Some("rsa")).is_none());
+        assert_eq!(keys.tally(), None);
+        for (id, count) in [(None, 1), (Some("ec"), 1), (Some("rsa"), 0)] {
+            assert_eq!(found(&keys, id).len(), count, "{id:?}");
+        }
     }
 
     #[test]

@@ -102,6 +102,45 @@ fn each_key_verifies_what_its_private_half_has_signed_and_nothing_else() {
 }
 
 #[test]
+fn of_keys_with_the_same_name_or_none_the_one_that_fits_verifies() {
+    let jwks = include_str!("../../tests/keys/jwks.json");
+    let key = |pem: &[u8]| EncodingKey::from_ec_pem(pem).unwrap();
+    let own = key(include_bytes!("../../tests/keys/ec.pem"));
+    let token = |kid: Option<&str>, algorithm, key: &EncodingKey| {
+        let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
+        encode(&header, &json!({}), key).unwrap()
+    };
+    // Another key of P-256 in front: the base point of the curve.
+    let old = r#"{"kty": "EC", "crv": "P-256", "kid": "ec", "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY",
+        "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"},"#;
+    let same =
+        jwks.replace(r#""kid": "rsa""#, r#""kid": "ec""#).replacen("\n  {", &format!("\n  {old}{{"), 1);
+    let nameless = same.replace(r#""kid": "ec""#, r#""other": "ec""#);
+    let rsa = EncodingKey::from_rsa_pem(include_bytes!("../../tests/keys/rsa.pem")).unwrap();
+    for (jwks, kid) in [(&same, Some("ec")), (&nameless, None), (&nameless, Some("gone"))] {
+        let verifier = by_keys(jwks);
+        assert_eq!(fault(&verifier, &token(kid, Algorithm::ES256, &own)), None, "{kid:?}");
+        assert_eq!(fault(&verifier, &token(kid, Algorithm::RS256, &rsa)), None, "{kid:?}");
+    }
+    let secret = EncodingKey::from_secret(SECRET);
+    assert_eq!(fault(&by_keys(&same), &token(Some("ec"), Algorithm::HS256, &secret)), Some(Fault::Algorithm));
+    let ed = EncodingKey::from_ed_pem(include_bytes!("../../tests/keys/ed.pem")).unwrap();
+    let named = [(Some("ec"), Fault::Algorithm), (Some("gone"), Fault::Key), (None, Fault::Key)];
+    for (kid, why) in named {
+        let without_ed = by_keys(&same.replace(r#""crv": "Ed25519""#, r#""crv": "none""#));
+        assert_eq!(fault(&without_ed, &token(kid, Algorithm::EdDSA, &ed)), Some(why), "{kid:?}");
+    }
+    // Where its own key is missing, that of no name says nothing of it, unless it fits.
+    let unknown = |algorithm, key| token(Some("gone"), algorithm, key);
+    assert_eq!(fault(&by_keys(&same), &unknown(Algorithm::EdDSA, &ed)), None);
+    assert_eq!(fault(&by_keys(&same), &unknown(Algorithm::ES256, &own)), Some(Fault::Key));
+    assert_eq!(
+        fault(&by_secret(), &unknown(Algorithm::HS256, &EncodingKey::from_secret(b"another"))),
+        Some(Fault::Signature)
+    );
+}
+
+#[test]
 fn the_algorithm_is_the_keys_and_never_the_tokens() {
     let claims = json!({"slackwater": {"subscribe": ["*"]}});
     // The public key's text as a secret of HS256.

@@ -11,6 +11,7 @@ use crate::config::origins::AllowedOrigin;
 use crate::http::keys::VerifyingKeys;
 use crate::policy::drain::LONGEST_FAREWELL;
 use crate::process::remarks::Remark::{self, Danger, Fact, Note};
+use crate::process::remarks::of_keys as of_passed_by;
 use crate::server::Address;
 
 /// How long Kubernetes waits behind SIGTERM unless it is told otherwise.
@@ -100,7 +101,9 @@ fn of_keys(config: &Config, keys: &VerifyingKeys) -> Vec<Remark> {
                 .to_owned(),
         )
     });
-    std::iter::once(Fact(format!("Tokens are verified by {keys}"))).chain(audience).collect()
+    let keys_that_count =
+        [Fact(format!("Tokens are verified by {keys}"))].into_iter().chain(of_passed_by(keys));
+    keys_that_count.chain(audience).collect()
 }
 
 fn of_proxies(config: &Config, address: Option<&Address>) -> Vec<Remark> {

@@ -95,12 +95,13 @@ fn keys_are_named_by_algorithm_and_a_set_of_them_wants_an_audience() {
     let audience = "warning: Tokens that the issuer has made for other services count here if they name no audience, and those \
                     that name one do not count: set --auth-audience";
     let set = r#"Tokens are verified by RS256 ("rsa"), ES256 ("ec"), EdDSA"#;
+    let passed_by = "note: In --auth-key-file 3 of 5 keys count: the others verify no signatures here";
     for (flags, keys, expected) in [
         ("--auth-secret-file /x", "secret", &["Tokens are verified by HS256"][..]),
         ("--auth-key-file /x", EC, &["Tokens are verified by ES256"]),
-        ("--auth-key-file /x", JWKS, &[set, audience]),
-        ("--auth-key-file /x --auth-issuer we", JWKS, &[set, audience]),
-        ("--auth-key-file /x --auth-audience us", JWKS, &[set]),
+        ("--auth-key-file /x", JWKS, &[set, passed_by, audience]),
+        ("--auth-key-file /x --auth-issuer we", JWKS, &[set, passed_by, audience]),
+        ("--auth-key-file /x --auth-audience us", JWKS, &[set, passed_by]),
     ] {
         let lines = lines(flags, "127.0.0.1:8000", None, Some(keys));
         assert_eq!(lines, [expected, &ALWAYS].concat(), "{flags}");

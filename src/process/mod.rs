@@ -77,9 +77,10 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     }
     remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);
     secrets::of_others(&config).iter().for_each(Remark::log);
+    // Whoever serves reads it anew; without keys in it no worker would start.
+    let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);
+    keys.as_ref().and_then(remarks::of_keys).iter().for_each(Remark::log);
     if config.workers > 1 {
-        // Workers read it themselves; without keys in it none of them would start.
-        KeyFile::open(&config.auth, Now::read().instant)?;
         return Ok(Supervisor::new(config)?.run());
     }
     worker::serve(&config)

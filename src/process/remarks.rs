@@ -11,6 +11,7 @@ use crate::config::auth::AuthConfig;
 use crate::config::origins::AllowedOrigin;
 use crate::config::variables;
 use crate::http::access::Reach;
+use crate::http::keys::VerifyingKeys;
 use crate::server::Address;
 use crate::server::terms::access;
 
@@ -92,6 +93,11 @@ pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) ->
         remarks.push(Remark::Danger(text.to_owned()));
     }
     remarks
+}
+
+/// How many of the keys in the file count, if not all do.
+pub fn of_keys(keys: &VerifyingKeys) -> Option<Remark> {
+    keys.tally().map(|tally| Remark::Note(format!("In --auth-key-file {tally}")))
 }
 
 /// What may be heard without a token, where tokens are expected.

@@ -42,6 +42,8 @@ pub struct KeyFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: (i64, i64),
+    /// Also where the rest is as before, since a tool has set it so.
+    changed: (i64, i64),
     length: u64,
     inode: (u64, u64),
 }
@@ -50,6 +52,7 @@ impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
             length: metadata.len(),
             inode: (metadata.dev(), metadata.ino()),
         }
@@ -97,7 +100,8 @@ impl KeyFile {
         match open_regular(&self.path).map_err(|e| e.to_string()).and_then(|file| read(&file)) {
             Ok((keys, stamp)) => {
                 self.seen = Some(stamp);
-                info!("Read the keys in {path} again: tokens are verified by them from now on");
+                let tally = keys.tally().map(|tally| format!(" ({tally})")).unwrap_or_default();
+                info!("Read the keys in {path} again{tally}: tokens are verified by them from now on");
                 Some(keys)
             }
             Err(why) => {
@@ -165,6 +169,10 @@ mod tests {
         fs::write(&next, JWKS).unwrap();
         File::options().write(true).open(&next).unwrap().set_modified(age).unwrap();
         fs::rename(&next, &path).unwrap();
+        assert!(look(LOOK_INTERVAL));
+        // Written over in place by as much, and given the same age.
+        fs::write(&path, JWKS.replacen("enc", "cne", 1)).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(age).unwrap();
         assert!(look(LOOK_INTERVAL));
         for broken in [Some("nothing of this kind"), None, Some("")] {
             broken.map_or_else(|| fs::remove_file(&path), |text| fs::write(&path, text)).unwrap();

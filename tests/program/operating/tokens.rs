@@ -134,6 +134,15 @@ fn whoever_may_read_a_secret_or_change_a_key_is_told_of() {
 }
 
 #[test]
+fn of_a_set_of_keys_it_is_said_once_how_many_count() {
+    let line = "[INFO] In --auth-key-file 3 of 5 keys count: the others verify no signatures here";
+    let (_folder, path) = file(include_str!("../../keys/jwks.json"), 0o644);
+    for workers in ["1", "2"] {
+        assert_eq!(start(workers, &["--auth-key-file", path.to_str().unwrap()]).preamble(), [line]);
+    }
+}
+
+#[test]
 fn a_key_file_that_has_changed_is_read_again_by_every_worker_and_a_broken_one_changes_nothing() {
     let workers = 2;
     let (folder, path) = file(EC, 0o644);
