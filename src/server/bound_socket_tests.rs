@@ -33,11 +33,21 @@ fn an_address_that_this_machine_does_not_have_is_left_out_unless_it_is_the_only_
     assert!(refused.to_string().starts_with("cannot listen on 192.0.2.1:0"), "{refused}");
 }
 
+/// Who holds an address, that address, and a free one with the same port.
+fn one_address_of_two_in_use() -> (TcpListener, SocketAddr, SocketAddr) {
+    loop {
+        let holder = TcpListener::bind("127.0.0.3:0").unwrap();
+        let taken = holder.local_addr().unwrap();
+        let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
+        if TcpListener::bind(free).is_ok() {
+            return (holder, taken, free);
+        }
+    }
+}
+
 #[test]
 fn one_address_in_use_is_refused_though_the_other_is_free() {
-    let taken = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
-    let _taken = TcpListener::bind(taken).unwrap();
-    let free = SocketAddr::from(([127, 0, 0, 2], taken.port()));
+    let (_holder, taken, free) = one_address_of_two_in_use();
     for shared in [false, true] {
         let refused = BoundSocket::bind_all(&[free, taken], 8, shared).unwrap_err().to_string();
         assert!(refused.contains(&taken.to_string()) && refused.contains("--port"), "{refused}");
