@@ -115,7 +115,10 @@ fn written_as_json(drafts: &Drafts) -> Drafts {
 
 fn sent_by_a_worker(drafts: Drafts) -> Drafts {
     let mut octets = BytesMut::new();
-    link::encode(&ToSupervisor::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts }), &mut octets);
+    link::encode(
+        &ToSupervisor::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts }),
+        &mut octets,
+    );
     match link::next(&mut &octets[..]) {
         Ok(Some(ToSupervisor::Publish(submission))) => submission.drafts,
         other => panic!("not heard: {other:?}"),
