@@ -332,8 +332,9 @@ impl<S: Socket> Connection<S> {
             && !std::mem::replace(&mut closing.told, true)
         {
             self.expires = Some(now + LINGER);
-            // The peer may be gone already; reading will tell.
-            let _ = self.socket.finish();
+            if self.socket.finish().is_err() {
+                return self.give_up();
+            }
             self.look();
         }
     }

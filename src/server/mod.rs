@@ -311,7 +311,9 @@ fn ready(event: &Event) -> Option<Ready> {
                 () if event.is_readable() => Readiness::Bytes,
                 () => Readiness::Room,
             };
-            Some(Ready::Peer { key: peer - FIRST_PEER, readiness, has_room: event.is_writable() })
+            // What is written to one that is gone fails, and shows it.
+            let has_room = event.is_writable() || event.is_write_closed();
+            Some(Ready::Peer { key: peer - FIRST_PEER, readiness, has_room })
         }
     }
 }

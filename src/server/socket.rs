@@ -1,6 +1,6 @@
 //! What a connection needs of a socket, and the one that the server has: a stream, over TCP or on this machine.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub trait Socket: Read + Write {
     /// Ends our side of the stream behind what was written.
     ///
     /// # Errors
-    /// As `shutdown(2)`; a peer that is gone is no news.
+    /// As `shutdown(2)`: the connection is dead.
     fn finish(&mut self) -> io::Result<()>;
 
     /// Lets nothing be left of the connection once this is dropped: the peer finds it reset, and what it has not taken
@@ -44,7 +44,14 @@ pub trait Socket: Read + Write {
         Ok(None)
     }
 
-    /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one.
+    /// Whether the connection is over for the system itself: reset, timed out, or ended by both sides with all of it taken.
+    /// Reading does not always tell: behind the end of the peer's side it brings that end again, and no error.
+    fn is_dead(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were written and that the other end has not acknowledged. The end of our side may count as one. Of a dead
+    /// connection that is what there was when it died.
     fn unacknowledged_bytes(&self) -> u32 {
         0
     }
@@ -101,6 +108,12 @@ impl Socket for Stream {
 
     fn peer_address(&self) -> io::Result<Option<IpAddr>> {
         Ok(self.0.peer_addr()?.as_socket().map(|address| address.ip()))
+    }
+
+    fn is_dead(&self) -> bool {
+        // TCP has no peer any more; a Unix socket keeps its own, and tells of its end in other ways. SO_ERROR would tell it
+        // once, and perhaps to somebody else.
+        self.0.peer_addr().is_err_and(|e| e.kind() == ErrorKind::NotConnected)
     }
 
     fn unacknowledged_bytes(&self) -> u32 {

@@ -395,6 +395,10 @@ impl Socket for Wire {
         matches!(self, Self::Client(socket) if socket.is_emptied_by_short_reads())
     }
 
+    fn is_dead(&self) -> bool {
+        matches!(self, Self::Client(socket) if socket.is_dead())
+    }
+
     fn unacknowledged_bytes(&self) -> u32 {
         match self {
             Self::Client(socket) => socket.unacknowledged_bytes(),

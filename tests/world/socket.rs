@@ -25,7 +25,9 @@ pub struct Line {
     /// From the client, not read by the server yet.
     inbound: VecDeque<u8>,
     pub inbound_ended: bool,
-    /// Reads and writes fail from here on.
+    /// The client has closed: whatever reaches it is answered by a reset.
+    pub is_closed: bool,
+    /// The connection is dead from here on.
     pub failure: Option<ErrorKind>,
     /// The write that reaches this many bytes fails, as one does whose peer has gone.
     pub fails_behind: Option<usize>,
@@ -77,6 +79,7 @@ impl Line {
             address: None,
             inbound: VecDeque::new(),
             inbound_ended: false,
+            is_closed: false,
             failure: None,
             fails_behind: None,
             capacity,
@@ -107,6 +110,12 @@ impl Line {
     /// The client ends its side of the stream.
     pub fn end(&mut self) {
         self.edge |= !std::mem::replace(&mut self.inbound_ended, true);
+    }
+
+    /// The client ends both sides.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.end();
     }
 
     /// The client, or the net, kills the connection.
@@ -172,6 +181,9 @@ impl Line {
         self.written_bytes += bytes.len();
         self.deeds += 1;
         self.ear.listen(bytes);
+        if self.is_closed {
+            self.fail(ErrorKind::BrokenPipe);
+        }
     }
 }
 
@@ -183,7 +195,8 @@ impl Read for VirtualSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut line = self.0.borrow_mut();
         if let Some(kind) = line.failure {
-            return Err(kind.into());
+            // Behind the end of the client's side TCP reads nothing else any more.
+            return if line.inbound_ended { Ok(0) } else { Err(kind.into()) };
         }
         if line.random.chance(3) {
             return Err(ErrorKind::Interrupted.into());
@@ -245,6 +258,10 @@ impl Socket for VirtualSocket {
 
     fn peer_address(&self) -> io::Result<Option<IpAddr>> {
         Ok(self.0.borrow().address)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.0.borrow().failure.is_some()
     }
 
     fn unacknowledged_bytes(&self) -> u32 {

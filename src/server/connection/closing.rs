@@ -129,8 +129,18 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether the peer's system has not taken all that the socket was handed.
+    /// Whether the peer's system is still to take some of what the socket was handed.
     pub(super) fn has_more_to_take(&self) -> bool {
-        self.socket.unacknowledged_bytes() > END_BYTES
+        self.socket.unacknowledged_bytes() > END_BYTES && !self.socket.is_dead()
+    }
+
+    /// Ends one whose socket is dead, though it is not read from; whether that is so.
+    pub(in crate::server) fn end_if_dead(&mut self, now: Now) -> bool {
+        let is_dead = self.socket.is_dead();
+        if is_dead {
+            self.end(Ending::SocketFailed, now);
+            self.give_up();
+        }
+        is_dead
     }
 }

@@ -66,11 +66,16 @@ impl<S: Socket> Peers<S> {
         self.converse(key, now);
         let reading = loop {
             if self.must_stop_reading(key) {
-                let connection = &self.connections[key];
+                let is_held_back = self.is_held_back(key);
+                let connection = &mut self.connections[key];
                 break match () {
                     () if connection.must_pause(&self.terms.limits) => Reading::Paused,
                     () if connection.awaited.stops_reading() => Reading::Unanswered,
-                    () if self.is_held_back(key) => Reading::HeldBack,
+                    // Nobody waits for what it has still to say. All others are read on before long, or written to.
+                    () if is_held_back && !is_end_announced && connection.end_if_dead(now) => {
+                        Reading::Awaited
+                    }
+                    () if is_held_back => Reading::HeldBack,
                     () => Reading::Congested,
                 };
             }

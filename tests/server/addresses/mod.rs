@@ -11,6 +11,7 @@ use support::{HANDSHAKE, HEALTHZ, PATIENCE};
 use crate::running::Running;
 
 mod announced;
+mod departed;
 mod messages;
 
 /// Someone at 127.0.0.`host`.

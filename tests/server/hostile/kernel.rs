@@ -76,12 +76,18 @@ fn who_has_ended_its_side_and_takes_nothing_is_forgotten_by_the_kernel() {
 #[test]
 fn a_response_that_is_read_slowly_is_not_cut_short() {
     let server = Running::with("");
-    let mut slow = Peer::with_little_room(server.address);
-    slow.send("GET /app.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut slow = [Peer::with_little_room(server.address), Peer::with_little_room(server.address)];
+    for peer in &mut slow {
+        peer.send("GET /app.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+    // It has nothing more to ask, and still reads.
+    slow[1].finish();
     // Longer than one who is cut has for the last word.
     thread::sleep(Duration::from_millis(1500));
-    let response = slow.response();
-    assert_eq!(response.status, 200);
-    assert!(response.body.len() > 8192, "more than there was room for");
-    assert_eq!(slow.rest(), b"");
+    for mut peer in slow {
+        let response = peer.response();
+        assert_eq!(response.status, 200);
+        assert!(response.body.len() > 8192, "more than there was room for");
+        assert_eq!(peer.rest(), b"");
+    }
 }

@@ -5,6 +5,7 @@ mod ageing;
 mod bursts;
 mod crews;
 mod crowds;
+mod departures;
 mod drawn;
 mod fan_out;
 mod leaving;
