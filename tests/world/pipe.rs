@@ -3,15 +3,11 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::IpAddr;
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::rc::Rc;
 use std::time::Duration;
 
-use slackwater::server::socket::Socket;
-
 use crate::random::Random;
-use crate::socket::VirtualSocket;
 
 /// Whose end of the pair it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +253,7 @@ pub struct PipeEnd {
 }
 
 impl PipeEnd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut pipe = self.pipe.borrow_mut();
         if pipe.broken == Some(self.side) {
             return Err(ErrorKind::ConnectionReset.into());
@@ -285,7 +281,7 @@ impl PipeEnd {
         Ok(count)
     }
 
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut pipe = self.pipe.borrow_mut();
         if pipe.toward(self.side).1.has_ended || pipe.broken == Some(self.side) {
             return Err(ErrorKind::BrokenPipe.into());
@@ -320,7 +316,8 @@ impl PipeEnd {
 }
 
 impl PipeEnd {
-    fn end(&self) {
+    /// Nothing more comes from this end.
+    pub fn end(&self) {
         let mut pipe = self.pipe.borrow_mut();
         pipe.from(self.side).1.has_ended = true;
         *pipe.edge(self.side.other()) = true;
@@ -330,79 +327,5 @@ impl PipeEnd {
 impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// Any socket that a worker has.
-#[derive(Debug)]
-pub enum Wire {
-    Client(VirtualSocket),
-    Pipe(PipeEnd),
-}
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Client(socket) => socket.read(buffer),
-            Self::Pipe(end) => end.read(buffer),
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Client(socket) => socket.write_vectored(slices),
-            Self::Pipe(end) => end.write(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for Wire {
-    fn finish(&mut self) -> io::Result<()> {
-        match self {
-            Self::Client(socket) => socket.finish(),
-            Self::Pipe(end) => {
-                end.end();
-                Ok(())
-            }
-        }
-    }
-
-    fn abort(&mut self) {
-        match self {
-            Self::Client(socket) => socket.abort(),
-            Self::Pipe(_) => unreachable!("the pair is closed with the process"),
-        }
-    }
-
-    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
-        match self {
-            Self::Client(socket) => socket.peer_address(),
-            Self::Pipe(_) => unreachable!("nobody connects by the pair"),
-        }
-    }
-
-    fn is_emptied_by_short_reads(&self) -> bool {
-        matches!(self, Self::Client(socket) if socket.is_emptied_by_short_reads())
-    }
-
-    fn is_dead(&self) -> bool {
-        matches!(self, Self::Client(socket) if socket.is_dead())
-    }
-
-    fn unacknowledged_bytes(&self) -> u32 {
-        match self {
-            Self::Client(socket) => socket.unacknowledged_bytes(),
-            Self::Pipe(_) => 0,
-        }
     }
 }

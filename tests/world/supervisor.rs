@@ -14,11 +14,12 @@ use slackwater::wire::snapshot::Snapshot;
 
 use crate::draw::HOUR;
 use crate::ear::Id;
-use crate::pipe::{Pace, Pipe, Side, Wire};
+use crate::pipe::{Pace, Pipe, Side};
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::spin::Spin;
 use crate::truth::Truth;
+use crate::wire::Wire;
 use crate::worker::{Place, Worker};
 
 const SCRIBE: WorkerId = WorkerId::MAX;

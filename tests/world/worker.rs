@@ -18,7 +18,7 @@ use slackwater::wire::snapshot::Snapshot;
 
 use crate::draw::SECOND;
 use crate::ear::{Heard, Id};
-use crate::pipe::{Pipe, Side, Wire};
+use crate::pipe::{Pipe, Side};
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::socket::{Line, VirtualSocket};
@@ -26,6 +26,7 @@ use crate::speech::handshake;
 use crate::spin::Spin;
 use crate::subscriber::Subscriber;
 use crate::truth::Truth;
+use crate::wire::Wire;
 
 /// Which process it is, and of whom.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
