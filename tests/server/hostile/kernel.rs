@@ -1,6 +1,7 @@
 //! What the kernel keeps of connections that the server has let go: nothing of those who were cut for not taking, and
 //! all that is still owed to those who were not.
 
+use std::collections::HashSet;
 use std::fs;
 
 use slackwater::policy::drain::Outcome;
@@ -10,17 +11,16 @@ use super::*;
 /// More than a socket with little room holds once it is echoed, and less than the server's send buffer takes.
 const LITTLE_TO_ECHO: usize = 120;
 
-/// The server's ends of connections, open or closed, that the kernel still keeps: proc(5). One in TIME-WAIT holds nothing that
-/// could be taken, and may be of whoever had this port before.
+/// The server's ends of connections, open or closed, for which the kernel still keeps anything: proc(5). A socket in TIME_WAIT
+/// keeps no bytes, and may be that of a client which had this port before. While others connect, a row may be shown twice.
 fn kept(port: u16) -> usize {
     const LISTEN: &str = "0A";
     const TIME_WAIT: &str = "06";
+    let server = format!("0100007F:{port:04X}");
     let table = fs::read_to_string("/proc/self/net/tcp").expect("proc(5) has it");
-    let is_ours = |line: &&str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields[1].ends_with(&format!(":{port:04X}")) && ![LISTEN, TIME_WAIT].contains(&fields[3])
-    };
-    table.lines().skip(1).filter(is_ours).count()
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let is_ours = |row: &Vec<&str>| row[1] == server && ![LISTEN, TIME_WAIT].contains(&row[3]);
+    rows.filter(is_ours).map(|row| row[2].to_owned()).collect::<HashSet<String>>().len()
 }
 
 fn wait_until_none_is_kept(server: &Running) {
