@@ -99,6 +99,11 @@ def misbehave(server):
                 pass
         assert status(f"{server.http}/ws") == 426
         assert status(f"{server.http}/nothing") == 404
+        assert status(f"http://127.0.0.1:{server.operators}/drain") == 405
+        with connect(server.ws) as ws:
+            ws.recv()
+            ws.send('{"type":"dance"}')
+            assert json.loads(ws.recv())["code"] == "bad_message"
         while silent.recv(4096):
             pass
         while half.recv(4096):
@@ -134,7 +139,9 @@ def test_promtool_has_nothing_to_say(metered):
     text = counted(server, *(f'slackwater_disconnects_total{{reason="{reason}"' for reason in reasons),
                    'slackwater_resumes_total{result="resumed"}', 'slackwater_resumes_total{result="gap"}',
                    'slackwater_handshakes_rejected_total{reason="no_upgrade"}',
-                   'slackwater_handshakes_rejected_total{reason="timeout"}', "slackwater_publications_total")
+                   'slackwater_handshakes_rejected_total{reason="timeout"}',
+                   'slackwater_requests_rejected_total{path="/drain",reason="method"}',
+                   'slackwater_commands_rejected_total{command="other",code="bad_message"}', "slackwater_publications_total")
     assert lint(text) == ""
 
     if server.has_admin:
