@@ -4,8 +4,10 @@
 mod address;
 pub mod addresses;
 mod age;
+mod alternatives;
 pub mod auth;
 pub mod command;
+pub mod listed;
 mod log_level;
 mod nearest;
 pub mod origins;
@@ -246,7 +248,7 @@ impl Config {
     /// What to print and the exit code to end with: also for `--help` and `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let command = with_sub_commands(Self::command()).mut_args(|arg| arg.hide_env_values(true));
-        Self::of(&command.try_get_matches_from(args).map_err(refused::explain)?)
+        Self::of(&alternatives::read(command, args.into_iter().collect())?)
     }
 
     /// What was read, once it has been checked as a whole.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::{ArgAction, Args};
 use ipnet::IpNet;
 
+use super::listed::items;
 use super::{truth, whole};
 
 /// The fewest and most times a second that a rate may be.
@@ -40,7 +41,7 @@ pub struct AddressFlags {
     #[arg(long, env = "SLACKWATER_PROXY_PROTOCOL", action = ArgAction::SetTrue, value_parser = truth)]
     pub proxy_protocol: bool,
 
-    /// Addresses and networks of the proxies that are believed, with commas between them; * for all, which lets every client
+    /// Addresses and networks of the proxies that are believed, with commas or spaces between them; * for all, which lets every client
     /// pretend to be any other
     #[arg(long, env = "SLACKWATER_FORWARDED_ALLOW_IPS", default_value = "127.0.0.1")]
     #[arg(value_name = "LIST", value_parser = allowed)]
@@ -58,10 +59,10 @@ impl AllowedIps {
     }
 }
 
-/// Reads addresses and networks, with commas between them.
+/// Reads addresses and networks, with commas or spaces between them.
 fn allowed(text: &str) -> Result<AllowedIps, String> {
     let mut networks = vec![];
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+    for item in items(text) {
         if item == "*" {
             let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
             networks.extend(all.map(|address| IpNet::new_assert(address, 0)));
@@ -111,6 +112,7 @@ mod tests {
             ("*", "0.0.0.0/0 ::/0"),
             ("", ""),
             (" , ", ""),
+            ("127.0.0.1 10.0.0.0/8\n", "127.0.0.1/32 10.0.0.0/8"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, ArgMatches, Args};
 
+use super::listed::{Listed, listed};
 use super::{is_argument, usage_error};
 use crate::config::secret::Secret;
 
@@ -14,7 +15,7 @@ const MAX_PATTERN_BYTES: usize = 128;
 /// How tokens are verified; not at all without a secret or a key.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Tokens")]
-#[command(group = ArgGroup::new("keys").args(["auth_secret", "auth_secret_file", "auth_key_file"]))]
+#[command(group = ArgGroup::new("keys").args(["auth_secret", "auth_secret_file", "auth_key_file"]).multiple(true))]
 pub struct AuthConfig {
     /// Secret of at least 32 bytes by which tokens (JWT, HS256) are verified; without this or a key everybody may hear
     /// everything
@@ -24,12 +25,13 @@ pub struct AuthConfig {
     pub auth_secret: Option<Secret>,
 
     /// File with that secret
-    #[arg(long, env = "SLACKWATER_AUTH_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "SLACKWATER_AUTH_SECRET_FILE", value_name = "PATH", conflicts_with = "auth_secret")]
     pub auth_secret_file: Option<PathBuf>,
 
     /// File with the public key by which tokens are verified: PEM (RS256, ES256, ES384, EdDSA) or a JWKS; read again when it
     /// changes
     #[arg(long, env = "SLACKWATER_AUTH_KEY_FILE", value_name = "PATH")]
+    #[arg(conflicts_with_all = ["auth_secret", "auth_secret_file"])]
     pub auth_key_file: Option<PathBuf>,
 
     /// Audience that tokens have to name (aud) [default: none may]
@@ -42,11 +44,11 @@ pub struct AuthConfig {
     #[arg(value_parser = name)]
     pub auth_issuer: Option<String>,
 
-    /// Topic, or pattern as 'news/*', that may be heard without a token; repeatable, in the variable separated by commas
-    /// [default: none]
+    /// Topic, or pattern as 'news/*', that may be heard without a token; repeatable, several with commas or spaces between
+    /// them [default: none]
     #[arg(long, env = "SLACKWATER_ANONYMOUS_TOPIC", value_name = "TOPIC", requires = "keys")]
-    #[arg(value_delimiter = ',', value_parser = pattern)]
-    pub anonymous_topic: Vec<String>,
+    #[arg(value_parser = listed(pattern))]
+    pub anonymous_topic: Vec<Listed<String>>,
 
     /// Whether the secret was given as an argument, where everyone on this machine can read it.
     #[arg(skip)]
@@ -57,6 +59,11 @@ impl AuthConfig {
     /// Whether tokens are expected.
     pub fn is_on(&self) -> bool {
         self.auth_secret.is_some() || self.auth_secret_file.is_some() || self.auth_key_file.is_some()
+    }
+
+    /// The topics and patterns that may be heard without a token.
+    pub fn anonymous_topics(&self) -> Vec<String> {
+        Listed::all(&self.anonymous_topic)
     }
 
     /// Notes where the secret was given, and checks it.
@@ -77,12 +84,14 @@ fn name(text: &str) -> Result<String, &'static str> {
 }
 
 /// Reads a topic, or a pattern whose last segment is `*`. What it is to match is not known here.
-fn pattern(text: &str) -> Result<String, &'static str> {
+fn pattern(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('*').unwrap_or(text);
     let is_allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"._-:/".contains(&octet);
     let is_whole = name.len() == text.len() || name.is_empty() || name.ends_with('/');
     if text.is_empty() || name.len() > MAX_PATTERN_BYTES || !is_whole || !name.bytes().all(is_allowed) {
-        return Err("give 1 to 128 letters, digits and . _ - : / of which the last segment may be *");
+        return Err(
+            "give 1 to 128 letters, digits and . _ - : / of which the last segment may be *".to_owned()
+        );
     }
     Ok(text.to_owned())
 }
@@ -130,8 +139,11 @@ mod tests {
     #[test]
     fn what_may_be_heard_without_a_token_are_topics_and_patterns() {
         let topics =
-            |flags: &str| read(&format!("--auth-secret SECRET {flags}")).map(|auth| auth.anonymous_topic);
+            |flags: &str| read(&format!("--auth-secret SECRET {flags}")).map(|auth| auth.anonymous_topics());
         assert_eq!(topics("--anonymous-topic a,b/* --anonymous-topic *").unwrap(), ["a", "b/*", "*"]);
+        let spaced = ["slackwater", "--auth-secret", SECRET, "--anonymous-topic", "news, notifications"];
+        let auth = Config::read(spaced.map(OsString::from)).unwrap().auth;
+        assert_eq!(auth.anonymous_topics(), ["news", "notifications"]);
         for bad in ["a*", "a/*/b", "ä", "**", &"x".repeat(129)] {
             let why = topics(&format!("--anonymous-topic {bad}")).unwrap_err();
             assert!(why.contains("--anonymous-topic <TOPIC>") && why.contains("give 1 to 128"), "{why}");

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, Parser};
 
 use super::token::TokenRequest;
-use super::{Config, refused};
+use super::{Config, alternatives};
 
 /// The sub-commands and what each does.
 pub(super) const SUB_COMMANDS: [(&str, &str); 3] = [
@@ -70,7 +70,7 @@ impl Command {
 impl CheckRequest {
     fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
+        let matches = alternatives::read(command, args)?;
         Ok(Self { strict: matches.get_flag("strict"), config: Config::of(&matches)? })
     }
 }

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 
+use super::listed::{Listed, listed};
+
 const FORM: &str = "give an origin, such as https://app.example.com or http://localhost:3000; https://*.example.com for all \
     below example.com; null for pages from files and sandboxed frames; or * for any";
 
@@ -14,13 +16,9 @@ pub struct OriginFlags {
     /// Origin whose pages may listen and publish, such as https://app.example.com, https://*.example.com, null, or * for
     /// any; repeatable [default: the server's own; on a loopback address those of this machine may listen]
     #[arg(long, env = "SLACKWATER_ALLOWED_ORIGIN", help_heading = "Listening")]
-    #[arg(value_name = "ORIGIN", value_parser = origins)]
-    allowed_origin: Vec<Listed>,
+    #[arg(value_name = "ORIGIN", value_parser = listed(AllowedOrigin::read))]
+    allowed_origin: Vec<Listed<AllowedOrigin>>,
 }
-
-/// One value of the flag or of its variable, which may name several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed(Vec<AllowedOrigin>);
 
 /// Origins whose pages are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub enum AllowedOrigin {
 impl OriginFlags {
     /// All that are named.
     pub fn all(&self) -> Vec<AllowedOrigin> {
-        self.allowed_origin.iter().flat_map(|listed| listed.0.clone()).collect()
+        Listed::all(&self.allowed_origin)
     }
 }
 
@@ -96,15 +94,6 @@ impl AllowedOrigin {
         };
         Ok(Self::Pages { scheme, host: host.to_ascii_lowercase(), port, is_below })
     }
-}
-
-/// Reads origins, between which there are commas or spaces.
-fn origins(text: &str) -> Result<Listed, String> {
-    let those = text.split([',', ' ', '\t', '\n']).filter(|one| !one.is_empty());
-    let read = |one: &str| {
-        AllowedOrigin::read(one).map_err(|why| if one == text { why } else { format!("'{one}': {why}") })
-    };
-    those.map(read).collect::<Result<_, _>>().map(Listed)
 }
 
 /// RFC 3986 §3.1.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::auth::AuthConfig;
-use super::{DAY, refused, usage_error};
+use super::listed::{Listed, listed};
+use super::{DAY, alternatives, usage_error};
 
 /// The longest time that may be named: some hundred years.
 const MOST_DAYS: f64 = 36_500.0;
@@ -19,19 +20,19 @@ const MOST_DAYS: f64 = 36_500.0;
 /// server has, too, mean the same here.
 #[derive(Debug, Parser)]
 #[command(name = "slackwater", bin_name = "slackwater token", version, max_term_width = 100)]
-#[command(mut_group("keys", |keys| keys.arg("signing_key_file").multiple(true)))]
+#[command(mut_group("keys", |keys| keys.arg("signing_key_file")))]
 pub struct TokenRequest {
     /// Whose token it is (sub)
     #[arg(long, value_name = "NAME", help_heading = "Claims")]
     pub sub: Option<String>,
 
-    /// Topic, or pattern as 'orders/*', that may be heard; repeatable, several with commas between them
-    #[arg(long, value_name = "TOPIC", value_delimiter = ',', help_heading = "Claims")]
-    pub subscribe: Vec<String>,
+    /// Topic, or pattern as 'orders/*', that may be heard; repeatable, several with commas or spaces between them
+    #[arg(long, value_name = "TOPIC", value_parser = listed(any), help_heading = "Claims")]
+    pub subscribe: Vec<Listed<String>>,
 
-    /// Topic, or pattern, that may be published to; repeatable, several with commas between them
-    #[arg(long, value_name = "TOPIC", value_delimiter = ',', help_heading = "Claims")]
-    pub publish: Vec<String>,
+    /// Topic, or pattern, that may be published to; repeatable, several with commas or spaces between them
+    #[arg(long, value_name = "TOPIC", value_parser = listed(any), help_heading = "Claims")]
+    pub publish: Vec<Listed<String>>,
 
     /// Time for which it counts: seconds, or with a unit, as 90s, 30m, 1h, 7d; or never, for it not to expire
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime, help_heading = "Claims")]
@@ -65,18 +66,16 @@ impl TokenRequest {
                 "auth_secret" => {
                     arg.help("Secret of at least 32 bytes to sign by (HS256), as the server has it")
                 }
-                // One group of alternatives on the server; here the public key may stand beside the private one.
-                "auth_secret_file" => arg.conflicts_with("auth_secret"),
-                "auth_key_file" => arg
-                    .help("File with the server's public key or JWKS: the token is verified by it")
-                    .conflicts_with_all(["auth_secret", "auth_secret_file"]),
+                "auth_key_file" => {
+                    arg.help("File with the server's public key or JWKS: the token is verified by it")
+                }
                 "auth_audience" => arg.help("Whom the token is for (aud), as the server expects it"),
                 "auth_issuer" => arg.help("Who has issued it (iss), as the server expects it"),
                 "anonymous_topic" => arg.hide(true),
                 _ => arg,
             }
         });
-        let matches = command.try_get_matches_from(args).map_err(refused::explain)?;
+        let matches = alternatives::read(command, args)?;
         let mut request = Self::from_arg_matches(&matches)?;
         request.auth.check(&matches)?;
         let auth = &request.auth;
@@ -102,6 +101,12 @@ impl TokenRequest {
         }
         Ok(request)
     }
+}
+
+/// Takes a topic as it stands; whether it is one is not known here.
+#[allow(clippy::unnecessary_wraps)] // As others are read.
+fn any(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
 }
 
 /// Reads a time with its unit; without one it is seconds.
@@ -177,7 +182,7 @@ mod tests {
         let request =
             read("--auth-secret SECRET --subscribe a,b/* --subscribe c --publish * --sub ada").unwrap();
         assert_eq!(
-            (request.subscribe, request.publish),
+            (Listed::all(&request.subscribe), Listed::all(&request.publish)),
             (vec!["a".into(), "b/*".into(), "c".into()], vec!["*".into()])
         );
         assert_eq!(request.sub.as_deref(), Some("ada"));

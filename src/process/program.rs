@@ -26,6 +26,14 @@ const HELD_BACK: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU];
 /// The flags whose values are secrets.
 const SECRET_FLAGS: [&str; 2] = ["--publish-token", "--auth-secret"];
 
+/// The variable of a secret, and those that the flag has set aside, as the variable would not.
+type Variables = (&'static str, &'static [&'static str]);
+
+const PUBLISH_TOKEN: Variables = ("SLACKWATER_PUBLISH_TOKEN", &["SLACKWATER_PUBLISH_TOKEN_FILE"]);
+
+const AUTH_SECRET: Variables =
+    ("SLACKWATER_AUTH_SECRET", &["SLACKWATER_AUTH_SECRET_FILE", "SLACKWATER_AUTH_KEY_FILE"]);
+
 /// What a worker is started with.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inheritance {
@@ -79,8 +87,8 @@ impl Inheritance {
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
-    /// Taken out of the arguments, as everyone can read them: each with the variable that a worker is given instead.
-    secrets: Vec<(&'static str, Secret)>,
+    /// Taken out of the arguments, as everyone can read them: each with the variables that a worker is given instead.
+    secrets: Vec<(Variables, Secret)>,
 }
 
 impl Program {
@@ -96,8 +104,8 @@ impl Program {
         let path = if is_path { std::path::absolute(named)? } else { env::current_exe()? };
         let token = config.publish_token.clone().filter(|_| config.token_is_in_arguments);
         let secret = config.auth.auth_secret.clone().filter(|_| config.auth.secret_is_in_arguments);
-        let variables = [("SLACKWATER_PUBLISH_TOKEN", token), ("SLACKWATER_AUTH_SECRET", secret)];
-        let secrets = variables.into_iter().filter_map(|(name, secret)| Some((name, secret?)));
+        let variables = [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret)];
+        let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
         Ok(Self { path, args: without_secrets(args), secrets: secrets.collect() })
     }
 
@@ -123,7 +131,12 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null());
         command.env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
-        command.envs(self.secrets.iter().map(|(name, secret)| (name, secret.reveal())));
+        for ((name, set_aside), secret) in &self.secrets {
+            command.env(name, secret.reveal());
+            set_aside.iter().for_each(|name| {
+                command.env_remove(name);
+            });
+        }
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         ffi::block(&HELD_BACK)?;

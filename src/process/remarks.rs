@@ -102,7 +102,7 @@ pub fn of_keys(keys: &VerifyingKeys) -> Option<Remark> {
 
 /// What may be heard without a token, where tokens are expected.
 fn who_may_hear(auth: &AuthConfig) -> Option<Remark> {
-    match &auth.anonymous_topic[..] {
+    match &auth.anonymous_topics()[..] {
         _ if !auth.is_on() => None,
         [] => Some(Remark::Fact("Nobody may hear anything without a token".to_owned())),
         topics if topics.iter().any(|topic| topic == "*") => Some(Remark::Danger(

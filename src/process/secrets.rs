@@ -14,7 +14,7 @@ use crate::config::auth::AuthConfig;
 use crate::config::secret::Secret;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
-use crate::server::key_file::open_regular;
+use crate::server::key_file::{open_regular, place};
 
 const MOST_BYTES: u64 = 4096;
 
@@ -86,14 +86,6 @@ pub fn read_signing_key(path: &Path) -> Result<SigningKey, SecretError> {
 fn read_file(flag: &str, path: &Path, what: &'static str, check: Check) -> Result<Secret, SecretError> {
     let secret = open_regular(path).map_err(|e| e.to_string()).and_then(|file| read_from(&file, check));
     secret.map_err(|why| SecretError { place: place(flag, path), what, why })
-}
-
-/// How a path is named in the log. Where nothing is, the secret itself may have been given in its place.
-fn place(flag: &str, path: &Path) -> String {
-    match path.symlink_metadata() {
-        Ok(_) => format!("{flag} {}", path.display()),
-        Err(_) => format!("the file given with {flag}"),
-    }
 }
 
 /// Who else on this machine can read or change them.

@@ -20,12 +20,9 @@ const MOST_BYTES: u64 = 256 * 1024;
 
 /// Why there are no keys in it.
 #[derive(Debug, Error)]
-#[error(
-    "cannot read the keys in --auth-key-file {}: {why}; give a file with a public key in PEM, or with a JWKS",
-    path.display()
-)]
+#[error("cannot read the keys in {place}: {why}; give a file with a public key in PEM, or with a JWKS")]
 pub struct KeyFileError {
-    path: PathBuf,
+    place: String,
     why: String,
 }
 
@@ -75,7 +72,8 @@ impl KeyFile {
         };
         let opened = open_regular(path).map_err(|e| e.to_string());
         let read = opened.and_then(|file| read(&file));
-        let (keys, stamp) = read.map_err(|why| KeyFileError { path: path.clone(), why })?;
+        let (keys, stamp) =
+            read.map_err(|why| KeyFileError { place: place("--auth-key-file", path), why })?;
         let file = Self { path: path.clone(), seen: Some(stamp), next_look: now + LOOK_INTERVAL };
         Ok(Some((keys, Some(file))))
     }
@@ -111,6 +109,14 @@ impl KeyFile {
                 None
             }
         }
+    }
+}
+
+/// How a path is named in the log. Where nothing is, a secret may have been given in its place.
+pub fn place(flag: &str, path: &Path) -> String {
+    match path.symlink_metadata() {
+        Ok(_) => format!("{flag} {}", path.display()),
+        Err(_) => format!("the file given with {flag}"),
     }
 }
 
@@ -187,7 +193,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys");
         let why = || open(&path, crate::server::clock::Now::read().instant).unwrap_err().to_string();
-        assert!(why().contains("No such file"), "{}", why());
+        // It may be a secret that was meant for another flag.
+        let nowhere = "cannot read the keys in the file given with --auth-key-file: No such file";
+        assert!(why().starts_with(nowhere) && !why().contains(&path.display().to_string()), "{}", why());
         fs::write(&path, include_str!("../../tests/keys/ec.pem")).unwrap();
         let told = why();
         assert!(

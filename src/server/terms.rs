@@ -118,7 +118,7 @@ fn auth(config: &Config, keys: VerifyingKeys) -> Auth {
     let auth = &config.auth;
     let parse = |topic: &String| Filter::parse(topic).expect("the configuration has checked it");
     let verifier = Verifier::new(keys, auth.auth_audience.clone(), auth.auth_issuer.clone());
-    Auth::new(verifier, auth.anonymous_topic.iter().map(parse).collect())
+    Auth::new(verifier, auth.anonymous_topics().iter().map(parse).collect())
 }
 
 /// Who may do what is for operators by the door at this address, as the configuration has it.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{BAD_USAGE, FAILED, fail, tell};
+use crate::config::listed::Listed;
 use crate::config::token::TokenRequest;
 use crate::http::keys::VerifyingKeys;
 use crate::http::minting::{Grant, SigningKey, mint};
@@ -61,8 +62,8 @@ fn make(mut request: TokenRequest) -> Result<(String, Vec<Remark>), Refusal> {
 fn grant(request: &TokenRequest) -> Result<Grant, Refusal> {
     Ok(Grant {
         subject: request.sub.clone(),
-        subscribe: filters("--subscribe", &request.subscribe)?,
-        publish: filters("--publish", &request.publish)?,
+        subscribe: filters("--subscribe", &Listed::all(&request.subscribe))?,
+        publish: filters("--publish", &Listed::all(&request.publish))?,
         audience: request.auth.auth_audience.clone(),
         issuer: request.auth.auth_issuer.clone(),
         lifetime: request.expires.0,

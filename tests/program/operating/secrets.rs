@@ -64,6 +64,55 @@ fn a_token_that_is_refused_is_not_shown() {
 }
 
 #[test]
+fn a_flag_wins_over_the_variables_of_those_that_it_excludes() {
+    let (_folder, path) = token_file(TOKEN, 0o600);
+    let path = path.to_str().unwrap();
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/jwks.json");
+    let secret = "0123456789abcdef0123456789abcdef";
+    for workers in ["1", "2"] {
+        for (args, variables) in [
+            (["--publish-token-file", path], vec![("SLACKWATER_PUBLISH_TOKEN", "another")]),
+            (["--publish-token", TOKEN], vec![("SLACKWATER_PUBLISH_TOKEN_FILE", "/nowhere")]),
+        ] {
+            let mut command = Command::new(BINARY);
+            let server = Process::spawn(command.args(["--workers", workers]).args(args).envs(variables));
+            assert_eq!((publish(&server, TOKEN), publish(&server, "another")), (400, 401), "{args:?}");
+        }
+        for (args, variables) in [
+            (
+                ["--auth-secret", secret],
+                [("SLACKWATER_AUTH_SECRET_FILE", "/x"), ("SLACKWATER_AUTH_KEY_FILE", "/x")],
+            ),
+            (
+                ["--auth-key-file", keys],
+                [("SLACKWATER_AUTH_SECRET_FILE", "/x"), ("SLACKWATER_AUTH_SECRET", secret)],
+            ),
+        ] {
+            let mut command = Command::new(BINARY);
+            let server = Process::spawn(command.args(["--workers", workers]).args(args).envs(variables));
+            assert_eq!(server.door().get("/ws").status, 401, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn variables_that_exclude_each_other_are_named() {
+    let names = ["SLACKWATER_AUTH_SECRET", "SLACKWATER_AUTH_KEY_FILE"];
+    let (code, stderr) = failed(Command::new(BINARY).envs(names.map(|name| (name, "sekrit"))));
+    assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
+    assert!(names.iter().all(|name| stderr.contains(name)) && stderr.contains("unset one"), "{stderr}");
+    // Those of the command line are.
+    let args = ["--auth-secret", "sekrit", "--auth-key-file", "x"];
+    let (code, stderr) = failed(Command::new(BINARY).args(args).envs(names.map(|name| (name, "x"))));
+    assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
+    assert!(
+        stderr.contains("'--auth-key-file <PATH>' cannot be used with")
+            || stderr.contains("'--auth-secret <SECRET>' cannot"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn what_is_in_no_way_a_file_with_a_token_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("fifo");
