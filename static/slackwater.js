@@ -35,7 +35,7 @@ const TOKEN_TIMEOUT_MS = 30_000;
 /** A new token is asked for after three quarters of the time that is left, or a little later: not by all clients at once. */
 const REFRESH_FROM = 0.75;
 const REFRESH_SPREAD = 0.15;
-/** And never sooner than this, however little time is left. */
+/** And never sooner than this, however little time is left, nor sooner after a refusal, whoever sets the next one. */
 const REFRESH_PAUSE_MS = 1_000;
 /** The server has this long to answer a refresh. */
 const REFRESH_ANSWER_MS = 10_000;
@@ -51,6 +51,8 @@ const STOP_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
 const BACK_OFF_CODES = new Set([1011, 1013]);
 /** The server let go of us because we read too slowly: nobody else is affected, so there is no crowd to keep apart from. */
 const TOO_SLOW = 4001;
+/** A message of ours was over the server's limit. */
+const TOO_BIG = 1009;
 /** The token has expired. */
 const EXPIRED = 4004;
 /** What the browser reports when there was no close frame. */
@@ -107,7 +109,8 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * what lasts longer than `silenceMs`; then there are the questions asked since anything was heard, and the answers still owed.
  * A slow line has taken all that was sent by `leavesAt`; the patience with the latest question ends at `dueAt`. There is no
  * socket until there is a token for it. It `expiresAt` that time of this machine's clock; those that were offered in its place
- * are not answered yet. Withdrawn are topics that the server has refused or taken away.
+ * are not answered yet. Withdrawn are topics that the server has refused or taken away. The longest text that was sent had
+ * `longestBytes`.
  *
  * @typedef {object} Connection
  * @property {WebSocket | null} socket
@@ -120,6 +123,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {number} asked
  * @property {number} owed
  * @property {number} leavesAt
+ * @property {number} longestBytes
  * @property {number} dueAt
  * @property {string | null} token
  * @property {number | null} expiresAt
@@ -213,11 +217,12 @@ export class Slackwater extends EventTarget {
   #refreshTimer = null; // open: the next refresh, or gives the present one up
   #refreshAt = null; // unless one is under way
   #refreshFailures = 0; // in a row
+  #refreshHeldUntil = -Infinity; // after a failure, whoever sets a token
 
   #topics;
   #place;
   #heard = new Set(); // the latest ids, oldest first
-  #publications = new Map(); // those not answered yet, by their ref: { connection, resolve, reject }
+  #publications = new Map(); // those not answered yet, by their ref: { connection, bytes, resolve, reject }
   #refs = 0;
 
   /**
@@ -276,7 +281,8 @@ export class Slackwater extends EventTarget {
   /**
    * What is shown from now on; it cannot be read back. An open connection goes on with a token of the same subject (`sub`); for
    * another one, or none, it is closed and made anew, as it is while connecting. A stopped client comes back. One that waits
-   * keeps its time, unless `connect()` cuts it short.
+   * keeps its time, unless `connect()` cuts it short. After a refusal the next token waits a second on the same connection, and
+   * longer after each. Whitespace around a token does not count.
    *
    * @param {TokenSource | null} source
    */
@@ -289,8 +295,8 @@ export class Slackwater extends EventTarget {
     } else if (this.#state === 'connecting') this.#reopen();
     else if (this.#state === 'open') {
       if (this.#move?.successor) this.#openSuccessor();
-      if (typeof this.#token === 'function') this.#refresh();
-      else this.#show(this.#token);
+      if (typeof this.#token !== 'function') this.#show(this.#token);
+      else if (!this.#holdBack()) this.#refresh();
     }
   }
 
@@ -331,7 +337,9 @@ export class Slackwater extends EventTarget {
     const connection = this.#connection;
     connection.socket.send(text);
     connection.sentAt = this.#now();
-    connection.leavesAt = connection.sentAt + this.#leavingMs() + new TextEncoder().encode(text).length * MS_PER_BYTE;
+    const bytes = bytesOf(text);
+    connection.leavesAt = connection.sentAt + this.#leavingMs() + bytes * MS_PER_BYTE;
+    connection.longestBytes = Math.max(connection.longestBytes, bytes);
     if (connection.asked === 0) this.#expectAnswer(ANSWER_MS);
     return true;
   }
@@ -343,7 +351,8 @@ export class Slackwater extends EventTarget {
    * @param {unknown} data anything that JSON can hold
    * @param {{ id?: string }} [options]
    * @returns {Promise<string>} the id of the publication. Rejects with an `Error` whose `code` is that of the server's answer;
-   *   `not_connected`, when nothing was sent; or `unanswered`, when the connection ended before: it may have been published
+   *   `too_large` also when the server closed with 1009, for a message over its limit; `not_connected`, when nothing was sent; or
+   *   `unanswered`, when the connection ended before: it may have been published
    */
   publish(topic, data, { id } = {}) {
     const connection = this.#connection;
@@ -351,7 +360,7 @@ export class Slackwater extends EventTarget {
     const ref = `slackwater-${this.#refs}`;
     return new Promise((resolve, reject) => {
       const text = JSON.stringify({ type: 'publish', topic, data, id, ref });
-      this.#publications.set(ref, { connection, resolve, reject });
+      this.#publications.set(ref, { connection, bytes: bytesOf(text), resolve, reject });
       if (!this.send(text)) this.#settle({ ref, code: 'not_connected', message: 'not connected' });
     });
   }
@@ -376,7 +385,7 @@ export class Slackwater extends EventTarget {
   /** @returns {Connection} with a socket, unless the user is to be asked for a token first */
   #dial() {
     const asked = { socket: null, topics: new Set(), from: null, welcomedAt: null };
-    const sent = { sentAt: -Infinity, leavesAt: -Infinity };
+    const sent = { sentAt: -Infinity, leavesAt: -Infinity, longestBytes: 0 };
     const heard = { heardAt: 0, silenceMs: this.#drawSilence(), asked: 0, owed: 0, dueAt: Infinity };
     const shown = { token: null, expiresAt: null, offered: [], withdrawn: new Set() };
     const connection = { ...asked, ...sent, ...heard, ...shown };
@@ -413,7 +422,7 @@ export class Slackwater extends EventTarget {
   /** Hands on what the user's function gives, or null and why there is none. */
   #askForToken(use) {
     const source = this.#token;
-    new Promise((resolve) => resolve(source())).then(
+    new Promise((resolve) => resolve(source())).then(trimmed).then(
       (token) => (isToken(token) ? use(token, null) : use(null, new TypeError('what was given is no token'))),
       (error) => use(null, error),
     );
@@ -428,8 +437,9 @@ export class Slackwater extends EventTarget {
   }
 
   #giveUpWithoutToken(connection, error) {
-    this.#tell('tokenerror', { reason: 'unavailable', message: NO_TOKEN, error });
+    // Whoever answers with another source is held back only once the attempt has ended.
     this.#giveUp(connection, NO_TOKEN);
+    this.#tell('tokenerror', { reason: 'unavailable', message: NO_TOKEN, error });
   }
 
   #addressFor(topics, from) {
@@ -566,6 +576,7 @@ export class Slackwater extends EventTarget {
     const willRetry = !STOP_CODES.has(code) && !hasExpired;
     if (hasExpired && code !== EXPIRED) reason = 'the token has expired';
     if (this.#wasStable()) this.#failures = 0;
+    if (code === TOO_BIG) this.#rejectTooLarge(this.#connection);
 
     let retryAt = null;
     if (willRetry && this.#move?.successor) {
@@ -785,6 +796,7 @@ export class Slackwater extends EventTarget {
     if (Number.isFinite(serverNow)) this.#skewMs = serverNow - this.#now();
     this.#connection.expiresAt = Number.isFinite(expires) ? expires - this.#skewMs : null;
     this.#refreshFailures = 0;
+    this.#refreshHeldUntil = -Infinity;
     this.#planRefresh();
   }
 
@@ -807,9 +819,19 @@ export class Slackwater extends EventTarget {
     this.#refreshTimer = this.#refreshAt = null;
   }
 
-  #refresh() {
-    const connection = this.#connection;
+  /** Whether a refresh has to wait, as the one before was refused or there was no token for it. */
+  #holdBack() {
+    const heldMs = this.#refreshHeldUntil - this.#now();
+    if (heldMs <= 0) return false;
     this.#clearRefresh();
+    this.#refreshIn(Math.min(MAX_DELAY_MS, heldMs)); // The clock may have been set back.
+    return true;
+  }
+
+  #refresh() {
+    this.#clearRefresh();
+    this.#refreshHeldUntil = -Infinity;
+    if (typeof this.#token !== 'function') return this.#show(this.#token);
     const timer = this.#timers.setTimeout(() => this.#onNoRefresh('unavailable', NO_TOKEN, tooLate()), TOKEN_TIMEOUT_MS);
     this.#refreshTimer = timer;
     this.#askForToken((token, error) => {
@@ -825,6 +847,7 @@ export class Slackwater extends EventTarget {
     const shown = connection.offered.at(-1) ?? connection.token;
     if (token === shown) return this.#planRefresh();
     if (token === null || shown === null || claimsOf(token).sub !== claimsOf(shown).sub) return this.#reopen();
+    if (this.#holdBack()) return;
     this.#clearRefresh();
     connection.offered.push(token);
     this.#refreshTimer = this.#timers.setTimeout(() => {
@@ -843,10 +866,10 @@ export class Slackwater extends EventTarget {
   /** The connection goes on with the token that it has; a function is asked again while that counts. */
   #onNoRefresh(reason, message, error = null) {
     this.#clearRefresh();
-    if (typeof this.#token === 'function' && this.#now() < (this.#connection.expiresAt ?? Infinity)) {
-      this.#refreshIn(this.#drawDelay(this.#refreshFailures));
-      this.#refreshFailures += 1;
-    }
+    const pauseMs = Math.max(REFRESH_PAUSE_MS, this.#drawDelay(this.#refreshFailures));
+    this.#refreshFailures += 1;
+    this.#refreshHeldUntil = this.#now() + pauseMs;
+    if (typeof this.#token === 'function' && this.#now() < (this.#connection.expiresAt ?? Infinity)) this.#refreshIn(pauseMs);
     this.#tell('tokenerror', { reason, message, error });
   }
 
@@ -856,6 +879,14 @@ export class Slackwater extends EventTarget {
     this.#publications.delete(ref);
     if (code === undefined) publication?.resolve(id);
     else publication?.reject(Object.assign(new Error(message), { code }));
+  }
+
+  /** Of what is not answered, the message that was too big is the longest, unless a text of the user's was longer. */
+  #rejectTooLarge(connection) {
+    for (const [ref, publication] of this.#publications) {
+      if (publication.connection !== connection || publication.bytes < connection.longestBytes) continue;
+      this.#settle({ ref, code: 'too_large', message: 'the message is over the limit of the server' });
+    }
   }
 
   #doubtPublications(connection) {
@@ -899,6 +930,10 @@ function inARow(failures, code) {
   return BACK_OFF_CODES.has(code) ? Math.max(failures, BACK_OFF_FAILURES) : failures;
 }
 
+function bytesOf(text) {
+  return new TextEncoder().encode(text).length;
+}
+
 function isSpan(ms) {
   return Number.isFinite(ms) && ms >= 0;
 }
@@ -907,10 +942,16 @@ function isSame(set, other) {
   return set.size === other.size && [...set].every((item) => other.has(item));
 }
 
-function tokenSource(token = null) {
+function tokenSource(given = null) {
+  const token = trimmed(given);
   if (token === null || token === '') return null;
   if (typeof token === 'function' || isToken(token)) return token;
   throw new TypeError('the token is neither a JWT nor a function that gives one');
+}
+
+/** A file, or what a command has printed, ends in a newline. */
+function trimmed(token) {
+  return typeof token === 'string' ? token.trim() : token;
 }
 
 function isToken(token) {

@@ -89,12 +89,29 @@ test('a token goes along as a sub-protocol and not in the address, and without o
 });
 
 test('what cannot be a token is refused at once, in words that do not show it', () => {
-  for (const token of ['sekrit with spaces', 'sekrit,sekrit', 'sekrit\n', 'sékrit', 7, {}]) {
+  for (const token of ['sekrit with spaces', 'sekrit,sekrit', 'sekrit\nsekrit', 'sékrit', 7, {}]) {
     const client = new Slackwater(URL_OF_SERVER);
     const isNone = (error) => error instanceof TypeError && !/s.krit/.test(error.message);
     assert.throws(() => new Slackwater(URL_OF_SERVER, { token }), isNone);
     assert.throws(() => (client.token = token), isNone);
   }
+});
+
+test('whitespace around a token does not count, whether it is given or asked for', async () => {
+  for (const around of [' a.b.c', 'a.b.c\n', '\r\n a.b.c\t\r\n']) {
+    for (const token of [around, () => around, async () => around]) {
+      const { client, sockets } = surroundings({ token });
+      client.connect();
+      await settled();
+      assert.equal(shown(sockets[0]), 'a.b.c');
+    }
+    const all = await connected('d.e.f');
+    all.client.token = around;
+    assert.deepEqual(refreshes(all.sockets[0]), ['a.b.c']);
+  }
+  const { client, sockets } = surroundings({ token: ' \n' });
+  client.connect();
+  assert.equal(shown(sockets[0]), null);
 });
 
 test('the claims of a token are read, and those of anything else are none', () => {
@@ -291,11 +308,7 @@ test('a refused refresh is told, and tried again ever more slowly while the old 
   const all = await connected(token, { dice: 0.999 });
   const asked = [];
   all.client.addEventListener('tokenerror', () => asked.push(all.clock.now));
-  const { send } = all.sockets[0];
-  all.sockets[0].send = function (text) {
-    send.call(this, text);
-    if (text.includes('refresh')) queueMicrotask(() => refuses(all));
-  };
+  refusesAll(all);
   await pass(all.clock, HOUR_MS);
   const pauses = asked.map((time, nth) => Math.round((time - asked[nth - 1]) / 1000)).slice(1);
   assert.deepEqual(pauses.slice(0, 7), [1, 1, 2, 4, 8, 16, 30]);
@@ -326,6 +339,85 @@ for (const [how, give] of Object.entries(FAILING)) {
     assert.equal(all.sockets.length, 1);
   });
 }
+
+/** Answers each refresh at once. */
+function refusesAll(all) {
+  const { send } = all.sockets[0];
+  all.sockets[0].send = function (text) {
+    send.call(this, text);
+    if (text.includes('refresh')) queueMicrotask(() => refuses(all));
+  };
+}
+
+for (const [how, next] of Object.entries({ 'a token': () => issue(HOUR_MS), 'a function': () => async () => issue(HOUR_MS) })) {
+  test(`whoever answers each refusal with ${how} is held back ever longer, and one set later goes at once`, async () => {
+    const all = await connected(issue(2 * HOUR_MS), { dice: 0.999 });
+    refusesAll(all);
+    const refused = [];
+    const answer = async () => {
+      refused.push(all.clock.now);
+      if (refused.length > 200) return; // Or this would never end.
+      await null;
+      all.client.token = next();
+    };
+    all.client.addEventListener('tokenerror', answer);
+    all.client.token = next();
+    await settled();
+    assert.equal(refreshes(all.sockets[0]).length, 1, 'the first is shown at once');
+    await pass(all.clock, HOUR_MS);
+    const pauses = refused.map((time, nth) => Math.round((time - refused[nth - 1]) / 1000)).slice(1);
+    assert.deepEqual(pauses.slice(0, 7), [1, 1, 2, 4, 8, 16, 30]);
+    assert.ok(pauses.length < 130 && all.client.state === 'open', `${pauses}`);
+
+    all.client.removeEventListener('tokenerror', answer);
+    all.client.token = issue(HOUR_MS);
+    await pass(all.clock, 120_000);
+    const { length } = refreshes(all.sockets[0]);
+    all.client.token = issue(HOUR_MS);
+    assert.equal(refreshes(all.sockets[0]).length, length + 1);
+    all.client.token = null;
+    assert.equal(all.sockets.length, 2, 'whoever leaves waits for nothing');
+  });
+}
+
+test('of tokens that are held back the latest is shown, and none once the one in use is set again', async () => {
+  for (const isGoodAgain of [false, true]) {
+    const [good, bad, other, next] = [1, 2, 3, 4].map((hours) => issue(hours * HOUR_MS));
+    const last = isGoodAgain ? good : next;
+    const all = await connected(good);
+    all.client.token = bad;
+    refuses(all);
+    all.client.token = other;
+    all.client.token = last;
+    await pass(all.clock, 5_000);
+    assert.deepEqual(refreshes(all.sockets[0]), isGoodAgain ? [bad] : [bad, next]);
+  }
+});
+
+test('a token that is held back waits no longer than the longest pause when the clock is set back', async () => {
+  const all = await connected(issue(HOUR_MS));
+  all.client.token = issue(HOUR_MS);
+  refuses(all);
+  all.clock.aheadMs = -24 * HOUR_MS;
+  const next = issue(HOUR_MS);
+  all.client.token = next;
+  await pass(all.clock, 30_000);
+  assert.equal(refreshes(all.sockets[0]).at(-1), next);
+});
+
+test('whoever answers a failing function at once with another one is held back, too', async () => {
+  let asked = 0;
+  const give = () => {
+    asked += 1;
+    if (asked > 1_000) return new Promise(() => {}); // Or this would never end.
+    return Promise.reject(new Error('no session'));
+  };
+  const { client, clock } = surroundings({ token: give });
+  client.addEventListener('tokenerror', () => (client.token = () => give()));
+  client.connect();
+  await pass(clock, HOUR_MS);
+  assert.ok(asked > 100 && asked < 260, `${asked}`);
+});
 
 test('a token that comes after its time is not shown', async () => {
   const promises = [];
@@ -654,6 +746,20 @@ test('a publication that cannot be sent, or is not answered before the connectio
     all.sockets.at(-1).opens();
   }
   await assert.rejects(all.client.publish('chat', 1n), TypeError);
+});
+
+test('a publication over the limit of the server is told to be too large, and no other one', async () => {
+  for (const texts of [['small', 'b'.repeat(70_000)], ['w'.repeat(30_000), '水'.repeat(25_000)]]) {
+    const all = await connected('a.b.c');
+    const published = texts.map((text) => outcome(all.client.publish('chat', text)));
+    all.sockets[0].closes(1009);
+    assert.deepEqual([await Promise.all(published), all.client.state], [['unanswered', 'too_large'], 'stopped']);
+  }
+  const all = await connected('a.b.c');
+  const published = outcome(all.client.publish('chat', 'small'));
+  all.client.send('b'.repeat(70_000));
+  all.sockets[0].closes(1009);
+  assert.equal(await published, 'unanswered');
 });
 
 test('a publication to a server that is left is still answered there, or told that it was not', async () => {
