@@ -5,7 +5,7 @@
 
 import { addRow, inWords, local, make, received } from './feed.js';
 import { Slackwater } from './slackwater.js';
-import { askForToken, authorization, firstToken, showTokenOf, whyNotLetIn } from './token.js';
+import { askForToken, authorization, listenNoMoreTo, listenTo, showTokenOf, whyNotLetIn } from './token.js';
 
 const COUNTDOWN_TICK_MS = 250;
 /** A network that has gone silent would keep a publication for minutes. */
@@ -84,8 +84,7 @@ const ui = {
   textHint: element('text-hint'),
 };
 
-const token = firstToken();
-const client = new Slackwater(`ws${pageQuery()}`, { token });
+const client = new Slackwater(`ws${pageQuery()}`);
 
 /** `/?topic=orders` opens the page on that topic. */
 function pageQuery() {
@@ -167,7 +166,8 @@ function endingInWords({ code, reason, wasOpen, willRetry }) {
   if (!wasOpen && code === 1006) return willRetry ? 'The server cannot be reached' : ENDINGS[4004];
   if (code === 1012 && reason === AGED) return 'The server closed this connection, which had become old';
   const words = ENDINGS[code] ?? `The connection closed with code ${code}`;
-  return reason ? `${words}: ${reason}` : words;
+  const saysMore = reason !== '' && reason.toLowerCase() !== words.toLowerCase();
+  return saysMore ? `${words}: ${reason}` : words;
 }
 
 function showState(state) {
@@ -324,7 +324,7 @@ function chip(topic) {
   made.dataset.topic = topic;
   remove.type = 'button';
   remove.ariaLabel = `Stop listening to ${topic}`;
-  remove.addEventListener('click', () => client.unsubscribe(topic));
+  remove.addEventListener('click', () => listenNoMoreTo(topic));
   made.append(make('bdi', null, topic), remove);
   return made;
 }
@@ -435,7 +435,7 @@ ui.disconnect.addEventListener('click', () => client.disconnect());
 ui.listener.addEventListener('submit', (event) => {
   event.preventDefault();
   ui.topicAnswer.textContent = '';
-  client.subscribe(ui.topic.value.trim());
+  listenTo(ui.topic.value.trim());
 });
 
 ui.publisher.addEventListener('submit', (event) => {
@@ -455,5 +455,5 @@ ui.composer.addEventListener('submit', (event) => {
 
 ui.topicsBox.open = ui.publishBox.open = WIDE.matches;
 showShape();
-showTokenOf(client, token);
+showTokenOf(client);
 client.connect();

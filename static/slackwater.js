@@ -954,7 +954,8 @@ function trimmed(token) {
   return typeof token === 'string' ? token.trim() : token;
 }
 
-function isToken(token) {
+/** Whether it can be a token at all. */
+export function isToken(token) {
   return typeof token === 'string' && TOKEN.test(token);
 }
 

@@ -1,17 +1,23 @@
 // The box with the token: what somebody is to the server, what it lets them do, and for how long. Shown once the server wants a
-// token, or there is one. It is kept by slackwater.js alone, unless the user wants it kept in this tab.
+// token, or there is one. It is kept by slackwater.js alone, unless the user wants it kept in this tab. As long as the user has
+// chosen no topic, the page listens to what the token grants.
 // Invariant: what a token says is not verified here; it reaches the page through textContent alone.
 
 import { inWords } from './feed.js';
-import { claimsOf } from './slackwater.js';
+import { claimsOf, isToken } from './slackwater.js';
 
 const TICK_MS = 1_000;
 const PROBE_TIMEOUT_MS = 5_000;
+const TOO_LONG_STATUS = 431;
 /** Where this tab keeps it, for the server below this path alone. */
 const PLACE = `slackwater.token ${location.pathname}`;
 const DEFAULT_TOPIC = 'notifications';
 /** As many as a connection may have. */
 const MAX_TOPICS = 128;
+/** For topics and token: the server takes 16 KiB of a request, and the browser's own headers and cookies are in it, too. */
+const MAX_REQUEST_BYTES = 12 * 1024;
+const NO_TOKEN = 'This is no token: it has letters, digits, dots and dashes, and no spaces.';
+const TOO_LONG = 'the token and the topics are too long for one request';
 
 const element = (id) => document.getElementById(id);
 const ui = {
@@ -32,36 +38,53 @@ const ui = {
 /** What the box says in its headline; in use, it names the subject. */
 const STATES = { none: '', trying: 'trying it', used: '', needed: 'needed', refused: 'refused', expired: 'expired' };
 
+const query = new URLSearchParams(location.search);
+
 let client = null;
-let token = null;
+let token = null; // the latest: in use, tried or refused
+let accepted = null; // by the server, and not known to have expired
+let isChosen = query.has('topic'); // what to listen to
+const wished = new Set(); // topics, by the user
 
-/** The token of the page's address, or the one that was kept in this tab. */
-export function firstToken() {
-  return new URLSearchParams(location.search).get('token') || sessionStorage.getItem(PLACE) || null;
-}
-
-/** Follows a client that has been given the first token. */
-export function showTokenOf(followed, first) {
+/** Gives a client, not yet connected, the token of the page's address, or the one that was kept in this tab, and follows it. */
+export function showTokenOf(followed) {
   client = followed;
-  token = first;
-  ui.keep.checked = sessionStorage.getItem(PLACE) !== null;
-  if (token !== null) {
-    listenToWhatIsGranted(token);
-    show('trying');
-  }
+  const kept = sessionStorage.getItem(PLACE);
+  ui.keep.checked = kept !== null;
+  const first = (query.get('token') || kept || '').trim();
+  if (first !== '' && !tryOut(first)) demand('refused', NO_TOKEN);
 
   client.addEventListener('message', ({ detail: { message } }) => {
-    if (message?.type === 'refreshed' || (message?.type === 'welcome' && token !== null)) show('used');
+    if (message?.type === 'subscribed' && wished.has(message.topic)) isChosen = true;
+    if (message?.type === 'error') wished.delete(message.topic);
+    if (message?.type === 'refreshed' || (message?.type === 'welcome' && token !== null)) accept(message.type);
     if (message?.type === 'error' && message.code === 'forbidden' && ui.box.hidden) show('needed');
   });
-  client.addEventListener('tokenerror', ({ detail }) => say('refused', `Refused: ${inWords(detail.message)}.`));
+  client.addEventListener('tokenerror', ({ detail }) => refuse(inWords(detail.message)));
   client.addEventListener('close', ({ detail }) => {
-    if (!detail.willRetry && hasExpired(detail)) say('expired', 'It has expired: apply another one.');
+    if (detail.willRetry || !hasExpired(detail)) return;
+    accepted = null;
+    demand('expired', 'It has expired: apply another one.');
   });
+}
+
+/** The user wants to hear a topic, besides whatever the page listens to by itself; if it may, the topics are the user's choice. */
+export function listenTo(topic) {
+  wished.add(topic);
+  client.subscribe(topic);
+}
+
+export function listenNoMoreTo(topic) {
+  isChosen = true;
+  client.unsubscribe(topic);
 }
 
 /** What to send along with requests that publish. */
 export function authorization() {
+  return bearer(accepted ?? token);
+}
+
+function bearer(token) {
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
 
@@ -72,10 +95,11 @@ export function authorization() {
  */
 export async function whyNotLetIn() {
   const asked = token;
-  const query = new URLSearchParams(client.topics.map((topic) => ['topic', topic]));
+  const topics = new URLSearchParams(client.topics.map((topic) => ['topic', topic]));
   const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
   try {
-    const response = await fetch(`ws?${query}`, { headers: authorization(), cache: 'no-store', signal });
+    const response = await fetch(`ws?${topics}`, { headers: bearer(asked), cache: 'no-store', signal });
+    if (response.status === TOO_LONG_STATUS) return token === asked ? TOO_LONG : null;
     if (!response.headers.get('WWW-Authenticate')?.startsWith('Bearer')) return null;
     const { error } = await response.json();
     return token === asked ? inWords(error) : null;
@@ -86,34 +110,79 @@ export async function whyNotLetIn() {
 
 /** The server does not let this page in without another token. Returns what is to be said of it elsewhere. */
 export function askForToken(why) {
-  ui.box.open = true;
-  if (token === null) show('needed');
-  else say('refused', `Refused: ${why}.`);
-  return token === null ? `The server does not let this page in: ${why}.` : 'The server does not accept this token.';
+  if (token === null) {
+    demand('needed', ui.answer.textContent);
+    return `The server does not let this page in: ${why}.`;
+  }
+  if (token === accepted) accepted = null;
+  refuse(why);
+  return 'The server does not accept this token.';
 }
 
 function hasExpired({ code, reason }) {
   return code === 4004 || reason === 'the token has expired';
 }
 
-function use(next) {
-  client.token = next; // Throws when it cannot be one.
+/**
+ * Shows the server another token. What a refresh grants is listened to once it is accepted.
+ *
+ * @returns {boolean} false if it cannot be a token
+ */
+function tryOut(next) {
+  if (!isToken(next)) return false;
+  const isOfSameSubject = accepted !== null && claimsOf(next).sub === claimsOf(accepted).sub;
+  const isInUse = client.state === 'open' && next === accepted;
+  if (!isOfSameSubject) accepted = null;
   token = next;
+  if (client.state !== 'open' || !isOfSameSubject) listenToWhatIsGranted();
+  client.token = next;
+  show(isInUse ? 'used' : 'trying');
+  return true;
+}
+
+function accept(answer) {
+  accepted = token;
   keep();
+  if (answer === 'refreshed') listenToWhatIsGranted();
+  show('used');
+  const { topics, left } = whatIsGranted();
+  const words = `Listening to ${topics.length} topics and not to ${left} more: a connection has no room for them.`;
+  if (left > 0 && !isChosen) ui.answer.textContent = words;
+}
+
+/** The token that was accepted before, if there is one, counts again. */
+function refuse(why) {
+  const hasAnother = accepted !== null && accepted !== token;
+  if (hasAnother) {
+    client.token = token = accepted;
+    if (client.state !== 'open') listenToWhatIsGranted();
+  }
+  demand('refused', `Refused: ${why}.${hasAnother ? ' The one before still counts.' : ''}`);
 }
 
 function keep() {
-  if (ui.keep.checked && token !== null) sessionStorage.setItem(PLACE, token);
-  else sessionStorage.removeItem(PLACE);
+  if (!ui.keep.checked) sessionStorage.removeItem(PLACE);
+  else if (accepted !== null) sessionStorage.setItem(PLACE, accepted);
 }
 
-/** Of a page that has named no topic: one that the token does not grant would keep the whole connection out. */
-function listenToWhatIsGranted(token) {
-  const { subscribe } = rightsOf(token);
-  const named = client.topics.join();
-  if (named !== DEFAULT_TOPIC || subscribe.length === 0 || subscribe.some((it) => it === '*' || it === named)) return;
-  client.unsubscribe(DEFAULT_TOPIC);
-  for (const pattern of subscribe.slice(0, MAX_TOPICS)) client.subscribe(pattern);
+/** Unless the user has chosen something else: one topic that is not granted would keep the whole connection out. */
+function listenToWhatIsGranted() {
+  if (isChosen) return;
+  const { topics } = whatIsGranted();
+  for (const topic of client.topics) if (!topics.includes(topic)) client.unsubscribe(topic);
+  for (const topic of topics) if (!client.topics.includes(topic)) client.subscribe(topic);
+}
+
+/** As many of the topics as one request has room for, and how many are left out. Whoever may hear everything hears the default. */
+function whatIsGranted() {
+  const granted = [...new Set(rightsOf(token).subscribe)];
+  if (granted.length === 0 || granted.includes('*')) return { topics: [DEFAULT_TOPIC], left: 0 };
+  const topics = [granted[0]];
+  const lengthOf = (topics) => `${new URLSearchParams(topics.map((topic) => ['topic', topic]))}${token}`.length;
+  for (const topic of granted.slice(1, MAX_TOPICS)) {
+    if (lengthOf([...topics, topic]) <= MAX_REQUEST_BYTES) topics.push(topic);
+  }
+  return { topics, left: granted.length - topics.length };
 }
 
 function rightsOf(token) {
@@ -122,8 +191,10 @@ function rightsOf(token) {
   return { subscribe: patterns(rights?.subscribe), publish: patterns(rights?.publish) };
 }
 
-function say(state, words) {
+/** The user has to do something. */
+function demand(state, words) {
   show(state);
+  ui.box.open = true;
   ui.answer.textContent = words;
 }
 
@@ -172,16 +243,15 @@ ui.form.addEventListener('submit', (event) => {
   event.preventDefault();
   const next = ui.token.value.trim();
   if (next === '') return;
-  const isRefresh = client.state === 'open' && token !== null && claimsOf(next).sub === claimsOf(token).sub;
-  if (!isRefresh) listenToWhatIsGranted(next);
-  try {
-    use(next);
-  } catch {
-    ui.answer.textContent = 'This is no token: it has letters, digits, dots and dashes, and no spaces.';
+  if (client.state === 'open' && ui.box.dataset.token === 'trying') {
+    ui.answer.textContent = 'Still trying the one before.';
+    return;
+  }
+  if (!tryOut(next)) {
+    ui.answer.textContent = NO_TOKEN;
     return;
   }
   ui.token.value = '';
-  show('trying');
   client.connect();
 });
 
@@ -189,7 +259,12 @@ ui.keep.addEventListener('change', keep);
 
 ui.forget.addEventListener('click', () => {
   ui.keep.checked = false;
-  use(null);
+  keep();
+  token = accepted = null;
+  isChosen = query.has('topic');
+  wished.clear();
+  listenToWhatIsGranted();
+  client.token = null;
   show('none');
   ui.token.focus();
 });

@@ -256,8 +256,154 @@ test('a page that has named no topic listens to what its token grants', async (t
   await box(page).inState('needed');
   await apply(page, granting({ subscribe: ['orders/*', 'news'] }));
   await inState(page, 'open');
-  assert.deepEqual(await page.locator('.chip bdi').allTextContents(), ['orders/*', 'news']);
+  assert.deepEqual(await chips(page), ['orders/*', 'news']);
 });
+
+test('it listens to what the present token grants, also after one that was refused or has expired', async (t) => {
+  const { page } = await openPage(t, await guarded(t), { expected: REFUSED });
+  const { inState: inTokenState } = box(page);
+  const hears = (...topics) => page.waitForFunction((topics) => {
+    const chips = [...document.querySelectorAll('.chip bdi')].map((it) => it.textContent);
+    return document.body.dataset.state === 'open' && chips.join() === topics;
+  }, topics.join());
+  await inTokenState('needed');
+  await apply(page, signed({ sub: 'ada', slackwater: { subscribe: ['team-a'] } }, 'another secret'));
+  await inTokenState('refused');
+  await apply(page, granting({ sub: 'ada', subscribe: ['team-b'] }));
+  await hears('team-b');
+  await apply(page, granting({ sub: 'eve', subscribe: ['team-a', 'news'] }));
+  await hears('team-a', 'news');
+  await apply(page, granting({ sub: 'eve', subscribe: ['news', 'orders/*'] }));
+  await hears('news', 'orders/*');
+  await apply(page, granting({ sub: 'eve', subscribe: ['orders/*'], seconds: -5 }));
+  await inTokenState('refused');
+  await hears('news', 'orders/*');
+  await apply(page, granting({ sub: 'zoe', subscribe: ['orders/*'], seconds: -5 }));
+  await inTokenState('expired');
+  await apply(page, granting({ sub: 'zoe', subscribe: ['zzz'] }));
+  await hears('zzz');
+  await apply(page, granting({ sub: 'ida', subscribe: ['*'] }));
+  await hears('notifications');
+});
+
+test('what the user has chosen stays for the next token, and a topic that is refused is no choice', async (t) => {
+  const { page } = await openPage(t, await guarded(t), { expected: REFUSED });
+  await box(page).inState('needed');
+  await apply(page, granting({ subscribe: ['team-a', 'news'] }));
+  await inState(page, 'open');
+  await subscribe(page, 'team-b');
+  await page.locator('#topic-answer', { hasText: '"team-b" may not be heard' }).waitFor();
+  await apply(page, granting({ sub: 'eve', subscribe: ['team-b', 'news'] }));
+  await rows(page, 'welcome').nth(1).waitFor();
+  assert.deepEqual((await chips(page)).sort(), ['news', 'team-b']);
+  await page.getByRole('button', { name: 'Stop listening to team-b' }).click();
+  await rows(page, 'unsubscribed', 'team-b').waitFor();
+  await apply(page, granting({ sub: 'zoe', subscribe: ['team-c', 'news'] }));
+  await rows(page, 'welcome').nth(2).waitFor();
+  assert.deepEqual(await chips(page), ['news']);
+});
+
+test('whoever forgets a token listens as before it', async (t) => {
+  const server = await guarded(t, '--anonymous-topic', 'notifications');
+  const { page } = await openPage(t, server, { path: `/?token=${granting({ subscribe: ['secret/*'] })}` });
+  const { form, inState: inTokenState } = box(page);
+  await inTokenState('used');
+  assert.deepEqual(await chips(page), ['secret/*']);
+  await form.locator('summary').click();
+  await page.getByRole('button', { name: 'Forget it' }).click();
+  await inTokenState('none');
+  await rows(page, 'welcome').nth(1).waitFor();
+  assert.deepEqual(await chips(page), ['notifications']);
+});
+
+test('a token that is applied again is used, and one that was refused is neither kept nor shown any more', async (t) => {
+  const token = granting({ publish: ['orders'] });
+  const { page } = await openPage(t, await guarded(t), { path: `/?topic=orders&token=${token}`, expected: REFUSED });
+  const { form, answer, fact, inState: inTokenState } = box(page);
+  await inTokenState('used');
+  await form.locator('summary').click();
+  await page.getByLabel('Keep it in this tab').check();
+  await apply(page, token);
+  await inTokenState('used');
+  await apply(page, signed({ sub: 'ada' }, 'another secret'));
+  await answer.filter({ hasText: "Refused: the token's signature is wrong. The one before still counts." }).waitFor();
+  assert.equal(await fact('Publishes to'), 'orders');
+  assert.deepEqual(await page.evaluate(() => Object.values(sessionStorage)), [token]);
+  await publish(page, 'orders', 'allowed');
+  await rows(page, 'notification', 'allowed').waitFor();
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await page.getByRole('button', { name: 'Connect', exact: true }).click();
+  await rows(page, 'welcome').nth(1).waitFor();
+  await inTokenState('used');
+  await apply(page, signed({ sub: 'ada' }, 'another secret'));
+  await inTokenState('refused');
+  await apply(page, token);
+  await inTokenState('used');
+  assert.equal(page.sockets.length, 2);
+
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await apply(page, signed({ sub: 'ada' }, 'another secret'));
+  await answer.filter({ hasText: 'The one before still counts.' }).waitFor();
+  await page.getByRole('button', { name: 'Connect', exact: true }).click();
+  await rows(page, 'welcome').nth(2).waitFor();
+  await inTokenState('used');
+});
+
+test('whitespace around a token in the address does not count, and what is no token is told', async (t) => {
+  const server = await guarded(t);
+  const { page } = await openPage(t, server, { path: `/?token=%20${granting()}%0A`, expected: REFUSED });
+  await inState(page, 'open');
+  await box(page).inState('used');
+
+  const isTold = async () => {
+    await box(page).inState('needed');
+    await box(page).answer.filter({ hasText: 'This is no token' }).waitFor();
+    await page.getByText('The server does not let this page in: a token is needed.').waitFor();
+  };
+  await page.goto(`${server.address}/?token=a%20b`);
+  await isTold();
+  await page.evaluate(() => sessionStorage.setItem(`slackwater.token ${location.pathname}`, 'a b'));
+  await page.goto(server.address);
+  await isTold();
+  await apply(page, granting());
+  await inState(page, 'open');
+});
+
+test('the box opens when a token has expired, while connected or kept', async (t) => {
+  const { page } = await openPage(t, await guarded(t), { path: `/?token=${granting({ seconds: 2 })}`, expected: REFUSED });
+  const { field, inState: inTokenState } = box(page);
+  await inTokenState('used');
+  assert.equal(await field.isVisible(), false);
+  await inTokenState('expired');
+  assert.equal(await field.isVisible(), true);
+  assert.equal(await page.locator('#note').innerText(), 'The token has expired.');
+
+  const token = granting({ seconds: -5 });
+  await page.evaluate((token) => sessionStorage.setItem(`slackwater.token ${location.pathname}`, token), token);
+  await page.goto(new URL('/', page.url()).href);
+  await inTokenState('expired');
+  assert.equal(await field.isVisible(), true);
+});
+
+test('the page listens to as many topics as a request has room for, and says of a token that it is too long', async (t) => {
+  const { page } = await openPage(t, await guarded(t), { expected: /status of 4[03]1|response code: 431|HTTP Authentication failed/ });
+  const { answer, inState: inTokenState } = box(page);
+  const many = (count) => Array.from({ length: count }, (_, nth) => `${'long/'.repeat(13)}${nth}/*`);
+  await inTokenState('needed');
+  await apply(page, granting({ subscribe: many(80) }));
+  await inTokenState('used');
+  const count = await page.locator('.chip').count();
+  assert.ok(count > 5 && count < 80, `${count}`);
+  await answer.filter({ hasText: `Listening to ${count} topics and not to ${80 - count} more` }).waitFor();
+
+  await apply(page, granting({ sub: 'eve', subscribe: many(200) }));
+  await answer.filter({ hasText: 'Refused: the token and the topics are too long for one request.' }).waitFor();
+  await inState(page, 'idle');
+});
+
+function chips(page) {
+  return page.locator('.chip bdi').allTextContents();
+}
 
 test('a page whose token has expired says so, and goes on where it was with another one', async (t) => {
   const server = await guarded(t);
