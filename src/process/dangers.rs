@@ -30,8 +30,8 @@ const FEW_CONNECTIONS: usize = 4000;
 /// What has been found out about a configuration.
 #[derive(Debug)]
 pub struct Findings<'a> {
-    /// Where the server would listen; `None` where that is for somebody else to say.
-    pub address: Option<&'a Address>,
+    /// Where the server would listen.
+    pub address: &'a Address,
     /// Where operators would be answered, if they had a door of their own.
     pub admin: Option<&'a Address>,
     /// The keys by which tokens would be verified, if there are any.
@@ -43,7 +43,7 @@ pub struct Findings<'a> {
 /// All that is to be said.
 pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
     let parts = [
-        found.address.map(|address| of_listening(config, address)).unwrap_or_default(),
+        of_listening(config, found.address),
         found.admin.and_then(of_admin).into_iter().collect(),
         found.keys.map(|keys| of_keys(config, keys)).unwrap_or_default(),
         of_proxies(config, found.address),
@@ -106,27 +106,27 @@ fn of_keys(config: &Config, keys: &VerifyingKeys) -> Vec<Remark> {
     keys_that_count.chain(audience).collect()
 }
 
-fn of_proxies(config: &Config, address: Option<&Address>) -> Vec<Remark> {
+fn of_proxies(config: &Config, address: &Address) -> Vec<Remark> {
     let flags = &config.addresses;
     let are_limited = flags.limit_per_ip.is_some() || flags.limit_connect_rate.is_some();
-    let is_unix = matches!(address, Some(Address::Unix(_)));
+    let is_unix = matches!(address, Address::Unix(_));
     if !flags.proxy_headers && !flags.proxy_protocol {
         return match address {
             _ if !are_limited => vec![],
-            Some(Address::Unix(_)) => vec![Danger(
+            Address::Unix(_) => vec![Danger(
                 "--limit-per-ip and --limit-connect-rate count nobody who comes by a Unix socket, which has no addresses: set \
                  --proxy-headers, and let the proxy add X-Forwarded-For"
                     .to_owned(),
             )],
-            Some(address) if address.is_loopback() => vec![Note(
+            Address::Ip(_) if address.is_loopback() => vec![Note(
                 "--limit-per-ip and --limit-connect-rate take all clients of a proxy on this machine for one: with a proxy, set \
                  --proxy-headers"
                     .to_owned(),
             )],
-            _ => vec![],
+            Address::Ip(_) => vec![],
         };
     }
-    let is_public = !is_unix && !address.is_some_and(Address::is_loopback);
+    let is_public = !is_unix && !address.is_loopback();
     let wide = flags.forwarded_allow_ips.0.iter().filter(|network| is_public && is_wide(network));
     wide.map(|network| {
         Danger(format!(

@@ -27,8 +27,7 @@ fn lines(flags: &str, address: &str, admin: Option<&str>, keys: Option<&str>) ->
         "secret" => VerifyingKeys::of_secret(b"0123456789abcdef0123456789abcdef"),
         text => VerifyingKeys::read(text).unwrap(),
     });
-    let found =
-        Findings { address: Some(&address), admin: admin.as_ref(), keys: keys.as_ref(), room: 10_000 };
+    let found = Findings { address: &address, admin: admin.as_ref(), keys: keys.as_ref(), room: 10_000 };
     all(&config, &found).iter().map(Remark::to_string).collect()
 }
 

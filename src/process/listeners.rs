@@ -10,7 +10,7 @@ use crate::config::{AdminAddress, Config};
 use crate::ffi;
 use crate::server::ListenError;
 use crate::server::bound_socket::{Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
-use crate::server::prospect;
+use crate::server::prospect::{self, Prospect};
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
 const KEPT_BACK: usize = 12;
@@ -42,12 +42,17 @@ pub enum OpenError {
 /// # Errors
 /// A message that names the act, the place and the mend.
 pub fn inherit(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
+    handed_over(config)?.map(inherited).transpose()
+}
+
+/// Which descriptor that is, if there is one.
+fn handed_over(config: &Config) -> Result<Option<i32>, OpenError> {
     if config.uds.is_some() {
         return Ok(None);
     }
     let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
     match (config.fd, &activated[..]) {
-        (Some(fd), _) | (None, &[fd]) => Ok(Some(inherited(fd)?)),
+        (Some(fd), _) | (None, &[fd]) => Ok(Some(fd)),
         (None, []) => Ok(None),
         (None, several) => Err(OpenError::Activation(several.len())),
     }
@@ -86,15 +91,23 @@ fn no_admin(why: ListenError) -> OpenError {
     })
 }
 
-/// Where would be listened, found out without opening anything; `None` where somebody else is to open it.
+/// Where what was handed over listens, found out without changing it. To be asked when `inherit` is, and instead.
+///
+/// # Errors
+/// As `inherit`.
+pub fn prospect_of_inherited(config: &Config) -> Result<Option<Prospect>, OpenError> {
+    let look = |fd| Ok(prospect::of_socket(&take(fd)?, fd)?);
+    handed_over(config)?.map(look).transpose()
+}
+
+/// Where would be listened if nothing was handed over, found out without listening.
 ///
 /// # Errors
 /// A message that names the act, the place and the mend.
-pub fn prospect(config: &Config) -> Result<Option<Address>, OpenError> {
-    Ok(match (&config.uds, config.fd) {
-        (Some(path), _) => Some(prospect::of_path(path)?),
-        (None, Some(_)) => None,
-        (None, None) => Some(prospect::of_host(&config.host, config.port)?),
+pub fn prospect(config: &Config) -> Result<Prospect, OpenError> {
+    Ok(match &config.uds {
+        Some(path) => prospect::of_path(path)?,
+        None => prospect::of_host(&config.host, config.port)?,
     })
 }
 
@@ -102,13 +115,21 @@ pub fn prospect(config: &Config) -> Result<Option<Address>, OpenError> {
 ///
 /// # Errors
 /// A message that names the place and the mend.
-pub fn prospect_of_admin(config: &Config) -> Result<Option<Address>, OpenError> {
+pub fn prospect_of_admin(config: &Config) -> Result<Option<Prospect>, OpenError> {
     let found = match &config.admin {
         None => return Ok(None),
         Some(AdminAddress::Ip(host, port)) => prospect::of_host(host, *port),
         Some(AdminAddress::Path(path)) => prospect::of_path(path),
     };
     found.map(Some).map_err(no_admin)
+}
+
+/// How many workers a supervisor can start by this limit on open files, if it has opened so many for good and each slot takes so
+/// many sockets.
+pub fn workers_within(limit: usize, open: usize, sockets: usize) -> usize {
+    // Those that all listen on are kept beside the slots' own. Of a worker remains its end of the socket pair.
+    let room = limit.checked_sub(open + sockets + KEPT_BACK);
+    room.map_or(0, |room| 1 + room / (sockets + 1))
 }
 
 /// One listener for each slot of the supervisor's.

@@ -21,6 +21,7 @@ use crate::server::state_file::StateFileError;
 use crate::server::{Address, StartError};
 
 pub mod commands;
+pub mod contradictions;
 pub mod crew;
 pub mod dangers;
 pub mod listeners;

@@ -219,22 +219,11 @@ impl BoundSocket {
     /// # Errors
     /// When it is no listening stream socket.
     pub fn inherit(socket: Socket, fd: i32) -> Result<Self, ListenError> {
-        let inherit = || {
-            let is_stream = socket.r#type().map_err(|e| e.to_string())? == Type::STREAM;
-            if !is_stream || !socket.is_listener().unwrap_or(false) {
-                return Err("it does not listen".to_owned());
-            }
-            let name = socket.local_addr().map_err(|e| e.to_string())?;
-            let address = match (name.as_socket(), name.as_pathname()) {
-                (Some(address), _) => Address::Ip(address),
-                (None, path) => Address::Unix(path.unwrap_or(Path::new("")).to_owned()),
-            };
-            socket.set_nonblocking(true).map_err(|e| e.to_string())?;
-            // Options that cannot be set are left as whoever opened it has set them.
-            let _ = prepare(&socket);
-            Ok(Self::one(socket, address, false, None))
-        };
-        inherit().map_err(|why| ListenError::Inherited { fd, why })
+        let address = listens_on(&socket, fd)?;
+        socket.set_nonblocking(true).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?;
+        // Options that cannot be set are left as whoever opened it has set them.
+        let _ = prepare(&socket);
+        Ok(Self::one(socket, address, false, None))
     }
 
     /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that other machines
@@ -273,7 +262,8 @@ impl BoundSocket {
         if address.port() == 0 { Ok(()) } else { Self::bound(address, false, is_only).map(drop) }
     }
 
-    fn bound(address: SocketAddr, is_shared: bool, is_only: bool) -> io::Result<Socket> {
+    /// Binds an address and does not listen. `is_only` is for the only address of a server.
+    pub(super) fn bound(address: SocketAddr, is_shared: bool, is_only: bool) -> io::Result<Socket> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -286,6 +276,24 @@ impl BoundSocket {
         socket.bind(&address.into())?;
         Ok(socket)
     }
+}
+
+/// Where a socket listens that was handed over, under this number. Changes nothing about it.
+///
+/// # Errors
+/// When it is no listening stream socket.
+pub(super) fn listens_on(socket: &Socket, fd: i32) -> Result<Address, ListenError> {
+    let inherited = |why| ListenError::Inherited { fd, why };
+    let failed = |why: io::Error| inherited(why.to_string());
+    let is_stream = socket.r#type().map_err(failed)? == Type::STREAM;
+    if !is_stream || !socket.is_listener().unwrap_or(false) {
+        return Err(inherited("it does not listen".to_owned()));
+    }
+    let name = socket.local_addr().map_err(failed)?;
+    Ok(match (name.as_socket(), name.as_pathname()) {
+        (Some(address), _) => Address::Ip(address),
+        (None, path) => Address::Unix(path.unwrap_or(Path::new("")).to_owned()),
+    })
 }
 
 /// An address, or all those of a name. At least one.
@@ -308,7 +316,7 @@ pub(super) fn reachable(addresses: &[Address]) -> &Address {
 }
 
 /// Whether the error means that this machine does not have the address.
-fn is_absent(why: &io::Error) -> bool {
+pub(super) fn is_absent(why: &io::Error) -> bool {
     why.kind() == ErrorKind::AddrNotAvailable || why.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 

@@ -13,6 +13,31 @@ const RESERVE: usize = 32;
 /// Kept back from everybody, as a part of that.
 const LAST_RESERVE: usize = RESERVE / 4;
 
+/// What a process opens before it listens: for its event loop (epoll(7)) and for signals.
+const OF_THE_LOOP: usize = 5;
+
+/// What a server that starts now may open, and what is open already.
+#[derive(Debug)]
+pub struct OpenFiles {
+    /// Beyond which nothing is opened.
+    pub limit: usize,
+    /// Whatever it is.
+    pub open: usize,
+}
+
+impl OpenFiles {
+    /// Those of this process.
+    pub fn read() -> Self {
+        // One of those that are seen is what they are seen by.
+        Self { limit: limit(), open: Descriptors::read().others.saturating_sub(1) }
+    }
+
+    /// How many are open once a server, or a supervisor, is about to listen.
+    pub fn before_listening(&self) -> usize {
+        self.open + OF_THE_LOOP
+    }
+}
+
 /// The descriptors of this process.
 #[derive(Debug)]
 pub(super) struct Descriptors {
@@ -30,9 +55,13 @@ impl Descriptors {
     /// Connections beyond which newcomers by this door have to wait. The limit may change while the process runs
     /// (prlimit(2)).
     pub(super) fn room(&self, door: Door) -> usize {
-        let soft = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-        room(usize::try_from(soft).unwrap_or(usize::MAX), self.others, door)
+        room(limit(), self.others, door)
     }
+}
+
+fn limit() -> usize {
+    let soft = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    usize::try_from(soft).unwrap_or(usize::MAX)
 }
 
 /// How many connections of clients a server that starts now can hold by its limit on open files.

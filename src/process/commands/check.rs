@@ -3,18 +3,18 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::{BAD_USAGE, FAILED, fail, tell};
+use super::{BAD_USAGE, FAILED, fail, print, tell};
 use crate::config::Config;
 use crate::config::command::CheckRequest;
 use crate::process::dangers::{self, Findings};
 use crate::process::remarks::{self, Remark};
-use crate::process::{listeners, raise_open_files, secrets};
+use crate::process::{contradictions, listeners, raise_open_files, secrets};
 use crate::server::clock::Now;
-use crate::server::descriptors::room_for_clients;
+use crate::server::descriptors::{OpenFiles, room_for_clients};
 use crate::server::key_file::KeyFile;
+use crate::server::prospect::Prospect;
 use crate::server::state_file::{Found, StateFile};
 
 /// What has been found.
@@ -48,6 +48,9 @@ impl Report {
     /// Of this configuration, in an environment with variables of these names.
     fn of(mut config: Config, variables: impl Iterator<Item = OsString>) -> Self {
         let mut report = Self { remarks: remarks::of_variables(variables), faults: vec![] };
+        // First, before anything that is opened gets its number.
+        let inherited = listeners::prospect_of_inherited(&config);
+        let files = OpenFiles::read();
         let token = secrets::read_publish_token(&mut config);
         report.keep(token);
         let secret = secrets::read_auth_secret(&mut config.auth);
@@ -57,27 +60,20 @@ impl Report {
         };
         let keys = keys.map(|(keys, _)| keys);
         report.remarks.extend(secrets::of_others(&config));
-        let address = report.keep(listeners::prospect(&config)).flatten();
+        let public =
+            inherited.and_then(|inherited| inherited.map_or_else(|| listeners::prospect(&config), Ok));
+        let public = report.keep(public);
         let admin = report.keep(listeners::prospect_of_admin(&config)).flatten();
         let state = config.state_file.as_deref().map(|path| StateFile::open(path)?.found());
         let state = state.and_then(|found| report.keep(found));
+        report.faults.extend(contradictions::all(&config, public.as_ref(), admin.as_ref(), &files));
         // What would not start would do nothing.
-        if !report.faults.is_empty() {
-            return report;
-        }
-        let place = match (&address, config.fd) {
-            (Some(address), _) => remarks::serving(&config, address),
-            (None, fd) => format!(
-                "on descriptor {}, which is for somebody else to open: who can reach it is not looked at",
-                fd.unwrap_or_default()
-            ),
-        };
-        report.remarks.push(Remark::Fact(format!("Would serve {place}")));
-        report.remarks.extend(admin.as_ref().map(remarks::operators));
-        if let Some(address) = &address {
-            report.remarks.extend(remarks::of_access(&config, address, admin.as_ref()));
-        }
-        let (address, admin, keys) = (address.as_ref(), admin.as_ref(), keys.as_ref());
+        let (Some(public), true) = (public, report.faults.is_empty()) else { return report };
+        let (address, admin) = (public.address(), admin.as_ref().map(Prospect::address));
+        report.remarks.push(Remark::Fact(format!("Would serve {}", remarks::serving(&config, address))));
+        report.remarks.extend(admin.map(remarks::operators));
+        report.remarks.extend(remarks::of_access(&config, address, admin));
+        let keys = keys.as_ref();
         report
             .remarks
             .extend(dangers::all(&config, &Findings { address, admin, keys, room: room_for_clients() }));
@@ -109,9 +105,4 @@ impl Report {
         }
         lines
     }
-}
-
-fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }

@@ -1,14 +1,11 @@
 //! `slackwater token`: makes a token and prints it. Nothing is printed that a server with the same configuration would refuse.
 
 use std::env;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{BAD_USAGE, FAILED, fail, tell};
+use super::{BAD_USAGE, FAILED, fail, print, tell};
 use crate::config::listed::Listed;
 use crate::config::token::TokenRequest;
 use crate::http::keys::VerifyingKeys;
@@ -20,9 +17,6 @@ use crate::process::secrets;
 use crate::server::clock::Now;
 use crate::server::key_file::KeyFile;
 
-/// Of /dev/null (null(4)).
-const NULL_DEVICE: (u32, u32) = (1, 3);
-
 /// Why there is no token: the exit code and what to say.
 type Refusal = (u8, String);
 
@@ -32,7 +26,7 @@ pub fn run(request: TokenRequest) -> ExitCode {
         Err((code, why)) => fail(code, why),
         Ok((token, remarks)) => {
             remarks.iter().for_each(tell);
-            match print(&token) {
+            match print(&format!("{token}\n")) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(why) => fail(FAILED, format_args!("cannot print the token: {why}")),
             }
@@ -126,26 +120,4 @@ fn doubts(grant: &Grant) -> Vec<Remark> {
         ));
     }
     doubts
-}
-
-fn print(token: &str) -> io::Result<()> {
-    if is_closed() {
-        return Err(io::Error::other("standard output is closed"));
-    }
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{token}").and_then(|()| stdout.flush())
-}
-
-/// Whether the program was started without a standard output. The standard library then opens /dev/null in its place, for
-/// reading, too, as nobody does who wants nothing printed.
-fn is_closed() -> bool {
-    let is_null = fs::metadata("/proc/self/fd/1").is_ok_and(|there| {
-        let device = there.rdev();
-        there.file_type().is_char_device() && (libc::major(device), libc::minor(device)) == NULL_DEVICE
-    });
-    // proc(5): the flags of open(2), in octal.
-    let status = fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
-    let flags =
-        status.lines().find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
-    is_null && flags.is_some_and(|flags| flags & libc::O_ACCMODE == libc::O_RDWR)
 }

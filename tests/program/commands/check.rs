@@ -91,15 +91,6 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
                 "The server would start, with 3 warnings",
             ],
         ),
-        (
-            "--fd 3 --auth-secret-file SECRET --timeout-graceful-shutdown 20 --drain-spread 10",
-            vec![
-                "Would serve on descriptor 3, which is for somebody else to open: who can reach it is not looked at",
-                secret,
-                short,
-                would,
-            ],
-        ),
     ] {
         assert_eq!(
             check(folder.path(), flags),
@@ -194,4 +185,14 @@ fn a_misspelt_variable_is_warned_of_by_a_server_that_starts_and_by_a_check() {
         .args(["token", "--publish", "a"])
         .envs([("SLACKWATER_AUTH_SECRET", SECRET), ("SLACKWATER_PROT", "x")]);
     assert_eq!(run(&mut token), (Some(0), format!("warning: {said}\n")));
+}
+
+#[test]
+fn a_report_that_nobody_takes_is_exit_code_3() {
+    for (stdout, why) in [(">&-", "standard output is closed"), (">/dev/full", "No space left on device")] {
+        let (code, stderr) =
+            run(Command::new("sh").args(["-c", &format!("exec \"$0\" check {stdout}"), BINARY]));
+        assert_eq!(code, Some(3));
+        assert!(stderr.starts_with(&format!("error: cannot print the report: {why}")), "{stderr}");
+    }
 }

@@ -2,4 +2,5 @@
 
 mod check;
 mod serve;
+mod starting;
 mod token;

@@ -1,0 +1,107 @@
+//! Where a configuration contradicts itself or the limit on open files, so that no server starts by it: what a server finds out
+//! when it tries. Decides by what has been found out; opens nothing.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::process::listeners::{OpenError, workers_within};
+use crate::server::descriptors::OpenFiles;
+use crate::server::prospect::Prospect;
+
+/// All of it, in the words of a server that would not start.
+pub fn all(
+    config: &Config,
+    public: Option<&Prospect>,
+    admin: Option<&Prospect>,
+    files: &OpenFiles,
+) -> Vec<String> {
+    let doors = public.zip(admin).and_then(|(public, admin)| of_doors(public, admin));
+    let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin]));
+    let files = public.and_then(|public| of_open_files(config, public, admin, files));
+    doors.into_iter().chain(state).chain(files).collect()
+}
+
+fn of_doors(public: &Prospect, admin: &Prospect) -> Option<String> {
+    let taken = admin.clash(public)?;
+    let why = format!("{taken}: clients would be served there, on {}", public.address());
+    Some(OpenError::Admin(why).to_string())
+}
+
+fn of_state_file(path: &Path, doors: &[Option<&Prospect>]) -> Option<String> {
+    let is_taken = doors.iter().flatten().any(|door| door.is_at(path));
+    is_taken.then(|| {
+        format!(
+            "cannot keep the state in --state-file {}: the server would listen on a socket there; choose another path",
+            path.display()
+        )
+    })
+}
+
+fn of_open_files(
+    config: &Config,
+    public: &Prospect,
+    admin: Option<&Prospect>,
+    files: &OpenFiles,
+) -> Option<String> {
+    let raise = "raise it (ulimit -n, LimitNOFILE=)";
+    let (sockets, limit) = (public.sockets(), files.limit);
+    let once = files.before_listening() + admin.map_or(0, Prospect::sockets);
+    let workers = usize::from(config.workers);
+    if workers == 1 {
+        let needed = once + sockets;
+        return (needed > limit).then(|| {
+            format!("cannot set up the event loop: the limit on open files is {limit}, and {needed} are needed; {raise}")
+        });
+    }
+    let startable = workers_within(limit, once, sockets);
+    (startable < workers).then(|| {
+        format!(
+            "cannot start {workers} workers: the limit on open files, {limit}, is enough for {startable}; {raise} or lower --workers"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::server::prospect::{of_host, of_path};
+
+    fn contradictions(flags: &str, limit: usize) -> Vec<String> {
+        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+        let config = Config::read(args).unwrap();
+        let public = match &config.uds {
+            Some(path) => of_path(path),
+            None => of_host(&config.host, config.port),
+        };
+        let admin = config.admin.as_ref().map(|_| of_host("127.0.0.1", 8001).unwrap());
+        all(&config, Some(&public.unwrap()), admin.as_ref(), &OpenFiles { limit, open: 3 })
+    }
+
+    #[test]
+    fn the_limit_on_open_files_is_enough_for_a_loop_and_its_sockets_or_for_every_worker() {
+        for (flags, needed) in
+            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 23), ("--workers 50", 119)]
+        {
+            assert_eq!(contradictions(flags, needed), [""; 0], "{flags}");
+            assert_eq!(contradictions(flags, needed - 1).len(), 1, "{flags}");
+        }
+        assert_eq!(
+            contradictions("--workers 50", 100),
+            [
+                "cannot start 50 workers: the limit on open files, 100, is enough for 40; raise it (ulimit -n, LimitNOFILE=) or lower --workers"
+            ]
+        );
+        assert!(contradictions("--workers 2", 20)[0].contains("is enough for 0;"));
+    }
+
+    #[test]
+    fn the_state_file_is_no_socket_of_the_servers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let flags = |state: &str| format!("--uds {path}/x --state-file {path}/{state}");
+        assert!(contradictions(&flags("./x"), 100)[0].contains("choose another path"));
+        assert_eq!(contradictions(&flags("y"), 100), [""; 0]);
+    }
+}
