@@ -11,6 +11,9 @@ use super::{truth, whole};
 /// The fewest and most times a second that a rate may be.
 const RATES: std::ops::RangeInclusive<f64> = 0.1..=100_000.0;
 
+/// The proxies that are believed unless others are named.
+const BELIEVED: &str = "127.0.0.1";
+
 /// How much one address or client may take, and whose address it is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
@@ -43,7 +46,7 @@ pub struct AddressFlags {
 
     /// Addresses and networks of the proxies that are believed, with commas or spaces between them; * for all, which lets every client
     /// pretend to be any other
-    #[arg(long, env = "SLACKWATER_FORWARDED_ALLOW_IPS", default_value = "127.0.0.1")]
+    #[arg(long, env = "SLACKWATER_FORWARDED_ALLOW_IPS", default_value = BELIEVED)]
     #[arg(value_name = "LIST", value_parser = allowed)]
     pub forwarded_allow_ips: AllowedIps,
 }
@@ -52,10 +55,22 @@ pub struct AddressFlags {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedIps(pub Vec<IpNet>);
 
+impl AddressFlags {
+    /// Whether clients are said to come by proxies.
+    pub fn has_proxies(&self) -> bool {
+        self.proxy_headers || self.proxy_protocol
+    }
+}
+
 impl AllowedIps {
-    /// Whether anybody is believed.
+    /// Whether anybody is believed, be it by networks that make up all addresses together.
     pub fn are_all(&self) -> bool {
-        self.0.iter().any(|network| network.prefix_len() == 0)
+        IpNet::aggregate(&self.0).iter().any(|network| network.prefix_len() == 0)
+    }
+
+    /// Whether nobody has asked for anything else.
+    pub fn are_default(&self) -> bool {
+        allowed(BELIEVED).as_ref() == Ok(self)
     }
 }
 
@@ -116,6 +131,7 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
+        assert!(allowed("128.0.0.0/1,0.0.0.0/1").unwrap().are_all());
         assert!(allowed("10.0.0.0/8,*").unwrap().are_all() && !allowed("10.0.0.0/8").unwrap().are_all());
     }
 

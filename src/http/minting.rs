@@ -20,6 +20,8 @@ pub enum SigningKeyError {
     NoPem,
     #[error("it holds a public key: give the private one")]
     Public,
+    #[error("it holds a certificate: give the private key that belongs to it, and nothing else")]
+    Certificate,
     #[error("it holds more than one key in PEM")]
     Several,
     #[error("its key has a passphrase: take that away with 'openssl pkcs8 -topk8 -nocrypt'")]
@@ -66,6 +68,9 @@ impl SigningKey {
     /// # Errors
     /// What is wrong with it, for people.
     pub fn read(pem: &str) -> Result<Self, SigningKeyError> {
+        if pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(SigningKeyError::Certificate);
+        }
         match pem.matches("-----BEGIN ").count() {
             0 => return Err(SigningKeyError::NoPem),
             1 => {}
@@ -243,6 +248,8 @@ mod tests {
             ("sesame".to_owned(), SigningKeyError::NoPem),
             (include_str!("../../tests/keys/jwks.json").to_owned(), SigningKeyError::NoPem),
             (include_str!("../../tests/keys/ec.pub.pem").to_owned(), SigningKeyError::Public),
+            (as_pem("CERTIFICATE"), SigningKeyError::Certificate),
+            (as_pem("CERTIFICATE") + ec, SigningKeyError::Certificate),
             (ec.repeat(2), SigningKeyError::Several),
             (ec.replace('M', "N"), SigningKeyError::Unusable),
             (as_pem("ENCRYPTED PRIVATE KEY"), SigningKeyError::Encrypted),

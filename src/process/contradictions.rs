@@ -8,6 +8,12 @@ use crate::process::listeners::{OpenError, workers_within};
 use crate::server::descriptors::OpenFiles;
 use crate::server::prospect::Prospect;
 
+/// What a server opens before its first connection, beside what it listens on: for its event loop (epoll(7)) and for signals.
+const OF_A_SERVER: usize = 5;
+
+/// What a supervisor opens before its first worker.
+const OF_A_SUPERVISOR: usize = 4;
+
 /// All of it, in the words of a server that would not start.
 pub fn all(
     config: &Config,
@@ -45,15 +51,15 @@ fn of_open_files(
 ) -> Option<String> {
     let raise = "raise it (ulimit -n, LimitNOFILE=)";
     let (sockets, limit) = (public.sockets(), files.limit);
-    let once = files.before_listening() + admin.map_or(0, Prospect::sockets);
+    let once = files.open + admin.map_or(0, Prospect::sockets);
     let workers = usize::from(config.workers);
     if workers == 1 {
-        let needed = once + sockets;
+        let needed = once + OF_A_SERVER + sockets;
         return (needed > limit).then(|| {
             format!("cannot set up the event loop: the limit on open files is {limit}, and {needed} are needed; {raise}")
         });
     }
-    let startable = workers_within(limit, once, sockets);
+    let startable = workers_within(limit, once + OF_A_SUPERVISOR, sockets);
     (startable < workers).then(|| {
         format!(
             "cannot start {workers} workers: the limit on open files, {limit}, is enough for {startable}; {raise} or lower --workers"
@@ -82,7 +88,7 @@ mod tests {
     #[test]
     fn the_limit_on_open_files_is_enough_for_a_loop_and_its_sockets_or_for_every_worker() {
         for (flags, needed) in
-            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 23), ("--workers 50", 119)]
+            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 22), ("--workers 50", 118)]
         {
             assert_eq!(contradictions(flags, needed), [""; 0], "{flags}");
             assert_eq!(contradictions(flags, needed - 1).len(), 1, "{flags}");
@@ -90,10 +96,10 @@ mod tests {
         assert_eq!(
             contradictions("--workers 50", 100),
             [
-                "cannot start 50 workers: the limit on open files, 100, is enough for 40; raise it (ulimit -n, LimitNOFILE=) or lower --workers"
+                "cannot start 50 workers: the limit on open files, 100, is enough for 41; raise it (ulimit -n, LimitNOFILE=) or lower --workers"
             ]
         );
-        assert!(contradictions("--workers 2", 20)[0].contains("is enough for 0;"));
+        assert!(contradictions("--workers 2", 19)[0].contains("is enough for 0;"));
     }
 
     #[test]

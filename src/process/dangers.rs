@@ -62,12 +62,19 @@ fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
         _ if is_public => Some(Danger(format!(
             "Everyone who can reach {address} may hear every topic: to ask for tokens, set --auth-secret-file or --auth-key-file"
         ))),
+        // As far as anybody has said, there is a proxy, and who is behind it the world.
+        Address::Ip(_) if config.addresses.has_proxies() => Some(Danger(
+            "Everyone behind the proxy may hear every topic, and so may everyone on this machine: to ask for tokens, set \
+             --auth-secret-file or --auth-key-file"
+                .to_owned(),
+        )),
         Address::Ip(_) => Some(Fact(
             "Everyone on this machine may hear every topic, and so may everyone behind a proxy on it"
                 .to_owned(),
         )),
-        Address::Unix(_) => Some(Fact(format!(
-            "Everyone who can reach {address}, through a proxy or on this machine, may hear every topic"
+        Address::Unix(_) => Some(Danger(format!(
+            "Everyone who can reach {address}, through a proxy or on this machine, may hear every topic: to ask for tokens, set \
+             --auth-secret-file or --auth-key-file"
         ))),
     };
     let numbers = (is_public && config.admin.is_none()).then(|| {
@@ -110,21 +117,29 @@ fn of_proxies(config: &Config, address: &Address) -> Vec<Remark> {
     let flags = &config.addresses;
     let are_limited = flags.limit_per_ip.is_some() || flags.limit_connect_rate.is_some();
     let is_unix = matches!(address, Address::Unix(_));
-    if !flags.proxy_headers && !flags.proxy_protocol {
-        return match address {
-            _ if !are_limited => vec![],
-            Address::Unix(_) => vec![Danger(
+    if !flags.has_proxies() {
+        let ignored = (!flags.forwarded_allow_ips.are_default()).then(|| {
+            Note(
+                "--forwarded-allow-ips means nothing without --proxy-headers or --proxy-protocol: no proxy is asked for whom it \
+                 connects"
+                    .to_owned(),
+            )
+        });
+        let unlimited = match address {
+            _ if !are_limited => None,
+            Address::Unix(_) => Some(Danger(
                 "--limit-per-ip and --limit-connect-rate count nobody who comes by a Unix socket, which has no addresses: set \
                  --proxy-headers, and let the proxy add X-Forwarded-For"
                     .to_owned(),
-            )],
-            Address::Ip(_) if address.is_loopback() => vec![Note(
+            )),
+            Address::Ip(_) if address.is_loopback() => Some(Note(
                 "--limit-per-ip and --limit-connect-rate take all clients of a proxy on this machine for one: with a proxy, set \
                  --proxy-headers"
                     .to_owned(),
-            )],
-            Address::Ip(_) => vec![],
+            )),
+            Address::Ip(_) => None,
         };
+        return ignored.into_iter().chain(unlimited).collect();
     }
     let is_public = !is_unix && !address.is_loopback();
     let wide = flags.forwarded_allow_ips.0.iter().filter(|network| is_public && is_wide(network));

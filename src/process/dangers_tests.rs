@@ -47,8 +47,10 @@ fn a_careful_server_is_told_of_no_danger() {
 #[test]
 fn who_can_reach_the_server_may_hear_everything_unless_tokens_are_asked_for() {
     let here = "Everyone on this machine may hear every topic, and so may everyone behind a proxy on it";
-    let socket =
-        "Everyone who can reach unix:/run/x, through a proxy or on this machine, may hear every topic";
+    let socket = "warning: Everyone who can reach unix:/run/x, through a proxy or on this machine, may hear every topic: to ask \
+                  for tokens, set --auth-secret-file or --auth-key-file";
+    let proxy = "warning: Everyone behind the proxy may hear every topic, and so may everyone on this machine: to ask for tokens, \
+                 set --auth-secret-file or --auth-key-file";
     let world = "warning: Everyone who can reach 0.0.0.0:80 may hear every topic: to ask for tokens, set --auth-secret-file or \
                  --auth-key-file";
     let numbers = "warning: Everyone who can reach 0.0.0.0:80 may read /status and /metrics: to have them for this machine alone, \
@@ -60,6 +62,10 @@ fn who_can_reach_the_server_may_hear_everything_unless_tokens_are_asked_for() {
         ("", "127.0.0.1:8000", &[here][..]),
         ("", "[::1]:8000", &[here]),
         ("", "/run/x", &[socket]),
+        ("--proxy-headers", "127.0.0.1:8000", &[proxy]),
+        ("--proxy-protocol", "[::1]:8000", &[proxy]),
+        ("--proxy-headers --auth-secret-file /x", "127.0.0.1:8000", &[]),
+        ("--proxy-headers --admin /run/y", "0.0.0.0:80", &[world]),
         (token, "/run/x", &[]),
         ("", "0.0.0.0:80", &[world, numbers]),
         ("--admin /run/y", "0.0.0.0:80", &[world]),
@@ -243,5 +249,20 @@ fn who_ends_the_process_is_to_wait_for_as_long_as_a_drain_takes() {
     ] {
         let lines = lines(&format!("--auth-secret-file /x {flags}"), "127.0.0.1:8000", None, None);
         assert_eq!(lines, [ALWAYS[0], expected], "{flags}");
+    }
+}
+
+#[test]
+fn proxies_that_nobody_asks_for_addresses_are_believed_in_vain() {
+    let ignored = "note: --forwarded-allow-ips means nothing without --proxy-headers or --proxy-protocol: no proxy is asked for whom \
+                   it connects";
+    for (flags, expected) in [
+        ("--forwarded-allow-ips 10.0.0.1", &[ignored][..]),
+        ("--forwarded-allow-ips *", &[ignored]),
+        ("--forwarded-allow-ips 127.0.0.1", &[]),
+        ("--forwarded-allow-ips 10.0.0.1 --proxy-headers", &[]),
+        ("--forwarded-allow-ips 10.0.0.1 --proxy-protocol", &[]),
+    ] {
+        told(flags, expected);
     }
 }

@@ -79,7 +79,7 @@ pub fn operators(admin: &Address) -> Remark {
 pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) -> Vec<Remark> {
     let mut remarks = vec![];
     let addresses = &config.addresses;
-    if (addresses.proxy_headers || addresses.proxy_protocol) && addresses.forwarded_allow_ips.are_all() {
+    if addresses.has_proxies() && addresses.forwarded_allow_ips.are_all() {
         let text = "--forwarded-allow-ips believes everybody: a client that can reach this port makes up its address";
         remarks.push(Remark::Danger(text.to_owned()));
     }

@@ -88,7 +88,7 @@ fn read_file(flag: &str, path: &Path, what: &'static str, check: Check) -> Resul
     secret.map_err(|why| SecretError { place: place(flag, path), what, why })
 }
 
-/// Who else on this machine can read or change them.
+/// Who else on this machine can read or change them, and who has one by having the other.
 pub fn of_others(config: &Config) -> Vec<Remark> {
     let in_arguments = config.token_is_in_arguments.then(|| {
         Remark::Danger(
@@ -98,7 +98,20 @@ pub fn of_others(config: &Config) -> Vec<Remark> {
         )
     });
     let token = config.publish_token_file.as_deref().and_then(|path| of_readers("token", path));
-    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).collect()
+    let secret = config.auth.auth_secret.as_ref();
+    let is_same = config
+        .publish_token
+        .as_ref()
+        .zip(secret)
+        .is_some_and(|(token, secret)| token.is(secret.reveal().as_bytes()));
+    let same = is_same.then(|| {
+        Remark::Danger(
+            "The token that publishers show is the secret by which tokens are verified: whoever has it can make tokens that \
+             grant everything, to anybody. Take two that differ"
+                .to_owned(),
+        )
+    });
+    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).chain(same).collect()
 }
 
 /// Who else can read or change what tokens are verified by.

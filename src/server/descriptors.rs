@@ -1,7 +1,7 @@
 //! How many descriptors connections may take: the last few that clients leave are for operators, and the last few of those
 //! are for the state file, and for what is read and told on the way.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 
 use rlimit::Resource;
 
@@ -13,28 +13,26 @@ const RESERVE: usize = 32;
 /// Kept back from everybody, as a part of that.
 const LAST_RESERVE: usize = RESERVE / 4;
 
-/// What a process opens before it listens: for its event loop (epoll(7)) and for signals.
-const OF_THE_LOOP: usize = 5;
-
 /// What a server that starts now may open, and what is open already.
 #[derive(Debug)]
 pub struct OpenFiles {
     /// Beyond which nothing is opened.
     pub limit: usize,
-    /// Whatever it is.
+    /// Of these, whatever they are.
     pub open: usize,
 }
 
 impl OpenFiles {
     /// Those of this process.
     pub fn read() -> Self {
+        let limit = limit();
+        // The limit is on numbers: a descriptor that was inherited may have one beyond it.
+        let number = |entry: DirEntry| entry.file_name().to_str().and_then(|name| name.parse::<usize>().ok());
+        let open = fs::read_dir("/proc/self/fd").map_or(0, |entries| {
+            entries.flatten().filter_map(number).filter(|number| *number < limit).count()
+        });
         // One of those that are seen is what they are seen by.
-        Self { limit: limit(), open: Descriptors::read().others.saturating_sub(1) }
-    }
-
-    /// How many are open once a server, or a supervisor, is about to listen.
-    pub fn before_listening(&self) -> usize {
-        self.open + OF_THE_LOOP
+        Self { limit, open: open.saturating_sub(1) }
     }
 }
 

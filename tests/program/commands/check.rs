@@ -140,6 +140,8 @@ fn a_warning_is_exit_code_2_where_it_is_to_be_strict() {
         ("--strict".to_owned(), 0),
         (with_warning.clone(), 0),
         (with_warning + " --strict", 2),
+        ("--proxy-headers --strict".to_owned(), 2),
+        ("--proxy-headers --auth-secret-file SECRET --strict".to_owned(), 0),
     ] {
         let (code, stdout, _) = check(folder.path(), &flags);
         assert_eq!((code, stdout.is_empty()), (Some(expected), false), "{flags}");
@@ -195,4 +197,23 @@ fn a_report_that_nobody_takes_is_exit_code_3() {
         assert_eq!(code, Some(3));
         assert!(stderr.starts_with(&format!("error: cannot print the report: {why}")), "{stderr}");
     }
+}
+
+#[test]
+fn a_token_that_is_the_secret_for_tokens_is_warned_of_by_a_server_that_starts_and_by_a_check() {
+    let folder = folder();
+    let said = "The token that publishers show is the secret by which tokens are verified: whoever has it can make tokens that grant \
+                everything, to anybody. Take two that differ";
+    let careful = "--timeout-graceful-shutdown 20 --drain-spread 10";
+    for (flags, is_same) in [
+        ("--publish-token-file SECRET --auth-secret-file SECRET", true),
+        ("--publish-token-file TOKEN --auth-secret-file SECRET", false),
+    ] {
+        let (_, stdout, _) = check(folder.path(), &format!("{flags} {careful}"));
+        assert_eq!(stdout.contains(&format!("warning: {said}")), is_same, "{stdout:#?}");
+    }
+    let path = folder.path().join("secret");
+    let mut command = Command::new(BINARY);
+    let command = command.arg("--publish-token-file").arg(&path).env("SLACKWATER_AUTH_SECRET", SECRET);
+    assert_eq!(Process::spawn(command).preamble(), [format!("[WARNING] {said}")]);
 }
