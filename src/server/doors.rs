@@ -128,12 +128,15 @@ impl Doors {
         if let Some(acceptor) = self.public.take() {
             acceptor.close(registry);
         }
-        (self.standby, self.accept_at) = (None, None);
+        // The end of a pause stays: it may be the operators' door that pauses.
+        self.standby = None;
     }
 
     /// Leaves operators to others who listen on the same sockets.
     pub(super) fn rest_admin(&mut self, registry: &Registry) {
-        self.resting_admin = self.admin.take().map(|acceptor| acceptor.close(registry));
+        if let Some(acceptor) = self.admin.take() {
+            self.resting_admin = Some(acceptor.close(registry));
+        }
     }
 
     /// Opens the operators' door again, if it rests.
