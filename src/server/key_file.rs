@@ -32,6 +32,8 @@ pub struct KeyFile {
     path: PathBuf,
     /// `None` while there is none.
     seen: Option<Stamp>,
+    /// As what it was told of that it could not be read, and why.
+    told: Option<(Option<Stamp>, String)>,
     next_look: Instant,
 }
 
@@ -74,7 +76,7 @@ impl KeyFile {
         let read = opened.and_then(|file| read(&file));
         let (keys, stamp) =
             read.map_err(|why| KeyFileError { place: place("--auth-key-file", path), why })?;
-        let file = Self { path: path.clone(), seen: Some(stamp), next_look: now + LOOK_INTERVAL };
+        let file = Self { path: path.clone(), seen: Some(stamp), told: None, next_look: now + LOOK_INTERVAL };
         Ok(Some((keys, Some(file))))
     }
 
@@ -93,19 +95,25 @@ impl KeyFile {
         if stamp == self.seen {
             return None;
         }
-        self.seen = stamp;
         let path = self.path.display();
         match open_regular(&self.path).map_err(|e| e.to_string()).and_then(|file| read(&file)) {
             Ok((keys, stamp)) => {
-                self.seen = Some(stamp);
+                (self.seen, self.told) = (Some(stamp), None);
                 let tally = keys.tally().map(|tally| format!(" ({tally})")).unwrap_or_default();
                 info!("Read the keys in {path} again{tally}: tokens are verified by them from now on");
                 Some(keys)
             }
             Err(why) => {
-                warn!(
-                    "Cannot read the keys in {path} again: {why}; tokens are verified by those read before"
-                );
+                // It is tried again at each look, since what has failed may be the reading, and is told once.
+                let fault = Some((stamp, why));
+                if fault != self.told
+                    && let Some((_, why)) = &fault
+                {
+                    warn!(
+                        "Cannot read the keys in {path} again: {why}; tokens are verified by those read before"
+                    );
+                }
+                self.told = fault;
                 None
             }
         }
