@@ -33,6 +33,8 @@ pub enum Command {
     Refresh(Hidden),
     /// Something that cannot be carried out.
     Refused {
+        /// Which command it is; `other` if that is not known.
+        command: &'static str,
         /// For programs.
         code: &'static str,
         /// For people.
@@ -102,30 +104,33 @@ pub fn read_command(text: &str) -> Command {
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else { return Command::Echo };
     let Some(kind) = members.r#type else { return Command::Echo };
     if let Some(fault) = members.fault {
-        return bad_message(fault);
+        return bad_message("other", fault);
     }
-    let act = match string(kind).as_deref() {
+    let (command, act): (_, fn(Filter) -> Command) = match string(kind).as_deref() {
         Some("publish") => return read_publish(&members),
         Some("refresh") => match members.token.and_then(string) {
             Some(token) => return Command::Refresh(Hidden(token)),
-            None => return bad_message("token is not a string".to_owned()),
+            None => return bad_message("refresh", "token is not a string".to_owned()),
         },
-        Some("subscribe") => Command::Subscribe,
-        Some("unsubscribe") => Command::Unsubscribe,
-        Some(name) => return bad_message(format!("unknown type {name:?}")),
-        None => return bad_message(format!("type is {kind}, not a string")),
+        Some("subscribe") => ("subscribe", Command::Subscribe),
+        Some("unsubscribe") => ("unsubscribe", Command::Unsubscribe),
+        Some(name) => return bad_message("other", format!("unknown type {name:?}")),
+        None => return bad_message("other", format!("type is {kind}, not a string")),
     };
     match members.topic.and_then(string).map(|topic| Filter::parse(&topic)) {
         Some(Ok(filter)) => act(filter),
-        Some(Err(why)) => Command::Refused { code: "bad_topic", message: why.to_string() },
-        None => bad_message("topic is not a string".to_owned()),
+        Some(Err(why)) => Command::Refused { command, code: "bad_topic", message: why.to_string() },
+        None => bad_message(command, "topic is not a string".to_owned()),
     }
 }
 
 fn read_publish(members: &Members<'_>) -> Command {
     let reference = match members.reference {
         Some(value) if !is_reference(value) => {
-            return bad_message(format!("ref is no string or number of at most {MAX_REF_BYTES} bytes"));
+            return bad_message(
+                "publish",
+                format!("ref is no string or number of at most {MAX_REF_BYTES} bytes"),
+            );
         }
         reference => reference.map(|value| Json(value.to_owned())),
     };
@@ -160,8 +165,8 @@ fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-fn bad_message(message: String) -> Command {
-    Command::Refused { code: "bad_message", message }
+fn bad_message(command: &'static str, message: String) -> Command {
+    Command::Refused { command, code: "bad_message", message }
 }
 
 /// The members of an object that may be a command.
@@ -235,14 +240,14 @@ mod tests {
         for text in texts.into_iter().chain([unfinished, "\u{feff}hello", &deep]) {
             assert_eq!(read_command(text), Command::Echo, "{text:.20}");
         }
-        for (text, why) in [
-            (r#" {"a":[],"type":"dance"}"#, "unknown type \"dance\""),
-            (r#"{"type":7}"#, "type is 7, not a string"),
-            (r#"{"type":null}"#, "type is null, not a string"),
-            (r#"{"type":"subscribe"}"#, "topic is not a string"),
-            (r#"{"type":"unsubscribe","topic":[]}"#, "topic is not a string"),
+        for (command, text, why) in [
+            ("other", r#" {"a":[],"type":"dance"}"#, "unknown type \"dance\""),
+            ("other", r#"{"type":7}"#, "type is 7, not a string"),
+            ("other", r#"{"type":null}"#, "type is null, not a string"),
+            ("subscribe", r#"{"type":"subscribe"}"#, "topic is not a string"),
+            ("unsubscribe", r#"{"type":"unsubscribe","topic":[]}"#, "topic is not a string"),
         ] {
-            assert_eq!(read_command(text), bad_message(why.to_owned()));
+            assert_eq!(read_command(text), bad_message(command, why.to_owned()));
         }
     }
 
@@ -254,7 +259,7 @@ mod tests {
             (r#"{"x":1,"type":"subscribe","topic":"a","\u0078":[]}"#, "x"),
             (r#"{"":1,"":1,"type":7}"#, ""),
         ] {
-            assert_eq!(read_command(text), bad_message(format!("the key {key:?} is given twice")));
+            assert_eq!(read_command(text), bad_message("other", format!("the key {key:?} is given twice")));
         }
         let nested = r#"{"type":"subscribe","topic":"a","x":{"y":1,"y":2}}"#;
         assert!(matches!(read_command(nested), Command::Subscribe(_)));
@@ -267,7 +272,7 @@ mod tests {
             format!(r#"{{{others}"topic":"a","type":"subscribe"}}"#)
         };
         assert!(matches!(read_command(&object(MAX_KEYS)), Command::Subscribe(_)));
-        assert_eq!(read_command(&object(MAX_KEYS + 1)), bad_message("more than 64 keys".to_owned()));
+        assert_eq!(read_command(&object(MAX_KEYS + 1)), bad_message("other", "more than 64 keys".to_owned()));
         assert_eq!(read_command(&object(100).replace("type", "tape")), Command::Echo);
     }
 
@@ -355,6 +360,9 @@ mod tests {
         assert_eq!(read_command(&subscribe.replace("sub", "unsub")), Command::Unsubscribe(orders));
         assert_eq!(read_command(&format!("\u{feff} {subscribe}")), read_command(subscribe));
         let refused = read_command(&subscribe.replace("orders/*", "or ders"));
-        assert!(matches!(refused, Command::Refused { code: "bad_topic", .. }), "{refused:?}");
+        assert!(
+            matches!(refused, Command::Refused { command: "subscribe", code: "bad_topic", .. }),
+            "{refused:?}"
+        );
     }
 }

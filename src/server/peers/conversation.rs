@@ -269,8 +269,8 @@ impl<S: Socket> Peers<S> {
                 self.unsubscribe(key, &filter, now);
                 ServerMessage::Unsubscribed { topic: filter.as_str(), timestamp }.to_frame()
             }
-            Command::Refused { code, message } => {
-                self.counts.on_command_refused("other", code);
+            Command::Refused { command, code, message } => {
+                self.counts.on_command_refused(command, code);
                 ServerMessage::Error { code, message: &message, topic: None, timestamp }.to_frame()
             }
             Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),

@@ -109,13 +109,12 @@ fn commands_that_are_refused_are_counted_by_command_and_code() {
         rejected(&server, "slackwater_commands_rejected_total"),
         [
             r#"{command="other",code="bad_message"} 1"#,
-            r#"{command="other",code="bad_topic"} 1"#,
             r#"{command="publish",code="bad_message"} 1"#,
             r#"{command="publish",code="forbidden"} 1"#,
             r#"{command="publish",code="id_conflict"} 1"#,
             r#"{command="publish",code="too_large"} 1"#,
             r#"{command="refresh",code="bad_token"} 1"#,
-            r#"{command="subscribe",code="bad_topic"} 1"#,
+            r#"{command="subscribe",code="bad_topic"} 2"#,
             r#"{command="subscribe",code="forbidden"} 1"#,
             r#"{command="subscribe",code="too_many_topics"} 1"#,
         ]
