@@ -2,6 +2,7 @@
 //! told who may not.
 
 use crate::config::secret::Secret;
+use crate::http::auth::no_token;
 use crate::http::credentials::bearer;
 use crate::http::host::{Host, is_same_origin};
 use crate::wire::request::Request;
@@ -81,9 +82,7 @@ impl Denial {
     /// What the peer is told: why, and what would help.
     pub fn response(self) -> Response {
         let why = match self {
-            Self::NoToken => {
-                return Response::error(401, "a token is needed").with("WWW-Authenticate", "Bearer");
-            }
+            Self::NoToken => return no_token("a token is needed"),
             Self::Closed => {
                 "without a token nobody may do this, as the server does not listen on a loopback address only: start it \
                  with --publish-token or --publish-token-file, and send the token"

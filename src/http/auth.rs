@@ -58,10 +58,13 @@ impl Auth {
         let asked = Subscriptions::read(request);
         match asked.filters.iter().find(|filter| !rights.may_subscribe(filter)) {
             None => Ok(identity.map(Box::new)),
-            Some(default) if asked.names_none => Err(forbidden(&format!(
-                "{:?}, which is heard where no topic is named, may not be heard: name a topic",
-                default.as_str()
-            ))),
+            Some(default) if asked.names_none => {
+                let why = format!(
+                    "{:?}, which is heard where no topic is named, may not be heard: name a topic",
+                    default.as_str()
+                );
+                Err(if identity.is_none() { no_token(&(why + ", or show a token")) } else { forbidden(&why) })
+            }
             Some(filter) if identity.is_none() => {
                 Err(no_token(&format!("a token is needed to hear {:?}", filter.as_str())))
             }

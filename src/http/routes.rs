@@ -82,11 +82,15 @@ pub fn counted_as(request: &Request) -> Option<&'static str> {
     ["/ws", "/publish", "/drain", "/status", "/metrics"].into_iter().find(|path| *path == request.path)
 }
 
-/// Whether a request asks for what operators have a token for, and shows a token.
+/// Whether a request asks for what operators have a token for, and shows another one.
 pub fn tries_token(request: &Request, access: &Access) -> bool {
     access.token.is_some()
         && matches!(&*request.path, "/publish" | "/drain" | "/status" | "/metrics")
-        && credentials::publishers_token(request).is_some()
+        && credentials::publishers_token(request).is_some_and(|token| !access.is_operators(&token))
+}
+
+fn shows_operators_token(request: &Request, access: &Access) -> bool {
+    credentials::publishers_token(request).is_some_and(|token| access.is_operators(&token))
 }
 
 /// Whether a request asks to publish.
@@ -225,6 +229,9 @@ fn answer_publisher(mut request: Box<Request>, conditions: Conditions<'_>) -> An
 fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
     match conditions.origins.deny_stranger(request).filter(|_| denial == Denial::Page) {
         Some(stranger) => Answer::Stranger(stranger, Stranger::not_publishing()),
+        None if shows_operators_token(request, conditions.access) => {
+            Answer::Respond(no_token("the operators' token is taken in Authorization alone"))
+        }
         None if conditions.auth.is_some() => Answer::Respond(no_token("a token is needed to publish")),
         None => Answer::Respond(denial.response()),
     }

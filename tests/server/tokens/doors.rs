@@ -113,7 +113,12 @@ fn without_a_token_only_anonymous_topics_are_heard() {
         assert_eq!(ask(&server, target, "").status, status, "{target}");
     }
     let server = guarded("--anonymous-topic news");
-    assert_eq!(ask(&server, "/ws", "").status, 403);
+    // A token might grant what is heard where no topic is named: to ask for one is no fault of the request (RFC 6750 §3.1).
+    let nameless = ask(&server, "/ws", "");
+    assert_eq!((nameless.status, nameless.field("WWW-Authenticate")), (401, Some("Bearer")));
+    let told = nameless.json()["error"].to_string();
+    assert!(told.contains("name a topic, or show a token"), "{told}");
+    assert_eq!(ask(&server, "/ws", &bearer(&granting(&["a"], &[]))).status, 403);
     // Whoever shows a token has its rights and no others.
     assert_eq!(ask(&server, "/ws?topic=news", &bearer(&granting(&["a"], &[]))).status, 403);
 }
@@ -171,6 +176,9 @@ fn publishing_takes_the_rights_of_a_token_for_all_of_a_body_or_nothing() {
     for n in 1..=3 {
         assert_eq!(client.hear_data(), n);
     }
+    let misplaced = publisher.post("/publish?topic=news&token=sesame", "", "x");
+    assert_eq!(misplaced.status, 401);
+    assert_eq!(misplaced.json()["error"], "the operators' token is taken in Authorization alone");
     let missing = publisher.post("/publish?topic=news", "", "x");
     assert_eq!((missing.status, missing.field("WWW-Authenticate")), (401, Some("Bearer")));
     // Browsers send cookies with the requests of foreign pages, too.
