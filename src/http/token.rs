@@ -171,11 +171,11 @@ fn patterns(names: &[String]) -> Result<Vec<Filter>, Fault> {
     names.iter().map(|name| Filter::parse(name).map_err(|_| Fault::Pattern)).collect()
 }
 
-/// Seconds since 1970 as a time; beyond all times, the first or the last one.
+/// Seconds since 1970 as a time, to the nearest millisecond; beyond all times, the first or the last one.
 #[allow(clippy::cast_possible_truncation)] // A number beyond the bounds becomes the bound.
 fn timestamp(seconds: f64) -> Timestamp {
     let last = if seconds > 0.0 { Timestamp::MAX } else { Timestamp::MIN };
-    Timestamp::from_millisecond((seconds * 1000.0) as i64).unwrap_or(last)
+    Timestamp::from_millisecond((seconds * 1000.0).round() as i64).unwrap_or(last)
 }
 
 #[cfg(test)]
