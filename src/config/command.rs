@@ -29,8 +29,8 @@ pub enum Command {
 /// Says what the server would do with this configuration, and what is dangerous about it.
 ///
 /// It takes the flags and the variables of the server, reads the files that they name, and neither listens nor changes
-/// anything. Exit code: 0 if the server would start, 2 if it would not, 3 if the report cannot be written. Of what is wrong all
-/// is said at once, but a flag or variable with a value that is none alone and first.
+/// anything. Exit code: 0 if the server would start, 2 if it would not, 3 if the report cannot be written. All faults
+/// are reported at once, except an invalid value of a flag or variable, which is reported alone.
 #[derive(Debug, Parser)]
 #[command(name = "slackwater", bin_name = "slackwater check", version, max_term_width = 100)]
 pub struct CheckRequest {

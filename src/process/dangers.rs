@@ -15,7 +15,10 @@ use crate::process::remarks::of_keys as of_passed_by;
 use crate::server::Address;
 
 /// How long Kubernetes waits behind SIGTERM unless it is told otherwise.
-const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+const KUBERNETES_GRACE: Duration = Duration::from_secs(30);
+
+/// How long Docker does.
+const DOCKER_GRACE: Duration = Duration::from_secs(10);
 
 /// After how long without traffic proxies close a connection unless they are told otherwise (nginx, HAProxy's examples, the
 /// balancers of most clouds).
@@ -224,14 +227,20 @@ fn of_leaving(config: &Config) -> Vec<Remark> {
     let patience = config.timeout_graceful_shutdown;
     let longest = config.drain_delay + patience + LONGEST_FAREWELL;
     let time = format!("After SIGTERM the server takes up to {} to end", seconds(longest));
-    let time = if longest <= DEFAULT_GRACE {
-        Fact(time)
+    let whole = longest.as_secs_f64().ceil();
+    let kills = if longest > KUBERNETES_GRACE {
+        format!(
+            "Kubernetes kills it after 30 s unless terminationGracePeriodSeconds is {whole}, Docker after 10 s unless \
+             --stop-timeout is"
+        )
     } else {
-        let whole = longest.as_secs_f64().ceil();
-        Note(format!(
-            "{time}: Kubernetes kills it after 30 s unless terminationGracePeriodSeconds is {whole}, Docker after 10 s unless \
-             --stop-timeout is; systemd is told by the server. For less, set --timeout-graceful-shutdown"
-        ))
+        format!("Docker kills it after 10 s unless --stop-timeout is {whole}")
+    };
+    let time = if longest > DOCKER_GRACE {
+        let less = "For less, set --timeout-graceful-shutdown";
+        Note(format!("{time}: {kills}; systemd is told by the server. {less}"))
+    } else {
+        Fact(time)
     };
     let (spread, close_after) = (config.drain_spread, config.drain_close_after);
     let late = match close_after {

@@ -26,7 +26,7 @@ struct Report {
 }
 
 /// Prints what would be, the warnings last. Exit codes: 0 if the server would start, 2 if not, and where it is to be strict
-/// also for a warning.
+/// also for a warning; 3 if this cannot be printed.
 pub fn run(request: CheckRequest) -> ExitCode {
     raise_open_files();
     let report = Report::of(request.config, std::env::vars_os().map(|(name, _)| name));

@@ -50,7 +50,8 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
     let page = "Would serve the page on http://127.0.0.1:8000 and the WebSocket on ws://127.0.0.1:8000/ws";
     let nobody = "Nobody may hear anything without a token";
     let secret = "Tokens are verified by HS256";
-    let short = "After SIGTERM the server takes up to 30 s to end";
+    let short = "note: After SIGTERM the server takes up to 30 s to end: Docker kills it after 10 s unless --stop-timeout is 30; \
+                 systemd is told by the server. For less, set --timeout-graceful-shutdown";
     let here = "Everyone on this machine may publish, read /metrics and make the server leave, and so may everyone behind a proxy \
                 on it that adds no X-Forwarded-For: to ask for a token, set --publish-token-file";
     let hears = "Everyone on this machine may hear every topic, and so may everyone behind a proxy on it";
@@ -74,7 +75,7 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
         (CAREFUL, vec![page, nobody, secret, short, would]),
         (
             &format!("{CAREFUL} --host 0.0.0.0 --admin 127.0.0.1:9000 --workers 2 --state-file STATE"),
-            vec![public, operators, nobody, secret, short, new, plain, alone, would],
+            vec![public, operators, nobody, secret, new, plain, short, alone, would],
         ),
         (
             &format!(
