@@ -51,7 +51,7 @@ export function showTokenOf(followed) {
   client = followed;
   const kept = sessionStorage.getItem(PLACE);
   ui.keep.checked = kept !== null;
-  const first = (query.get('token') || kept || '').trim();
+  const first = (takeFromAddress() || kept || '').trim();
   if (first !== '' && !tryOut(first)) demand('refused', NO_TOKEN);
 
   client.addEventListener('message', ({ detail: { message } }) => {
@@ -66,6 +66,16 @@ export function showTokenOf(followed) {
     accepted = null;
     demand('expired', 'It has expired: apply another one.');
   });
+}
+
+/** The token of the page's address, which is taken out of it: it is not to come back, nor to stay in the history. */
+function takeFromAddress() {
+  const given = query.get('token');
+  if (given === null) return null;
+  query.delete('token');
+  const rest = query.size > 0 ? `?${query}` : '';
+  history.replaceState(history.state, '', location.pathname + rest + location.hash);
+  return given;
 }
 
 /** The user wants to hear a topic, besides whatever the page listens to by itself; if it may, the topics are the user's choice. */

@@ -240,6 +240,7 @@ test('a token in the address of the page is used, and goes no further by it', as
   await inState(page, 'open');
   await box(page).inState('used');
   assert.match(page.sockets[0].url(), /\/ws\?topic=orders$/);
+  assert.equal(page.url(), `${new URL(page.url()).origin}/?topic=orders`);
 });
 
 test('a page with the cookie is let in, and needs no box', async (t) => {
