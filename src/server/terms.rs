@@ -145,3 +145,43 @@ pub fn random_epoch() -> u32 {
     // The standard library seeds its hashers from the system's randomness.
     (RandomState::new().hash_one(()) >> 32) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn what_the_configuration_takes_for_a_topic_or_a_pattern_is_one_here() {
+        let longest = "x".repeat(128);
+        let (wide, too_wide) = (format!("{}/*", &longest[..127]), format!("{longest}/*"));
+        let too_long = longest.clone() + "x";
+        for topic in [
+            "a",
+            "*",
+            "a/*",
+            "a/b/*",
+            "a*",
+            "a/",
+            "/",
+            "/*",
+            "a//*",
+            "**",
+            "*/a",
+            "a/*/b",
+            "A.b_c-d:e/9",
+            "ä",
+            "a b",
+            &longest,
+            &too_long,
+            &wide,
+            &too_wide,
+        ] {
+            let flags =
+                ["slackwater", "--auth-secret-file", "/x", "--anonymous-topic", topic].map(OsString::from);
+            let taken = Config::read(flags).is_ok_and(|config| config.auth.anonymous_topics() == [topic]);
+            assert_eq!(taken, Filter::parse(topic).is_ok(), "{topic}");
+        }
+    }
+}
