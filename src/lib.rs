@@ -40,7 +40,8 @@
 //! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`.
 //! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
-//!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`].
+//!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
+//!   request carries its token: [`http::credentials`].
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of
@@ -49,9 +50,11 @@
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
-//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`].
+//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. A flag sets aside
+//!   the variables of those that it excludes: `config::alternatives`. Which variables are unknown: [`config::variables`].
 //! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`]. What is
-//!   dangerous about it: [`process::dangers`]. Where would be listened: [`server::prospect`].
+//!   dangerous about it: [`process::dangers`]. Where a server would listen:
+//!   [`server::prospect`]. What keeps it from starting though each value is in order: [`process::contradictions`].
 //!
 //! # The turn
 //!
