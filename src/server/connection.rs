@@ -292,9 +292,10 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The peer has ended its side of the stream. It may still read: what it has sent before is answered.
+    /// The peer has ended its side of the stream. It may still read: what it has sent before is answered, and what it was
+    /// promised to be brought is.
     pub(super) fn on_finished(&mut self, now: Now) {
-        let counts = self.has_finished_asking();
+        let counts = self.has_finished_asking() && self.replay.is_none();
         match self.speaks() {
             Speaks::NoMore => {}
             _ if !counts => return,

@@ -195,6 +195,7 @@ impl<S: Socket> Peers<S> {
                 // Until what is queued of it is taken, there might be no room for what is live: that comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay.take().into_iter().for_each(|replay| self.feed.join(key, *replay));
+                    connection.finish_if_answered(now);
                 }
             }
             // What was promised cannot be kept; told so, the client resumes, and is answered `resumed: false`.

@@ -1,6 +1,7 @@
 //! The WebSocket on the wire: the handshake and its refusals, pieces of frames, pings and closes.
 
 use super::*;
+use support::publisher::Publisher;
 
 #[test]
 fn the_handshake_of_the_rfc_is_answered_as_in_the_rfc() {
@@ -94,6 +95,24 @@ fn what_was_said_before_a_client_ends_its_side_is_answered_before_the_stream_end
         assert_eq!((peer.head().status, peer.message()["type"].as_str()), (101, Some("welcome")));
         assert_eq!(timeless(peer.message()), echo_of("all at once"));
         assert_eq!(peer.close_code(), Some(1000));
+    }
+}
+
+#[test]
+fn whoever_ends_its_side_is_still_brought_all_that_it_missed() {
+    let server = Running::with("--notify-interval 0");
+    let mut publisher = Publisher::connect(server.address);
+    let mut publish = |data: String| publisher.post("/publish", "", &data).json()["id"].clone();
+    let first = publish("heard".to_owned());
+    let missed: Vec<Value> = (0..40).map(|n| publish(n.to_string().repeat(5000))).collect();
+    let target = format!("/ws?last_event_id={}", first.as_str().expect("an id"));
+    for _ in 0..5 {
+        let mut peer = Peer::connect(server.address);
+        peer.send(HANDSHAKE.replacen("/ws", &target, 1));
+        peer.finish();
+        assert_eq!((peer.head().status, peer.message()["resumed"].as_bool()), (101, Some(true)));
+        missed.iter().for_each(|id| assert_eq!(peer.message()["id"], *id));
+        assert_eq!(peer.rest(), b"");
     }
 }
 
