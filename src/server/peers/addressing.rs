@@ -53,14 +53,14 @@ impl<S: Socket> Peers<S> {
         let (Some(addresses), Some(address)) = (&mut self.addresses, peer.map(Address::from)) else {
             return Some(Owner::nobody(Sender::Client));
         };
-        let opened = addresses.open(address, now.instant);
-        if opened.is_err() {
-            self.note_refused(address, now);
-        }
-        let standing = match opened {
+        let standing = match addresses.open(address, now.instant) {
             Ok(()) => Standing::Counted,
+            // That is for its requests to be told: it may be a probe, which is answered.
             Err(TooMany::Refused) => Standing::Refused,
-            Err(TooMany::Dropped) => return None,
+            Err(TooMany::Dropped) => {
+                self.note_refused(address, now);
+                return None;
+            }
         };
         Some(Owner { sender: Sender::Client, address: Some(address), standing })
     }
@@ -159,6 +159,14 @@ impl<S: Socket> Peers<S> {
         let address = connection.address.filter(|_| is_refused)?;
         let wait = self.addresses.as_ref()?.retry_after(address, now.instant);
         Some((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
+    }
+
+    /// A peer whose connection is one too many is told so.
+    pub(super) fn note_refused_peer(&mut self, key: usize, now: Now) {
+        let connection = &self.connections[key];
+        if let (Standing::Refused, Some(address)) = (connection.standing, connection.address) {
+            self.note_refused(address, now);
+        }
     }
 
     /// Counts a refusal, and logs it with others, now and then.

@@ -66,17 +66,21 @@ impl<S: Socket> Peers<S> {
             return self.sync_first(key, request);
         }
         let too_many = conditions.too_many;
+        let is_one_too_many = too_many.is_some() && request.path != "/healthz";
         let tries_token = routes::tries_token(&request, conditions.access);
         let exchange = Exchange {
             now: now.wall,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive && !conditions.crowded && too_many.is_none(),
             shared_with: routes::shared_with(&request, conditions),
-            // Whoever was refused for its address has been counted.
+            // Whoever is refused for its address is counted for that.
             counted_as: routes::counted_as(&request).filter(|_| too_many.is_none()),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
+                if is_one_too_many {
+                    self.note_refused_peer(key, now);
+                }
                 if tries_token && response.is_unauthorized() {
                     self.note_wrong_token(now);
                 }
