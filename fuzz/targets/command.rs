@@ -53,7 +53,8 @@ fn check(command: &Command, text: &str) {
             }
         }
         Command::Refresh(_) => assert_eq!(format!("{command:?}"), "Refresh(Hidden)"),
-        Command::Refused { code, message } => {
+        Command::Refused { command, code, message } => {
+            assert!(["subscribe", "unsubscribe", "publish", "refresh", "other"].contains(command));
             says(&ServerMessage::Error { code, message, topic: None, timestamp }, "message", message);
         }
     }
