@@ -1,5 +1,7 @@
 //! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
+use std::borrow::Cow;
+
 use crate::http::access::{Access, Denial};
 use crate::http::auth::{Auth, no_token};
 use crate::http::credentials;
@@ -86,7 +88,12 @@ pub fn counted_as(request: &Request) -> Option<&'static str> {
 pub fn tries_token(request: &Request, access: &Access) -> bool {
     access.token.is_some()
         && matches!(&*request.path, "/publish" | "/drain" | "/status" | "/metrics")
-        && credentials::publishers_token(request).is_some_and(|token| !access.is_operators(&token))
+        && clients_token(request, access).is_some()
+}
+
+/// The token that a request shows to publish or to be an operator, unless it is the operators'.
+fn clients_token<'a>(request: &'a Request, access: &Access) -> Option<Cow<'a, str>> {
+    credentials::publishers_token(request).filter(|token| !access.is_operators(token))
 }
 
 fn shows_operators_token(request: &Request, access: &Access) -> bool {
@@ -191,26 +198,27 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     }
     Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
-        (Method::Get, Upgrade::Asked(acceptance)) => {
-            match conditions.auth.map(|auth| auth.admit(&request, conditions.now)).transpose() {
-                Err(refusal) => refusal,
-                Ok(identity) => {
-                    let (acceptance, identity) = (acceptance.clone(), identity.flatten());
-                    return Answer::Upgrade { acceptance, request, identity };
-                }
+        (Method::Get, Upgrade::Asked(acceptance)) => match admit_listener(&request, conditions) {
+            Err(refusal) => refusal,
+            Ok(identity) => {
+                let acceptance = acceptance.clone();
+                return Answer::Upgrade { acceptance, request, identity };
             }
-        }
+        },
         (Method::Get, Upgrade::Refused(refusal)) => return Answer::Refuse(*refusal),
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
         // A page is told here why it is not let in: of a handshake that fails a browser tells it nothing.
-        (Method::Get, Upgrade::NotAsked) => {
-            match conditions.auth.map(|auth| auth.admit(&request, conditions.now)).transpose() {
-                Err(refusal) => refusal,
-                Ok(_) => upgrade_required("this is a WebSocket: ask for an upgrade, with HTTP/1.1"),
-            }
-        }
+        (Method::Get, Upgrade::NotAsked) => match admit_listener(&request, conditions) {
+            Err(refusal) => refusal,
+            Ok(_) => upgrade_required("this is a WebSocket: ask for an upgrade, with HTTP/1.1"),
+        },
         _ => not_allowed("GET"),
     })
+}
+
+/// Who a listener is that may hear all that its request names. Where no tokens are expected everybody may, and is nobody.
+fn admit_listener(request: &Request, conditions: Conditions<'_>) -> Result<Option<Box<Identity>>, Response> {
+    conditions.auth.map_or(Ok(None), |auth| auth.admit(request, conditions.now))
 }
 
 fn answer_publisher(mut request: Box<Request>, conditions: Conditions<'_>) -> Answer {
@@ -244,8 +252,7 @@ fn granted<'a>(
 ) -> Option<&'a Result<Publisher, Response>> {
     if request.granted.is_none()
         && let Some(auth) = conditions.auth
-        && let Some(token) = credentials::publishers_token(request)
-        && !conditions.access.is_operators(&token)
+        && let Some(token) = clients_token(request, conditions.access)
     {
         request.granted = Some(Box::new(auth.admit_publisher(&token, conditions.now)));
     }
@@ -281,8 +288,7 @@ fn deny_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Denia
 /// that.
 fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     if let Some(auth) = conditions.auth
-        && let Some(token) = credentials::publishers_token(request)
-        && !conditions.access.is_operators(&token)
+        && let Some(token) = clients_token(request, conditions.access)
     {
         return Some(auth.refuse_as_operator(&token, conditions.now));
     }
