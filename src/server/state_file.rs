@@ -126,7 +126,8 @@ impl StateFile {
     /// # Errors
     /// When it cannot be read.
     pub fn found(&self) -> Result<Found, StateFileError> {
-        let read = self.read().map_err(|why| StateFileError { path: self.path.clone(), why })?;
+        let read = look(&self.path).and_then(|file| file.map_or(Ok(None), read));
+        let read = read.map_err(|why| StateFileError { path: self.path.clone(), why })?;
         Ok(self.describe(read.as_ref()))
     }
 
@@ -148,24 +149,14 @@ impl StateFile {
 
     /// Reads the state and takes the file away. One that cannot be used is left for somebody to look at.
     fn take(&self) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
-        if look(&self.path)?.is_none() {
-            return Ok(None);
-        }
-        let snapshot = self.read()?;
+        let Some(file) = look(&self.path)? else { return Ok(None) };
+        let snapshot = read(file)?;
         if !matches!(snapshot, Some(Err(_))) {
             // Left behind, it would let a successor of a crash give old positions to new publications.
             fs::remove_file(&self.path).map_err(Unfit::Fixed)?;
             self.sync_folder();
         }
         Ok(snapshot)
-    }
-
-    /// Reads the state, if there is one.
-    fn read(&self) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
-        let Some(mut file) = look(&self.path)? else { return Ok(None) };
-        let mut octets = Vec::new();
-        file.read_to_end(&mut octets)?;
-        Ok((!octets.is_empty()).then(|| Snapshot::decode(&octets)))
     }
 
     /// Writes the state beside the file and then puts it in its place: rename(2) is atomic.
@@ -219,6 +210,13 @@ impl StateFile {
     fn folder(&self) -> &Path {
         self.path.parent().expect("a file is in a folder")
     }
+}
+
+/// The state in a file that was looked at; none in an empty one.
+fn read(mut file: File) -> Result<Option<Result<Snapshot, SnapshotError>>, Unfit> {
+    let mut octets = Vec::new();
+    file.read_to_end(&mut octets)?;
+    Ok((!octets.is_empty()).then(|| Snapshot::decode(&octets)))
 }
 
 /// What is there, if anything is: an empty file, or one that was written here.
