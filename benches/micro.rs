@@ -14,6 +14,7 @@ use serde_json::json;
 use slackwater::frame::Frame;
 use slackwater::http::keys::VerifyingKeys;
 use slackwater::http::token::Verifier;
+use slackwater::message::Message;
 use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
@@ -105,7 +106,7 @@ fn upgrade_parsing(criterion: &mut Criterion) {
 fn hub_publish(criterion: &mut Criterion) {
     let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
     let filter = Filter::parse(DEFAULT_TOPIC).expect("the default is a filter");
-    let frame = Frame::text("x".repeat(128));
+    let message = Message::new(&[b'x'; 128], 1);
     let mut group = criterion.benchmark_group("hub publish");
     for count in [1, 1_000, 100_000] {
         let mut hub = Hub::new(0);
@@ -114,14 +115,14 @@ fn hub_publish(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Elements(count.into()));
         group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
-            bencher.iter(|| publish(&mut hub, &topic, &frame));
+            bencher.iter(|| publish(&mut hub, &topic, &message));
         });
     }
 }
 
 /// One publication, handed to every subscriber.
-fn publish(hub: &mut Hub, topic: &TopicName, frame: &Frame) {
-    hub.publish(topic, frame);
+fn publish(hub: &mut Hub, topic: &TopicName, message: &Message) {
+    hub.publish(topic, message);
     while let Some(key) = hub.next_subscriber() {
         black_box(hub.pending_for(key));
     }
@@ -134,9 +135,9 @@ fn history_replay(criterion: &mut Criterion) {
     let limits =
         HistoryLimits { publications: PUBLICATIONS, bytes: usize::MAX, age: Duration::from_secs(300) };
     let mut history = History::new(limits, 0);
-    let (frame, at) = (Frame::text("x".repeat(128)), Instant::now());
+    let (message, at) = (Message::new(&[b'x'; 128], 1), Instant::now());
     for _ in 0..PUBLICATIONS {
-        history.push(Publication { topic: topic.clone(), frame: frame.clone(), at });
+        history.push(Publication { topic: topic.clone(), message: message.clone(), at });
     }
     let mut group = criterion.benchmark_group("history replay");
     group.throughput(Throughput::Elements(PUBLICATIONS as u64));

@@ -1,17 +1,11 @@
 //! One encoded WebSocket frame (RFC 6455 §5.2): built once, shared by every connection that is sent it.
 //! A server's frames are never masked, so the same octets serve every peer, and a clone is a reference count.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-/// What counts the clones of a frame: allocated with the first of them.
-const SHARED_BYTES: usize = 24;
-
-/// What an allocation of this size takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
-pub fn allocated_bytes(bytes: usize) -> usize {
-    (bytes + 8).next_multiple_of(16).max(32)
-}
 
 /// The encoded octets of one whole, unfragmented, unmasked frame. Cloning shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,54 +40,41 @@ impl Frame {
         Self::encode(OpCode::Control(Control::Close), &payload.unwrap_or_default())
     }
 
-    /// A frame that was encoded before and kept as its octets.
-    pub fn from_encoded(octets: impl Into<Bytes>) -> Self {
-        Self(octets.into())
-    }
-
-    /// The message, if these octets are exactly one unfragmented, unmasked text message as `text` encodes it.
-    pub fn as_text(&self) -> Option<&[u8]> {
-        let (payload, announced, least) = match self.0.as_ref() {
-            [0x81, length @ 0..=125, payload @ ..] => (payload, u64::from(*length), 0),
-            [0x81, 126, a, b, payload @ ..] => (payload, u64::from(u16::from_be_bytes([*a, *b])), 126),
-            [0x81, 127, rest @ ..] => {
-                let (length, payload) = rest.split_first_chunk()?;
-                (payload, u64::from_be_bytes(*length), 65_536)
-            }
-            _ => return None,
-        };
-        (payload.len() as u64 == announced && announced >= least).then_some(payload)
-    }
-
-    /// Its encoded octets, header included.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// How many octets it has, header included.
-    #[allow(clippy::len_without_is_empty)] // A frame is never empty.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Bytes of memory that it takes, however many share it.
-    pub fn held_bytes(&self) -> usize {
-        allocated_bytes(self.len()) + allocated_bytes(SHARED_BYTES)
-    }
-
     /// The encoded octets, header included.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
     fn encode(opcode: OpCode, payload: &[u8]) -> Self {
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
-        let length = payload.len() as u64;
-        let mut octets = Vec::with_capacity(header.len(length) + payload.len());
-        header.format(length, &mut octets).expect("writing to a Vec cannot fail");
-        octets.extend_from_slice(payload);
-        Self(octets.into())
+        Self(encode(opcode, payload, b""))
     }
+}
+
+/// The octets of a text message in one frame, and what is to follow it in memory.
+pub fn text_with_room(payload: &[u8], rest: &[u8]) -> Bytes {
+    encode(OpCode::Data(Data::Text), payload, rest)
+}
+
+/// Where the message is in octets that begin with one unfragmented, unmasked text message as it is encoded here.
+pub fn text_range(octets: &[u8]) -> Option<Range<usize>> {
+    let (start, length, least) = match octets {
+        [0x81, length @ 0..=125, ..] => (2, u64::from(*length), 0),
+        [0x81, 126, a, b, ..] => (4, u64::from(u16::from_be_bytes([*a, *b])), 126),
+        [0x81, 127, rest @ ..] => (10, u64::from_be_bytes(*rest.first_chunk()?), 65_536),
+        _ => return None,
+    };
+    let end = usize::try_from(length).ok()?.checked_add(start)?;
+    (length >= least && end <= octets.len()).then_some(start..end)
+}
+
+fn encode(opcode: OpCode, payload: &[u8], rest: &[u8]) -> Bytes {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let length = payload.len() as u64;
+    let mut octets = Vec::with_capacity(header.len(length) + payload.len() + rest.len());
+    header.format(length, &mut octets).expect("writing to a Vec cannot fail");
+    octets.extend_from_slice(payload);
+    octets.extend_from_slice(rest);
+    octets.into()
 }
 
 #[cfg(test)]
@@ -115,14 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn only_one_whole_text_message_is_read_as_text() {
+    fn a_text_message_is_found_in_what_begins_with_it_and_in_nothing_else() {
         for length in [0, 1, 125, 126, 65_535, 65_536] {
-            let (text, frame) = (vec![b'a'; length], Frame::text(vec![b'a'; length]));
-            assert_eq!(frame.as_text(), Some(&text[..]));
-            let octets = octets(frame);
-            let cut = Frame::from_encoded(octets[..octets.len() - 1].to_vec());
-            let longer = Frame::from_encoded([&octets[..], b"a"].concat());
-            assert_eq!((cut.as_text(), longer.as_text()), (None, None), "{length}");
+            let octets = octets(Frame::text(vec![b'a'; length]));
+            let start = octets.len() - length;
+            assert_eq!(text_range(&octets), Some(start..octets.len()));
+            assert_eq!(text_range(&[&octets[..], b"b"].concat()), Some(start..octets.len()));
+            assert_eq!(text_range(&octets[..octets.len() - 1]), None, "{length}");
         }
         let others: [&[u8]; 8] = [
             b"",
@@ -132,9 +112,9 @@ mod tests {
             b"\x81\x81\0\0\0\0a",
             b"\x81\x7e\0\x01a",
             b"\x81\x7f\0\0\0\0\0\0\0\x01a",
-            b"\x81\x01a\x81\x01b",
+            b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xffa",
         ];
-        others.iter().for_each(|octets| assert_eq!(Frame::from_encoded(octets.to_vec()).as_text(), None));
+        others.iter().for_each(|octets| assert_eq!(text_range(octets), None));
     }
 
     #[test]

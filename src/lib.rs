@@ -8,13 +8,14 @@
 //! | room | what it does | what may not enter |
 //! |---|---|---|
 //! | [`frame`] | one encoded frame, shared by all who are sent it | |
+//! | [`message`] | one message to all, and its encodings | |
 //! | [`policy`] | decides | sockets, clocks, files, logging |
 //! | [`wire`] | speaks: bytes in, bytes out | sockets, clocks, logging |
 //! | [`http`] | answers: which request does what, and who may ask | sockets, clocks, files, logging |
 //! | [`server`] | moves bytes: mio, sockets, the one reading of the clock | processes, signals' meaning |
 //! | [`process`] | lives and dies: the log, the start, the exit code, other processes | |
 //!
-//! `main → process → server → http → wire → policy → frame`: an arrow means "may use", and none points back.
+//! `main → process → server → http → wire → policy → message → frame`: an arrow means "may use", and none points back.
 //! [`config`], [`ffi`] and [`proc_stat`] are leaves that `process` and `server` use; `http` uses nothing of them but the
 //! types of the token and of allowed origins. `tests/architecture.rs` keeps these arrows. Within `policy`, `wire` and `http` no files use each other in a
 //! circle.
@@ -120,13 +121,14 @@
 //! # How a publication travels
 //!
 //! A request's body becomes drafts, all of them checked before any is positioned. The order gives each its id; the
-//! message is encoded and framed once; history keeps it, and the hub lists the channels where it is pending. Each turn
+//! message becomes JSON once; history keeps it, and the hub lists the channels where it is pending. What a peer is sent of
+//! it is derived when the first is sent it, and shared by all whose wire takes the same: [`message`]. Each turn
 //! visits a slice of their subscribers. A subscriber carries one number, the position up to which it has heard: a visit
 //! hands it everything beyond, in one write, and a second visit does no harm. A client that comes back reads history from
 //! its own position at its own pace, and becomes an ordinary subscriber when it has reached the newest. So does one that
 //! takes what comes, but not as fast.
 //!
-//! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the frames to
+//! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the JSON to
 //! all workers alike, in one batch a turn; the publisher is answered once the ids have come back. Since every worker
 //! hears the same publications in the same order, a client may resume on any of them. One that has heard something
 //! elsewhere which is still on its way here is answered behind it: the worker asks the supervisor for a mark in the
@@ -154,6 +156,7 @@ pub mod config;
 pub mod ffi;
 pub mod frame;
 pub mod http;
+pub mod message;
 pub mod policy;
 pub mod proc_stat;
 pub mod process;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the lowest to the highest; each may use itself and those before it.
-const ROOMS: [&str; 6] = ["frame", "policy", "wire", "http", "server", "process"];
+const ROOMS: [&str; 7] = ["frame", "message", "policy", "wire", "http", "server", "process"];
 
 /// What the rooms that decide, speak and answer may not name: sockets, clocks, files, logging.
 const OUTSIDE: [&str; 8] =

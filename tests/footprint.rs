@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use slackwater::frame::Frame;
+use slackwater::message::Message;
 use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::reconnect_notices::{ReconnectNotices, ReconnectTerms};
@@ -72,10 +72,10 @@ fn full(bytes: usize) -> History {
         let topic = format!("devices/{}/state", history.positions().end() + 1);
         let publication = Publication {
             topic: TopicName::parse(&topic).unwrap(),
-            frame: Frame::text(text.clone()),
+            message: Message::new(text.as_bytes(), history.positions().end() + 1),
             at: Instant::now(),
         };
-        drop(publication.frame.clone());
+        drop(publication.message.frame());
         history.push(publication);
     }
     history

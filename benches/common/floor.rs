@@ -4,9 +4,9 @@
 use std::io::{self, BufRead, Write};
 use std::net::{TcpListener, TcpStream};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use slackwater::frame::Frame;
 use slackwater::policy::sequencer::Sequencer;
 use slackwater::wire::messages::{DEFAULT_TOPIC, ServerMessage};
 
@@ -34,21 +34,21 @@ pub fn run(clients: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn send_to_all(sockets: &[TcpStream], frames: &[Frame]) -> io::Result<()> {
+fn send_to_all(sockets: &[TcpStream], frames: &[Bytes]) -> io::Result<()> {
     for frame in frames {
         for mut socket in sockets {
-            socket.write_all(frame.as_bytes())?;
+            socket.write_all(frame)?;
         }
     }
     Ok(())
 }
 
 /// What the server would send for so many publications of this JSON value behind a position.
-pub fn publications(data: &str, newest: u64, count: usize) -> Vec<Frame> {
+pub fn publications(data: &str, newest: u64, count: usize) -> Vec<Bytes> {
     let data: &RawValue = serde_json::from_str(data).expect("it is JSON");
     let mut sequencer = Sequencer::new(0, newest);
     let (topic, timestamp) = (DEFAULT_TOPIC, Timestamp::now());
     let mut publication =
-        || ServerMessage::Data { id: sequencer.advance(), topic, data, timestamp }.to_frame();
+        || ServerMessage::Data { id: sequencer.advance(), topic, data, timestamp }.to_frame().into_bytes();
     (0..count).map(|_| publication()).collect()
 }

@@ -67,7 +67,7 @@ impl Trigger {
         let frames = publications(data, newest, count);
         let lengths: String = frames.iter().map(|frame| format!(" {}", frame.len())).collect();
         let mut octets = format!("send{lengths}\n").into_bytes();
-        octets.extend(frames.iter().flat_map(|frame| frame.as_bytes()));
+        octets.extend(frames.iter().flat_map(|frame| frame.iter()));
         octets
     }
 

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use slackwater::frame::Frame;
 use slackwater::policy::history::Publication;
 use slackwater::policy::idempotency::Answer;
 use slackwater::server::clock::Now;
@@ -57,13 +56,9 @@ impl Voice {
             is_batch: number % 2 == 0,
         };
         let json = serde_json::json!({ "type": "notification", "data": text }).to_string();
-        let frame = Frame::text(json);
         let age_ms = 100 * i64::from(content.last().copied().unwrap_or_default());
-        let relayed = |topic| Relayed {
-            at_unix_ms: now.wall.as_millisecond() - age_ms,
-            topic,
-            frame: frame.as_bytes(),
-        };
+        let relayed =
+            |topic| Relayed { at_unix_ms: now.wall.as_millisecond() - age_ms, topic, json: json.as_bytes() };
         encoded(&match kind % 16 {
             0 => ToWorker::Begin { epoch: EPOCH, newest: number >> 1 },
             1 => ToWorker::Publication(relayed("notifications")),
@@ -111,8 +106,8 @@ impl Voice {
             ToSupervisor::Signalled => ToWorker::StepDown { is_last: false },
             ToSupervisor::Publish(submission) => {
                 let publish = |publication: Publication| {
-                    let (topic, frame) = (publication.topic.as_str(), publication.frame.as_bytes());
-                    let relayed = Relayed { at_unix_ms: now.wall.as_millisecond(), topic, frame };
+                    let (topic, json) = (publication.topic.as_str(), publication.message.json());
+                    let relayed = Relayed { at_unix_ms: now.wall.as_millisecond(), topic, json };
                     encode(&ToWorker::Publication(relayed), replies);
                 };
                 ToWorker::Published(self.ledger.submit(submission, now, publish))

@@ -87,8 +87,8 @@ fn check_messages(drafts: &Drafts) {
         drafts.list.iter().flat_map(|draft| draft.topics.iter().map(|topic| (topic, &draft.data)));
     let publications = publications.take(MAX_MESSAGES).zip(1..).map(|((topic, data), position)| {
         let id = PublicationId::new(epoch, position);
-        let frame = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp }.to_frame();
-        Kept { topic: topic.clone(), frame, at_unix_ms: 0 }
+        let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp }.to_message(id);
+        Kept { topic: topic.clone(), message, at_unix_ms: 0 }
     });
     let publications: Vec<Kept> = publications.collect();
     let newest = publications.len() as u64;

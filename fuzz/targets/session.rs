@@ -52,9 +52,8 @@ fn check(event: &Event, rules: &Rules) {
 /// RFC 6455 §5.5, §5.5.1, §7.4.
 fn check_close(ending: Ending) {
     let frame = ending.close_frame().expect("whatever ends a session is said");
-    let [0x88, length @ 0..=125, payload @ ..] = frame.as_bytes() else {
-        panic!("no close frame: {frame:?}")
-    };
+    let octets = frame.clone().into_bytes();
+    let [0x88, length @ 0..=125, payload @ ..] = &octets[..] else { panic!("no close frame: {frame:?}") };
     assert_eq!(usize::from(*length), payload.len());
     let Some((code, reason)) = payload.split_first_chunk() else {
         assert_eq!((payload, ending), (&[][..], Ending::PeerClosed(None)));

@@ -22,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
         if written[..CHECKSUM] == octets[..CHECKSUM] {
             assert_eq!(written, octets);
         } else {
-            // The version before.
+            // An earlier version.
             assert_eq!(Snapshot::decode(&written), Ok(snapshot));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::frame::Frame;
+use crate::message::Message;
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::hub::{Hub, SubscriberKey, TooMany};
 use crate::policy::replay::{Forgotten, Replay};
@@ -48,8 +48,13 @@ impl Feed {
 
     /// Takes the next publication in the one order: for those who are here, and for those who come back.
     pub fn publish(&mut self, publication: Publication) {
-        self.hub.publish(&publication.topic, &publication.frame);
+        self.hub.publish(&publication.topic, &publication.message);
         self.history.push_beyond(publication);
+    }
+
+    /// The publication of this position takes so many bytes of memory more than it did, as something was derived of it.
+    pub fn on_grown(&mut self, position: Position, bytes: usize) {
+        self.history.on_grown(position, bytes);
     }
 
     /// Adds a filter for what follows; also to the replay of one that is being brought what it missed.
@@ -90,7 +95,7 @@ impl Feed {
     }
 
     /// What a subscriber has not heard yet, oldest first; from here on it counts as having heard it.
-    pub fn pending_for(&mut self, key: usize) -> Vec<(Position, Frame)> {
+    pub fn pending_for(&mut self, key: usize) -> Vec<(Position, Message)> {
         self.hub.pending_for(number(key))
     }
 
@@ -126,11 +131,15 @@ impl Feed {
         Some(Replay::new(after, filters, &mut self.history))
     }
 
-    /// The next piece of a replay, about so many bytes.
+    /// The next piece of a replay, about so many bytes of JSON.
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.
-    pub fn next_piece(&mut self, replay: &mut Replay, bytes: usize) -> Result<Vec<Frame>, Forgotten> {
+    pub fn next_piece(
+        &mut self,
+        replay: &mut Replay,
+        bytes: usize,
+    ) -> Result<Vec<(Position, Message)>, Forgotten> {
         replay.next_piece(&mut self.history, bytes)
     }
 
@@ -197,8 +206,8 @@ mod tests {
         let mut feed = Feed::empty(7, limits, 0);
         feed.subscribe(0, &Filter::parse("a").unwrap(), None).unwrap();
         for _ in 0..publications {
-            let (topic, frame) = (TopicName::parse("a").unwrap(), Frame::text("x"));
-            feed.publish(Publication { topic, frame, at: Instant::now() });
+            let (topic, message) = (TopicName::parse("a").unwrap(), Message::new(b"x", 1));
+            feed.publish(Publication { topic, message, at: Instant::now() });
         }
         feed
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use crate::frame::Frame;
+use crate::message::Message;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::TopicName;
 use crate::policy::topic_index::TopicIndex;
@@ -21,13 +21,13 @@ pub struct HistoryLimits {
     pub age: Duration,
 }
 
-/// One publication as it was sent.
+/// One publication.
 #[derive(Debug, Clone)]
 pub struct Publication {
     /// What it was published to.
     pub topic: TopicName,
-    /// The message, encoded.
-    pub frame: Frame,
+    /// What is said to all.
+    pub message: Message,
     /// When it was published.
     pub at: Instant,
 }
@@ -38,7 +38,7 @@ const PLACE_BYTES: usize = size_of::<Publication>() * 9 / 8;
 impl Publication {
     /// What it takes from memory in a history.
     pub fn held_bytes(&self) -> usize {
-        self.frame.held_bytes() + self.topic.held_bytes() + PLACE_BYTES
+        self.message.held_bytes() + self.topic.held_bytes() + PLACE_BYTES
     }
 }
 
@@ -77,15 +77,21 @@ impl History {
             self.ring.reserve_exact(self.ring.len() / 8 + 8);
         }
         self.ring.push_back(publication);
-        while self.bytes > self.limits.bytes {
-            self.forget_oldest();
-        }
+        self.forget_beyond_bytes();
     }
 
     /// Forgets the surplus: nobody needs it for a replay any longer.
     pub fn forget_surplus(&mut self) {
         while self.ring.len() > self.limits.publications {
             self.forget_oldest();
+        }
+    }
+
+    /// The publication of this position, if it is kept, takes so many bytes of memory more than it did.
+    pub fn on_grown(&mut self, position: Position, bytes: usize) {
+        if self.positions().contains(&position) {
+            self.bytes += bytes;
+            self.forget_beyond_bytes();
         }
     }
 
@@ -146,6 +152,12 @@ impl History {
         self.ring.shrink_to_fit();
     }
 
+    fn forget_beyond_bytes(&mut self) {
+        while self.bytes > self.limits.bytes {
+            self.forget_oldest();
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some(forgotten) = self.ring.pop_front() {
             self.bytes -= forgotten.held_bytes();
@@ -167,13 +179,13 @@ mod tests {
     const GENEROUS: HistoryLimits =
         HistoryLimits { publications: 1000, bytes: 1_000_000, age: Duration::from_secs(300) };
 
-    /// A history with so many publications, one a second, each a frame of 10 bytes.
+    /// A history with so many publications, one a second, each of 8 bytes.
     fn history(limits: HistoryLimits, count: u32) -> (History, Instant) {
         let (mut history, start) = (History::new(limits, 0), Instant::now());
         for n in 1..=count {
-            let frame = Frame::text(format!("{n:08}"));
+            let message = Message::new(format!("{n:08}").as_bytes(), n);
             let at = start + Duration::from_secs(n.into());
-            history.push(Publication { topic: TopicName::parse("t").unwrap(), frame, at });
+            history.push(Publication { topic: TopicName::parse("t").unwrap(), message, at });
         }
         (history, start)
     }
@@ -189,14 +201,13 @@ mod tests {
         assert_eq!(after(&history, 5), [0; 0]);
         assert_eq!(after(&history, 0), [1, 2, 3, 4, 5]);
         let (position, publication) = history.after(3).next().unwrap();
-        assert_eq!((position, publication.frame.clone()), (4, Frame::text("00000004")));
+        assert_eq!((position, publication.message.json()), (4, &b"00000004"[..]));
     }
 
     #[test]
     fn each_limit_forgets_the_oldest() {
         let by_count = history(HistoryLimits { publications: 3, ..GENEROUS }, 5).0;
-        // An allocation takes 32 bytes at least: the frame, what counts its sharers, and the topic.
-        let bytes = 3 * (3 * 32 + PLACE_BYTES);
+        let bytes = 3 * history(GENEROUS, 1).0.bytes;
         let by_bytes = history(HistoryLimits { bytes, ..GENEROUS }, 5).0;
         let by_a_byte = history(HistoryLimits { bytes: bytes - 1, ..GENEROUS }, 5).0;
         assert_eq!(by_a_byte.positions(), 4..=5);
@@ -238,6 +249,30 @@ mod tests {
         assert_eq!(all(&mut history), [4, 5]);
         history.drop_index();
         assert_eq!(all(&mut history), [4, 5]);
+    }
+
+    #[test]
+    fn what_is_derived_of_a_message_counts_while_it_is_kept_and_no_longer() {
+        let (mut history, _) = history(GENEROUS, 3);
+        let plain = history.bytes;
+        let derive = |history: &mut History, position| {
+            let message = history.after(position - 1).next().unwrap().1.message.clone();
+            let before = message.held_bytes();
+            let _ = message.deflated(|_| Some(vec![0; 1000].into()));
+            history.on_grown(position, message.held_bytes() - before);
+            message
+        };
+        let oldest = derive(&mut history, 1);
+        assert!(history.bytes > plain + 1000);
+        history.forget_oldest();
+        assert_eq!(history.bytes, plain / 3 * 2);
+        drop(oldest);
+        history.on_grown(1, 1000);
+        assert_eq!(history.bytes, plain / 3 * 2);
+        history.limits.bytes = history.bytes;
+        derive(&mut history, 3);
+        assert!(history.positions().is_empty());
+        assert_eq!(history.bytes, 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use slab::Slab;
 
-use crate::frame::Frame;
+use crate::message::Message;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::{Filter, TopicName, prefixes_of};
 
@@ -19,7 +19,7 @@ use crate::policy::topic::{Filter, TopicName, prefixes_of};
 pub const MAX_SUBSCRIPTIONS: usize = 128;
 
 /// A publication's place among those pending in a channel. A list that grows has room for as many again.
-const ENTRY_BYTES: usize = 2 * size_of::<(Position, Frame)>();
+const ENTRY_BYTES: usize = 2 * size_of::<(Position, Message)>();
 
 /// What identifies a subscriber to the caller.
 pub type SubscriberKey = u32;
@@ -46,7 +46,7 @@ pub struct Hub {
 struct Channel {
     filter: Filter,
     subscribers: Vec<SubscriberKey>,
-    pending: Vec<(Position, Frame)>,
+    pending: Vec<(Position, Message)>,
     /// Whether it is in the pass that follows.
     is_next: bool,
 }
@@ -161,16 +161,16 @@ impl Hub {
     }
 
     /// Takes the publication behind the newest, to be heard by all who listen now.
-    pub fn publish(&mut self, topic: &TopicName, frame: &Frame) {
+    pub fn publish(&mut self, topic: &TopicName, message: &Message) {
         self.newest += 1;
-        let mut entries = usize::from(self.add_pending(topic.as_str(), frame));
+        let mut entries = usize::from(self.add_pending(topic.as_str(), message));
         if self.prefix_channels > 0 {
             for prefix in prefixes_of(topic) {
-                entries += usize::from(self.add_pending(&prefix, frame));
+                entries += usize::from(self.add_pending(&prefix, message));
             }
         }
         if entries > 0 {
-            self.next.bytes += frame.held_bytes() + entries * ENTRY_BYTES;
+            self.next.bytes += message.held_bytes() + entries * ENTRY_BYTES;
         }
     }
 
@@ -201,7 +201,7 @@ impl Hub {
     }
 
     /// What a subscriber has not heard yet, oldest first; from here on it counts as having heard it.
-    pub fn pending_for(&mut self, key: SubscriberKey) -> Vec<(Position, Frame)> {
+    pub fn pending_for(&mut self, key: SubscriberKey) -> Vec<(Position, Message)> {
         let Some(subscriber) = self.subscribers.get_mut(key as usize) else { return Vec::new() };
         let heard = std::mem::replace(&mut subscriber.heard, self.newest);
         if heard == self.newest {
@@ -290,10 +290,10 @@ impl Hub {
     }
 
     /// Whether there is such a channel.
-    fn add_pending(&mut self, filter: &str, frame: &Frame) -> bool {
+    fn add_pending(&mut self, filter: &str, message: &Message) -> bool {
         let Some(id) = self.by_filter.get(filter) else { return false };
         let channel = &mut self.channels[*id as usize];
-        channel.pending.push((self.newest, frame.clone()));
+        channel.pending.push((self.newest, message.clone()));
         if !std::mem::replace(&mut channel.is_next, true) {
             self.next.channels.push(*id);
         }

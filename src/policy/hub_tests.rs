@@ -27,12 +27,12 @@ impl Room {
     }
 
     fn publish(&mut self, topic: &str, text: &str) {
-        self.hub.publish(&TopicName::parse(topic).unwrap(), &Frame::text(text));
+        self.hub.publish(&TopicName::parse(topic).unwrap(), &Message::new(text.as_bytes(), 1));
     }
 
     fn visit(&mut self, key: SubscriberKey) {
-        for (_, frame) in self.hub.pending_for(key) {
-            self.heard[key as usize].push(String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap());
+        for (_, message) in self.hub.pending_for(key) {
+            self.heard[key as usize].push(String::from_utf8(message.json().to_vec()).unwrap());
         }
     }
 
@@ -145,7 +145,7 @@ fn what_is_pending_counts_once_with_a_place_in_each_channel_that_has_it() {
     room.join(&["*", "c/*"]);
     room.publish("a/b", "x");
     room.publish("b", "x");
-    assert_eq!(room.hub.pending_bytes(), 2 * Frame::text("x").held_bytes() + 4 * ENTRY_BYTES);
+    assert_eq!(room.hub.pending_bytes(), 2 * Message::new(b"x", 1).held_bytes() + 4 * ENTRY_BYTES);
 }
 
 #[test]

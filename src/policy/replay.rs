@@ -2,7 +2,7 @@
 //! takes it. What is published meanwhile is reached in its turn, so there is neither a hole nor a duplicate at the seam.
 //! Where little of what was missed is the subscriber's own, an index finds that: the cost is in proportion to what is found.
 
-use crate::frame::Frame;
+use crate::message::Message;
 use crate::policy::history::History;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
@@ -62,11 +62,15 @@ impl Replay {
         self.reached
     }
 
-    /// The next piece: frames up to about `bytes`, oldest first. It may be empty before the replay is complete.
+    /// The next piece: publications up to about `bytes` of JSON, oldest first. It may be empty before the replay is complete.
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.
-    pub fn next_piece(&mut self, history: &mut History, bytes: usize) -> Result<Vec<Frame>, Forgotten> {
+    pub fn next_piece(
+        &mut self,
+        history: &mut History,
+        bytes: usize,
+    ) -> Result<Vec<(Position, Message)>, Forgotten> {
         if !history.reaches(self.reached) {
             return Err(Forgotten);
         }
@@ -74,15 +78,15 @@ impl Replay {
     }
 
     /// Looks at each publication.
-    fn look_through(&mut self, history: &History, mut bytes: usize) -> Vec<Frame> {
+    fn look_through(&mut self, history: &History, mut bytes: usize) -> Vec<(Position, Message)> {
         let mut piece = Vec::new();
         for (position, publication) in history.after(self.reached).take(LOOKED_AT) {
             self.reached = position;
             let is_its_own =
                 |(filter, from): &(Filter, Position)| position > *from && filter.matches(&publication.topic);
             if self.filters.iter().any(is_its_own) {
-                piece.push(publication.frame.clone());
-                bytes = bytes.saturating_sub(publication.frame.len());
+                piece.push((position, publication.message.clone()));
+                bytes = bytes.saturating_sub(publication.message.json().len());
             }
             if bytes == 0 {
                 break;
@@ -92,7 +96,7 @@ impl Replay {
     }
 
     /// Looks at its own publications only.
-    fn find(&mut self, history: &mut History, mut bytes: usize) -> Vec<Frame> {
+    fn find(&mut self, history: &mut History, mut bytes: usize) -> Vec<(Position, Message)> {
         let reached = self.reached;
         let filters = self.filters.iter().map(|(filter, from)| (filter, reached.max(*from)));
         let found: Vec<Position> = history.index().merge(filters).take(LOOKED_AT).collect();
@@ -100,9 +104,9 @@ impl Replay {
         let mut piece = Vec::new();
         for position in found {
             let Some((_, publication)) = history.after(position - 1).next() else { break };
-            piece.push(publication.frame.clone());
+            piece.push((position, publication.message.clone()));
             self.reached = position;
-            bytes = bytes.saturating_sub(publication.frame.len());
+            bytes = bytes.saturating_sub(publication.message.json().len());
             if bytes == 0 {
                 return piece;
             }
@@ -130,16 +134,16 @@ mod tests {
     }
 
     fn publish(history: &mut History, topic: &str) {
-        let frame = Frame::text(format!("{topic}{}", history.positions().end() + 1));
-        history.push(Publication { topic: TopicName::parse(topic).unwrap(), frame, at: Instant::now() });
+        let message = Message::new(format!("{topic}{}", history.positions().end() + 1).as_bytes(), 1);
+        history.push(Publication { topic: TopicName::parse(topic).unwrap(), message, at: Instant::now() });
     }
 
     fn replay(history: &mut History, after: Position, filters: &[&str]) -> Replay {
         Replay::new(after, filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect(), history)
     }
 
-    fn texts(piece: Result<Vec<Frame>, Forgotten>) -> Vec<String> {
-        let text = |frame: Frame| String::from_utf8(frame.into_bytes()[2..].to_vec()).unwrap();
+    fn texts(piece: Result<Vec<(Position, Message)>, Forgotten>) -> Vec<String> {
+        let text = |(_, message): (Position, Message)| String::from_utf8(message.json().to_vec()).unwrap();
         piece.unwrap().into_iter().map(text).collect()
     }
 

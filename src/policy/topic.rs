@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::frame::allocated_bytes;
+use crate::message::allocated_bytes;
 
 /// The longest name of a topic, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -63,9 +63,9 @@ pub struct Relayed<'a> {
     pub at_unix_ms: i64,
     /// What it was published to.
     pub topic: &'a str,
-    /// The message as an encoded frame.
+    /// The message.
     #[serde(serialize_with = "octets")]
-    pub frame: &'a [u8],
+    pub json: &'a [u8],
 }
 
 /// What a worker says. Answers come in the order of the questions.
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn messages_are_read_one_by_one_however_they_are_cut() {
-        let relayed = Relayed { at_unix_ms: -5, topic: "a/b", frame: &[0x81, 2, b'{', b'}'] };
+        let relayed = Relayed { at_unix_ms: -5, topic: "a/b", json: b"{}" };
         let said =
             [ToWorker::Begin { epoch: 7, newest: 1 << 40 }, ToWorker::Publication(relayed), ToWorker::Beat];
         let mut octets = BytesMut::new();

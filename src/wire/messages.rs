@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::frame::Frame;
+use crate::message::Message;
 use crate::policy::sequencer::PublicationId;
 
 /// The topic of the periodic notification, and of a connection that names none.
@@ -153,7 +154,16 @@ pub enum ServerMessage<'a> {
 impl ServerMessage<'_> {
     /// The message as an encoded text frame.
     pub fn to_frame(&self) -> Frame {
-        Frame::text(serde_json::to_vec(self).expect("strings and numbers always serialise"))
+        Frame::text(self.to_json())
+    }
+
+    /// The message to all who hear a publication of this id.
+    pub fn to_message(&self, id: PublicationId) -> Message {
+        Message::new(&self.to_json(), id)
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers always serialise")
     }
 }
 

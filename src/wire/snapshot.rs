@@ -4,7 +4,7 @@
 //!
 //! Layout: the magic with the version (16 octets), the CRC-32 of all that follows (u32), epoch (u32), newest (u64), count
 //! (u64), then each publication: when it was published in milliseconds since 1970 (i64), the length of its topic (u8)
-//! and of its frame (u32), the topic, the frame. Then, since version 2, the count (u64) of answers and each of them: when
+//! and of its JSON (u32), the topic, the JSON; before version 3 a frame instead of the JSON. Then, since version 2, the count (u64) of answers and each of them: when
 //! it was given (i64), the fingerprints of its key's name and payload (16 octets each), whether it is a batch's (u8), the
 //! count (u32) of runs and each of them: its first position (u64) and how many there are (u32). Numbers are big-endian.
 
@@ -14,7 +14,8 @@ use bytes::{Buf, BufMut};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::frame::Frame;
+use crate::frame::text_range;
+use crate::message::Message;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::{Answer, Key};
 use crate::policy::positions::{Positions, Run};
@@ -25,8 +26,9 @@ use crate::wire::publish::MAX_PUBLICATIONS;
 /// What files of every version begin with.
 pub const FAMILY: &[u8] = b"slackwater st ";
 
-const MAGIC: &[u8; 16] = b"slackwater st 2\n";
-const MAGIC_WITHOUT_ANSWERS: &[u8; 16] = b"slackwater st 1\n";
+/// Of each version. The last one is written, all are read.
+const MAGICS: [&[u8; 16]; 3] = [b"slackwater st 1\n", b"slackwater st 2\n", b"slackwater st 3\n"];
+const MAGIC: &[u8; 16] = MAGICS[MAGICS.len() - 1];
 
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,8 +48,8 @@ pub struct Snapshot {
 pub struct Kept {
     /// What it was published to.
     pub topic: TopicName,
-    /// The message, encoded.
-    pub frame: Frame,
+    /// What was said to all.
+    pub message: Message,
     /// When it was published, in milliseconds since 1970.
     pub at_unix_ms: i64,
 }
@@ -77,7 +79,7 @@ pub enum SnapshotError {
 impl Snapshot {
     /// The snapshot as octets.
     pub fn encode(&self) -> Vec<u8> {
-        let payload: usize = self.publications.iter().map(|kept| 13 + 128 + kept.frame.len()).sum();
+        let payload: usize = self.publications.iter().map(|kept| 13 + 128 + kept.message.json().len()).sum();
         let mut octets = Vec::with_capacity(48 + payload + 64 * self.answers.len());
         octets.put_slice(MAGIC);
         octets.put_u32(0);
@@ -92,30 +94,28 @@ impl Snapshot {
         octets
     }
 
-    /// Reads what `encode` wrote, or the version before it.
+    /// Reads what `encode` wrote, or did in an earlier version.
     ///
     /// # Errors
     /// When it is anything else.
     pub fn decode(octets: &[u8]) -> Result<Self, SnapshotError> {
         let (magic, mut rest) = octets.split_first_chunk().ok_or(SnapshotError::Foreign)?;
-        if ![MAGIC, MAGIC_WITHOUT_ANSWERS].contains(&magic) {
-            return Err(SnapshotError::Foreign);
-        }
+        let version = MAGICS.iter().position(|of| *of == magic).ok_or(SnapshotError::Foreign)? + 1;
         let checksum = rest.try_get_u32().map_err(|_| SnapshotError::Damaged)?;
         if checksum != crc32fast::hash(rest) {
             return Err(SnapshotError::Damaged);
         }
-        Self::decode_body(&mut rest, magic == MAGIC).ok_or(SnapshotError::Damaged)
+        Self::decode_body(&mut rest, version).ok_or(SnapshotError::Damaged)
     }
 
-    fn decode_body(rest: &mut &[u8], has_answers: bool) -> Option<Self> {
+    fn decode_body(rest: &mut &[u8], version: usize) -> Option<Self> {
         let (epoch, newest) = (rest.try_get_u32().ok()?, rest.try_get_u64().ok()?);
         let count = rest.try_get_u64().ok()?;
         let before = Some(newest).filter(|newest| *newest <= MAX_POSITION)?.checked_sub(count)?;
         let ids = (before + 1..=newest).map(|position| PublicationId::new(epoch, position));
         // Collected one by one: memory is not reserved by what a count says.
-        let publications = ids.map(|id| Kept::decode(rest, id)).collect::<Option<Vec<_>>>()?;
-        let count = if has_answers { rest.try_get_u64().ok()? } else { 0 };
+        let publications = ids.map(|id| Kept::decode(rest, id, version)).collect::<Option<Vec<_>>>()?;
+        let count = if version >= 2 { rest.try_get_u64().ok()? } else { 0 };
         let answers = (0..count).map(|_| Given::decode(rest, newest)).collect::<Option<Vec<_>>>()?;
         let names: HashSet<Fingerprint> = answers.iter().map(|given| given.key.name).collect();
         let is_whole = rest.is_empty() && names.len() == answers.len();
@@ -125,34 +125,42 @@ impl Snapshot {
 
 impl Kept {
     fn encode(&self, octets: &mut Vec<u8>) {
-        let Self { topic, frame, at_unix_ms } = self;
+        let Self { topic, message, at_unix_ms } = self;
         octets.put_i64(*at_unix_ms);
         octets.put_u8(u8::try_from(topic.as_str().len()).expect("a topic has at most 128 bytes"));
-        octets.put_u32(u32::try_from(frame.len()).expect("a frame is smaller than a request"));
+        octets
+            .put_u32(u32::try_from(message.json().len()).expect("a message is hardly larger than a request"));
         octets.put_slice(topic.as_str().as_bytes());
-        octets.put_slice(frame.as_bytes());
+        octets.put_slice(message.json());
     }
 
-    fn decode(rest: &mut &[u8], id: PublicationId) -> Option<Self> {
+    fn decode(rest: &mut &[u8], id: PublicationId, version: usize) -> Option<Self> {
         let at_unix_ms = rest.try_get_i64().ok()?;
         let topic_bytes = usize::from(rest.try_get_u8().ok()?);
-        let frame_bytes = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+        let bytes = usize::try_from(rest.try_get_u32().ok()?).ok()?;
         let topic = TopicName::parse(str::from_utf8(rest.split_off(..topic_bytes)?).ok()?).ok()?;
-        let frame = Frame::from_encoded(rest.split_off(..frame_bytes)?.to_vec());
-        is_notification(&frame, id, &topic).then_some(Self { topic, frame, at_unix_ms })
+        let octets = rest.split_off(..bytes)?;
+        let json = if version >= 3 { octets } else { unframe(octets)? };
+        is_notification(json, id, &topic).then(|| Self { topic, message: Message::new(json, id), at_unix_ms })
     }
 }
 
+/// The message of a frame, if it is one whole text message.
+fn unframe(frame: &[u8]) -> Option<&[u8]> {
+    let range = text_range(frame)?;
+    if range.end == frame.len() { frame.get(range) } else { None }
+}
+
 /// Whether clients would accept it as the publication of this id.
-fn is_notification(frame: &Frame, id: PublicationId, topic: &TopicName) -> bool {
+fn is_notification(json: &[u8], id: PublicationId, topic: &TopicName) -> bool {
     #[derive(Deserialize)]
-    struct Message<'a> {
+    struct Notification<'a> {
         r#type: &'a str,
         id: &'a str,
         topic: &'a str,
     }
-    let text = frame.as_text().and_then(|text| str::from_utf8(text).ok());
-    let message = text.and_then(|text| serde_json::from_str::<Message<'_>>(text).ok());
+    let text = str::from_utf8(json).ok();
+    let message = text.and_then(|text| serde_json::from_str::<Notification<'_>>(text).ok());
     message.is_some_and(|message| {
         message.r#type == "notification" && message.id == id.to_string() && message.topic == topic.as_str()
     })

@@ -11,7 +11,11 @@ const EPOCH: u32 = 0xbeef;
 fn kept(position: Position, data: &str) -> Kept {
     let id = PublicationId::new(EPOCH, position);
     let text = format!(r#"{{"type":"notification","id":"{id}","topic":"orders/7","data":{data}}}"#);
-    Kept { topic: topic("orders/7"), frame: Frame::text(text), at_unix_ms: 1_795_348_800_123 }
+    Kept {
+        topic: topic("orders/7"),
+        message: Message::new(text.as_bytes(), id),
+        at_unix_ms: 1_795_348_800_123,
+    }
 }
 
 fn topic(name: &str) -> TopicName {
@@ -45,6 +49,29 @@ fn body(snapshot: &Snapshot) -> Vec<u8> {
     snapshot.encode().split_off(20)
 }
 
+/// As an earlier version wrote it: with frames instead of the JSON.
+fn with_frames(snapshot: &Snapshot, frames: &[Vec<u8>]) -> Vec<u8> {
+    let bare = Snapshot { publications: vec![], answers: vec![], ..*snapshot };
+    let mut octets = body(&bare);
+    octets.truncate(12);
+    octets.put_u64(frames.len() as u64);
+    for (kept, frame) in snapshot.publications.iter().zip(frames) {
+        octets.put_i64(kept.at_unix_ms);
+        octets.put_u8(u8::try_from(kept.topic.as_str().len()).unwrap());
+        octets.put_u32(u32::try_from(frame.len()).unwrap());
+        octets.put_slice(kept.topic.as_str().as_bytes());
+        octets.put_slice(frame);
+    }
+    let answers =
+        Snapshot { publications: vec![], answers: snapshot.answers.iter().map(again).collect(), ..bare };
+    octets.extend_from_slice(&body(&answers)[20..]);
+    octets
+}
+
+fn again(given: &Given) -> Given {
+    Given { key: given.key, answer: given.answer.clone(), at_unix_ms: given.at_unix_ms }
+}
+
 #[test]
 fn what_was_written_is_read_again() {
     assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
@@ -53,10 +80,28 @@ fn what_was_written_is_read_again() {
 }
 
 #[test]
-fn the_version_without_answers_is_read_too() {
+fn earlier_versions_are_read_too() {
+    let frames = snapshot().publications.iter().map(|kept| kept.message.frame().to_vec()).collect::<Vec<_>>();
+    let framed = with_frames(&snapshot(), &frames);
+    assert_eq!(Snapshot::decode(&sealed(b'2', &framed)), Ok(snapshot()));
     let without = Snapshot { answers: vec![], ..snapshot() };
-    let body = body(&without);
-    assert_eq!(Snapshot::decode(&sealed(b'1', &body[..body.len() - 8])), Ok(without));
+    let framed = with_frames(&without, &frames);
+    assert_eq!(Snapshot::decode(&sealed(b'1', &framed[..framed.len() - 8])), Ok(without));
+}
+
+#[test]
+fn what_an_earlier_version_could_not_have_written_is_refused() {
+    let one = Snapshot { publications: vec![kept(42, "1")], answers: vec![], ..snapshot() };
+    let good = one.publications[0].message.frame();
+    let decode = |frame: &[u8]| Snapshot::decode(&sealed(b'2', &with_frames(&one, &[frame.to_vec()])));
+    assert!(decode(&good).is_ok());
+    let (masked, binary) =
+        ([&[0x81, good[1] | 0x80, 0, 0, 0, 0], &good[2..]].concat(), [b"\x82", &good[1..]].concat());
+    let frames =
+        [&[][..], b"anything", &good[2..], &masked, &binary, &[&good[..], &good].concat(), b"\x88\0"];
+    frames.iter().for_each(|frame| assert_eq!(decode(frame), Err(SnapshotError::Damaged), "{frame:?}"));
+    let version_3 = body(&snapshot());
+    assert_eq!(Snapshot::decode(&sealed(b'2', &version_3)), Err(SnapshotError::Damaged));
 }
 
 #[test]
@@ -75,7 +120,7 @@ fn any_damage_is_noticed() {
 
 #[test]
 fn what_is_something_else_is_called_foreign() {
-    for foreign in [&b""[..], b"{}", b"slackwater st 3\n\0\0\0\0", b"slackwater st "] {
+    for foreign in [&b""[..], b"{}", b"slackwater st 4\n\0\0\0\0", b"slackwater st "] {
         assert_eq!(Snapshot::decode(foreign), Err(SnapshotError::Foreign));
     }
 }
@@ -84,21 +129,17 @@ fn what_is_something_else_is_called_foreign() {
 fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
     let of = |topic_name: &str, octets: &[u8]| Kept {
         topic: topic(topic_name),
-        frame: Frame::from_encoded(octets.to_vec()),
+        message: Message::new(octets, PublicationId::new(EPOCH, 42)),
         at_unix_ms: 0,
     };
     let good = kept(42, "1");
-    let octets = good.frame.as_bytes();
-    let masked = [&[0x81, octets[1] | 0x80, 0, 0, 0, 0], &octets[2..]].concat();
+    let octets = good.message.json();
     let publications = [
         of("orders/7", b"anything"),
-        of("orders/7", &masked),
         of("orders/7", &[octets, octets].concat()),
-        of("orders/7", Frame::binary(&octets[2..]).as_bytes()),
-        of("orders/7", Frame::close(None, "").as_bytes()),
-        of("orders/7", Frame::text("no JSON").as_bytes()),
-        of("orders/7", Frame::text(&b"\"\xff\""[..]).as_bytes()),
-        of("orders/7", Frame::text(r#"{"type":"echo","message":"hello"}"#).as_bytes()),
+        of("orders/7", &good.message.frame()),
+        of("orders/7", &[octets.strip_suffix(b"}").unwrap(), b",\"x\":\"\xff\"}"].concat()),
+        of("orders/7", br#"{"type":"echo","message":"hello"}"#),
         of("another", octets),
         kept(41, "1"),
     ];
@@ -120,8 +161,7 @@ fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
         assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{runs:?}");
     }
     let longer = [&body(&snapshot())[..], b"x"].concat();
-    assert_eq!(Snapshot::decode(&sealed(b'2', &longer)), Err(SnapshotError::Damaged));
-    assert_eq!(Snapshot::decode(&sealed(b'1', &body(&snapshot()))), Err(SnapshotError::Damaged));
+    assert_eq!(Snapshot::decode(&sealed(b'3', &longer)), Err(SnapshotError::Damaged));
     let twice = Snapshot { answers: vec![given("a", &[(1, 1)]), given("a", &[(2, 1)])], ..snapshot() };
     assert_eq!(Snapshot::decode(&twice.encode()), Err(SnapshotError::Damaged));
 }
@@ -130,18 +170,18 @@ fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
 fn announced_lengths_reserve_no_memory() {
     let header =
         [&EPOCH.to_be_bytes()[..], &(1_u64 << 52).to_be_bytes(), &(1_u64 << 51).to_be_bytes()].concat();
-    assert_eq!(Snapshot::decode(&sealed(b'2', &header)), Err(SnapshotError::Damaged));
+    assert_eq!(Snapshot::decode(&sealed(b'3', &header)), Err(SnapshotError::Damaged));
     let mut body = body(&snapshot());
     let runs = body.len() - 2 * 12 - 4;
     body[runs..runs + 4].copy_from_slice(&u32::MAX.to_be_bytes());
-    assert_eq!(Snapshot::decode(&sealed(b'2', &body)), Err(SnapshotError::Damaged));
+    assert_eq!(Snapshot::decode(&sealed(b'3', &body)), Err(SnapshotError::Damaged));
 }
 
 proptest! {
     /// Whatever is read can be written again as it was: nothing was guessed, and nothing panics.
     #[test]
     fn random_octets_with_a_valid_checksum_do_no_harm(octets in vec(any::<u8>(), 0..200)) {
-        let octets = sealed(b'2', &octets);
+        let octets = sealed(b'3', &octets);
         if let Ok(read) = Snapshot::decode(&octets) {
             prop_assert_eq!(read.encode(), octets);
         }
@@ -158,7 +198,7 @@ proptest! {
         if is_cut {
             octets.truncate(end.index(octets.len()));
         }
-        let octets = sealed(b'2', &octets);
+        let octets = sealed(b'3', &octets);
         if let Ok(read) = Snapshot::decode(&octets) {
             prop_assert_eq!(read.encode(), octets);
         }

@@ -33,10 +33,14 @@ impl Running {
         let notice = ["--no-drain-notice"].into_iter().filter(|_| !flags.contains("--drain-spread"));
         let args = ["slackwater"].into_iter().chain(defaults).chain(notice).chain(flags.split_whitespace());
         let config = Config::read(args.map(OsString::from)).expect("the flags are good");
-        let server = Server::bind(&config, Service::Notifications).expect("the port is free");
-        let (address, handle) = (server.address().ip().expect("it listens on TCP"), server.handle());
-        let (ended, outcomes) = channel();
-        thread::spawn(move || ended.send(server.run(|_| {})));
+        let ((ready, started), (ended, outcomes)) = (channel(), channel());
+        thread::spawn(move || {
+            let server = Server::bind(&config, Service::Notifications).expect("the port is free");
+            let address = server.address().ip().expect("it listens on TCP");
+            ready.send((address, server.handle())).expect("that is waited for");
+            ended.send(server.run(|_| {}))
+        });
+        let (address, handle) = started.recv_timeout(PATIENCE).expect("the server starts");
         Self { address, handle, outcomes, has_ended: false }
     }
 

@@ -195,7 +195,7 @@ impl Supervisor {
                 ToWorker::Publication(relayed) => {
                     self.scribed += 1;
                     let id = Id { epoch: self.epoch, position: self.scribed };
-                    let payload = payload_of(relayed.frame).to_vec();
+                    let payload = relayed.json.to_vec();
                     truth.hear(id, payload, at, self.reign, self.crew.clients());
                 }
                 ToWorker::CaughtUp | ToWorker::Beat | ToWorker::Close | ToWorker::Leave => {}
@@ -204,14 +204,5 @@ impl Supervisor {
             }
         }
         assert!(input.is_empty(), "a message was cut short");
-    }
-}
-
-/// What an unmasked frame carries.
-fn payload_of(frame: &[u8]) -> &[u8] {
-    match frame[1] {
-        126 => &frame[4..],
-        127 => &frame[10..],
-        _ => &frame[2..],
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use slackwater::frame::Frame;
+use slackwater::message::Message;
 use slackwater::policy::history::{self, HistoryLimits};
 use slackwater::policy::topic::TopicName;
 
@@ -62,7 +62,7 @@ impl Truth {
         let topic = json["topic"].as_str().expect("a publication has a topic").to_owned();
         let kept = history::Publication {
             topic: TopicName::parse(&topic).expect("a publication's topic is one"),
-            frame: Frame::text(payload.clone()),
+            message: Message::new(&payload, format_args!("{id}")),
             at: Instant::now(),
         };
         order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), token, at, reign });

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::{Connection, Speaks};
 use crate::frame::Frame;
+use crate::message::Message;
+use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
@@ -25,9 +27,13 @@ impl<S: Socket> Connection<S> {
     ///
     /// # Errors
     /// `Overflow` when there is no room. What follows is for the caller to decide.
-    pub(in crate::server) fn send_pending(&mut self, frame: Frame, limits: &Limits) -> Result<(), Overflow> {
+    pub(in crate::server) fn send_pending(
+        &mut self,
+        message: &Message,
+        limits: &Limits,
+    ) -> Result<(), Overflow> {
         let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
-        self.outbox.push(frame.into_bytes(), if self.is_stalled() { room } else { usize::MAX })
+        self.outbox.push(message.frame(), if self.is_stalled() { room } else { usize::MAX })
     }
 
     /// Whether its socket has taken something lately, or is about to be written to again.
@@ -36,12 +42,12 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Queues a piece of a replay, which is bounded by the room that there was for it.
-    pub(in crate::server) fn send_piece(&mut self, piece: Vec<Frame>) {
+    pub(in crate::server) fn send_piece(&mut self, piece: Vec<(Position, Message)>) {
         if self.speaks() != Speaks::WebSocket {
             return;
         }
-        for frame in piece {
-            self.outbox.push_unbounded(frame.into_bytes());
+        for (_, message) in piece {
+            self.outbox.push_unbounded(message.frame());
         }
     }
 

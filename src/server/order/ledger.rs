@@ -140,20 +140,20 @@ impl Ledger {
         let message =
             ServerMessage::Notification { id, topic, message: &message, timestamp, active_connections };
         let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
-        Publication { topic, frame: message.to_frame(), at: now.instant }
+        Publication { topic, message: message.to_message(id), at: now.instant }
     }
 
     fn position(&mut self, topic: &TopicName, data: &RawValue, now: Now) -> Publication {
         let id = self.sequencer.advance();
         let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp: now.wall };
-        Publication { topic: topic.clone(), frame: message.to_frame(), at: now.instant }
+        Publication { topic: topic.clone(), message: message.to_message(id), at: now.instant }
     }
 
     /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
     pub fn snapshot(&self, history: &History, now: Now) -> Snapshot {
         let kept = history.after(*history.positions().start() - 1).map(|(_, publication)| Kept {
             topic: publication.topic.clone(),
-            frame: publication.frame.clone(),
+            message: publication.message.clone(),
             at_unix_ms: now.unix_ms_of(publication.at),
         });
         let given = self.idempotency.remembered(now.instant).map(|(at, key, answer)| Given {
@@ -177,8 +177,8 @@ impl Ledger {
             ledger.idempotency.remember(&key, answer, now.instant_of(at_unix_ms));
         }
         let mut history = History::new(limits, before);
-        for Kept { topic, frame, at_unix_ms } in snapshot.publications {
-            history.push(Publication { topic, frame, at: now.instant_of(at_unix_ms) });
+        for Kept { topic, message, at_unix_ms } in snapshot.publications {
+            history.push(Publication { topic, message, at: now.instant_of(at_unix_ms) });
         }
         history.expire(now.instant);
         (ledger, history)

@@ -164,9 +164,9 @@ impl<S: Socket> Peers<S> {
             return 0;
         }
         let mut bytes = 0;
-        for (position, frame) in self.feed.pending_for(key) {
-            bytes += frame.len() + MESSAGE_BYTES;
-            if connection.send_pending(frame, &self.terms.limits).is_err() {
+        for (position, message) in self.feed.pending_for(key) {
+            bytes += message.json().len() + MESSAGE_BYTES;
+            if connection.send_pending(&message, &self.terms.limits).is_err() {
                 if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
                     self.begin_replay(key, position - 1, now);
                 } else {

@@ -102,7 +102,7 @@ pub(super) fn encode_publication(buffer: &mut BytesMut, publication: &Publicatio
     let relayed = Relayed {
         at_unix_ms: now.unix_ms_of(publication.at),
         topic: publication.topic.as_str(),
-        frame: publication.frame.as_bytes(),
+        json: publication.message.json(),
     };
     encode(&ToWorker::Publication(relayed), buffer);
 }

@@ -1,0 +1,207 @@
+//! One message to all: its JSON once, and what goes on a wire of it, derived when it is first asked for and then shared.
+//! Whoever decides carries messages; how a peer is sent one is for those to know who speak.
+//!
+//! The octets of the plain WebSocket frame and of the event of a stream lie in one piece of memory, as the JSON is a part of
+//! both: the header of the frame (RFC 6455 §5.2), the JSON, the end of the event. An event's fields may come in any order
+//! (WHATWG HTML §9.2.6), so that its id can follow its data.
+
+use std::cell::OnceCell;
+use std::fmt::{self, Display};
+use std::io::Write;
+use std::ops::Range;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::frame;
+
+/// What counts the clones of octets: allocated with the first of them.
+const SHARED_BYTES: usize = 24;
+
+/// What counts the sharers of a message.
+const COUNTERS_BYTES: usize = 16;
+
+/// More than any id has, and what is written around it.
+const LONGEST_END: usize = 64;
+
+/// What the data of an event begins with.
+const DATA: &[u8] = b"data: ";
+
+/// What an allocation of this size takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
+pub fn allocated_bytes(bytes: usize) -> usize {
+    (bytes + 8).next_multiple_of(16).max(32)
+}
+
+/// A message and its encodings. Cloning shares them.
+#[derive(Clone)]
+pub struct Message(Rc<Parts>);
+
+struct Parts {
+    /// The header of the frame, the JSON, the end of the event. The header says how long the JSON is.
+    octets: Bytes,
+    /// Made when the first of these is asked for: most messages need none.
+    derived: OnceCell<Box<Derived>>,
+}
+
+#[derive(Default)]
+struct Derived {
+    /// Nothing inside where compressing it is of no use.
+    deflated: OnceCell<Option<Bytes>>,
+    /// The event behind its first `data: `, of JSON in several lines.
+    lines: OnceCell<Bytes>,
+}
+
+impl Message {
+    /// A message of this JSON and id, which has no line breaks and at most 48 bytes.
+    pub fn new(json: &[u8], id: impl Display) -> Self {
+        let mut end = [0; LONGEST_END];
+        let mut room = &mut end[..];
+        write!(room, "\nid: {id}\n\n").expect("an id has at most 48 bytes");
+        let left = room.len();
+        let octets = frame::text_with_room(json, &end[..LONGEST_END - left]);
+        Self(Rc::new(Parts { octets, derived: OnceCell::new() }))
+    }
+
+    /// What is said.
+    pub fn json(&self) -> &[u8] {
+        &self.0.octets[self.json_range()]
+    }
+
+    /// One whole, unfragmented, unmasked text frame, its header included.
+    pub fn frame(&self) -> Bytes {
+        self.0.octets.slice(..self.json_range().end)
+    }
+
+    /// The event of a stream (WHATWG HTML §9.2.6), to be sent one behind the other. Nothing may come between them.
+    pub fn event(&self) -> [Bytes; 2] {
+        let json = self.json();
+        let rest = if json.contains(&b'\n') || json.contains(&b'\r') {
+            self.derived().lines.get_or_init(|| self.split_lines().into()).clone()
+        } else {
+            self.0.octets.slice(self.json_range().start..)
+        };
+        [Bytes::from_static(DATA), rest]
+    }
+
+    /// The message as `compress` makes it of the JSON, which is asked only once however many ask; `None` where it has no
+    /// use for it.
+    pub fn deflated(&self, compress: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<Bytes> {
+        self.derived().deflated.get_or_init(|| compress(self.json())).clone()
+    }
+
+    /// Bytes of memory that it takes, however many share it, with what was derived so far.
+    pub fn held_bytes(&self) -> usize {
+        let own = allocated_bytes(size_of::<Parts>() + COUNTERS_BYTES) + octets_bytes(&self.0.octets);
+        own + self.0.derived.get().map_or(0, |derived| derived.held_bytes())
+    }
+
+    fn derived(&self) -> &Derived {
+        self.0.derived.get_or_init(Box::default)
+    }
+
+    fn json_range(&self) -> Range<usize> {
+        frame::text_range(&self.0.octets).expect("it begins with a frame")
+    }
+
+    /// A line ends with CR, LF or both.
+    fn split_lines(&self) -> Vec<u8> {
+        let Range { start, end } = self.json_range();
+        let (mut event, mut json) = (Vec::new(), &self.0.octets[start..end]);
+        while let Some(at) = json.iter().position(|octet| matches!(octet, b'\n' | b'\r')) {
+            event.extend_from_slice(&json[..at]);
+            event.push(b'\n');
+            event.extend_from_slice(DATA);
+            json = &json[at + if json[at..].starts_with(b"\r\n") { 2 } else { 1 }..];
+        }
+        event.extend_from_slice(json);
+        event.extend_from_slice(&self.0.octets[end..]);
+        event.shrink_to_fit();
+        event
+    }
+}
+
+impl Derived {
+    fn held_bytes(&self) -> usize {
+        let deflated = self.deflated.get().and_then(Option::as_ref);
+        let octets = [deflated, self.lines.get()].into_iter().flatten();
+        allocated_bytes(size_of::<Self>()) + octets.map(octets_bytes).sum::<usize>()
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.octets == other.0.octets
+    }
+}
+
+impl Eq for Message {}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Message").field(&String::from_utf8_lossy(self.json())).finish()
+    }
+}
+
+fn octets_bytes(octets: &Bytes) -> usize {
+    allocated_bytes(octets.len()) + allocated_bytes(SHARED_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(json: &str) -> String {
+        String::from_utf8(Message::new(json.as_bytes(), "0000000e-7").event().concat()).unwrap()
+    }
+
+    #[test]
+    fn the_frame_and_the_event_hold_the_same_json() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let json = "1".repeat(length);
+            let message = Message::new(json.as_bytes(), "e-1");
+            assert_eq!(message.json(), json.as_bytes());
+            assert_eq!(message.frame(), frame::Frame::text(&json).into_bytes());
+            assert_eq!(event(&json), format!("data: {json}\nid: 0000000e-7\n\n"));
+        }
+    }
+
+    #[test]
+    fn an_event_has_a_line_of_data_for_each_line_of_the_json_however_lines_end() {
+        let lines = "data: {\ndata: \"a\": 1\ndata: \ndata: }\nid: 0000000e-7\n\n";
+        assert_eq!(event("{\n\"a\": 1\n\n}"), lines);
+        assert_eq!(event("{\r\"a\": 1\r\r}"), lines);
+        assert_eq!(event("{\r\n\"a\": 1\r\n\r\n}"), lines);
+        assert_eq!(event("{\n\"a\": 1\n\r\n}"), lines);
+        assert_eq!(event("1\n\r1\r\n"), "data: 1\ndata: \ndata: 1\ndata: \nid: 0000000e-7\n\n");
+    }
+
+    #[test]
+    fn whoever_asks_for_the_deflated_form_it_is_made_once() {
+        let message = Message::new(b"{}", "e-1");
+        let (mut made, sharer) = (0, message.clone());
+        for message in [&message, &sharer, &message] {
+            let deflated = message.deflated(|json| {
+                made += 1;
+                Some(Bytes::copy_from_slice(&json[..1]))
+            });
+            assert_eq!(deflated.as_deref(), Some(&b"{"[..]));
+        }
+        assert_eq!(made, 1);
+        let useless = Message::new(b"{}", "e-1");
+        assert_eq!(useless.deflated(|_| None), None);
+        assert_eq!(useless.deflated(|_| unreachable!("it was of no use")), None);
+    }
+
+    #[test]
+    fn what_is_derived_counts_once_it_is() {
+        let message = Message::new(b"[\n]", "e-1");
+        let plain = message.held_bytes();
+        let _ = message.frame();
+        assert_eq!(message.held_bytes(), plain);
+        let [_, lines] = message.event();
+        let with_lines = message.held_bytes();
+        assert_eq!(with_lines, plain + allocated_bytes(size_of::<Derived>()) + octets_bytes(&lines));
+        let deflated = message.deflated(|_| Some(Bytes::from(vec![0; 1000]))).unwrap();
+        assert_eq!(message.held_bytes(), with_lines + octets_bytes(&deflated));
+    }
+}
