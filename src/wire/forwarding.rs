@@ -32,6 +32,13 @@ pub fn is_from_a_proxy(name: &str) -> bool {
         || ends(SUFFIX)
 }
 
+/// Whether a request with a field of this name cannot come from a page whose name was rebound to this machine. Pages cannot
+/// add the first (Fetch, "forbidden request-header"), which a proxy does. Browsers add the other where they have come by TLS
+/// or call this machine by its own name (Fetch Metadata, "potentially trustworthy").
+pub fn is_beyond_pages(name: &str) -> bool {
+    ["via", "sec-fetch-site"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +63,21 @@ mod tests {
             Priority TE X-Request-ID X-Requested-With traceparent Max-Forwards Zip ip X";
         for name in others.split_whitespace() {
             assert!(!is_from_a_proxy(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_page_can_add_to_its_request_does_not_vouch_for_it() {
+        for (name, vouches) in [
+            ("Via", true),
+            ("sec-fetch-site", true),
+            ("X-Forwarded-For", false),
+            ("Forwarded", false),
+            ("X-Real-IP", false),
+            ("CDN-Loop", false),
+            ("Sec-Fetch", false),
+        ] {
+            assert_eq!(is_beyond_pages(name), vouches, "{name}");
         }
     }
 }

@@ -136,6 +136,12 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
+    /// Publications may have been missed: reload what matters.
+    Gap {
+        /// When it was said.
+        #[serde(serialize_with = "milliseconds")]
+        timestamp: Timestamp,
+    },
     /// The answer to a command that cannot be carried out.
     Error {
         /// For programs.
@@ -159,11 +165,12 @@ impl ServerMessage<'_> {
 
     /// The message to all who hear a publication of this id.
     pub fn to_message(&self, id: PublicationId) -> Message {
-        Message::new(&self.to_json(), id)
+        Message::new(self.to_json().as_bytes(), id)
     }
 
-    fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and numbers always serialise")
+    /// The message itself.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings and numbers always serialise")
     }
 }
 

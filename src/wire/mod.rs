@@ -4,6 +4,7 @@ pub mod authority;
 pub mod body;
 pub mod commands;
 pub mod ending;
+pub mod event_stream;
 pub mod exposition;
 pub mod forwarding;
 pub mod head;

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::policy::rights::Publisher;
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
-use crate::wire::forwarding::is_from_a_proxy;
+use crate::wire::forwarding::{is_beyond_pages, is_from_a_proxy};
 use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
 use crate::wire::response::Response;
@@ -83,6 +83,8 @@ pub struct Fields {
     pub idempotency_key: Option<Vec<u8>>,
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
+    /// Whether no page can have sent it whose name was rebound to this machine: see `forwarding`.
+    pub not_rebound: bool,
     pub origin: Option<String>,
     /// By `OPTIONS` and `Access-Control-Request-Method`, beside an `Origin`.
     pub preflight: Preflight,
@@ -150,6 +152,7 @@ impl Request {
                     .map(<[u8]>::to_vec),
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
+                not_rebound: head.names().any(is_beyond_pages),
                 origin: text("origin", "more than one Origin")?,
                 preflight: Preflight::read(head),
                 protocol_token: upgrade::token_offered(head).map(to_text),

@@ -115,6 +115,7 @@ impl RequestBuffer {
         let framing = Framing::of(&head)?;
         let mut request = Box::new(Request::read(&head, framing)?);
         request.fields.forwarded |= self.is_forwarded;
+        request.fields.not_rebound |= self.is_forwarded;
         let expects_continue = !head.is_http_1_0 && head.lists("expect", "100-continue");
         self.step_over(head_bytes);
 

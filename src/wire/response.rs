@@ -14,6 +14,8 @@ pub struct Response {
     status: u16,
     fields: Vec<(&'static str, Cow<'static, str>)>,
     body: Bytes,
+    /// Whether its end is told by its length, rather than by that of the connection.
+    is_measured: bool,
 }
 
 /// What an exchange asks of any response.
@@ -34,7 +36,13 @@ pub struct Exchange {
 impl Response {
     /// A response with a body of this type.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { status, fields: vec![("Content-Type", content_type.into())], body: body.into() }
+        let fields = vec![("Content-Type", content_type.into())];
+        Self { status, fields, body: body.into(), is_measured: true }
+    }
+
+    /// A response of 200 with a body that begins so, and ends with the connection.
+    pub fn unmeasured(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { is_measured: false, ..Self::new(200, content_type, body) }
     }
 
     /// Whether what was asked for is refused.
@@ -65,7 +73,7 @@ impl Response {
 
     /// A response without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, fields: vec![], body: Bytes::new() }
+        Self { status, fields: vec![], body: Bytes::new(), is_measured: true }
     }
 
     /// An error as small JSON: `{"error":"…"}`.
@@ -93,7 +101,7 @@ impl Response {
             head.push_str("Access-Control-Expose-Headers: Retry-After\r\n");
         }
         // None of these has a body to measure (RFC 9110 §8.6).
-        if !matches!(self.status, 101 | 204 | 304) {
+        if self.is_measured && !matches!(self.status, 101 | 204 | 304) {
             let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
         if !exchange.keep_alive {

@@ -1,5 +1,8 @@
-//! What a client asks to hear with its request for a WebSocket: topics, and where to resume.
+//! What a client asks to hear with its request for a WebSocket or an event stream: topics, and where to resume.
 
+use std::collections::HashSet;
+
+use crate::policy::hub::MAX_SUBSCRIPTIONS;
 use crate::policy::topic::Filter;
 use crate::wire::messages::DEFAULT_TOPIC;
 use crate::wire::request::Request;
@@ -42,6 +45,23 @@ impl Subscriptions {
         }
         subscriptions
     }
+
+    /// Why not all of it can be listened to, if so.
+    pub fn fault(self) -> Option<String> {
+        let distinct: HashSet<&str> = self.filters.iter().map(Filter::as_str).collect();
+        let is_too_much = distinct.len() > MAX_SUBSCRIPTIONS;
+        let too_many = is_too_much.then(|| format!("a connection has at most {MAX_SUBSCRIPTIONS} topics"));
+        self.refused.into_iter().next().or(too_many)
+    }
+
+    /// The same of a request for an event stream, where the field `Last-Event-ID` wins: a browser sends it when it comes back,
+    /// and its URL still has the id of the first time.
+    pub fn read_of_stream(request: &Request) -> Self {
+        let mut subscriptions = Self::read(request);
+        let newer = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
+        subscriptions.last_event_id = newer.or(subscriptions.last_event_id);
+        subscriptions
+    }
 }
 
 #[cfg(test)]
@@ -49,12 +69,17 @@ mod tests {
     use super::*;
     use crate::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 
-    /// The filters, how many were refused, and where to resume.
-    fn read(target: &str, field: &str) -> (Vec<String>, usize, Option<String>) {
+    fn request(target: &str, field: &str) -> Box<Request> {
         let mut buffer = RequestBuffer::default();
         buffer.extend(format!("GET {target} HTTP/1.1\r\nHost: x\r\n{field}\r\n").as_bytes());
         let Ok(Next::Request(request)) = buffer.next(|_| BodyWish::Skip) else { panic!("no request") };
-        let Subscriptions { filters, refused, last_event_id, .. } = Subscriptions::read(&request);
+        request
+    }
+
+    /// The filters, how many were refused, and where to resume.
+    fn read(target: &str, field: &str) -> (Vec<String>, usize, Option<String>) {
+        let Subscriptions { filters, refused, last_event_id, .. } =
+            Subscriptions::read(&request(target, field));
         (filters.iter().map(|filter| filter.as_str().to_owned()).collect(), refused.len(), last_event_id)
     }
 
@@ -81,5 +106,33 @@ mod tests {
         ] {
             assert_eq!(read(target, field).2.as_deref(), expected, "{target} {field}");
         }
+    }
+
+    #[test]
+    fn a_stream_resumes_where_its_browser_says_rather_than_where_its_url_began() {
+        for (target, field, expected) in [
+            ("/events?last_event_id=e-1", "Last-Event-ID: e-2\r\n", Some("e-2")),
+            ("/events?last_event_id=e-1", "Last-Event-ID:\r\n", Some("e-1")),
+            ("/events?last_event_id=e-1", "", Some("e-1")),
+            ("/events", "Last-Event-ID: e-2\r\n", Some("e-2")),
+            ("/events?last_event_id=", "", None),
+        ] {
+            let asked = Subscriptions::read_of_stream(&request(target, field));
+            assert_eq!(asked.last_event_id.as_deref(), expected, "{target} {field}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_listened_to_is_named_and_a_topic_that_is_named_twice_is_one() {
+        let fault = |target: &str| Subscriptions::read(&request(target, "")).fault();
+        let topics = |count: usize| (0..count).map(|n| format!("&topic=t{n}")).collect::<String>();
+        assert_eq!((fault("/events"), fault("/events?topic=a&topic=b/*")), (None, None));
+        assert_eq!(fault(&format!("/events?topic=t1{}", topics(128))), None);
+        assert_eq!(
+            fault(&format!("/events?{}", topics(129))).unwrap(),
+            "a connection has at most 128 topics"
+        );
+        let why = fault("/events?topic=a&topic=a+b").unwrap();
+        assert!(why.starts_with("\"a b\" is no topic: "), "{why}");
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 pub mod client;
+pub mod events;
 pub mod frames;
 pub mod peer;
 pub mod publisher;
