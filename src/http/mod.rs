@@ -2,6 +2,7 @@
 //! no connection: a request comes in whole, and an answer goes out.
 
 pub mod access;
+pub mod answer;
 pub mod auth;
 pub mod credentials;
 pub mod forwarded;

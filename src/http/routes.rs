@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::http::access::{Access, Denial};
+use crate::http::answer::Answer;
 use crate::http::auth::{Auth, no_token};
 use crate::http::credentials;
 use crate::http::origin::{Origins, Stranger, preflight_response};
@@ -11,39 +12,12 @@ use crate::http::site::Site;
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
 use crate::policy::sequencer::{Position, PublicationId};
-use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
 use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
-use crate::wire::upgrade::{Acceptance, Upgrade};
+use crate::wire::upgrade::Upgrade;
 use jiff::Timestamp;
-
-/// What becomes of a request.
-#[derive(Debug)]
-pub enum Answer {
-    /// It is answered.
-    Respond(Response),
-    /// It comes from a page that is not let in, which is told so; so is the server's owner.
-    Stranger(Stranger, Response),
-    /// It cannot be answered.
-    Refuse(Refusal),
-    /// The connection becomes a WebSocket.
-    Upgrade {
-        /// What the client is told.
-        acceptance: Acceptance,
-        /// Names the topics and where to resume.
-        request: Box<Request>,
-        /// Who has shown a token.
-        identity: Option<Box<Identity>>,
-    },
-    /// What its body holds is published, all of it or nothing.
-    Publish(Box<Request>),
-    /// The peer is told something about the whole server.
-    Report(Report),
-    /// The server leaves, as at a signal.
-    Drain,
-}
 
 /// The listener by which a connection came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

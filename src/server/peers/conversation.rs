@@ -5,8 +5,9 @@ use log::{info, warn};
 
 use super::{Mode, Peers};
 use crate::frame::Frame;
+use crate::http::answer::Answer;
 use crate::http::origin::{Origins, Stranger};
-use crate::http::routes::{self, Answer, Conditions, Door};
+use crate::http::routes::{self, Conditions, Door};
 use crate::policy::hub::TooMany;
 use crate::policy::mentions::{FORGET_AFTER, Mention};
 use crate::policy::topic::Filter;
