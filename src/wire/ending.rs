@@ -37,6 +37,9 @@ pub enum Violation {
     Binary,
     /// Text, or the reason of a close, that is not UTF-8.
     NotUtf8,
+    /// A compressed message that cannot be inflated. No RFC has a code for that; 1007 is for data within a message that are not
+    /// what they should be, and is what `ws` says.
+    Corrupt,
     /// A message over the limit.
     TooBig,
 }
@@ -72,6 +75,7 @@ impl Ending {
             Self::Violated(Violation::Protocol(what)) => (1002, what),
             Self::Violated(Violation::Binary) => (1003, "binary messages are not accepted"),
             Self::Violated(Violation::NotUtf8) => (1007, "text is not valid UTF-8"),
+            Self::Violated(Violation::Corrupt) => (1007, "compressed message is corrupt"),
             Self::Violated(Violation::TooBig) => (1009, "message too big"),
             Self::Drained => (1012, "server restart"),
             Self::TooOld => (1012, "connection age"),
@@ -127,6 +131,7 @@ mod tests {
             (Ending::Violated(Violation::Protocol("x")), Some(1002)),
             (Ending::Violated(Violation::Binary), Some(1003)),
             (Ending::Violated(Violation::NotUtf8), Some(1007)),
+            (Ending::Violated(Violation::Corrupt), Some(1007)),
             (Ending::Violated(Violation::TooBig), Some(1009)),
             (Ending::Drained, Some(1012)),
             (Ending::TooOld, Some(1012)),

@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod body;
 pub mod commands;
+pub mod deflate;
 pub mod ending;
 pub mod event_stream;
 pub mod exposition;

@@ -1,0 +1,159 @@
+//! Compresses and inflates whole messages (RFC 7692 §7.2), each for itself: one compressor and one inflater serve all
+//! connections, and no connection keeps a window.
+//!
+//! Invariants: both take memory only once they are needed; nothing is inflated beyond the limit of a message.
+
+use bytes::Bytes;
+use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::wire::ending::Violation;
+
+/// Shorter messages are not worth it: compressing 140 bytes saves a quarter of them, 500 bytes more than half.
+const WORTHWHILE_BYTES: usize = 256;
+
+/// What a flush ends with, and a message does not: an empty stored block, but for the bits of its header.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// An empty block that is the last one. It reads like this only where a block may begin.
+const END: [u8; 2] = [3, 0];
+
+/// What the buffer of a compressor may hold on to.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// What is set aside for an inflated message at first, for each byte of the compressed one.
+const USUAL_RATIO: usize = 4;
+
+/// Compresses messages for all who can inflate them.
+#[derive(Debug, Default)]
+pub struct Compressor {
+    stream: Option<Compress>,
+    buffer: Vec<u8>,
+}
+
+impl Compressor {
+    /// A message as one whole, unmasked, compressed frame; `None` where that would not be shorter than the plain frame, or the
+    /// message is too short to be worth trying.
+    pub fn compress(&mut self, kind: Data, message: &[u8]) -> Option<Bytes> {
+        if message.len() < WORTHWHILE_BYTES {
+            return None;
+        }
+        // With no more room than that, whatever fits is shorter.
+        self.buffer.reserve_exact(message.len() + TAIL.len());
+        let stream = self.stream.get_or_insert_with(|| Compress::new(Level::default(), false));
+        stream.reset();
+        let flushed = stream.compress_vec(message, &mut self.buffer, FlushCompress::Sync);
+        debug_assert!(flushed.is_ok(), "{flushed:?}");
+        // What has filled its room may have needed more.
+        let is_whole = self.buffer.len() < self.buffer.capacity();
+        let payload = self.buffer.strip_suffix(&TAIL).filter(|_| is_whole && flushed.is_ok());
+        let frame = payload.map(|payload| compressed_frame(kind, payload));
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+        frame.filter(|frame| frame.len() < plain_bytes(message.len()))
+    }
+}
+
+/// Inflates the messages of all who may compress them.
+#[derive(Debug, Default)]
+pub struct Inflater {
+    stream: Option<Decompress>,
+}
+
+impl Inflater {
+    /// The message whose fragments had this payload.
+    ///
+    /// # Errors
+    /// When it is longer than `most_bytes`, or is not what a compressor makes.
+    pub fn inflate(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
+        let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
+        stream.reset(false);
+        let mut message = Message::new(payload.len().saturating_mul(USUAL_RATIO), most_bytes);
+        let mut rest = payload;
+        while message.take_in(stream, &mut rest)? == Status::StreamEnd {
+            if rest.is_empty() {
+                return Ok(message.octets);
+            }
+            // Any block may say that it is the last one, and others follow all the same (RFC 7692 §7.2.1).
+            stream.reset(false);
+        }
+        // Some do not take the tail away, and some compress nothing to nothing. A payload that lacks the tail ends otherwise: its
+        // last bit is zero.
+        let mut tail: &[u8] = if payload.is_empty() || payload.ends_with(&TAIL) { &[] } else { &TAIL };
+        let has_ended = message.take_in(stream, &mut tail)? == Status::StreamEnd;
+        let (bytes, mut end) = (message.octets.len(), &END[..]);
+        let is_whole = match has_ended {
+            true => tail.is_empty(),
+            // Unless it has stopped in the midst of a block.
+            false => message.take_in(stream, &mut end)? == Status::StreamEnd && end.is_empty(),
+        };
+        if is_whole && message.octets.len() == bytes { Ok(message.octets) } else { Err(Violation::Corrupt) }
+    }
+}
+
+/// As much as the payload of a message of this length may have, as zlib puts it when it knows nothing more (`deflateBound`).
+/// Whoever flushes often, or sends empty blocks, needs no more time and memory than that.
+pub fn most_compressed_bytes(message_bytes: usize) -> usize {
+    let overhead = message_bytes / 8 + message_bytes / 64 + 13;
+    message_bytes.saturating_add(overhead)
+}
+
+/// A message that is being inflated.
+struct Message {
+    octets: Vec<u8>,
+    most_bytes: usize,
+}
+
+impl Message {
+    fn new(usual_bytes: usize, most_bytes: usize) -> Self {
+        // One more shows that it is too long.
+        let room = usual_bytes.min(most_bytes).saturating_add(1);
+        Self { octets: Vec::with_capacity(room), most_bytes }
+    }
+
+    /// Inflates until the input is used up, or a block has ended that says it is the last one.
+    fn take_in(&mut self, stream: &mut Decompress, input: &mut &[u8]) -> Result<Status, Violation> {
+        loop {
+            if self.octets.len() == self.octets.capacity() {
+                let left = self.most_bytes.saturating_add(1) - self.octets.len();
+                self.octets.reserve_exact(self.octets.len().min(left));
+            }
+            let (taken, written) = (stream.total_in(), self.octets.len());
+            let status = stream.decompress_vec(input, &mut self.octets, FlushDecompress::Sync);
+            let status = status.map_err(|_| Violation::Corrupt)?;
+            let taken = usize::try_from(stream.total_in() - taken).expect("no more than there is");
+            *input = &input[taken..];
+            if self.octets.len() > self.most_bytes {
+                return Err(Violation::TooBig);
+            }
+            let has_room = self.octets.len() < self.octets.capacity();
+            match status {
+                Status::StreamEnd => return Ok(status),
+                _ if input.is_empty() && has_room => return Ok(status),
+                _ if has_room && taken == 0 && self.octets.len() == written => {
+                    return Err(Violation::Corrupt);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn compressed_frame(kind: Data, payload: &[u8]) -> Bytes {
+    let header = FrameHeader { rsv1: true, opcode: OpCode::Data(kind), ..FrameHeader::default() };
+    let length = payload.len() as u64;
+    let mut octets = Vec::with_capacity(header.len(length) + payload.len());
+    header.format(length, &mut octets).expect("writing to a Vec cannot fail");
+    octets.extend_from_slice(payload);
+    octets.into()
+}
+
+/// The length of the plain frame of such a message.
+fn plain_bytes(message_bytes: usize) -> usize {
+    FrameHeader::default().len(message_bytes as u64) + message_bytes
+}
+
+#[cfg(test)]
+#[path = "deflate_tests.rs"]
+mod tests;
