@@ -19,6 +19,7 @@ use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
 use slackwater::policy::topic::{Filter, TopicName};
+use slackwater::wire::deflate::Inflater;
 use slackwater::wire::messages::DEFAULT_TOPIC;
 use slackwater::wire::outbox::Outbox;
 use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
@@ -80,7 +81,7 @@ fn session_decoding(criterion: &mut Criterion) {
 fn hear(session: &mut Session, outbox: &mut Outbox, input: &[u8], pieces: usize) -> Event {
     let mut heard = None;
     for mut piece in input.chunks(pieces.min(input.len())) {
-        while let Some(event) = session.next(&mut piece, &RULES, outbox) {
+        while let Some(event) = session.next(&mut piece, &RULES, &mut Inflater::default(), outbox) {
             heard = Some(event);
         }
     }

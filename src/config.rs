@@ -7,6 +7,7 @@ mod age;
 mod alternatives;
 pub mod auth;
 pub mod command;
+mod compression;
 pub mod listed;
 mod log_level;
 mod nearest;
@@ -35,6 +36,7 @@ use self::address::{admin_address, host};
 use self::addresses::AddressFlags;
 pub use self::age::Age;
 use self::command::with_sub_commands;
+pub use self::compression::CompressionFlag;
 use self::origins::OriginFlags;
 
 const DAY: f64 = 86_400.0;
@@ -146,6 +148,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_WRITE_TIMEOUT", default_value = "30", help_heading = "WebSocket")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.01..=3600.0), allow_negative_numbers = true)]
     pub write_timeout: Duration,
+
+    /// Whether messages are compressed.
+    #[command(flatten)]
+    pub compression: CompressionFlag,
 
     /// How old a connection may become.
     #[command(flatten)]

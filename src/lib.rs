@@ -29,7 +29,8 @@
 //!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
-//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. HTTP/1.1: [`wire::request_buffer`] finds a request;
+//! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. RFC 7692, the compression of messages: agreed on in
+//!   [`wire::extensions`], done by [`wire::deflate`]. HTTP/1.1: [`wire::request_buffer`] finds a request;
 //!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
 //! * What operators read: [`http::report`], from [`wire::overview`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
@@ -147,7 +148,7 @@
 //! * An async runtime, threads, locks: one thread owns everything of its process, so nothing is shared.
 //! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
-//! * TLS, HTTP/2, compression: a proxy in front does these.
+//! * TLS and HTTP/2: a proxy in front does these.
 //! * Shared memory between processes: what workers have in common they are told.
 //! * `unsafe`, but for what [`ffi`] holds: owning an inherited descriptor, handing free memory back, asking what a peer has
 //!   not taken, and signals that were blocked or are to be ignored.

@@ -207,5 +207,6 @@ fn terms() -> Terms {
         allowed_origins: vec![],
         auth: None,
         max_publish_bytes: 10_000,
+        compresses: false,
     }
 }

@@ -5,7 +5,9 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
+use slackwater::wire::deflate::Inflater;
 use slackwater::wire::ending::Ending;
+use slackwater::wire::extensions::Compression;
 use slackwater::wire::outbox::Outbox;
 use slackwater::wire::websocket::{Event, Rules, Session};
 use slackwater_fuzz::{in_pieces, within};
@@ -13,21 +15,31 @@ use slackwater_fuzz::{in_pieces, within};
 /// How many pongs may wait.
 const MAX_PONGS: usize = 16;
 
+/// How much longer than compressed a message can be, and it is there twice while it grows.
+const MOST_RATIO: usize = 2 * 1032;
+
 fuzz_target!(|input: &[u8]| {
     let Some((rules, input)) = input.split_first() else { return };
+    let compression = (rules & 2 != 0).then(Compression::default);
     // Up to 2 GiB, which no input reaches: whoever reserves what is announced is found out.
     let rules = Rules { binary: rules % 2 == 1, max_message_bytes: 1 << (rules >> 3) };
     let Some((content, pieces)) = in_pieces(input) else { return };
-    let most_bytes = 64 * 1024 + 32 * content.len();
-    let heard = within(most_bytes, || hear([content], &rules));
-    assert_eq!(heard, within(most_bytes, || hear(pieces, &rules)));
+    let ratio = if compression.is_some() { MOST_RATIO } else { 32 };
+    let most_bytes = 128 * 1024 + ratio * content.len();
+    let heard = within(most_bytes, || hear(compression, [content], &rules));
+    assert_eq!(heard, within(most_bytes, || hear(compression, pieces, &rules)));
 });
 
 /// The events, and what was written.
-fn hear<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, rules: &Rules) -> (Vec<Event>, Vec<u8>) {
-    let (mut session, mut outbox, mut events) = (Session::default(), Outbox::default(), vec![]);
+fn hear<'a>(
+    compression: Option<Compression>,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    rules: &Rules,
+) -> (Vec<Event>, Vec<u8>) {
+    let (mut session, mut outbox, mut events) = (Session::new(compression), Outbox::default(), vec![]);
+    let mut inflater = Inflater::default();
     for mut piece in pieces {
-        while let Some(event) = session.next(&mut piece, rules, &mut outbox) {
+        while let Some(event) = session.next(&mut piece, rules, &mut inflater, &mut outbox) {
             assert!(!matches!(events.last(), Some(Event::Ended(_))), "nothing is heard after the end");
             check(&event, rules);
             events.push(event);

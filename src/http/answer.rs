@@ -3,6 +3,7 @@
 use crate::http::origin::Stranger;
 use crate::http::report::Report;
 use crate::http::token::Identity;
+use crate::wire::extensions::Compression;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::Request;
 use crate::wire::response::Response;
@@ -21,6 +22,8 @@ pub enum Answer {
     Upgrade {
         /// What the client is told.
         acceptance: Acceptance,
+        /// Whether its messages may be compressed.
+        compression: Option<Compression>,
         /// Names the topics and where to resume.
         request: Box<Request>,
         /// Who has shown a token.

@@ -12,6 +12,8 @@ use crate::http::site::Site;
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
 use crate::policy::sequencer::{Position, PublicationId};
+use crate::wire::extensions::Offers;
+use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
 use crate::wire::request_buffer::BodyWish;
 use crate::wire::response::Response;
@@ -51,6 +53,8 @@ pub struct Conditions<'a> {
     pub now: Timestamp,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
+    /// Messages are compressed for clients that ask for it.
+    pub compresses: bool,
 }
 
 /// The path as which the refusal of a request is counted: of those that not everybody may ask for.
@@ -172,13 +176,23 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     }
     Answer::Respond(match (request.method, &request.upgrade) {
         (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
-        (Method::Get, Upgrade::Asked(acceptance)) => match admit_listener(&request, conditions) {
-            Err(refusal) => refusal,
-            Ok(identity) => {
-                let acceptance = acceptance.clone();
-                return Answer::Upgrade { acceptance, request, identity };
+        (Method::Get, Upgrade::Asked(acceptance)) => {
+            let compression = match acceptance.offers {
+                Offers::Compression(compression) if conditions.compresses => Some(compression),
+                // RFC 6455 §9.1. Where there are no extensions, nobody reads the field.
+                Offers::Malformed if conditions.compresses => {
+                    return Answer::Refuse(Refusal::Malformed("Sec-WebSocket-Extensions is malformed"));
+                }
+                _ => None,
+            };
+            match admit_listener(&request, conditions) {
+                Err(refusal) => refusal,
+                Ok(identity) => {
+                    let acceptance = acceptance.clone();
+                    return Answer::Upgrade { acceptance, compression, request, identity };
+                }
             }
-        },
+        }
         (Method::Get, Upgrade::Refused(refusal)) => return Answer::Refuse(*refusal),
         (Method::Get, Upgrade::OtherVersion) => upgrade_required("only WebSocket version 13 is spoken here"),
         // A page is told here why it is not let in: of a handshake that fails a browser tells it nothing.

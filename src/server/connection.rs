@@ -13,7 +13,9 @@ use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::peers::Member;
 use crate::server::socket::Socket;
+use crate::wire::deflate::Inflater;
 use crate::wire::ending::Ending;
+use crate::wire::extensions::Compression;
 use crate::wire::outbox::{Flush, Outbox};
 use crate::wire::refusal::Refusal;
 use crate::wire::request::Request;
@@ -194,9 +196,14 @@ impl<S: Socket> Connection<S> {
     }
 
     /// The next event in `input`; `None` once it is used up.
-    pub(super) fn next_event(&mut self, input: &mut &[u8], rules: &Rules) -> Option<Event> {
+    pub(super) fn next_event(
+        &mut self,
+        input: &mut &[u8],
+        rules: &Rules,
+        inflater: &mut Inflater,
+    ) -> Option<Event> {
         match &mut self.phase {
-            Phase::Open { session, .. } => session.next(input, rules, &mut self.outbox),
+            Phase::Open { session, .. } => session.next(input, rules, inflater, &mut self.outbox),
             _ => None,
         }
     }
@@ -242,9 +249,14 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Becomes a WebSocket; gives back the bytes that came behind the handshake.
-    pub(super) fn open(&mut self, response: Bytes, first_ping: Option<Instant>) -> Vec<u8> {
-        let open = Phase::Open { session: Session::default(), pinged: None, ahead: 0 };
+    /// Becomes a WebSocket, whose messages may be compressed or not; gives back the bytes that came behind the handshake.
+    pub(super) fn open(
+        &mut self,
+        response: Bytes,
+        compression: Option<Compression>,
+        first_ping: Option<Instant>,
+    ) -> Vec<u8> {
+        let open = Phase::Open { session: Session::new(compression), pinged: None, ahead: 0 };
         let Phase::Request { buffer, .. } = std::mem::replace(&mut self.phase, open) else {
             unreachable!("only a request can be upgraded");
         };

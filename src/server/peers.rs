@@ -28,6 +28,7 @@ use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
+use crate::wire::deflate::Inflater;
 use crate::wire::metrics::Metrics;
 
 mod addressing;
@@ -80,6 +81,7 @@ pub struct Peers<S> {
     /// What the log has said of strangers.
     mentions: Mentions,
     scratch: Box<[u8]>,
+    inflater: Inflater,
     mode: Mode,
     site: Site,
     terms: Terms,
@@ -106,6 +108,7 @@ impl<S: Socket> Peers<S> {
             reports: Reports::default(),
             mentions: Mentions::default(),
             scratch: vec![0; SCRATCH_BYTES].into(),
+            inflater: Inflater::default(),
             mode: Mode::Serving,
             site: Site::default(),
             terms,

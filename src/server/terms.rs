@@ -62,6 +62,8 @@ pub struct Terms {
     pub auth: Option<Box<Auth>>,
     /// The largest body of a publication.
     pub max_publish_bytes: usize,
+    /// Whether messages are compressed for clients that ask for it.
+    pub compresses: bool,
 }
 
 /// The terms of this configuration, on this address, with the keys for tokens, if any are expected.
@@ -102,6 +104,7 @@ pub(super) fn terms(
         allowed_origins: config.origins.all(),
         auth: keys.map(|keys| auth(config, keys).into()),
         max_publish_bytes: config.max_publish_size,
+        compresses: config.compression.ws_per_message_deflate,
     }
 }
 

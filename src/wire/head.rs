@@ -65,6 +65,11 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Whether an octet may be in a token (RFC 9110 §5.6.2).
+pub fn is_token(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet)
+}
+
 fn unquoted(value: &[u8]) -> &[u8] {
     let inner = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     inner.unwrap_or(value)

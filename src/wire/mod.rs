@@ -7,6 +7,7 @@ pub mod deflate;
 pub mod ending;
 pub mod event_stream;
 pub mod exposition;
+pub mod extensions;
 pub mod forwarding;
 pub mod head;
 pub mod link;

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::wire::extensions::Compression;
 use crate::wire::upgrade::Acceptance;
 
 /// A response before it is encoded for one exchange.
@@ -112,15 +113,18 @@ impl Response {
     }
 }
 
-/// The response that turns a connection into a WebSocket (RFC 6455 §4.2.2).
-pub fn switching_protocols(acceptance: &Acceptance) -> Bytes {
-    let Acceptance { key, protocol } = acceptance;
+/// The response that turns a connection into a WebSocket (RFC 6455 §4.2.2), whose messages may be compressed or not.
+pub fn switching_protocols(acceptance: &Acceptance, compression: Option<Compression>) -> Bytes {
+    let Acceptance { key, protocol, .. } = acceptance;
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {key}\r\n"
     );
     if let Some(protocol) = protocol {
         let _ = write!(head, "Sec-WebSocket-Protocol: {protocol}\r\n");
+    }
+    if let Some(compression) = compression {
+        let _ = write!(head, "Sec-WebSocket-Extensions: {compression}\r\n");
     }
     head.push_str("\r\n");
     head.into()
@@ -152,6 +156,7 @@ fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::extensions::Offers;
 
     fn encoded(response: Response, head_only: bool, keep_alive: bool) -> (String, Bytes) {
         let (head, body) = response.encode(&Exchange {
@@ -183,15 +188,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sub_protocol_is_named_only_when_one_was_chosen() {
-        let said = |protocol| {
-            let head = switching_protocols(&Acceptance { key: "k=".to_owned(), protocol });
+    fn a_sub_protocol_and_an_extension_are_named_only_when_they_were_chosen() {
+        let said = |protocol, compression| {
+            let acceptance = Acceptance { key: "k=".to_owned(), protocol, offers: Offers::Malformed };
+            let head = switching_protocols(&acceptance, compression);
             String::from_utf8(head.to_vec()).unwrap()
         };
         let upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
             Sec-WebSocket-Accept: k=\r\n";
-        assert_eq!(said(None), format!("{upgraded}\r\n"));
-        assert_eq!(said(Some("slackwater")), format!("{upgraded}Sec-WebSocket-Protocol: slackwater\r\n\r\n"));
+        assert_eq!(said(None, None), format!("{upgraded}\r\n"));
+        let protocol = "Sec-WebSocket-Protocol: slackwater\r\n";
+        assert_eq!(said(Some("slackwater"), None), format!("{upgraded}{protocol}\r\n"));
+        let extension = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+            client_no_context_takeover\r\n";
+        let compression = Some(Compression::default());
+        assert_eq!(said(Some("slackwater"), compression), format!("{upgraded}{protocol}{extension}\r\n"));
+        assert_eq!(said(None, compression), format!("{upgraded}{extension}\r\n"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Reads what a request says about becoming a WebSocket (RFC 6455 §4.2): what to answer, or why not. No extension is
-//! accepted, and one sub-protocol.
+//! Reads what a request says about becoming a WebSocket (RFC 6455 §4.2): what to answer, or why not. One
+//! sub-protocol is accepted.
 
 use tungstenite::handshake::derive_accept_key;
 
-use crate::wire::head::Head;
+use crate::wire::extensions::Offers;
+use crate::wire::head::{Head, is_token};
 use crate::wire::refusal::Refusal;
 
 /// The sub-protocol that is spoken here, whether a client names it or not.
@@ -32,6 +33,8 @@ pub struct Acceptance {
     pub key: String,
     /// The sub-protocol, if the client has offered it. A browser that has offered only others gives up.
     pub protocol: Option<&'static str>,
+    /// The extensions that the client offers. Whether one is accepted depends on more than the request.
+    pub offers: Offers,
 }
 
 /// Reads the client's opening handshake.
@@ -52,7 +55,10 @@ fn read_handshake(head: &Head<'_>) -> Result<Upgrade, Refusal> {
     }
     let protocol = choose_protocol(head)?;
     match head.single("sec-websocket-key", "more than one Sec-WebSocket-Key")? {
-        Some(key) if is_key(key) => Ok(Upgrade::Asked(Acceptance { key: derive_accept_key(key), protocol })),
+        Some(key) if is_key(key) => {
+            let offers = Offers::read(head.values("sec-websocket-extensions"));
+            Ok(Upgrade::Asked(Acceptance { key: derive_accept_key(key), protocol, offers }))
+        }
         Some(_) => Err(Refusal::Malformed("Sec-WebSocket-Key is not 16 octets in base64")),
         None => Err(Refusal::Malformed("no Sec-WebSocket-Key")),
     }
@@ -86,11 +92,6 @@ fn offers<'a>(head: &Head<'a>) -> impl Iterator<Item = &'a [u8]> {
     offers.filter(|offer| !offer.is_empty())
 }
 
-/// Whether an octet may be in a token (RFC 9110 §5.6.2).
-fn is_token(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet)
-}
-
 /// Whether a key is 16 octets in base64 (RFC 6455 §4.2.1): 22 letters and two of padding.
 fn is_key(key: &[u8]) -> bool {
     let is_letter = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
@@ -100,6 +101,7 @@ fn is_key(key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::extensions::Compression;
     use crate::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 
     const GOOD: &str = "GET /ws HTTP/1.1\nHost: x\nUpgrade: websocket\nConnection: Upgrade\n\
@@ -115,7 +117,11 @@ mod tests {
     }
 
     fn accepted(protocol: Option<&'static str>) -> Upgrade {
-        Upgrade::Asked(Acceptance { key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), protocol })
+        offered(protocol, Offers::Nothing)
+    }
+
+    fn offered(protocol: Option<&'static str>, offers: Offers) -> Upgrade {
+        Upgrade::Asked(Acceptance { key: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(), protocol, offers })
     }
 
     #[test]
@@ -124,10 +130,21 @@ mod tests {
         assert_eq!(ask(GOOD), accepted);
         assert_eq!(ask(&GOOD.replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")), accepted);
         assert_eq!(ask(&GOOD.replace("Upgrade: websocket", "UPGRADE: h2c, WebSocket")), accepted);
-        assert_eq!(
-            ask(&GOOD.replace("\n\n", "\nSec-WebSocket-Extensions: permessage-deflate\n\n")),
-            accepted
-        );
+    }
+
+    #[test]
+    fn what_extensions_are_offered_is_told_from_all_fields_and_refuses_nothing_yet() {
+        let compression = Offers::Compression(Compression::default());
+        for (fields, offers) in [
+            ("Sec-WebSocket-Extensions: permessage-deflate", compression),
+            ("sec-websocket-extensions: x\nSEC-WEBSOCKET-EXTENSIONS: permessage-deflate", compression),
+            ("Sec-WebSocket-Extensions: x", Offers::Nothing),
+            ("Sec-WebSocket-Extensions:", Offers::Nothing),
+            ("Sec-WebSocket-Extensions: permessage-deflate;", Offers::Malformed),
+        ] {
+            let asked = ask(&GOOD.replace("\n\n", &format!("\n{fields}\n\n")));
+            assert_eq!(asked, Ok(offered(None, offers)), "{fields}");
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::frame::Frame;
+use crate::wire::deflate::{Inflater, most_compressed_bytes};
 use crate::wire::ending::{Ending, Violation};
+use crate::wire::extensions::Compression;
 use crate::wire::outbox::Outbox;
 
 /// The longest header of a masked frame (RFC 6455 §5.2).
@@ -33,7 +35,7 @@ pub enum Event {
 /// What a session accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// The largest message, all fragments together.
+    /// The largest message, all fragments together, and inflated.
     pub max_message_bytes: usize,
     /// Whether binary messages are accepted; otherwise they end the session with 1003.
     pub binary: bool,
@@ -44,16 +46,33 @@ pub struct Rules {
 pub struct Session {
     /// Boxed, and only while a frame or a message is incomplete.
     unfinished: Option<Box<Unfinished>>,
+    compression: Option<Compression>,
     ended: bool,
 }
 
 impl Session {
+    /// One whose messages may be compressed, if that was agreed on.
+    pub fn new(compression: Option<Compression>) -> Self {
+        Self { compression, ..Self::default() }
+    }
+
+    /// What was agreed on.
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
     /// The next event in `input`, which is advanced past what was taken. Call until `None`: then all of the input has been
     /// taken. Pings are answered into the outbox.
-    pub fn next(&mut self, input: &mut &[u8], rules: &Rules, outbox: &mut Outbox) -> Option<Event> {
+    pub fn next(
+        &mut self,
+        input: &mut &[u8],
+        rules: &Rules,
+        inflater: &mut Inflater,
+        outbox: &mut Outbox,
+    ) -> Option<Event> {
         while !self.ended && !input.is_empty() {
             let unfinished = self.unfinished.get_or_insert_default();
-            let arrived = unfinished.read(input, rules);
+            let arrived = unfinished.read(input, rules, self.compression.map(|_| &mut *inflater));
             if unfinished.is_idle() {
                 self.unfinished = None;
             }
@@ -114,6 +133,7 @@ struct OpenFrame {
 #[derive(Debug)]
 struct Message {
     is_text: bool,
+    is_compressed: bool,
     payload: Vec<u8>,
     /// How much of the payload is known to be whole UTF-8 characters.
     valid_bytes: usize,
@@ -124,12 +144,18 @@ impl Unfinished {
         self.header.is_empty() && self.frame.is_none() && self.message.is_none()
     }
 
-    /// Reads to the end of the current frame or of the input, whichever comes first.
-    fn read(&mut self, input: &mut &[u8], rules: &Rules) -> Result<Arrived, Violation> {
+    /// Reads to the end of the current frame or of the input, whichever comes first. Without an inflater no message may be
+    /// compressed.
+    fn read(
+        &mut self,
+        input: &mut &[u8],
+        rules: &Rules,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Arrived, Violation> {
         let mut frame = match self.frame.take() {
             Some(frame) => frame,
             None => match self.read_header(input)? {
-                Some((header, length)) => self.open(&header, length, rules)?,
+                Some((header, length)) => self.open(&header, length, rules, inflater.is_some())?,
                 None => return Ok(Arrived::Part),
             },
         };
@@ -138,7 +164,7 @@ impl Unfinished {
             self.frame = Some(frame);
             return Ok(Arrived::Part);
         }
-        self.finish(&frame)
+        self.finish(&frame, rules, inflater)
     }
 
     /// The next header and the payload length that it announces, once it is whole.
@@ -166,8 +192,17 @@ impl Unfinished {
     }
 
     /// Checks a header against the rules and the state of the message, and opens its frame.
-    fn open(&mut self, header: &FrameHeader, length: u64, rules: &Rules) -> Result<OpenFrame, Violation> {
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+    fn open(
+        &mut self,
+        header: &FrameHeader,
+        length: u64,
+        rules: &Rules,
+        may_be_compressed: bool,
+    ) -> Result<OpenFrame, Violation> {
+        // The first frame says it for the whole message (RFC 7692 §6.1).
+        let may_begin_compressed =
+            may_be_compressed && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if header.rsv1 && !may_begin_compressed || header.rsv2 || header.rsv3 {
             return Err(Violation::Protocol("reserved bit set"));
         }
         let Some(mask) = header.mask else {
@@ -184,13 +219,19 @@ impl Unfinished {
                 return Err(Violation::Protocol("control frame over 125 bytes"));
             }
             OpCode::Control(_) => {}
-            OpCode::Data(kind) => self.open_data(kind, length, rules)?,
+            OpCode::Data(kind) => self.open_data(kind, header.rsv1, length, rules)?,
         }
         let remaining = usize::try_from(length).map_err(|_| Violation::TooBig)?;
         Ok(OpenFrame { opcode: header.opcode, is_final: header.is_final, remaining, mask })
     }
 
-    fn open_data(&mut self, kind: Data, length: u64, rules: &Rules) -> Result<(), Violation> {
+    fn open_data(
+        &mut self,
+        kind: Data,
+        begins_compressed: bool,
+        length: u64,
+        rules: &Rules,
+    ) -> Result<(), Violation> {
         match (kind, &self.message) {
             (Data::Continue, None) => return Err(Violation::Protocol("continuation of nothing")),
             (Data::Text | Data::Binary, Some(_)) => {
@@ -199,13 +240,15 @@ impl Unfinished {
             (Data::Binary, None) if !rules.binary => return Err(Violation::Binary),
             _ => {}
         }
-        let so_far = self.message.as_ref().map_or(0, |message| message.payload.len());
-        if length > rules.max_message_bytes.saturating_sub(so_far) as u64 {
-            return Err(Violation::TooBig);
-        }
-        let is_text = kind == Data::Text;
-        self.message.get_or_insert(Message { is_text, payload: Vec::new(), valid_bytes: 0 });
-        Ok(())
+        let message = self.message.get_or_insert(Message {
+            is_text: kind == Data::Text,
+            is_compressed: begins_compressed,
+            payload: Vec::new(),
+            valid_bytes: 0,
+        });
+        let most = message.most_bytes(rules.max_message_bytes);
+        let is_too_big = length > most.saturating_sub(message.payload.len()) as u64;
+        if is_too_big { Err(Violation::TooBig) } else { Ok(()) }
     }
 
     fn read_payload(&mut self, frame: &mut OpenFrame, input: &mut &[u8]) -> Result<(), Violation> {
@@ -222,12 +265,19 @@ impl Unfinished {
         frame.mask.rotate_left(payload.len() % 4);
 
         match (frame.opcode, &mut self.message) {
-            (OpCode::Data(_), Some(message)) if message.is_text => message.check_utf8(),
+            (OpCode::Data(_), Some(message)) if message.is_text && !message.is_compressed => {
+                message.check_utf8()
+            }
             _ => Ok(()),
         }
     }
 
-    fn finish(&mut self, frame: &OpenFrame) -> Result<Arrived, Violation> {
+    fn finish(
+        &mut self,
+        frame: &OpenFrame,
+        rules: &Rules,
+        inflater: Option<&mut Inflater>,
+    ) -> Result<Arrived, Violation> {
         match frame.opcode {
             OpCode::Control(Control::Ping) => Ok(Arrived::Ping(std::mem::take(&mut self.control))),
             OpCode::Control(Control::Close) => {
@@ -238,18 +288,27 @@ impl Unfinished {
                 Ok(Arrived::Pong)
             }
             OpCode::Data(_) if !frame.is_final => Ok(Arrived::Part),
-            OpCode::Data(_) => match self.message.take().expect("a data frame opened a message") {
-                message if message.is_text => {
-                    let text = String::from_utf8(message.payload).map_err(|_| Violation::NotUtf8)?;
-                    Ok(Arrived::Text(text))
+            OpCode::Data(_) => {
+                let message = self.message.take().expect("a data frame opened a message");
+                let octets = match inflater.filter(|_| message.is_compressed) {
+                    Some(inflater) => inflater.inflate(&message.payload, rules.max_message_bytes)?,
+                    None => message.payload,
+                };
+                if !message.is_text {
+                    return Ok(Arrived::Binary(octets));
                 }
-                message => Ok(Arrived::Binary(message.payload)),
-            },
+                String::from_utf8(octets).map(Arrived::Text).map_err(|_| Violation::NotUtf8)
+            }
         }
     }
 }
 
 impl Message {
+    /// How long its payload may be, while this much is heard at most.
+    fn most_bytes(&self, max_message_bytes: usize) -> usize {
+        if self.is_compressed { most_compressed_bytes(max_message_bytes) } else { max_message_bytes }
+    }
+
     /// Fails on the first byte that no continuation could make valid.
     fn check_utf8(&mut self) -> Result<(), Violation> {
         match from_utf8(&self.payload[self.valid_bytes..]) {

@@ -22,9 +22,19 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// All events of the input handed over in pieces, and what the session wrote.
 fn hear_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, rules: &Rules) -> (Vec<Event>, Vec<u8>) {
-    let (mut session, mut outbox, mut events) = (Session::default(), Outbox::default(), vec![]);
+    hear_with(None, pieces, rules)
+}
+
+/// The same, where compression was agreed on or not.
+fn hear_with<'a>(
+    compression: Option<Compression>,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    rules: &Rules,
+) -> (Vec<Event>, Vec<u8>) {
+    let (mut session, mut outbox, mut events) = (Session::new(compression), Outbox::default(), vec![]);
+    let mut inflater = Inflater::default();
     for mut piece in pieces {
-        while let Some(event) = session.next(&mut piece, rules, &mut outbox) {
+        while let Some(event) = session.next(&mut piece, rules, &mut inflater, &mut outbox) {
             events.push(event);
         }
         assert!(piece.is_empty(), "None means that all input was taken");
@@ -36,8 +46,17 @@ fn hear_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, rules: &Rules) ->
 
 /// The events of the input, which must not depend on how it is cut.
 fn hear(input: &[u8]) -> Vec<Event> {
-    let (whole, _) = hear_pieces([input], &RULES);
-    let (dripped, _) = hear_pieces(input.chunks(1), &RULES);
+    hear_cut(None, input)
+}
+
+/// The same, where compression was agreed on.
+fn hear_compressed(input: &[u8]) -> Vec<Event> {
+    hear_cut(Some(Compression::default()), input)
+}
+
+fn hear_cut(compression: Option<Compression>, input: &[u8]) -> Vec<Event> {
+    let (whole, _) = hear_with(compression, [input], &RULES);
+    let (dripped, _) = hear_with(compression, input.chunks(1), &RULES);
     assert_eq!(whole, dripped, "cutting the input changed its meaning");
     whole
 }
@@ -167,7 +186,7 @@ fn a_header_reserves_nothing() {
     let (mut session, mut outbox) = (Session::default(), Outbox::default());
     let generous = Rules { max_message_bytes: usize::MAX, binary: false };
     let mut gigabyte = &[&[0x81, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0][..], &MASK, b"x"].concat()[..];
-    assert_eq!(session.next(&mut gigabyte, &generous, &mut outbox), None);
+    assert_eq!(session.next(&mut gigabyte, &generous, &mut Inflater::default(), &mut outbox), None);
     assert!(session.unfinished.unwrap().message.unwrap().payload.capacity() < 64);
 }
 
@@ -175,8 +194,113 @@ fn a_header_reserves_nothing() {
 fn an_idle_session_owns_no_heap() {
     let (mut session, mut outbox) = (Session::default(), Outbox::default());
     let mut input = &[frame(0x01, b"a"), frame(0x80, b"b"), frame(0x8a, b"pong")].concat()[..];
-    while session.next(&mut input, &RULES, &mut outbox).is_some() {}
+    while session.next(&mut input, &RULES, &mut Inflater::default(), &mut outbox).is_some() {}
     assert!(session.unfinished.is_none());
+}
+
+#[test]
+fn a_session_is_no_larger_for_compression_and_owns_as_little_behind_a_compressed_message() {
+    assert_eq!(size_of::<Session>(), 2 * size_of::<usize>());
+    let (mut session, mut outbox) = (Session::new(Some(Compression::default())), Outbox::default());
+    let mut input = &[frame(0x41, HELLO), frame(0x80, b"")].concat()[..];
+    while session.next(&mut input, &RULES, &mut Inflater::default(), &mut outbox).is_some() {}
+    assert!(session.unfinished.is_none());
+}
+
+/// As RFC 7692 §7.2.3.1 compresses "Hello".
+const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+
+/// A message as a client compresses it.
+fn deflated(message: &[u8]) -> Vec<u8> {
+    let mut stream = flate2::Compress::new(flate2::Compression::default(), false);
+    let mut payload = Vec::with_capacity(2 * message.len() + 100);
+    stream.compress_vec(message, &mut payload, flate2::FlushCompress::Sync).unwrap();
+    payload.truncate(payload.len() - 4);
+    payload
+}
+
+#[test]
+fn a_compressed_message_is_heard_among_plain_ones_in_fragments_and_with_control_frames_between() {
+    let input = [
+        frame(0xc1, HELLO),
+        frame(0x81, b"plain"),
+        frame(0x41, &HELLO[..3]),
+        frame(0x89, b"ping"),
+        frame(0x00, b""),
+        frame(0x8a, b""),
+        frame(0x00, &HELLO[3..6]),
+        frame(0x80, &HELLO[6..]),
+        frame(0x01, b"pl"),
+        frame(0x80, b"ain"),
+        frame(0xc1, b"\0"),
+    ]
+    .concat();
+    let expected = [text("Hello"), text("plain"), Event::Pong, text("Hello"), text("plain"), text("")];
+    assert_eq!(hear_compressed(&input), expected);
+    let (_, written) = hear_with(Some(Compression::default()), [&input[..]], &RULES);
+    assert_eq!(written, b"\x8a\x04ping");
+    let accepting = Rules { binary: true, ..RULES };
+    let (events, _) = hear_with(Some(Compression::default()), [&frame(0xc2, HELLO)[..]], &accepting);
+    assert_eq!(events, [Event::Binary(b"Hello".to_vec())]);
+}
+
+#[test]
+fn the_first_reserved_bit_is_for_the_first_frame_of_a_message_and_only_where_compression_was_agreed_on() {
+    let reserved = Event::Ended(Ending::Violated(Violation::Protocol("reserved bit set")));
+    assert_eq!(hear(&frame(0xc1, HELLO)), std::slice::from_ref(&reserved));
+    for (before, bad) in [
+        (vec![], frame(0xd1, HELLO)),
+        (vec![], frame(0xe1, HELLO)),
+        (vec![], frame(0xf1, HELLO)),
+        (vec![], frame(0xa1, b"x")),
+        (vec![], frame(0x91, b"x")),
+        (vec![], frame(0xc8, b"")),
+        (vec![], frame(0xc9, HELLO)),
+        (vec![], frame(0xca, b"")),
+        (vec![], frame(0xc0, HELLO)),
+        (frame(0x41, HELLO), frame(0xc0, b"")),
+        (frame(0x01, b"x"), frame(0xc0, b"")),
+        (frame(0x41, HELLO), frame(0xc9, b"")),
+    ] {
+        assert_eq!(
+            hear_compressed(&[before, bad.clone()].concat()),
+            std::slice::from_ref(&reserved),
+            "{bad:x?}"
+        );
+    }
+    let inside = Event::Ended(Ending::Violated(Violation::Protocol("new message inside a fragmented one")));
+    assert_eq!(hear_compressed(&[frame(0x41, HELLO), frame(0xc1, HELLO)].concat()), [inside]);
+}
+
+#[test]
+fn a_compressed_message_is_judged_by_what_it_inflates_to() {
+    let ended = |violation| [Event::Ended(Ending::Violated(violation))];
+    let compressed = |message: &[u8]| hear_compressed(&frame(0xc1, &deflated(message)));
+    assert_eq!(compressed("ö".as_bytes()), [text("ö")]);
+    assert_eq!(compressed(&[b'x'; 1000]), [text(&"x".repeat(1000))]);
+    assert_eq!(compressed(&[b'x'; 1001]), ended(Violation::TooBig));
+    assert_eq!(compressed(b"ok\xff"), ended(Violation::NotUtf8));
+    assert_eq!(compressed(b"\xe2\x82"), ended(Violation::NotUtf8));
+    assert_eq!(hear_compressed(&frame(0xc1, b"\xff\xff")), ended(Violation::Corrupt));
+    assert_eq!(hear_compressed(&frame(0xc1, &HELLO[..4])), ended(Violation::Corrupt));
+    assert_eq!(hear_compressed(&frame(0xc2, HELLO)), ended(Violation::Binary));
+    // Octets that are no UTF-8 may be in the payload of text that is.
+    assert_eq!(hear_compressed(&frame(0x41, b"\xf2"))[..], []);
+}
+
+#[test]
+fn the_payload_of_a_compressed_message_may_be_as_long_as_zlib_makes_it_and_no_longer() {
+    let most = most_compressed_bytes(RULES.max_message_bytes);
+    assert!(most > RULES.max_message_bytes);
+    let empty = [0x02, 0x08, 0x20, 0x80, 0x00].repeat(most);
+    let (good, bad) = (&empty[..most / 5 * 5], &empty[..most + 1]);
+    let good = [&good[..good.len() - 5], b"\0"].concat();
+    assert_eq!(hear_compressed(&frame(0xc1, &good)), [text("")]);
+    let too_big = [Event::Ended(Ending::Violated(Violation::TooBig))];
+    // As soon as a header announces it.
+    assert_eq!(hear_compressed(&frame(0xc1, bad)[..8]), too_big);
+    let fragments = [frame(0x41, &empty[..most]), frame(0x00, b""), frame(0x00, &empty[..1])].concat();
+    assert_eq!(hear_compressed(&fragments), too_big);
 }
 
 #[test]
@@ -186,7 +310,68 @@ fn binary_is_refused_unless_the_rules_accept_it() {
     assert_eq!(hear_pieces([&frame(0x82, b"\xff")[..]], &accepting).0, [Event::Binary(vec![0xff])]);
 }
 
+/// What a client may send, each with what is heard: a text, a pong, or nothing.
+fn speech() -> impl Strategy<Value = Vec<(Vec<u8>, Option<Option<String>>)>> {
+    let message = (
+        "[a-cö]{0,60}",
+        any::<bool>(),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        any::<bool>(),
+    );
+    let message = message.prop_map(|(message, is_compressed, cuts, with_pings)| {
+        let payload = if is_compressed { deflated(message.as_bytes()) } else { message.clone().into_bytes() };
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
+        cuts.sort_unstable();
+        let ends = cuts.iter().copied().chain([payload.len()]);
+        let starts = [0].into_iter().chain(cuts.iter().copied());
+        let fragments: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &payload[start..end]).collect();
+        let mut octets = vec![];
+        for (n, fragment) in fragments.iter().enumerate() {
+            let is_first = n == 0;
+            let last = u8::from(n + 1 == fragments.len()) << 7;
+            octets.extend(frame(
+                last | u8::from(is_first && is_compressed) << 6 | u8::from(is_first),
+                fragment,
+            ));
+            if with_pings && last == 0 {
+                octets.extend(frame(0x89, b"?"));
+            }
+        }
+        (octets, Some(Some(message)))
+    });
+    let control = prop_oneof![Just((frame(0x89, b"!"), None)), Just((frame(0x8a, b""), Some(None)))];
+    prop::collection::vec(prop_oneof![4 => message, 1 => control], 0..8)
+}
+
 proptest! {
+    #[test]
+    fn any_mixture_of_messages_is_heard_the_same_however_it_is_cut(
+        speech in speech(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let input: Vec<u8> = speech.iter().flat_map(|(octets, _)| octets.clone()).collect();
+        let expected = speech.into_iter().filter_map(|(_, heard)| heard);
+        let expected: Vec<Event> = expected.map(|heard| heard.map_or(Event::Pong, Event::Text)).collect();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+        cuts.extend([0, input.len()]);
+        cuts.sort_unstable();
+        let pieces = cuts.windows(2).map(|pair| &input[pair[0]..pair[1]]);
+        prop_assert_eq!(hear_with(Some(Compression::default()), pieces, &RULES).0, expected);
+    }
+
+    #[test]
+    fn garbage_among_compressed_messages_never_panics_and_means_the_same_however_it_is_cut(
+        messages in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..40)), 0..4),
+        cut in 1_usize..40,
+    ) {
+        let input: Vec<u8> = messages.iter().flat_map(|(first, payload)| frame(*first, payload)).collect();
+        let compression = Some(Compression::default());
+        prop_assert_eq!(
+            hear_with(compression, [&input[..]], &RULES),
+            hear_with(compression, input.chunks(cut), &RULES)
+        );
+    }
+
     #[test]
     fn garbage_never_panics_and_means_the_same_however_it_is_cut(
         input in proptest::collection::vec(any::<u8>(), 0..300),

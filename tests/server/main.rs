@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod compression;
 mod hostile;
 mod journeys;
 mod origins;

@@ -52,6 +52,7 @@ pub fn patient(workers: usize) -> Setup {
         operators: None,
         auth: None,
         max_publish_bytes: 1 << 20,
+        compresses: false,
     };
     Setup {
         terms,

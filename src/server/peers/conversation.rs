@@ -15,6 +15,7 @@ use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::server::terms::{Service, Terms};
 use crate::wire::commands::{Command, read_command};
+use crate::wire::extensions::Compression;
 use crate::wire::messages::ServerMessage;
 use crate::wire::request::{Method, Request};
 use crate::wire::request_buffer::Next;
@@ -102,9 +103,9 @@ impl<S: Socket> Peers<S> {
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
-            Answer::Upgrade { acceptance, request, identity } => {
+            Answer::Upgrade { acceptance, compression, request, identity } => {
                 self.identify(key, identity, now);
-                self.open(key, &acceptance, &request, now);
+                self.open(key, &acceptance, compression, &request, now);
             }
             Answer::Publish(request) => self.publish_request(key, request, exchange, now),
         }
@@ -164,7 +165,9 @@ impl<S: Socket> Peers<S> {
     /// Takes in what a WebSocket has sent, as far as it is not held back.
     pub(super) fn hear_out(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
-        while let Some(event) = self.connections[key].next_event(&mut bytes, &limits.rules) {
+        while let Some(event) =
+            self.connections[key].next_event(&mut bytes, &limits.rules, &mut self.inflater)
+        {
             let connection = &mut self.connections[key];
             let is_message = matches!(event, Event::Text(_) | Event::Binary(_));
             match (event, self.terms.service) {
@@ -185,11 +188,19 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.
-    fn open(&mut self, key: usize, acceptance: &Acceptance, request: &Request, now: Now) {
+    fn open(
+        &mut self,
+        key: usize,
+        acceptance: &Acceptance,
+        compression: Option<Compression>,
+        request: &Request,
+        now: Now,
+    ) {
         // Pings are spread over their period by the key, evenly for any number of keys (the golden ratio).
         let fraction = ((key + 1) as f64 * 0.618_033_988_749_895).fract();
         let first_ping = self.terms.limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
-        let rest = self.connections[key].open(switching_protocols(acceptance), first_ping);
+        let response = switching_protocols(acceptance, compression);
+        let rest = self.connections[key].open(response, compression, first_ping);
         self.counts.on_joined();
         info!("Client connected. Total connections: {}", self.clients());
         if self.terms.service == Service::Notifications {
@@ -309,5 +320,6 @@ fn conditions(
         auth: terms.auth.as_deref(),
         now: now.wall,
         max_publish_bytes: terms.max_publish_bytes,
+        compresses: terms.compresses,
     }
 }
