@@ -129,7 +129,7 @@
 //! its own position at its own pace, and becomes an ordinary subscriber when it has reached the newest. So does one that
 //! takes what comes, but not as fast.
 //!
-//! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the JSON to
+//! With several workers the drafts travel up to the supervisor, which positions and encodes them and sends the octets to
 //! all workers alike, in one batch a turn; the publisher is answered once the ids have come back. Since every worker
 //! hears the same publications in the same order, a client may resume on any of them. One that has heard something
 //! elsewhere which is still on its way here is answered behind it: the worker asks the supervisor for a mark in the

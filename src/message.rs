@@ -62,6 +62,20 @@ impl Message {
         Self(Rc::new(Parts { octets, derived: OnceCell::new() }))
     }
 
+    /// A message from its `octets`, which another process has made.
+    ///
+    /// # Errors
+    /// `None` if they do not begin with a whole frame.
+    pub fn from_octets(octets: &[u8]) -> Option<Self> {
+        frame::text_range(octets)?;
+        Some(Self(Rc::new(Parts { octets: octets.to_vec().into(), derived: OnceCell::new() })))
+    }
+
+    /// All that has to be handed to another process: whatever is derived is derived of this.
+    pub fn octets(&self) -> &[u8] {
+        &self.0.octets
+    }
+
     /// What is said.
     pub fn json(&self) -> &[u8] {
         &self.0.octets[self.json_range()]
@@ -163,6 +177,17 @@ mod tests {
             assert_eq!(message.frame(), frame::Frame::text(&json).into_bytes());
             assert_eq!(event(&json), format!("data: {json}\nid: 0000000e-7\n\n"));
         }
+    }
+
+    #[test]
+    fn another_process_makes_the_same_of_its_octets() {
+        let message = Message::new(b"{}", "e-1");
+        let other = Message::from_octets(message.octets()).unwrap();
+        assert_eq!(
+            (other.json(), other.frame(), other.event()),
+            (message.json(), message.frame(), message.event())
+        );
+        assert_eq!(Message::from_octets(b"\x81\x02{"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::BytesMut;
+use slackwater::message::Message;
 use slackwater::policy::history::Publication;
 use slackwater::policy::idempotency::Answer;
 use slackwater::server::clock::Now;
@@ -56,9 +57,13 @@ impl Voice {
             is_batch: number % 2 == 0,
         };
         let json = serde_json::json!({ "type": "notification", "data": text }).to_string();
+        let publication = Message::new(json.as_bytes(), number);
         let age_ms = 100 * i64::from(content.last().copied().unwrap_or_default());
-        let relayed =
-            |topic| Relayed { at_unix_ms: now.wall.as_millisecond() - age_ms, topic, json: json.as_bytes() };
+        let relayed = |topic| Relayed {
+            at_unix_ms: now.wall.as_millisecond() - age_ms,
+            topic,
+            message: publication.octets(),
+        };
         encoded(&match kind % 16 {
             0 => ToWorker::Begin { epoch: EPOCH, newest: number >> 1 },
             1 => ToWorker::Publication(relayed("notifications")),
@@ -106,8 +111,8 @@ impl Voice {
             ToSupervisor::Signalled => ToWorker::StepDown { is_last: false },
             ToSupervisor::Publish(submission) => {
                 let publish = |publication: Publication| {
-                    let (topic, json) = (publication.topic.as_str(), publication.message.json());
-                    let relayed = Relayed { at_unix_ms: now.wall.as_millisecond(), topic, json };
+                    let (topic, message) = (publication.topic.as_str(), publication.message.octets());
+                    let relayed = Relayed { at_unix_ms: now.wall.as_millisecond(), topic, message };
                     encode(&ToWorker::Publication(relayed), replies);
                 };
                 ToWorker::Published(self.ledger.submit(submission, now, publish))

@@ -31,12 +31,6 @@ impl PublicationId {
         Self { epoch, position }
     }
 
-    /// The id of the publication that follows.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self { position: self.position + 1, ..self }
-    }
-
     /// The position within its epoch.
     pub fn position(&self) -> Position {
         self.position

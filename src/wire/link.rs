@@ -63,9 +63,9 @@ pub struct Relayed<'a> {
     pub at_unix_ms: i64,
     /// What it was published to.
     pub topic: &'a str,
-    /// The message.
+    /// The octets of the message.
     #[serde(serialize_with = "octets")]
-    pub json: &'a [u8],
+    pub message: &'a [u8],
 }
 
 /// What a worker says. Answers come in the order of the questions.
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn messages_are_read_one_by_one_however_they_are_cut() {
-        let relayed = Relayed { at_unix_ms: -5, topic: "a/b", json: b"{}" };
+        let relayed = Relayed { at_unix_ms: -5, topic: "a/b", message: b"\x81\x02{}" };
         let said =
             [ToWorker::Begin { epoch: 7, newest: 1 << 40 }, ToWorker::Publication(relayed), ToWorker::Beat];
         let mut octets = BytesMut::new();

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use slackwater::message::Message;
 use slackwater::policy::drain;
 use slackwater::policy::roster::{Doing, Exit, Sight, Step, Times, WorkerId};
 use slackwater::process::crew::{Arrived, Crew, CrewTerms, Signal};
@@ -195,7 +196,8 @@ impl Supervisor {
                 ToWorker::Publication(relayed) => {
                     self.scribed += 1;
                     let id = Id { epoch: self.epoch, position: self.scribed };
-                    let payload = relayed.json.to_vec();
+                    let payload =
+                        Message::from_octets(relayed.message).expect("a message is whole").json().to_vec();
                     truth.hear(id, payload, at, self.reign, self.crew.clients());
                 }
                 ToWorker::CaughtUp | ToWorker::Beat | ToWorker::Close | ToWorker::Leave => {}

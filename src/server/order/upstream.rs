@@ -9,7 +9,7 @@ use log::error;
 use super::{Heard, Instruction, own_overview};
 use crate::message::Message;
 use crate::policy::history::Publication;
-use crate::policy::sequencer::{MAX_POSITION, PublicationId};
+use crate::policy::sequencer::MAX_POSITION;
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::link::{Inbox, Link, Taken};
@@ -34,8 +34,6 @@ pub struct Upstream<S> {
     waiting: VecDeque<Ticket>,
     /// To be heard ahead of what it says: once it is lost, the answers that nobody else gives.
     own: VecDeque<Heard>,
-    /// The last that was heard of, and so what the next one is.
-    newest: PublicationId,
     /// How many clients the supervisor knows of.
     told_clients: usize,
     /// All that was published before has come: no other history begins.
@@ -58,7 +56,6 @@ impl<S: Socket> Upstream<S> {
             inbox: None,
             waiting: VecDeque::new(),
             own: VecDeque::new(),
-            newest: PublicationId::new(0, 0),
             told_clients: 0,
             has_caught_up: false,
             beaten_at: None,
@@ -102,7 +99,7 @@ impl<S: Socket> Upstream<S> {
                 }
                 Ok(Some(message)) => {
                     self.has_caught_up |= message == ToWorker::CaughtUp;
-                    hear(message, &mut self.waiting, &mut self.newest, now)
+                    hear(message, &mut self.waiting, now)
                 }
                 Ok(None) => {
                     self.inbox.take().into_iter().for_each(|inbox| self.link.close_inbox(inbox));
@@ -221,7 +218,7 @@ struct Said {
     reply: Option<ToSupervisor>,
 }
 
-fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, newest: &mut PublicationId, now: Now) -> Said {
+fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said {
     let mut answer = |answer| waiting.pop_front().map(|ticket| Heard::Answer(ticket, answer));
     let instruction = |instruction| Some(Heard::Instruction(instruction));
     let heard = match message {
@@ -229,14 +226,8 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, newest: &mut Publ
         ToWorker::Beat => {
             return Said { heard: Some(Heard::MetricsWanted), reply: Some(ToSupervisor::Beat) };
         }
-        ToWorker::Begin { epoch, newest: position } => {
-            *newest = PublicationId::new(epoch, position);
-            Some(Heard::Restart { epoch, newest: position })
-        }
-        ToWorker::Publication(relayed) => {
-            *newest = newest.next();
-            publication(&relayed, *newest, now).map(Heard::Publication)
-        }
+        ToWorker::Begin { epoch, newest } => Some(Heard::Restart { epoch, newest }),
+        ToWorker::Publication(relayed) => publication(&relayed, now).map(Heard::Publication),
         ToWorker::Published(published) => answer(Answer::Published(published)),
         ToWorker::Overview(overview) => answer(Answer::Overview(overview)),
         ToWorker::Refused => answer(Answer::Refused),
@@ -251,9 +242,9 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, newest: &mut Publ
 }
 
 /// What the supervisor sends has been checked before it was submitted.
-fn publication(relayed: &Relayed<'_>, id: PublicationId, now: Now) -> Option<Publication> {
+fn publication(relayed: &Relayed<'_>, now: Now) -> Option<Publication> {
     let topic = TopicName::parse(relayed.topic).ok()?;
-    let message = Message::new(relayed.json, id);
+    let message = Message::from_octets(relayed.message)?;
     Some(Publication { topic, message, at: now.instant_of(relayed.at_unix_ms) })
 }
 

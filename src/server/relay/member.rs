@@ -102,7 +102,7 @@ pub(super) fn encode_publication(buffer: &mut BytesMut, publication: &Publicatio
     let relayed = Relayed {
         at_unix_ms: now.unix_ms_of(publication.at),
         topic: publication.topic.as_str(),
-        json: publication.message.json(),
+        message: publication.message.octets(),
     };
     encode(&ToWorker::Publication(relayed), buffer);
 }
