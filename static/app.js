@@ -57,6 +57,7 @@ const ui = {
   state: element('state'),
   activeConnections: element('active-connections'),
   connectionId: element('connection-id'),
+  compression: element('compression'),
   note: element('note'),
   countdown: element('countdown'),
   retry: element('retry'),
@@ -101,6 +102,7 @@ client.addEventListener('statechange', ({ detail }) => {
   if (detail.state === 'open') ui.note.textContent = `Since ${TIME.format()}.`;
   if (detail.previous === 'open') {
     showConnectionId(null);
+    showCompression();
     doubtUnanswered();
   }
   if (detail.previous === 'open' && detail.state === 'idle') addRow(local('connection', 'Disconnected by you'));
@@ -224,6 +226,12 @@ function showConnectionId(id) {
   ui.connectionId.textContent = typeof id === 'string' ? id : '–';
 }
 
+/** Of what the browser and the server have agreed on; the server may still send plain what is short. */
+function showCompression() {
+  const words = client.extensions.includes('permessage-deflate') ? 'On' : 'Off';
+  ui.compression.textContent = client.state === 'open' ? words : '–';
+}
+
 function showActiveConnections(count) {
   const text = count.toLocaleString();
   if (ui.activeConnections.textContent !== text) ui.activeConnections.textContent = text;
@@ -237,6 +245,7 @@ let welcomedAt = NaN; // by the server's clock
 
 function welcome(message) {
   showConnectionId(message.connection_id);
+  showCompression();
   welcomedAt = Date.parse(message.timestamp);
   missed = null;
 }

@@ -273,6 +273,11 @@ export class Slackwater extends EventTarget {
     return this.#place;
   }
 
+  /** What the present connection agreed on beside the protocol itself, as `WebSocket.extensions` has it: empty without any. */
+  get extensions() {
+    return this.#connection?.socket?.extensions ?? '';
+  }
+
   /** When the token of the present connection expires, in milliseconds since the epoch; null if that is never or not known. */
   get tokenExpiresAt() {
     return this.#connection?.expiresAt ?? null;

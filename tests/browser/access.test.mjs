@@ -2,15 +2,12 @@
 // box for it.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
-import { WORK, inState, isWithin, openPage, publish, rows, subscribe } from './page.mjs';
+import { WORK, inState, isAccessible, isWithin, openPage, publish, rows, subscribe } from './page.mjs';
 import { Server, atEnd } from './server.mjs';
 import { SECRET, granting, signed } from './tokens.mjs';
 
-const AXE = readFileSync(createRequire(WORK).resolve('axe-core/axe.min.js'), 'utf8');
 /** What Chromium says of a handshake, and of a request, that is refused for its token, and of an attempt that is given up. */
 const REFUSED = /HTTP Authentication failed|Unexpected response code: 403|status of 40[13]|closed before the connection is/;
 const NARROW = { width: 360, height: 780 };
@@ -141,12 +138,6 @@ function box(page) {
 async function apply(page, token) {
   await box(page).field.fill(token);
   await page.keyboard.press('Enter');
-}
-
-async function isAccessible(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run({ rules: { region: { enabled: false } } }));
-  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
 }
 
 test('where no token is needed there is no box for it', async (t) => {

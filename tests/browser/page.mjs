@@ -1,6 +1,7 @@
 // The page under test in headless Chromium: how it is opened, what its console may say, and how a user reads and acts.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,7 @@ import { Server, atEnd } from './server.mjs';
 
 export const WORK = fileURLToPath(new URL('../../target/browser/', import.meta.url));
 const { chromium } = createRequire(WORK)('playwright-core');
+const AXE = readFileSync(createRequire(WORK).resolve('axe-core/axe.min.js'), 'utf8');
 
 const DEADLINE_MS = 15_000;
 export const HOSTILE = '<img src=x onerror=alert(1)>';
@@ -102,6 +104,13 @@ export async function publish(page, topic, text) {
 export async function isWithin(page, width) {
   const widths = await page.evaluate(() => ['html', '.controls', '#log'].map((it) => document.querySelector(it).scrollWidth));
   assert.ok(Math.max(...widths) <= width, `${widths}`);
+}
+
+/** By the rules of axe-core, in the light or dark that the page is shown in. */
+export async function isAccessible(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run({ rules: { region: { enabled: false } } }));
+  assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
 }
 
 /** From here on the timers of the page run only when the test says so. */

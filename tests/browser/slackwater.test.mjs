@@ -269,3 +269,14 @@ test('without a clock of its own the client uses the timers of the platform', (t
   t.mock.timers.tick(250);
   assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
 });
+
+test('what was agreed on beside the protocol is that of the present connection', () => {
+  const { client, sockets } = surroundings();
+  assert.equal(client.extensions, '');
+  client.connect();
+  sockets[0].extensions = 'permessage-deflate';
+  sockets[0].opens();
+  assert.equal(client.extensions, 'permessage-deflate');
+  sockets[0].closes(1006);
+  assert.equal(client.extensions, '');
+});
