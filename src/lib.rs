@@ -39,7 +39,8 @@
 //!   [`http::access`]. Which pages may listen and publish: [`http::origin`]; what the log says of the others:
 //!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::secrets`].
 //! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
-//! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`.
+//! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`. What was read of a client that
+//!   has to wait: `server::peers::unheard`.
 //! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
 //!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
@@ -107,6 +108,8 @@
 //!       ├─ counts              plain numbers, counted where things happen: who is here, too
 //!       ├─ reports             what strangers were told lately, and of the drain
 //!       ├─ scratch             64 KiB: the only read buffer in the process
+//!       ├─ compressor          and inflater: one of each for all clients, once one of them needs it
+//!       ├─ unheard             what was read of clients that have to wait
 //!       ├─ agenda              who is to be flushed, read on or replayed to, though no event will say so
 //!       └─ upkeep              when limits are looked at next, and when memory is given back
 //!

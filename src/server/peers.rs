@@ -24,6 +24,7 @@ use crate::server::peers::guiding::ageing_notices;
 use crate::server::peers::held_back::HeldBack;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
+use crate::server::peers::unheard::Unheard;
 use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
@@ -44,6 +45,7 @@ mod reading;
 mod reports;
 mod speaking;
 mod sweeping;
+mod unheard;
 mod upkeep;
 mod waiting;
 
@@ -69,6 +71,7 @@ pub struct Peers<S> {
     counts: Counts,
     /// Whose the connections are, where that is limited.
     addresses: Option<Addresses>,
+    unheard: Unheard,
     /// Clients that send more messages than they may, where that is limited.
     held_back: Option<HeldBack>,
     refused: Tally,
@@ -101,6 +104,7 @@ impl<S: Socket> Peers<S> {
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
             held_back: terms.messages.map(HeldBack::new),
+            unheard: Unheard::default(),
             refused: Tally::default(),
             unannounced: Tally::default(),
             wrong_tokens: Tally::default(),
@@ -191,6 +195,7 @@ impl<S: Socket> Peers<S> {
             if let Some(held_back) = &mut self.held_back {
                 held_back.forget(key);
             }
+            self.unheard.forget(key);
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {

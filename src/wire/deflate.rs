@@ -85,6 +85,7 @@ impl Inflater {
         let (bytes, mut end) = (message.octets.len(), &END[..]);
         let is_whole = match has_ended {
             true => tail.is_empty(),
+    inflated_bytes: u64,
             // Unless it has stopped in the midst of a block.
             false => message.take_in(stream, &mut end)? == Status::StreamEnd && end.is_empty(),
         };
@@ -93,6 +94,22 @@ impl Inflater {
 }
 
 /// As much as the payload of a message of this length may have, as zlib puts it when it knows nothing more (`deflateBound`).
+        let message = self.inflate_whole(payload, most_bytes)?;
+        self.inflated_bytes += message.len() as u64;
+        Ok(message)
+    }
+
+    /// How long all messages so far are that were inflated.
+    pub fn inflated_bytes(&self) -> u64 {
+        self.inflated_bytes
+    }
+
+    /// Whether that is by so many bytes more than it was.
+    pub fn has_inflated_since(&self, before: u64, bytes: usize) -> bool {
+        self.inflated_bytes - before >= bytes as u64
+    }
+
+    fn inflate_whole(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
 /// Whoever flushes often, or sends empty blocks, needs no more time and memory than that.
 pub fn most_compressed_bytes(message_bytes: usize) -> usize {
     let overhead = message_bytes / 8 + message_bytes / 64 + 13;

@@ -3,6 +3,7 @@
 
 use log::{info, warn};
 
+use super::reading::READ_BUDGET;
 use super::{Mode, Peers};
 use crate::frame::Frame;
 use crate::http::answer::Answer;
@@ -165,6 +166,7 @@ impl<S: Socket> Peers<S> {
     /// Takes in what a WebSocket has sent, as far as it is not held back.
     pub(super) fn hear_out(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
+        let inflated_before = self.inflater.inflated_bytes();
         while let Some(event) =
             self.connections[key].next_event(&mut bytes, &limits.rules, &mut self.inflater)
         {
@@ -179,10 +181,10 @@ impl<S: Socket> Peers<S> {
                 (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
                 (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
             }
-            if let Some(held_back) = self.held_back.as_mut().filter(|_| is_message)
-                && held_back.on_message(key, bytes, now)
-            {
-                return;
+            let is_held_back =
+                is_message && self.held_back.as_mut().is_some_and(|held_back| held_back.on_message(key, now));
+            if is_held_back || is_message && self.has_inflated_enough(key, inflated_before) {
+                return self.unheard.keep(key, bytes);
             }
         }
     }
@@ -191,6 +193,13 @@ impl<S: Socket> Peers<S> {
     fn open(
         &mut self,
         key: usize,
+    /// Whether what a client has sent inflates to so much that the rest has to wait: for another turn, or until the client has
+    /// taken its answers.
+    fn has_inflated_enough(&self, key: usize, inflated_before: u64) -> bool {
+        self.inflater.has_inflated_since(inflated_before, READ_BUDGET)
+            || self.inflater.has_inflated_since(inflated_before, 1) && self.must_wait(key)
+    }
+
         acceptance: &Acceptance,
         compression: Option<Compression>,
         request: &Request,

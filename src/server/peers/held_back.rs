@@ -1,7 +1,6 @@
 //! Clients that send more messages than they may: they are not read from for a while. Nobody is closed for it, nothing is lost,
 //! and what they have to hear is brought to them as ever.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use super::Peers;
@@ -17,17 +16,16 @@ const READ_BYTES: usize = 4096;
 /// Clients that are let go in one turn.
 const LET_GO_PER_TURN: usize = 128;
 
-/// Who is held back, and what was read of it and is still to be heard.
+/// Who is held back. What was read of it and is not heard yet is kept in `unheard`.
 #[derive(Debug)]
 pub(super) struct HeldBack {
     limit: MessageLimit,
-    unheard: HashMap<usize, Box<[u8]>>,
 }
 
 impl HeldBack {
     /// Nobody, yet.
     pub(super) fn new(rate: Rate) -> Self {
-        Self { limit: MessageLimit::new(rate), unheard: HashMap::new() }
+        Self { limit: MessageLimit::new(rate) }
     }
 
     /// When the next one is let go.
@@ -35,25 +33,19 @@ impl HeldBack {
         self.limit.next_deadline()
     }
 
-    /// A message has been heard, and this was read behind it. Whether the client is held back: then that is kept.
-    pub(super) fn on_message(&mut self, key: usize, behind: &[u8], now: Now) -> bool {
-        let is_held = self.limit.on_message(key, now.instant);
-        if is_held && !behind.is_empty() {
-            self.unheard.insert(key, behind.into());
-        }
-        is_held
+    /// A message has been heard; whether the client is held back from here on.
+    pub(super) fn on_message(&mut self, key: usize, now: Now) -> bool {
+        self.limit.on_message(key, now.instant)
     }
 
     /// Gives back the memory that a crowd has needed.
     pub(super) fn shrink(&mut self) {
         self.limit.shrink();
-        self.unheard.shrink_to_fit();
     }
 
     /// A client ends.
     pub(super) fn forget(&mut self, key: usize) {
         self.limit.forget(key);
-        self.unheard.remove(&key);
     }
 }
 
@@ -64,19 +56,14 @@ impl<S: Socket> Peers<S> {
             && self.connections[key].speaks() == Speaks::WebSocket
     }
 
-    /// Goes on with those who may send messages again: with what was read of them, and then with what has come.
+    /// Reads on from those who may send messages again.
     pub(super) fn let_go(&mut self, now: Now) {
         for _ in 0..LET_GO_PER_TURN {
             let Some(held_back) = &mut self.held_back else { return };
             let Some(key) = held_back.limit.next_free(now.instant) else { return };
-            if let Some(unheard) = held_back.unheard.remove(&key) {
-                self.hear_out(key, &unheard, now);
-                self.mark_dirty(key);
-            }
-            let is_free = !self.is_held_back(key);
             let connection = &mut self.connections[key];
             // Nothing announces what has come meanwhile.
-            if is_free && connection.reading == Reading::HeldBack {
+            if connection.reading == Reading::HeldBack {
                 connection.reading = Reading::Listed;
                 self.agenda.list_unread(key);
             }

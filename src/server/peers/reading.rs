@@ -6,8 +6,9 @@ use crate::server::connection::{Reading, Received, Speaks};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 
-/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting.
-const READ_BUDGET: usize = SCRATCH_BYTES;
+/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting; and bytes to which compressed
+/// messages inflate that it has sent.
+pub(super) const READ_BUDGET: usize = SCRATCH_BYTES;
 
 /// What an event says about reading from a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +63,13 @@ impl<S: Socket> Peers<S> {
     pub(super) fn read_on(&mut self, key: usize, is_end_announced: bool, now: Now) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut budget = READ_BUDGET;
-        // Requests may be left from a pause: they go first.
+        let inflated_before = self.inflater.inflated_bytes();
+        // Requests and messages may be left from a pause: they go first.
         self.converse(key, now);
+        self.hear_unheard(key, now);
         let reading = loop {
             if self.must_stop_reading(key) {
-                let is_held_back = self.is_held_back(key);
+                let (is_held_back, must_wait) = (self.is_held_back(key), self.must_wait(key));
                 let connection = &mut self.connections[key];
                 break match () {
                     () if connection.must_pause(&self.terms.limits) => Reading::Paused,
@@ -76,12 +79,15 @@ impl<S: Socket> Peers<S> {
                         Reading::Awaited
                     }
                     () if is_held_back => Reading::HeldBack,
-                    () => Reading::Congested,
+                    () if must_wait => Reading::Congested,
+                    // There is more to be heard than fits into one turn.
+                    () => Reading::Listed,
                 };
             }
             let connection = &mut self.connections[key];
-            if budget == 0 || connection.is_over() {
-                break if budget == 0 { Reading::Listed } else { Reading::Awaited };
+            let is_used_up = budget == 0 || self.inflater.has_inflated_since(inflated_before, READ_BUDGET);
+            if is_used_up || connection.is_over() {
+                break if is_used_up { Reading::Listed } else { Reading::Awaited };
             }
             let room = self
                 .held_back
@@ -139,6 +145,11 @@ impl<S: Socket> Peers<S> {
 
     /// Whether what the peer sends next is better left in its socket.
     pub(super) fn must_stop_reading(&self, key: usize) -> bool {
+        self.must_wait(key) || self.unheard.holds(key)
+    }
+
+    /// Whether what the peer has sent has to wait, be it read already or not.
+    pub(super) fn must_wait(&self, key: usize) -> bool {
         let connection = &self.connections[key];
         connection.must_pause(&self.terms.limits)
             || connection.awaited.stops_reading()
