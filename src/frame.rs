@@ -7,6 +7,24 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+/// What a message is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Octets.
+    Binary,
+}
+
+impl From<Kind> for OpCode {
+    fn from(kind: Kind) -> Self {
+        Self::Data(match kind {
+            Kind::Text => Data::Text,
+            Kind::Binary => Data::Binary,
+        })
+    }
+}
+
 /// The encoded octets of one whole, unfragmented, unmasked frame. Cloning shares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame(Bytes);
@@ -14,12 +32,18 @@ pub struct Frame(Bytes);
 impl Frame {
     /// A text message in one frame.
     pub fn text(payload: impl AsRef<[u8]>) -> Self {
-        Self::encode(OpCode::Data(Data::Text), payload.as_ref())
+        Self::message(Kind::Text, payload.as_ref())
     }
 
-    /// A binary message in one frame.
-    pub fn binary(payload: impl AsRef<[u8]>) -> Self {
-        Self::encode(OpCode::Data(Data::Binary), payload.as_ref())
+    /// A message in one frame.
+    pub fn message(kind: Kind, payload: &[u8]) -> Self {
+        Self::encode(kind.into(), payload)
+    }
+
+    /// A message in one frame, whose payload is compressed (RFC 7692 §6.1).
+    pub fn compressed(kind: Kind, payload: &[u8]) -> Self {
+        let header = FrameHeader { opcode: kind.into(), rsv1: true, ..FrameHeader::default() };
+        Self(encode(&header, payload, b""))
     }
 
     /// A ping (RFC 6455 §5.5.2) without payload: any pong answers it.
@@ -46,13 +70,14 @@ impl Frame {
     }
 
     fn encode(opcode: OpCode, payload: &[u8]) -> Self {
-        Self(encode(opcode, payload, b""))
+        Self(encode(&FrameHeader { opcode, ..FrameHeader::default() }, payload, b""))
     }
 }
 
 /// The octets of a text message in one frame, and what is to follow it in memory.
 pub fn text_with_room(payload: &[u8], rest: &[u8]) -> Bytes {
-    encode(OpCode::Data(Data::Text), payload, rest)
+    let header = FrameHeader { opcode: Kind::Text.into(), ..FrameHeader::default() };
+    encode(&header, payload, rest)
 }
 
 /// Where the message is in octets that begin with one unfragmented, unmasked text message as it is encoded here.
@@ -67,8 +92,7 @@ pub fn text_range(octets: &[u8]) -> Option<Range<usize>> {
     (length >= least && end <= octets.len()).then_some(start..end)
 }
 
-fn encode(opcode: OpCode, payload: &[u8], rest: &[u8]) -> Bytes {
-    let header = FrameHeader { opcode, ..FrameHeader::default() };
+fn encode(header: &FrameHeader, payload: &[u8], rest: &[u8]) -> Bytes {
     let length = payload.len() as u64;
     let mut octets = Vec::with_capacity(header.len(length) + payload.len() + rest.len());
     header.format(length, &mut octets).expect("writing to a Vec cannot fail");
@@ -88,7 +112,9 @@ mod tests {
     #[test]
     fn frames_are_final_unmasked_and_of_minimal_length() {
         assert_eq!(octets(Frame::text("hi")), b"\x81\x02hi");
-        assert_eq!(octets(Frame::binary(&b"\x00"[..])), b"\x82\x01\x00");
+        assert_eq!(octets(Frame::message(Kind::Binary, b"\x00")), b"\x82\x01\x00");
+        assert_eq!(octets(Frame::compressed(Kind::Text, b"x")), b"\xc1\x01x");
+        assert_eq!(octets(Frame::compressed(Kind::Binary, b"x")), b"\xc2\x01x");
         assert_eq!(octets(Frame::ping()), b"\x89\x00");
         assert_eq!(octets(Frame::pong(b"x")), b"\x8a\x01x");
         assert_eq!(octets(Frame::text(vec![b'a'; 126]))[..4], [0x81, 126, 0, 126]);

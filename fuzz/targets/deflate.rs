@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use slackwater::frame::{Frame, Kind};
 use slackwater::wire::deflate::{Compressor, Inflater};
 use slackwater_fuzz::within;
-use tungstenite::protocol::frame::coding::Data;
 
 /// What an inflater or a compressor needs for itself.
 const OWN_BYTES: usize = 512 * 1024;
@@ -24,8 +24,8 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_compressed(message: &[u8], inflater: &mut Inflater) {
-    let frame = within(OWN_BYTES + 3 * message.len(), || Compressor::default().compress(Data::Text, message));
-    let Some(frame) = frame else { return };
+    let frame = within(OWN_BYTES + 3 * message.len(), || Compressor::default().compress(Kind::Text, message));
+    let Some(frame) = frame.map(Frame::into_bytes) else { return };
     assert!(message.len() >= 256 && frame.len() < message.len() + header_bytes(message.len()));
     assert_eq!(frame[0], 0xc1);
     let payload = match &frame[1..] {

@@ -52,6 +52,7 @@ pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
         of_proxies(config, found.address),
         of_pages(config).into_iter().collect(),
         of_limits(config, found.room),
+        of_compression(config).into_iter().collect(),
         of_silence(config).into_iter().collect(),
         of_leaving(config),
     ];
@@ -201,6 +202,17 @@ fn of_limits(config: &Config, room: usize) -> Vec<Remark> {
         _ => Fact(format!("{each} has room for about {room} connections by its limit on open files")),
     };
     one_takes_all.into_iter().chain(cannot_move).chain([open_files]).collect()
+}
+
+/// RFC 7692 §8.
+fn of_compression(config: &Config) -> Option<Remark> {
+    config.compression.ws_per_message_deflate.then(|| {
+        Note(
+            "With --ws-per-message-deflate the length of a message tells something of what is in it, also behind TLS: publish no \
+             secret in one message with text that others may choose"
+                .to_owned(),
+        )
+    })
 }
 
 /// Of clients that have vanished, and of connections on which nothing is said.

@@ -267,3 +267,11 @@ fn proxies_that_nobody_asks_for_addresses_are_believed_in_vain() {
         told(flags, expected);
     }
 }
+
+#[test]
+fn what_compression_tells_of_a_message_is_said_where_it_is_switched_on() {
+    let note = "note: With --ws-per-message-deflate the length of a message tells something of what is in it, also behind TLS: publish no \
+                secret in one message with text that others may choose";
+    told("--ws-per-message-deflate", &[note]);
+    told("--ws-per-message-deflate false", &[]);
+}

@@ -29,7 +29,7 @@ use crate::server::peers::upkeep::Upkeep;
 use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
-use crate::wire::deflate::Inflater;
+use crate::wire::deflate::{Compressor, Inflater};
 use crate::wire::metrics::Metrics;
 
 mod addressing;
@@ -84,6 +84,7 @@ pub struct Peers<S> {
     /// What the log has said of strangers.
     mentions: Mentions,
     scratch: Box<[u8]>,
+    compressor: Compressor,
     inflater: Inflater,
     mode: Mode,
     site: Site,
@@ -103,8 +104,8 @@ impl<S: Socket> Peers<S> {
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
-            held_back: terms.messages.map(HeldBack::new),
             unheard: Unheard::default(),
+            held_back: terms.messages.map(HeldBack::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
             wrong_tokens: Tally::default(),
@@ -112,6 +113,7 @@ impl<S: Socket> Peers<S> {
             reports: Reports::default(),
             mentions: Mentions::default(),
             scratch: vec![0; SCRATCH_BYTES].into(),
+            compressor: Compressor::default(),
             inflater: Inflater::default(),
             mode: Mode::Serving,
             site: Site::default(),
@@ -166,7 +168,8 @@ impl<S: Socket> Peers<S> {
 
     /// The numbers as they are now.
     pub fn metrics(&mut self) -> Metrics {
-        self.counts.read(self.connections.iter().map(|(_, connection)| connection.queued().0).sum())
+        let outbox_bytes = self.connections.iter().map(|(_, connection)| connection.queued().0).sum();
+        self.counts.read(outbox_bytes, self.compressor.done())
     }
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.
@@ -192,10 +195,10 @@ impl<S: Socket> Peers<S> {
         self.counts.on_sent(waited, connection.queued(), connection.is_client);
         if let Some(ending) = connection.ending() {
             self.feed.forget(key);
+            self.unheard.forget(key);
             if let Some(held_back) = &mut self.held_back {
                 held_back.forget(key);
             }
-            self.unheard.forget(key);
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {

@@ -3,11 +3,9 @@
 //!
 //! Invariants: both take memory only once they are needed; nothing is inflated beyond the limit of a message.
 
-use bytes::Bytes;
 use flate2::{Compress, Compression as Level, Decompress, FlushCompress, FlushDecompress, Status};
-use tungstenite::protocol::frame::FrameHeader;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::frame::{Frame, Kind};
 use crate::wire::ending::Violation;
 
 /// Shorter messages are not worth it: compressing 140 bytes saves a quarter of them, 500 bytes more than half.
@@ -25,33 +23,61 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// What is set aside for an inflated message at first, for each byte of the compressed one.
 const USUAL_RATIO: usize = 4;
 
+/// Whether compressing a message of this length may be of use.
+pub fn is_worthwhile(message_bytes: usize) -> bool {
+    message_bytes >= WORTHWHILE_BYTES
+}
+
 /// Compresses messages for all who can inflate them.
 #[derive(Debug, Default)]
 pub struct Compressor {
     stream: Option<Compress>,
     buffer: Vec<u8>,
+    done: Compressed,
+}
+
+/// What has been compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compressed {
+    /// How many messages.
+    pub messages: u64,
+    /// Their bytes before,
+    pub bytes_before: u64,
+    /// and after that.
+    pub bytes_after: u64,
 }
 
 impl Compressor {
-    /// A message as one whole, unmasked, compressed frame; `None` where that would not be shorter than the plain frame, or the
-    /// message is too short to be worth trying.
-    pub fn compress(&mut self, kind: Data, message: &[u8]) -> Option<Bytes> {
-        if message.len() < WORTHWHILE_BYTES {
+    /// A message as one whole, compressed frame; `None` where that would not be shorter than the plain frame, or the message is
+    /// too short to be worth trying.
+    pub fn compress(&mut self, kind: Kind, message: &[u8]) -> Option<Frame> {
+        if !is_worthwhile(message.len()) {
             return None;
         }
-        // With no more room than that, whatever fits is shorter.
+        // What needs more than that is not shorter.
         self.buffer.reserve_exact(message.len() + TAIL.len());
         let stream = self.stream.get_or_insert_with(|| Compress::new(Level::default(), false));
         stream.reset();
         let flushed = stream.compress_vec(message, &mut self.buffer, FlushCompress::Sync);
         debug_assert!(flushed.is_ok(), "{flushed:?}");
         // What has filled its room may have needed more.
-        let is_whole = self.buffer.len() < self.buffer.capacity();
-        let payload = self.buffer.strip_suffix(&TAIL).filter(|_| is_whole && flushed.is_ok());
-        let frame = payload.map(|payload| compressed_frame(kind, payload));
+        let is_whole = flushed.is_ok() && self.buffer.len() < self.buffer.capacity();
+        let payload = self.buffer.strip_suffix(&TAIL);
+        let payload = payload.filter(|payload| is_whole && payload.len() < message.len());
+        if let Some(payload) = payload {
+            self.done.messages += 1;
+            self.done.bytes_before += message.len() as u64;
+            self.done.bytes_after += payload.len() as u64;
+        }
+        let frame = payload.map(|payload| Frame::compressed(kind, payload));
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
-        frame.filter(|frame| frame.len() < plain_bytes(message.len()))
+        frame
+    }
+
+    /// What it has compressed so far.
+    pub fn done(&self) -> Compressed {
+        self.done
     }
 }
 
@@ -59,6 +85,7 @@ impl Compressor {
 #[derive(Debug, Default)]
 pub struct Inflater {
     stream: Option<Decompress>,
+    inflated_bytes: u64,
 }
 
 impl Inflater {
@@ -67,6 +94,22 @@ impl Inflater {
     /// # Errors
     /// When it is longer than `most_bytes`, or is not what a compressor makes.
     pub fn inflate(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
+        let message = self.inflate_whole(payload, most_bytes)?;
+        self.inflated_bytes += message.len() as u64;
+        Ok(message)
+    }
+
+    /// How long all messages so far are that were inflated.
+    pub fn inflated_bytes(&self) -> u64 {
+        self.inflated_bytes
+    }
+
+    /// Whether that is by so many bytes more than it was.
+    pub fn has_inflated_since(&self, before: u64, bytes: usize) -> bool {
+        self.inflated_bytes - before >= bytes as u64
+    }
+
+    fn inflate_whole(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
         let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
         stream.reset(false);
         let mut message = Message::new(payload.len().saturating_mul(USUAL_RATIO), most_bytes);
@@ -85,7 +128,6 @@ impl Inflater {
         let (bytes, mut end) = (message.octets.len(), &END[..]);
         let is_whole = match has_ended {
             true => tail.is_empty(),
-    inflated_bytes: u64,
             // Unless it has stopped in the midst of a block.
             false => message.take_in(stream, &mut end)? == Status::StreamEnd && end.is_empty(),
         };
@@ -94,22 +136,6 @@ impl Inflater {
 }
 
 /// As much as the payload of a message of this length may have, as zlib puts it when it knows nothing more (`deflateBound`).
-        let message = self.inflate_whole(payload, most_bytes)?;
-        self.inflated_bytes += message.len() as u64;
-        Ok(message)
-    }
-
-    /// How long all messages so far are that were inflated.
-    pub fn inflated_bytes(&self) -> u64 {
-        self.inflated_bytes
-    }
-
-    /// Whether that is by so many bytes more than it was.
-    pub fn has_inflated_since(&self, before: u64, bytes: usize) -> bool {
-        self.inflated_bytes - before >= bytes as u64
-    }
-
-    fn inflate_whole(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
 /// Whoever flushes often, or sends empty blocks, needs no more time and memory than that.
 pub fn most_compressed_bytes(message_bytes: usize) -> usize {
     let overhead = message_bytes / 8 + message_bytes / 64 + 13;
@@ -155,20 +181,6 @@ impl Message {
             }
         }
     }
-}
-
-fn compressed_frame(kind: Data, payload: &[u8]) -> Bytes {
-    let header = FrameHeader { rsv1: true, opcode: OpCode::Data(kind), ..FrameHeader::default() };
-    let length = payload.len() as u64;
-    let mut octets = Vec::with_capacity(header.len(length) + payload.len());
-    header.format(length, &mut octets).expect("writing to a Vec cannot fail");
-    octets.extend_from_slice(payload);
-    octets.into()
-}
-
-/// The length of the plain frame of such a message.
-fn plain_bytes(message_bytes: usize) -> usize {
-    FrameHeader::default().len(message_bytes as u64) + message_bytes
 }
 
 #[cfg(test)]

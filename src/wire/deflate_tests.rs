@@ -71,36 +71,48 @@ fn noise(bytes: usize) -> Vec<u8> {
 fn a_message_becomes_one_whole_compressed_frame_of_its_kind() {
     let mut compressor = Compressor::default();
     for (bytes, kind, first) in [
-        (256, Data::Text, 0xc1),
-        (300, Data::Binary, 0xc2),
-        (70_000, Data::Text, 0xc1),
-        (300, Data::Text, 0xc1),
+        (256, Kind::Text, 0xc1),
+        (300, Kind::Binary, 0xc2),
+        (70_000, Kind::Text, 0xc1),
+        (300, Kind::Text, 0xc1),
     ] {
         let message = json(bytes);
-        let frame = compressor.compress(kind, &message).unwrap();
+        let frame = compressor.compress(kind, &message).unwrap().into_bytes();
         let (said, payload) = taken_apart(&frame);
         assert_eq!((said, inflate_by_hand(payload, MOST, 15)), (first, message));
     }
-    let long = compressor.compress(Data::Text, &[json(40_000), noise(80_000)].concat()).unwrap();
-    assert!(taken_apart(&long).1.len() > 65_535);
+    let long = compressor.compress(Kind::Text, &[json(40_000), noise(80_000)].concat()).unwrap();
+    assert!(taken_apart(&long.into_bytes()).1.len() > 65_535);
 }
 
 #[test]
 fn what_is_short_or_would_not_become_shorter_goes_plain() {
     let mut compressor = Compressor::default();
-    assert_eq!(compressor.compress(Data::Text, &json(255)), None);
+    assert_eq!(compressor.compress(Kind::Text, &json(255)), None);
     assert!(compressor.stream.is_none(), "nothing is set up in vain");
-    assert!(compressor.compress(Data::Text, &json(256)).is_some());
+    assert!(compressor.compress(Kind::Text, &json(256)).is_some());
     for bytes in [256, 1000, 65_535, 65_536, 300_000] {
-        assert_eq!(compressor.compress(Data::Binary, &noise(bytes)), None, "{bytes}");
+        assert_eq!(compressor.compress(Kind::Binary, &noise(bytes)), None, "{bytes}");
     }
     assert!(compressor.buffer.capacity() <= KEPT_BYTES);
 }
 
 #[test]
+fn what_was_compressed_is_counted_and_what_goes_plain_is_not() {
+    let mut compressor = Compressor::default();
+    let frames = [(); 2].map(|()| compressor.compress(Kind::Text, &json(1000)).unwrap().into_bytes());
+    assert_eq!(
+        (compressor.compress(Kind::Text, &noise(1000)), compressor.compress(Kind::Text, &json(9))),
+        (None, None)
+    );
+    let bytes_after = 2 * taken_apart(&frames[0]).1.len() as u64;
+    assert_eq!(compressor.done(), Compressed { messages: 2, bytes_before: 2000, bytes_after });
+}
+
+#[test]
 fn each_message_stands_for_itself() {
     let mut compressor = Compressor::default();
-    let frames = [(); 2].map(|()| compressor.compress(Data::Text, &json(500)));
+    let frames = [(); 2].map(|()| compressor.compress(Kind::Text, &json(500)));
     assert_eq!(frames[0], frames[1]);
     let mut inflater = Inflater::default();
     // Refers to what went before, which nobody keeps.
@@ -243,10 +255,11 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn what_is_compressed_is_inflated_with_every_window_of_at_least_the_message(message in messages()) {
-        let Some(frame) = Compressor::default().compress(Data::Text, &message) else { return Ok(()) };
+        let Some(frame) = Compressor::default().compress(Kind::Text, &message) else { return Ok(()) };
+        let frame = frame.into_bytes();
         let (first, payload) = taken_apart(&frame);
         prop_assert_eq!(first, 0xc1);
-        prop_assert!(frame.len() < plain_bytes(message.len()));
+        prop_assert!(frame.len() < Frame::text(&message).into_bytes().len());
         for window_bits in (9..=15).filter(|bits| message.len() <= 1 << bits) {
             prop_assert_eq!(&inflate_by_hand(payload, message.len(), window_bits), &message);
         }

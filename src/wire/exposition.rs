@@ -58,10 +58,18 @@ impl Collector for Scrape {
         build_info(to)?;
         self.each(to, "connections", "Clients connected now", |m| m.connections as f64)?;
         counter(to, "connections", "Clients that have connected", sum.connections_total)?;
+        let help = "Clients that have connected and whose messages may be compressed";
+        counter(to, "connections_compressed", help, sum.connections_compressed)?;
         disconnects(to, &sum)?;
         counter(to, "publications", "Publications that were given an id", overview.publications)?;
         counter(to, "messages_sent", "WebSocket messages that sockets have taken", sum.messages_sent)?;
         counter(to, "bytes_sent", "Bytes that sockets have taken", sum.bytes_sent)?;
+        let help = "Messages that were compressed, each once, whoever has heard it";
+        counter(to, "messages_compressed", help, sum.messages_compressed)?;
+        let help = "Bytes of the messages that were compressed";
+        counter(to, "compression_input_bytes", help, sum.compression_input_bytes)?;
+        let help = "Bytes that they were compressed to";
+        counter(to, "compression_output_bytes", help, sum.compression_output_bytes)?;
         resumes(to, &sum)?;
         rejected(to, &sum)?;
         let help = "Requests to publish or for operators that were refused, by path and by why";

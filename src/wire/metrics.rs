@@ -21,12 +21,20 @@ pub struct Metrics {
     pub connections: u64,
     /// Clients that have ever connected.
     pub connections_total: u64,
+    /// Those of them whose messages may be compressed.
+    pub connections_compressed: u64,
     /// Clients that have departed, by reason and close code.
     pub disconnects: Vec<Disconnects>,
     /// Frames of publications and replies that sockets have taken.
     pub messages_sent: u64,
     /// Bytes that sockets have taken.
     pub bytes_sent: u64,
+    /// Messages that were compressed, each once, whoever has heard it.
+    pub messages_compressed: u64,
+    /// Their bytes before that.
+    pub compression_input_bytes: u64,
+    /// Their bytes after that.
+    pub compression_output_bytes: u64,
     /// Clients that came back and were brought everything they had missed.
     pub resumed: u64,
     /// Clients that came back and may have missed something.
@@ -162,9 +170,13 @@ impl Metrics {
     /// Adds what a process has counted that has ended.
     pub fn add_totals(&mut self, other: &Self) {
         add(&mut self.connections_total, other.connections_total);
+        add(&mut self.connections_compressed, other.connections_compressed);
         other.disconnects.iter().for_each(|disconnects| self.add_disconnects(disconnects));
         add(&mut self.messages_sent, other.messages_sent);
         add(&mut self.bytes_sent, other.bytes_sent);
+        add(&mut self.messages_compressed, other.messages_compressed);
+        add(&mut self.compression_input_bytes, other.compression_input_bytes);
+        add(&mut self.compression_output_bytes, other.compression_output_bytes);
         add(&mut self.resumed, other.resumed);
         add(&mut self.not_resumed, other.not_resumed);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));

@@ -1,15 +1,17 @@
 //! permessage-deflate (RFC 7692) on the wire: what is agreed on, and what is heard of whom. What is compressed here is so by
 //! `flate2` itself.
 
-use flate2::{Compress, Compression, FlushCompress};
-use serde_json::Value;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use serde_json::{Value, json};
 use support::HANDSHAKE;
 use support::frames::{PING, frame, header, text};
 use support::peer::{Frame, Peer};
+use support::publisher::Publisher;
 
 use crate::running::Running;
 
 mod hostile;
+mod outgoing;
 
 /// What is always answered.
 const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
@@ -38,8 +40,13 @@ fn agreed(server: &Running, fields: &str) -> Option<String> {
 
 /// A client that has agreed on compression with these offers, and has been welcomed.
 fn joined(server: &Running, offers: &str) -> Peer {
+    joined_at(server, "/ws", offers)
+}
+
+/// The same, asking for this.
+fn joined_at(server: &Running, target: &str, offers: &str) -> Peer {
     let mut peer = Peer::connect(server.address);
-    peer.send(offering(offers));
+    peer.send(offering(offers).replacen("/ws", target, 1));
     assert!(peer.head().field("Sec-WebSocket-Extensions").is_some_and(|answer| answer.starts_with(AGREED)));
     assert_eq!(peer.message()["type"], "welcome");
     peer
@@ -52,6 +59,26 @@ fn deflated(message: &[u8]) -> Vec<u8> {
     stream.compress_vec(message, &mut payload, FlushCompress::Sync).unwrap();
     payload.truncate(payload.len() - 4);
     payload
+}
+
+/// A message that was compressed, inflated with a window of so many bits.
+fn inflated(payload: &[u8], window_bits: u8) -> Vec<u8> {
+    let mut stream = Decompress::new_with_window_bits(false, window_bits);
+    let mut message = Vec::with_capacity(1024 * 1024);
+    let input = [payload, &[0, 0, 0xff, 0xff]].concat();
+    stream.decompress_vec(&input, &mut message, FlushDecompress::Sync).unwrap();
+    assert_eq!(stream.total_in(), input.len() as u64);
+    message
+}
+
+/// The value of a metric.
+fn metric(server: &Running, name: &str) -> u64 {
+    let mut peer = Peer::connect(server.address);
+    peer.send("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    let response = peer.response();
+    let mut lines = response.text().lines().filter_map(|line| line.split_once(' '));
+    let value = lines.find(|(sample, _)| *sample == name).map(|(_, value)| value.parse().unwrap());
+    value.unwrap_or_else(|| panic!("no {name} in {}", response.text()))
 }
 
 /// The reply to a message of ours.

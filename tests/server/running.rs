@@ -28,6 +28,15 @@ pub struct Running {
 impl Running {
     /// Starts a server with these flags, as on the command line.
     pub fn with(flags: &str) -> Self {
+        Self::offering(Service::Notifications, flags)
+    }
+
+    /// Starts a server that sends back what it hears.
+    pub fn echo_with(flags: &str) -> Self {
+        Self::offering(Service::Echo, flags)
+    }
+
+    fn offering(service: Service, flags: &str) -> Self {
         let defaults = DEFAULTS.into_iter().filter(|(flag, _)| !flags.contains(flag));
         let defaults = defaults.flat_map(|(flag, value)| [flag, value]);
         let notice = ["--no-drain-notice"].into_iter().filter(|_| !flags.contains("--drain-spread"));
@@ -35,7 +44,7 @@ impl Running {
         let config = Config::read(args.map(OsString::from)).expect("the flags are good");
         let ((ready, started), (ended, outcomes)) = (channel(), channel());
         thread::spawn(move || {
-            let server = Server::bind(&config, Service::Notifications).expect("the port is free");
+            let server = Server::bind(&config, service).expect("the port is free");
             let address = server.address().ip().expect("it listens on TCP");
             ready.send((address, server.handle())).expect("that is waited for");
             ended.send(server.run(|_| {}))

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Connection, Speaks};
-use crate::frame::Frame;
+use bytes::Bytes;
+
+use super::{Connection, Phase, Speaks};
+use crate::frame::{Frame, Kind};
 use crate::message::Message;
-use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
+use crate::wire::deflate::{Compressor, is_worthwhile};
 use crate::wire::outbox::Overflow;
 
 /// Who has taken something within this time is not too slow for what waits, however much that is: what does not fit into
@@ -30,10 +32,11 @@ impl<S: Socket> Connection<S> {
     pub(in crate::server) fn send_pending(
         &mut self,
         message: &Message,
+        compressor: &mut Compressor,
         limits: &Limits,
     ) -> Result<(), Overflow> {
         let room = limits.outbox_bytes.saturating_sub(self.outbox.place_bytes());
-        self.outbox.push(message.frame(), if self.is_stalled() { room } else { usize::MAX })
+        self.push_message(message, compressor, if self.is_stalled() { room } else { usize::MAX })
     }
 
     /// Whether its socket has taken something lately, or is about to be written to again.
@@ -41,14 +44,54 @@ impl<S: Socket> Connection<S> {
         self.dirty || self.outbox.stalled_since().is_none_or(|since| now.instant < since + LATELY)
     }
 
-    /// Queues a piece of a replay, which is bounded by the room that there was for it.
-    pub(in crate::server) fn send_piece(&mut self, piece: Vec<(Position, Message)>) {
-        if self.speaks() != Speaks::WebSocket {
-            return;
+    /// Queues a part of a replay, which is bounded by the room that there was for it.
+    pub(in crate::server) fn send_missed(&mut self, message: &Message, compressor: &mut Compressor) {
+        let sent = self.push_message(message, compressor, usize::MAX);
+        debug_assert!(sent.is_ok(), "there is no limit");
+    }
+
+    /// Queues a message as it goes on this wire, if any does.
+    fn push_message(
+        &mut self,
+        message: &Message,
+        compressor: &mut Compressor,
+        limit_bytes: usize,
+    ) -> Result<(), Overflow> {
+        match self.speaks() {
+            Speaks::WebSocket => self.outbox.push(self.frame_of(message, compressor), limit_bytes),
+            Speaks::Http | Speaks::NoMore => Ok(()),
         }
-        for (_, message) in piece {
-            self.outbox.push_unbounded(message.frame());
-        }
+    }
+
+    /// Compressed where that is of use to this peer, by whoever needs it first.
+    fn frame_of(&self, message: &Message, compressor: &mut Compressor) -> Bytes {
+        let compress = |json: &[u8]| compressor.compress(Kind::Text, json).map(Frame::into_bytes);
+        let is_of_use = self.compresses(|| message.json().len());
+        let compressed = if is_of_use { message.deflated(compress) } else { None };
+        compressed.unwrap_or_else(|| message.frame())
+    }
+
+    /// Sends a message back as it has come, compressed if that is of use to the peer.
+    pub(in crate::server) fn send_back(
+        &mut self,
+        kind: Kind,
+        message: &[u8],
+        compressor: &mut Compressor,
+        now: Now,
+        limits: &Limits,
+    ) {
+        let is_of_use = self.compresses(|| message.len());
+        let compressed = if is_of_use { compressor.compress(kind, message) } else { None };
+        self.send(compressed.unwrap_or_else(|| Frame::message(kind, message)), now, limits);
+    }
+
+    /// Whether to compress a message of this length for this peer: it is of use, and the peer's window has room for all of it.
+    fn compresses(&self, bytes: impl FnOnce() -> usize) -> bool {
+        let Phase::Open { session, .. } = &self.phase else { return false };
+        session.compression().is_some_and(|compression| {
+            let bytes = bytes();
+            is_worthwhile(bytes) && compression.fits(bytes)
+        })
     }
 
     /// How much of a replay can be queued without this much waiting.

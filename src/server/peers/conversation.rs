@@ -5,7 +5,7 @@ use log::{info, warn};
 
 use super::reading::READ_BUDGET;
 use super::{Mode, Peers};
-use crate::frame::Frame;
+use crate::frame::Kind;
 use crate::http::answer::Answer;
 use crate::http::origin::{Origins, Stranger};
 use crate::http::routes::{self, Conditions, Door};
@@ -178,8 +178,12 @@ impl<S: Socket> Peers<S> {
                 // Like all that comes, it has shown already that the peer is there.
                 (Event::Pong, _) => {}
                 (Event::Text(text), Service::Notifications) => self.reply_to(key, &text, now),
-                (Event::Text(text), Service::Echo) => connection.send(Frame::text(text), now, &limits),
-                (Event::Binary(bytes), _) => connection.send(Frame::binary(bytes), now, &limits),
+                (Event::Text(text), Service::Echo) => {
+                    connection.send_back(Kind::Text, text.as_bytes(), &mut self.compressor, now, &limits);
+                }
+                (Event::Binary(octets), _) => {
+                    connection.send_back(Kind::Binary, &octets, &mut self.compressor, now, &limits);
+                }
             }
             let is_held_back =
                 is_message && self.held_back.as_mut().is_some_and(|held_back| held_back.on_message(key, now));
@@ -189,10 +193,6 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.
-    fn open(
-        &mut self,
-        key: usize,
     /// Whether what a client has sent inflates to so much that the rest has to wait: for another turn, or until the client has
     /// taken its answers.
     fn has_inflated_enough(&self, key: usize, inflated_before: u64) -> bool {
@@ -200,6 +200,10 @@ impl<S: Socket> Peers<S> {
             || self.inflater.has_inflated_since(inflated_before, 1) && self.must_wait(key)
     }
 
+    /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.
+    fn open(
+        &mut self,
+        key: usize,
         acceptance: &Acceptance,
         compression: Option<Compression>,
         request: &Request,
@@ -211,6 +215,9 @@ impl<S: Socket> Peers<S> {
         let response = switching_protocols(acceptance, compression);
         let rest = self.connections[key].open(response, compression, first_ping);
         self.counts.on_joined();
+        if compression.is_some() {
+            self.counts.on_compression_agreed();
+        }
         info!("Client connected. Total connections: {}", self.clients());
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::clock::Now;
 use crate::server::footprint;
+use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
 use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
 
@@ -45,6 +46,11 @@ impl Counts {
     pub(super) fn on_joined(&mut self) {
         self.clients += 1;
         self.metrics.connections_total += 1;
+    }
+
+    /// A client's messages may be compressed.
+    pub(super) fn on_compression_agreed(&mut self) {
+        self.metrics.connections_compressed += 1;
     }
 
     /// A client has departed.
@@ -95,8 +101,11 @@ impl Counts {
         }
     }
 
-    /// The numbers as they are now, while so many bytes wait for peers.
-    pub(super) fn read(&mut self, outbox_bytes: usize) -> Metrics {
+    /// The numbers as they are now, while so many bytes wait for peers and so much has been compressed.
+    pub(super) fn read(&mut self, outbox_bytes: usize, compressed: Compressed) -> Metrics {
+        self.metrics.messages_compressed = compressed.messages;
+        self.metrics.compression_input_bytes = compressed.bytes_before;
+        self.metrics.compression_output_bytes = compressed.bytes_after;
         self.metrics.connections = self.clients as u64;
         self.metrics.outbox_bytes = outbox_bytes as u64;
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);

@@ -166,7 +166,10 @@ impl<S: Socket> Peers<S> {
         let mut bytes = 0;
         for (position, message) in self.feed.pending_for(key) {
             bytes += message.json().len() + MESSAGE_BYTES;
-            if connection.send_pending(&message, &self.terms.limits).is_err() {
+            let held = message.held_bytes();
+            let sent = connection.send_pending(&message, &mut self.compressor, &self.terms.limits);
+            self.feed.on_grown(position, message.held_bytes() - held);
+            if sent.is_err() {
                 if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
                     self.begin_replay(key, position - 1, now);
                 } else {
@@ -191,7 +194,11 @@ impl<S: Socket> Peers<S> {
         match self.feed.next_piece(replay, room) {
             Ok(piece) => {
                 let has_all = self.feed.is_complete(replay);
-                connection.send_piece(piece);
+                for (position, message) in piece {
+                    let held = message.held_bytes();
+                    connection.send_missed(&message, &mut self.compressor);
+                    self.feed.on_grown(position, message.held_bytes() - held);
+                }
                 // Until what is queued of it is taken, there might be no room for what is live: that comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {
                     connection.replay.take().into_iter().for_each(|replay| self.feed.join(key, *replay));

@@ -33,14 +33,7 @@ fn what_is_no_list_of_extensions_fails_the_handshake() {
             "{offers}"
         );
     }
-    let mut peer = Peer::connect(server.address);
-    peer.send("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
-    let metrics = peer.response();
-    assert!(
-        metrics.text().contains(r#"slackwater_handshakes_rejected_total{reason="malformed"} 5"#),
-        "{}",
-        metrics.text()
-    );
+    assert_eq!(metric(&server, r#"slackwater_handshakes_rejected_total{reason="malformed"}"#), 5);
 }
 
 #[test]
@@ -110,4 +103,52 @@ fn a_window_from_one_message_to_the_next_is_not_kept() {
     peer.send(frames.concat());
     assert_eq!(echo(&mut peer), "Server received: Hear, hear! Hear, hear!");
     assert_eq!(peer.close_code(), Some(1007));
+}
+
+#[test]
+fn messages_that_inflate_to_much_more_than_they_are_wait_for_their_answers_to_be_taken() {
+    // A tenth of this is more than what waits for an answer may be.
+    const MANY: usize = 200;
+    let server = Running::with("--ws-per-message-deflate --outbox-limit 262144");
+    let long = "x".repeat(50_000);
+    let message = frame(COMPRESSED, deflated(long.as_bytes()));
+    assert!(message.len() * MANY < 20_000);
+    let mut peer = joined(&server, "permessage-deflate");
+    peer.send([message.repeat(MANY), frame(COMPRESSED, deflated(b"last"))].concat());
+    let mut other = server.client();
+    other.echo("served meanwhile");
+    for _ in 0..MANY {
+        assert_eq!(echo(&mut peer), format!("Server received: {long}"));
+    }
+    assert_eq!(echo(&mut peer), "Server received: last");
+}
+
+#[test]
+fn a_client_that_leaves_while_much_of_it_is_unheard_is_forgotten() {
+    let server = Running::with("--ws-per-message-deflate --outbox-limit 262144");
+    let message = frame(COMPRESSED, deflated("x".repeat(50_000).as_bytes()));
+    let mut peer = joined(&server, "permessage-deflate");
+    peer.send([message.repeat(300), frame(0x88, b"")].concat());
+    peer.finish();
+    let frames: Vec<u8> = std::iter::repeat_with(|| peer.frame().first).take(301).collect();
+    assert_eq!(frames, [&[0x81; 300][..], &[0x88]].concat(), "what was sent is answered");
+    assert_eq!(peer.rest(), b"");
+    server.client().echo("hello");
+}
+
+#[test]
+fn whoever_sends_too_many_messages_is_held_back_whether_they_are_compressed_or_not() {
+    let server = Running::with("--ws-per-message-deflate --limit-messages 100");
+    let mut peer = joined(&server, "permessage-deflate");
+    let messages: Vec<u8> = (0..130)
+        .flat_map(|n| {
+            let message = format!("{n} {}", "x".repeat(20_000));
+            frame(COMPRESSED, deflated(message.as_bytes()))
+        })
+        .collect();
+    peer.send(messages);
+    for n in 0..130 {
+        let heard = echo(&mut peer);
+        assert!(heard.as_str().unwrap().starts_with(&format!("Server received: {n} x")), "{n}");
+    }
 }

@@ -91,7 +91,7 @@ fn every_client_of_every_worker_hears_every_publication_once_in_one_order() {
         && published.cut_published > 50
         && published.cut_lost > 100
         && published.retried > 300
-        && *ahead > 10
+        && *ahead > 5
         && *kills > 10
         && *starts > 400;
     told.assert_enough(has_all);
