@@ -78,6 +78,10 @@ fn a_server_that_leaves_with_a_delay_serves_until_then() {
         world.setup.drain_delay = random.millis(100..400);
         world.fulfil(Fate::Crashed);
         world.run_until(random.millis(300..600));
+        // Some take longer to begin.
+        while !world.workers().any(|worker| worker.accepts) && world.now < 10 * SECOND {
+            world.run_for(SECOND / 100);
+        }
         let (number, before) = (world.reign().number, world.truth.all().count());
         world.fulfil(Fate::Redeployed);
         let begins = world.now + world.setup.drain_delay;
