@@ -87,12 +87,24 @@ impl Outbox {
     /// # Errors
     /// `Overflow` when more than `limit_bytes` would wait; the queue is unchanged then.
     pub fn push(&mut self, frame: impl Into<Bytes>, limit_bytes: usize) -> Result<(), Overflow> {
-        let frame = frame.into();
+        self.push_pieces([frame.into()], limit_bytes)
+    }
+
+    /// Queues pieces that mean something together, all of them or none. Nothing comes between them; but where the rest is
+    /// abandoned it may be cut behind any of them, and nothing may be queued behind that.
+    ///
+    /// # Errors
+    /// As `push`.
+    pub fn push_pieces<const N: usize>(
+        &mut self,
+        pieces: [Bytes; N],
+        limit_bytes: usize,
+    ) -> Result<(), Overflow> {
         let queued_bytes = self.queued_bytes();
-        if queued_bytes > 0 && queued_bytes + frame.len() > limit_bytes {
+        if queued_bytes > 0 && queued_bytes + pieces.iter().map(Bytes::len).sum::<usize>() > limit_bytes {
             return Err(Overflow);
         }
-        self.append(frame);
+        pieces.into_iter().for_each(|piece| self.append(piece));
         Ok(())
     }
 
@@ -153,7 +165,7 @@ impl Outbox {
         self.queue.as_ref().map_or(0, |queue| queue.frames.len() * PLACE_BYTES)
     }
 
-    /// How many messages wait behind what is promised.
+    /// How many messages, or pieces of them, wait behind what is promised.
     pub fn queued_messages(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.frames.len() - queue.promised)
     }

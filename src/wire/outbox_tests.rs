@@ -199,3 +199,32 @@ fn very_short_messages_take_more_than_their_octets() {
     outbox.flush_to(&mut Stingy::with_room(2), Instant::now()).unwrap();
     assert_eq!((outbox.queued_bytes(), outbox.place_bytes()), (1, 64));
 }
+
+fn pieces(text: &'static str) -> [Bytes; 2] {
+    let (one, other) = text.split_at(2);
+    [Bytes::from_static(one.as_bytes()), Bytes::from_static(other.as_bytes())]
+}
+
+#[test]
+fn pieces_are_queued_together_or_not_at_all() {
+    let mut outbox = outbox(&["123"]);
+    assert_eq!(outbox.push_pieces(pieces("abcd"), 6), Err(Overflow));
+    assert_eq!((outbox.queued_bytes(), outbox.queued_messages()), (3, 1));
+    assert_eq!(outbox.push_pieces(pieces("abcd"), 7), Ok(()));
+    assert_eq!((outbox.queued_bytes(), outbox.queued_messages()), (7, 3));
+    assert_eq!(Outbox::default().push_pieces(pieces("abcd"), 0), Ok(()), "nothing else waits");
+}
+
+#[test]
+fn what_is_abandoned_behind_a_first_piece_ends_there() {
+    for (room, expected) in [(0, ""), (1, "ab"), (2, "ab"), (3, "abcd"), (4, "abcd"), (5, "abcdAB")] {
+        let (mut outbox, mut socket) = (Outbox::default(), Stingy::with_room(room));
+        outbox.push_pieces(pieces("abcd"), usize::MAX).unwrap();
+        outbox.push_pieces(pieces("ABCD"), usize::MAX).unwrap();
+        assert_eq!(outbox.flush_to(&mut socket, Instant::now()).unwrap(), Flush::Blocked);
+        outbox.abandon();
+        socket.room = usize::MAX;
+        assert_eq!(outbox.flush_to(&mut socket, Instant::now()).map(|_| ()).ok(), Some(()));
+        assert_eq!(socket.taken, expected.as_bytes(), "{room}");
+    }
+}
