@@ -33,6 +33,16 @@ pub enum ReconnectReason {
     ConnectionAge,
 }
 
+impl ReconnectReason {
+    /// As clients are told it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServerRestart => "server_restart",
+            Self::ConnectionAge => "connection_age",
+        }
+    }
+}
+
 /// The moments of all clients: of those who have not been told, and the ends of those who have.
 #[derive(Debug)]
 pub struct ReconnectNotices {
@@ -103,12 +113,22 @@ impl ReconnectNotices {
 
     /// Adds a client that has just connected. When the server leaves already, it gets any moment.
     pub fn join(&mut self, client: usize, now: Instant) {
+        let moment = self.moment(now);
+        self.untold.set(client, moment);
+    }
+
+    /// The moment of somebody who has come now, be it that it is not taken in.
+    pub fn moment(&mut self, now: Instant) -> Instant {
         let random = self.next_random();
-        let moment = match self.occasion {
+        match self.occasion {
             Occasion::Age(age) => now + age.mul_f64(1.0 + AGE_JITTER * (2.0 * random - 1.0)),
             Occasion::Leaving { begun, .. } => (begun + self.terms.spread.mul_f64(random)).max(now),
-        };
-        self.untold.set(client, moment);
+        }
+    }
+
+    /// This client is to be closed then, and not as others are: it cannot move before that.
+    pub fn close_at(&mut self, client: usize, at: Instant) {
+        self.closings.set(client, at);
     }
 
     /// The client has departed: its name may pass on to another.
