@@ -45,6 +45,8 @@
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
 //!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
 //!   request carries its token: [`http::credentials`].
+//! * The event-stream format: [`wire::event_stream`]; a connection that is one: `server::connection::streaming`, and what it is
+//!   told: `server::peers::streaming`.
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
 //!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of
@@ -144,7 +146,7 @@
 //! * A peer that breaks a rule is told so in a close frame before TCP closes, and TCP closes behind it, not over it.
 //! * Every limit has an outcome, and each is in the catalogue of [`wire::ending::Ending`] or
 //!   [`wire::refusal::Refusal`]. No input reaches a panic; no announcement of a length reserves memory.
-//! * An idle WebSocket owns no heap beyond its slot in the slab.
+//! * An idle WebSocket or event stream owns no heap beyond its slot in the slab.
 //!
 //! # Deliberately absent
 //!

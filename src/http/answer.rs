@@ -29,10 +29,33 @@ pub enum Answer {
         /// Who has shown a token.
         identity: Option<Box<Identity>>,
     },
+    /// The connection becomes an event stream; or, for HEAD, is told how one would begin.
+    Stream {
+        /// Names the topics and where to resume.
+        request: Box<Request>,
+        /// Who has shown a token.
+        identity: Option<Box<Identity>>,
+    },
+    /// The client of an event stream is to come back later. It is not refused: a browser would give up for ever.
+    Postpone(Delay),
     /// What its body holds is published, all of it or nothing.
     Publish(Box<Request>),
     /// The peer is told something about the whole server.
     Report(Report),
     /// The server leaves, as at a signal.
     Drain,
+}
+
+/// Why an event stream is to be asked for again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// There are too many connections of its address, which may try again after so many seconds.
+    TooMany(u64),
+    /// There are more connections than the limit allows.
+    Crowded,
+    /// The server leaves. A client that has no id yet can be given one.
+    Leaving {
+        /// Whether it has one.
+        resumes: bool,
+    },
 }

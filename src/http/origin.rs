@@ -3,14 +3,15 @@
 //!
 //! A browser lets any page open a WebSocket anywhere and send simple requests, so that it is for the server to refuse them.
 //! A forwarding header counts for a page of the request's own host only, and only since no page can add a field to a
-//! WebSocket's handshake: to what `fetch()` sends, a page whose name was rebound can.
+//! WebSocket's handshake: to what `fetch()` sends, a page whose name was rebound can. Neither does it send an `Origin` with that,
+//! as it asks its own server, so that for event streams everybody is judged by the name.
 
 use std::fmt;
 
 use crate::config::origins::AllowedOrigin;
 use crate::http::access::{Reach, is_cross_origin, names_this_machine};
-use crate::http::host::Origin;
-use crate::wire::request::{Preflight, Request};
+use crate::http::host::{Host, Origin};
+use crate::wire::request::{Fields, Preflight, Request};
 use crate::wire::response::Response;
 
 /// How much of an origin is shown.
@@ -42,6 +43,8 @@ enum Why {
     /// It calls this machine by a name that is not the machine's, and no proxy says that it has forwarded the request:
     /// its name may have been rebound to this machine.
     Name,
+    /// The same of a request for an event stream, where nothing shows that no such page has sent it.
+    NameOfStream,
 }
 
 impl Origins<'_> {
@@ -66,6 +69,36 @@ impl Origins<'_> {
         }
     }
 
+    /// The page that may not hear an event stream, if the request may come from one: as for a WebSocket, but for the names of
+    /// this machine. What calls it by another name is let in only with something that no rebound page can send: a name that is
+    /// one of an allowed origin, or a field of a browser or a proxy that pages cannot add. Who `shows_token` has one that such a
+    /// page does not know, or is refused for it.
+    pub fn deny_reader(&self, request: &Request, shows_token: bool) -> Option<Stranger> {
+        let origin = request.fields.origin.as_deref();
+        if origin.is_some_and(|origin| self.allow(origin)) {
+            return None;
+        }
+        let stranger = self.deny_listener(request);
+        if stranger.as_ref().is_some_and(|stranger| stranger.why == Why::Page) {
+            return stranger;
+        }
+        let Reach::ThisMachine(own_name) = self.reach else { return None };
+        let is_known = |name: &String| {
+            Host::named_in(name).is_some_and(|host| host.is_here(own_name.as_ref()) || self.allow_name(&host))
+        };
+        let Fields { host, ignored_host, not_rebound, .. } = &request.fields;
+        // Browsers always name a host.
+        let is_safe = shows_token || *not_rebound || host.iter().chain(ignored_host).all(is_known);
+        let called = host.as_deref().unwrap_or_default();
+        (!is_safe).then(|| Stranger::of(&format!("http://{called}"), Why::NameOfStream))
+    }
+
+    /// The origin of the page, if there is one, that may read an event stream.
+    pub fn origin_of_reader<'r>(&self, request: &'r Request) -> Option<&'r str> {
+        let origin = request.fields.origin.as_deref()?;
+        self.deny_reader(request, false).is_none().then_some(origin)
+    }
+
     /// The page of another origin that asks for what only allowed ones may do.
     pub fn deny_stranger(&self, request: &Request) -> Option<Stranger> {
         let origin = request.fields.origin.as_deref().filter(|origin| !self.allow(origin))?;
@@ -79,6 +112,14 @@ impl Origins<'_> {
 
     fn allow(&self, origin: &str) -> bool {
         self.allowed.iter().any(|allowed| covers(allowed, origin))
+    }
+
+    fn allow_name(&self, name: &Host) -> bool {
+        self.allowed.iter().any(|allowed| match allowed {
+            AllowedOrigin::Any => true,
+            AllowedOrigin::Opaque => false,
+            AllowedOrigin::Pages { host, is_below, .. } => covers_host(host, *is_below, name),
+        })
     }
 }
 
@@ -106,6 +147,11 @@ impl Stranger {
                     "Host is not a name of this machine: a page may only listen by it through a proxy that adds \
                      X-Forwarded-For, or when the server is started with --allowed-origin and the page's origin"
                 }
+                Why::NameOfStream => {
+                    "Host is not a name of this machine, and a page that has rebound its name could send this: come by TLS with a \
+                     browser, with a token, or through a proxy that adds Via; or start the server with --allowed-origin and \
+                     the origin of its own page, as browsers see it"
+                }
             },
         )
     }
@@ -127,6 +173,10 @@ impl fmt::Display for Stranger {
             Why::Name => {
                 ", which calls this machine by a name that is not its own: let the proxy in front add X-Forwarded-For; or, if \
                  there is none and the page may listen and publish here"
+            }
+            Why::NameOfStream => {
+                ", or a program that calls this machine so, which is not its name: let the proxy in front add Via; or, if there \
+                 is none and pages of that name may listen and publish here"
             }
         })?;
         f.write_str(", start the server with --allowed-origin")?;
@@ -157,11 +207,15 @@ fn covers(allowed: &AllowedOrigin, origin: &str) -> bool {
                 return false;
             };
             allowed.port = port.or(allowed.port);
-            let is_host =
-                if *is_below { page.host.is_below(&allowed.host) } else { page.host == allowed.host };
+            let is_host = covers_host(host, *is_below, &page.host);
             is_host && (page.scheme, page.port) == (allowed.scheme, allowed.port)
         }
     }
+}
+
+fn covers_host(allowed: &str, is_below: bool, host: &Host) -> bool {
+    Host::read(allowed)
+        .is_some_and(|allowed| if is_below { host.is_below(&allowed) } else { *host == allowed })
 }
 
 #[cfg(test)]

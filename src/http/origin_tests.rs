@@ -104,6 +104,112 @@ fn a_page_whose_name_was_rebound_to_this_machine_may_not_listen() {
     }
 }
 
+/// Why a page may not hear an event stream at this door, with these flags.
+fn denied_stream(reach: &Reach, flags: &str, fields: &str) -> Option<Why> {
+    let allowed = allowed(flags);
+    let origins = Origins { allowed: &allowed, reach };
+    let request = request(fields);
+    let denied = |shows_token| origins.deny_reader(&request, shows_token);
+    let shared_with = request.fields.origin.as_deref().filter(|_| denied(false).is_none());
+    assert_eq!(origins.origin_of_reader(&request), shared_with, "{fields}");
+    let why = denied(false).map(|stranger| stranger.why);
+    let with_token = denied(true).map(|stranger| stranger.why);
+    assert_eq!(
+        with_token,
+        why.filter(|why| *why != Why::NameOfStream),
+        "a token vouches for the name alone: {fields}"
+    );
+    why
+}
+
+const STREAM: Option<Why> = Some(Why::NameOfStream);
+
+#[test]
+fn an_event_stream_is_for_the_pages_that_may_open_a_websocket() {
+    for (fields, here_expected, expected) in [
+        ("localhost:8000", IN, IN),
+        ("127.0.0.1", IN, IN),
+        ("kitchen", IN, IN),
+        ("localhost:8000\nOrigin: http://localhost:8000", IN, IN),
+        ("localhost:8000\nOrigin: http://localhost:3000", IN, PAGE),
+        ("kitchen:8000\nOrigin: https://127.0.0.1", IN, PAGE),
+        ("localhost:8000\nOrigin: https://evil.example", PAGE, PAGE),
+        ("localhost\nOrigin: null", PAGE, PAGE),
+        ("localhost\nOrigin:", PAGE, PAGE),
+        ("example.com\nOrigin: https://evil.example\nVia: 1.1 x", PAGE, PAGE),
+        ("example.com\nOrigin: http://localhost:3000\nSec-Fetch-Site: cross-site", PAGE, PAGE),
+    ] {
+        assert_eq!(denied_stream(&here(), "", fields), here_expected, "{fields}");
+        for reach in [Reach::World, Reach::Operators] {
+            assert_eq!(denied_stream(&reach, "", fields), expected, "{reach:?} {fields}");
+        }
+    }
+    for origin in ["https://app.example.com", "null", "file://"] {
+        for reach in [here(), Reach::World] {
+            let fields = format!("rebound.example\nOrigin: {origin}");
+            assert_eq!(denied_stream(&reach, "https://app.example.com null", &fields), IN, "{origin}");
+        }
+    }
+}
+
+#[test]
+fn by_a_foreign_name_only_what_no_rebound_page_can_send_opens_an_event_stream() {
+    for (fields, expected) in [
+        // A browser names no origin when a page asks its own server.
+        ("evil.example:8000", STREAM),
+        ("evil.example:8000\nOrigin: http://evil.example:8000", STREAM),
+        ("10.0.0.1", STREAM),
+        ("0.0.0.0:8000", STREAM),
+        ("localhost.evil.example", STREAM),
+        ("", STREAM),
+        // To what `fetch()` sends, a page can add these.
+        ("evil.example\nX-Forwarded-For: 10.0.0.1", STREAM),
+        ("evil.example\nOrigin: http://evil.example\nX-Forwarded-For: 10.0.0.1", STREAM),
+        ("evil.example\nForwarded: for=10.0.0.1\nX-Real-IP: 10.0.0.1\nCDN-Loop: x", STREAM),
+        ("evil.example\nLast-Event-ID: 1\nAuthorization: Bearer x", STREAM),
+        // And not these.
+        ("app.example.com\nVia: 1.1 nginx", IN),
+        ("app.example.com\nSec-Fetch-Site: same-origin", IN),
+        ("app.example.com\nOrigin: https://app.example.com\nVia: 1.1 nginx", IN),
+    ] {
+        assert_eq!(denied_stream(&here(), "", fields), expected, "{fields}");
+    }
+    for reach in [Reach::World, Reach::Operators] {
+        assert_eq!(denied_stream(&reach, "", "evil.example:8000"), IN, "whoever reaches it may call it so");
+    }
+}
+
+#[test]
+fn a_name_that_is_one_of_an_allowed_origin_is_no_rebound_one() {
+    for (flags, host, expected) in [
+        ("https://app.example.com", "app.example.com", IN),
+        ("https://app.example.com", "APP.example.com.:8443", IN),
+        ("https://app.example.com", "evil.example", STREAM),
+        ("https://app.example.com", "example.com", STREAM),
+        ("https://*.example.com", "a.example.com", IN),
+        ("https://*.example.com", "example.com", STREAM),
+        ("null", "app.example.com", STREAM),
+        ("*", "app.example.com", IN),
+    ] {
+        assert_eq!(denied_stream(&here(), flags, host), expected, "{flags} {host}");
+    }
+    // Both names have to be known.
+    let (reach, allowed) = (here(), allowed("https://app.example.com"));
+    let origins = Origins { allowed: &allowed, reach: &reach };
+    for (target, field, is_in) in [
+        ("app.example.com", "localhost", true),
+        ("evil.example", "app.example.com", false),
+        ("app.example.com", "evil.example", false),
+    ] {
+        let mut request = request(target);
+        request.fields.ignored_host = Some(field.to_owned());
+        assert_eq!(origins.deny_reader(&request, false).is_none(), is_in, "{target} {field}");
+    }
+    let mut nameless = request("x");
+    nameless.fields.host = None;
+    assert!(origins.deny_reader(&nameless, false).is_none(), "browsers always name a host");
+}
+
 #[test]
 fn the_flag_lets_pages_in_by_scheme_host_and_port() {
     for (flag, origin, is_covered) in [
@@ -172,6 +278,12 @@ fn the_log_names_the_flag_and_shows_an_origin_bounded_and_escaped() {
         line("http://a.example:8000", Why::Name),
         "Refused a page of the origin http://a.example:8000, which calls this machine by a name that is not its own: let \
          the proxy in front add X-Forwarded-For; or, if there is none and the page may listen and publish here, start the \
+         server with --allowed-origin http://a.example:8000"
+    );
+    assert_eq!(
+        line("http://a.example:8000", Why::NameOfStream),
+        "Refused a page of the origin http://a.example:8000, or a program that calls this machine so, which is not its name: \
+         let the proxy in front add Via; or, if there is none and pages of that name may listen and publish here, start the \
          server with --allowed-origin http://a.example:8000"
     );
     assert!(line("file://", Why::Page).ends_with(" --allowed-origin null"));

@@ -48,6 +48,7 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     status.insert("status".to_owned(), word.into());
     status.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
     status.insert("connections".to_owned(), overview.connections().into());
+    status.insert("event_streams".to_owned(), overview.event_streams().into());
     status.insert("publications".to_owned(), overview.publications.into());
     if let Some(drain) = &overview.drain {
         let drain = json!({
@@ -64,6 +65,7 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
             "number": worker.number.unwrap_or(1),
             "pid": worker.pid,
             "connections": worker.metrics.connections,
+            "event_streams": worker.metrics.event_streams,
             "outbox_bytes": worker.metrics.outbox_bytes,
         })
     });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::http::access::{Access, Denial};
-use crate::http::answer::Answer;
+use crate::http::answer::{Answer, Delay};
 use crate::http::auth::{Auth, no_token};
 use crate::http::credentials;
 use crate::http::origin::{Origins, Stranger, preflight_response};
@@ -59,7 +59,8 @@ pub struct Conditions<'a> {
 
 /// The path as which the refusal of a request is counted: of those that not everybody may ask for.
 pub fn counted_as(request: &Request) -> Option<&'static str> {
-    ["/ws", "/publish", "/drain", "/status", "/metrics"].into_iter().find(|path| *path == request.path)
+    let paths = ["/ws", "/events", "/publish", "/drain", "/status", "/metrics"];
+    paths.into_iter().find(|path| *path == request.path)
 }
 
 /// Whether a request asks for what operators have a token for, and shows another one.
@@ -85,18 +86,23 @@ pub fn publishes(request: &Request) -> bool {
 
 /// The origin, if it is another one, whose page may read the answer to a request.
 pub fn shared_with(request: &Request, conditions: Conditions<'_>) -> Option<Box<str>> {
-    if request.path != "/publish" || !is_here("/publish", conditions) {
-        return None;
-    }
-    conditions.origins.allowed_origin_of(request).map(Into::into)
+    let origin = match request.path.as_str() {
+        path if !is_here(path, conditions) => None,
+        "/publish" => conditions.origins.allowed_origin_of(request),
+        "/events" => conditions.origins.origin_of_reader(request),
+        _ => None,
+    };
+    origin.map(Into::into)
 }
 
-/// The position of this epoch behind which a request for a WebSocket wants to resume, if it does.
+/// The position of this epoch behind which a request for a WebSocket or an event stream wants to resume, if it does.
 pub fn resumes_after(request: &Request, epoch: u32) -> Option<Position> {
-    if request.path != "/ws" || !matches!(request.upgrade, Upgrade::Asked(_)) {
-        return None;
-    }
-    let id: PublicationId = Subscriptions::read(request).last_event_id?.parse().ok()?;
+    let asked = match (request.path.as_str(), request.method, &request.upgrade) {
+        ("/ws", _, Upgrade::Asked(_)) => Subscriptions::read(request),
+        ("/events", Method::Get, _) => Subscriptions::read_of_stream(request),
+        _ => return None,
+    };
+    let id: PublicationId = asked.last_event_id?.parse().ok()?;
     id.position_in(epoch)
 }
 
@@ -130,6 +136,13 @@ fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
 
 /// Answers a request.
 pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) -> Answer {
+    if asks_for_stream(&request)
+        && is_here(&request.path, conditions)
+        && let Some(delay) =
+            conditions.too_many.map(Delay::TooMany).or_else(|| conditions.crowded.then_some(Delay::Crowded))
+    {
+        return Answer::Postpone(delay);
+    }
     if let Some(seconds) = conditions.too_many.filter(|_| request.path != "/healthz") {
         let response = Response::error(429, "too many connections from this address");
         return Answer::Respond(response.with("Retry-After", seconds.to_string()));
@@ -154,9 +167,16 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
         "*" => not_allowed("GET, HEAD, POST"),
         _ if conditions.crowded => unavailable("too many connections", "5"),
         "/ws" => return answer_websocket(request, conditions),
+        "/events" if asks_for_stream(&request) => return answer_stream(request, conditions),
+        "/events" if request.fields.preflight != Preflight::NotAsked => {
+            let stranger = conditions.origins.deny_reader(&request, false);
+            return answer_preflight(&request, stranger.is_none(), stranger, "GET, HEAD");
+        }
+        "/events" => not_allowed("GET, HEAD"),
         "/publish" if request.method == Method::Post => return answer_publisher(request, conditions),
         "/publish" if request.fields.preflight != Preflight::NotAsked => {
-            return answer_preflight(&request, conditions, "POST");
+            let may_ask = conditions.origins.allowed_origin_of(&request).is_some();
+            return answer_preflight(&request, may_ask, conditions.origins.deny_stranger(&request), "POST");
         }
         "/publish" => not_allowed("POST"),
         path => match site.find(path, request.fields.if_none_match.as_deref()) {
@@ -204,6 +224,32 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
     })
 }
 
+fn asks_for_stream(request: &Request) -> bool {
+    request.path == "/events" && matches!(request.method, Method::Get | Method::Head)
+}
+
+/// What a WebSocket would be told of its topics behind the welcome, a stream is told before it begins: there is nobody to tell
+/// later, as a browser has `error` events of its own, and to ask again as it was asked is of no use.
+fn answer_stream(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
+    let shows_token = conditions.auth.is_some() && credentials::listeners_token(&request).is_some();
+    if let Some(stranger) = conditions.origins.deny_reader(&request, shows_token) {
+        let response = stranger.not_listening();
+        return Answer::Stranger(stranger, response);
+    }
+    match admit_listener(&request, conditions) {
+        Err(refusal) => Answer::Respond(refusal),
+        Ok(identity) => {
+            let asked = Subscriptions::read_of_stream(&request);
+            let resumes = asked.last_event_id.is_some();
+            match asked.fault() {
+                Some(why) => Answer::Respond(Response::error(400, &why)),
+                None if conditions.leaving => Answer::Postpone(Delay::Leaving { resumes }),
+                None => Answer::Stream { request, identity },
+            }
+        }
+    }
+}
+
 /// Who a listener is that may hear all that its request names. Where no tokens are expected everybody may, and is nobody.
 fn admit_listener(request: &Request, conditions: Conditions<'_>) -> Result<Option<Box<Identity>>, Response> {
     conditions.auth.map_or(Ok(None), |auth| auth.admit(request, conditions.now))
@@ -248,11 +294,16 @@ fn granted<'a>(
 }
 
 /// Answers a browser that asks whether a page may send a request by one of these methods.
-fn answer_preflight(request: &Request, conditions: Conditions<'_>, methods: &'static str) -> Answer {
-    if conditions.origins.allowed_origin_of(request).is_some() {
+fn answer_preflight(
+    request: &Request,
+    may_ask: bool,
+    stranger: Option<Stranger>,
+    methods: &'static str,
+) -> Answer {
+    if may_ask {
         return Answer::Respond(preflight_response(request, methods));
     }
-    match conditions.origins.deny_stranger(request) {
+    match stranger {
         Some(stranger) => Answer::Stranger(stranger, not_allowed(methods)),
         None => Answer::Respond(not_allowed(methods)),
     }
@@ -314,3 +365,7 @@ pub fn restarting() -> Response {
 fn unavailable(message: &str, retry_after_seconds: &'static str) -> Response {
     Response::error(503, message).with("Retry-After", retry_after_seconds)
 }
+
+#[cfg(test)]
+#[path = "routes_tests.rs"]
+mod tests;

@@ -32,6 +32,7 @@ mod closing;
 mod deadlines;
 mod pending;
 mod standing;
+mod streaming;
 
 /// How long a peer that has been told of the end is read from and waited for (RFC 6455 §7.1.1): closing TCP over
 /// unread bytes would reset it, and the close frame could be lost.
@@ -81,6 +82,8 @@ enum Phase {
     /// A WebSocket. `pinged`: when, while nothing was heard since; `expires` is set once the socket has taken the ping.
     /// `ahead`: bytes up to the ping that the peer's system had not taken then.
     Open { session: Session, pinged: Option<Instant>, ahead: u32 },
+    /// An event stream, and when it was last sent something; `expires` is when it has to be sent something again.
+    Stream { sent: Instant },
     /// Being told of its ending, or told already. Boxed: it is brief, and would make each idle client larger.
     Closing(Box<Closing>),
 }
@@ -116,7 +119,16 @@ pub(super) enum Received {
 pub(super) enum Speaks {
     Http,
     WebSocket,
+    /// What it sends means nothing.
+    EventStream,
     NoMore,
+}
+
+impl Speaks {
+    /// Whether it is a client's, which hears what is published.
+    pub(super) fn is_client(self) -> bool {
+        matches!(self, Self::WebSocket | Self::EventStream)
+    }
 }
 
 impl<S: Socket> Connection<S> {
@@ -165,6 +177,7 @@ impl<S: Socket> Connection<S> {
         match self.phase {
             Phase::Request { .. } => Speaks::Http,
             Phase::Open { .. } => Speaks::WebSocket,
+            Phase::Stream { .. } => Speaks::EventStream,
             Phase::Closing(_) => Speaks::NoMore,
         }
     }
@@ -175,7 +188,7 @@ impl<S: Socket> Connection<S> {
         let most = match self.phase {
             Phase::Request { .. } => PIPELINED_BYTES.min(limits.outbox_bytes),
             Phase::Open { .. } => limits.outbox_bytes / 8,
-            Phase::Closing(_) => return false,
+            Phase::Stream { .. } | Phase::Closing(_) => return false,
         };
         self.outbox.queued_bytes() >= most
     }
@@ -298,7 +311,7 @@ impl<S: Socket> Connection<S> {
         }
         // A response may take its time as long as it makes progress.
         self.expires = (ending != Ending::Answered).then(|| now + LINGER);
-        self.phase = Phase::Closing(Box::new(Closing::new(ending, now)));
+        self.phase = Phase::Closing(Box::new(Closing::new(ending, self.is_stream(), now)));
         if ending == Ending::SocketFailed {
             self.give_up();
         }
@@ -312,7 +325,7 @@ impl<S: Socket> Connection<S> {
             Speaks::NoMore => {}
             _ if !counts => return,
             Speaks::Http if !self.outbox.is_empty() => self.end(Ending::Answered, now),
-            Speaks::Http | Speaks::WebSocket => self.end(Ending::Gone, now),
+            Speaks::Http | Speaks::WebSocket | Speaks::EventStream => self.end(Ending::Gone, now),
         }
         if let Phase::Closing(closing) = &mut self.phase {
             closing.peer_finished = true;
@@ -333,6 +346,9 @@ impl<S: Socket> Connection<S> {
         let flushed = self.outbox.flush_to(&mut self.socket, now.instant);
         let written = u32::try_from(queued_bytes - self.outbox.queued_bytes()).unwrap_or(u32::MAX);
         self.in_flight = self.in_flight.saturating_add(written);
+        if let (Phase::Stream { sent }, 1..) = (&mut self.phase, written) {
+            *sent = now.instant;
+        }
         match flushed {
             Ok(Flush::Blocked) => return self.on_blocked(now),
             Ok(Flush::Emptied { pace }) => self.on_emptied(pace, now, limits),
@@ -354,7 +370,8 @@ impl<S: Socket> Connection<S> {
 
     /// Bytes and messages that wait.
     pub(super) fn queued(&self) -> (usize, usize) {
-        (self.outbox.queued_bytes(), self.outbox.queued_messages())
+        let pieces = if self.is_stream() { 2 } else { 1 };
+        (self.outbox.queued_bytes(), self.outbox.queued_messages().div_ceil(pieces))
     }
 
     /// Whether the peer takes nothing at the moment; the next event announces that it does.

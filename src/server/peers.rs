@@ -44,6 +44,7 @@ mod publishing;
 mod reading;
 mod reports;
 mod speaking;
+mod streaming;
 mod sweeping;
 mod unheard;
 mod upkeep;
@@ -151,7 +152,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// The WebSockets that have not departed.
+    /// The WebSockets and event streams that have not departed.
     pub fn clients(&self) -> usize {
         self.counts.clients()
     }
@@ -202,7 +203,7 @@ impl<S: Socket> Peers<S> {
             connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
             connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
-                self.counts.on_departed(ending);
+                self.counts.on_departed(ending, connection.is_stream());
                 if let Some(notices) = &mut self.notices {
                     notices.forget(key);
                 }

@@ -126,7 +126,7 @@ impl<S: Socket> Turn<S> {
         self.peers.connections()
     }
 
-    /// The WebSockets that have not departed.
+    /// The WebSockets and event streams that have not departed.
     pub fn clients(&self) -> usize {
         self.peers.clients()
     }

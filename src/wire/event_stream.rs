@@ -30,7 +30,7 @@ pub fn response(opening: impl Into<Bytes>) -> Response {
 
 /// How every stream begins, so that proxies have something to pass on. With an id a client that has heard nothing yet can
 /// resume, too. It is to come back after this time once the stream ends: which replaces what a leaving server has said.
-pub fn opening(reconnection: Duration, id: Option<&dyn Display>) -> String {
+pub fn opening(reconnection: Duration, id: Option<impl Display>) -> String {
     let mut lines = format!(":\nretry: {}\n", reconnection.as_millis());
     if let Some(id) = id {
         let _ = writeln!(lines, "id: {id}");
@@ -44,7 +44,7 @@ pub fn heartbeat() -> Block {
 }
 
 /// Publications may have been missed up to this id, which a client takes over together with that news.
-pub fn gap(gap: &ServerMessage<'_>, newest: &dyn Display) -> Block {
+pub fn gap(gap: &ServerMessage<'_>, newest: impl Display) -> Block {
     [Bytes::from_static(b"event: gap\n"), format!("data: {}\nid: {newest}\n\n", gap.to_json()).into()]
 }
 
@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn a_stream_begins_with_a_time_to_wait_and_an_id_and_no_event() {
-        let text = opening(WAIT, Some(&"7-2"));
+        let text = opening(WAIT, Some("7-2"));
         assert_eq!(text, ":\nretry: 2345\nid: 7-2\n\n");
         let mut reader = Reader::default();
         assert_eq!(reader.read(&text), []);
         assert_eq!((reader.last_event_id.as_str(), reader.retry), ("7-2", Some(2345)));
-        assert_eq!(opening(WAIT, None), ":\nretry: 2345\n\n");
+        assert_eq!(opening(WAIT, None::<&str>), ":\nretry: 2345\n\n");
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         let timestamp = Timestamp::UNIX_EPOCH;
         let data = r#"{"type":"gap","timestamp":"1970-01-01T00:00:00.000Z"}"#;
         let text = format!("event: gap\ndata: {data}\nid: 7-2\n\n");
-        let told = read(&gap(&ServerMessage::Gap { timestamp }, &"7-2"));
+        let told = read(&gap(&ServerMessage::Gap { timestamp }, "7-2"));
         assert_eq!(told, (text, vec![event("gap", data, "7-2")], "7-2".to_owned(), None));
 
         let notice = ServerMessage::Reconnect {

@@ -57,12 +57,14 @@ impl Collector for Scrape {
         overview.workers.iter().for_each(|worker| sum.add(&worker.metrics));
         build_info(to)?;
         self.each(to, "connections", "Clients connected now", |m| m.connections as f64)?;
+        let help = "Clients connected now that hear an event stream";
+        self.each(to, "event_streams", help, |m| m.event_streams as f64)?;
         counter(to, "connections", "Clients that have connected", sum.connections_total)?;
         let help = "Clients that have connected and whose messages may be compressed";
         counter(to, "connections_compressed", help, sum.connections_compressed)?;
         disconnects(to, &sum)?;
         counter(to, "publications", "Publications that were given an id", overview.publications)?;
-        counter(to, "messages_sent", "WebSocket messages that sockets have taken", sum.messages_sent)?;
+        counter(to, "messages_sent", "Messages to clients that sockets have taken", sum.messages_sent)?;
         counter(to, "bytes_sent", "Bytes that sockets have taken", sum.bytes_sent)?;
         let help = "Messages that were compressed, each once, whoever has heard it";
         counter(to, "messages_compressed", help, sum.messages_compressed)?;
@@ -72,7 +74,8 @@ impl Collector for Scrape {
         counter(to, "compression_output_bytes", help, sum.compression_output_bytes)?;
         resumes(to, &sum)?;
         rejected(to, &sum)?;
-        let help = "Requests to publish or for operators that were refused, by path and by why";
+        let help =
+            "Requests to publish, for an event stream or for operators that were refused, by path and by why";
         refused(to, "requests_rejected", help, ["path", "reason"], &sum.requests_refused)?;
         let help = "Commands of clients that were refused, by command and by the code that was answered";
         refused(to, "commands_rejected", help, ["command", "code"], &sum.commands_refused)?;

@@ -19,6 +19,8 @@ pub const BOUNDS: [f64; 13] =
 pub struct Metrics {
     /// Clients connected now.
     pub connections: u64,
+    /// Those of them that hear an event stream.
+    pub event_streams: u64,
     /// Clients that have ever connected.
     pub connections_total: u64,
     /// Those of them whose messages may be compressed.
@@ -41,7 +43,7 @@ pub struct Metrics {
     pub not_resumed: u64,
     /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
-    /// Requests to publish or for operators that were refused, by path and reason.
+    /// Requests to publish, for an event stream or for operators that were refused, by path and reason.
     pub requests_refused: Vec<Refused>,
     /// What clients have asked for in vain, by command and code.
     pub commands_refused: Vec<Refused>,
@@ -148,7 +150,7 @@ impl Metrics {
         self.add_rejected(&Rejected { reason: reason.into(), count: 1 });
     }
 
-    /// A request to publish or for operators was refused.
+    /// A request to publish, for an event stream or for operators was refused.
     pub fn count_request_refused(&mut self, path: &'static str, reason: &'static str) {
         let refused = Refused { what: path.into(), why: reason.into(), count: 1 };
         add_refused(&mut self.requests_refused, &refused);
@@ -163,6 +165,7 @@ impl Metrics {
     /// Adds what another process has counted, including what is true only now, such as its clients.
     pub fn add(&mut self, other: &Self) {
         add(&mut self.connections, other.connections);
+        add(&mut self.event_streams, other.event_streams);
         add(&mut self.outbox_bytes, other.outbox_bytes);
         self.add_totals(other);
     }

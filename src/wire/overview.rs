@@ -46,6 +46,11 @@ impl Overview {
         self.workers.iter().map(|worker| worker.metrics.connections).fold(0, u64::saturating_add)
     }
 
+    /// Those of them that hear an event stream.
+    pub fn event_streams(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.metrics.event_streams).fold(0, u64::saturating_add)
+    }
+
     /// Clients that depart each second, since the drain began.
     pub fn departures_per_second(&self, now: Timestamp) -> f64 {
         let Some(drain) = &self.drain else { return 0.0 };

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod compression;
+mod events;
 mod hostile;
 mod journeys;
 mod origins;

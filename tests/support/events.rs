@@ -1,5 +1,12 @@
 //! An event stream as a browser reads it: the algorithm of WHATWG HTML, "Interpreting an event stream".
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::peer::{Peer, Response};
+
 /// What a browser dispatches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -7,6 +14,13 @@ pub struct Event {
     pub name: String,
     pub data: String,
     pub last_event_id: String,
+}
+
+impl Event {
+    /// The data of an event that is JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.data).expect("data is JSON")
+    }
 }
 
 /// Takes a stream apart, however it is cut.
@@ -18,7 +32,7 @@ pub struct Reader {
     pub retry: Option<u64>,
     /// Comments so far.
     pub comments: usize,
-    line: String,
+    line: Vec<u8>,
     follows_cr: bool,
     name: String,
     data: String,
@@ -27,18 +41,18 @@ pub struct Reader {
 
 impl Reader {
     /// The events that become whole with this.
-    pub fn read(&mut self, text: &str) -> Vec<Event> {
+    pub fn read(&mut self, octets: impl AsRef<[u8]>) -> Vec<Event> {
         let mut events = vec![];
-        for character in text.chars() {
-            let ends_crlf = std::mem::take(&mut self.follows_cr) && character == '\n';
-            match character {
-                '\n' if ends_crlf => {}
-                '\r' | '\n' => {
-                    self.follows_cr = character == '\r';
-                    let line = std::mem::take(&mut self.line);
+        for octet in octets.as_ref() {
+            let ends_crlf = std::mem::take(&mut self.follows_cr) && *octet == b'\n';
+            match octet {
+                b'\n' if ends_crlf => {}
+                b'\r' | b'\n' => {
+                    self.follows_cr = *octet == b'\r';
+                    let line = String::from_utf8(std::mem::take(&mut self.line)).expect("streams are UTF-8");
                     events.extend(self.take(&line));
                 }
-                _ => self.line.push(character),
+                _ => self.line.push(*octet),
             }
         }
         events
@@ -74,5 +88,82 @@ impl Reader {
         data.pop()?;
         let name = if name.is_empty() { "message".to_owned() } else { name };
         Some(Event { name, data, last_event_id: self.last_event_id.clone() })
+    }
+}
+
+/// A client of an event stream.
+pub struct Listener {
+    pub head: Response,
+    pub peer: Peer,
+    pub reader: Reader,
+    heard: VecDeque<Event>,
+}
+
+impl Listener {
+    /// Asks for a stream, and reads the head of the answer.
+    pub fn connect(address: SocketAddr, target: &str) -> Self {
+        Self::connect_with(address, target, "")
+    }
+
+    /// The same with further header fields, each with its CRLF.
+    pub fn connect_with(address: SocketAddr, target: &str, fields: &str) -> Self {
+        Self::over(Peer::connect(address), target, fields)
+    }
+
+    /// The same over a connection that there is.
+    pub fn over(mut peer: Peer, target: &str, fields: &str) -> Self {
+        peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
+        let head = peer.head();
+        Self { head, peer, reader: Reader::default(), heard: VecDeque::new() }
+    }
+
+    /// The same up to the id with which every stream begins.
+    pub fn join(address: SocketAddr, target: &str) -> Self {
+        let mut listener = Self::connect(address, target);
+        assert_eq!(listener.head.status, 200, "{:?}", listener.head);
+        while listener.reader.last_event_id.is_empty() {
+            listener.read_more();
+        }
+        listener
+    }
+
+    /// The next event.
+    pub fn hear(&mut self) -> Event {
+        loop {
+            match self.heard.pop_front() {
+                Some(event) => return event,
+                None => self.read_more(),
+            }
+        }
+    }
+
+    /// The next publication, whose id is that of its event.
+    pub fn message(&mut self) -> Value {
+        let event = self.hear();
+        let message = event.json();
+        assert_eq!(
+            (event.name.as_str(), message["id"].as_str()),
+            ("message", Some(event.last_event_id.as_str()))
+        );
+        message
+    }
+
+    /// What was published, of the next publication.
+    pub fn hear_data(&mut self) -> Value {
+        self.message()["data"].take()
+    }
+
+    /// All events up to the clean end of the stream, which cuts none.
+    pub fn rest(&mut self) -> Vec<Event> {
+        let rest = self.peer.rest();
+        let events = self.reader.read(rest);
+        assert!(self.reader.is_between_blocks(), "the end cuts an event");
+        self.heard.extend(events);
+        self.heard.drain(..).collect()
+    }
+
+    fn read_more(&mut self) {
+        let octets = self.peer.more();
+        self.heard.extend(self.reader.read(octets));
     }
 }

@@ -197,6 +197,26 @@ impl<S: Read + Write + AsFd> Peer<S> {
         std::mem::take(&mut self.unread)
     }
 
+    /// What comes next, one byte at least.
+    pub fn more(&mut self) -> Vec<u8> {
+        if self.unread.is_empty() {
+            self.fill().unwrap_or_else(|why| panic!("nothing more comes: {why}"));
+        }
+        std::mem::take(&mut self.unread)
+    }
+
+    /// All that still comes, however the connection ends.
+    pub fn remains(&mut self) -> Vec<u8> {
+        let why = loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(why) => break why.kind(),
+            }
+        };
+        assert!(!matches!(why, ErrorKind::WouldBlock | ErrorKind::TimedOut), "the connection does not end");
+        std::mem::take(&mut self.unread)
+    }
+
     fn take(&mut self, count: usize) -> Vec<u8> {
         self.try_take(count).unwrap_or_else(|why| panic!("{count} bytes do not come: {why}"))
     }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Connection, LINGER, Phase, Speaks};
+use super::{Connection, LINGER, Phase};
 use crate::policy::drain::{LONGEST_FAREWELL, TAKING};
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -17,6 +17,8 @@ const END_BYTES: u32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Closing {
     pub(super) ending: Ending,
+    /// Whether it was an event stream.
+    pub(super) was_stream: bool,
     since: Instant,
     /// When the peer was last seen to take something of what it is told.
     taken: Instant,
@@ -28,9 +30,9 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    pub(super) fn new(ending: Ending, now: Now) -> Self {
+    pub(super) fn new(ending: Ending, was_stream: bool, now: Now) -> Self {
         let (since, taken) = (now.instant, now.instant);
-        Self { ending, since, taken, told: false, peer_finished: false, given_up: false }
+        Self { ending, was_stream, since, taken, told: false, peer_finished: false, given_up: false }
     }
 }
 
@@ -93,7 +95,7 @@ impl<S: Socket> Connection<S> {
     /// Looks whether a leaving peer has taken something of what its socket holds since the last look; it has time for
     /// more then.
     pub(in crate::server) fn takes_on(&mut self, now: Now) -> bool {
-        if self.speaks() == Speaks::WebSocket || self.look() == 0 {
+        if self.speaks().is_client() || self.look() == 0 {
             return false;
         }
         if let Some(stalled_since) = self.outbox.stalled_since() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, LINGER, Phase, Reading, Sender, Speaks};
+use super::{Connection, LINGER, Phase, Reading, Sender};
 use crate::frame::Frame;
 use crate::server::bound_socket::SEND_BUFFER_BYTES;
 use crate::server::clock::Now;
@@ -42,7 +42,7 @@ impl<S: Socket> Connection<S> {
             // Its system may take what the socket holds, though not enough yet for the socket to take more.
             if self.look() > 0 {
                 self.outbox.restart_stall(stalled_since, now.instant);
-            } else if self.speaks() == Speaks::WebSocket {
+            } else if self.speaks().is_client() {
                 self.end(Ending::TooSlow, now);
             } else {
                 self.end_unheard(now);
@@ -54,6 +54,7 @@ impl<S: Socket> Connection<S> {
         }
         match &mut self.phase {
             Phase::Closing(_) => self.on_last_second(now, heard_until, limits),
+            Phase::Stream { .. } => self.on_quiet(now),
             // What it has sent is not all read yet: it is judged after that.
             _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.

@@ -1,4 +1,4 @@
-//! How a WebSocket is brought what was published: as it comes, behind it, or piece by piece from the history.
+//! How a client is brought what was published: as it comes, behind it, or piece by piece from the history.
 
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ impl<S: Socket> Connection<S> {
     ) -> Result<(), Overflow> {
         match self.speaks() {
             Speaks::WebSocket => self.outbox.push(self.frame_of(message, compressor), limit_bytes),
+            Speaks::EventStream => self.outbox.push_pieces(message.event(), limit_bytes),
             Speaks::Http | Speaks::NoMore => Ok(()),
         }
     }

@@ -1,6 +1,8 @@
 //! What is said to whom: requests become answers, WebSockets or publications, and events become replies.
 //! Nothing here touches a socket: all of it ends in outboxes.
 
+use std::time::Duration;
+
 use log::{info, warn};
 
 use super::reading::READ_BUDGET;
@@ -11,6 +13,7 @@ use crate::http::origin::{Origins, Stranger};
 use crate::http::routes::{self, Conditions, Door};
 use crate::policy::hub::TooMany;
 use crate::policy::mentions::{FORGET_AFTER, Mention};
+use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -108,6 +111,11 @@ impl<S: Socket> Peers<S> {
                 self.identify(key, identity, now);
                 self.open(key, &acceptance, compression, &request, now);
             }
+            Answer::Stream { request, identity } => {
+                self.identify(key, identity, now);
+                self.stream(key, &request, exchange, now);
+            }
+            Answer::Postpone(delay) => self.postpone(key, delay, exchange, now),
             Answer::Publish(request) => self.publish_request(key, request, exchange, now),
         }
     }
@@ -209,21 +217,31 @@ impl<S: Socket> Peers<S> {
         request: &Request,
         now: Now,
     ) {
-        // Pings are spread over their period by the key, evenly for any number of keys (the golden ratio).
-        let fraction = ((key + 1) as f64 * 0.618_033_988_749_895).fract();
-        let first_ping = self.terms.limits.ping_interval.map(|interval| now + interval.mul_f64(fraction));
+        let first_ping = self.terms.limits.ping_interval.map(|interval| now + share(interval, key));
         let response = switching_protocols(acceptance, compression);
         let rest = self.connections[key].open(response, compression, first_ping);
-        self.counts.on_joined();
         if compression.is_some() {
             self.counts.on_compression_agreed();
         }
-        info!("Client connected. Total connections: {}", self.clients());
+        self.note_joined(key);
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
             self.give_moment(key, now);
         }
         self.hear(key, &rest, now);
+    }
+
+    /// A connection has become a client.
+    pub(super) fn note_joined(&mut self, key: usize) {
+        self.counts.on_joined(self.connections[key].is_stream());
+        info!("Client connected. Total connections: {}", self.clients());
+    }
+
+    /// The position behind which whoever has heard this last can be brought all that it missed.
+    pub(super) fn resume(&mut self, last_event_id: &str, now: Now) -> Option<Position> {
+        let position = last_event_id.parse().ok().and_then(|id| self.feed.resume(id, now.instant));
+        self.counts.on_resumption(position.is_some());
+        position
     }
 
     fn welcome(&mut self, key: usize, request: &Request, now: Now) {
@@ -237,12 +255,7 @@ impl<S: Socket> Peers<S> {
                 errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
             }
         }
-        let wants_to_resume = asked.last_event_id.is_some();
-        let resumes_after =
-            asked.last_event_id.and_then(|id| self.feed.resume(id.parse().ok()?, now.instant));
-        if wants_to_resume {
-            self.counts.on_resumption(resumes_after.is_some());
-        }
+        let resumes_after = asked.last_event_id.and_then(|id| self.resume(&id, now));
         let connection = &mut self.connections[key];
         let filters: Vec<&str> = self.feed.filters(key).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
@@ -314,6 +327,11 @@ impl<S: Socket> Peers<S> {
             connection.send(reply, now, &limits);
         }
     }
+}
+
+/// A part of a period, another one for each key, and evenly for any number of keys (the golden ratio).
+pub(super) fn share(period: Duration, key: usize) -> Duration {
+    period.mul_f64(((key + 1) as f64 * 0.618_033_988_749_895).fract())
 }
 
 fn conditions(

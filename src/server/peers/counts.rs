@@ -15,6 +15,8 @@ pub(super) struct Counts {
     metrics: Metrics,
     /// Upgraded and not yet departed.
     clients: usize,
+    /// Those of them that hear an event stream.
+    streams: usize,
     /// Since when there are publications that some subscriber has not been visited with.
     fanout_since: Option<Instant>,
 }
@@ -43,8 +45,9 @@ impl Counts {
     }
 
     /// Somebody has become a client.
-    pub(super) fn on_joined(&mut self) {
+    pub(super) fn on_joined(&mut self, is_stream: bool) {
         self.clients += 1;
+        self.streams += usize::from(is_stream);
         self.metrics.connections_total += 1;
     }
 
@@ -53,10 +56,12 @@ impl Counts {
         self.metrics.connections_compressed += 1;
     }
 
-    /// A client has departed.
-    pub(super) fn on_departed(&mut self, ending: Ending) {
+    /// A client has departed. A stream has no close codes.
+    pub(super) fn on_departed(&mut self, ending: Ending, is_stream: bool) {
         self.clients -= 1;
-        self.metrics.count_disconnect(ending.label(), ending.counted_code());
+        self.streams -= usize::from(is_stream);
+        let code = if is_stream { 0 } else { ending.counted_code() };
+        self.metrics.count_disconnect(ending.label(), code);
     }
 
     /// A client that wanted to resume is brought what it missed, or cannot be.
@@ -107,6 +112,7 @@ impl Counts {
         self.metrics.compression_input_bytes = compressed.bytes_before;
         self.metrics.compression_output_bytes = compressed.bytes_after;
         self.metrics.connections = self.clients as u64;
+        self.metrics.event_streams = self.streams as u64;
         self.metrics.outbox_bytes = outbox_bytes as u64;
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
         footprint::update(&mut self.metrics.process);

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::Peers;
+use super::streaming::milliseconds;
 use crate::policy::reconnect_notices::{ReconnectNotices, ReconnectReason};
 use crate::server::clock::Now;
-use crate::server::connection::{Connection, Speaks};
+use crate::server::connection::Connection;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::ending::Ending;
@@ -31,9 +32,8 @@ impl<S: Socket> Peers<S> {
         let has_begun =
             self.notices.as_ref().is_some_and(|notices| notices.reason() == ReconnectReason::ServerRestart);
         let Some(terms) = self.terms.reconnect.filter(|_| !has_begun) else { return };
-        let is_open = |(key, connection): (usize, &Connection<S>)| {
-            (connection.speaks() == Speaks::WebSocket).then_some(key)
-        };
+        let is_open =
+            |(key, connection): (usize, &Connection<S>)| connection.speaks().is_client().then_some(key);
         let clients: Vec<usize> = self.connections.iter().filter_map(is_open).collect();
         let seed = seed(&self.terms, self.counts.clients_so_far());
         self.notices = Some(ReconnectNotices::new(terms, &clients, now.instant, deadline, seed));
@@ -56,26 +56,38 @@ impl<S: Socket> Peers<S> {
         while let Some(notices) = &mut self.notices
             && let Some(key) = notices.next_closing(heard_until)
         {
-            let ending = match notices.reason() {
+            let reason = notices.reason();
+            let ending = match reason {
                 ReconnectReason::ServerRestart => Ending::Drained,
                 ReconnectReason::ConnectionAge => Ending::TooOld,
             };
             // What a fan-out under way has not brought yet goes ahead of the close.
             self.hand_pending(key, now);
+            self.say_when_to_return(key, Some(reason), now);
             self.connections[key].end(ending, now);
             self.mark_dirty(key);
         }
     }
 
-    /// Sends the next notices.
+    /// How long somebody is to wait who has come now, as the server leaves.
+    pub(super) fn moment_of_newcomer(&mut self, now: Now) -> Duration {
+        let notices =
+            self.notices.as_mut().filter(|notices| notices.reason() == ReconnectReason::ServerRestart);
+        let moment = notices.map(|notices| notices.moment(now.instant));
+        moment.map_or(Duration::ZERO, |moment| moment.saturating_duration_since(now.instant))
+    }
+
+    /// Sends the next notices. A stream cannot move while it lasts: it is ended at its moment.
     pub(super) fn send_notices(&mut self, now: Now) {
         let Some(notices) = &mut self.notices else { return };
-        let reason = match notices.reason() {
-            ReconnectReason::ServerRestart => "server_restart",
-            ReconnectReason::ConnectionAge => "connection_age",
-        };
+        let reason = notices.reason().name();
         for _ in 0..NOTICES_PER_TURN {
             let Some(notice) = notices.next_notice(now.instant) else { return };
+            let connection = &mut self.connections[notice.client];
+            if connection.is_stream() {
+                notices.close_at(notice.client, now + notice.after);
+                continue;
+            }
             let message = ServerMessage::Reconnect {
                 reason,
                 after_ms: milliseconds(notice.after),
@@ -83,13 +95,8 @@ impl<S: Socket> Peers<S> {
                 timestamp: now.wall,
             };
             // It may be on its way out, and is told nothing then.
-            let connection = &mut self.connections[notice.client];
             connection.send(message.to_frame(), now, &self.terms.limits);
             self.agenda.mark_dirty(notice.client, connection);
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

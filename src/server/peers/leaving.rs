@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Peers;
 use crate::server::clock::Now;
-use crate::server::connection::{Connection, Speaks};
+use crate::server::connection::Connection;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::overview::Draining;
@@ -23,8 +23,8 @@ pub(super) enum Mode {
 }
 
 impl<S: Socket> Peers<S> {
-    /// No newcomers from here on: idle HTTP connections are closed, WebSockets stay. Unless it leaves `alone`, requests
-    /// for a WebSocket are refused.
+    /// No newcomers from here on: idle HTTP connections are closed, clients stay. Unless it leaves `alone`, requests
+    /// for a WebSocket are refused, and those for a stream are told to come back.
     pub fn leave(&mut self, now: Now, alone: bool) {
         self.mode = if alone { Mode::SteppingDown } else { Mode::Leaving };
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
@@ -41,14 +41,15 @@ impl<S: Socket> Peers<S> {
         });
     }
 
-    /// Sends every WebSocket the close frame 1012 behind all that waits for it.
+    /// Sends every WebSocket the close frame 1012 behind all that waits for it, and tells every stream when to come back.
     pub fn say_farewell(&mut self, now: Now) {
         self.mode = Mode::Farewell;
         // What a fan-out under way has not brought yet goes ahead of the close.
         for key in 0..self.connections.capacity() {
             self.hand_pending(key, now);
+            self.say_when_to_return(key, None, now);
         }
-        self.end_where(now, Ending::Drained, |connection| connection.speaks() == Speaks::WebSocket);
+        self.end_where(now, Ending::Drained, |connection| connection.speaks().is_client());
     }
 
     /// Whether somebody who is no client is owed an answer.

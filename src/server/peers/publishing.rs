@@ -11,7 +11,7 @@ use crate::policy::rights::Publisher;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
-use crate::server::connection::{Reading, Speaks};
+use crate::server::connection::Reading;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
@@ -160,7 +160,7 @@ impl<S: Socket> Peers<S> {
     /// the subscriber's own pace, if it takes what waits; otherwise it is too slow.
     pub(super) fn hand_pending(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
-        if connection.speaks() != Speaks::WebSocket || connection.replay.is_some() {
+        if !connection.speaks().is_client() || connection.replay.is_some() {
             return 0;
         }
         let mut bytes = 0;

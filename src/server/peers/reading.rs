@@ -139,7 +139,7 @@ impl<S: Socket> Peers<S> {
                 self.converse(key, now);
             }
             Speaks::WebSocket => self.hear(key, bytes, now),
-            Speaks::NoMore => {}
+            Speaks::EventStream | Speaks::NoMore => {}
         }
     }
 

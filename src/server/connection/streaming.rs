@@ -1,0 +1,56 @@
+//! A connection that is an event stream: it is told what is published, and nothing that it sends means anything. That nobody
+//! is there any more, only TCP says: in time, since it is never without something that has to arrive.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Connection, Phase};
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+use crate::wire::event_stream::{self, Block};
+
+/// Proxies cut what has been silent for a minute, some for half of one.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+impl<S: Socket> Connection<S> {
+    /// Becomes an event stream. What came behind the request is dropped, as all that will.
+    pub(in crate::server) fn stream(&mut self, head: Bytes, opening: Bytes, now: Now) {
+        self.phase = Phase::Stream { sent: now.instant };
+        self.outbox.push_unbounded(head);
+        self.outbox.push_unbounded(opening);
+        // No event means anything before the head and the responses ahead of it.
+        self.outbox.promise();
+        self.expires = Some(now + HEARTBEAT);
+        self.is_client = true;
+        // It is read from however much is to be published.
+        self.publishes = false;
+    }
+
+    /// Whether it is an event stream, or was one until it ended.
+    pub(in crate::server) fn is_stream(&self) -> bool {
+        match &self.phase {
+            Phase::Stream { .. } => true,
+            Phase::Closing(closing) => closing.was_stream,
+            Phase::Request { .. } | Phase::Open { .. } => false,
+        }
+    }
+
+    /// Queues a block, however much waits, if it is a stream that goes on.
+    pub(in crate::server) fn send_block(&mut self, block: Block) {
+        if matches!(self.phase, Phase::Stream { .. }) {
+            let sent = self.outbox.push_pieces(block, usize::MAX);
+            debug_assert!(sent.is_ok(), "there is no limit");
+        }
+    }
+
+    /// Time to look whether it was sent something lately. While something waits for it, that is enough.
+    pub(super) fn on_quiet(&mut self, now: Now) {
+        let Phase::Stream { sent } = self.phase else { return };
+        let due = sent + HEARTBEAT;
+        self.expires = Some(if now.instant < due { due } else { now + HEARTBEAT });
+        if now.instant >= due && self.outbox.is_empty() {
+            self.send_block(event_stream::heartbeat());
+        }
+    }
+}
