@@ -31,7 +31,7 @@ def before(tmp_path, first, second=None, changes=None):
     return nginx(tmp_path / "nginx", {**ports, **(changes or {})})
 
 
-@pytest.mark.parametrize("path", ["/ws", "/events/ws"])
+@pytest.mark.parametrize("path", ["/ws", "/slackwater/ws"])
 def test_a_websocket_works(tmp_path, path):
     with (Slackwater(*QUIET) as server, before(tmp_path, server.port) as proxy,
           connect(f"ws://127.0.0.1:{proxy.port}{path}") as ws):
@@ -47,8 +47,8 @@ def test_the_page_finds_its_parts_below_a_prefix(tmp_path):
                 return answer.url, answer.read().decode()
 
         # Without the slash its parts would be looked for beside the prefix: nginx sends such a browser on.
-        address, page = get("/events")
-        assert address.endswith("/events/")
+        address, page = get("/slackwater")
+        assert address.endswith("/slackwater/")
         links = re.findall(r' (?:href|src)="([^"]+)"', page)
         assert "app.js" in links
         for part in {urljoin(address, link) for link in (*links, "feed.js", "slackwater.js")}:
@@ -67,7 +67,7 @@ def test_pings_keep_it_and_without_them_nginx_cuts_who_is_silent(tmp_path):
         ws.recv(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("path", ["/publish", "/events/publish"])
+@pytest.mark.parametrize("path", ["/publish", "/slackwater/publish"])
 def test_publishing_needs_the_token(tmp_path, post, path):
     with (Slackwater(*QUIET, "--publish-token", TOKEN) as server,
           before(tmp_path, server.port, changes=PUBLIC) as proxy,

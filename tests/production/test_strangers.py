@@ -56,7 +56,7 @@ def status(port, what, fields):
 def test_nobody_publishes_drains_or_looks_from_elsewhere(tmp_path, front, text, is_open):
     with Slackwater("--notify-interval", "0") as server, front(tmp_path, server.port, text, is_open) as proxy:
         for what in GUARDED:
-            for prefix in ["", "/events"] if front is before_nginx and " /" in what else [""]:
+            for prefix in ["", "/slackwater"] if front is before_nginx and " /" in what else [""]:
                 for fields in HOSTS:
                     asked = what.replace(" /", f" {prefix}/", 1)
                     assert status(proxy.port, asked, fields) in (400, 403, 404), (asked, fields)
@@ -79,7 +79,7 @@ def upgraded(port, host, origin, path="/ws"):
 def test_through_a_proxy_the_page_of_its_own_name_listens_and_no_other(tmp_path, front, text):
     with (Slackwater("--notify-interval", "0", "--allowed-origin", "https://*.pages.example") as server,
           front(tmp_path, server.port, text, False) as proxy):
-        for path in ["/ws", "/events/ws"] if front is before_nginx else ["/ws"]:
+        for path in ["/ws", "/slackwater/ws"] if front is before_nginx else ["/ws"]:
             for host, origin, expected in [
                 ("app.example.com", "http://app.example.com", 101),
                 ("app.example.com", "https://app.example.com", 101),
