@@ -53,7 +53,6 @@ const REFUSED: &[(&str, &str)] = &[
         "ws-max-queue",
         "messages are answered as they arrive, so there is no queue of them; see --outbox-limit",
     ),
-    ("ws-per-message-deflate", "messages are not compressed"),
 ];
 
 /// What to say about an unknown argument: its line above, or else the given error if that may be shown.
