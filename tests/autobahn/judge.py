@@ -4,8 +4,8 @@
 usage: judge.py URL REPORT_FOLDER [CATEGORY…]
 
 Exits 0 if every case of these categories (of all, if none is named) has been run and is OK or INFORMATIONAL, in what
-it exchanged and in how it closed; NON-STRICT and UNIMPLEMENTED are not enough.  The last line is 'N passed, N failed';
-a missing case counts as failed.
+it exchanged and in how it closed; NON-STRICT and UNIMPLEMENTED are not enough.  Nor is it enough to agree on
+compression and to compress nothing.  The last line is 'N passed, N failed'; a missing case counts as failed.
 """
 import asyncio
 import collections
@@ -19,6 +19,8 @@ from kosoku._report import write_reports
 # What the suite consists of. Whatever a release of kosoku leaves out is noticed.
 CASES = {1: 16, 2: 11, 3: 7, 4: 10, 5: 20, 6: 145, 7: 37, 9: 54, 10: 1, 12: 90, 13: 126}
 FINE = {"OK", "INFORMATIONAL"}
+# JSON of 256 octets and more, to a client with the largest window.
+COMPRESSIBLE = {f"12.1.{n}" for n in range(3, 19)}
 # Cases that wait a second for nothing to come, and cases that compute, get in each other's way only above this.
 PARALLELISM = 4
 
@@ -40,6 +42,11 @@ def hear_uncompressed_echoes():
             return judge(self, message, binary)
 
         case.onMessage = on_message
+
+
+def came_uncompressed(case):
+    came = case.traffic_stats and case.traffic_stats.__json__()
+    return case.case_id in COMPRESSIBLE and came and came["incomingCompressionRatio"] > 0.9
 
 
 async def run(url, categories):
@@ -68,6 +75,9 @@ def main():
             failed += 1
             print(f"{case.case_id}: {behavior}, close {close} ({case.remote_close_code}), {case.duration} ms:"
                   f" {case.result} {case.result_close}")
+        elif came_uncompressed(case):
+            failed += 1
+            print(f"{case.case_id}: the echoes came uncompressed")
     ran = collections.Counter(int(case_id.split(".")[0]) for case_id in {case.case_id for case in results})
     missing = sum(CASES[category] - ran[category] for category in categories if ran[category] < CASES[category])
     if missing:
