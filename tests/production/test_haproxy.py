@@ -6,7 +6,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from client import connected, echo, hear
+from client import connect, connected, echo, hear, heard
 from neighbours import free_port, haproxy, wait_until
 from redeploying import Newcomers, epoch, moved
 from slackwater import PATIENCE, Slackwater
@@ -43,6 +43,16 @@ def test_a_websocket_works(tmp_path):
         assert echo(ws, "through HAProxy") and echo(ws, "x" * 60_000)
         assert ws.ping().wait(PATIENCE)
         site.blue.wait_for(r"\[INFO\] Client connected")
+
+
+def test_compression_is_agreed_on_through_it(tmp_path, post):
+    with (Site(tmp_path, "--publish-token", TOKEN, "--ws-per-message-deflate") as site,
+          connect(site.proxy.ws, compression="deflate") as ws):
+        assert ws.response.headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+        hear(ws, "welcome")
+        assert echo(ws, "x" * 60_000)
+        assert post(site.admins[0], "x" * 10_000, TOKEN)[0] == 200
+        assert heard(ws, 1) == ["x" * 10_000]
 
 
 def test_pings_keep_it_and_without_them_haproxy_cuts_who_is_silent(tmp_path):

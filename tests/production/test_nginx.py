@@ -40,6 +40,17 @@ def test_a_websocket_works(tmp_path, path):
         assert ws.ping().wait(PATIENCE)
 
 
+def test_compression_is_agreed_on_through_it(tmp_path, post):
+    flags = (*QUIET, "--ws-per-message-deflate", "--publish-token", TOKEN)
+    with (Slackwater(*flags) as server, before(tmp_path, server.port, changes=PUBLIC) as proxy,
+          connect(proxy.ws, compression="deflate") as ws):
+        assert ws.response.headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+        hear(ws, "welcome")
+        assert echo(ws, "x" * 60_000)
+        assert post(proxy.port, "x" * 10_000, TOKEN)[0] == 200
+        assert heard(ws, 1) == ["x" * 10_000]
+
+
 def test_the_page_finds_its_parts_below_a_prefix(tmp_path):
     with Slackwater(*QUIET) as server, before(tmp_path, server.port) as proxy:
         def get(address):
