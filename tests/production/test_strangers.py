@@ -95,3 +95,18 @@ def test_through_a_proxy_the_page_of_its_own_name_listens_and_no_other(tmp_path,
         assert upgraded(server.port, "app.example.com", "http://app.example.com") == 403
         server.wait_for(r"\[WARNING\] Refused a page of the origin http://app.example.com, which .*X-Forwarded-For")
         server.wait_for(r"\[WARNING\] Refused a page of the origin https://evil.example: .* --allowed-origin https://evil")
+
+
+def test_through_a_proxy_an_event_stream_is_for_its_own_page_and_for_programs(tmp_path, front, text):
+    with Slackwater("--notify-interval", "0") as server, front(tmp_path, server.port, text, False) as proxy:
+        # A browser names no origin when a page asks its own server.
+        for fields, expected in [
+            ("Host: app.example.com", 200),
+            ("Host: app.example.com\r\nOrigin: http://app.example.com", 200),
+            ("Host: app.example.com\r\nOrigin: https://evil.example", 403),
+            ("Host: app.example.com\r\nOrigin: http://localhost:3000", 403),
+        ]:
+            assert status(proxy.port, "GET /events", f"{fields}\r\n") == expected, fields
+        # Without the proxy that name was rebound to this machine, whatever the page adds.
+        for fields in ["", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\n"]:
+            assert status(server.port, "GET /events", f"Host: app.example.com\r\n{fields}") == 403
