@@ -93,7 +93,8 @@ impl Origins<'_> {
         (!is_safe).then(|| Stranger::of(&format!("http://{called}"), Why::NameOfStream))
     }
 
-    /// The origin of the page, if there is one, that may read an event stream.
+    /// The origin of the page, if there is one, that may read an event stream; without its browser's cookies for this server, as
+    /// for all that is shared here (`EventSource` without `withCredentials`).
     pub fn origin_of_reader<'r>(&self, request: &'r Request) -> Option<&'r str> {
         let origin = request.fields.origin.as_deref()?;
         self.deny_reader(request, false).is_none().then_some(origin)

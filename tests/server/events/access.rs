@@ -160,6 +160,28 @@ fn of_one_address_no_more_streams_are_open_than_it_may_have() {
     }
 }
 
+#[test]
+fn behind_a_proxy_streams_count_for_the_clients_that_it_names_until_they_end() {
+    let server = Running::with("--proxy-headers --limit-per-ip 1");
+    let of = |client: &str| {
+        let mut stream = Listener::connect_with(
+            server.address,
+            "/events",
+            &format!("X-Forwarded-For: {client}\r\nVia: 1.1 x\r\n"),
+        );
+        stream.reader.read(stream.peer.more());
+        stream
+    };
+    let is_taken_in = |stream: &Listener| !stream.reader.last_event_id.is_empty();
+    let (first, second, other) = (of("10.0.0.1"), of("10.0.0.1"), of("10.0.0.2"));
+    assert_eq!([&first, &second, &other].map(is_taken_in), [true, false, true]);
+    drop(first);
+    let began = Instant::now();
+    while !is_taken_in(&of("10.0.0.1")) {
+        assert!(began.elapsed() < PATIENCE, "the first still holds its place");
+    }
+}
+
 /// What a stream begins with, if it does.
 fn ask_once(server: &Running) -> Response {
     let stream = Listener::connect(server.address, "/events");
