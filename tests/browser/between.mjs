@@ -9,12 +9,19 @@ import { atEnd } from './server.mjs';
 export class Network {
   #ends = new Set();
   #isSilent = false;
+  #arrive;
+  #arrived = new Promise((resolve) => (this.#arrive = resolve));
 
   static async start(t, server) {
     const network = new Network();
     network.address = await listen(t, createServer((client) => network.#join(client, connect(server.port, '127.0.0.1'))));
     atEnd(t, () => network.#ends.forEach((end) => end.destroy()));
     return network;
+  }
+
+  /** Waits until a first client is connected with the server. */
+  arrival() {
+    return this.#arrived;
   }
 
   goSilent() {
@@ -28,6 +35,7 @@ export class Network {
   }
 
   #join(client, server) {
+    server.on('connect', () => this.#arrive());
     for (const [end, other] of [[client, server], [server, client]]) {
       this.#ends.add(end);
       end.on('data', (bytes) => other.write(bytes));
