@@ -1,5 +1,5 @@
 //! Slackwater: a small self-hosted real-time notification server that can be redeployed without its clients
-//! noticing. Many mostly idle clients hold a WebSocket open, hear every notification once, in order, and are let go
+//! noticing. Many mostly idle clients hold a WebSocket or an event stream open, hear every notification once, in order, and are let go
 //! gently when the server stops. One process is one thread: a mio poll loop that owns a slab of connections. Several
 //! processes are several of these, and a supervisor that serves nobody.
 //!
@@ -154,6 +154,7 @@
 //! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS and HTTP/2: a proxy in front does these.
+//! * Compression from one message to the next: it would take a window for each client, and compress for each anew.
 //! * Shared memory between processes: what workers have in common they are told.
 //! * `unsafe`, but for what [`ffi`] holds: owning an inherited descriptor, handing free memory back, asking what a peer has
 //!   not taken, and signals that were blocked or are to be ignored.

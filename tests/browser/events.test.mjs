@@ -2,6 +2,7 @@
 // and when it gives up.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { Network } from './between.mjs';
@@ -13,6 +14,8 @@ const [CONNECTING, OPEN, CLOSED] = [0, 1, 2];
 const QUIET = ['--notify-interval', '0'];
 /** What Chromium says of pages without an icon, and of a server that is away. */
 const EXPECTED = new RegExp(`favicon|status of 404|${NOBODY_LISTENS.source}`);
+
+const [SECTION] = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').match(/^## Event streams$.*?^## /ms);
 
 let names = 0;
 
@@ -292,4 +295,33 @@ test('a page with the cookie needs no token in the address, also when it comes b
   await publish(successor, 2);
   await stream.hears('message', 2);
   assert.deepEqual(await stream.data(), [1, 2]);
+});
+
+test('the script of the README goes on where it was, also when the browser has given up', async (t) => {
+  const first = await Server.start(t, 0, QUIET);
+  const script = SECTION.match(/^```js\n(.*?)^```$/ms)[1].replaceAll(':8000', `:${first.port}`);
+  const app = await elsewhere(t, 'localhost', { expected: new RegExp(`${EXPECTED.source}|status of 401|Something may have`) });
+  const page = await app.open();
+  const heard = [];
+  await page.exposeFunction('hear', ({ data }) => heard.push(data));
+  await page.evaluate(() => (console.log = window.hear));
+  const hears = async (data) => {
+    while (heard.at(-1) !== data) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const opened = page.waitForResponse((response) => response.status() === 200);
+  await page.addScriptTag({ content: script });
+  await opened;
+  await first.publish('orders/1', 'one');
+  await hears('one');
+  await first.end('SIGKILL');
+  const refused = page.waitForResponse((response) => response.status() === 401);
+  const strict = await Server.start(t, first.port, [...QUIET, '--auth-secret', SECRET]);
+  await refused;
+  await strict.end('SIGKILL');
+  const warned = page.waitForEvent('console', (said) => said.text() === 'Something may have been missed');
+  const last = await Server.start(t, first.port, QUIET);
+  await warned;
+  await last.publish('orders/1', 'two');
+  await hears('two');
+  assert.deepEqual(heard, ['one', 'two']);
 });

@@ -1,5 +1,7 @@
-"""What the README says of all this is what is in packaging/ and at /metrics."""
+"""What the README says of all this is what is in packaging/, at /metrics and in --help."""
+import os
 import re
+import subprocess
 import urllib.request
 
 import pytest
@@ -23,3 +25,11 @@ def test_the_readme_names_every_metric_with_its_type():
             for name in re.findall(r"`((?:slackwater|process)_\w+)`", row)}
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
         assert f"| {kind} |" in rows.get(name, "not there"), name
+
+
+def test_the_readme_names_every_flag_and_no_other():
+    told = subprocess.run([os.environ["SLACKWATER_BIN"], "--help"], capture_output=True, text=True, check=True).stdout
+    [table] = re.findall(r"^## Flags$(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    named = {flag for row in table.splitlines() if row.startswith("| `--")
+             for flag in re.findall(r"`(--[a-z-]+)`", row.split("|")[1])}
+    assert named == set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", told, re.MULTILINE))
