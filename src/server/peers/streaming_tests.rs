@@ -1,6 +1,6 @@
 //! The life of event streams in virtual time: what keeps them alive, what ends them, and what they are told then.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
 use std::time::Instant;
@@ -343,4 +343,57 @@ fn at_the_end_of_a_drain_without_notices_streams_are_told_when_to_come_back_and_
     }
     waits.dedup();
     assert!(waits.len() == 3 && waits.iter().all(|wait| (1000..3000).contains(wait)), "{waits:?}");
+}
+
+#[test]
+fn however_a_stream_takes_what_it_is_told_nothing_is_missing_up_to_its_end_or_behind_its_last_id() {
+    use proptest::prelude::*;
+    let steps = prop::collection::vec((0..4_u64, prop::option::of(0..1500_usize)), 1..40);
+    let (ended, whole) = (Cell::new(0), Cell::new(0));
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let outcome = runner.run(&(steps, 0..40_usize), |(steps, leaves_at)| {
+        let mut house = House::with("--outbox-limit 1024 --write-timeout 3 --drain-spread 5");
+        let stream = house.connect(GET);
+        house.lines[stream].borrow_mut().room = Some(0);
+        for (step, (publications, room)) in steps.iter().enumerate() {
+            (0..*publications).for_each(|_| house.publish());
+            if let Some(room) = room {
+                house.lines[stream].borrow_mut().room.replace(*room);
+                house.peers.on_ready(stream, Readiness::Room, true, house.now());
+                house.turn();
+            }
+            if step == leaves_at {
+                house.peers.leave(house.now(), false);
+                house.peers.begin_notices(house.now(), house.now() + seconds(1000));
+            }
+            house.run_for(SECOND);
+            if house.has_ended(stream) {
+                break;
+            }
+        }
+        let (events, reader) = house.heard(stream);
+        let ids = |events: &[Event]| {
+            let messages = events.iter().filter(|event| event.name == "message");
+            messages.map(|event| event.last_event_id.clone()).collect::<Vec<_>>()
+        };
+        let mut heard = ids(&events);
+        if house.has_ended(stream) {
+            ended.set(ended.get() + 1);
+            let is_told = events.last().is_some_and(|event| event.name == "reconnect");
+            whole.set(whole.get() + usize::from(is_told));
+        }
+        // A successor would bring it the rest; here that is a server that has not begun to leave.
+        let mut successor = House::with("");
+        (0..house.published).for_each(|_| successor.publish());
+        let back = successor.connect(
+            &GET.replace("\r\n\r\n", &format!("\r\nLast-Event-ID: {}\r\n\r\n", reader.last_event_id)),
+        );
+        heard.extend(ids(&successor.heard(back).0));
+        let expected: Vec<_> = (1..=house.published).map(|n| format!("0000beef-{n}")).collect();
+        prop_assert_eq!(heard, expected);
+        Ok(())
+    });
+    outcome.unwrap();
+    let (ended, whole) = (ended.get(), whole.get());
+    assert!(ended > 10 && whole > 10 && ended > whole, "{ended} {whole}");
 }
