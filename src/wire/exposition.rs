@@ -66,7 +66,7 @@ impl Collector for Scrape {
         counter(to, "publications", "Publications that were given an id", overview.publications)?;
         counter(to, "messages_sent", "Messages to clients that sockets have taken", sum.messages_sent)?;
         counter(to, "bytes_sent", "Bytes that sockets have taken", sum.bytes_sent)?;
-        let help = "Messages that were compressed, each once, whoever has heard it";
+        let help = "Messages that were compressed, each once in a process, whoever has heard it";
         counter(to, "messages_compressed", help, sum.messages_compressed)?;
         let help = "Bytes of the messages that were compressed";
         counter(to, "compression_input_bytes", help, sum.compression_input_bytes)?;

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use serde_json::Value;
+use support::HANDSHAKE;
 use support::client::Client;
+use support::peer::Peer;
 
 use super::office::Office;
 use crate::exposition::Metrics;
@@ -26,6 +28,21 @@ fn clients_of_both(office: &Office) -> Vec<Client> {
     while clients.is_empty() || crew(office).values().any(|connections| *connections == 0) {
         assert!(clients.len() < 200, "one worker gets nobody");
         clients.push(office.server.client());
+    }
+    clients
+}
+
+/// The same, with clients that have agreed on compression.
+fn compressed_clients_of_both(office: &Office) -> Vec<Peer> {
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let mut clients = vec![];
+    while clients.is_empty() || crew(office).values().any(|connections| *connections == 0) {
+        assert!(clients.len() < 200, "one worker gets nobody");
+        let mut client = Peer::connect(office.server.address());
+        client.send(HANDSHAKE.replacen("\r\n\r\n", offer, 1));
+        assert!(client.head().field("Sec-WebSocket-Extensions").is_some());
+        assert_eq!(client.message()["type"], "welcome");
+        clients.push(client);
     }
     clients
 }
@@ -62,6 +79,27 @@ fn the_door_answers_as_long_as_there_is_one_worker() {
     }
     clients.into_iter().for_each(Client::leave);
     assert_eq!(office.server.end().0, Some(0));
+}
+
+#[test]
+fn each_worker_compresses_a_publication_once_however_many_of_its_clients_hear_it() {
+    let office = Office::open("--workers 2 --ws-per-message-deflate true");
+    let mut clients = compressed_clients_of_both(&office);
+    for text in ["one ", "two ", "three "] {
+        assert_eq!(office.admin.publish(&text.repeat(200)).status, 200);
+    }
+    for client in &mut clients {
+        let firsts = [(); 3].map(|()| client.frame().first);
+        assert_eq!(firsts, [0xc1; 3]);
+    }
+    let metrics = office.admin.metrics_with("what both have compressed", |metrics| {
+        metrics.of("slackwater_messages_compressed_total") >= 6.0
+    });
+    assert_eq!(metrics.of("slackwater_messages_compressed_total"), 6.0);
+    assert_eq!(metrics.of("slackwater_connections_compressed_total"), clients.len() as f64);
+    let [before, after] =
+        ["input", "output"].map(|side| metrics.of(&format!("slackwater_compression_{side}_bytes_total")));
+    assert!(before > 2.0 * 2800.0 && after < before / 5.0, "{before} {after}");
 }
 
 /// All that operators ask says that the server leaves, and has so many clients left.
