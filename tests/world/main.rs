@@ -28,6 +28,7 @@ mod supervisor;
 mod told;
 mod truth;
 mod verdict;
+mod visit;
 mod wire;
 mod worker;
 mod world;
