@@ -109,6 +109,11 @@ impl History {
         self.ring.front().map(|oldest| oldest.at + self.limits.age)
     }
 
+    /// Bytes that what is kept takes from memory, as they are counted.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The positions kept, oldest to newest; an empty range when there are none.
     pub fn positions(&self) -> RangeInclusive<Position> {
         self.newest + 1 - self.ring.len() as u64..=self.newest

@@ -11,6 +11,7 @@ use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
 use crate::policy::heard::{self, Look};
+use crate::policy::history::History;
 use crate::policy::period::next_in_period;
 use crate::server::clock::Now;
 use crate::server::control::Control;
@@ -108,12 +109,18 @@ impl<S: Socket> Turn<S> {
     /// What a successor needs to go on; a worker's is the supervisor's to leave.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         debug_assert!(self.drain.is_leaving(), "what is published later would be missing");
-        self.order.snapshot(self.peers.history(self.now), self.now)
+        self.peers.forget_old(self.now);
+        self.order.snapshot(self.peers.history(), self.now)
     }
 
     /// Verifies tokens by other keys from now on.
     pub fn replace_keys(&mut self, keys: VerifyingKeys) {
         self.peers.replace_keys(keys);
+    }
+
+    /// What was published lately, for whoever comes back.
+    pub fn history(&self) -> &History {
+        self.peers.history()
     }
 
     /// The time of this turn.

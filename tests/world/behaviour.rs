@@ -7,8 +7,9 @@ use std::time::Duration;
 use slackwater::server::terms::Terms;
 
 use crate::client::{Act, Character};
+use crate::compression::Offer;
 use crate::random::Random;
-use crate::speech::{self, Speech};
+use crate::speech::{self, Speech, Voice};
 
 const CODES: [Option<u16>; 5] = [None, Some(1000), Some(1001), Some(3000), Some(4321)];
 
@@ -21,14 +22,14 @@ pub fn draw(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
         13..16 => surfer(random, terms),
         16 => deaf_to_pings(random, terms),
         17 => hesitant(random),
-        18 => upgraded_late(random),
+        18 => upgraded_late(random, terms),
         _ => babbler(random, terms),
     }
 }
 
 /// Connects, reads at once, answers pings, says this much and that, and leaves in one of many ways.
 pub fn talker(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
-    let mut client = connected("talker", random);
+    let mut client = connected("talker", random, terms);
     for _ in 0..random.below(8) {
         match random.below(12) {
             0 => {
@@ -43,7 +44,7 @@ pub fn talker(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
                 client.then(random, 3000, Act::Wake);
             }
             _ => {
-                let remark = speech::remark(random, terms.limits.rules.max_message_bytes);
+                let remark = speech::remark(random, client.voice(terms));
                 client.say(random, remark);
             }
         }
@@ -54,7 +55,9 @@ pub fn talker(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
 
 /// Connects and behaves, for ever.
 pub fn listener(random: &mut Random) -> Character {
-    let mut client = connected("listener", random);
+    let mut client = unconnected("listener", random);
+    let upgrade = speech::upgrade(random, &Offer::default());
+    client.say(random, upgrade);
     (client.is_polite, client.fails_behind, client.capacity) = (true, None, random.within(50..5000));
     client
 }
@@ -63,7 +66,8 @@ pub fn listener(random: &mut Random) -> Character {
 pub fn chorister(random: &mut Random, most_bytes: usize) -> Character {
     let mut client = unconnected("chorister", random);
     client.fails_behind = random.chance(40).then(|| random.within(300..700));
-    let (upgrade, remark) = (speech::upgrade(random), speech::remark(random, most_bytes));
+    let upgrade = speech::upgrade(random, &Offer::default());
+    let remark = speech::remark(random, Voice { most_bytes, window: None });
     client.script.push_back((Duration::ZERO, Act::Say(upgrade)));
     client.script.push_back((Duration::from_millis(500), Act::Say(remark)));
     client.script.push_back((Duration::from_secs(2), Act::CloseHastily(random.pick(&CODES))));
@@ -94,10 +98,10 @@ pub fn flooder(random: &mut Random, parts: usize, part_bytes: usize) -> Characte
 
 /// Takes nothing from its handshake on; it may ask for much.
 pub fn never_reader(random: &mut Random, terms: &Terms) -> Character {
-    let mut client = connected("never-reader", random);
+    let mut client = connected("never-reader", random, terms);
     client.script.push_front((Duration::ZERO, Act::Sleep));
     for _ in 0..random.below(60) {
-        let remark = speech::remark(random, terms.limits.rules.max_message_bytes);
+        let remark = speech::remark(random, client.voice(terms));
         client.say(random, remark);
     }
     if random.chance(30) {
@@ -109,12 +113,12 @@ pub fn never_reader(random: &mut Random, terms: &Terms) -> Character {
 }
 
 fn violator(random: &mut Random, terms: &Terms) -> Character {
-    let mut client = connected("violator", random);
+    let mut client = connected("violator", random, terms);
     for _ in 0..random.below(3) {
-        let remark = speech::remark(random, terms.limits.rules.max_message_bytes);
+        let remark = speech::remark(random, client.voice(terms));
         client.say(random, remark);
     }
-    let (bytes, code) = speech::violation(random, terms.limits.rules.max_message_bytes);
+    let (bytes, code) = speech::violation(random, client.voice(terms));
     client.then(random, 300, Act::Violate(bytes, code));
     client
 }
@@ -176,12 +180,13 @@ fn hesitant(random: &mut Random) -> Character {
 }
 
 /// Speaks HTTP first, and may not wait for the answers before it asks to upgrade.
-fn upgraded_late(random: &mut Random) -> Character {
+fn upgraded_late(random: &mut Random, terms: &Terms) -> Character {
     let mut client = unconnected("late", random);
+    client.offer(random, terms);
     client.capacity = random.within(300..60_000);
     let count = random.within(1..12);
     let mut speech = speech::requests(random, count);
-    let upgrade = speech::upgrade(random);
+    let upgrade = speech::upgrade(random, &client.offer);
     if random.chance(50) {
         speech.bytes.extend(upgrade.bytes);
         speech.statuses.extend(upgrade.statuses);
@@ -197,7 +202,7 @@ fn upgraded_late(random: &mut Random) -> Character {
 /// Garbage instead of HTTP, or behind the handshake.
 fn babbler(random: &mut Random, terms: &Terms) -> Character {
     let mut client =
-        if random.chance(50) { connected("babbler", random) } else { unconnected("babbler", random) };
+        if random.chance(50) { connected("babbler", random, terms) } else { unconnected("babbler", random) };
     for _ in 0..random.within(1..5) {
         let count = random.within(1..terms.limits.rules.max_message_bytes * 2);
         let bytes = random.bytes(count);
@@ -215,17 +220,30 @@ fn unconnected(name: &'static str, random: &mut Random) -> Character {
         is_polite: random.chance(80),
         capacity: random.pick(&[16, 64, 300, 1500, 5000, 70_000]),
         fails_behind: random.chance(4).then(|| random.below(3000)),
+        offer: Offer::default(),
+        window: None,
     }
 }
 
-fn connected(name: &'static str, random: &mut Random) -> Character {
+fn connected(name: &'static str, random: &mut Random, terms: &Terms) -> Character {
     let mut client = unconnected(name, random);
-    let upgrade = speech::upgrade(random);
+    client.offer(random, terms);
+    let upgrade = speech::upgrade(random, &client.offer);
     client.say(random, upgrade);
     client
 }
 
 impl Character {
+    /// Offers to compress, or does not.
+    fn offer(&mut self, random: &mut Random, terms: &Terms) {
+        self.offer = Offer::draw(random);
+        self.window = self.offer.agreed(terms.compresses);
+    }
+
+    fn voice(&self, terms: &Terms) -> Voice {
+        Voice { most_bytes: terms.limits.rules.max_message_bytes, window: self.window }
+    }
+
     /// Adds an act after a pause of less than so many milliseconds, and often none.
     fn then(&mut self, random: &mut Random, most_millis: usize, act: Act) {
         let pause = if random.chance(25) { Duration::ZERO } else { random.millis(0..most_millis.max(1)) };

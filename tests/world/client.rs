@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::compression::{Offer, Window};
 use crate::ear::Heard;
 use crate::random::Random;
 use crate::socket::Line;
@@ -57,6 +58,9 @@ pub struct Character {
     pub is_polite: bool,
     pub capacity: usize,
     pub fails_behind: Option<usize>,
+    pub offer: Offer,
+    /// What that has to come to.
+    pub window: Option<Window>,
 }
 
 /// What it has done so far.
@@ -117,6 +121,7 @@ impl Client {
     pub fn new(mut random: Random, character: Character, place: Place, now: Duration) -> Self {
         let mut line = Line::new(random.fork(), character.capacity);
         line.fails_behind = character.fails_behind;
+        line.ear.window = character.window;
         Self {
             place,
             line: Rc::new(RefCell::new(line)),

@@ -91,6 +91,7 @@ pub fn strict(random: &mut Random) -> Setup {
     setup.notify_interval = random.chance(85).then(|| random.millis(100..3000));
     setup.patience = random.millis(0..20_000);
     (setup.has_witness, setup.is_followed, setup.spurious_percent) = (false, false, 1);
+    setup.terms.compresses = random.chance(50);
     setup
 }
 
@@ -127,6 +128,7 @@ impl Lot {
             outbox_bytes: random.pick(&[5000, 5000, 100_000, 200_000, 1 << 20]),
             ..setup.terms.limits
         };
+        setup.terms.compresses = random.chance(50);
         setup.spurious_percent = 1;
         setup.healthcheck = random.millis(500..2000);
         setup.patience = random.millis(0..2500);

@@ -1,6 +1,8 @@
 //! Understands what a server writes, HTTP responses first and frames behind a 101, without the server's own parser.
 //! Whatever a server must never write is heard as `Garbled`.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Cursor;
 use std::time::Duration;
@@ -10,8 +12,13 @@ use serde_json::Value;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use crate::compression::Window;
+
 /// How every publication begins; what follows up to the next quotation mark is its id.
 const PUBLICATION: &[u8] = br#"{"type":"notification","id":""#;
+
+/// Says in a frame's first octet that the message is compressed (RFC 7692 §6).
+const RSV1: u8 = 0x40;
 
 /// An id as the model reads it. To the clients it is opaque.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +93,10 @@ pub struct Ear {
     pub heard: Vec<(usize, Heard)>,
     /// Lets everything behind the 101 pass, for those who are there to be many.
     pub is_deaf: bool,
+    /// What its 101 has to agree on.
+    pub window: Option<Window>,
+    /// Which of what was heard had come compressed, by the length of the stream up to its end.
+    pub deflated: BTreeSet<usize>,
     /// The beginning of what is not whole yet.
     partial: Vec<u8>,
     understood_bytes: usize,
@@ -102,8 +113,10 @@ impl Ear {
         self.partial.extend_from_slice(bytes);
         let mut start = 0;
         while let Some((length, heard)) = self.next(start) {
+            let is_deflated = self.speaks_frames && self.partial[start] & RSV1 != 0;
             start += length;
             self.understood_bytes += length;
+            self.deflated.extend(is_deflated.then_some(self.understood_bytes));
             self.speaks_frames |= heard == Heard::Switched;
             if let Heard::Close(code) = heard {
                 self.close = Some(code);
@@ -138,14 +151,14 @@ impl Ear {
         } else if self.close.is_some() {
             Some((bytes.len(), Heard::Garbled("bytes behind a close frame".to_owned())))
         } else if self.speaks_frames {
-            read_frame(bytes)
+            read_frame(bytes, self.window)
         } else {
-            read_response(bytes)
+            read_response(bytes, self.window)
         }
     }
 }
 
-fn read_response(bytes: &[u8]) -> Option<(usize, Heard)> {
+fn read_response(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)> {
     let garbled = || {
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
         Some((bytes.len(), Heard::Garbled(format!("no response: {start:?}"))))
@@ -158,8 +171,11 @@ fn read_response(bytes: &[u8]) -> Option<(usize, Heard)> {
     let status = head.get(9..12).and_then(|digits| digits.parse().ok());
     let field = |name| head.lines().find_map(|line| line.strip_prefix(name));
     let body_bytes = field("Content-Length: ").and_then(|digits| digits.parse::<usize>().ok());
+    let extensions = field("Sec-WebSocket-Extensions: ");
     match (status, body_bytes) {
-        (Some(101), None) => Some((head_bytes, Heard::Switched)),
+        (Some(101), None) if extensions == window.map(|window| window.to_string()).as_deref() => {
+            Some((head_bytes, Heard::Switched))
+        }
         (Some(status), Some(body_bytes)) => {
             let body = bytes.get(head_bytes..head_bytes + body_bytes)?.to_vec();
             let closes = field("Connection: ") == Some("close");
@@ -169,12 +185,18 @@ fn read_response(bytes: &[u8]) -> Option<(usize, Heard)> {
     }
 }
 
-fn read_frame(bytes: &[u8]) -> Option<(usize, Heard)> {
+fn read_frame(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)> {
     let garbled = |what: &str| Some((bytes.len(), Heard::Garbled(what.to_owned())));
     let mut cursor = Cursor::new(bytes);
     let Ok(parsed) = FrameHeader::parse(&mut cursor) else { return garbled("a reserved opcode") };
     let (header, length) = parsed?;
-    if header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_some() || !header.is_final {
+    let may_be_deflated = window.is_some() && header.opcode == OpCode::Data(Data::Text);
+    if header.rsv1 && !may_be_deflated
+        || header.rsv2
+        || header.rsv3
+        || header.mask.is_some()
+        || !header.is_final
+    {
         return garbled("a frame that is masked, in fragments or has a reserved bit");
     }
     let start = header.len(length);
@@ -184,7 +206,10 @@ fn read_frame(bytes: &[u8]) -> Option<(usize, Heard)> {
     let end = start + usize::try_from(length).expect("no frame is that long");
     let payload = bytes.get(start..end)?;
     let heard = match header.opcode {
-        OpCode::Data(Data::Text) => read_message(payload),
+        OpCode::Data(Data::Text) => {
+            let window = window.filter(|_| header.rsv1);
+            inflated(payload, window).and_then(|message| read_message(&message))
+        }
         OpCode::Control(Control::Ping) => Some(Heard::Ping),
         OpCode::Control(Control::Pong) => Some(Heard::Pong(payload.to_vec())),
         OpCode::Control(Control::Close) => read_close(payload),
@@ -194,6 +219,13 @@ fn read_frame(bytes: &[u8]) -> Option<(usize, Heard)> {
         Some(heard) => Some((end, heard)),
         None => garbled(&format!("{:?} {}", header.opcode, String::from_utf8_lossy(payload))),
     }
+}
+
+/// A message, however it has come; `None` if it should not have come like that.
+fn inflated(payload: &[u8], window: Option<Window>) -> Option<Cow<'_, [u8]>> {
+    let Some(window) = window else { return Some(payload.into()) };
+    let message = window.inflate(payload)?;
+    (window.takes(message.len()) && payload.len() < message.len()).then_some(message.into())
 }
 
 fn read_close(payload: &[u8]) -> Option<Heard> {

@@ -150,13 +150,16 @@ impl Watch {
             Reply::Error => 70,
         });
         let owed = owed.sum::<usize>();
+        // What is behind something compressed may be unheard still.
+        let surely_owed = if client.character.window.is_some() { 0 } else { owed };
         let is_taking = self.blocked.is_none_or(|(since, _)| now < since + LATELY);
         let is_behind = is_blocked || missed > 0;
         // At most, with the 101, the welcome, and the places in the queue.
         let may_be_over = 210 * missed + owed + 1500 > limits.outbox_bytes;
         self.may_lag = is_behind && (self.may_lag || is_taking && may_be_over);
-        let is_over =
-            is_blocked && !self.may_lag && 130 * missed.saturating_sub(1) + owed > limits.outbox_bytes + 500;
+        let is_over = is_blocked
+            && !self.may_lag
+            && 130 * missed.saturating_sub(1) + surely_owed > limits.outbox_bytes + 500;
         self.over_limit_since = self.over_limit_since.filter(|_| is_over).or(is_over.then_some(now));
         if let Some(since) = self.over_limit_since {
             deadline.within(since, Duration::ZERO, "too much waits for it");

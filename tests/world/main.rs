@@ -6,8 +6,10 @@
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
 
+mod audit;
 mod behaviour;
 mod client;
+mod compression;
 mod crowd;
 mod draw;
 mod ear;

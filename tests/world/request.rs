@@ -48,8 +48,7 @@ impl Request {
             drafts.push((random.pick(&TOPICS).to_owned(), *next_token));
         }
         let first = drafts[0].1;
-        let most = if random.chance(25) { largest } else { 80 };
-        let pad = "x".repeat(random.below(most));
+        let pad = pad(random, largest);
         let object =
             |(topic, token): &(String, u64)| json!({ "topic": topic, "data": { "n": token, "pad": pad } });
         let lines = || drafts.iter().map(|draft| object(draft).to_string() + "\n").collect::<String>();
@@ -71,11 +70,11 @@ impl Request {
                 content_type = "application/x-ndjson";
                 lines()
             }
-            6 => Value::from_iter(drafts.iter().map(object)).to_string(),
+            6 => spaced(random, &Value::from_iter(drafts.iter().map(object)).to_string()),
             7 => {
                 let topics = &TOPICS[..count];
                 drafts = topics.iter().map(|topic| ((*topic).to_owned(), first)).collect();
-                json!({ "topics": topics, "data": { "n": first, "pad": pad } }).to_string()
+                spaced(random, &json!({ "topics": topics, "data": { "n": first, "pad": pad } }).to_string())
             }
             8 => {
                 // The last line is wrong: nothing of it may be published.
@@ -90,7 +89,7 @@ impl Request {
                 if random.chance(30) {
                     (object["id"], has_key) = (Value::from(key), true);
                 }
-                object.to_string()
+                spaced(random, &object.to_string())
             }
             10 => {
                 status = 422;
@@ -151,6 +150,39 @@ impl Request {
         };
         places.map(in_this).collect()
     }
+}
+
+/// What a publication is long by: nothing much, or around a length that matters, or as much as there may be; and what
+/// compresses well, or as words do, or hardly.
+fn pad(random: &mut Random, largest: usize) -> String {
+    // A message has some 130 bytes without it.
+    let around = |random: &mut Random, bytes: usize| bytes - 150 + random.below(40);
+    let length = match random.below(20) {
+        0..11 => random.below(80),
+        11..14 => around(random, 256),
+        14 | 15 => {
+            let bits = random.within(9..13);
+            around(random, 1 << bits).min(largest.max(2048))
+        }
+        _ => random.below(largest),
+    };
+    let words = ["order", "shipped", " ", "7", ":", "[]", "\"", "ü", "\u{1f30a}", "true"];
+    let (mut text, form) = (String::new(), random.below(4));
+    while text.len() < length {
+        match form {
+            0 => text.push('x'),
+            // Characters beyond ASCII, each of them rare.
+            1 => text.extend(char::from_u32(0x80 + u32::try_from(random.below(0x780)).expect("few"))),
+            _ => text.push_str(random.pick(&words)),
+        }
+    }
+    text
+}
+
+/// The same JSON with whitespace in its data, which reaches every client as it is.
+fn spaced(random: &mut Random, json: &str) -> String {
+    let space = random.pick(&["", "", "\n", "\r", "\r\n", "\n\r\n \r\r"]);
+    json.replace(r#"{"n":"#, &format!(r#"{{{space}"n":"#))
 }
 
 /// The body as it is sent, by its length or in chunks.

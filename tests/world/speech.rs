@@ -1,6 +1,7 @@
 //! The bytes that clients send: handshakes, requests, masked frames, and every way to break the protocol.
 //! Written by hand from RFC 6455 and RFC 9112, without the server's own encoder.
 
+use crate::compression::{Offer, Window};
 use crate::random::Random;
 
 pub const TEXT: u8 = 0x81;
@@ -53,9 +54,9 @@ pub fn handshake(query: &str) -> String {
 }
 
 /// Asks for a WebSocket that hears the periodic notification.
-pub fn upgrade(random: &mut Random) -> Speech {
+pub fn upgrade(random: &mut Random, offer: &Offer) -> Speech {
     let agent = format!("Host: x\r\nUser-Agent: {}", "x".repeat(random.below(60)));
-    let request = handshake("topic=notifications").replacen("Host: x", &agent, 1);
+    let request = offer.added_to(&handshake("topic=notifications")).replacen("Host: x", &agent, 1);
     Speech { bytes: request.into(), statuses: vec![101], ..Speech::default() }
 }
 
@@ -77,8 +78,17 @@ pub fn requests(random: &mut Random, count: usize) -> Speech {
     speech
 }
 
+/// How a client speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Voice {
+    /// The longest message that the server hears.
+    pub most_bytes: usize,
+    /// What was agreed on, if messages may be compressed.
+    pub window: Option<Window>,
+}
+
 /// One thing that a well-behaved client says.
-pub fn remark(random: &mut Random, most_bytes: usize) -> Speech {
+pub fn remark(random: &mut Random, voice: Voice) -> Speech {
     match random.below(10) {
         0 => {
             let payload = {
@@ -92,24 +102,27 @@ pub fn remark(random: &mut Random, most_bytes: usize) -> Speech {
             let bytes = frame(random, TEXT, br#"{"type":"dance"}"#);
             Speech { bytes, replies: vec![Reply::Error], ..Speech::default() }
         }
-        3..6 => fragmented(random, most_bytes),
-        _ => {
-            let text = text(random, most_bytes);
-            Speech {
-                bytes: frame(random, TEXT, text.as_bytes()),
-                replies: vec![Reply::Echo(text)],
-                ..Speech::default()
-            }
+        form => {
+            // What is compressed may be long, and is short all the same.
+            let is_long = voice.window.is_some() && random.chance(20);
+            let length = random.within(0..voice.most_bytes + 1);
+            let text = if is_long { "x".repeat(length) } else { text(random, voice.most_bytes) };
+            let is_fragmented = form < 6;
+            let window = if is_long { voice.window } else { voice.window.filter(|_| random.chance(50)) };
+            let speech = message(random, window, is_fragmented, text.as_bytes());
+            Speech { replies: vec![Reply::Echo(text)], ..speech }
         }
     }
 }
 
-/// A text in fragments that may cut through characters, with pings between them.
-fn fragmented(random: &mut Random, most_bytes: usize) -> Speech {
-    let text = text(random, most_bytes);
-    let mut speech = Speech::default();
-    let (mut rest, mut opcode) = (text.as_bytes(), 0x01);
-    while !rest.is_empty() && random.chance(75) {
+/// A message, compressed if something was agreed on; in fragments that may cut through characters, with pings between them.
+pub fn message(random: &mut Random, window: Option<Window>, is_fragmented: bool, text: &[u8]) -> Speech {
+    let (mut opcode, payload) = match window {
+        Some(window) => (0x41, window.deflate(random, text)),
+        None => (0x01, text.to_vec()),
+    };
+    let (mut speech, mut rest) = (Speech::default(), &payload[..]);
+    while is_fragmented && !rest.is_empty() && random.chance(75) {
         let (part, others) = rest.split_at(random.within(0..rest.len() + 1));
         speech.bytes.extend(frame(random, opcode, part));
         (rest, opcode) = (others, 0x00);
@@ -123,7 +136,6 @@ fn fragmented(random: &mut Random, most_bytes: usize) -> Speech {
         }
     }
     speech.bytes.extend(frame(random, 0x80 | opcode, rest));
-    speech.replies.push(Reply::Echo(text));
     speech
 }
 
@@ -138,10 +150,14 @@ fn text(random: &mut Random, most_bytes: usize) -> String {
 }
 
 /// A way to break the protocol, and the code that it deserves.
-pub fn violation(random: &mut Random, most_bytes: usize) -> (Vec<u8>, u16) {
-    let too_big = u16::try_from(most_bytes + 1).expect("limits are small here").to_be_bytes();
+pub fn violation(random: &mut Random, voice: Voice) -> (Vec<u8>, u16) {
+    if let Some(window) = voice.window.filter(|_| random.chance(50)) {
+        return violation_of_compression(random, window, voice.most_bytes);
+    }
+    let too_big = u16::try_from(voice.most_bytes + 1).expect("limits are small here").to_be_bytes();
     match random.below(13) {
-        0 => (frame(random, 0xc1, b"reserved bit"), 1002),
+        0 if voice.window.is_none() => (frame(random, 0xc1, b"reserved bit"), 1002),
+        0 => (frame(random, 0xe1, b"reserved bit"), 1002),
         1 => (frame(random, 0x83, b""), 1002),
         2 => (b"\x81\x01x".to_vec(), 1002),
         3 => (frame(random, 0x09, b"fragmented ping"), 1002),
@@ -157,8 +173,31 @@ pub fn violation(random: &mut Random, most_bytes: usize) -> (Vec<u8>, u16) {
     }
 }
 
+/// The same of whoever may compress.
+fn violation_of_compression(random: &mut Random, window: Window, most_bytes: usize) -> (Vec<u8>, u16) {
+    match random.below(7) {
+        0 => (frame(random, 0xc1, b"\xff\xff\xff"), 1007),
+        1 => {
+            let payload = window.deflate(random, b"abc\xff\xfe");
+            (frame(random, 0xc1, &payload), 1007)
+        }
+        2 => ([frame(random, 0x41, b"\x02"), frame(random, 0xc0, b"")].concat(), 1002),
+        3 => (frame(random, 0xc9, b""), 1002),
+        4 => (frame(random, 0xc2, b"\x02\x00"), 1003),
+        form => {
+            let too_long = most_bytes + random.pick(&[1, 2, 1000, 50_000]);
+            let bomb = window.deflate(random, &vec![b'x'; too_long]);
+            if form == 5 {
+                return (frame(random, 0xc1, &bomb), 1009);
+            }
+            let (start, rest) = bomb.split_at(random.below(bomb.len()));
+            ([frame(random, 0x41, start), frame(random, 0x80, rest)].concat(), 1009)
+        }
+    }
+}
+
 /// A head that never ends, or no HTTP at all.
 pub fn half_request(random: &mut Random) -> Vec<u8> {
-    let whole = upgrade(random).bytes;
+    let whole = upgrade(random, &Offer::default()).bytes;
     whole[..random.within(1..whole.len())].to_vec()
 }

@@ -7,10 +7,11 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::compression::Offer;
 use crate::ear::Id;
 use crate::random::Random;
 use crate::socket::Line;
-use crate::speech::{self, TEXT, handshake};
+use crate::speech::{self, handshake};
 use crate::verdict::{Command, Record};
 use crate::visit::{Act, Reading, Visit, draw_plan};
 use crate::worker::Place;
@@ -26,6 +27,8 @@ pub struct Welcomer {
     pub write_limit: Duration,
     /// What may wait for each.
     pub outbox_bytes: usize,
+    /// Whether it agrees on compression.
+    pub compresses: bool,
 }
 
 #[derive(Debug)]
@@ -82,17 +85,21 @@ impl Subscriber {
                 filters.push(filter.clone());
             }
         }
-        let request = request(random, &self.filters, asked.as_deref());
+        let offer = Offer::draw(random);
+        let request = offer.added_to(&request(random, &self.filters, asked.as_deref()));
         if filters.is_empty() {
             filters.push("notifications".to_owned());
             self.filters = filters.clone();
         }
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
+        let window = offer.agreed(welcomer.compresses);
+        line.borrow_mut().ear.window = window;
         line.borrow_mut().send(request.as_bytes());
         let record = Record {
             place: welcomer.place,
             asked,
             filters,
+            window,
             at: now,
             outbox_bytes: welcomer.outbox_bytes,
             was_slow: reading != Reading::Steady || capacity < 1 << 20,
@@ -122,7 +129,10 @@ impl Subscriber {
                 Act::Ask { filter, subscribes } => {
                     let act = if subscribes { "subscribe" } else { "unsubscribe" };
                     let text = format!(r#"{{"type":"{act}","topic":"{filter}"}}"#);
-                    line.send(&speech::frame(&mut self.random, TEXT, text.as_bytes()));
+                    let window = line.ear.window.filter(|_| self.random.chance(50));
+                    let is_fragmented = self.random.chance(30);
+                    let said = speech::message(&mut self.random, window, is_fragmented, text.as_bytes());
+                    line.send(&said.bytes);
                     self.filters.retain(|other| *other != filter);
                     self.filters.extend(subscribes.then(|| filter.clone()));
                     visit.record.commands.push(Command {

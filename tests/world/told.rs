@@ -10,6 +10,7 @@ use crate::ear::Id;
 use crate::publisher::{Published, Publisher};
 use crate::random::Random;
 use crate::verdict::{Entry, Record, Tally};
+use crate::worker::Worker;
 use crate::world::World;
 use crate::{asked_seed, for_each_seed};
 
@@ -70,6 +71,8 @@ impl Told {
         }
         let clients: usize = reign.workers.iter().map(|worker| worker.server.clients()).sum();
         assert_eq!(reign.clients(), clients);
+        let compressed = world.ask_for_compressed();
+        world.reigns[0].workers.iter().for_each(Worker::audit_history);
         for subscriber in &mut world.subscribers {
             assert!(subscriber.is_settled(), "{subscriber:?}");
             subscriber.leave(newest, world.now);
@@ -77,6 +80,7 @@ impl Told {
         world.workers().for_each(|worker| worker.dismiss_witness());
         world.run_while(|world| !world.is_deserted());
         self.judge(&world);
+        world.audit(compressed, &mut self.tally);
     }
 
     fn judge(&mut self, world: &World) {

@@ -9,6 +9,7 @@ use slackwater::message::Message;
 use slackwater::policy::history::{self, HistoryLimits};
 use slackwater::policy::topic::TopicName;
 
+use crate::compression::{Window, deflated_bytes};
 use crate::draw::HOUR;
 use crate::ear::Id;
 
@@ -20,8 +21,10 @@ pub struct Publication {
     pub topic: String,
     /// The whole message.
     pub payload: Vec<u8>,
-    /// What it costs a history.
-    held_bytes: usize,
+    /// What it costs a history: as it is, and with all that may be derived of it.
+    held_bytes: [usize; 2],
+    /// Whether it is shorter for whoever inflates it.
+    pub deflates: bool,
     /// What its publisher knows it by; none for the periodic notification.
     pub token: Option<u64>,
     pub at: Duration,
@@ -34,11 +37,20 @@ pub struct Truth {
     /// For each epoch the publications from position 1 on.
     orders: BTreeMap<u32, Vec<Publication>>,
     pub history: HistoryLimits,
+    /// Whether it may be compressed for somebody.
+    compresses: bool,
+}
+
+impl Publication {
+    /// Whether whoever has agreed on this hears it compressed.
+    pub fn is_deflated_for(&self, window: Option<Window>) -> bool {
+        self.deflates && window.is_some_and(|window| window.takes(self.payload.len()))
+    }
 }
 
 impl Truth {
-    pub fn new(history: HistoryLimits) -> Self {
-        Self { orders: BTreeMap::new(), history }
+    pub fn new(history: HistoryLimits, compresses: bool) -> Self {
+        Self { orders: BTreeMap::new(), history, compresses }
     }
 
     /// Takes what a witness or a scribe has heard: the next position, or one that is known, and then the same again. So many
@@ -65,7 +77,22 @@ impl Truth {
             message: Message::new(&payload, format_args!("{id}")),
             at: Instant::now(),
         };
-        order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), token, at, reign });
+        let plain_bytes = kept.held_bytes();
+        let deflated = deflated_bytes(&payload).filter(|_| self.compresses);
+        if let Some(bytes) = deflated {
+            let header = if bytes < 126 { 2 } else { 4 };
+            let _ = kept.message.deflated(|_| Some(vec![0; header + bytes].into()));
+        }
+        let held_bytes = [plain_bytes, kept.held_bytes()];
+        order.push(Publication {
+            topic,
+            payload,
+            held_bytes,
+            deflates: deflated.is_some(),
+            token,
+            at,
+            reign,
+        });
     }
 
     pub fn order(&self, epoch: u32) -> &[Publication] {
@@ -96,7 +123,7 @@ impl Truth {
     }
 
     /// Whether a client that has heard all up to here must be resumed, when `newest` is the newest at that time;
-    /// `None` where a millisecond decides.
+    /// `None` where a millisecond decides, or what was derived meanwhile.
     pub fn reaches(&self, after: Id, newest: Id, now: Duration) -> Option<bool> {
         if after.epoch != newest.epoch || after.position > newest.position {
             return Some(false);
@@ -104,13 +131,14 @@ impl Truth {
         let missed = after.position..newest.position;
         let missed = &self.order(after.epoch)
             [usize::try_from(missed.start).expect("few")..usize::try_from(missed.end).expect("few")];
-        let bytes: usize = missed.iter().map(|publication| publication.held_bytes).sum();
-        if missed.len() > self.history.publications || bytes > self.history.bytes {
+        let bytes = |nth: usize| missed.iter().map(|publication| publication.held_bytes[nth]).sum::<usize>();
+        if missed.len() > self.history.publications || bytes(0) > self.history.bytes {
             return Some(false);
         }
         let Some(oldest) = missed.first() else { return Some(true) };
         let expiry = oldest.at.saturating_add(self.history.age);
-        (now.abs_diff(expiry) > ROUNDING).then_some(now < expiry)
+        let is_too_old = (now.abs_diff(expiry) > ROUNDING).then_some(now > expiry)?;
+        (is_too_old || bytes(1) <= self.history.bytes).then_some(!is_too_old)
     }
 }
 

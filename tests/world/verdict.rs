@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::compression::Window;
 use crate::ear::Id;
 use crate::truth::{Publication, Truth, matches};
 use crate::worker::Place;
@@ -18,6 +19,13 @@ pub struct Command {
     pub latest: Option<u64>,
 }
 
+/// How a publication has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    Deflated,
+}
+
 /// What was heard, as far as it is judged.
 #[derive(Debug)]
 pub enum Entry {
@@ -26,7 +34,7 @@ pub enum Entry {
         resumed: bool,
         topics: Vec<String>,
     },
-    Publication(Id, Vec<u8>),
+    Publication(Id, Vec<u8>, Form),
     /// The answer to the command of this number.
     Answer(usize),
     Close(Option<u16>),
@@ -40,6 +48,8 @@ pub struct Record {
     pub asked: Option<String>,
     /// What it listened to from the start.
     pub filters: Vec<String>,
+    /// What it has agreed on, if its messages may be compressed.
+    pub window: Option<Window>,
     pub commands: Vec<Command>,
     pub entries: Vec<Entry>,
     /// When the server read its handshake.
@@ -70,6 +80,15 @@ pub struct Tally {
     pub too_slow: usize,
     pub farewells: usize,
     pub publications: usize,
+    pub deflated: usize,
+    /// Plain for somebody whose window is too small.
+    pub too_long: usize,
+    /// Plain for somebody who has agreed on compression, since that is of no use.
+    pub useless: usize,
+    /// Publications that the last servers have compressed.
+    pub compressed: usize,
+    /// Heard compressed by one more than the first.
+    pub shared: usize,
 }
 
 /// A filter that is listened to behind a position, which is known only to lie between two.
@@ -140,6 +159,16 @@ impl Record {
         self.was_slow && (from + 1..=upto).map(bytes).sum::<usize>() + 2000 > self.outbox_bytes
     }
 
+    /// Whether a publication has come to it as it is to come to it.
+    fn judge_form(&self, form: Form, publication: &Publication, tally: &mut Tally) {
+        let is_deflated = publication.is_deflated_for(self.window);
+        assert_eq!(form == Form::Deflated, is_deflated, "{publication:?}: {self:?}");
+        let is_agreed = self.window.is_some();
+        tally.deflated += usize::from(is_deflated);
+        tally.too_long += usize::from(is_agreed && publication.deflates && !is_deflated);
+        tally.useless += usize::from(is_agreed && publication.payload.len() >= 256 && !publication.deflates);
+    }
+
     /// Judges it, and counts what was special about it.
     pub fn judge(&self, truth: &Truth, tally: &mut Tally) {
         let mut entries = self.entries.iter();
@@ -164,8 +193,9 @@ impl Record {
         for entry in entries {
             match entry {
                 Entry::Welcome { .. } => panic!("a second welcome"),
-                Entry::Publication(id, payload) => {
+                Entry::Publication(id, payload, form) => {
                     assert_eq!(id.epoch, self.place.epoch);
+                    self.judge_form(*form, walk.at(id.position), tally);
                     walk.hear(id.position, payload, tally);
                     tally.overtaken += usize::from(!may_replay && id.position <= asked_at);
                     replayed_bytes += if id.position <= last.position { payload.len() } else { 0 };

@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::socket::Line;
 use crate::speech::{self, PONG};
 use crate::subscriber::{FILTERS, Welcomer};
-use crate::verdict::{Command, Entry, Record};
+use crate::verdict::{Command, Entry, Form, Record};
 
 #[derive(Debug, Clone)]
 pub enum Act {
@@ -48,13 +48,16 @@ impl Visit {
     pub fn react(&mut self, random: &mut Random, last: &mut Option<Id>) -> bool {
         let mut line = self.line.borrow_mut();
         let read_bytes = line.read_bytes;
-        let Some((_, heard)) = line.ear.heard.get_mut(self.reacted).filter(|(end, _)| *end <= read_bytes)
+        let Some((end, heard)) = line.ear.heard.get_mut(self.reacted).filter(|(end, _)| *end <= read_bytes)
         else {
             return false;
         };
+        let (end, heard) = (*end, std::mem::replace(heard, Heard::Ping));
         self.reacted += 1;
-        match std::mem::replace(heard, Heard::Ping) {
+        match heard {
             Heard::Switched => {}
+            // It pongs for each ping; these come from between its own fragments.
+            Heard::Pong(_) => {}
             Heard::Ping => {
                 let pong = speech::frame(random, PONG, b"");
                 line.send(&pong);
@@ -67,7 +70,8 @@ impl Visit {
             }
             Heard::Publication(id, payload) => {
                 *last = Some(id);
-                self.record.entries.push(Entry::Publication(id, payload));
+                let form = if line.ear.deflated.contains(&end) { Form::Deflated } else { Form::Plain };
+                self.record.entries.push(Entry::Publication(id, payload, form));
             }
             answer @ (Heard::Subscribed(_) | Heard::Unsubscribed(_)) => {
                 let Command { filter, subscribes, .. } = self.record.commands[self.answered].clone();

@@ -74,6 +74,9 @@ pub struct Worker {
     /// How often it is told of a readiness that is none.
     spurious_percent: usize,
     spin: Spin,
+    turns: usize,
+    /// Bytes that its history may have.
+    pub history_bytes: usize,
 }
 
 /// The periodic notification, as nobody has heard it yet.
@@ -113,6 +116,8 @@ impl Worker {
             periodic: link.is_none().then(Periodic::default),
             spurious_percent: setup.spurious_percent,
             spin: Spin::default(),
+            turns: 0,
+            history_bytes: setup.terms.history.bytes,
             link,
         }
     }
@@ -197,6 +202,10 @@ impl Worker {
         let may_publish = self.accepts;
         let audience = self.take_turn((now, at), random);
         self.testify(truth, at, audience, may_publish);
+        self.turns += 1;
+        if self.turns.is_multiple_of(64) {
+            self.audit_history();
+        }
         if self.farewell_at.is_some() && !had_said_farewell {
             here.iter_mut().for_each(|visit| visit.record.farewell = Some(self.newest));
         }

@@ -67,7 +67,7 @@ impl World {
             subscribers: Vec::new(),
             publishers: Vec::new(),
             crowd: Crowd::default(),
-            truth: Truth::new(setup.terms.history),
+            truth: Truth::new(setup.terms.history, setup.terms.compresses),
             fates: Vec::new(),
             busy_turns: 0,
             crashed: BTreeMap::new(),
@@ -107,6 +107,13 @@ impl World {
     /// Connects somebody who says this to a server's first or only process, and has room for so much unread.
     pub fn connect(&mut self, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
         self.connect_to(0, capacity, request)
+    }
+
+    /// The same to any process that serves.
+    pub fn connect_to_any(&mut self, request: &str) -> Rc<RefCell<Line>> {
+        let serving = self.reign().workers.iter().find(|worker| worker.accepts);
+        let id = serving.expect("one serves").place.id;
+        self.connect_to(id, 1 << 40, request)
     }
 
     /// Connects somebody who says this to a worker.
@@ -230,6 +237,7 @@ impl World {
         }
         self.crowd.act(at);
         let Limits { write: write_limit, outbox_bytes, .. } = self.setup.terms.limits;
+        let compresses = self.setup.terms.compresses;
         let (reign, random) = (self.reigns.last_mut().expect("one serves"), &mut self.random);
         let number = reign.number;
         let mut serving: Vec<&mut Worker> =
@@ -244,7 +252,7 @@ impl World {
         for subscriber in &mut self.subscribers {
             let worker_nth = random.below(serving.len());
             let worker = &mut serving[worker_nth];
-            let welcomer = Welcomer { place: worker.place, write_limit, outbox_bytes };
+            let welcomer = Welcomer { place: worker.place, write_limit, outbox_bytes, compresses };
             if let Some(line) = subscriber.come(welcomer, at) {
                 let asked =
                     subscriber.visit.as_ref().and_then(|visit| Id::read(visit.record.asked.as_deref()?));

@@ -227,10 +227,14 @@ impl<S: Socket> Peers<S> {
         self.terms.history
     }
 
-    /// What was published lately, as far as it is not too old.
-    pub fn history(&mut self, now: Now) -> &History {
-        self.feed.expire(now.instant);
+    /// What was published lately.
+    pub fn history(&self) -> &History {
         self.feed.history()
+    }
+
+    /// Forgets what has become too old.
+    pub fn forget_old(&mut self, now: Now) {
+        self.feed.expire(now.instant);
     }
 }
 

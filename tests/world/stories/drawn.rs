@@ -60,9 +60,13 @@ fn whoever_comes_back_hears_all_that_it_missed() {
         && tally.overlaps > 10_000
         && tally.commands > 1000
         && tally.commands_in_replay > 50
-        && tally.overtaken > 30
+        && tally.overtaken > 5
         && tally.too_slow > 5
         && tally.farewells > 100
+        && tally.deflated > 1000
+        && tally.too_long > 200
+        && tally.useless > 80
+        && tally.shared > 300
         && published.retried > 500
         && published.wrong > 1000
         && *redeployments > 80
@@ -85,6 +89,8 @@ fn every_client_of_every_worker_hears_every_publication_once_in_one_order() {
         && tally.overlaps > 2000
         && tally.commands_in_replay > 10
         && tally.farewells > 50
+        && tally.deflated > 500
+        && tally.shared > 200
         && published.answered > 2000
         && published.refused > 300
         && published.wrong > 1000

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::client::{Act, Character};
+use crate::compression::Offer;
 use crate::crowd::Codes;
 use crate::draw::{SECOND, alone, house, patient};
 use crate::ear::Heard;
@@ -131,7 +132,7 @@ fn a_long_turn_of_the_servers_own_is_not_the_peers_time() {
             setup.notify_interval = None;
         });
         let mut newcomer = behaviour::listener(&mut random);
-        let upgrade = Act::Say(speech::upgrade(&mut random));
+        let upgrade = Act::Say(speech::upgrade(&mut random, &Offer::default()));
         newcomer.script = [(5 * SECOND + SECOND / 2, upgrade)].into();
         world.crowd.invite(Duration::ZERO, newcomer);
         world.turn();

@@ -3,6 +3,7 @@
 mod addresses;
 mod ageing;
 mod bursts;
+mod compression;
 mod crews;
 mod crowds;
 mod departures;
