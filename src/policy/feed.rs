@@ -52,11 +52,6 @@ impl Feed {
         self.history.push_beyond(publication);
     }
 
-    /// The publication of this position takes so many bytes of memory more than it did, as something was derived of it.
-    pub fn on_grown(&mut self, position: Position, bytes: usize) {
-        self.history.on_grown(position, bytes);
-    }
-
     /// Adds a filter for what follows; also to the replay of one that is being brought what it missed.
     ///
     /// # Errors
@@ -135,11 +130,7 @@ impl Feed {
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.
-    pub fn next_piece(
-        &mut self,
-        replay: &mut Replay,
-        bytes: usize,
-    ) -> Result<Vec<(Position, Message)>, Forgotten> {
+    pub fn next_piece(&mut self, replay: &mut Replay, bytes: usize) -> Result<Vec<Message>, Forgotten> {
         replay.next_piece(&mut self.history, bytes)
     }
 

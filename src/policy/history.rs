@@ -15,7 +15,8 @@ use crate::policy::topic_index::TopicIndex;
 pub struct HistoryLimits {
     /// Publications.
     pub publications: usize,
-    /// Bytes that they take from memory.
+    /// Bytes that they take from memory. What is derived of them for some clients comes on top: that it is there must not cost
+    /// others what they have still to hear.
     pub bytes: usize,
     /// Since they were published.
     pub age: Duration,
@@ -77,21 +78,15 @@ impl History {
             self.ring.reserve_exact(self.ring.len() / 8 + 8);
         }
         self.ring.push_back(publication);
-        self.forget_beyond_bytes();
+        while self.bytes > self.limits.bytes {
+            self.forget_oldest();
+        }
     }
 
     /// Forgets the surplus: nobody needs it for a replay any longer.
     pub fn forget_surplus(&mut self) {
         while self.ring.len() > self.limits.publications {
             self.forget_oldest();
-        }
-    }
-
-    /// The publication of this position, if it is kept, takes so many bytes of memory more than it did.
-    pub fn on_grown(&mut self, position: Position, bytes: usize) {
-        if self.positions().contains(&position) {
-            self.bytes += bytes;
-            self.forget_beyond_bytes();
         }
     }
 
@@ -155,12 +150,6 @@ impl History {
     /// Gives back the memory of publications that it no longer has.
     pub fn shrink(&mut self) {
         self.ring.shrink_to_fit();
-    }
-
-    fn forget_beyond_bytes(&mut self) {
-        while self.bytes > self.limits.bytes {
-            self.forget_oldest();
-        }
     }
 
     fn forget_oldest(&mut self) {
@@ -257,27 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_derived_of_a_message_counts_while_it_is_kept_and_no_longer() {
-        let (mut history, _) = history(GENEROUS, 3);
-        let plain = history.bytes;
-        let derive = |history: &mut History, position| {
-            let message = history.after(position - 1).next().unwrap().1.message.clone();
-            let before = message.held_bytes();
-            let _ = message.deflated(|_| Some(vec![0; 1000].into()));
-            history.on_grown(position, message.held_bytes() - before);
-            message
-        };
-        let oldest = derive(&mut history, 1);
-        assert!(history.bytes > plain + 1000);
-        history.forget_oldest();
-        assert_eq!(history.bytes, plain / 3 * 2);
-        drop(oldest);
-        history.on_grown(1, 1000);
-        assert_eq!(history.bytes, plain / 3 * 2);
+    fn what_is_derived_of_a_message_costs_no_publication_its_place() {
+        let (mut history, start) = history(GENEROUS, 3);
         history.limits.bytes = history.bytes;
-        derive(&mut history, 3);
-        assert!(history.positions().is_empty());
-        assert_eq!(history.bytes, 0);
+        let kept: Vec<Message> = history.after(0).map(|(_, kept)| kept.message.clone()).collect();
+        kept.iter().for_each(|message| assert!(message.deflated(|_| Some(vec![0; 1000].into())).is_some()));
+        assert_eq!((history.positions(), history.bytes), (1..=3, history.limits.bytes));
+        history.push(Publication { at: start, ..history.ring[0].clone() });
+        assert_eq!((history.positions(), history.bytes), (2..=4, history.limits.bytes));
     }
 
     #[test]

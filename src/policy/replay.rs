@@ -66,11 +66,7 @@ impl Replay {
     ///
     /// # Errors
     /// `Forgotten` when there is a gap.
-    pub fn next_piece(
-        &mut self,
-        history: &mut History,
-        bytes: usize,
-    ) -> Result<Vec<(Position, Message)>, Forgotten> {
+    pub fn next_piece(&mut self, history: &mut History, bytes: usize) -> Result<Vec<Message>, Forgotten> {
         if !history.reaches(self.reached) {
             return Err(Forgotten);
         }
@@ -78,14 +74,14 @@ impl Replay {
     }
 
     /// Looks at each publication.
-    fn look_through(&mut self, history: &History, mut bytes: usize) -> Vec<(Position, Message)> {
+    fn look_through(&mut self, history: &History, mut bytes: usize) -> Vec<Message> {
         let mut piece = Vec::new();
         for (position, publication) in history.after(self.reached).take(LOOKED_AT) {
             self.reached = position;
             let is_its_own =
                 |(filter, from): &(Filter, Position)| position > *from && filter.matches(&publication.topic);
             if self.filters.iter().any(is_its_own) {
-                piece.push((position, publication.message.clone()));
+                piece.push(publication.message.clone());
                 bytes = bytes.saturating_sub(publication.message.json().len());
             }
             if bytes == 0 {
@@ -96,7 +92,7 @@ impl Replay {
     }
 
     /// Looks at its own publications only.
-    fn find(&mut self, history: &mut History, mut bytes: usize) -> Vec<(Position, Message)> {
+    fn find(&mut self, history: &mut History, mut bytes: usize) -> Vec<Message> {
         let reached = self.reached;
         let filters = self.filters.iter().map(|(filter, from)| (filter, reached.max(*from)));
         let found: Vec<Position> = history.index().merge(filters).take(LOOKED_AT).collect();
@@ -104,7 +100,7 @@ impl Replay {
         let mut piece = Vec::new();
         for position in found {
             let Some((_, publication)) = history.after(position - 1).next() else { break };
-            piece.push((position, publication.message.clone()));
+            piece.push(publication.message.clone());
             self.reached = position;
             bytes = bytes.saturating_sub(publication.message.json().len());
             if bytes == 0 {
@@ -142,8 +138,8 @@ mod tests {
         Replay::new(after, filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect(), history)
     }
 
-    fn texts(piece: Result<Vec<(Position, Message)>, Forgotten>) -> Vec<String> {
-        let text = |(_, message): (Position, Message)| String::from_utf8(message.json().to_vec()).unwrap();
+    fn texts(piece: Result<Vec<Message>, Forgotten>) -> Vec<String> {
+        let text = |message: Message| String::from_utf8(message.json().to_vec()).unwrap();
         piece.unwrap().into_iter().map(text).collect()
     }
 

@@ -33,6 +33,7 @@ pub fn is_worthwhile(message_bytes: usize) -> bool {
 pub struct Compressor {
     stream: Option<Compress>,
     buffer: Vec<u8>,
+    taken_bytes: u64,
     done: Compressed,
 }
 
@@ -58,6 +59,7 @@ impl Compressor {
         self.buffer.reserve_exact(message.len() + TAIL.len());
         let stream = self.stream.get_or_insert_with(|| Compress::new(Level::default(), false));
         stream.reset();
+        self.taken_bytes += message.len() as u64;
         let flushed = stream.compress_vec(message, &mut self.buffer, FlushCompress::Sync);
         debug_assert!(flushed.is_ok(), "{flushed:?}");
         // What has filled its room may have needed more.
@@ -73,6 +75,16 @@ impl Compressor {
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
         frame
+    }
+
+    /// How long all messages are that it has tried to compress so far.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
+    }
+
+    /// By how much that is more than it was.
+    pub fn taken_since(&self, before: u64) -> usize {
+        usize::try_from(self.taken_bytes - before).unwrap_or(usize::MAX)
     }
 
     /// What it has compressed so far.

@@ -30,6 +30,12 @@ const FANOUT_BYTES: usize = 4 * 1024 * 1024;
 /// What handing on a message costs beside its octets, in octets.
 const MESSAGE_BYTES: usize = 256;
 
+/// What compressing an octet costs, in octets.
+const COMPRESSING: usize = 8;
+
+/// What is compressed for one subscriber before others have their turn.
+const COMPRESSED_BYTES: usize = 256 * 1024;
+
 /// What may be pending for its subscribers, or be published in one turn, before publishers have to wait, too.
 const PENDING_BYTES: usize = 4 * 1024 * 1024;
 
@@ -157,19 +163,17 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Queues what a subscriber has not heard yet; says what that costs. What there is no room for comes from history, at
-    /// the subscriber's own pace, if it takes what waits; otherwise it is too slow.
+    /// the subscriber's own pace, if it takes what waits; otherwise it is too slow. So does what is behind much that had to be
+    /// compressed for it.
     pub(super) fn hand_pending(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if !connection.speaks().is_client() || connection.replay.is_some() {
             return 0;
         }
-        let mut bytes = 0;
+        let (mut bytes, compressed_before) = (0, self.compressor.taken_bytes());
         for (position, message) in self.feed.pending_for(key) {
             bytes += message.json().len() + MESSAGE_BYTES;
-            let held = message.held_bytes();
-            let sent = connection.send_pending(&message, &mut self.compressor, &self.terms.limits);
-            self.feed.on_grown(position, message.held_bytes() - held);
-            if sent.is_err() {
+            if connection.send_pending(&message, &mut self.compressor, &self.terms.limits).is_err() {
                 if connection.is_taking(now) && self.feed.history().reaches(position - 1) {
                     self.begin_replay(key, position - 1, now);
                 } else {
@@ -177,8 +181,13 @@ impl<S: Socket> Peers<S> {
                 }
                 break;
             }
+            let compressed = self.compressor.taken_since(compressed_before);
+            if compressed >= COMPRESSED_BYTES && self.feed.history().reaches(position) {
+                self.begin_replay(key, position, now);
+                break;
+            }
         }
-        bytes
+        bytes + self.compressor.taken_since(compressed_before) * COMPRESSING
     }
 
     fn carry_on_replay(&mut self, key: usize, now: Now) {
@@ -194,10 +203,8 @@ impl<S: Socket> Peers<S> {
         match self.feed.next_piece(replay, room) {
             Ok(piece) => {
                 let has_all = self.feed.is_complete(replay);
-                for (position, message) in piece {
-                    let held = message.held_bytes();
+                for message in piece {
                     connection.send_missed(&message, &mut self.compressor);
-                    self.feed.on_grown(position, message.held_bytes() - held);
                 }
                 // Until what is queued of it is taken, there might be no room for what is live: that comes from history, too.
                 if has_all && connection.room(replay_bytes) > 0 {

@@ -111,7 +111,7 @@ fn replies_go_plain() {
 }
 
 #[test]
-fn what_is_compressed_counts_among_the_bytes_of_the_history() {
+fn what_is_compressed_costs_no_publication_its_place_in_the_history() {
     let server = Running::with("--ws-per-message-deflate --history-bytes 60000");
     let mut publisher = Publisher::connect(server.address);
     let resumed = |id: &str| {
@@ -124,12 +124,32 @@ fn what_is_compressed_counts_among_the_bytes_of_the_history() {
     for n in 0..10 {
         publisher.publish_to("notifications", hexadecimal(4000, n));
     }
-    assert_eq!(resumed(&first), true, "as long as nobody compresses them there is room for all");
     let mut peer = joined_at(&server, &format!("/ws?last_event_id={first}"), "permessage-deflate");
     for _ in 0..10 {
         assert!(hear(&mut peer, 15).1);
     }
-    assert_eq!(resumed(&first), false);
+    assert_eq!(resumed(&first), true);
+    for n in 10..20 {
+        publisher.publish_to("notifications", hexadecimal(4000, n));
+    }
+    assert_eq!(resumed(&first), false, "there was room for hardly more than ten");
+}
+
+#[test]
+fn a_burst_that_is_much_to_compress_is_heard_once_and_in_order() {
+    let server = Running::with("--ws-per-message-deflate --max-publish-size 4000000");
+    let mut peers = [(); 3].map(|()| joined(&server, "permessage-deflate"));
+    let mut publisher = Publisher::connect(server.address);
+    let batch = (0..150).map(|n| json!({"topic": "notifications", "data": [n, hexadecimal(10_000, n)]}));
+    publisher.publish_json(&batch.collect());
+    for peer in &mut peers {
+        for n in 0..150 {
+            let (json, is_compressed) = hear(peer, 15);
+            let message: Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!((&message["data"][0], is_compressed), (&json!(n), true));
+        }
+    }
+    assert_eq!(metric(&server, "slackwater_messages_compressed_total"), 150);
 }
 
 #[test]
