@@ -22,7 +22,7 @@ pub(super) struct Agenda {
     /// As `dirty`, found by a sweep: pings and ended limits, which nobody waits for.
     swept_up: VecDeque<usize>,
     /// Stopped reading before the socket was empty.
-    unread: Vec<usize>,
+    unread: VecDeque<usize>,
     /// Have been answered, and may have asked more already: handled before the turn goes on.
     answered: Vec<usize>,
     /// Can be sent another piece of what they missed.
@@ -63,12 +63,17 @@ impl Agenda {
 
     /// This connection is to be read on.
     pub(super) fn list_unread(&mut self, key: usize) {
-        self.unread.push(key);
+        self.unread.push_back(key);
     }
 
-    /// Those to read on.
-    pub(super) fn take_unread(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.unread)
+    /// How many are to be read on.
+    pub(super) fn count_unread(&self) -> usize {
+        self.unread.len()
+    }
+
+    /// The one that has waited longest to be read on.
+    pub(super) fn next_unread(&mut self) -> Option<usize> {
+        self.unread.pop_front()
     }
 
     /// This connection need not wait for answers any longer.

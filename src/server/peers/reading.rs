@@ -10,6 +10,9 @@ use crate::wire::ending::Ending;
 /// messages inflate that it has sent.
 pub(super) const READ_BUDGET: usize = SCRATCH_BYTES;
 
+/// Bytes to which the messages of those inflate that are read on in one turn.
+const INFLATED_BYTES: usize = 8 * READ_BUDGET;
+
 /// What an event says about reading from a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -46,7 +49,13 @@ impl<S: Socket> Peers<S> {
     /// Goes on reading where a budget or a pause has stopped it.
     pub fn read_unread(&mut self, now: Now) {
         self.let_go(now);
-        for key in self.agenda.take_unread() {
+        let inflated_before = self.inflater.inflated_bytes();
+        for _ in 0..self.agenda.count_unread() {
+            // Others must not wait for all who have sent what inflates to much.
+            if self.inflater.has_inflated_since(inflated_before, INFLATED_BYTES) {
+                break;
+            }
+            let Some(key) = self.agenda.next_unread() else { break };
             if self.connections.contains(key) {
                 self.read_on(key, false, now);
             }
