@@ -21,8 +21,8 @@ pub struct Publication {
     pub topic: String,
     /// The whole message.
     pub payload: Vec<u8>,
-    /// What it costs a history: as it is, and with all that may be derived of it.
-    held_bytes: [usize; 2],
+    /// What it costs a history.
+    held_bytes: usize,
     /// Whether it is shorter for whoever inflates it.
     pub deflates: bool,
     /// What its publisher knows it by; none for the periodic notification.
@@ -77,22 +77,8 @@ impl Truth {
             message: Message::new(&payload, format_args!("{id}")),
             at: Instant::now(),
         };
-        let plain_bytes = kept.held_bytes();
-        let deflated = deflated_bytes(&payload).filter(|_| self.compresses);
-        if let Some(bytes) = deflated {
-            let header = if bytes < 126 { 2 } else { 4 };
-            let _ = kept.message.deflated(|_| Some(vec![0; header + bytes].into()));
-        }
-        let held_bytes = [plain_bytes, kept.held_bytes()];
-        order.push(Publication {
-            topic,
-            payload,
-            held_bytes,
-            deflates: deflated.is_some(),
-            token,
-            at,
-            reign,
-        });
+        let deflates = self.compresses && deflated_bytes(&payload).is_some();
+        order.push(Publication { topic, payload, held_bytes: kept.held_bytes(), deflates, token, at, reign });
     }
 
     pub fn order(&self, epoch: u32) -> &[Publication] {
@@ -123,7 +109,7 @@ impl Truth {
     }
 
     /// Whether a client that has heard all up to here must be resumed, when `newest` is the newest at that time;
-    /// `None` where a millisecond decides, or what was derived meanwhile.
+    /// `None` where a millisecond decides.
     pub fn reaches(&self, after: Id, newest: Id, now: Duration) -> Option<bool> {
         if after.epoch != newest.epoch || after.position > newest.position {
             return Some(false);
@@ -131,14 +117,13 @@ impl Truth {
         let missed = after.position..newest.position;
         let missed = &self.order(after.epoch)
             [usize::try_from(missed.start).expect("few")..usize::try_from(missed.end).expect("few")];
-        let bytes = |nth: usize| missed.iter().map(|publication| publication.held_bytes[nth]).sum::<usize>();
-        if missed.len() > self.history.publications || bytes(0) > self.history.bytes {
+        let bytes: usize = missed.iter().map(|publication| publication.held_bytes).sum();
+        if missed.len() > self.history.publications || bytes > self.history.bytes {
             return Some(false);
         }
         let Some(oldest) = missed.first() else { return Some(true) };
         let expiry = oldest.at.saturating_add(self.history.age);
-        let is_too_old = (now.abs_diff(expiry) > ROUNDING).then_some(now > expiry)?;
-        (is_too_old || bytes(1) <= self.history.bytes).then_some(!is_too_old)
+        (now.abs_diff(expiry) > ROUNDING).then_some(now < expiry)
     }
 }
 
