@@ -5,7 +5,7 @@
 //! event", steps 1 and 2); a `retry:` line at once, and for as long as the page keeps its `EventSource`. A block whose empty line
 //! never comes is dropped. On any status but 200 a browser gives up for ever.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,16 +31,17 @@ pub fn response(opening: impl Into<Bytes>) -> Response {
 /// How every stream begins, so that proxies have something to pass on. With an id a client that has heard nothing yet can
 /// resume, too. It is to come back after this time once the stream ends: which replaces what a leaving server has said.
 pub fn opening(reconnection: Duration, id: Option<impl Display>) -> String {
-    let mut lines = format!(":\nretry: {}\n", reconnection.as_millis());
-    if let Some(id) = id {
-        let _ = writeln!(lines, "id: {id}");
-    }
-    lines + "\n"
+    format!(":\nretry: {}\n{}\n", reconnection.as_millis(), id_line(id))
 }
 
-/// Says that the connection lives.
-pub fn heartbeat() -> Block {
-    [Bytes::from_static(b":"), Bytes::from_static(b"\n\n")]
+/// Says that the connection lives, and up to which id the client has heard all, where that is known: on a quiet topic its
+/// last id would become so old that nobody remembers what followed.
+pub fn heartbeat(heard: Option<impl Display>) -> Block {
+    let rest = match heard {
+        None => Bytes::from_static(b"\n\n"),
+        Some(_) => format!("\n{}\n", id_line(heard)).into(),
+    };
+    [Bytes::from_static(b":"), rest]
 }
 
 /// Publications may have been missed up to this id, which a client takes over together with that news.
@@ -48,15 +49,21 @@ pub fn gap(gap: &ServerMessage<'_>, newest: impl Display) -> Block {
     [Bytes::from_static(b"event: gap\n"), format!("data: {}\nid: {newest}\n\n", gap.to_json()).into()]
 }
 
-/// The last words to a client that is to come back after this time.
-pub fn retry(reconnection: Duration) -> Block {
-    [Bytes::from_static(b"retry: "), format!("{}\n\n", reconnection.as_millis()).into()]
+/// The last words to a client that is to come back after this time, and has heard all up to this id.
+pub fn retry(reconnection: Duration, heard: Option<impl Display>) -> Block {
+    let rest = format!("{}\n{}\n", reconnection.as_millis(), id_line(heard));
+    [Bytes::from_static(b"retry: "), rest.into()]
 }
 
 /// The same with the notice that a WebSocket is sent, for clients that want to know why.
-pub fn reconnect(notice: &ServerMessage<'_>, reconnection: Duration) -> Block {
-    let lines = format!("retry: {}\ndata: {}\n\n", reconnection.as_millis(), notice.to_json());
+pub fn reconnect(notice: &ServerMessage<'_>, reconnection: Duration, heard: Option<impl Display>) -> Block {
+    let (wait, notice) = (reconnection.as_millis(), notice.to_json());
+    let lines = format!("retry: {wait}\ndata: {notice}\n{}\n", id_line(heard));
     [Bytes::from_static(b"event: reconnect\n"), lines.into()]
+}
+
+fn id_line(id: Option<impl Display>) -> String {
+    id.map_or_else(String::new, |id| format!("id: {id}\n"))
 }
 
 #[cfg(test)]
@@ -68,6 +75,7 @@ mod tests {
     use crate::wire::response::Exchange;
 
     const WAIT: Duration = Duration::from_millis(2345);
+    const UNKNOWN: Option<&str> = None;
 
     /// The octets, and what a browser makes of them behind an event `7-1`: its events, its last id and its time to wait.
     fn read(block: &Block) -> (String, Vec<Event>, String, Option<u64>) {
@@ -90,14 +98,22 @@ mod tests {
         let mut reader = Reader::default();
         assert_eq!(reader.read(&text), []);
         assert_eq!((reader.last_event_id.as_str(), reader.retry), ("7-2", Some(2345)));
-        assert_eq!(opening(WAIT, None::<&str>), ":\nretry: 2345\n\n");
+        assert_eq!(opening(WAIT, UNKNOWN), ":\nretry: 2345\n\n");
     }
 
     #[test]
-    fn a_heartbeat_and_a_time_to_wait_are_no_events_and_leave_the_id_as_it_is() {
-        assert_eq!(read(&heartbeat()), (":\n\n".to_owned(), vec![], "7-1".to_owned(), None));
+    fn without_an_id_a_heartbeat_and_a_time_to_wait_are_no_events_and_leave_it_as_it_is() {
+        assert_eq!(read(&heartbeat(UNKNOWN)), (":\n\n".to_owned(), vec![], "7-1".to_owned(), None));
         let text = "retry: 2345\n\n".to_owned();
-        assert_eq!(read(&retry(WAIT)), (text, vec![], "7-1".to_owned(), Some(2345)));
+        assert_eq!(read(&retry(WAIT, UNKNOWN)), (text, vec![], "7-1".to_owned(), Some(2345)));
+    }
+
+    #[test]
+    fn with_an_id_they_are_still_no_events_and_move_it() {
+        let text = ":\nid: 7-2\n\n".to_owned();
+        assert_eq!(read(&heartbeat(Some("7-2"))), (text, vec![], "7-2".to_owned(), None));
+        let text = "retry: 2345\nid: 7-2\n\n".to_owned();
+        assert_eq!(read(&retry(WAIT, Some("7-2"))), (text, vec![], "7-2".to_owned(), Some(2345)));
     }
 
     #[test]
@@ -115,9 +131,11 @@ mod tests {
             timestamp,
         };
         let data = r#"{"type":"reconnect","reason":"server_restart","after_ms":2345,"deadline_ms":0,"timestamp":"1970-01-01T00:00:00.000Z"}"#;
-        let text = format!("event: reconnect\nretry: 2345\ndata: {data}\n\n");
-        let told = read(&reconnect(&notice, WAIT));
-        assert_eq!(told, (text, vec![event("reconnect", data, "7-1")], "7-1".to_owned(), Some(2345)));
+        for (heard, line, id) in [(None, "", "7-1"), (Some("7-2"), "id: 7-2\n", "7-2")] {
+            let text = format!("event: reconnect\nretry: 2345\ndata: {data}\n{line}\n");
+            let told = read(&reconnect(&notice, WAIT, heard));
+            assert_eq!(told, (text, vec![event("reconnect", data, id)], id.to_owned(), Some(2345)));
+        }
     }
 
     #[test]

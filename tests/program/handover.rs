@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use support::client::Client;
+use support::events::Listener;
 use support::publisher::Publisher;
 use tempfile::TempDir;
 
@@ -78,6 +79,36 @@ fn clients_resume_across_a_redeploy_with_nothing_missed() {
     loyal.echo("still here");
     loyal.leave();
     assert_eq!(old.end().0, Some(0));
+}
+
+#[test]
+fn a_stream_of_a_quiet_topic_resumes_after_a_redeploy_though_history_does_not_reach_back_to_its_beginning() {
+    let place = Place::new();
+    let flags = "--history-size 10 --drain-spread 0";
+    let old = place.start_with(0, flags);
+    let mut stream = Listener::join(old.address(), "/events?topic=quiet");
+    let began = stream.reader.last_event_id.clone();
+    let mut publisher = Publisher::connect(old.address());
+    for n in 0..20 {
+        publisher.publish_to("busy", n);
+    }
+    drop(publisher);
+    old.signal("TERM");
+    assert_eq!(stream.rest().iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["reconnect"]);
+    let last = stream.reader.last_event_id.clone();
+    let port = old.address().port();
+    drop(stream);
+    assert_eq!(old.end().0, Some(0));
+
+    let new = place.start_with(port, flags);
+    let back = |id| {
+        let field = format!("Last-Event-ID: {id}\r\n");
+        Listener::connect_with(new.address(), "/events?topic=quiet", &field)
+    };
+    let (mut resumed, mut behind) = (back(&last), back(&began));
+    Publisher::connect(new.address()).publish_to("quiet", "at last");
+    assert_eq!(resumed.hear_data(), "at last");
+    assert_eq!(behind.hear().name, "gap", "history has forgotten what followed the first id");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, LINGER, Phase, Reading, Sender};
 use crate::frame::Frame;
+use crate::policy::sequencer::PublicationId;
 use crate::server::bound_socket::SEND_BUFFER_BYTES;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
@@ -27,12 +28,13 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Applies the limit that was reached when all that had arrived was read, and gives back the refusal of a request
-    /// that never became whole.
+    /// that never became whole. `newest` is the id up to which all clients have been handed all, where that is known.
     pub(in crate::server) fn on_deadline(
         &mut self,
         now: Now,
         heard_until: Instant,
         limits: &Limits,
+        newest: Option<PublicationId>,
     ) -> Option<Refusal> {
         // If it is about to be written to, there may be room again.
         if let Some(stalled_since) = self.outbox.stalled_since()
@@ -54,7 +56,7 @@ impl<S: Socket> Connection<S> {
         }
         match &mut self.phase {
             Phase::Closing(_) => self.on_last_second(now, heard_until, limits),
-            Phase::Stream { .. } => self.on_quiet(now),
+            Phase::Stream { .. } => self.on_quiet(now, newest),
             // What it has sent is not all read yet: it is judged after that.
             _ if self.reading == Reading::Listed => {}
             // It is still taking the last response, which only a stall ends, or it is us who do not read on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Connection, Phase};
+use crate::policy::sequencer::PublicationId;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::event_stream::{self, Block};
@@ -44,13 +45,19 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Time to look whether it was sent something lately. While something waits for it, that is enough.
-    pub(super) fn on_quiet(&mut self, now: Now) {
+    /// Up to which id its client has heard all once what is queued has reached it, if nothing else is still to come.
+    pub(in crate::server) fn heard(&self, newest: Option<PublicationId>) -> Option<PublicationId> {
+        newest.filter(|_| self.replay.is_none())
+    }
+
+    /// Time to look whether it was sent something lately. While something waits for it, that is enough. All that was handed
+    /// out reaches up to this id, where that is known.
+    pub(super) fn on_quiet(&mut self, now: Now, newest: Option<PublicationId>) {
         let Phase::Stream { sent } = self.phase else { return };
         let due = sent + HEARTBEAT;
         self.expires = Some(if now.instant < due { due } else { now + HEARTBEAT });
         if now.instant >= due && self.outbox.is_empty() {
-            self.send_block(event_stream::heartbeat());
+            self.send_block(event_stream::heartbeat(self.heard(newest)));
         }
     }
 }

@@ -77,12 +77,13 @@ impl<S: Socket> Peers<S> {
         self.respond(key, response, Exchange { keep_alive: false, ..exchange }, now);
     }
 
-    /// A stream is about to end: says when its client is to come back, and why, if there is something to say about that.
+    /// A stream that was handed all that is pending is about to end: says when its client is to come back, and why, if there is
+    /// something to say about that; and up to which id it has heard all, if it has.
     pub(super) fn say_when_to_return(&mut self, key: usize, reason: Option<ReconnectReason>, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        let reconnection = reconnection(key);
+        let (reconnection, heard) = (reconnection(key), connection.heard(Some(self.feed.newest())));
         connection.send_block(match reason {
-            None => event_stream::retry(reconnection),
+            None => event_stream::retry(reconnection, heard),
             Some(reason) => {
                 let notice = ServerMessage::Reconnect {
                     reason: reason.name(),
@@ -90,7 +91,7 @@ impl<S: Socket> Peers<S> {
                     deadline_ms: Some(0),
                     timestamp: now.wall,
                 };
-                event_stream::reconnect(&notice, reconnection)
+                event_stream::reconnect(&notice, reconnection, heard)
             }
         });
     }

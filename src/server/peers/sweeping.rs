@@ -56,9 +56,10 @@ impl<S: Socket> Peers<S> {
             self.upkeep.shrink_later(now.instant);
         }
         let mut next_look = self.feed.next_expiry();
+        let newest = (!self.feed.is_pending()).then(|| self.feed.newest());
         for (key, connection) in &mut self.connections {
             if connection.next_look(&limits).is_some_and(|at| at <= heard_until) {
-                if let Some(refusal) = connection.on_deadline(now, heard_until, &limits) {
+                if let Some(refusal) = connection.on_deadline(now, heard_until, &limits, newest) {
                     self.counts.on_rejected(refusal.label());
                 }
                 self.agenda.mark_swept_up(key, connection);
