@@ -133,6 +133,7 @@ pub fn switching_protocols(acceptance: &Acceptance, compression: Option<Compress
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         204 => "No Content",
         304 => "Not Modified",
         400 => "Bad Request",
