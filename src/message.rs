@@ -2,8 +2,8 @@
 //! Whoever decides carries messages; how a peer is sent one is for those to know who speak.
 //!
 //! The octets of the plain WebSocket frame and of the event of a stream lie in one piece of memory, as the JSON is a part of
-//! both: the header of the frame (RFC 6455 §5.2), the JSON, the end of the event. An event's fields may come in any order
-//! (WHATWG HTML §9.2.6), so that its id can follow its data.
+//! both: the header of the frame (RFC 6455 §5.2), the JSON, the end of the event, the end of a chunk (RFC 9112 §7.1). An event's
+//! fields may come in any order (WHATWG HTML §9.2.6), so that its id can follow its data.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
@@ -27,6 +27,9 @@ const LONGEST_END: usize = 64;
 /// What the data of an event begins with.
 const DATA: &[u8] = b"data: ";
 
+/// What a chunk of a response ends with.
+const CHUNK_END: &[u8] = b"\r\n";
+
 /// What an allocation of this size takes from memory: it is preceded by its length, and rounded up (glibc's malloc).
 pub fn allocated_bytes(bytes: usize) -> usize {
     (bytes + 8).next_multiple_of(16).max(32)
@@ -37,7 +40,7 @@ pub fn allocated_bytes(bytes: usize) -> usize {
 pub struct Message(Rc<Parts>);
 
 struct Parts {
-    /// The header of the frame, the JSON, the end of the event. The header says how long the JSON is.
+    /// The header of the frame, the JSON, the ends of the event and of a chunk. The header says how long the JSON is.
     octets: Bytes,
     /// Made when the first of these is asked for: most messages need none.
     derived: OnceCell<Box<Derived>>,
@@ -47,8 +50,10 @@ struct Parts {
 struct Derived {
     /// Nothing inside where compressing it is of no use.
     deflated: OnceCell<Option<Bytes>>,
-    /// The event behind its `data: `, of JSON in several lines.
+    /// The event behind its `data: `, of JSON in several lines, and the end of a chunk.
     line: OnceCell<Bytes>,
+    /// What precedes that where the event is a chunk.
+    chunk_start: OnceCell<Bytes>,
 }
 
 impl Message {
@@ -56,7 +61,7 @@ impl Message {
     pub fn new(json: &[u8], id: impl Display) -> Self {
         let mut end = [0; LONGEST_END];
         let mut room = &mut end[..];
-        write!(room, "\nid: {id}\n\n").expect("an id has at most 48 bytes");
+        write!(room, "\nid: {id}\n\n\r\n").expect("an id has at most 48 bytes");
         let left = room.len();
         let octets = frame::text_with_room(json, &end[..LONGEST_END - left]);
         Self(Rc::new(Parts { octets, derived: OnceCell::new() }))
@@ -65,10 +70,11 @@ impl Message {
     /// A message from its `octets`, which another process has made.
     ///
     /// # Errors
-    /// `None` if they do not begin with a whole frame.
+    /// `None` if they do not begin with a whole frame, or do not end as a chunk does.
     pub fn from_octets(octets: &[u8]) -> Option<Self> {
         frame::text_range(octets)?;
-        Some(Self(Rc::new(Parts { octets: octets.to_vec().into(), derived: OnceCell::new() })))
+        let parts = || Parts { octets: octets.to_vec().into(), derived: OnceCell::new() };
+        octets.ends_with(CHUNK_END).then(|| Self(Rc::new(parts())))
     }
 
     /// All that has to be handed to another process: whatever is derived is derived of this.
@@ -91,13 +97,18 @@ impl Message {
     /// Its data is one line. Where JSON has line breaks they are as good as spaces (RFC 8259 §2): with a `data:` for each of its
     /// lines an event could be seven times as long as what was published.
     pub fn event(&self) -> [Bytes; 2] {
-        let json = self.json();
-        let rest = if json.contains(&b'\n') || json.contains(&b'\r') {
-            self.derived().line.get_or_init(|| self.join_lines().into()).clone()
-        } else {
-            self.0.octets.slice(self.json_range().start..)
-        };
-        [Bytes::from_static(DATA), rest]
+        let rest = self.rest_of_chunk();
+        [Bytes::from_static(DATA), rest.slice(..rest.len() - CHUNK_END.len())]
+    }
+
+    /// The same as one chunk of a response (RFC 9112 §7.1).
+    pub fn event_chunk(&self) -> [Bytes; 2] {
+        let rest = self.rest_of_chunk();
+        let start = self.derived().chunk_start.get_or_init(|| {
+            let event_bytes = DATA.len() + rest.len() - CHUNK_END.len();
+            Bytes::from([format!("{event_bytes:x}\r\n").as_bytes(), DATA].concat())
+        });
+        [start.clone(), rest]
     }
 
     /// The message as `compress` makes it of the JSON, which is asked only once however many ask; `None` where it has no
@@ -116,10 +127,21 @@ impl Message {
         self.0.derived.get_or_init(Box::default)
     }
 
+    /// The event behind its first `data: `, and the end of a chunk.
+    fn rest_of_chunk(&self) -> Bytes {
+        let json = self.json();
+        if json.contains(&b'\n') || json.contains(&b'\r') {
+            self.derived().line.get_or_init(|| self.join_lines().into()).clone()
+        } else {
+            self.0.octets.slice(self.json_range().start..)
+        }
+    }
+
     fn json_range(&self) -> Range<usize> {
         frame::text_range(&self.0.octets).expect("it begins with a frame")
     }
 
+    /// As one line, with all that follows the JSON.
     fn join_lines(&self) -> Vec<u8> {
         let Range { start, end } = self.json_range();
         let mut event = self.0.octets[start..].to_vec();
@@ -169,8 +191,8 @@ mod tests {
         let message = Message::new(b"{}", "e-1");
         let other = Message::from_octets(message.octets()).unwrap();
         assert_eq!(
-            (other.json(), other.frame(), other.event()),
-            (message.json(), message.frame(), message.event())
+            (other.json(), other.frame(), other.event(), other.event_chunk()),
+            (message.json(), message.frame(), message.event(), message.event_chunk())
         );
         assert_eq!(Message::from_octets(b"\x81\x02{"), None);
     }
@@ -183,6 +205,16 @@ mod tests {
         let [_, once] = message.event();
         let [_, again] = message.clone().event();
         assert_eq!((message.json(), once.as_ptr()), (&b"[\n]"[..], again.as_ptr()));
+    }
+
+    #[test]
+    fn a_chunk_says_how_long_its_event_is_and_ends_behind_it() {
+        for json in ["{}".to_owned(), "[\r\n1,\n2]".to_owned(), "1".repeat(70_000)] {
+            let message = Message::new(json.as_bytes(), "0000000e-7");
+            let event = event(&json);
+            let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+            assert_eq!(message.event_chunk().concat(), chunk.as_bytes());
+        }
     }
 
     #[test]

@@ -308,6 +308,7 @@ fn a_preflight_is_told_the_methods_and_fields_and_that_the_network_may_be_privat
             now: jiff::Timestamp::UNIX_EPOCH,
             head_only: false,
             keep_alive: true,
+            takes_chunks: true,
             shared_with: Some("https://a.example".into()),
             counted_as: None,
         };

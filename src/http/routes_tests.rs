@@ -77,6 +77,7 @@ fn status_and_allow(response: Response) -> String {
         now: Timestamp::UNIX_EPOCH,
         head_only: true,
         keep_alive: true,
+        takes_chunks: true,
         shared_with: None,
         counted_as: None,
     };

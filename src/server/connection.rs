@@ -83,7 +83,7 @@ enum Phase {
     /// `ahead`: bytes up to the ping that the peer's system had not taken then.
     Open { session: Session, pinged: Option<Instant>, ahead: u32 },
     /// An event stream, and when it was last sent something; `expires` is when it has to be sent something again.
-    Stream { sent: Instant },
+    Stream { sent: Instant, is_chunked: bool },
     /// Being told of its ending, or told already. Boxed: it is brief, and would make each idle client larger.
     Closing(Box<Closing>),
 }
@@ -248,8 +248,7 @@ impl<S: Socket> Connection<S> {
         limits: &Limits,
     ) {
         let (status, what) = refusal.status();
-        let exchange =
-            Exchange { now: now.wall, head_only: false, keep_alive: false, shared_with, counted_as: None };
+        let exchange = Exchange::last(now.wall, shared_with);
         self.respond(Response::error(status, what), &exchange, now, limits);
     }
 
@@ -301,8 +300,9 @@ impl<S: Socket> Connection<S> {
         if self.speaks() == Speaks::NoMore {
             return;
         }
-        if !ending.keeps_queue() {
-            self.outbox.abandon();
+        match ending.keeps_queue() {
+            true => self.send_last_chunk(),
+            false => self.outbox.abandon(),
         }
         if let Some(close) = ending.close_frame()
             && self.speaks() == Speaks::WebSocket
@@ -346,7 +346,7 @@ impl<S: Socket> Connection<S> {
         let flushed = self.outbox.flush_to(&mut self.socket, now.instant);
         let written = u32::try_from(queued_bytes - self.outbox.queued_bytes()).unwrap_or(u32::MAX);
         self.in_flight = self.in_flight.saturating_add(written);
-        if let (Phase::Stream { sent }, 1..) = (&mut self.phase, written) {
+        if let (Phase::Stream { sent, .. }, 1..) = (&mut self.phase, written) {
             *sent = now.instant;
         }
         match flushed {

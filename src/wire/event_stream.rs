@@ -17,9 +17,9 @@ use crate::wire::response::Response;
 /// counting the pieces counts these. Nothing may come between the two.
 pub type Block = [Bytes; 2];
 
-/// The response of a stream that begins with this, or of one that is nothing else. It has neither a length nor chunks, and
-/// ends with the connection (RFC 9112 §6.3, the last item): clients of HTTP/1.0 take that, too, and proxies pass it on. That a
-/// cut looks like such an end does no harm, as a client resumes after either.
+/// The response of a stream that begins with this, or of one that is nothing else. To a client of HTTP/1.0 it has neither a
+/// length nor chunks, and ends with the connection (RFC 9112 §6.3, the last item): that a cut looks like such an end does no harm,
+/// as a client resumes after either.
 pub fn response(opening: impl Into<Bytes>) -> Response {
     Response::unmeasured("text/event-stream; charset=utf-8", opening)
         .with("Cache-Control", "no-store")
@@ -139,11 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn the_response_ends_with_the_connection_and_is_neither_kept_nor_collected_on_the_way() {
+    fn the_response_has_no_length_and_is_neither_kept_nor_collected_on_the_way() {
         let exchange = Exchange {
             now: Timestamp::UNIX_EPOCH,
             head_only: false,
             keep_alive: false,
+            takes_chunks: false,
             shared_with: Some("https://a.example".into()),
             counted_as: None,
         };
@@ -152,6 +153,10 @@ mod tests {
             X-Content-Type-Options: nosniff\r\nAccess-Control-Allow-Origin: https://a.example\r\nVary: Origin\r\n\
             Access-Control-Expose-Headers: Retry-After\r\nConnection: close\r\n\r\n";
         assert_eq!(response("x").encode(&exchange), (head.into(), "x".into()));
+        let exchange = Exchange { takes_chunks: true, ..exchange };
+        let head = head.replace("Connection", "Transfer-Encoding: chunked\r\nConnection");
+        assert_eq!(response("x").encode_beginning(&exchange), (head.clone().into(), "1\r\nx\r\n".into()));
+        assert_eq!(response("x").encode(&exchange), (head.clone().into(), "1\r\nx\r\n0\r\n\r\n".into()));
         let head_only = Exchange { head_only: true, ..exchange };
         assert_eq!(response("x").encode(&head_only), (head.into(), "".into()));
     }

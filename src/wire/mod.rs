@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod chunk;
 pub mod commands;
 pub mod deflate;
 pub mod ending;

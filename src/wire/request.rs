@@ -57,6 +57,8 @@ pub struct Request {
     pub keep_alive: bool,
     /// What the request says about becoming a WebSocket.
     pub upgrade: Upgrade,
+    /// Whether its response may come in chunks.
+    pub takes_chunks: bool,
     /// The body, where it was collected.
     pub body: Vec<u8>,
     /// Who publishes by the token that it shows, or how it is refused. To verify it takes time, and is done
@@ -158,6 +160,7 @@ impl Request {
                 protocol_token: upgrade::token_offered(head).map(to_text),
             },
             keep_alive: !head.is_http_1_0 && !head.lists("connection", "close"),
+            takes_chunks: !head.is_http_1_0,
             // The octets of a body could also be read as the first frames.
             upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
             body: Vec::new(),

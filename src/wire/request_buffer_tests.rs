@@ -36,6 +36,7 @@ fn get(path: &str) -> Request {
         query: String::new(),
         fields: Fields { host: Some("x".to_owned()), ..Fields::default() },
         keep_alive: true,
+        takes_chunks: true,
         upgrade: Upgrade::NotAsked,
         body: vec![],
         granted: None,

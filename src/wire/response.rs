@@ -6,6 +6,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::wire::chunk;
 use crate::wire::extensions::Compression;
 use crate::wire::upgrade::Acceptance;
 
@@ -15,7 +16,7 @@ pub struct Response {
     status: u16,
     fields: Vec<(&'static str, Cow<'static, str>)>,
     body: Bytes,
-    /// Whether its end is told by its length, rather than by that of the connection.
+    /// Whether its length is known. Otherwise it comes in chunks, or as much as comes before the connection ends.
     is_measured: bool,
 }
 
@@ -28,10 +29,19 @@ pub struct Exchange {
     pub head_only: bool,
     /// Whether the connection stays open for another request.
     pub keep_alive: bool,
+    /// Whether a response may come in chunks, which HTTP/1.0 does not know.
+    pub takes_chunks: bool,
     /// The origin, if it is another one, whose page may read the response.
     pub shared_with: Option<Box<str>>,
     /// The path as which a refusal is counted, where it is.
     pub counted_as: Option<&'static str>,
+}
+
+impl Exchange {
+    /// The last one of a connection.
+    pub fn last(now: Timestamp, shared_with: Option<Box<str>>) -> Self {
+        Self { now, head_only: false, keep_alive: false, takes_chunks: false, shared_with, counted_as: None }
+    }
 }
 
 impl Response {
@@ -41,7 +51,7 @@ impl Response {
         Self { status, fields, body: body.into(), is_measured: true }
     }
 
-    /// A response of 200 with a body that begins so, and ends with the connection.
+    /// A response of 200 with a body that begins so, and may go on.
     pub fn unmeasured(content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self { is_measured: false, ..Self::new(200, content_type, body) }
     }
@@ -91,6 +101,14 @@ impl Response {
 
     /// The octets of the head, and those of the body. The latter are shared, and may be empty.
     pub fn encode(self, exchange: &Exchange) -> (Bytes, Bytes) {
+        let is_chunked = !self.is_measured && exchange.takes_chunks;
+        let (head, body) = self.encode_beginning(exchange);
+        let has_last_chunk = is_chunked && !exchange.head_only;
+        (head, if has_last_chunk { [&body[..], chunk::LAST].concat().into() } else { body })
+    }
+
+    /// The octets of the head, and those with which a body begins that goes on: in chunks, if these can be taken.
+    pub fn encode_beginning(self, exchange: &Exchange) -> (Bytes, Bytes) {
         let mut head = String::with_capacity(256);
         let _ = write!(head, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let _ = write!(head, "Date: {}\r\n", exchange.now.strftime("%a, %d %b %Y %H:%M:%S GMT"));
@@ -105,11 +123,20 @@ impl Response {
         if self.is_measured && !matches!(self.status, 101 | 204 | 304) {
             let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
+        let is_chunked = !self.is_measured && exchange.takes_chunks;
+        if is_chunked {
+            head.push_str("Transfer-Encoding: chunked\r\n");
+        }
         if !exchange.keep_alive {
             head.push_str("Connection: close\r\n");
         }
         head.push_str("\r\n");
-        (head.into(), if exchange.head_only { Bytes::new() } else { self.body })
+        let body = match exchange.head_only {
+            true => Bytes::new(),
+            false if is_chunked && !self.body.is_empty() => chunk::encode([self.body]).concat().into(),
+            false => self.body,
+        };
+        (head.into(), body)
     }
 }
 
@@ -164,6 +191,7 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
             head_only,
             keep_alive,
+            takes_chunks: true,
             shared_with: None,
             counted_as: None,
         });
@@ -213,6 +241,7 @@ mod tests {
             now: Timestamp::UNIX_EPOCH,
             head_only: false,
             keep_alive: true,
+            takes_chunks: true,
             shared_with: Some("https://a.example".into()),
             counted_as: None,
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use slackwater::policy::drain::Outcome;
 use support::PATIENCE;
-use support::events::{Event, Listener, Reader};
+use support::events::{Chunks, Event, Listener, Reader};
 use support::peer::{Peer, Response};
 use support::publisher::Publisher;
 
@@ -29,8 +29,9 @@ fn ask(server: &Running, what: &str, fields: &str) -> Response {
 
 /// What a browser makes of a stream that has ended: its events, and what it knows then.
 fn read(response: &Response) -> (Vec<Event>, Reader) {
-    let mut reader = Reader::default();
-    let events = reader.read(&response.body);
+    let (mut reader, mut chunks) = (Reader::default(), Chunks::default());
+    let events = reader.read(chunks.read(&response.body));
+    assert!(chunks.have_ended || response.body.is_empty());
     assert!(reader.is_between_blocks());
     (events, reader)
 }

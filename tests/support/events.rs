@@ -91,11 +91,50 @@ impl Reader {
     }
 }
 
+/// Takes a body that comes in chunks (RFC 9112 §7.1) out of them, however it is cut.
+#[derive(Debug, Default)]
+pub struct Chunks {
+    unread: Vec<u8>,
+    /// What is still to come of a chunk, with the line that ends it.
+    left: usize,
+    /// Whether the last one has come.
+    pub have_ended: bool,
+}
+
+impl Chunks {
+    /// What becomes known of the body with this.
+    pub fn read(&mut self, octets: impl AsRef<[u8]>) -> Vec<u8> {
+        self.unread.extend_from_slice(octets.as_ref());
+        let mut body = vec![];
+        loop {
+            let count = self.left.saturating_sub(2).min(self.unread.len());
+            body.extend(self.unread.drain(..count));
+            self.left -= count;
+            let Some(end) = self.unread.windows(2).position(|octets| octets == b"\r\n") else { return body };
+            let line = String::from_utf8(self.unread.drain(..end + 2).collect()).expect("a size is ASCII");
+            match self.left {
+                _ if self.have_ended => assert_eq!((&*line, self.unread.len()), ("\r\n", 0), "there is more"),
+                0 => {
+                    let size =
+                        usize::from_str_radix(line.trim_end(), 16).expect("a chunk begins with its size");
+                    self.have_ended = size == 0;
+                    self.left = if size == 0 { 0 } else { size + 2 };
+                }
+                _ => {
+                    assert_eq!((&*line, self.left), ("\r\n", 2), "a chunk is as long as it says");
+                    self.left = 0;
+                }
+            }
+        }
+    }
+}
+
 /// A client of an event stream.
 pub struct Listener {
     pub head: Response,
     pub peer: Peer,
     pub reader: Reader,
+    chunks: Chunks,
     heard: VecDeque<Event>,
 }
 
@@ -114,7 +153,7 @@ impl Listener {
     pub fn over(mut peer: Peer, target: &str, fields: &str) -> Self {
         peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"));
         let head = peer.head();
-        Self { head, peer, reader: Reader::default(), heard: VecDeque::new() }
+        Self { head, peer, reader: Reader::default(), chunks: Chunks::default(), heard: VecDeque::new() }
     }
 
     /// The same up to the id with which every stream begins.
@@ -156,14 +195,29 @@ impl Listener {
     /// All events up to the clean end of the stream, which cuts none.
     pub fn rest(&mut self) -> Vec<Event> {
         let rest = self.peer.rest();
-        let events = self.reader.read(rest);
+        let events = self.read(rest);
         assert!(self.reader.is_between_blocks(), "the end cuts an event");
+        assert!(self.chunks.have_ended || !self.is_chunked(), "the end cuts the response");
         self.heard.extend(events);
         self.heard.drain(..).collect()
     }
 
-    fn read_more(&mut self) {
+    /// The events that become whole with these octets from the connection.
+    pub fn read(&mut self, octets: impl AsRef<[u8]>) -> Vec<Event> {
+        match self.is_chunked() {
+            true => self.reader.read(self.chunks.read(octets)),
+            false => self.reader.read(octets),
+        }
+    }
+
+    /// Reads what comes next.
+    pub fn read_more(&mut self) {
         let octets = self.peer.more();
-        self.heard.extend(self.reader.read(octets));
+        let events = self.read(octets);
+        self.heard.extend(events);
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.head.field("Transfer-Encoding") == Some("chunked")
     }
 }

@@ -59,7 +59,7 @@ impl<S: Socket> Connection<S> {
     ) -> Result<(), Overflow> {
         match self.speaks() {
             Speaks::WebSocket => self.outbox.push(self.frame_of(message, compressor), limit_bytes),
-            Speaks::EventStream => self.outbox.push_pieces(message.event(), limit_bytes),
+            Speaks::EventStream => self.outbox.push_pieces(self.event_of(message), limit_bytes),
             Speaks::Http | Speaks::NoMore => Ok(()),
         }
     }

@@ -6,18 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Connection, Phase};
+use crate::message::Message;
 use crate::policy::sequencer::PublicationId;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
+use crate::wire::chunk;
 use crate::wire::event_stream::{self, Block};
+use crate::wire::response::{Exchange, Response};
 
 /// Proxies cut what has been silent for a minute, some for half of one.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl<S: Socket> Connection<S> {
     /// Becomes an event stream. What came behind the request is dropped, as all that will.
-    pub(in crate::server) fn stream(&mut self, head: Bytes, opening: Bytes, now: Now) {
-        self.phase = Phase::Stream { sent: now.instant };
+    pub(in crate::server) fn stream(&mut self, opening: Response, exchange: &Exchange, now: Now) {
+        self.phase = Phase::Stream { sent: now.instant, is_chunked: exchange.takes_chunks };
+        let (head, opening) = opening.encode_beginning(exchange);
         self.outbox.push_unbounded(head);
         self.outbox.push_unbounded(opening);
         // No event means anything before the head and the responses ahead of it.
@@ -39,9 +43,25 @@ impl<S: Socket> Connection<S> {
 
     /// Queues a block, however much waits, if it is a stream that goes on.
     pub(in crate::server) fn send_block(&mut self, block: Block) {
-        if matches!(self.phase, Phase::Stream { .. }) {
+        if let Phase::Stream { is_chunked, .. } = self.phase {
+            let block = if is_chunked { chunk::encode(block) } else { block };
             let sent = self.outbox.push_pieces(block, usize::MAX);
             debug_assert!(sent.is_ok(), "there is no limit");
+        }
+    }
+
+    /// A message as it goes on this stream.
+    pub(super) fn event_of(&self, message: &Message) -> Block {
+        match self.phase {
+            Phase::Stream { is_chunked: true, .. } => message.event_chunk(),
+            _ => message.event(),
+        }
+    }
+
+    /// Says that the stream ends here, and was not cut, if there is a way to say so.
+    pub(super) fn send_last_chunk(&mut self) {
+        if let Phase::Stream { is_chunked: true, .. } = self.phase {
+            self.outbox.push_unbounded(Bytes::from_static(chunk::LAST));
         }
     }
 
@@ -53,7 +73,7 @@ impl<S: Socket> Connection<S> {
     /// Time to look whether it was sent something lately. While something waits for it, that is enough. All that was handed
     /// out reaches up to this id, where that is known.
     pub(super) fn on_quiet(&mut self, now: Now, newest: Option<PublicationId>) {
-        let Phase::Stream { sent } = self.phase else { return };
+        let Phase::Stream { sent, .. } = self.phase else { return };
         let due = sent + HEARTBEAT;
         self.expires = Some(if now.instant < due { due } else { now + HEARTBEAT });
         if now.instant >= due && self.outbox.is_empty() {

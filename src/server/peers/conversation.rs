@@ -78,6 +78,7 @@ impl<S: Socket> Peers<S> {
             now: now.wall,
             head_only: request.method == Method::Head,
             keep_alive: request.keep_alive && !conditions.crowded && too_many.is_none(),
+            takes_chunks: request.takes_chunks,
             shared_with: routes::shared_with(&request, conditions),
             // Whoever is refused for its address is counted for that.
             counted_as: routes::counted_as(&request).filter(|_| too_many.is_none()),

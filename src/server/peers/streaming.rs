@@ -45,8 +45,7 @@ impl<S: Socket> Peers<S> {
             Some(None) => None,
         };
         let opening = event_stream::opening(reconnection(key), id);
-        let (head, opening) = event_stream::response(opening).encode(&exchange);
-        self.connections[key].stream(head, opening, now);
+        self.connections[key].stream(event_stream::response(opening), &exchange, now);
         self.note_joined(key);
         match resumes {
             None => {}

@@ -155,7 +155,7 @@ fn of_one_address_no_more_streams_are_open_than_it_may_have() {
     assert_eq!(later.field("Retry-After"), None, "that is for those who are refused");
     drop(first);
     let began = Instant::now();
-    while read(&ask_once(&server)).1.last_event_id.is_empty() {
+    while begun(&server).reader.last_event_id.is_empty() {
         assert!(began.elapsed() < PATIENCE, "the first still holds its place");
     }
 }
@@ -169,7 +169,7 @@ fn behind_a_proxy_streams_count_for_the_clients_that_it_names_until_they_end() {
             "/events",
             &format!("X-Forwarded-For: {client}\r\nVia: 1.1 x\r\n"),
         );
-        stream.reader.read(stream.peer.more());
+        stream.read_more();
         stream
     };
     let is_taken_in = |stream: &Listener| !stream.reader.last_event_id.is_empty();
@@ -182,11 +182,9 @@ fn behind_a_proxy_streams_count_for_the_clients_that_it_names_until_they_end() {
     }
 }
 
-/// What a stream begins with, if it does.
-fn ask_once(server: &Running) -> Response {
-    let stream = Listener::connect(server.address, "/events");
-    let mut response = stream.head;
-    let mut peer = stream.peer;
-    response.body = peer.more();
-    response
+/// A stream, and what it begins with, if it does.
+fn begun(server: &Running) -> Listener {
+    let mut stream = Listener::connect(server.address, "/events");
+    stream.read_more();
+    stream
 }

@@ -7,14 +7,12 @@ fn a_stream_begins_with_an_id_and_brings_what_is_published_as_a_websocket_does()
     let server = Running::with("");
     let mut stream = Listener::join(server.address, "/events?topic=orders");
     let mut socket = server.client_at("/ws?topic=orders");
-    let fields = ["Content-Type", "Cache-Control", "X-Accel-Buffering", "Connection"];
+    let fields = ["Content-Type", "Cache-Control", "X-Accel-Buffering", "Transfer-Encoding", "Connection"];
     assert_eq!(
         fields.map(|name| stream.head.field(name)),
-        [Some("text/event-stream; charset=utf-8"), Some("no-store"), Some("no"), Some("close")]
+        ["text/event-stream; charset=utf-8", "no-store", "no", "chunked", "close"].map(Some)
     );
-    assert!(
-        ["Content-Length", "Transfer-Encoding", "Vary"].iter().all(|name| stream.head.field(name).is_none())
-    );
+    assert!(["Content-Length", "Vary"].iter().all(|name| stream.head.field(name).is_none()));
     assert!(stream.reader.last_event_id.ends_with("-0"), "nothing was published yet");
     assert!(stream.reader.retry.is_some_and(|wait| (1000..3000).contains(&wait)));
     let mut publisher = Publisher::connect(server.address);
@@ -59,15 +57,30 @@ fn data_with_line_breaks_reaches_a_browser_as_the_same_json() {
 #[test]
 fn clients_of_http_1_0_and_programs_without_a_name_for_the_server_are_served_alike() {
     let server = Running::with("");
-    for request in
-        ["GET /events HTTP/1.0\r\n\r\n", "GET http://localhost/events HTTP/1.1\r\nHost: localhost\r\n\r\n"]
-    {
+    let mut publisher = Publisher::connect(server.address);
+    for (request, coding, beginning) in [
+        ("GET /events HTTP/1.0\r\n\r\n", None, ":\nretry: "),
+        (
+            "GET http://localhost/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            Some("chunked"),
+            "\r\n:\nretry: ",
+        ),
+    ] {
         let mut peer = Peer::connect(server.address);
         peer.send(request);
         let head = peer.head();
         assert_eq!((head.status, head.field("Connection")), (200, Some("close")));
-        assert_eq!(head.field("Transfer-Encoding"), None);
-        assert!(peer.more().starts_with(b":\nretry: "));
+        assert_eq!(head.field("Transfer-Encoding"), coding);
+        let opening = String::from_utf8(peer.more()).unwrap();
+        assert!(
+            opening.trim_start_matches(|c: char| c.is_ascii_hexdigit()).starts_with(beginning),
+            "{opening}"
+        );
+        publisher.publish("heard");
+        let event = String::from_utf8(peer.more()).unwrap();
+        let (start, data) = event.split_once("data: ").unwrap();
+        let length = coding.map(|_| format!("{:x}\r\n", "data: ".len() + data.len() - 2));
+        assert_eq!(start, length.unwrap_or_default(), "{event}");
     }
 }
 
@@ -105,10 +118,10 @@ fn what_a_peer_sends_behind_its_request_is_dropped() {
     assert_eq!(peer.head().field("Content-Type"), Some("text/event-stream; charset=utf-8"));
     peer.send("x".repeat(1_000_000));
     Publisher::connect(server.address).publish("heard");
-    let mut reader = Reader::default();
+    let (mut reader, mut chunks) = (Reader::default(), Chunks::default());
     let mut heard = vec![];
     while heard.is_empty() {
-        heard = reader.read(peer.more());
+        heard = reader.read(chunks.read(peer.more()));
     }
     assert_eq!((heard.len(), &heard[0].json()["data"]), (1, &json!("heard")));
 }

@@ -32,7 +32,7 @@ fn a_stream_that_does_not_read_is_ended_behind_whole_octets_and_resumes_without_
     // It reads what has reached it, and resumes from there.
     let octets = deaf.peer.remains();
     let mut heard: Vec<Value> =
-        deaf.reader.read(octets).iter().map(|event| event.json()["data"]["n"].clone()).collect();
+        deaf.read(octets).iter().map(|event| event.json()["data"]["n"].clone()).collect();
     assert!(heard.len() < count, "it was not too slow");
     let field = format!("Last-Event-ID: {}\r\n", deaf.reader.last_event_id);
     let mut back = Listener::connect_with(server.address, "/events", &field);
