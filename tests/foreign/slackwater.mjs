@@ -19,6 +19,12 @@ export async function within(promise, awaited, limitMs = PATIENCE) {
 }
 
 export class Slackwater {
+  // Whatever becomes of the tests, no server outlives them: node's runner would wait for it.
+  static #all = new Set();
+  static {
+    process.on('exit', () => Slackwater.#all.forEach((server) => server.kill()));
+  }
+
   log = [];
   #process;
   #exited;
@@ -39,9 +45,11 @@ export class Slackwater {
   constructor(flags) {
     // A setting of the one who runs the tests must not become a default of the server.
     const env = Object.entries(process.env).filter(([name]) => !/^(SLACKWATER_|WEB_CONCURRENCY$)/.test(name));
-    this.#process = spawn(process.env.SLACKWATER_BIN, ['--port', '0', ...flags],
+    this.#process = spawn(process.env.SLACKWATER_BIN, [...(flags.includes('--port') ? [] : ['--port', '0']), ...flags],
       { stdio: ['ignore', 'inherit', 'pipe'], env: Object.fromEntries(env) });
     this.#exited = once(this.#process, 'exit');
+    Slackwater.#all.add(this);
+    this.#process.on('exit', () => Slackwater.#all.delete(this));
     createInterface({ input: this.#process.stderr }).on('line', (line) => {
       this.log.push(line);
       for (const look of this.#waiting) look();

@@ -205,9 +205,10 @@ def test_whatever_follows_a_flipped_octet_is_heard_as_zlib_would_or_refused(serv
     (frame(FIN | RSV1 | TEXT, deflate(b"\xff")), 1007),
     (frame(FIN | RSV1 | TEXT, deflate("🌊".encode()[:3])), 1007),
     (frame(FIN | RSV1 | TEXT, deflate(b"cut off " * 9)[:-2]), 1007),
+    (frame(FIN | RSV1 | TEXT, deflate(b"x" * 400, level=0)[:200]), 1007),
     (frame(FIN | RSV1 | TEXT, zlib.compress(b"with a header")), 1007),
 ], ids=["RSV1 on a ping", "binary", "RSV1 on a continuation", "RSV2", "RSV1 and RSV3", "no UTF-8", "half a character", "cut off",
-        "with zlib's own header"])
+        "cut off in a stored block", "with zlib's own header"])
 def test_what_breaks_a_rule_ends_with_the_code_for_it(server, octets, code):
     assert code_for(server, octets) == code
 
