@@ -1,5 +1,6 @@
 """Clients whose connections are cut at random moments under publishing load, while the server is replaced: each of them
-hears every publication of its topics exactly once and in order.
+hears every publication of its topics exactly once and in order, by plain WebSocket messages, compressed ones or an event
+stream.
 
 An answer that a cut connection swallowed leaves open whether its batch was published. The publisher does not send such
 a batch again, as a key is known to one process only; it notes it as doubtful, and then all must have heard it or none.
@@ -13,6 +14,8 @@ import random
 import threading
 import time
 
+import httpx
+import httpx_sse
 import pytest
 import websockets.exceptions
 from websockets.asyncio.client import connect
@@ -27,9 +30,10 @@ PAUSE = 0.0025        # seconds that a request takes, so that there is load for 
 AT_MOST = 18          # seconds for all of it
 TOPICS = ["notifications", "orders", "orders/1", "orders/2", "orders/2/paid", "orders/eu/7", "chat:lobby", "audit"]
 END = "end"
+FILL = "paid, sent; " * 20  # more than is too short to be compressed
 
 # What is no end of the test: nobody listens for a moment, the server leaves, or the cut came during the handshake.
-BEYOND_REACH = (OSError, EOFError, TimeoutError, websockets.exceptions.WebSocketException)
+BEYOND_REACH = (OSError, EOFError, TimeoutError, websockets.exceptions.WebSocketException, httpx.TransportError)
 
 
 def topics_of(number, rng):
@@ -48,6 +52,8 @@ def matches(filters, topic):
 
 class Follower:
     """A client that comes back with the last id it knows, however often it is cut."""
+
+    options = PLAIN
 
     def __init__(self, number, rng, is_patient):
         self.filters, self.rng, self.is_patient = topics_of(number, rng), rng, is_patient
@@ -72,7 +78,7 @@ class Follower:
                 await asyncio.sleep(self.rng.uniform(0, 0.02))
 
     async def listen(self, url):
-        async with connect(url, **PLAIN, open_timeout=PATIENCE) as ws:
+        async with connect(url, **self.options, open_timeout=PATIENCE) as ws:
             try:
                 self.on_welcome(json.loads(await ws.recv()))
                 while not self.told or self.told[-1] != (self.last_topic, END):
@@ -94,6 +100,42 @@ class Follower:
         self.welcomed.set()
 
 
+class Inflating(Follower):
+    """The same by a WebSocket whose messages are compressed."""
+
+    options = {**PLAIN, "compression": "deflate"}
+
+
+class Reader(Follower):
+    """The same by an event stream."""
+
+    async def listen(self, url):
+        url = url.replace("ws://", "http://").replace("/ws?", "/events?")
+        has_begun = False
+        # A client for each connection: one that is kept may leave some open that were cut off.
+        async with (httpx.AsyncClient(timeout=PATIENCE, trust_env=False, verify=False) as client,
+                    httpx_sse.aconnect_sse(client, "GET", url) as source):
+            async for event in source.aiter_sse():
+                self.holes += event.event == "gap"
+                if event.event == "message" and event.data:
+                    message = json.loads(event.data)
+                    assert message["id"] == event.id
+                    self.told.append((message["topic"], message["data"]))
+                elif event.id and not has_begun:
+                    # It resumes from what it has heard.
+                    assert self.last_id in (None, event.id)
+                    self.resumed += self.last_id is not None
+                    has_begun = True
+                    self.welcomed.set()
+                self.last_id = event.id or self.last_id
+                if self.told[-1:] == [(self.last_topic, END)]:
+                    return True
+        await asyncio.sleep(self.rng.uniform(0, 0.02))  # it was ended, and the server may be leaving
+        return False
+
+KINDS = [Follower, Inflating, Reader]
+
+
 class Load(threading.Thread):
     """Publishes batches one by one, over connections that are kept, and knows of each what became of it."""
 
@@ -110,7 +152,7 @@ class Load(threading.Thread):
             numbers = iter(range(100 * REQUESTS))
             for request in range(REQUESTS):
                 size = self.rng.choice([1, 1, 2, 5, 10])
-                self.publish([(self.rng.choice(TOPICS), next(numbers)) for _ in range(size)], key=f"batch-{request}")
+                self.publish([(self.rng.choice(TOPICS), f"{next(numbers)} {FILL}") for _ in range(size)], key=f"batch-{request}")
                 if request == REQUESTS // 2:
                     self.halfway.set()
             self.publish([(topic, END) for topic in TOPICS], key="the end")
@@ -183,7 +225,7 @@ async def replace(first, flags, is_forced, servers):
 
 async def run(first, flags, is_forced, seed, servers):
     rng = random.Random(seed)
-    followers = [Follower(number, random.Random(rng.random()), is_patient=is_forced and number % 10 < 2)
+    followers = [KINDS[number % 3](number, random.Random(rng.random()), is_forced and number % 10 < 2)
                  for number in range(CLIENTS)]
     load, calm = Load(first, random.Random(rng.random())), asyncio.Event()
     async with asyncio.timeout(AT_MOST), asyncio.TaskGroup() as tasks:
@@ -206,7 +248,8 @@ def test_everyone_hears_everything_once_and_in_order(tmp_path, capsys, is_forced
     seed = int(os.environ.get("FOREIGN_SEED") or random.randrange(2**32))
     with capsys.disabled():
         print(f"\nFOREIGN_SEED={seed}")
-    flags = ["--notify-interval", "0", "--no-drain-notice", "--state-file", str(tmp_path / "state")]
+    flags = ["--notify-interval", "0", "--no-drain-notice", "--ws-per-message-deflate",
+             "--state-file", str(tmp_path / "state")]
     began = time.monotonic()
     with contextlib.ExitStack() as servers:
         first = servers.enter_context(Slackwater(*flags))
