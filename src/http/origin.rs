@@ -45,6 +45,8 @@ enum Why {
     Name,
     /// The same of a request for an event stream, where nothing shows that no such page has sent it.
     NameOfStream,
+    /// It is of another origin, and does not say which: as an image, say, an event stream would hold a place for nobody.
+    Hidden,
 }
 
 impl Origins<'_> {
@@ -82,6 +84,10 @@ impl Origins<'_> {
         if stranger.as_ref().is_some_and(|stranger| stranger.why == Why::Page) {
             return stranger;
         }
+        let is_hidden = origin.is_none() && request.fields.from_another_page;
+        if is_hidden && !shows_token && !self.allow_all() {
+            return Some(Stranger::of("unknown", Why::Hidden));
+        }
         let Reach::ThisMachine(own_name) = self.reach else { return None };
         let is_known = |name: &String| {
             Host::named_in(name).is_some_and(|host| host.is_here(own_name.as_ref()) || self.allow_name(&host))
@@ -115,6 +121,10 @@ impl Origins<'_> {
         self.allowed.iter().any(|allowed| covers(allowed, origin))
     }
 
+    fn allow_all(&self) -> bool {
+        self.allowed.iter().any(|allowed| matches!(allowed, AllowedOrigin::Any))
+    }
+
     fn allow_name(&self, name: &Host) -> bool {
         self.allowed.iter().any(|allowed| match allowed {
             AllowedOrigin::Any => true,
@@ -144,6 +154,10 @@ impl Stranger {
                     "a page of another origin may not listen here, unless the server is started with --allowed-origin and the \
                      page's origin"
                 }
+                Why::Hidden => {
+                    "a page of another origin may not listen here without saying which: let it use EventSource, or fetch() \
+                     in the mode cors"
+                }
                 Why::Name => {
                     "Host is not a name of this machine: a page may only listen by it through a proxy that adds \
                      X-Forwarded-For, or when the server is started with --allowed-origin and the page's origin"
@@ -168,9 +182,15 @@ impl Stranger {
 
 impl fmt::Display for Stranger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.why == Why::Hidden {
+            return f.write_str(
+                "Refused a page of another origin that asks for an event stream and does not say which: it has to use \
+                 EventSource, or fetch() in the mode cors",
+            );
+        }
         write!(f, "Refused a page of the origin {}", self.shown)?;
         f.write_str(match self.why {
-            Why::Page => ": if it may listen and publish here",
+            Why::Page | Why::Hidden => ": if it may listen and publish here",
             Why::Name => {
                 ", which calls this machine by a name that is not its own: let the proxy in front add X-Forwarded-For; or, if \
                  there is none and the page may listen and publish here"

@@ -116,13 +116,14 @@ fn denied_stream(reach: &Reach, flags: &str, fields: &str) -> Option<Why> {
     let with_token = denied(true).map(|stranger| stranger.why);
     assert_eq!(
         with_token,
-        why.filter(|why| *why != Why::NameOfStream),
-        "a token vouches for the name alone: {fields}"
+        why.filter(|why| !matches!(why, Why::NameOfStream | Why::Hidden)),
+        "a token vouches for what no page can know, not for an origin: {fields}"
     );
     why
 }
 
 const STREAM: Option<Why> = Some(Why::NameOfStream);
+const HIDDEN: Option<Why> = Some(Why::Hidden);
 
 #[test]
 fn an_event_stream_is_for_the_pages_that_may_open_a_websocket() {
@@ -170,12 +171,35 @@ fn by_a_foreign_name_only_what_no_rebound_page_can_send_opens_an_event_stream() 
         // And not these.
         ("app.example.com\nVia: 1.1 nginx", IN),
         ("app.example.com\nSec-Fetch-Site: same-origin", IN),
+        ("app.example.com\nSec-Fetch-Site: none", IN),
+        // This says nothing of whose page it is, or that it is another's.
+        ("app.example.com\nSec-Fetch-Site: x", STREAM),
+        ("evil.example\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site", STREAM),
+        ("evil.example\nSec-Fetch-Site: cross-site", HIDDEN),
         ("app.example.com\nOrigin: https://app.example.com\nVia: 1.1 nginx", IN),
     ] {
         assert_eq!(denied_stream(&here(), "", fields), expected, "{fields}");
     }
     for reach in [Reach::World, Reach::Operators] {
         assert_eq!(denied_stream(&reach, "", "evil.example:8000"), IN, "whoever reaches it may call it so");
+    }
+}
+
+#[test]
+fn a_page_of_another_origin_that_does_not_say_so_holds_no_stream() {
+    for (site, expected) in [("cross-site", HIDDEN), ("same-site", HIDDEN), ("same-origin", IN), ("none", IN)]
+    {
+        for reach in [here(), Reach::World, Reach::Operators] {
+            let denied = |flags, fields: &str| {
+                denied_stream(&reach, flags, &format!("localhost{fields}\nSec-Fetch-Site: {site}"))
+            };
+            assert_eq!(denied("", ""), expected, "{site} {reach:?}");
+            assert_eq!(denied("", "\nVia: 1.1 nginx"), expected, "{site} {reach:?}");
+            assert_eq!(denied("https://app.example.com null", ""), expected, "{site} {reach:?}");
+            assert_eq!(denied("*", ""), IN, "any page may listen: {site} {reach:?}");
+            let named = "\nOrigin: https://app.example.com";
+            assert_eq!(denied("https://app.example.com", named), IN, "{site} {reach:?}");
+        }
     }
 }
 

@@ -32,11 +32,22 @@ pub fn is_from_a_proxy(name: &str) -> bool {
         || ends(SUFFIX)
 }
 
-/// Whether a request with a field of this name cannot come from a page whose name was rebound to this machine. Pages cannot
-/// add the first (Fetch, "forbidden request-header"), which a proxy does. Browsers add the other where they have come by TLS
-/// or call this machine by its own name (Fetch Metadata, "potentially trustworthy").
-pub fn is_beyond_pages(name: &str) -> bool {
-    ["via", "sec-fetch-site"].iter().any(|known| name.eq_ignore_ascii_case(known))
+/// Whether a request with this field cannot come from a page whose name was rebound to this machine. Pages cannot add the
+/// first (Fetch, "forbidden request-header"), which a proxy does. Browsers add the other where they have come by TLS or call
+/// this machine by its own name (Fetch Metadata, "potentially trustworthy"): it vouches for a page of the same origin, or
+/// for none.
+pub fn is_beyond_pages(name: &str, value: &[u8]) -> bool {
+    name.eq_ignore_ascii_case("via")
+        || is_of_site(name) && matches!(value.trim_ascii(), b"same-origin" | b"none")
+}
+
+/// Whether by this field a browser says that a page of another origin has sent the request.
+pub fn is_from_another_page(name: &str, value: &[u8]) -> bool {
+    is_of_site(name) && matches!(value.trim_ascii(), b"cross-site" | b"same-site")
+}
+
+fn is_of_site(name: &str) -> bool {
+    name.eq_ignore_ascii_case("sec-fetch-site")
 }
 
 #[cfg(test)]
@@ -68,16 +79,21 @@ mod tests {
 
     #[test]
     fn what_a_page_can_add_to_its_request_does_not_vouch_for_it() {
-        for (name, vouches) in [
-            ("Via", true),
-            ("sec-fetch-site", true),
-            ("X-Forwarded-For", false),
-            ("Forwarded", false),
-            ("X-Real-IP", false),
-            ("CDN-Loop", false),
-            ("Sec-Fetch", false),
+        for (name, value, vouches, is_foreign) in [
+            ("Via", "1.1 x", true, false),
+            ("sec-fetch-site", "same-origin", true, false),
+            ("Sec-Fetch-Site", " none", true, false),
+            ("Sec-Fetch-Site", "same-site", false, true),
+            ("Sec-Fetch-Site", "cross-site ", false, true),
+            ("Sec-Fetch-Site", "x", false, false),
+            ("X-Forwarded-For", "none", false, false),
+            ("Forwarded", "for=x", false, false),
+            ("X-Real-IP", "::1", false, false),
+            ("CDN-Loop", "x", false, false),
+            ("Sec-Fetch", "none", false, false),
         ] {
-            assert_eq!(is_beyond_pages(name), vouches, "{name}");
+            assert_eq!(is_beyond_pages(name, value.as_bytes()), vouches, "{name}: {value}");
+            assert_eq!(is_from_another_page(name, value.as_bytes()), is_foreign, "{name}: {value}");
         }
     }
 }

@@ -34,6 +34,11 @@ impl<'a> Head<'a> {
         self.headers.iter().map(|header| header.name)
     }
 
+    /// All fields: their names, and their values as they have come.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.headers.iter().map(|header| (header.name, header.value))
+    }
+
     /// The values of a field, one for each line that names it.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii())

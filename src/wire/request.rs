@@ -7,7 +7,7 @@ use std::fmt;
 use crate::policy::rights::Publisher;
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
-use crate::wire::forwarding::{is_beyond_pages, is_from_a_proxy};
+use crate::wire::forwarding::{is_beyond_pages, is_from_a_proxy, is_from_another_page};
 use crate::wire::head::Head;
 use crate::wire::refusal::Refusal;
 use crate::wire::response::Response;
@@ -83,6 +83,8 @@ pub struct Fields {
     /// The field where it does not count: a proxy in front may have judged by it.
     pub ignored_host: Option<String>,
     pub idempotency_key: Option<Vec<u8>>,
+    /// Whether a browser says that a page of another origin has sent it: see `forwarding`.
+    pub from_another_page: bool,
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
     /// Whether no page can have sent it whose name was rebound to this machine: see `forwarding`.
@@ -152,9 +154,10 @@ impl Request {
                 idempotency_key: head
                     .single("idempotency-key", "more than one Idempotency-Key")?
                     .map(<[u8]>::to_vec),
+                from_another_page: head.fields().any(|(name, value)| is_from_another_page(name, value)),
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
-                not_rebound: head.names().any(is_beyond_pages),
+                not_rebound: head.fields().any(|(name, value)| is_beyond_pages(name, value)),
                 origin: text("origin", "more than one Origin")?,
                 preflight: Preflight::read(head),
                 protocol_token: upgrade::token_offered(head).map(to_text),

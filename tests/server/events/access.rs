@@ -31,7 +31,9 @@ fn pages_of_an_allowed_origin_may_read_a_stream_and_others_are_told_why_not() {
         assert_eq!((refusal.status, sharing(&refusal)), (403, [None; 3]));
         assert!(refusal.json()["error"].as_str().unwrap().contains("--allowed-origin"), "{refusal:?}");
     }
-    until_counted(&server, r#"requests_rejected_total{path="/events",reason="origin"} 2"#);
+    let image = ask(&server, "GET /events", "Sec-Fetch-Site: cross-site\r\nConnection: close\r\n");
+    assert_eq!((image.status, sharing(&image)), (403, [None; 3]), "it would hold a place for nobody");
+    until_counted(&server, r#"requests_rejected_total{path="/events",reason="origin"} 3"#);
     let faulty = ask(&server, "GET /events?topic=a+b", &format!("Origin: {APP}\r\n"));
     assert_eq!((faulty.status, sharing(&faulty)), (400, SHARED_WITH_APP), "it can read its errors");
 }
