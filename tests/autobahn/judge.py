@@ -21,7 +21,7 @@ CASES = {1: 16, 2: 11, 3: 7, 4: 10, 5: 20, 6: 145, 7: 37, 9: 54, 10: 1, 12: 90, 
 FINE = {"OK", "INFORMATIONAL"}
 # JSON of 256 octets and more, to a client with the largest window.
 COMPRESSIBLE = {f"12.1.{n}" for n in range(3, 19)}
-# Cases that wait a second for nothing to come, and cases that compute, get in each other's way only above this.
+# At once: some cases only wait whether something comes, and those that compress much use two cores.
 PARALLELISM = 4
 
 

@@ -2,67 +2,19 @@
 are in test_cut_connections.py, and what stands in front of a server is in ../production."""
 import contextlib
 import json
-import queue
 import subprocess
-import threading
 import time
-from urllib.parse import urlencode
 
-import httpx
-import httpx_sse
 import pytest
-import requests
-import sseclient
 
 from client import listening, next_message
 from curl import curl
 from publisher import Publisher, publish
 from slackwater import PATIENCE, Slackwater
+from streams import WAYS, Reader, address, data, publications
 from tokens import BY_SECRET, granting
 
 QUIET = ("--notify-interval", "0")
-
-
-def address(server, *topics, after=None):
-    wishes = [("topic", topic) for topic in topics] + [("last_event_id", after)] * (after is not None)
-    return f"{server.http}/events?{urlencode(wishes)}"
-
-
-@contextlib.contextmanager
-def by_httpx(url, **headers):
-    with (httpx.Client(timeout=PATIENCE, trust_env=False, verify=False) as client,
-          httpx_sse.connect_sse(client, "GET", url, headers=headers) as source):
-        assert source.response.status_code == 200
-        yield source.iter_sse()
-
-
-@contextlib.contextmanager
-def by_requests(url, **headers):
-    with requests.Session() as session:
-        session.trust_env = False
-        with session.get(url, stream=True, timeout=PATIENCE, headers=headers) as response:
-            assert response.status_code == 200
-            yield sseclient.SSEClient(response).events()
-
-
-WAYS = [by_httpx, by_requests]
-
-
-def publications(events, count):
-    """The next publications, by their events; what is none is passed over."""
-    messages = []
-    for event in events:
-        if event.data:
-            assert event.event == "message"
-            messages.append(json.loads(event.data))
-            assert messages[-1]["id"] == event.id
-            if len(messages) == count:
-                return messages
-    raise AssertionError(f"the stream ended behind {len(messages)} publications")
-
-
-def data(events, count):
-    return [message["data"] for message in publications(events, count)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -161,50 +113,10 @@ def test_a_token_lets_in_and_says_what_is_heard():
         assert curl("--header", f"Authorization: Bearer {granting('news')}", address(server, "orders/7")).status == 403
 
 
-class Reader(threading.Thread):
-    """Reads on, whatever becomes of its servers, as the README says that programs do: it comes back after the time that it
-    was told, with the last id that it knows."""
-
-    def __init__(self, way, server):
-        super().__init__(daemon=True)
-        self.way, self.url = way, address(server, "orders")
-        self.last_id, self.wait = "", 3
-        self.heard, self.notices, self.gaps = [], 0, 0
-        self.news = queue.SimpleQueue()
-        self.failure = None
-
-    def run(self):
-        try:
-            while self.heard[-1:] != ["end"]:
-                with contextlib.suppress(httpx.TransportError, requests.RequestException):
-                    self.read()
-                if self.heard[-1:] != ["end"]:
-                    time.sleep(self.wait)
-        except BaseException as failure:
-            self.failure = failure
-        self.news.put(None)
-
-    def read(self):
-        with self.way(self.url, **{"Last-Event-ID": self.last_id}) as events:
-            for event in events:
-                self.last_id, self.wait = event.id or self.last_id, event.retry / 1000 if event.retry else self.wait
-                self.gaps += event.event == "gap"
-                self.notices += event.event == "reconnect"
-                if event.event == "message" and event.data:
-                    self.heard.append(json.loads(event.data)["data"])
-                    self.news.put(self.heard[-1])
-                    if self.heard[-1] == "end":
-                        return
-
-    def wait_for(self, datum):
-        while (news := self.news.get(timeout=PATIENCE)) != datum:
-            assert news is not None, self.failure
-
-
 def test_through_a_drain_and_a_restart_nothing_is_missed_and_nothing_comes_twice(tmp_path):
     flags = (*QUIET, "--drain-spread", "1", "--state-file", str(tmp_path / "state"))
     with Slackwater(*flags) as first:
-        readers = [Reader(WAYS[n % 2], first) for n in range(20)]
+        readers = [Reader(WAYS[n % 2], address(first, "orders")) for n in range(20)]
         for reader in readers:
             reader.start()
         first.wait_for(r"\[INFO\] Client connected\. Total connections: 20$")

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,16 +13,17 @@ import httpx
 import httpx_sse
 import pytest
 
-from neighbours import README, adapted, haproxy, nginx, wait_until
+from neighbours import README, adapted, free_port, haproxy, nginx, wait_until
 from slackwater import PATIENCE, Slackwater
+from streams import END, Reader, by_httpx
 
 QUIET = ("--notify-interval", "0")
 [SECTION] = re.findall(r"^## Event streams$(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def before_nginx(tmp_path, port, changes=None):
-    ports = {"127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8001": f"127.0.0.1:{port}"}
-    return nginx(tmp_path / "nginx", {**ports, **(changes or {})})
+def before_nginx(tmp_path, server_port, changes=None, port=None):
+    ports = {"127.0.0.1:8000": f"127.0.0.1:{server_port}", "127.0.0.1:8001": f"127.0.0.1:{server_port}"}
+    return nginx(tmp_path / "nginx", {**ports, **(changes or {})}, port=port)
 
 
 def before_haproxy(tmp_path, port, changes=None):
@@ -137,6 +139,66 @@ def test_a_stream_is_passed_on_as_it_comes_and_resumes(tmp_path, before, path):
             assert next_data(events) == "missed"
         with stream(url, "ffffffff-1") as events:
             assert next(event.event for event in events if event.data) == "gap"
+
+
+@pytest.mark.parametrize("before", [before_nginx, before_haproxy])
+def test_through_a_reload_and_a_restart_nothing_is_missed_and_nothing_comes_twice(tmp_path, before):
+    flags = (*QUIET, "--drain-spread", "1", "--state-file", str(tmp_path / "state"))
+    with Slackwater(*flags, "--workers", "2") as first, before(tmp_path, first.port) as proxy:
+        readers = [Reader(by_httpx, f"{proxy.http}/events?topic=orders/*") for _ in range(10)]
+        for reader in readers:
+            reader.start()
+        wait_until(lambda: sum(map(float, re.findall(r"^slackwater_event_streams\{.*\} (.*)$", metrics(first), re.M))) == 10,
+                   lambda: metrics(first))
+        numbers = iter(range(1000))
+
+        def publish_some(server):
+            for _ in range(100):
+                publish(server, next(numbers))
+                time.sleep(0.01)
+
+        publish_some(first)
+        first.signal(signal.SIGHUP)
+        publish_some(first)
+        wait_until(lambda: all(reader.notices == 1 for reader in readers), lambda: [reader.notices for reader in readers])
+        publish_some(first)
+        first.signal()
+        assert first.exit_code() == 0
+        with Slackwater(*flags, port=first.port) as second:
+            publish_some(second)
+            publish(second, END)
+            for reader in readers:
+                reader.wait_for(END)
+                assert (reader.heard, reader.gaps) == ([*range(400), END], 0)
+
+
+def test_where_nginx_compresses_a_stream_it_is_passed_on_as_it_comes_too(tmp_path):
+    # Unless a response asks for something else, it collects what it compresses.
+    compressing = {"proxy_http_version 1.1;": "proxy_http_version 1.1; gzip on; gzip_proxied any; gzip_types text/event-stream;"}
+    with (Slackwater(*QUIET) as server, before_nginx(tmp_path, server.port, compressing) as proxy,
+          httpx.Client(timeout=PATIENCE, trust_env=False) as client,
+          httpx_sse.connect_sse(client, "GET", f"{proxy.http}/events?topic=orders/*") as source):
+        assert source.response.headers["Content-Encoding"] == "gzip"
+        events = source.iter_sse()
+        for number in range(5):
+            publish(server, number)
+            assert next_data(events) == number
+
+
+def test_over_http_2_there_are_more_streams_than_a_browser_has_connections(tmp_path):
+    certificate, key, port = tmp_path / "certificate", tmp_path / "key", free_port()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                    "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    listen = f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {certificate}; ssl_certificate_key {key};"
+    with Slackwater(*QUIET) as server, before_nginx(tmp_path, server.port, {"listen 80;": listen}, port=port):
+        url = f"https://localhost:{port}/events?topic=orders/"
+        curl = ["curl", "-iskN", "--http2", "--parallel", *(url + str(number) for number in range(12))]
+        with Printed(tmp_path, *curl) as curl:
+            wait_until(lambda: "slackwater_event_streams{} 12.0" in metrics(server), curl.lines)
+            for number in range(12):
+                publish(server, number, f"orders/{number}")
+                curl.wait_for(f'"data":{number},')
+            assert "\n".join(curl.lines()).count("HTTP/2 200") == 12
 
 
 def test_heartbeats_keep_a_silent_stream_through_proxies(tmp_path):
