@@ -6,7 +6,8 @@ use slackwater::policy::drain::TAKING;
 use slackwater::server::limits::Limits;
 
 use crate::client::Client;
-use crate::judge::{Scene, Told, close_after};
+use crate::judge::{Scene, Told};
+use crate::notices::close_after;
 use crate::speech::Reply;
 
 /// As the server's own: how long it waits for a peer that has been told of the end.

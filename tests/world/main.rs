@@ -16,6 +16,7 @@ mod ear;
 mod fates;
 mod judge;
 mod limits;
+mod notices;
 mod pipe;
 mod publisher;
 mod random;
