@@ -15,7 +15,8 @@ const CODES: [Option<u16>; 5] = [None, Some(1000), Some(1001), Some(3000), Some(
 
 /// Draws a client. One that stays waits for the server to end it; a world without an end must have none.
 pub fn draw(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
-    match random.below(20) {
+    match random.below(24) {
+        20.. => streamer(random, terms, may_stay),
         0..9 => talker(random, terms, may_stay),
         9..11 => never_reader(random, terms),
         11..13 => violator(random, terms),
@@ -199,6 +200,46 @@ fn upgraded_late(random: &mut Random, terms: &Terms) -> Character {
     client
 }
 
+/// Hears an event stream, at times behind other requests or slowly; whatever it says then means nothing.
+pub fn streamer(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
+    let mut client = unconnected("streamer", random);
+    (client.is_stream, client.is_old, client.answers_pings) = (true, random.chance(25), false);
+    if random.chance(20) {
+        let count = random.within(1..5);
+        let requests = speech::requests(random, count);
+        client.say(random, requests);
+    }
+    let stream = speech::stream(random, client.is_old);
+    client.say(random, stream);
+    for _ in 0..random.below(3) {
+        match random.below(4) {
+            0 => {
+                let longest = usize::try_from(terms.limits.write.as_millis()).expect("seconds") * 2;
+                client.then(random, 50, Act::Sleep);
+                client.script.push_back((random.millis(1..longest), Act::Wake));
+            }
+            1 => {
+                let every = random.millis(5..300);
+                let bytes = random.within(1..100);
+                client.then(random, 50, Act::Trickle(bytes, every));
+                client.then(random, 3000, Act::Wake);
+            }
+            _ => {
+                let bytes = speech::half_request(random);
+                client.then(random, 3000, Act::Say(Speech { bytes, ..Speech::default() }));
+            }
+        }
+    }
+    let is_long = random.chance(20);
+    let most_millis = if is_long { 100_000 } else { 10_000 };
+    match random.below(if may_stay { 6 } else { 4 }) {
+        0..3 => client.then(random, most_millis, Act::End),
+        3 => client.then(random, most_millis, Act::Reset),
+        _ => {}
+    }
+    client
+}
+
 /// Garbage instead of HTTP, or behind the handshake.
 fn babbler(random: &mut Random, terms: &Terms) -> Character {
     let mut client =
@@ -222,6 +263,8 @@ fn unconnected(name: &'static str, random: &mut Random) -> Character {
         fails_behind: random.chance(4).then(|| random.below(3000)),
         offer: Offer::default(),
         window: None,
+        is_stream: false,
+        is_old: false,
     }
 }
 

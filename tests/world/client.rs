@@ -61,6 +61,10 @@ pub struct Character {
     pub offer: Offer,
     /// What that has to come to.
     pub window: Option<Window>,
+    /// It asks for an event stream in the end.
+    pub is_stream: bool,
+    /// In HTTP/1.0.
+    pub is_old: bool,
 }
 
 /// What it has done so far.
@@ -121,7 +125,7 @@ impl Client {
     pub fn new(mut random: Random, character: Character, place: Place, now: Duration) -> Self {
         let mut line = Line::new(random.fork(), character.capacity);
         line.fails_behind = character.fails_behind;
-        line.ear.window = character.window;
+        (line.ear.window, line.ear.is_old) = (character.window, character.is_old);
         Self {
             place,
             line: Rc::new(RefCell::new(line)),
@@ -209,9 +213,11 @@ impl Client {
                     self.owes_pong = true;
                     self.answer_ping();
                 }
-                Heard::Echo(_) | Heard::Error | Heard::Response { closes: false, .. } | Heard::Switched => {
-                    self.answers_read += 1;
-                }
+                Heard::Echo(_)
+                | Heard::Error
+                | Heard::Response { closes: false, .. }
+                | Heard::Switched
+                | Heard::Streaming => self.answers_read += 1,
                 Heard::Close(code) => {
                     if self.character.is_polite && !self.has_closed() && !self.deeds.is_halfway {
                         let close = speech::close(&mut self.random, code);
@@ -219,7 +225,7 @@ impl Client {
                     }
                     self.learn_the_end();
                 }
-                Heard::Response { closes: true, .. } => self.learn_the_end(),
+                Heard::Response { closes: true, .. } | Heard::Parting { .. } => self.learn_the_end(),
                 Heard::Reconnect(notice) if self.random.chance(50) => self.heed(notice.after, now),
                 _ => {}
             }

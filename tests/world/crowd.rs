@@ -10,6 +10,7 @@ use crate::for_each_seed;
 use crate::judge::{Judge, Scene};
 use crate::random::Random;
 use crate::reign::Setup;
+use crate::stream_judge::OfStreams;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -112,13 +113,22 @@ impl World {
 
 /// How often each close code was written in the worlds of one seed after another.
 pub fn codes_of(seeds: Range<u64>, story: impl Fn(u64) -> World) -> Codes {
-    let mut codes = Codes::new();
+    told_by_crowds(seeds, story).0
+}
+
+/// The same, with what streams were told, who know no codes.
+pub fn told_by_crowds(seeds: Range<u64>, story: impl Fn(u64) -> World) -> (Codes, OfStreams) {
+    let (mut codes, mut of_streams) = (Codes::new(), OfStreams::default());
     for_each_seed(seeds, |seed| {
-        for (code, count) in story(seed).crowd.judge.codes {
+        let judge = story(seed).crowd.judge;
+        for (code, count) in judge.codes {
             *codes.entry(code).or_default() += count;
         }
+        of_streams.heartbeats += judge.of_streams.heartbeats;
+        of_streams.partings += judge.of_streams.partings;
+        of_streams.postponed += judge.of_streams.postponed;
     });
-    codes
+    (codes, of_streams)
 }
 
 /// One process by itself, to which come clients of every kind within some seconds.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use slackwater::http::access::Access;
 use slackwater::policy::history::HistoryLimits;
+use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::wire::websocket::Rules;
@@ -125,10 +126,13 @@ impl Lot {
             keep_alive: random.millis(500..5000),
             ping_interval: random.chance(25).then(|| random.millis(1000..5000)),
             write: random.millis(500..3000),
-            outbox_bytes: random.pick(&[5000, 5000, 100_000, 200_000, 1 << 20]),
+            outbox_bytes: random.pick(&[2500, 5000, 5000, 100_000, 1 << 20]),
             ..setup.terms.limits
         };
         setup.terms.compresses = random.chance(50);
+        let spread = random.millis(0..3000);
+        let guides = random.chance(25);
+        setup.terms.reconnect = guides.then_some(ReconnectTerms { spread, close_after: None, max_age: None });
         setup.spurious_percent = 1;
         setup.healthcheck = random.millis(500..2000);
         setup.patience = random.millis(0..2500);

@@ -1,4 +1,4 @@
-//! Understands what a server writes, HTTP responses first and frames behind a 101, without the server's own parser.
+//! Understands what a server writes, HTTP responses first, frames behind a 101 and events behind a 200, without the server's own parser.
 //! Whatever a server must never write is heard as `Garbled`.
 
 use std::borrow::Cow;
@@ -13,6 +13,7 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::compression::Window;
+use crate::event_stream::EventStream;
 
 /// How every publication begins; what follows up to the next quotation mark is its id.
 const PUBLICATION: &[u8] = br#"{"type":"notification","id":""#;
@@ -52,6 +53,25 @@ pub enum Heard {
     },
     /// 101: frames from here on.
     Switched,
+    /// 200 without an end: an event stream from here on.
+    Streaming,
+    /// How a stream begins: when to come back once it ends, and from where, unless that is still to come or known.
+    Primed {
+        retry: Duration,
+        id: Option<Id>,
+    },
+    /// Something up to here may have been missed.
+    Gap(Id),
+    /// The connection lives, and all up to here has been heard, where that is known.
+    Heartbeat(Option<Id>),
+    /// The last chunk of a stream.
+    Complete,
+    /// The last words on a stream: when to come back, and why if that is said, and up to where all has been heard.
+    Parting {
+        retry: Duration,
+        notice: Option<Notice>,
+        id: Option<Id>,
+    },
     Welcome {
         last: Id,
         resumed: bool,
@@ -93,6 +113,8 @@ pub struct Ear {
     pub heard: Vec<(usize, Heard)>,
     /// Lets everything behind the 101 pass, for those who are there to be many.
     pub is_deaf: bool,
+    /// It has asked in HTTP/1.0, which knows no chunks.
+    pub is_old: bool,
     /// What its 101 has to agree on.
     pub window: Option<Window>,
     /// Which of what was heard had come compressed, by the length of the stream up to its end.
@@ -101,13 +123,14 @@ pub struct Ear {
     partial: Vec<u8>,
     understood_bytes: usize,
     speaks_frames: bool,
+    pub stream: Option<EventStream>,
     pub close: Option<Option<u16>>,
 }
 
 impl Ear {
     /// Takes in the next bytes, however they are cut.
     pub fn listen(&mut self, bytes: &[u8]) {
-        if self.is_deaf && self.speaks_frames {
+        if self.is_deaf && self.is_client() {
             return;
         }
         self.partial.extend_from_slice(bytes);
@@ -118,6 +141,9 @@ impl Ear {
             self.understood_bytes += length;
             self.deflated.extend(is_deflated.then_some(self.understood_bytes));
             self.speaks_frames |= heard == Heard::Switched;
+            if heard == Heard::Streaming {
+                self.stream = Some(EventStream::new(!self.is_old));
+            }
             if let Heard::Close(code) = heard {
                 self.close = Some(code);
             }
@@ -131,7 +157,22 @@ impl Ear {
         self.speaks_frames
     }
 
-    /// Whether the stream so far ends with the end of a response or of a frame.
+    /// Whether it has become a client of either kind.
+    pub fn is_client(&self) -> bool {
+        self.speaks_frames || self.stream.is_some()
+    }
+
+    /// Whether it was told of the end: by a close frame, or when to come back.
+    pub fn has_parted(&self) -> bool {
+        self.close.is_some() || self.stream.as_ref().is_some_and(|stream| stream.has_parted)
+    }
+
+    /// Whether a stream has said that nothing follows, if there is a way to.
+    pub fn is_complete(&self) -> bool {
+        self.is_old || self.stream.as_ref().is_some_and(|stream| stream.is_complete)
+    }
+
+    /// Whether the stream so far ends with the end of a response, of a frame or of a block.
     pub fn is_whole(&self) -> bool {
         self.partial.is_empty()
     }
@@ -144,21 +185,23 @@ impl Ear {
         })
     }
 
-    fn next(&self, start: usize) -> Option<(usize, Heard)> {
+    fn next(&mut self, start: usize) -> Option<(usize, Heard)> {
         let bytes = &self.partial[start..];
         if bytes.is_empty() {
             None
         } else if self.close.is_some() {
             Some((bytes.len(), Heard::Garbled("bytes behind a close frame".to_owned())))
+        } else if let Some(stream) = &mut self.stream {
+            stream.next(bytes)
         } else if self.speaks_frames {
             read_frame(bytes, self.window)
         } else {
-            read_response(bytes, self.window)
+            read_response(bytes, self.window, self.is_old)
         }
     }
 }
 
-fn read_response(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)> {
+fn read_response(bytes: &[u8], window: Option<Window>, is_old: bool) -> Option<(usize, Heard)> {
     let garbled = || {
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
         Some((bytes.len(), Heard::Garbled(format!("no response: {start:?}"))))
@@ -176,6 +219,7 @@ fn read_response(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)>
         (Some(101), None) if extensions == window.map(|window| window.to_string()).as_deref() => {
             Some((head_bytes, Heard::Switched))
         }
+        (Some(200), None) if is_stream(&head, is_old) => Some((head_bytes, Heard::Streaming)),
         (Some(status), Some(body_bytes)) => {
             let body = bytes.get(head_bytes..head_bytes + body_bytes)?.to_vec();
             let closes = field("Connection: ") == Some("close");
@@ -183,6 +227,18 @@ fn read_response(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)>
         }
         _ => garbled(),
     }
+}
+
+/// Whether it ends with the connection, is kept by nobody on the way, and comes as it is written.
+fn is_stream(head: &str, is_old: bool) -> bool {
+    let fields = [
+        "Content-Type: text/event-stream; charset=utf-8",
+        "Cache-Control: no-store",
+        "X-Accel-Buffering: no",
+        "Connection: close",
+    ];
+    let has = |field: &str| head.lines().any(|line| line == field);
+    fields.iter().all(|field| has(field)) && has("Transfer-Encoding: chunked") != is_old
 }
 
 fn read_frame(bytes: &[u8], window: Option<Window>) -> Option<(usize, Heard)> {
@@ -238,7 +294,7 @@ fn read_close(payload: &[u8]) -> Option<Heard> {
     }
 }
 
-fn read_message(payload: &[u8]) -> Option<Heard> {
+pub fn read_message(payload: &[u8]) -> Option<Heard> {
     if let Some(rest) = payload.strip_prefix(PUBLICATION) {
         let id = rest.split(|octet| *octet == b'"').next()?;
         return Some(Heard::Publication(Id::read(str::from_utf8(id).ok()?)?, payload.to_vec()));

@@ -12,7 +12,8 @@ use crate::crowd::Codes;
 use crate::ear::{Heard, Id};
 use crate::limits::Watch;
 use crate::notices::{close_after, read_notice, read_notice_of_age};
-use crate::speech::Reply;
+use crate::speech::{Reply, STREAM};
+use crate::stream_judge::{OfStreams, judge_stream, on_stream_closed};
 use crate::truth::Truth;
 use crate::worker::Worker;
 
@@ -29,7 +30,11 @@ pub struct Told {
     pub position: Option<u64>,
     pub pings: usize,
     /// When it was seen to be welcomed.
-    welcomed_at: Duration,
+    pub welcomed_at: Duration,
+    /// When it was told something last.
+    pub said_at: Duration,
+    /// It was told something behind its welcome.
+    pub has_heard: bool,
     /// When it is to move, as it was told last.
     pub moment: Option<Duration>,
     pub is_told_of_age: bool,
@@ -60,6 +65,8 @@ pub struct Scene<'a> {
 pub struct Judge {
     files: Vec<File>,
     pub codes: Codes,
+    /// What streams were told.
+    pub of_streams: OfStreams,
 }
 
 impl Judge {
@@ -83,12 +90,22 @@ impl Judge {
         let Scene { worker, terms, truth, now } = scene;
         let (told, asked) = (&mut self.files[nth].told, &client.deeds.asked);
         let babbled = client.deeds.has_babbled;
+        told.has_heard |= told.position.is_some() && *heard != Heard::Complete;
         match heard {
+            Heard::Streaming
+            | Heard::Primed { .. }
+            | Heard::Heartbeat(_)
+            | Heard::Parting { .. }
+            | Heard::Complete => {
+                judge_stream(told, client, heard, scene, &mut self.of_streams);
+            }
             Heard::Response { status, closes, .. } => {
                 let expected = asked.statuses.get(told.answers) == Some(status);
                 let is_half = client.deeds.is_halfway || asked.statuses.is_empty();
                 let too_late = is_half && *closes && matches!(status, 400 | 408 | 505);
-                let refused = *status == 503 && (!worker.accepts || terms.concurrency.is_some());
+                let may_be_refused = asked.statuses.get(told.answers) != Some(&STREAM);
+                let refused =
+                    *status == 503 && may_be_refused && (!worker.accepts || terms.concurrency.is_some());
                 assert!(expected || too_late || refused || babbled, "answer {status}: {client:?}");
                 told.answers += 1;
             }
@@ -159,7 +176,10 @@ impl Judge {
             }
             other => panic!("nobody asked for {other:?}: {client:?}"),
         }
-        let is_first = matches!(heard, Heard::Response { .. } | Heard::Switched | Heard::Close(_));
+        told.said_at = now;
+        let is_first =
+            matches!(heard, Heard::Response { .. } | Heard::Switched | Heard::Streaming | Heard::Close(_));
+        let is_first = is_first || matches!(heard, Heard::Primed { .. } | Heard::Complete);
         assert!(is_first || told.position.is_some(), "before the welcome: {heard:?}: {client:?}");
     }
 
@@ -176,11 +196,16 @@ impl Judge {
             let has_agreed = line.outbound_ended
                 && client.deeds.closed_with.is_some()
                 && line.ear.close.is_some_and(|code| code.is_none_or(|code| !SERVER_CODES.contains(&code)));
-            let hidden_switch = line.blocked && client.deeds.asked.statuses.contains(&101);
+            let will_be_client = client.deeds.asked.statuses.contains(&101) || client.character.is_stream;
+            let hidden_switch = line.blocked && will_be_client;
+            // It may have been told to come back later, and never was a client.
+            let is_unknown = line.ear.stream.is_some() && line.outbound_ended && !line.ear.has_parted();
             if line.inbound_ended {
                 // It has departed once that was heard; it may be kept in sight for what it has not taken.
-                perhaps += usize::from(line.blocked && (line.ear.is_switched() || hidden_switch));
-            } else if line.ear.is_switched() && !has_agreed {
+                perhaps += usize::from(line.blocked && (line.ear.is_client() || hidden_switch));
+            } else if is_unknown {
+                perhaps += 1;
+            } else if line.ear.is_switched() && !has_agreed || line.ear.stream.is_some() && !line.blocked {
                 surely += 1;
             } else if hidden_switch && !line.ear.is_switched() {
                 perhaps += 1;
@@ -189,7 +214,7 @@ impl Judge {
                 assert_eq!(line.unread_by_server(), 0, "bytes are left unread: {client:?}");
             }
             assert!(line.failure.is_none(), "a dead socket is kept: {client:?}");
-            if !line.blocked && !line.outbound_ended && line.ear.close.is_none() {
+            if !line.blocked && !line.outbound_ended && !line.ear.has_parted() {
                 all_is_said(&self.files[nth].told, client, scene);
             }
             drop(line);
@@ -224,6 +249,9 @@ impl Judge {
             if line.ear.is_switched() && is_well {
                 assert!(line.ear.close.is_some(), "left without a close frame: {client:?}");
             }
+            if line.ear.stream.is_some() && is_well {
+                assert!(line.outbound_ended, "left without the end: {client:?}");
+            }
         }
     }
 }
@@ -241,6 +269,10 @@ fn on_closed(told: &Told, client: &Client, scene: Scene<'_>) {
     let (line, deeds) = (client.line.borrow(), &client.deeds);
     if deeds.has_vanished || deeds.has_babbled || line.failure.is_some() {
         return;
+    }
+    if line.ear.stream.is_some() {
+        drop(line);
+        return on_stream_closed(told, client, scene);
     }
     let was_asked = client.deeds.asked.statuses.contains(&101);
     if !line.ear.is_switched() {
@@ -291,10 +323,11 @@ fn all_is_said(told: &Told, client: &Client, scene: Scene<'_>) {
     assert_eq!(told.answers, asked.statuses.len(), "unanswered: {client:?}");
     assert_eq!(told.replies, asked.replies.len(), "unanswered: {client:?}");
     assert_eq!(told.pongs, asked.pings.len(), "the last ping is unanswered: {client:?}");
-    if line.ear.is_switched() {
+    if line.ear.is_client() {
         let has_all = told.position >= Some(scene.worker.published());
         assert!(has_all, "it has not heard everything: {client:?}");
         let is_guided = scene.worker.leaving.is_some() && scene.terms.reconnect.is_some();
+        let is_guided = is_guided && line.ear.is_switched();
         assert!(told.is_told_of_leaving || !is_guided, "it is not told to move: {client:?}");
     }
     assert!(line.ear.is_whole(), "half of something is written: {client:?}");

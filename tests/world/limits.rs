@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::judge::{Scene, Told};
 use crate::notices::close_after;
 use crate::speech::Reply;
+use crate::stream_judge::latest_words;
 
 /// As the server's own: how long it waits for a peer that has been told of the end.
 const LINGER: Duration = Duration::from_secs(1);
@@ -86,12 +87,24 @@ impl Watch {
         }
         if line.outbound_ended {
             let since = *self.ended_at.get_or_insert(now);
-            let (since, more) = self.unless_read(since, TAKING);
+            // It may have read the end itself in this very moment.
+            let has_just_read = self.read.1 == since;
+            let (since, more) = if has_just_read { (since, TAKING) } else { self.unless_read(since, TAKING) };
             let in_sight = if line.inbound_ended { LINGER } else { Duration::ZERO };
             // A response may be taken slowly.
             let is_response = !line.ear.is_switched() && line.unread_by_client() > 0;
             let response = if is_response { limits.write } else { Duration::ZERO };
             deadline.within(since, more + in_sight + response, "it lingers");
+        } else if line.ear.stream.is_some() {
+            if !line.blocked {
+                for (latest, what) in latest_words(told, client, scene) {
+                    deadline.within(latest, Duration::ZERO, what);
+                }
+            }
+            let published = worker.published();
+            let (_, joined) = *self.switched.get_or_insert((now, published));
+            let missed = published.saturating_sub(told.position.unwrap_or(joined));
+            self.has_not_too_much(usize::try_from(missed).expect("few"), told, limits, deadline);
         } else if line.ear.is_switched() {
             if let (Some(moment), Some(close_after), false) = (told.moment, close_after(terms), line.blocked)
             {
@@ -151,12 +164,14 @@ impl Watch {
             Reply::Error => 70,
         });
         let owed = owed.sum::<usize>();
-        // What is behind something compressed may be unheard still.
-        let surely_owed = if client.character.window.is_some() { 0 } else { owed };
+        // What is unread is unheard, and what is behind something compressed may be.
+        let is_heard = client.character.window.is_none() && client.line.borrow().unread_by_server() == 0;
+        let surely_owed = if is_heard { owed } else { 0 };
         let is_taking = self.blocked.is_none_or(|(since, _)| now < since + LATELY);
         let is_behind = is_blocked || missed > 0;
         // At most, with the 101, the welcome, and the places in the queue.
-        let may_be_over = 210 * missed + owed + 1500 > limits.outbox_bytes;
+        let most_bytes = if client.character.is_stream { 400 } else { 210 };
+        let may_be_over = most_bytes * missed + owed + 1500 > limits.outbox_bytes;
         self.may_lag = is_behind && (self.may_lag || is_taking && may_be_over);
         let is_over = is_blocked
             && !self.may_lag

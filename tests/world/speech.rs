@@ -9,6 +9,9 @@ pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
+/// Instead of a status: the answer is to be an event stream.
+pub const STREAM: u16 = 0;
+
 /// What the server owes for one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -58,6 +61,13 @@ pub fn upgrade(random: &mut Random, offer: &Offer) -> Speech {
     let agent = format!("Host: x\r\nUser-Agent: {}", "x".repeat(random.below(60)));
     let request = offer.added_to(&handshake("topic=notifications")).replacen("Host: x", &agent, 1);
     Speech { bytes: request.into(), statuses: vec![101], ..Speech::default() }
+}
+
+/// Asks for an event stream that hears the periodic notification.
+pub fn stream(random: &mut Random, is_old: bool) -> Speech {
+    let (version, agent) = (if is_old { "1.0" } else { "1.1" }, "x".repeat(random.below(60)));
+    let request = format!("GET /events HTTP/{version}\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n");
+    Speech { bytes: request.into(), statuses: vec![STREAM], ..Speech::default() }
 }
 
 /// Requests that keep the connection; some have a body that nobody wants.

@@ -31,6 +31,16 @@ pub struct Welcomer {
     pub compresses: bool,
 }
 
+/// By which way a subscriber hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hears {
+    WebSocket,
+    /// As an `EventSource` does, which comes back when it was told to; or as somebody else does, in its own time.
+    EventStream {
+        is_patient: bool,
+    },
+}
+
 #[derive(Debug)]
 pub struct Subscriber {
     random: Random,
@@ -39,6 +49,7 @@ pub struct Subscriber {
     last: Option<Id>,
     pub visit: Option<Visit>,
     pub comes_at: Duration,
+    pub hears: Hears,
     /// Goes on for ever, reads at once, and does nothing that ends a connection.
     pub is_steady: bool,
     pub records: Vec<Record>,
@@ -48,7 +59,13 @@ impl Subscriber {
     pub fn new(mut random: Random, comes_at: Duration) -> Self {
         let count = random.pick(&[1, 1, 2, 3, 5]);
         let filters = (0..count).map(|_| random.pick(&FILTERS).to_owned()).collect();
-        Self { random, filters, last: None, visit: None, comes_at, is_steady: false, records: Vec::new() }
+        let hears = match random.below(10) {
+            0 | 1 => Hears::EventStream { is_patient: true },
+            2 => Hears::EventStream { is_patient: false },
+            _ => Hears::WebSocket,
+        };
+        let records = Vec::new();
+        Self { random, filters, last: None, visit: None, comes_at, hears, is_steady: false, records }
     }
 
     /// When it will do something next by itself.
@@ -85,8 +102,12 @@ impl Subscriber {
                 filters.push(filter.clone());
             }
         }
-        let offer = Offer::draw(random);
-        let request = offer.added_to(&request(random, &self.filters, asked.as_deref()));
+        let is_stream = self.hears != Hears::WebSocket;
+        let offer = if is_stream { Offer::default() } else { Offer::draw(random) };
+        let request = match self.hears {
+            Hears::WebSocket => offer.added_to(&request(random, &self.filters, asked.as_deref())),
+            Hears::EventStream { .. } => request_stream(random, &self.filters, asked.as_deref()),
+        };
         if filters.is_empty() {
             filters.push("notifications".to_owned());
             self.filters = filters.clone();
@@ -94,18 +115,22 @@ impl Subscriber {
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
         let window = offer.agreed(welcomer.compresses);
         line.borrow_mut().ear.window = window;
+        line.borrow_mut().ear.is_old = request.contains(" HTTP/1.0\r\n");
         line.borrow_mut().send(request.as_bytes());
         let record = Record {
             place: welcomer.place,
             asked,
             filters,
             window,
+            is_stream,
             at: now,
             outbox_bytes: welcomer.outbox_bytes,
             was_slow: reading != Reading::Steady || capacity < 1 << 20,
             ..Record::default()
         };
-        let plan = if self.is_steady { VecDeque::new() } else { draw_plan(random, welcomer, now) };
+        let mut plan = if self.is_steady { VecDeque::new() } else { draw_plan(random, welcomer, now) };
+        // There is nothing that a stream could be told.
+        plan.retain(|(_, act)| !is_stream || !matches!(act, Act::Ask { .. } | Act::Close));
         self.visit = Some(Visit {
             line: line.clone(),
             record,
@@ -114,6 +139,7 @@ impl Subscriber {
             next_read: matches!(reading, Reading::Trickle(..)).then_some(now),
             reacted: 0,
             answered: 0,
+            retry: None,
             is_over: false,
         });
         Some(line)
@@ -147,6 +173,10 @@ impl Subscriber {
                     visit.is_over = true;
                 }
                 Act::End => {
+                    line.end();
+                    visit.is_over = true;
+                }
+                Act::Close if visit.record.is_stream => {
                     line.end();
                     visit.is_over = true;
                 }
@@ -184,12 +214,18 @@ impl Subscriber {
         let line = visit.line.borrow();
         let has_ended = line.outbound_ended || line.dropped;
         let is_over = visit.is_over || has_ended && line.unread_by_client() == 0;
+        visit.record.was_ended = !visit.is_over && has_ended && line.failure.is_none();
         drop(line);
         if is_over {
             let visit = self.visit.take().expect("just seen");
             visit.line.borrow_mut().end();
+            let retry = visit.retry.filter(|_| self.hears == Hears::EventStream { is_patient: true });
             self.records.push(visit.record);
-            let pause = if self.is_steady { Duration::from_millis(1) } else { self.pause() };
+            let pause = match retry {
+                Some(retry) if self.comes_at < Duration::MAX => retry,
+                _ if self.is_steady => Duration::from_millis(1),
+                _ => self.pause(),
+            };
             self.comes_at = now.saturating_add(pause);
         }
     }
@@ -245,4 +281,24 @@ fn request(random: &mut Random, filters: &[String], asked: Option<&str>) -> Stri
         None => {}
     }
     handshake(&query.join("&"))
+}
+
+/// The same for a stream, whose URL may still have the id of the first time.
+fn request_stream(random: &mut Random, filters: &[String], asked: Option<&str>) -> String {
+    let mut query: Vec<String> =
+        filters.iter().map(|filter| format!("topic={}", filter.replace('/', "%2F"))).collect();
+    let mut field = String::new();
+    match asked {
+        Some(id) if random.chance(20) => query.insert(0, format!("last_event_id={id}")),
+        Some(id) => {
+            field = format!("Last-Event-ID: {id}\r\n");
+            if random.chance(20) {
+                query.push("last_event_id=0000beef-0".to_owned());
+            }
+        }
+        None => {}
+    }
+    let version = if random.chance(10) { "1.0" } else { "1.1" };
+    let query = query.join("&");
+    format!("GET /events?{query} HTTP/{version}\r\nHost: x\r\nAccept: text/event-stream\r\n{field}\r\n")
 }

@@ -107,7 +107,11 @@ impl Told {
 
 /// Whoever comes with an id is welcomed by somebody who knows of it, unless nobody is left who could tell.
 fn assert_welcomed_up_to_date(record: &Record, world: &World) {
-    let Some(Entry::Welcome { last, .. }) = record.entries.first() else { return };
+    let (Some(Entry::Welcome { last, .. }) | Some(Entry::Gap(last))) =
+        record.entries.iter().find(|entry| !matches!(entry, Entry::Primed(None)))
+    else {
+        return;
+    };
     let Some(asked) = record.asked.as_deref().and_then(Id::read) else { return };
     let is_known = asked.epoch == last.epoch && world.truth.get(asked).is_some();
     let is_orphan = world.crashed.get(&record.place.reign).is_some_and(|at| *at <= record.at);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::compression::Window;
 use crate::ear::Id;
+use crate::event_stream::in_one_line;
 use crate::truth::{Publication, Truth, matches};
 use crate::worker::Place;
 
@@ -24,6 +25,7 @@ pub struct Command {
 pub enum Form {
     Plain,
     Deflated,
+    Event,
 }
 
 /// What was heard, as far as it is judged.
@@ -35,6 +37,16 @@ pub enum Entry {
         topics: Vec<String>,
     },
     Publication(Id, Vec<u8>, Form),
+    /// How a stream begins.
+    Primed(Option<Id>),
+    /// Something up to here may have been missed.
+    Gap(Id),
+    /// A stream has heard all up to here, as it was told.
+    Mark(Id),
+    /// A stream was told when to come back.
+    Parting,
+    /// A stream was told that it is whole.
+    Complete,
     /// The answer to the command of this number.
     Answer(usize),
     Close(Option<u16>),
@@ -50,10 +62,17 @@ pub struct Record {
     pub filters: Vec<String>,
     /// What it has agreed on, if its messages may be compressed.
     pub window: Option<Window>,
+    pub is_stream: bool,
     pub commands: Vec<Command>,
     pub entries: Vec<Entry>,
     /// When the server read its handshake.
     pub at: Duration,
+    /// The newest position before and after the turn in which it did.
+    pub newest: [u64; 2],
+    /// The server did not leave then.
+    pub is_let_in: bool,
+    /// The server has ended it.
+    pub was_ended: bool,
     /// What may wait for it outside of the history.
     pub outbox_bytes: usize,
     /// It did not always take what there was at once.
@@ -89,6 +108,16 @@ pub struct Tally {
     pub compressed: usize,
     /// Heard compressed by one more than the first.
     pub shared: usize,
+    pub events: usize,
+    pub resumed_streams: usize,
+    pub gaps: usize,
+    /// Streams that a leaving server has told to come back later, before they began.
+    pub postponed: usize,
+    pub partings: usize,
+    /// Streams that were told that they have heard all up to somewhere.
+    pub marks: usize,
+    /// Streams that were ended without a word.
+    pub slow_streams: usize,
 }
 
 /// A filter that is listened to behind a position, which is known only to lie between two.
@@ -96,6 +125,15 @@ struct Listening {
     filter: String,
     earliest: u64,
     latest: u64,
+}
+
+/// Where a connection begins: what follows has to be all behind `from`.
+struct Beginning<'a> {
+    from: u64,
+    /// The newest position then, at the latest.
+    newest: u64,
+    resumed: bool,
+    entries: &'a [Entry],
 }
 
 /// The walk along a record.
@@ -127,14 +165,16 @@ impl Walk<'_> {
         self.reached = self.reached.max(position);
     }
 
-    fn hear(&mut self, position: u64, payload: &[u8], tally: &mut Tally) {
+    fn hear(&mut self, position: u64, payload: &[u8], form: Form, tally: &mut Tally) {
         assert!(position > self.reached, "position {position} was heard behind {}", self.reached);
         self.skip_to(position - 1);
         let topic = self.at(position).topic.clone();
-        assert!(
-            self.at(position).payload == payload,
-            "position {position} was heard otherwise by the witness"
-        );
+        let truth = &self.at(position).payload;
+        let is_true = match form {
+            Form::Event => in_one_line(truth) == payload,
+            Form::Plain | Form::Deflated => truth == payload,
+        };
+        assert!(is_true, "position {position} was heard otherwise by the witness");
         let mut admitting: Vec<&mut Listening> =
             self.filters.iter_mut().filter(|f| position > f.earliest && matches(&f.filter, &topic)).collect();
         tally.overlaps += usize::from(admitting.len() > 1);
@@ -154,7 +194,8 @@ impl Record {
     fn may_lag(&self, truth: &Truth, from: u64, upto: u64) -> bool {
         // As the server counts: the header and the place in the queue, and what else may wait there.
         let bytes = |position| {
-            truth.get(Id { epoch: self.place.epoch, position }).map_or(0, |one| one.payload.len() + 10 + 64)
+            let bytes = |one: &Publication| one.payload.len() + if self.is_stream { 200 } else { 74 };
+            truth.get(Id { epoch: self.place.epoch, position }).map_or(0, bytes)
         };
         self.was_slow && (from + 1..=upto).map(bytes).sum::<usize>() + 2000 > self.outbox_bytes
     }
@@ -163,47 +204,89 @@ impl Record {
     fn judge_form(&self, form: Form, publication: &Publication, tally: &mut Tally) {
         let is_deflated = publication.is_deflated_for(self.window);
         assert_eq!(form == Form::Deflated, is_deflated, "{publication:?}: {self:?}");
+        assert_eq!(form == Form::Event, self.is_stream);
+        tally.events += usize::from(self.is_stream);
         let is_agreed = self.window.is_some();
         tally.deflated += usize::from(is_deflated);
         tally.too_long += usize::from(is_agreed && publication.deflates && !is_deflated);
         tally.useless += usize::from(is_agreed && publication.payload.len() >= 256 && !publication.deflates);
     }
 
+    /// Whether it was rightly resumed, or told that it was not; `None` where it was told too little.
+    fn judge_beginning(&self, truth: &Truth, tally: &mut Tally) -> Option<Beginning<'_>> {
+        let (first, rest) = self.entries.split_first()?;
+        let asked = self.asked.as_deref().and_then(Id::read);
+        let [earliest, latest] = self.newest.map(|position| Id { epoch: self.place.epoch, position });
+        // Between which two the newest was then.
+        let (resumed, newest, entries) = match (first, rest) {
+            (Entry::Welcome { last, resumed, topics }, entries) => {
+                assert_eq!((last.epoch, topics), (self.place.epoch, &self.filters));
+                (*resumed, [*last; 2], entries)
+            }
+            (Entry::Primed(None), [Entry::Gap(newest), entries @ ..]) => {
+                tally.gaps += 1;
+                (false, [*newest; 2], entries)
+            }
+            // It has read no more, or there was no more.
+            (Entry::Primed(None), entries) => {
+                assert!(
+                    self.asked.is_some() && matches!(entries, [] | [Entry::Complete]),
+                    "neither an id nor a gap: {self:?}"
+                );
+                tally.postponed += usize::from(self.was_ended);
+                assert!(!self.was_ended || self.was_slow || !self.is_let_in, "it was sent away: {self:?}");
+                return None;
+            }
+            (Entry::Primed(Some(newest)), entries) if self.asked.is_none() => (false, [*newest; 2], entries),
+            (Entry::Primed(id), entries) => {
+                assert_eq!(*id, asked, "it is resumed from elsewhere: {self:?}");
+                tally.resumed_streams += 1;
+                let at_least = asked.map_or(earliest, |asked| earliest.max(asked).min(latest));
+                (true, [at_least, latest], entries)
+            }
+            _ => panic!("the first thing heard was {first:?}"),
+        };
+        assert!(newest.iter().all(|id| id.epoch == self.place.epoch));
+        let is_then = |id: Id| (earliest.position..=latest.position).contains(&id.position);
+        assert!(!self.is_stream || newest.into_iter().all(is_then), "not {earliest} to {latest}: {self:?}");
+        let must =
+            newest.map(|newest| asked.map_or(Some(false), |asked| truth.reaches(asked, newest, self.at)));
+        let is_right = must[0] != must[1] || must[0].is_none_or(|must| must == resumed);
+        assert!(is_right, "resumed: {resumed}, {self:?}");
+        let epoch = self.place.epoch;
+        tally.resumed += usize::from(resumed);
+        tally.refused += usize::from(!resumed && asked.is_some_and(|asked| asked.epoch == epoch));
+        tally.unknown_epochs += usize::from(asked.is_some_and(|asked| asked.epoch != epoch));
+        let newest = newest[1].position;
+        let from = asked.filter(|_| resumed).map_or(newest, |asked| asked.position);
+        Some(Beginning { from, newest, resumed, entries })
+    }
+
     /// Judges it, and counts what was special about it.
     pub fn judge(&self, truth: &Truth, tally: &mut Tally) {
-        let mut entries = self.entries.iter();
-        let Some(first) = entries.next() else { return };
-        let Entry::Welcome { last, resumed, topics } = first else {
-            panic!("the first thing heard was {first:?}");
+        let Some(Beginning { from, newest, resumed, entries }) = self.judge_beginning(truth, tally) else {
+            return;
         };
-        assert_eq!((last.epoch, topics), (self.place.epoch, &self.filters));
-        let asked = self.asked.as_deref().and_then(Id::read);
-        let must = asked.map_or(Some(false), |asked| truth.reaches(asked, *last, self.at));
-        assert!(must.is_none_or(|must| must == *resumed), "resumed: {resumed}, {self:?}");
-        tally.resumed += usize::from(*resumed);
-        tally.refused += usize::from(!resumed && asked.is_some_and(|asked| asked.epoch == last.epoch));
-        tally.unknown_epochs += usize::from(asked.is_some_and(|asked| asked.epoch != last.epoch));
-
-        let from = asked.filter(|_| *resumed).map_or(last.position, |asked| asked.position);
         let listening = |filter: &String| Listening { filter: filter.clone(), earliest: from, latest: from };
         let filters = self.filters.iter().map(listening).collect();
         let mut walk = Walk { truth, epoch: self.place.epoch, filters, reached: from };
-        let may_replay = *resumed && from < last.position;
-        let (mut replayed_bytes, mut asked_at) = (0, 0);
+        let may_replay = resumed && from < newest;
+        let (mut replayed_bytes, mut asked_at, mut has_parted) = (0, 0, false);
+        let was_postponed = !self.is_let_in && matches!(entries, [] | [Entry::Complete]);
         for entry in entries {
             match entry {
-                Entry::Welcome { .. } => panic!("a second welcome"),
+                Entry::Welcome { .. } | Entry::Primed(_) | Entry::Gap(_) => panic!("a second welcome"),
                 Entry::Publication(id, payload, form) => {
                     assert_eq!(id.epoch, self.place.epoch);
                     self.judge_form(*form, walk.at(id.position), tally);
-                    walk.hear(id.position, payload, tally);
+                    walk.hear(id.position, payload, *form, tally);
                     tally.overtaken += usize::from(!may_replay && id.position <= asked_at);
-                    replayed_bytes += if id.position <= last.position { payload.len() } else { 0 };
+                    replayed_bytes += if id.position <= newest { payload.len() } else { 0 };
                 }
                 Entry::Answer(nth) => {
                     let command = &self.commands[*nth];
                     tally.commands += 1;
-                    tally.commands_in_replay += usize::from(may_replay && walk.reached < last.position);
+                    tally.commands_in_replay += usize::from(may_replay && walk.reached < newest);
                     asked_at = command.earliest;
                     let latest = command.latest.expect("it has been answered");
                     if !may_replay && !self.may_lag(truth, from, latest) {
@@ -219,14 +302,23 @@ impl Record {
                         });
                     }
                 }
-                Entry::Close(Some(1012)) => {
-                    tally.farewells += 1;
+                Entry::Mark(id) => {
+                    assert_eq!(id.epoch, self.place.epoch);
+                    tally.marks += usize::from(id.position > walk.reached);
+                    assert!(id.position >= walk.reached, "it is sent back to {id}: {self:?}");
+                    walk.skip_to(id.position);
+                }
+                Entry::Close(Some(1012)) | Entry::Parting => {
+                    tally.farewells += usize::from(!self.is_stream);
+                    tally.partings += usize::from(self.is_stream);
+                    has_parted = true;
                     if let Some(newest) = self.farewell.filter(|_| !may_replay)
                         && !self.may_lag(truth, from, newest)
                     {
                         walk.skip_to(newest);
                     }
                 }
+                Entry::Complete => assert!(has_parted || was_postponed, "it was cut: {self:?}"),
                 Entry::Close(Some(4001)) => {
                     tally.too_slow += 1;
                     // Who takes all at once is let go only where history has forgotten what comes next.
@@ -234,6 +326,10 @@ impl Record {
                 }
                 Entry::Close(code) => assert!(self.has_closed, "ended with {code:?}"),
             }
+        }
+        if self.is_stream && self.was_ended && !has_parted && !was_postponed {
+            tally.slow_streams += 1;
+            assert!(self.was_slow || truth.forgets(), "ended without a word: {self:?}");
         }
         tally.long_replays += usize::from(replayed_bytes > 64 * 1024);
         if let Some(upto) = self.upto {

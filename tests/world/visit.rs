@@ -40,6 +40,8 @@ pub struct Visit {
     /// How much of what was heard it has reacted to.
     pub reacted: usize,
     pub answered: usize,
+    /// After which time to come back, as it was told last.
+    pub retry: Option<Duration>,
     pub is_over: bool,
 }
 
@@ -55,7 +57,29 @@ impl Visit {
         let (end, heard) = (*end, std::mem::replace(heard, Heard::Ping));
         self.reacted += 1;
         match heard {
-            Heard::Switched => {}
+            Heard::Switched | Heard::Streaming | Heard::Heartbeat(None) => {}
+            Heard::Heartbeat(Some(id)) => {
+                *last = Some(id);
+                self.record.entries.push(Entry::Mark(id));
+            }
+            Heard::Primed { retry, id } => {
+                self.retry = Some(retry);
+                *last = id.or(*last);
+                self.record.entries.push(Entry::Primed(id));
+            }
+            Heard::Gap(newest) => {
+                *last = Some(newest);
+                self.record.entries.push(Entry::Gap(newest));
+            }
+            Heard::Parting { retry, id, .. } => {
+                self.retry = Some(retry);
+                *last = id.or(*last);
+                self.record.entries.extend(id.map(Entry::Mark));
+                self.record.entries.push(Entry::Parting);
+            }
+            Heard::Complete => self.record.entries.push(Entry::Complete),
+            // It stays as long as it may.
+            Heard::Reconnect(_) => {}
             // It pongs for each ping; these come from between its own fragments.
             Heard::Pong(_) => {}
             Heard::Ping => {
@@ -70,7 +94,11 @@ impl Visit {
             }
             Heard::Publication(id, payload) => {
                 *last = Some(id);
-                let form = if line.ear.deflated.contains(&end) { Form::Deflated } else { Form::Plain };
+                let form = match line.ear.deflated.contains(&end) {
+                    _ if self.record.is_stream => Form::Event,
+                    true => Form::Deflated,
+                    false => Form::Plain,
+                };
                 self.record.entries.push(Entry::Publication(id, payload, form));
             }
             answer @ (Heard::Subscribed(_) | Heard::Unsubscribed(_)) => {
@@ -88,8 +116,8 @@ impl Visit {
                 self.record.entries.push(Entry::Close(code));
                 self.is_over = true;
             }
-            // The server is leaving; this one comes back.
-            Heard::Response { status: 503, .. } => self.is_over = true,
+            // The server is leaving; this one comes back. A browser would not.
+            Heard::Response { status: 503, .. } if !self.record.is_stream => self.is_over = true,
             other => panic!("a subscriber heard {other:?}"),
         }
         true

@@ -26,6 +26,7 @@ use crate::speech::handshake;
 use crate::spin::Spin;
 use crate::subscriber::Subscriber;
 use crate::truth::Truth;
+use crate::visit::Visit;
 use crate::wire::Wire;
 
 /// Which process it is, and of whom.
@@ -196,12 +197,17 @@ impl Worker {
         let visits = subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
         let mut here: Vec<_> = visits.filter(|visit| visit.record.place == self.place).collect();
         // Whoever has not been welcomed yet may be now.
-        for visit in here.iter_mut().filter(|visit| visit.line.borrow().ear.heard.len() < 2) {
-            visit.record.at = at;
-        }
+        let is_new = |visit: &Visit| visit.line.borrow().ear.heard.len() < 2;
+        let is_new: Vec<bool> = here.iter().map(|visit| is_new(visit)).collect();
+        let newest_before = self.newest;
         let may_publish = self.accepts;
         let audience = self.take_turn((now, at), random);
         self.testify(truth, at, audience, may_publish);
+        for (visit, _) in here.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
+            visit.record.at = at;
+            visit.record.newest = [newest_before, self.newest];
+            visit.record.is_let_in = self.accepts;
+        }
         self.turns += 1;
         if self.turns.is_multiple_of(64) {
             self.audit_history();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 
 use crate::client::Client;
-use crate::crowd::{codes_of, crowd};
+use crate::crowd::{crowd, told_by_crowds};
 use crate::draw::{SECOND, house, patient, strict};
 use crate::ear::Heard;
 use crate::fates::Fate;
@@ -28,13 +28,14 @@ fn reasons(client: &Client) -> Vec<String> {
 /// Half of those who are told heed it; the others are closed in time.
 #[test]
 fn a_client_with_an_old_connection_is_told_its_moment_once_and_closed_only_after_it() {
-    let codes = codes_of(9000..9100, |seed| {
+    let (codes, of_streams) = told_by_crowds(9000..9100, |seed| {
         let mut random = Random::new(seed);
         let mut setup = strict(&mut random);
         let (max_age, close_after) = (random.millis(500..6000), Some(random.millis(0..5000)));
         setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after, max_age: Some(max_age) });
         crowd(&mut random, setup, if seed % 50 == 0 { 300 } else { 20 }, true).run_to_the_end()
     });
+    assert!(of_streams.partings > 30 || asked_seed().is_some(), "{of_streams:?}");
     let has_all = [1001, 1012].iter().all(|code| codes.contains_key(&Some(*code)));
     assert!(has_all || asked_seed().is_some(), "{codes:?}");
 }

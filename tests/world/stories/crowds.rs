@@ -2,7 +2,7 @@
 
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 
-use crate::crowd::{codes_of, crowd};
+use crate::crowd::{codes_of, crowd, told_by_crowds};
 use crate::draw::{alone, strict};
 use crate::fates::Fate;
 use crate::pipe::Pace;
@@ -18,10 +18,12 @@ fn drawn(seed: u64, most: usize) -> World {
 
 #[test]
 fn every_client_hears_every_notification_once_in_order_or_is_told_why_not() {
-    let codes = codes_of(0..800, |seed| drawn(seed, 20));
+    let (codes, of_streams) = told_by_crowds(0..800, |seed| drawn(seed, 20));
     let all = [1000, 1001, 3000, 4321, 1002, 1003, 1007, 1009, 4001, 4003].map(Some);
     let rare: Vec<_> = all.iter().chain(&[None]).filter(|code| !codes.contains_key(code)).collect();
     assert!(rare.is_empty() || asked_seed().is_some(), "{rare:?} was never seen: {codes:?}");
+    let has_all = of_streams.heartbeats > 10 && of_streams.postponed > 10;
+    assert!(has_all || asked_seed().is_some(), "{of_streams:?}");
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn edge_triggered_readiness_is_never_lost() {
 #[test]
 fn the_clients_of_every_worker_are_served_as_those_of_one_process_while_workers_come_and_go() {
     let fates = [Fate::Reload, Fate::Grow, Fate::Shrink, Fate::Signalled, Fate::Killed];
-    let codes = codes_of(8000..8150, |seed| {
+    let (codes, of_streams) = told_by_crowds(8000..8150, |seed| {
         let mut random = Random::new(seed);
         let mut setup = strict(&mut random);
         (setup.workers, setup.has_witness) = (random.within(1..4), true);
@@ -69,5 +71,6 @@ fn the_clients_of_every_worker_are_served_as_those_of_one_process_while_workers_
         world
     });
     let all = [1000, 1002, 1012, 4001, 4003].map(Some);
+    assert!(of_streams.partings > 30 || asked_seed().is_some(), "{of_streams:?}");
     assert!(all.iter().all(|code| codes.contains_key(code)) || asked_seed().is_some(), "{codes:?}");
 }

@@ -61,12 +61,16 @@ fn whoever_comes_back_hears_all_that_it_missed() {
         && tally.commands > 1000
         && tally.commands_in_replay > 50
         && tally.overtaken > 5
-        && tally.too_slow > 5
+        && tally.too_slow + tally.slow_streams > 3
         && tally.farewells > 100
         && tally.deflated > 1000
         && tally.too_long > 200
         && tally.useless > 80
         && tally.shared > 300
+        && tally.events > 5000
+        && tally.resumed_streams > 80
+        && tally.gaps > 40
+        && tally.partings > 50
         && published.retried > 500
         && published.wrong > 1000
         && *redeployments > 80
@@ -91,6 +95,7 @@ fn every_client_of_every_worker_hears_every_publication_once_in_one_order() {
         && tally.farewells > 50
         && tally.deflated > 500
         && tally.shared > 200
+        && tally.events > 1000
         && published.answered > 2000
         && published.refused > 300
         && published.wrong > 1000

@@ -7,7 +7,7 @@ use slackwater::process::crew::Signal;
 use support::HEALTHZ;
 
 use crate::client::Act;
-use crate::crowd::{codes_of, crowd};
+use crate::crowd::{crowd, told_by_crowds};
 use crate::draw::{GENEROUS, HOUR, Lot, SECOND, alone, house, patient, strict};
 use crate::ear::Heard;
 use crate::fates::Fate;
@@ -78,15 +78,16 @@ fn a_server_that_leaves_with_a_delay_serves_until_then() {
         world.setup.drain_delay = random.millis(100..400);
         world.fulfil(Fate::Crashed);
         world.run_until(random.millis(300..600));
-        // Some take longer to begin.
-        while !world.workers().any(|worker| worker.accepts) && world.now < 10 * SECOND {
+        // Some take longer to begin, and workers of the one that has crashed may still serve.
+        let serves = |world: &mut World| world.reign().workers.iter().any(|worker| worker.accepts);
+        while !serves(&mut world) && world.now < 10 * SECOND {
             world.run_for(SECOND / 100);
         }
         let (number, before) = (world.reign().number, world.truth.all().count());
         world.fulfil(Fate::Redeployed);
         let begins = world.now + world.setup.drain_delay;
         world.run_until(begins - SECOND / 1000);
-        assert!(world.reign().number == number && world.workers().any(|worker| worker.accepts));
+        assert!(world.reign().number == number && serves(&mut world));
         published += world.truth.all().count() - before;
         world.run_until(begins + SECOND / 500);
         assert_eq!(world.reign().number, number + 1);
@@ -97,7 +98,7 @@ fn a_server_that_leaves_with_a_delay_serves_until_then() {
 
 #[test]
 fn every_drain_ends() {
-    let codes = codes_of(3000..3600, |seed| {
+    let (codes, of_streams) = told_by_crowds(3000..3600, |seed| {
         let mut random = Random::new(seed);
         let setup = strict(&mut random);
         let mut world = crowd(&mut random, setup, 20, true);
@@ -110,6 +111,8 @@ fn every_drain_ends() {
         assert!(world.has_left());
         world
     });
+    let has_all = of_streams.partings > 150 && of_streams.postponed > 10;
+    assert!(has_all || asked_seed().is_some(), "{of_streams:?}");
     assert!(codes.contains_key(&Some(1012)) || asked_seed().is_some(), "{codes:?}");
 }
 
@@ -153,7 +156,7 @@ fn the_farewell_reaches_whoever_still_takes_what_is_ahead_of_it() {
 /// A drain that asks clients to move. Half of those who are told heed it.
 #[test]
 fn in_a_guided_drain_each_is_told_its_moment_once_and_closed_only_after_it() {
-    let codes = codes_of(3600..3700, |seed| {
+    let (codes, of_streams) = told_by_crowds(3600..3700, |seed| {
         let mut random = Random::new(seed);
         let mut setup = strict(&mut random);
         let (spread, may_stay) = (random.millis(0..10_000), random.millis(0..5000));
@@ -165,6 +168,7 @@ fn in_a_guided_drain_each_is_told_its_moment_once_and_closed_only_after_it() {
         assert!(world.has_left());
         world
     });
+    assert!(of_streams.partings > 30 || asked_seed().is_some(), "{of_streams:?}");
     let has_all = [1001, 1012].iter().all(|code| codes.contains_key(&Some(*code)));
     assert!(has_all || asked_seed().is_some(), "{codes:?}");
 }

@@ -14,6 +14,7 @@ mod limits;
 mod links;
 mod messages;
 mod replay;
+mod streams;
 mod tokens;
 mod turns;
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use slackwater::policy::roster::WorkerId;
 
-use crate::ear::Heard;
+use crate::ear::{Heard, Id};
 use crate::pipe::Side;
 use crate::socket::Line;
 use crate::speech::handshake;
@@ -44,6 +45,12 @@ fn news(token: u64, bytes: usize) -> String {
 /// Listens to the news behind this position.
 fn resume_behind(position: u64) -> String {
     handshake(&format!("topic=news&last_event_id=0000beef-{position}"))
+}
+
+/// Asks for an event stream of the news, as one that has heard this last.
+fn stream(last: Option<Id>) -> String {
+    let field = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+    format!("GET /events?topic=news HTTP/1.1\r\nHost: x\r\n{field}\r\n")
 }
 
 /// Nothing of what the supervisor says reaches this worker for so long.
