@@ -31,5 +31,5 @@ def test_the_readme_names_every_flag_and_no_other():
     told = subprocess.run([os.environ["SLACKWATER_BIN"], "--help"], capture_output=True, text=True, check=True).stdout
     [table] = re.findall(r"^## Flags$(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     named = {flag for row in table.splitlines() if row.startswith("| `--")
-             for flag in re.findall(r"`(--[a-z-]+)`", row.split("|")[1])}
+             for flag in re.findall(r"`(--[a-z-]+)", row.split("|")[1])}
     assert named == set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", told, re.MULTILINE))
