@@ -50,8 +50,8 @@ struct Parts {
 struct Derived {
     /// Nothing inside where compressing it is of no use.
     deflated: OnceCell<Option<Bytes>>,
-    /// The event behind its `data: `, of JSON in several lines, and the end of a chunk.
-    line: OnceCell<Bytes>,
+    /// The event behind its `data: `, and the end of a chunk: a part of the octets, unless the JSON has several lines.
+    rest: OnceCell<Bytes>,
     /// What precedes that where the event is a chunk.
     chunk_start: OnceCell<Bytes>,
 }
@@ -129,12 +129,14 @@ impl Message {
 
     /// The event behind its first `data: `, and the end of a chunk.
     fn rest_of_chunk(&self) -> Bytes {
-        let json = self.json();
-        if json.contains(&b'\n') || json.contains(&b'\r') {
-            self.derived().line.get_or_init(|| self.join_lines().into()).clone()
-        } else {
-            self.0.octets.slice(self.json_range().start..)
-        }
+        let rest = self.derived().rest.get_or_init(|| {
+            let json = self.json();
+            match json.contains(&b'\n') || json.contains(&b'\r') {
+                true => self.join_lines().into(),
+                false => self.0.octets.slice(self.json_range().start..),
+            }
+        });
+        rest.clone()
     }
 
     fn json_range(&self) -> Range<usize> {
