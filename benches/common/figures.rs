@@ -123,6 +123,9 @@ pub fn percentile(figures: &[f64], percent: usize) -> f64 {
 
 /// `1234567.8` as `1,234,568`.
 pub fn grouped(number: f64, digits: usize) -> String {
+    if number < 0.0 {
+        return format!("-{}", grouped(-number, digits));
+    }
     let plain = format!("{number:.digits$}");
     let (whole, fraction) = plain.split_once('.').map_or((&*plain, None), |(a, b)| (a, Some(b)));
     let groups: Vec<&str> =

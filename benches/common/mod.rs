@@ -10,6 +10,7 @@ pub mod figures;
 pub mod floor;
 pub mod load;
 pub mod machine;
+pub mod notifications;
 pub mod program;
 pub mod publisher;
 pub mod remote;

@@ -38,13 +38,23 @@ impl Program {
 
     /// The release server in so many processes, with flags that replace the usual ones or come beside them.
     pub fn server_with(cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
+        Self::server_at(env!("CARGO_BIN_EXE_slackwater"), cores, workers, flags)
+    }
+
+    /// As `server_with`, of the server in this file.
+    pub fn server_at(
+        path: impl AsRef<OsStr>,
+        cores: Option<Cores>,
+        workers: usize,
+        flags: &str,
+    ) -> Result<Self, Refused> {
         let mut args = usual_flags_beside(flags);
         args.extend(flags.split_whitespace().map(str::to_owned));
         if workers > 1 {
             args.extend(["--workers".to_owned(), workers.to_string()]);
         }
         let cores = cores.map(|cores| cores.for_processes(workers));
-        Self::start(cores, env!("CARGO_BIN_EXE_slackwater"), args.iter().map(String::as_str))
+        Self::start(cores, path, args.iter().map(String::as_str))
     }
 
     /// This program again, as the floor for so many clients.

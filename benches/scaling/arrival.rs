@@ -8,6 +8,7 @@ use serde_json::Value;
 use socket2::Type;
 
 use super::common::subscriber::{TEXT, next_frame, position_of};
+use super::encoding::Encoding;
 use super::sources::Sources;
 
 /// The opening handshake, with the key that RFC 6455 §1.3 has for an example and the answer to it.
@@ -21,6 +22,8 @@ pub const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websock
 pub enum Greeting {
     /// A welcome, which tells the position of the newest publication.
     Welcome,
+    /// What clients are told who look at every octet.
+    Of(Encoding),
     /// Nothing: the floor says no more than it must.
     None,
 }
@@ -59,6 +62,9 @@ impl Arrival {
             Ok(count) => self.answer.extend_from_slice(&scratch[..count]),
             Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
             Err(e) => panic!("a client cannot read in its handshake: {e}"),
+        }
+        if let Greeting::Of(encoding) = greeting {
+            return encoding.greeted(&self.answer);
         }
         let known = self.answer.len().min(ACCEPTED.len());
         assert!(

@@ -32,7 +32,7 @@ impl Batch {
         server.connect(BATCH_CLIENTS);
         floor.connect(BATCH_CLIENTS);
         let [payload, ..] = &Payload::all()[..] else { unreachable!("there are payloads") };
-        let at_once = FanOut { data: payload.data.clone(), at_once: BATCH, times: 1 };
+        let at_once = FanOut { data: vec![payload.data.clone()], at_once: BATCH, times: 1 };
         let awaited = FanOut { at_once: 1, times: BATCH, ..at_once.clone() };
         let deliveries = BATCH as f64 * BATCH_CLIENTS as f64;
         let per_second = |(heard, _): (Heard, f64)| deliveries / heard.seconds;

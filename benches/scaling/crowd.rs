@@ -12,6 +12,8 @@ use slab::Slab;
 use super::arrival::{Arrival, Greeting};
 use super::common::PATIENCE;
 use super::common::subscriber::Subscriber;
+use super::encoding::Encoding;
+use super::reader::{Edition, Reader};
 use super::sources::Sources;
 use super::trigger::Trigger;
 
@@ -27,6 +29,8 @@ const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 enum Client {
     Arriving(Arrival),
     Listening(Subscriber),
+    /// Listens, too, and looks at every octet. It stays to the end.
+    Reading(Reader),
     /// Has said so, and waits for the other side to end the connection.
     Leaving(TcpStream),
     /// Is becoming another of these.
@@ -39,6 +43,7 @@ impl Client {
             Self::Arriving(arrival) => arrival.socket,
             Self::Listening(subscriber) => subscriber.socket,
             Self::Leaving(socket) => socket,
+            Self::Reading(_) => unreachable!("who reads every octet stays to the end"),
             Self::Between => unreachable!("nobody is looked at while becoming another"),
         }
     }
@@ -61,6 +66,8 @@ pub struct Crowd {
     poll: Poll,
     events: Events,
     clients: Slab<Client>,
+    /// What those hear who look at every octet.
+    edition: Edition,
     sources: Sources,
     pub trigger: Trigger,
     purpose: Purpose,
@@ -83,6 +90,7 @@ impl Crowd {
             poll,
             events: Events::with_capacity(1024),
             clients: Slab::new(),
+            edition: Edition::new(Encoding::Plain, 0, String::new()),
             sources: Sources::default(),
             trigger,
             purpose: Purpose::Stay,
@@ -146,6 +154,18 @@ impl Crowd {
         }
     }
 
+    /// Says what is about to be published, to those who look at every octet.
+    pub fn announce(&mut self, position: u64, data: &str) {
+        if let Greeting::Of(encoding) = self.greeting {
+            self.edition = Edition::new(encoding, position, data.to_owned());
+        }
+    }
+
+    /// The octets that have brought it to them.
+    pub fn wire_bytes(&self) -> u64 {
+        self.edition.wire_bytes
+    }
+
     /// Takes what has come, and tells of each client that has heard something how many publications that were.
     pub fn turn(&mut self, on_heard: &mut impl FnMut(u64)) {
         assert!(self.take_what_comes(PATIENCE, on_heard), "nothing has come for {PATIENCE:?}");
@@ -193,6 +213,10 @@ impl Crowd {
                 0 => {}
                 heard => on_heard(heard),
             },
+            Some(Client::Reading(reader)) => match reader.read(&mut self.scratch, &mut self.edition) {
+                0 => {}
+                heard => on_heard(heard),
+            },
             Some(Client::Arriving(arrival)) => {
                 if let Some(newest) = arrival.go_on(&self.request, self.greeting, &mut self.scratch) {
                     self.on_arrived(key, newest);
@@ -210,7 +234,10 @@ impl Crowd {
         }
         self.listening += 1;
         let socket = self.take_socket(key);
-        self.clients[key] = Client::Listening(Subscriber::new(socket, newest));
+        self.clients[key] = match self.greeting {
+            Greeting::Of(_) => Client::Reading(Reader::new(socket, newest)),
+            Greeting::Welcome | Greeting::None => Client::Listening(Subscriber::new(socket, newest)),
+        };
     }
 
     fn say_goodbye(&mut self, key: usize) {

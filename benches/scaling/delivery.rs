@@ -38,7 +38,8 @@ impl FannedOut {
         clients: usize,
         extent: &Extent,
     ) -> Self {
-        let fan_out = FanOut { data: payload.data.clone(), at_once: 1, times: extent.publications(clients) };
+        let times = extent.publications(clients);
+        let fan_out = FanOut { data: vec![payload.data.clone()], at_once: 1, times };
         let (mut servers, mut floors) = (Vec::new(), Vec::new());
         for round in 0..=extent.rounds {
             let pair = (server.fan_out(&fan_out, clients), floor.fan_out(&fan_out, clients));

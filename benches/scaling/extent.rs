@@ -82,6 +82,14 @@ impl Extent {
         self
     }
 
+    /// To hear the same in each encoding. A single client shows what does not depend on their number.
+    pub fn for_encodings(self) -> Self {
+        if self.is_quick {
+            return Self { sizes: vec![1, 100, 1_000], rounds: 3, ..self };
+        }
+        Self { sizes: vec![1, 100, 1_000, 10_000], rounds: 9, ..self }
+    }
+
     /// With several workers the same is measured less often.
     pub fn for_workers(&self) -> Self {
         Self { rounds: 3, steps: 4, idle: self.idle / 2, ..self.clone() }

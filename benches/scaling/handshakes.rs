@@ -40,7 +40,7 @@ impl Handshakes {
         let (mut during, before) = (Vec::new(), server.program.usage());
         for payload in payloads {
             let times = extent.publications(clients);
-            let order = Order::FanOut(FanOut { data: payload.data.clone(), at_once: 1, times });
+            let order = Order::FanOut(FanOut { data: vec![payload.data.clone()], at_once: 1, times });
             for _ in 0..extent.rounds {
                 let (heard, probes): (Heard, _) = prober.during(|| server.load.ask(&order));
                 let is_during = |probe: &Span| heard.spans.iter().any(|span| span.overlaps(*probe));

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::arrival::REQUEST;
-use super::bearer;
 use super::common::figures::percentile;
 use super::crowd::Crowd;
 use super::orders::{FanOut, Heard, Order, Span, Took, now};
@@ -20,8 +18,7 @@ const SILENCE: Duration = Duration::from_millis(5);
 
 /// Does what it is told until nobody tells it any more.
 pub fn run(kind: Kind, address: SocketAddr) -> io::Result<()> {
-    let request = if kind == Kind::ServerByToken { bearer::request() } else { REQUEST.to_owned() };
-    let crowd = Crowd::new(address, request.into_bytes(), Trigger::connect(kind, address));
+    let crowd = Crowd::new(address, kind.request().into_bytes(), Trigger::connect(kind, address));
     let mut load = Load { kind, newest: 0, crowd };
     for line in io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).expect("orders are known");
@@ -54,8 +51,9 @@ impl Load {
         if !self.kind.is_server() {
             self.crowd.go_on_behind(self.newest);
         }
-        let times: Vec<Times> =
-            (0..fan_out.times).map(|_| self.publish(&fan_out.data, fan_out.at_once)).collect();
+        let times: Vec<Times> = (0..fan_out.times)
+            .map(|_| self.publish(fan_out.next_behind(self.newest), fan_out.at_once))
+            .collect();
         self.crowd.take_what_comes(SILENCE, &mut |_| panic!("something is heard twice"));
         Times::heard(&times)
     }
@@ -64,6 +62,7 @@ impl Load {
     fn publish(&mut self, data: &str, at_once: u64) -> Times {
         let octets = self.crowd.trigger.prepare(data, self.newest, at_once);
         self.newest += at_once;
+        self.crowd.announce(self.newest, data);
         // Each hears every publication in its order: the sum is reached only when each has heard the newest.
         let mut to_hear = self.crowd.listening() as u64 * at_once;
         let mut receipts = Vec::with_capacity(self.crowd.listening());
@@ -75,7 +74,8 @@ impl Load {
                 receipts.push(start.elapsed());
             });
         }
-        Times { receipts, span: Span { from: begin, to: now() } }
+        let wire_bytes = self.crowd.wire_bytes();
+        Times { receipts, span: Span { from: begin, to: now() }, wire_bytes }
     }
 }
 
@@ -84,6 +84,7 @@ impl Load {
 struct Times {
     receipts: Vec<Duration>,
     span: Span,
+    wire_bytes: u64,
 }
 
 impl Times {
@@ -105,6 +106,7 @@ impl Times {
             p99_ms: percentile(&receipts, 99),
             worst_ms: percentile(&receipts, 100),
             spread_ms: percentile(&spreads, 50),
+            wire_bytes: times.iter().map(|times| times.wire_bytes).sum(),
             spans: times.iter().map(|times| times.span).collect(),
         }
     }

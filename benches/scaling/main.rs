@@ -1,6 +1,6 @@
 //! Connection scaling: what connecting, idling, fan-outs and leaving cost with 100 to 15,000 clients, beside the least
-//! that any server must do. `cargo bench --bench scaling`, with `-- --quick` for a glance. What the figures mean:
-//! `benches/README.md`.
+//! that any server must do. `cargo bench --bench scaling`, with `-- --quick` for a glance; with `-- --encodings` what a
+//! delivery costs that is compressed, or an event of a stream. What the figures mean: `benches/README.md`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,6 +11,9 @@ mod bearer;
 mod connecting;
 mod crowd;
 mod delivery;
+mod encoding;
+mod encodings;
+mod encodings_table;
 mod extent;
 mod floor;
 mod goals;
@@ -22,6 +25,7 @@ mod page;
 mod payload;
 mod plot;
 mod prober;
+mod reader;
 mod report;
 mod rung;
 mod side;
@@ -55,23 +59,21 @@ const DISTURBING_PERCENT: f64 = 4.0;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let is_quick = args.iter().any(|arg| arg == "--quick");
+    let extent = if is_quick { Extent::quick() } else { Extent::full() };
     let address = |text: &str| text.parse().expect("an address");
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => bench(Extent::full()),
-        ["--quick"] => bench(Extent::quick()),
+    match args.iter().map(String::as_str).filter(|arg| *arg != "--quick").collect::<Vec<_>>()[..] {
+        [] => bench(extent),
+        ["--encodings"] => encodings(extent.for_encodings()),
         // What this program starts itself as.
         ["--floor"] => floor::run().expect("the floor holds"),
-        ["--load", "server", server] => load::run(Kind::Server, address(server)).expect("the load goes on"),
-        ["--load", "server-by-token", server] => {
-            load::run(Kind::ServerByToken, address(server)).expect("the load goes on");
-        }
-        ["--load", "floor", floor] => load::run(Kind::Floor, address(floor)).expect("the load goes on"),
-        ["--load", "watching-floor", floor] => {
-            load::run(Kind::WatchingFloor, address(floor)).expect("the load goes on");
+        ["--load", kind, program] => {
+            let kind = Kind::named(kind).expect("a kind of program");
+            load::run(kind, address(program)).expect("the load goes on");
         }
         ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
         _ => {
-            eprintln!("usage: cargo bench --bench scaling [-- --quick]");
+            eprintln!("usage: cargo bench --bench scaling [-- [--encodings] [--quick]]");
             return ExitCode::from(2);
         }
     }
@@ -115,6 +117,23 @@ fn bench(extent: Extent) {
     println!("\n{}\n{}", json.display(), html.display());
 }
 
+/// What a delivery costs in each encoding.
+fn encodings(extent: Extent) {
+    let extent = extent.within_limits();
+    let cores = Cores::part();
+    let all = encodings::measure(&extent, cores);
+    head(&extent, cores);
+    encodings_table::print(&all);
+    println!("\n{}", report::write_encodings(&all).expect("they can be written").display());
+}
+
+fn head(extent: &Extent, cores: Option<Cores>) {
+    println!("\n{}\n{} rounds each: median (least–most)", machine::describe(cores), extent.rounds);
+    if let Some(left_out) = left_out(extent) {
+        println!("{left_out}");
+    }
+}
+
 /// What was left out, and what to know about the figures.
 fn notes(extent: &Extent, urgency: Urgency) -> Vec<String> {
     let mut notes = vec![urgency.describe().to_owned()];
@@ -124,15 +143,19 @@ fn notes(extent: &Extent, urgency: Urgency) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if !extent.left_out.is_empty() {
-        let sizes: Vec<String> = extent.left_out.iter().map(|clients| grouped(*clients as f64, 0)).collect();
-        notes.push(format!(
+    notes.extend(left_out(extent));
+    notes
+}
+
+fn left_out(extent: &Extent) -> Option<String> {
+    let sizes: Vec<String> = extent.left_out.iter().map(|clients| grouped(*clients as f64, 0)).collect();
+    (!sizes.is_empty()).then(|| {
+        format!(
             "left out: {} clients, for which the limit of {} open files is too low (ulimit -n)",
             sizes.join(" and "),
             grouped(extent.descriptors as f64, 0)
-        ));
-    }
-    notes
+        )
+    })
 }
 
 /// Whether somebody else was using the server's core. Workers may have to share it, and are not asked; nor are few

@@ -20,14 +20,20 @@ pub enum Order {
 /// What is published to all clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FanOut {
-    /// A JSON value.
-    pub data: String,
+    /// JSON values, which take turns.
+    pub data: Vec<String>,
     /// Publications that are made at once.
     pub at_once: u64,
     pub times: u64,
 }
 
 impl FanOut {
+    /// The value whose turn it is behind this position.
+    pub fn next_behind(&self, position: u64) -> &str {
+        let turn = position % self.data.len() as u64;
+        &self.data[usize::try_from(turn).expect("it is less than their number")]
+    }
+
     /// How many publications that makes.
     pub fn publications(&self) -> u64 {
         self.at_once * self.times
@@ -51,6 +57,8 @@ pub struct Heard {
     pub worst_ms: f64,
     /// From the first to the last client: the median of the publications.
     pub spread_ms: f64,
+    /// The octets that brought it to all of them, where the clients look at each.
+    pub wire_bytes: u64,
     /// From when to when each fan-out lasted.
     pub spans: Vec<Span>,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::batch::Batch;
+use super::encodings::Encoded;
 use super::goals::Goal;
 use super::idling::Idle;
 use super::page;
@@ -44,6 +45,15 @@ impl Report {
         fs::write(&html, page::of(self))?;
         Ok([json, html])
     }
+}
+
+/// Writes what was measured of encodings beside it, and says where.
+pub fn write_encodings(all: &[Encoded]) -> io::Result<PathBuf> {
+    let folder = folder()?;
+    fs::create_dir_all(&folder)?;
+    let json = folder.join("encodings.json");
+    fs::write(&json, serde_json::to_string_pretty(all)? + "\n")?;
+    Ok(json)
 }
 
 /// Beside the profile's folder that this program is in: `target/release/deps/scaling-…`.

@@ -7,6 +7,7 @@ use super::common::machine::Cores;
 use super::common::program::{Program, Refused};
 use super::common::remote::Remote;
 use super::orders::{FanOut, Heard, Order, Took};
+use super::trigger::Kind;
 
 /// A program and its load.
 pub struct Side {
@@ -16,33 +17,32 @@ pub struct Side {
 
 impl Side {
     pub fn server(cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
-        Self::server_for("server", cores, workers, flags)
+        Ok(Self::of_server(Kind::Server, Program::server_with(cores, workers, flags)?))
     }
 
     /// A server that lets nobody listen without a token, and clients who show one.
     pub fn server_by_token(cores: Option<Cores>, workers: usize) -> Result<Self, Refused> {
-        Self::server_for("server-by-token", cores, workers, &bearer::flags())
+        Ok(Self::of_server(Kind::ServerByToken, Program::server_with(cores, workers, &bearer::flags())?))
     }
 
-    fn server_for(load: &str, cores: Option<Cores>, workers: usize, flags: &str) -> Result<Self, Refused> {
-        let program = Program::server_with(cores, workers, flags)?;
-        let load = Remote::start(&["--load", load, &program.address.to_string()]);
-        program.settle();
-        Ok(Self { program, load })
+    /// A server, and clients of this kind.
+    pub fn of_server(kind: Kind, program: Program) -> Self {
+        let side = Self::of(kind, program);
+        side.program.settle();
+        side
     }
 
     pub fn floor(cores: Option<Cores>) -> Self {
-        Self::floor_with("floor", cores)
+        Self::of(Kind::Floor, Program::own(cores, ["--floor"]))
     }
 
     /// A floor that waits for its clients by events.
     pub fn watching_floor(cores: Option<Cores>) -> Self {
-        Self::floor_with("watching-floor", cores)
+        Self::of(Kind::WatchingFloor, Program::own(cores, ["--floor"]))
     }
 
-    fn floor_with(kind: &str, cores: Option<Cores>) -> Self {
-        let program = Program::own(cores, ["--floor"]);
-        let load = Remote::start(&["--load", kind, &program.address.to_string()]);
+    fn of(kind: Kind, program: Program) -> Self {
+        let load = Remote::start(&["--load", kind.name(), &program.address.to_string()]);
         Self { program, load }
     }
 

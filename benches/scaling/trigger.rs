@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
-use super::arrival::Greeting;
+use super::arrival::{Greeting, REQUEST};
+use super::bearer;
 use super::common::floor::publications;
 use super::common::publisher::{Publisher, Request};
+use super::encoding::Encoding;
 
 /// Which program it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,14 +16,45 @@ pub enum Kind {
     Server,
     /// The server, and each of its clients shows a token.
     ServerByToken,
+    /// The server, and its clients look at every octet that comes so.
+    ServerBy(Encoding),
     Floor,
     /// The floor that waits for its clients by events.
     WatchingFloor,
 }
 
 impl Kind {
+    const ALL: [(Self, &str); 7] = [
+        (Self::Server, "server"),
+        (Self::ServerByToken, "server-by-token"),
+        (Self::ServerBy(Encoding::Plain), "server-plain"),
+        (Self::ServerBy(Encoding::Compressed), "server-compressed"),
+        (Self::ServerBy(Encoding::Stream), "server-stream"),
+        (Self::Floor, "floor"),
+        (Self::WatchingFloor, "watching-floor"),
+    ];
+
+    /// What it is called on the command line of the load.
+    pub fn name(self) -> &'static str {
+        let named = Self::ALL.iter().find(|(kind, _)| *kind == self);
+        named.expect("each has a name").1
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, its)| *its == name).map(|(kind, _)| *kind)
+    }
+
     pub fn is_server(self) -> bool {
-        matches!(self, Self::Server | Self::ServerByToken)
+        !matches!(self, Self::Floor | Self::WatchingFloor)
+    }
+
+    /// What its clients ask with.
+    pub fn request(self) -> String {
+        match self {
+            Self::ServerByToken => bearer::request(),
+            Self::ServerBy(encoding) => encoding.request(),
+            Self::Server | Self::Floor | Self::WatchingFloor => REQUEST.to_owned(),
+        }
     }
 }
 
@@ -40,6 +73,7 @@ impl Trigger {
     pub fn greeting(&self) -> Greeting {
         match self.kind {
             Kind::Server | Kind::ServerByToken => Greeting::Welcome,
+            Kind::ServerBy(encoding) => Greeting::Of(encoding),
             Kind::Floor | Kind::WatchingFloor => Greeting::None,
         }
     }
@@ -51,7 +85,7 @@ impl Trigger {
     /// Says that so many clients will connect, to whom it must be said.
     pub fn announce(&mut self, clients: usize) {
         let act = match self.kind {
-            Kind::Server | Kind::ServerByToken => return,
+            Kind::Server | Kind::ServerByToken | Kind::ServerBy(_) => return,
             Kind::Floor => "take",
             Kind::WatchingFloor => "watch",
         };
