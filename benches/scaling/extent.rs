@@ -90,6 +90,14 @@ impl Extent {
         Self { sizes: vec![1, 100, 1_000, 10_000], rounds: 9, ..self }
     }
 
+    /// To compare builds, of which differences of a few percent are to be seen.
+    pub fn for_builds(self) -> Self {
+        if self.is_quick {
+            return Self { sizes: vec![1_000], ..self };
+        }
+        Self { sizes: vec![1_000, 10_000], rounds: 15, steps: 20, ..self }
+    }
+
     /// With several workers the same is measured less often.
     pub fn for_workers(&self) -> Self {
         Self { rounds: 3, steps: 4, idle: self.idle / 2, ..self.clone() }

@@ -1,6 +1,7 @@
 //! Connection scaling: what connecting, idling, fan-outs and leaving cost with 100 to 15,000 clients, beside the least
 //! that any server must do. `cargo bench --bench scaling`, with `-- --quick` for a glance; with `-- --encodings` what a
-//! delivery costs that is compressed, or an event of a stream. What the figures mean: `benches/README.md`.
+//! delivery costs that is compressed, or an event of a stream; with `-- --beside SERVER` what this build costs beside
+//! another one. What the figures mean: `benches/README.md`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,6 +9,7 @@ mod common;
 mod arrival;
 mod batch;
 mod bearer;
+mod beside;
 mod connecting;
 mod crowd;
 mod delivery;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
     match args.iter().map(String::as_str).filter(|arg| *arg != "--quick").collect::<Vec<_>>()[..] {
         [] => bench(extent),
         ["--encodings"] => encodings(extent.for_encodings()),
+        ["--beside", other] => beside(other, extent.for_builds()),
         // What this program starts itself as.
         ["--floor"] => floor::run().expect("the floor holds"),
         ["--load", kind, program] => {
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
         }
         ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
         _ => {
-            eprintln!("usage: cargo bench --bench scaling [-- [--encodings] [--quick]]");
+            eprintln!("usage: cargo bench --bench scaling [-- [--encodings | --beside SERVER] [--quick]]");
             return ExitCode::from(2);
         }
     }
@@ -125,6 +128,14 @@ fn encodings(extent: Extent) {
     head(&extent, cores);
     encodings_table::print(&all);
     println!("\n{}", report::write_encodings(&all).expect("they can be written").display());
+}
+
+/// What this build costs beside another one.
+fn beside(other: &str, extent: Extent) {
+    let extent = extent.within_limits();
+    let cores = Cores::part();
+    head(&extent, cores);
+    beside::run(other, &extent, cores);
 }
 
 fn head(extent: &Extent, cores: Option<Cores>) {
