@@ -2,16 +2,20 @@
 //! is worth before the kernel hides it. `cargo bench --bench micro`; a name behind `--` picks some. What the figures
 //! mean: `benches/README.md`.
 
+mod common;
+
 use std::hint::black_box;
 use std::io;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use common::floor::publications;
+use common::notifications::Notifications;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
-use slackwater::frame::Frame;
+use slackwater::frame::{Frame, Kind};
 use slackwater::http::keys::VerifyingKeys;
 use slackwater::http::token::Verifier;
 use slackwater::message::Message;
@@ -19,7 +23,7 @@ use slackwater::policy::history::{History, HistoryLimits, Publication};
 use slackwater::policy::hub::Hub;
 use slackwater::policy::replay::Replay;
 use slackwater::policy::topic::{Filter, TopicName};
-use slackwater::wire::deflate::Inflater;
+use slackwater::wire::deflate::{Compressor, Inflater};
 use slackwater::wire::messages::DEFAULT_TOPIC;
 use slackwater::wire::outbox::Outbox;
 use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
@@ -42,7 +46,7 @@ const OUTBOX_LIMIT: usize = 64 * 1024 * 1024;
 criterion_group! {
     name = parts;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush, token_verification
+    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush, message_encodings, compressing, inflating, token_verification
 }
 criterion_main!(parts);
 
@@ -172,6 +176,75 @@ fn outbox_flush(criterion: &mut Criterion) {
             );
         });
     }
+}
+
+/// Nothing of it is derived from a message before.
+fn message_encodings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("message encodings");
+    for (size, texts) in texts() {
+        let json = &texts[0];
+        // Only JSON outside of strings may have line breaks.
+        let in_lines = json.replace(r#","data":"#, ",\n\"data\":");
+        group.throughput(Throughput::Bytes(json.len() as u64));
+        group.bench_function(BenchmarkId::new("making", size), |bencher| {
+            bencher.iter(|| Message::new(black_box(json.as_bytes()), 1));
+        });
+        let message = Message::new(json.as_bytes(), 1);
+        group.bench_function(BenchmarkId::new("frame", size), |bencher| bencher.iter(|| message.frame()));
+        group.bench_function(BenchmarkId::new("event", size), |bencher| {
+            bencher.iter(|| message.event_chunk());
+        });
+        group.bench_function(BenchmarkId::new("event of two lines", size), |bencher| {
+            bencher.iter_batched(
+                || Message::new(in_lines.as_bytes(), 1),
+                |message| message.event_chunk(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+fn compressing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("compressing");
+    for (size, texts) in texts() {
+        let (mut compressor, mut texts) = (Compressor::default(), texts.iter().cycle());
+        group.bench_function(size, |bencher| {
+            bencher.iter(|| compressor.compress(Kind::Text, texts.next().expect("they go round").as_bytes()));
+        });
+    }
+}
+
+fn inflating(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("inflating");
+    for (size, texts) in texts() {
+        let mut compressor = Compressor::default();
+        let frames = texts.iter().filter_map(|text| compressor.compress(Kind::Text, text.as_bytes()));
+        let payloads: Vec<Bytes> = frames.map(|frame| payload(&frame.into_bytes())).collect();
+        if payloads.is_empty() {
+            continue;
+        }
+        let (mut inflater, mut payloads) = (Inflater::default(), payloads.iter().cycle());
+        group.bench_function(size, |bencher| {
+            bencher.iter(|| {
+                let payload = payloads.next().expect("they go round");
+                inflater.inflate(payload, RULES.max_message_bytes).expect("it was compressed")
+            });
+        });
+    }
+}
+
+/// What clients are sent of realistic publications, by their size.
+fn texts() -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    Notifications::all().into_iter().map(|notifications| {
+        let frames = notifications.values.iter().map(|value| publications(value, 10, 1).remove(0));
+        let texts = frames.map(|frame| String::from_utf8(payload(&frame).into()).expect("JSON is text"));
+        (notifications.name, texts.collect())
+    })
+}
+
+/// What is in a frame of at most 65,535 bytes (RFC 6455 §5.2).
+fn payload(frame: &Bytes) -> Bytes {
+    frame.slice(if frame[1] < 126 { 2 } else { 4 }..)
 }
 
 fn token_verification(criterion: &mut Criterion) {
