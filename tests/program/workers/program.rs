@@ -1,10 +1,16 @@
 //! A program in a folder of its own, which can be replaced while it runs: a link to the real one, or a script.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use slackwater::wire::link::VERSION;
+use support::PATIENCE;
 use tempfile::TempDir;
 
 use crate::process::BINARY;
@@ -66,9 +72,27 @@ impl Program {
 pub struct Gate(PathBuf);
 
 impl Gate {
-    /// Lets the one who waits go on, or will.
+    /// Waits until somebody waits at it. Who was only started may still become what the program is replaced by, since
+    /// a shell opens its script after it was executed.
+    pub fn reached(&self) -> File {
+        let mut door = OpenOptions::new();
+        door.write(true).custom_flags(libc::O_NONBLOCK);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match door.open(&self.0) {
+                Ok(door) => return door,
+                // Nobody reads yet (open(2), ENXIO).
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
+                Err(error) => panic!("{error}"),
+            }
+            assert!(Instant::now() < deadline, "nobody waits at the gate");
+            thread::yield_now();
+        }
+    }
+
+    /// Lets the one who waits go on, once they wait.
     pub fn open(self) {
-        std::fs::write(&self.0, "go\n").unwrap();
+        self.reached().write_all(b"go\n").unwrap();
     }
 }
 

@@ -74,9 +74,9 @@ fn a_program_that_hangs_at_its_start_does_not_keep_the_next_one_waiting() {
     let program = Program::new();
     let crew = Crew::spawn(&mut program.command("--workers 2"));
     let mut clients = crew.clients(1);
-    let _gate = program.gate(1);
+    let gate = program.gate(1);
     crew.signal("HUP");
-    crew.process(1, 2);
+    let _waiting = gate.reached();
     program.mark("mended");
     crew.signal("HUP");
     crew.line("[INFO] Reload complete");
@@ -94,6 +94,7 @@ fn a_reload_begins_once_all_workers_have_served() {
     let gate = program.gate(2);
     let crew = Crew::spawn_only(program.command("--workers 2").stdin(Stdio::null()));
     let first = [crew.process(1, 1), crew.process(2, 1)];
+    let _waiting = gate.reached();
     program.replace("exit 7");
     crew.signal("HUP");
     gate.open();
