@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-/// What follows the last part.
-pub const LAST: &[u8] = b"0\r\n\r\n";
+/// What follows the last part: a part of no bytes, and the line that ends the body.
+pub const LAST: [&[u8]; 2] = [b"0\r\n", b"\r\n"];
 
 /// One part, in as many pieces as it has. It must not be empty, or it would be the last one.
 pub fn encode<const N: usize>(mut part: [Bytes; N]) -> [Bytes; N] {

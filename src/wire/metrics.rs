@@ -27,7 +27,7 @@ pub struct Metrics {
     pub connections_compressed: u64,
     /// Clients that have departed, by reason and close code.
     pub disconnects: Vec<Disconnects>,
-    /// Frames of publications and replies that sockets have taken.
+    /// Frames to WebSockets that sockets have taken, from the welcome to the close; of event streams what corresponds to these.
     pub messages_sent: u64,
     /// Bytes that sockets have taken.
     pub bytes_sent: u64,

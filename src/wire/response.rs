@@ -104,7 +104,7 @@ impl Response {
         let is_chunked = !self.is_measured && exchange.takes_chunks;
         let (head, body) = self.encode_beginning(exchange);
         let has_last_chunk = is_chunked && !exchange.head_only;
-        (head, if has_last_chunk { [&body[..], chunk::LAST].concat().into() } else { body })
+        (head, if has_last_chunk { [&body[..], &chunk::LAST.concat()].concat().into() } else { body })
     }
 
     /// The octets of the head, and those with which a body begins that goes on: in chunks, if these can be taken.

@@ -18,6 +18,11 @@ type Compressed = BTreeSet<(u32, u64)>;
 impl World {
     /// How many messages the last server has compressed, as it says.
     pub fn ask_for_compressed(&mut self) -> usize {
+        self.ask_for(COMPRESSED)
+    }
+
+    /// What the last server says that it has counted.
+    pub fn ask_for(&mut self, counter: &str) -> usize {
         if self.setup.workers > 0 {
             // Workers tell their numbers whenever they are asked whether they live.
             self.run_for(2 * self.setup.healthcheck);
@@ -31,7 +36,7 @@ impl World {
             panic!("no metrics: {:?}", line.ear.heard)
         };
         let text = String::from_utf8_lossy(body);
-        let count = text.lines().find_map(|line| line.strip_prefix(COMPRESSED));
+        let count = text.lines().find_map(|line| line.strip_prefix(counter));
         count.and_then(|count| count.parse().ok()).expect("it is counted")
     }
 

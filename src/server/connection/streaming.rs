@@ -58,10 +58,12 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Says that the stream ends here, and was not cut, if there is a way to say so.
+    /// Says that the stream ends here, and was not cut, if there is a way to say so. It is two pieces as a block is, and so
+    /// counted as a close frame is.
     pub(super) fn send_last_chunk(&mut self) {
         if let Phase::Stream { is_chunked: true, .. } = self.phase {
-            self.outbox.push_unbounded(Bytes::from_static(chunk::LAST));
+            let sent = self.outbox.push_pieces(chunk::LAST.map(Bytes::from_static), usize::MAX);
+            debug_assert!(sent.is_ok(), "there is no limit");
         }
     }
 

@@ -317,3 +317,34 @@ fn a_stream_that_hears_nothing_hears_every_25_seconds_that_it_lives_and_costs_no
         assert!(beats.len() >= 3 && beats.iter().zip(1..).all(is_in_time), "{beats:?}");
     });
 }
+
+/// The end comes while it has taken a part of what was published, be it the first piece of an event and nothing else.
+#[test]
+fn a_stream_is_counted_as_a_websocket_is_by_all_that_it_was_told() {
+    for_each_seed(13_090..13_110, |seed| {
+        let mut setup = patient(0);
+        (setup.has_witness, setup.terms.limits.ping_interval) = (false, Some(25 * SECOND));
+        let (close_after, max_age) = (Some(SECOND), Some(60 * SECOND));
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after, max_age });
+        let mut world = house(seed, setup);
+        for request in [handshake("topic=news"), stream(None)] {
+            let before = world.ask_for("slackwater_messages_sent_total ");
+            let line = world.connect_to(0, 1 << 20, &request);
+            world.run_for(53 * SECOND);
+            line.borrow_mut().take(usize::MAX);
+            line.borrow_mut().capacity = 40;
+            publish(&mut world, 0, 1..=10, 1000);
+            while !line.borrow().outbound_ended {
+                world.run_for(SECOND / 50);
+                line.borrow_mut().take(20);
+            }
+            line.borrow_mut().end();
+            let told = count(&line, |heard| {
+                !matches!(heard, Heard::Switched | Heard::Streaming | Heard::Primed { .. })
+            });
+            assert!(told > 10 && count(&line, |heard| matches!(heard, Heard::Publication(..))) == 10);
+            let counted = world.ask_for("slackwater_messages_sent_total ") - before;
+            assert_eq!(counted, told, "{:?}", answers(&line));
+        }
+    });
+}
