@@ -33,17 +33,8 @@ pub fn talker(random: &mut Random, terms: &Terms, may_stay: bool) -> Character {
     let mut client = connected("talker", random, terms);
     for _ in 0..random.below(8) {
         match random.below(12) {
-            0 => {
-                let longest = usize::try_from(terms.limits.write.as_millis()).expect("seconds") * 2;
-                client.then(random, 50, Act::Sleep);
-                client.script.push_back((random.millis(1..longest), Act::Wake));
-            }
-            1 => {
-                let every = random.millis(5..300);
-                let bytes = random.within(1..100);
-                client.then(random, 50, Act::Trickle(bytes, every));
-                client.then(random, 3000, Act::Wake);
-            }
+            0 => client.doze(random, terms),
+            1 => client.dawdle(random),
             _ => {
                 let remark = speech::remark(random, client.voice(terms));
                 client.say(random, remark);
@@ -213,17 +204,8 @@ pub fn streamer(random: &mut Random, terms: &Terms, may_stay: bool) -> Character
     client.say(random, stream);
     for _ in 0..random.below(3) {
         match random.below(4) {
-            0 => {
-                let longest = usize::try_from(terms.limits.write.as_millis()).expect("seconds") * 2;
-                client.then(random, 50, Act::Sleep);
-                client.script.push_back((random.millis(1..longest), Act::Wake));
-            }
-            1 => {
-                let every = random.millis(5..300);
-                let bytes = random.within(1..100);
-                client.then(random, 50, Act::Trickle(bytes, every));
-                client.then(random, 3000, Act::Wake);
-            }
+            0 => client.doze(random, terms),
+            1 => client.dawdle(random),
             _ => {
                 let bytes = speech::half_request(random);
                 client.then(random, 3000, Act::Say(Speech { bytes, ..Speech::default() }));
@@ -285,6 +267,21 @@ impl Character {
 
     fn voice(&self, terms: &Terms) -> Voice {
         Voice { most_bytes: terms.limits.rules.max_message_bytes, window: self.window }
+    }
+
+    /// Takes nothing for a while, at times for longer than it may.
+    fn doze(&mut self, random: &mut Random, terms: &Terms) {
+        let longest = usize::try_from(terms.limits.write.as_millis()).expect("seconds") * 2;
+        self.then(random, 50, Act::Sleep);
+        self.script.push_back((random.millis(1..longest), Act::Wake));
+    }
+
+    /// Takes little for a while.
+    fn dawdle(&mut self, random: &mut Random) {
+        let every = random.millis(5..300);
+        let bytes = random.within(1..100);
+        self.then(random, 50, Act::Trickle(bytes, every));
+        self.then(random, 3000, Act::Wake);
     }
 
     /// Adds an act after a pause of less than so many milliseconds, and often none.
