@@ -1,4 +1,5 @@
 // Runs the real server for the Node judge: on a port of its own choice, ended by its pid. The sibling of slackwater.py.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -81,6 +82,16 @@ export class Slackwater {
   async exitCode() {
     const [code] = await within(this.#exited, 'exit');
     return code;
+  }
+
+  // The end of one that has nothing left to do.
+  async stop() {
+    this.signal();
+    try {
+      assert.equal(await this.exitCode(), 0);
+    } finally {
+      this.kill();
+    }
   }
 
   kill() {
