@@ -58,7 +58,7 @@ impl Load {
             poll.registry().register(socket, token, interest).expect("a socket can be polled");
         };
         for (key, subscriber) in subscribers.iter_mut().enumerate() {
-            register(&mut subscriber.socket, Token(key), Interest::READABLE);
+            register(&mut subscriber.inbound.socket, Token(key), Interest::READABLE);
         }
         if let Some(publisher) = &mut publisher {
             register(&mut publisher.socket, PUBLISHER, Interest::READABLE | Interest::WRITABLE);

@@ -16,11 +16,42 @@ const BEGINNING: &[u8] = br#"{"type":"notification","id":""#;
 pub const TEXT: u8 = 0x81;
 pub const PING: u8 = 0x89;
 
+/// A socket, and the beginning of a message whose rest is still to come there.
+pub struct Inbound {
+    pub socket: TcpStream,
+    cut: Vec<u8>,
+}
+
+impl Inbound {
+    pub fn new(socket: TcpStream) -> Self {
+        Self { socket, cut: Vec::new() }
+    }
+
+    /// What has come, behind the beginning that was kept; `None` if nothing has.
+    pub fn read<'s>(&mut self, scratch: &'s mut [u8]) -> Option<&'s [u8]> {
+        let kept = self.cut.len();
+        scratch[..kept].copy_from_slice(&self.cut);
+        loop {
+            match self.socket.read(&mut scratch[kept..]) {
+                Ok(0) => panic!("a client was disconnected"),
+                Ok(count) => return Some(&scratch[..kept + count]),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => panic!("a client cannot read: {e}"),
+            }
+        }
+    }
+
+    /// Keeps what is still to be read on, in place of what was.
+    pub fn keep(&mut self, rest: &[u8]) {
+        self.cut.clear();
+        self.cut.extend_from_slice(rest);
+    }
+}
+
 /// A client and how far it has heard.
 pub struct Subscriber {
-    pub socket: TcpStream,
-    /// The beginning of a message whose rest is still to come.
-    cut: Vec<u8>,
+    pub inbound: Inbound,
     /// The position of the newest publication that it has heard.
     heard: u64,
 }
@@ -50,7 +81,7 @@ impl Subscriber {
 
     /// One that has been welcomed already, and told the position of the newest publication.
     pub fn new(socket: TcpStream, heard: u64) -> Self {
-        Self { socket, cut: Vec::new(), heard }
+        Self { inbound: Inbound::new(socket), heard }
     }
 
     /// The next publication is expected to be the one behind this.
@@ -61,18 +92,10 @@ impl Subscriber {
     /// Reads what has come, and says how many publications that were. `scratch` is large enough for a few of them.
     pub fn read(&mut self, scratch: &mut [u8]) -> u64 {
         let before = self.heard;
-        loop {
-            let kept = self.cut.len();
-            scratch[..kept].copy_from_slice(&self.cut);
-            let count = match self.socket.read(&mut scratch[kept..]) {
-                Ok(0) => panic!("a subscriber was disconnected behind publication {}", self.heard),
-                Ok(count) => count,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => panic!("a subscriber cannot read: {e}"),
-            };
-            let end = kept + count;
-            let mut rest = &scratch[..end];
+        let room = scratch.len();
+        while let Some(mut rest) = self.inbound.read(scratch) {
+            // Less than there was room for: the socket is empty (epoll(7)).
+            let is_emptied = rest.len() < room;
             while let Some((opcode, payload)) = next_frame(&mut rest) {
                 match opcode {
                     TEXT => self.hear(payload),
@@ -80,10 +103,8 @@ impl Subscriber {
                     _ => panic!("nothing but whole text messages and pings comes"),
                 }
             }
-            self.cut.clear();
-            self.cut.extend_from_slice(rest);
-            // Less than there was room for: the socket is empty (epoll(7)).
-            if end < scratch.len() {
+            self.inbound.keep(rest);
+            if is_emptied {
                 break;
             }
         }
@@ -94,7 +115,7 @@ impl Subscriber {
     fn answer_ping(&mut self, payload: &[u8]) {
         let length = u8::try_from(payload.len()).expect("control frames are short (RFC 6455 §5.5)");
         let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], payload].concat();
-        self.socket.write_all(&pong).expect("an idle socket takes a pong");
+        self.inbound.socket.write_all(&pong).expect("an idle socket takes a pong");
     }
 
     fn hear(&mut self, payload: &[u8]) {

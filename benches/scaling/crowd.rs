@@ -41,7 +41,7 @@ impl Client {
     fn into_socket(self) -> TcpStream {
         match self {
             Self::Arriving(arrival) => arrival.socket,
-            Self::Listening(subscriber) => subscriber.socket,
+            Self::Listening(subscriber) => subscriber.inbound.socket,
             Self::Leaving(socket) => socket,
             Self::Reading(_) => unreachable!("who reads every octet stays to the end"),
             Self::Between => unreachable!("nobody is looked at while becoming another"),

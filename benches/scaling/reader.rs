@@ -1,13 +1,11 @@
 //! Clients that look at every octet. All of them hear a publication in the same octets: for whom they are new takes them
 //! apart, and sees that they say what was published; all others compare.
 
-use std::io::{ErrorKind, Read};
-
 use mio::net::TcpStream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::common::subscriber::position_of;
+use super::common::subscriber::{Inbound, position_of};
 use super::encoding::Encoding;
 
 /// The publication that the clients are hearing.
@@ -77,9 +75,7 @@ impl Edition {
 
 /// One client.
 pub struct Reader {
-    socket: TcpStream,
-    /// The beginning of a publication whose rest is still to come.
-    cut: Vec<u8>,
+    inbound: Inbound,
     /// The position of the newest publication that it has heard.
     heard: u64,
 }
@@ -87,31 +83,22 @@ pub struct Reader {
 impl Reader {
     /// One that has been greeted, and told the position of the newest publication.
     pub fn new(socket: TcpStream, heard: u64) -> Self {
-        Self { socket, cut: Vec::new(), heard }
+        Self { inbound: Inbound::new(socket), heard }
     }
 
     /// Reads what has come, and says how many publications that were: one or none.
     pub fn read(&mut self, scratch: &mut [u8], edition: &mut Edition) -> u64 {
         let before = self.heard;
-        loop {
-            let kept = self.cut.len();
-            scratch[..kept].copy_from_slice(&self.cut);
-            let count = match self.socket.read(&mut scratch[kept..]) {
-                Ok(0) => panic!("a client was disconnected behind publication {}", self.heard),
-                Ok(count) => count,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => panic!("a client cannot read: {e}"),
-            };
-            let mut rest = &scratch[..kept + count];
+        let room = scratch.len();
+        while let Some(mut rest) = self.inbound.read(scratch) {
+            // Less than there was room for: the socket is empty (epoll(7)).
+            let is_emptied = rest.len() < room;
             while edition.take(&mut rest) {
                 self.heard += 1;
                 assert_eq!(self.heard, edition.position, "each publication is heard once and in order");
             }
-            self.cut.clear();
-            self.cut.extend_from_slice(rest);
-            // Less than there was room for: the socket is empty (epoll(7)).
-            if kept + count < scratch.len() {
+            self.inbound.keep(rest);
+            if is_emptied {
                 break;
             }
         }
