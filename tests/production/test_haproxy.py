@@ -20,16 +20,18 @@ class Site:
 
     def __init__(self, tmp_path, *flags, changes=None):
         # The servers first: what they log tells of them, also where they do not start.
-        self._all = contextlib.ExitStack()
         self.admins = [free_port(), free_port()]
-        self.blue, self.green = (
-            self._all.enter_context(Slackwater(*QUIET, "--admin", f"127.0.0.1:{admin}", *flags)) for admin in self.admins)
-        ports = {
-            "127.0.0.1:8000 port 9000": f"127.0.0.1:{self.blue.port} port {self.admins[0]}",
-            "127.0.0.1:8001 port 9001": f"127.0.0.1:{self.green.port} port {self.admins[1]}",
-            "check inter 1s": "check inter 200ms",
-        }
-        self.proxy = self._all.enter_context(haproxy(tmp_path / "haproxy", {**ports, **(changes or {})}))
+        with contextlib.ExitStack() as started:
+            self.blue, self.green = (
+                started.enter_context(Slackwater(*QUIET, "--admin", f"127.0.0.1:{admin}", *flags)) for admin in self.admins)
+            ports = {
+                "127.0.0.1:8000 port 9000": f"127.0.0.1:{self.blue.port} port {self.admins[0]}",
+                "127.0.0.1:8001 port 9001": f"127.0.0.1:{self.green.port} port {self.admins[1]}",
+                "check inter 1s": "check inter 200ms",
+            }
+            self.proxy = started.enter_context(haproxy(tmp_path / "haproxy", {**ports, **(changes or {})}))
+            # Until here whatever has started ends where something fails.
+            self._all = started.pop_all()
 
     def __enter__(self):
         return self
