@@ -1,8 +1,9 @@
 //! Hundreds of seeded worlds: servers of one process or of a supervisor and its workers, all of them the production turns,
-//! over virtual sockets that deliver late and in pieces and under one virtual clock; no sleep. Subscribers are cut off and
-//! come back, others publish, scripted clients break every rule and take too little, servers are redeployed or crash,
-//! workers are killed, frozen, replaced and told to leave, and history forgets. Everyone hears each publication of its
-//! topics once and in one order, or is told `resumed: false`, and every limit is kept.
+//! over virtual sockets that deliver late and in pieces and under one virtual clock; no sleep. Subscribers, on WebSockets
+//! with and without compression and on event streams, are cut off and come back, others publish, scripted clients break
+//! every rule and take too little, servers are redeployed or crash, workers are killed, frozen, replaced and told to leave,
+//! and history forgets. Everyone hears each publication of its topics once and in one order, or is told that it may have
+//! missed some (`resumed: false`, `gap`); nothing is compressed twice in one process; and every limit is kept.
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
 
