@@ -170,7 +170,9 @@ impl<S: Socket> Peers<S> {
     /// The numbers as they are now.
     pub fn metrics(&mut self) -> Metrics {
         let outbox_bytes = self.connections.iter().map(|(_, connection)| connection.queued().0).sum();
-        self.counts.read(outbox_bytes, self.compressor.done())
+        let mut metrics = self.counts.read(outbox_bytes, self.compressor.done());
+        (self.terms.footprint)(&mut metrics.process);
+        metrics
     }
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.

@@ -17,7 +17,9 @@ use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::policy::topic::Filter;
 use crate::server::bound_socket::Address;
+use crate::server::footprint;
 use crate::server::limits::Limits;
+use crate::wire::metrics::Process;
 use crate::wire::websocket::Rules;
 
 /// What the clients of this server are there for.
@@ -64,6 +66,8 @@ pub struct Terms {
     pub max_publish_bytes: usize,
     /// Whether messages are compressed for clients that ask for it.
     pub compresses: bool,
+    /// Asks the system what this process takes of the machine, which no simulated world can repeat.
+    pub footprint: fn(&mut Process),
 }
 
 /// The terms of this configuration, on this address, with the keys for tokens, if any are expected.
@@ -105,6 +109,7 @@ pub(super) fn terms(
         auth: keys.map(|keys| auth(config, keys).into()),
         max_publish_bytes: config.max_publish_size,
         compresses: config.compression.ws_per_message_deflate,
+        footprint: footprint::update,
     }
 }
 

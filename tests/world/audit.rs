@@ -23,6 +23,13 @@ impl World {
 
     /// What the last server says that it has counted.
     pub fn ask_for(&mut self, counter: &str) -> usize {
+        let text = self.scrape();
+        let count = text.lines().find_map(|line| line.strip_prefix(counter));
+        count.and_then(|count| count.parse().ok()).expect("it is counted")
+    }
+
+    /// All that the last server says of itself.
+    pub fn scrape(&mut self) -> String {
         if self.setup.workers > 0 {
             // Workers tell their numbers whenever they are asked whether they live.
             self.run_for(2 * self.setup.healthcheck);
@@ -35,9 +42,7 @@ impl World {
         let [(_, Heard::Response { status: 200, body, .. })] = &line.ear.heard[..] else {
             panic!("no metrics: {:?}", line.ear.heard)
         };
-        let text = String::from_utf8_lossy(body);
-        let count = text.lines().find_map(|line| line.strip_prefix(counter));
-        count.and_then(|count| count.parse().ok()).expect("it is counted")
+        String::from_utf8_lossy(body).into_owned()
     }
 
     /// Whether the last server can have compressed so many.

@@ -54,6 +54,7 @@ pub fn patient(workers: usize) -> Setup {
         auth: None,
         max_publish_bytes: 1 << 20,
         compresses: false,
+        footprint: |_| {},
     };
     Setup {
         terms,

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::server::clock::Now;
-use crate::server::footprint;
 use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
 use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
@@ -115,7 +114,6 @@ impl Counts {
         self.metrics.event_streams = self.streams as u64;
         self.metrics.outbox_bytes = outbox_bytes as u64;
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
-        footprint::update(&mut self.metrics.process);
         self.metrics.clone()
     }
 }

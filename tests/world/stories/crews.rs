@@ -338,3 +338,12 @@ fn a_worker_that_takes_whatever_it_is_told_is_told_the_whole_history_without_a_p
         assert!(world.now < start + SECOND);
     });
 }
+
+/// What a process takes of the machine is never the same twice, and what is longer may travel in other pieces.
+#[test]
+fn a_seed_repeats_even_the_numbers_of_all_processes() {
+    for_each_seed(4690..4700, |seed| {
+        let numbers = || house(seed, patient(2)).scrape();
+        assert_eq!(numbers(), numbers());
+    });
+}
