@@ -14,6 +14,7 @@ use crate::policy::addresses::Addresses;
 use crate::policy::expiries::Expiries;
 use crate::policy::feed::Feed;
 use crate::policy::mentions::Mentions;
+use crate::policy::message_limit::MessageLimit;
 use crate::policy::reconnect_notices::ReconnectNotices;
 use crate::policy::tally::Tally;
 use crate::server::clock::Now;
@@ -21,7 +22,6 @@ use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
 use crate::server::peers::guiding::ageing_notices;
-use crate::server::peers::held_back::HeldBack;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::unheard::Unheard;
@@ -74,7 +74,7 @@ pub struct Peers<S> {
     addresses: Option<Addresses>,
     unheard: Unheard,
     /// Clients that send more messages than they may, where that is limited.
-    held_back: Option<HeldBack>,
+    held_back: Option<MessageLimit>,
     refused: Tally,
     unannounced: Tally,
     /// Tokens that were shown in vain where the operators' is one that counts.
@@ -106,7 +106,7 @@ impl<S: Socket> Peers<S> {
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
             unheard: Unheard::default(),
-            held_back: terms.messages.map(HeldBack::new),
+            held_back: terms.messages.map(MessageLimit::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
             wrong_tokens: Tally::default(),

@@ -194,8 +194,8 @@ impl<S: Socket> Peers<S> {
                     connection.send_back(Kind::Binary, &octets, &mut self.compressor, now, &limits);
                 }
             }
-            let is_held_back =
-                is_message && self.held_back.as_mut().is_some_and(|held_back| held_back.on_message(key, now));
+            let is_held_back = is_message
+                && self.held_back.as_mut().is_some_and(|held_back| held_back.on_message(key, now.instant));
             if is_held_back || is_message && self.has_inflated_enough(key, inflated_before) {
                 return self.unheard.keep(key, bytes);
             }

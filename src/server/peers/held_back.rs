@@ -1,11 +1,7 @@
 //! Clients that send more messages than they may: they are not read from for a while. Nobody is closed for it, nothing is lost,
-//! and what they have to hear is brought to them as ever.
-
-use std::time::Instant;
+//! and what they have to hear is brought to them as ever. What was read of them and is not heard yet is kept in `unheard`.
 
 use super::Peers;
-use crate::policy::message_limit::MessageLimit;
-use crate::policy::rate::Rate;
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Reading, Speaks};
 use crate::server::socket::Socket;
@@ -16,43 +12,10 @@ const READ_BYTES: usize = 4096;
 /// Clients that are let go in one turn.
 const LET_GO_PER_TURN: usize = 128;
 
-/// Who is held back. What was read of it and is not heard yet is kept in `unheard`.
-#[derive(Debug)]
-pub(super) struct HeldBack {
-    limit: MessageLimit,
-}
-
-impl HeldBack {
-    /// Nobody, yet.
-    pub(super) fn new(rate: Rate) -> Self {
-        Self { limit: MessageLimit::new(rate) }
-    }
-
-    /// When the next one is let go.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.limit.next_deadline()
-    }
-
-    /// A message has been heard; whether the client is held back from here on.
-    pub(super) fn on_message(&mut self, key: usize, now: Now) -> bool {
-        self.limit.on_message(key, now.instant)
-    }
-
-    /// Gives back the memory that a crowd has needed.
-    pub(super) fn shrink(&mut self) {
-        self.limit.shrink();
-    }
-
-    /// A client ends.
-    pub(super) fn forget(&mut self, key: usize) {
-        self.limit.forget(key);
-    }
-}
-
 impl<S: Socket> Peers<S> {
     /// Whether a client is not read from since it has sent too many messages.
     pub(super) fn is_held_back(&self, key: usize) -> bool {
-        self.held_back.as_ref().is_some_and(|held_back| held_back.limit.holds(key))
+        self.held_back.as_ref().is_some_and(|held_back| held_back.holds(key))
             && self.connections[key].speaks() == Speaks::WebSocket
     }
 
@@ -60,7 +23,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn let_go(&mut self, now: Now) {
         for _ in 0..LET_GO_PER_TURN {
             let Some(held_back) = &mut self.held_back else { return };
-            let Some(key) = held_back.limit.next_free(now.instant) else { return };
+            let Some(key) = held_back.next_free(now.instant) else { return };
             let connection = &mut self.connections[key];
             // Nothing announces what has come meanwhile.
             if connection.reading == Reading::HeldBack {

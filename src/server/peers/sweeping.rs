@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Peers;
-use super::held_back::HeldBack;
 use super::upkeep::earliest;
 use crate::policy::addresses::Addresses;
+use crate::policy::message_limit::MessageLimit;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 
@@ -22,7 +22,7 @@ impl<S: Socket> Peers<S> {
             self.expiries.next(),
             self.upkeep.next_shrink(),
             forgetting,
-            self.held_back.as_ref().and_then(HeldBack::next_deadline),
+            self.held_back.as_ref().and_then(MessageLimit::next_deadline),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -79,7 +79,7 @@ impl<S: Socket> Peers<S> {
             self.feed.shrink();
             self.agenda.shrink();
             self.unheard.shrink();
-            self.held_back.iter_mut().for_each(HeldBack::shrink);
+            self.held_back.iter_mut().for_each(MessageLimit::shrink);
         }
     }
 
