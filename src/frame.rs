@@ -75,7 +75,7 @@ impl Frame {
 }
 
 /// The octets of a text message in one frame, and what is to follow it in memory.
-pub fn text_with_room(payload: &[u8], rest: &[u8]) -> Bytes {
+pub fn text_followed_by(payload: &[u8], rest: &[u8]) -> Bytes {
     let header = FrameHeader { opcode: Kind::Text.into(), ..FrameHeader::default() };
     encode(&header, payload, rest)
 }

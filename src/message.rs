@@ -63,7 +63,7 @@ impl Message {
         let mut room = &mut end[..];
         write!(room, "\nid: {id}\n\n\r\n").expect("an id has at most 48 bytes");
         let left = room.len();
-        let octets = frame::text_with_room(json, &end[..LONGEST_END - left]);
+        let octets = frame::text_followed_by(json, &end[..LONGEST_END - left]);
         Self(Rc::new(Parts { octets, derived: OnceCell::new() }))
     }
 
