@@ -46,14 +46,6 @@ impl Subscriptions {
         subscriptions
     }
 
-    /// Why not all of it can be listened to, if so.
-    pub fn fault(self) -> Option<String> {
-        let distinct: HashSet<&str> = self.filters.iter().map(Filter::as_str).collect();
-        let is_too_much = distinct.len() > MAX_SUBSCRIPTIONS;
-        let too_many = is_too_much.then(|| format!("a connection has at most {MAX_SUBSCRIPTIONS} topics"));
-        self.refused.into_iter().next().or(too_many)
-    }
-
     /// The same of a request for an event stream, where the field `Last-Event-ID` wins: a browser sends it when it comes back,
     /// and its URL still has the id of the first time.
     pub fn read_of_stream(request: &Request) -> Self {
@@ -61,6 +53,14 @@ impl Subscriptions {
         let newer = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
         subscriptions.last_event_id = newer.or(subscriptions.last_event_id);
         subscriptions
+    }
+
+    /// Why not all of it can be listened to, if so.
+    pub fn fault(self) -> Option<String> {
+        let distinct: HashSet<&str> = self.filters.iter().map(Filter::as_str).collect();
+        let is_too_much = distinct.len() > MAX_SUBSCRIPTIONS;
+        let too_many = is_too_much.then(|| format!("a connection has at most {MAX_SUBSCRIPTIONS} topics"));
+        self.refused.into_iter().next().or(too_many)
     }
 }
 
