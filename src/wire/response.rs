@@ -101,9 +101,8 @@ impl Response {
 
     /// The octets of the head, and those of the body. The latter are shared, and may be empty.
     pub fn encode(self, exchange: &Exchange) -> (Bytes, Bytes) {
-        let is_chunked = !self.is_measured && exchange.takes_chunks;
+        let has_last_chunk = self.is_chunked(exchange) && !exchange.head_only;
         let (head, body) = self.encode_beginning(exchange);
-        let has_last_chunk = is_chunked && !exchange.head_only;
         (head, if has_last_chunk { [&body[..], &chunk::LAST.concat()].concat().into() } else { body })
     }
 
@@ -123,7 +122,7 @@ impl Response {
         if self.is_measured && !matches!(self.status, 101 | 204 | 304) {
             let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
-        let is_chunked = !self.is_measured && exchange.takes_chunks;
+        let is_chunked = self.is_chunked(exchange);
         if is_chunked {
             head.push_str("Transfer-Encoding: chunked\r\n");
         }
@@ -137,6 +136,10 @@ impl Response {
             false => self.body,
         };
         (head.into(), body)
+    }
+
+    fn is_chunked(&self, exchange: &Exchange) -> bool {
+        !self.is_measured && exchange.takes_chunks
     }
 }
 
