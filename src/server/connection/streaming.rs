@@ -45,8 +45,7 @@ impl<S: Socket> Connection<S> {
     pub(in crate::server) fn send_block(&mut self, block: Block) {
         if let Phase::Stream { is_chunked, .. } = self.phase {
             let block = if is_chunked { chunk::encode(block) } else { block };
-            let sent = self.outbox.push_pieces(block, usize::MAX);
-            debug_assert!(sent.is_ok(), "there is no limit");
+            block.into_iter().for_each(|piece| self.outbox.push_unbounded(piece));
         }
     }
 
@@ -62,8 +61,7 @@ impl<S: Socket> Connection<S> {
     /// counted as a close frame is.
     pub(super) fn send_last_chunk(&mut self) {
         if let Phase::Stream { is_chunked: true, .. } = self.phase {
-            let sent = self.outbox.push_pieces(chunk::LAST.map(Bytes::from_static), usize::MAX);
-            debug_assert!(sent.is_ok(), "there is no limit");
+            chunk::LAST.into_iter().for_each(|piece| self.outbox.push_unbounded(Bytes::from_static(piece)));
         }
     }
 
