@@ -163,8 +163,8 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Queues what a subscriber has not heard yet; says what that costs. What there is no room for comes from history, at
-    /// the subscriber's own pace, if it takes what waits; otherwise it is too slow. So does what is behind much that had to be
-    /// compressed for it.
+    /// the subscriber's own pace, if it takes what waits; otherwise it is too slow. Once much had to be compressed for it, the rest
+    /// comes from history, too.
     pub(super) fn hand_pending(&mut self, key: usize, now: Now) -> usize {
         let Some(connection) = self.connections.get_mut(key) else { return 0 };
         if !connection.speaks().is_client() || connection.replay.is_some() {
