@@ -208,5 +208,6 @@ fn terms() -> Terms {
         auth: None,
         max_publish_bytes: 10_000,
         compresses: false,
+        footprint: |_| {},
     }
 }
