@@ -1,6 +1,7 @@
 //! Facts about `Session`, each shown with the input whole, byte by byte, and cut at random.
 
 use proptest::prelude::*;
+use support::frames::deflated;
 
 use super::*;
 
@@ -209,15 +210,6 @@ fn a_session_is_no_larger_for_compression_and_owns_as_little_behind_a_compressed
 
 /// As RFC 7692 §7.2.3.1 compresses "Hello".
 const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
-
-/// A message as a client compresses it.
-fn deflated(message: &[u8]) -> Vec<u8> {
-    let mut stream = flate2::Compress::new(flate2::Compression::default(), false);
-    let mut payload = Vec::with_capacity(2 * message.len() + 100);
-    stream.compress_vec(message, &mut payload, flate2::FlushCompress::Sync).unwrap();
-    payload.truncate(payload.len() - 4);
-    payload
-}
 
 #[test]
 fn a_compressed_message_is_heard_among_plain_ones_in_fragments_and_with_control_frames_between() {

@@ -1,10 +1,10 @@
 //! permessage-deflate (RFC 7692) on the wire: what is agreed on, and what is heard of whom. What is compressed here is so by
 //! `flate2` itself.
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use flate2::{Decompress, FlushDecompress};
 use serde_json::{Value, json};
-use support::HANDSHAKE;
-use support::frames::{PING, frame, header, text};
+use support::frames::{COMPRESSED, PING, deflated, frame, header, text};
+use support::handshake_with;
 use support::peer::{Frame, Peer};
 use support::publisher::Publisher;
 
@@ -15,14 +15,6 @@ mod outgoing;
 
 /// What is always answered.
 const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-
-/// A whole message that is compressed.
-const COMPRESSED: u8 = 0xc1;
-
-/// A handshake with these header fields more.
-fn handshake_with(fields: &str) -> String {
-    HANDSHAKE.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n\r\n"), 1)
-}
 
 /// A handshake that offers these extensions.
 fn offering(offers: &str) -> String {
@@ -50,15 +42,6 @@ fn joined_at(server: &Running, target: &str, offers: &str) -> Peer {
     assert!(peer.head().field("Sec-WebSocket-Extensions").is_some_and(|answer| answer.starts_with(AGREED)));
     assert_eq!(peer.message()["type"], "welcome");
     peer
-}
-
-/// The payload of a message, compressed.
-fn deflated(message: &[u8]) -> Vec<u8> {
-    let mut stream = Compress::new(Compression::default(), false);
-    let mut payload = Vec::with_capacity(message.len() + 100);
-    stream.compress_vec(message, &mut payload, FlushCompress::Sync).unwrap();
-    payload.truncate(payload.len() - 4);
-    payload
 }
 
 /// A message that was compressed, inflated with a window of so many bits.

@@ -1,9 +1,13 @@
 //! Frames as a client encodes them (RFC 6455 §5.2), good and bad. Written out here, not taken from the library.
 
+use flate2::{Compress, Compression, FlushCompress};
+
 /// The mask of every frame; any will do.
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 pub const TEXT: u8 = 0x81;
+/// A whole text message that is compressed (RFC 7692 §6).
+pub const COMPRESSED: u8 = 0xc1;
 pub const PING: u8 = 0x89;
 pub const CLOSE: u8 = 0x88;
 
@@ -31,4 +35,14 @@ pub fn header(first: u8, length: u64) -> Vec<u8> {
 /// A whole text message.
 pub fn text(text: &str) -> Vec<u8> {
     frame(TEXT, text)
+}
+
+/// The payload of a message, compressed.
+pub fn deflated(message: impl AsRef<[u8]>) -> Vec<u8> {
+    let message = message.as_ref();
+    let mut stream = Compress::new(Compression::default(), false);
+    let mut payload = Vec::with_capacity(2 * message.len() + 100);
+    stream.compress_vec(message, &mut payload, FlushCompress::Sync).unwrap();
+    payload.truncate(payload.len() - 4);
+    payload
 }

@@ -19,6 +19,11 @@ pub const LIFETIME: Duration = Duration::from_secs(90);
 pub const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
+/// The opening handshake with these header fields more.
+pub fn handshake_with(fields: &str) -> String {
+    HANDSHAKE.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n\r\n"), 1)
+}
+
 /// A request that is always answered.
 pub const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
