@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::policy::roster::Doing;
-use crate::server::relay::end::{End, Wire};
+use crate::server::far_end::{FarEnd, Wire};
 use crate::wire::link::{ToSupervisor, next};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ struct Story {
     crew: Crew<Wire>,
     now: Now,
     /// The worker of each number.
-    ends: Vec<Rc<RefCell<End>>>,
+    ends: Vec<Rc<RefCell<FarEnd>>>,
 }
 
 impl Story {
@@ -55,7 +55,7 @@ impl Story {
         while let Some(step) = self.crew.poll() {
             match step {
                 Step::Start { worker, .. } => {
-                    self.ends.push(End::open());
+                    self.ends.push(FarEnd::open());
                     self.crew.admit(worker, worker + 1, 0, Wire(self.ends[worker as usize].clone()));
                 }
                 Step::Look { worker } => {

@@ -1,28 +1,35 @@
-//! The other end of a link, for tests: it says at once what it is to say, and takes as much as it is let.
+//! The other end of a socket, for tests: it says at once what it is to say, and takes as much as it is let.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
 use crate::server::socket::Socket;
 use crate::wire::link::{self, ToSupervisor};
 
-/// A worker's end: what it has said, and how much it takes.
+/// What it has to say, what it has been told, and how much it takes.
 #[derive(Debug, Default)]
-pub(crate) struct End {
+pub(crate) struct FarEnd {
     pub said: VecDeque<u8>,
     pub room: usize,
     pub taken: Vec<u8>,
+    /// When it has taken how much at once: the time is what `now` was then.
+    pub writes: Vec<(Duration, usize)>,
+    pub now: Duration,
+    /// It has ended its side.
     pub is_closed: bool,
+    /// It has been told that nothing follows.
+    pub has_ended: bool,
     /// The machine has no memory for what is written.
     pub is_short: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct Wire(pub Rc<RefCell<End>>);
+pub(crate) struct Wire(pub Rc<RefCell<FarEnd>>);
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -46,7 +53,14 @@ impl Write for Wire {
         }
         end.room -= count;
         end.taken.extend(&octets[..count]);
+        let now = end.now;
+        end.writes.push((now, count));
         Ok(count)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        self.write(&all)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -56,13 +70,16 @@ impl Write for Wire {
 
 impl Socket for Wire {
     fn finish(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().has_ended = true;
         Ok(())
     }
 
-    fn abort(&mut self) {}
+    fn abort(&mut self) {
+        self.0.borrow_mut().has_ended = true;
+    }
 }
 
-impl End {
+impl FarEnd {
     /// One that takes everything.
     pub(crate) fn open() -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self { room: usize::MAX, ..Self::default() }))

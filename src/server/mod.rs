@@ -33,6 +33,8 @@ pub mod control;
 pub mod descriptors;
 mod doors;
 pub mod exhaustion;
+#[cfg(test)]
+pub(crate) mod far_end;
 mod footprint;
 pub mod key_file;
 pub mod limits;

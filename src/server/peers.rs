@@ -38,6 +38,8 @@ mod conversation;
 mod counts;
 mod guiding;
 mod held_back;
+#[cfg(test)]
+mod house;
 mod identities;
 mod leaving;
 mod publishing;

@@ -19,8 +19,6 @@ use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
-#[cfg(test)]
-pub(crate) mod end;
 mod event;
 mod member;
 

@@ -270,3 +270,7 @@ fn read_submission(request: &Request, scope: Scope, most_bytes: usize) -> Result
         Err(why) => Err(Response::error(why.status(), &why.to_string())),
     }
 }
+
+#[cfg(test)]
+#[path = "publishing_tests.rs"]
+mod tests;

@@ -166,3 +166,7 @@ impl<S: Socket> Peers<S> {
             || connection.speaks() != Speaks::NoMore && connection.publishes && self.is_congested()
     }
 }
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

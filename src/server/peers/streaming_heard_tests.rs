@@ -8,12 +8,6 @@ fn last_id(house: &House, who: usize) -> String {
     house.heard(who).1.last_event_id
 }
 
-fn leave(house: &mut House) {
-    let deadline = house.now() + seconds(1000);
-    house.peers.leave(house.now(), false);
-    house.peers.begin_notices(house.now(), deadline);
-}
-
 #[test]
 fn on_a_quiet_topic_a_heartbeat_and_the_last_words_move_the_id_and_bring_nothing() {
     for flags in ["--drain-spread 0", "--no-drain-notice"] {
@@ -24,7 +18,7 @@ fn on_a_quiet_topic_a_heartbeat_and_the_last_words_move_the_id_and_bring_nothing
         house.run_for(seconds(26));
         assert_eq!(last_id(&house, quiet), "0000beef-3");
         (0..3).for_each(|_| house.publish());
-        leave(&mut house);
+        house.leave();
         house.run_for(seconds(10));
         house.peers.say_farewell(house.now());
         house.turn();
@@ -55,12 +49,12 @@ fn a_stream_that_is_still_to_be_brought_what_it_missed_is_promised_nothing_beyon
         let mut house = House::with(&format!("--outbox-limit 1024 {flags}"));
         (0..30).for_each(|_| house.publish());
         let stream = house.connect("");
-        house.lines[stream].borrow_mut().room = Some(600);
-        house.say(stream, &GET.replace("\r\n\r\n", "\r\nLast-Event-ID: 0000beef-1\r\n\r\n"));
-        leave(&mut house);
+        house.ends[stream].borrow_mut().room = 600;
+        house.say(stream, GET.replace("\r\n\r\n", "\r\nLast-Event-ID: 0000beef-1\r\n\r\n"));
+        house.leave();
         house.run_for(SECOND / 2);
         house.peers.say_farewell(house.now());
-        house.lines[stream].borrow_mut().room = None;
+        house.ends[stream].borrow_mut().room = usize::MAX;
         house.peers.on_ready(stream, Readiness::Room, true, house.now());
         house.turn();
         let (events, reader) = house.heard(stream);

@@ -5,21 +5,21 @@ use std::rc::Rc;
 
 use serde_json::value::RawValue;
 
-use super::end::{End, Wire};
 use super::*;
 use crate::policy::idempotency::Scope;
 use crate::policy::topic::TopicName;
+use crate::server::far_end::{FarEnd, Wire};
 use crate::wire::link;
 use crate::wire::publish::{Draft, Drafts, Submission};
 
 const MIB: usize = 1 << 20;
 
 /// A relay with so many workers that take everything.
-fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<End>>>) {
+fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>) {
     let limits = HistoryLimits { publications: 1000, bytes: MIB, age: Duration::from_secs(1000) };
     let (mut relay, mut ends) = (Relay::new(7, limits), vec![]);
     for id in 0..workers {
-        let end = End::open();
+        let end = FarEnd::open();
         relay.admit(id, id, id, Wire(end.clone()));
         ends.push(end);
     }
@@ -29,7 +29,7 @@ fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<End>>>) {
 }
 
 /// A worker asks for one publication of so much to each of so many topics.
-fn ask(end: &RefCell<End>, topics: usize, bytes: usize) {
+fn ask(end: &RefCell<FarEnd>, topics: usize, bytes: usize) {
     let draft = Draft {
         topics: vec![TopicName::parse("much").unwrap(); topics],
         data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap(),
@@ -45,7 +45,7 @@ fn turn(relay: &mut Relay<Wire>, now: Now) {
 }
 
 /// How many submissions a worker was told that they are published, and of how many publications it has heard.
-fn heard(end: &RefCell<End>) -> (usize, usize) {
+fn heard(end: &RefCell<FarEnd>) -> (usize, usize) {
     let (octets, mut count) = (std::mem::take(&mut end.borrow_mut().taken), (0, 0));
     let mut input = &octets[..];
     while let Some(message) = link::next::<ToWorker<'_>>(&mut input).unwrap() {
@@ -168,7 +168,7 @@ fn a_worker_that_joins_is_told_the_whole_history_however_long_it_is() {
         ask(&ends[0], count, 1);
         relay.on_ready(0, now);
         turn(&mut relay, now);
-        let end = End::open();
+        let end = FarEnd::open();
         relay.admit(1, 1, 1, Wire(end.clone()));
         relay.settle(now);
         assert_eq!(heard(&end), (0, count));

@@ -1,0 +1,95 @@
+//! How much is compressed at a time: a part of what a subscriber is to hear, and it hears all of it all the same.
+
+use support::handshake;
+
+use super::*;
+use crate::server::peers::house::{GET, House, compressing, first_ids};
+
+/// More than is compressed in several turns.
+const MANY: u64 = 150;
+/// What one of them holds.
+const BYTES: usize = 10_000;
+
+/// Publishes so many, each of which is of use to compress.
+fn publish(house: &mut House, topic: &str, count: u64) {
+    (0..count).for_each(|_| house.publish_to(topic, &"x".repeat(BYTES)));
+}
+
+fn crowd(flags: &str, count: usize) -> (House, Vec<usize>) {
+    let mut house = House::with(&format!("--ws-per-message-deflate {flags}"));
+    let all = (0..count).map(|_| house.connect(&compressing("much"))).collect();
+    (house, all)
+}
+
+/// How many messages of so many bytes of JSON it takes to have this much.
+fn messages(house: &House, bytes: usize) -> u64 {
+    let json = house.peers.history().after(0).next().unwrap().1.message.json().len();
+    assert!(json > BYTES);
+    bytes.div_ceil(json) as u64
+}
+
+fn compressed(house: &mut House) -> u64 {
+    house.peers.metrics().messages_compressed
+}
+
+#[test]
+fn a_large_batch_is_compressed_in_many_turns_and_others_are_served_between() {
+    let (mut house, all) = crowd("", 4);
+    let other = house.connect(&handshake("/ws?topic=quiet"));
+    publish(&mut house, "much", MANY);
+    house.step(&[]);
+    let [visit, piece] = [COMPRESSED_BYTES, REPLAY_BYTES].map(|bytes| messages(&house, bytes));
+    let mut heard: Vec<_> = all.iter().map(|who| house.ids(*who).len() as u64).collect();
+    heard.sort_unstable();
+    // The second one is handed what is compressed already, and goes on from there.
+    assert_eq!(heard, [0, 0, visit + piece, 2 * visit + piece]);
+    let mut turns = 1;
+    while house.peers.has_work() {
+        let before = compressed(&mut house);
+        house.send(other, support::frames::text("hello"));
+        house.step(&[other]);
+        assert_eq!(house.messages(other).len(), 1 + turns, "it is answered in this very turn");
+        assert!(compressed(&mut house) - before <= 2 * visit + all.len() as u64 * piece);
+        turns += 1;
+    }
+    assert!(turns > 5, "{turns}");
+    assert!(all.iter().all(|who| house.ids(*who) == first_ids(MANY)));
+}
+
+#[test]
+fn whoever_hears_it_and_however_each_message_is_heard_once_in_order_and_compressed_once() {
+    for flags in ["", "--history-size 0"] {
+        let (mut house, mut all) = crowd(flags, 5);
+        all.push(house.connect(&handshake("/ws?topic=much")));
+        let small = "permessage-deflate; server_max_window_bits=9";
+        all.push(house.connect(&compressing("much").replace("permessage-deflate", small)));
+        let stream = house.connect(&GET.replace("events", "events?topic=much"));
+        // What follows while some are still being brought the first part comes behind that.
+        for _ in 0..3 {
+            publish(&mut house, "much", MANY / 3);
+            house.step(&[]);
+        }
+        house.turn();
+        for who in all {
+            assert_eq!(house.ids(who), first_ids(MANY), "{flags}");
+        }
+        let ids: Vec<_> = house.heard(stream).0.into_iter().map(|event| event.last_event_id).collect();
+        assert_eq!(ids, first_ids(MANY), "{flags}");
+        assert_eq!(compressed(&mut house), MANY);
+    }
+}
+
+#[test]
+fn whoever_is_told_to_go_meanwhile_has_heard_all_up_to_some_message_and_none_twice() {
+    let (mut house, all) = crowd("", 4);
+    publish(&mut house, "much", MANY);
+    house.step(&[]);
+    house.leave();
+    house.peers.say_farewell(house.now());
+    house.turn();
+    for who in all {
+        let ids = house.ids(who);
+        assert_eq!(ids, first_ids(ids.len() as u64));
+        assert_eq!(house.messages(who).last().unwrap()["code"], 1012);
+    }
+}
