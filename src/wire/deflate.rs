@@ -106,12 +106,14 @@ impl Inflater {
     /// # Errors
     /// When it is longer than `most_bytes`, or is not what a compressor makes.
     pub fn inflate(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
-        let message = self.inflate_whole(payload, most_bytes)?;
-        self.inflated_bytes += message.len() as u64;
-        Ok(message)
+        let mut message = Message::new(payload.len().saturating_mul(USUAL_RATIO), most_bytes);
+        let inflated = self.inflate_whole(payload, &mut message);
+        // It has taken as long if it is of no use.
+        self.inflated_bytes += message.octets.len() as u64;
+        inflated.map(|()| message.octets)
     }
 
-    /// How long all messages so far are that were inflated.
+    /// How many bytes it has inflated so far.
     pub fn inflated_bytes(&self) -> u64 {
         self.inflated_bytes
     }
@@ -121,14 +123,13 @@ impl Inflater {
         self.inflated_bytes - before >= bytes as u64
     }
 
-    fn inflate_whole(&mut self, payload: &[u8], most_bytes: usize) -> Result<Vec<u8>, Violation> {
+    fn inflate_whole(&mut self, payload: &[u8], message: &mut Message) -> Result<(), Violation> {
         let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
         stream.reset(false);
-        let mut message = Message::new(payload.len().saturating_mul(USUAL_RATIO), most_bytes);
         let mut rest = payload;
         while message.take_in(stream, &mut rest)? == Status::StreamEnd {
             if rest.is_empty() {
-                return Ok(message.octets);
+                return Ok(());
             }
             // Any block may say that it is the last one, and others follow all the same (RFC 7692 §7.2.1).
             stream.reset(false);
@@ -143,7 +144,7 @@ impl Inflater {
             // Unless it has stopped in the midst of a block.
             false => message.take_in(stream, &mut end)? == Status::StreamEnd && end.is_empty(),
         };
-        if is_whole && message.octets.len() == bytes { Ok(message.octets) } else { Err(Violation::Corrupt) }
+        if is_whole && message.octets.len() == bytes { Ok(()) } else { Err(Violation::Corrupt) }
     }
 }
 

@@ -23,6 +23,11 @@ fn much(first: usize, count: usize) -> Vec<u8> {
     (first..first + count).flat_map(message).collect()
 }
 
+/// A message that inflates to more than one may.
+fn too_much() -> Vec<u8> {
+    frame(COMPRESSED, deflated(vec![b'x'; READ_BUDGET + 1]))
+}
+
 fn little() -> Vec<u8> {
     frame(COMPRESSED, deflated("little"))
 }
@@ -92,6 +97,17 @@ fn whoever_sends_little_is_heard_at_once_and_waits_for_no_more_than_one_round_if
     });
     assert_eq!(turns, Some(all.len().div_ceil(CLIENTS_PER_TURN)));
     assert!(all.iter().all(|who| answered(&house, *who).len() < 20), "the others are still at it");
+}
+
+#[test]
+fn what_cannot_be_inflated_takes_its_part_of_a_turn_as_well() {
+    let (mut house, all) = crowd("", 5 * CLIENTS_PER_TURN, MESSAGES_PER_TURN);
+    all.iter().for_each(|who| house.send(*who, too_much()));
+    house.step(&all);
+    for some in all.chunks(CLIENTS_PER_TURN) {
+        assert_eq!(turn(&mut house, &[]).0, some);
+        assert!(some.iter().all(|who| house.messages(*who).last().unwrap()["code"] == 1009));
+    }
 }
 
 #[test]
