@@ -204,7 +204,12 @@ impl<S: Socket> Peers<S> {
             if let Some(held_back) = &mut self.held_back {
                 held_back.forget(key);
             }
-            connection.replay.take().into_iter().for_each(|replay| self.feed.abandon(*replay));
+            if let Some(replay) = connection.replay.take() {
+                if replay.is_listed {
+                    self.agenda.unlist_replaying(key);
+                }
+                self.feed.abandon(*replay);
+            }
             connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
                 self.counts.on_departed(ending, connection.is_stream());
@@ -243,6 +248,9 @@ impl<S: Socket> Peers<S> {
         }
         if connection.may_be_buried(now) {
             let connection = self.connections.remove(key);
+            if connection.reading == Reading::Listed {
+                self.agenda.unlist_unread(key);
+            }
             self.count_out(&connection, now);
             self.upkeep.shrink_later(now.instant);
         } else {

@@ -76,6 +76,11 @@ impl Agenda {
         self.unread.pop_front()
     }
 
+    /// This connection is to be removed: its key may pass on to another, which has not waited. A scan, of those that wait.
+    pub(super) fn unlist_unread(&mut self, key: usize) {
+        self.unread.retain(|listed| *listed != key);
+    }
+
     /// This connection need not wait for answers any longer.
     pub(super) fn list_answered(&mut self, key: usize) {
         self.answered.push(key);
@@ -94,6 +99,11 @@ impl Agenda {
     /// This connection can be sent another piece of its replay.
     pub(super) fn list_replaying(&mut self, key: usize) {
         self.replaying.push_back(key);
+    }
+
+    /// This connection is to be sent no more pieces, and its key may pass on. A scan, of those that wait.
+    pub(super) fn unlist_replaying(&mut self, key: usize) {
+        self.replaying.retain(|listed| *listed != key);
     }
 
     /// Those to be sent another piece in this turn.

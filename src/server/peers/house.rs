@@ -124,6 +124,15 @@ impl House {
         self.peers.settle(now);
     }
 
+    /// The same; gives back who was told anything in it.
+    pub(super) fn step_telling(&mut self, ready: &[usize]) -> Vec<usize> {
+        let told = |house: &Self| house.ends.iter().map(|end| end.borrow().taken.len()).collect::<Vec<_>>();
+        let before = told(self);
+        self.step(ready);
+        let after = told(self);
+        (0..after.len()).filter(|who| after[*who] > before[*who]).collect()
+    }
+
     /// One turn, or as many as there is work for.
     pub(super) fn turn(&mut self) {
         let now = self.now().instant;

@@ -9,6 +9,8 @@ use crate::server::peers::house::{GET, House, compressing, first_ids};
 const MANY: u64 = 150;
 /// What one of them holds.
 const BYTES: usize = 10_000;
+/// As many as are brought a part of what they missed in one turn.
+const REPLAYS: usize = 16;
 
 /// Publishes so many, each of which is of use to compress.
 fn publish(house: &mut House, topic: &str, count: u64) {
@@ -77,6 +79,34 @@ fn whoever_hears_it_and_however_each_message_is_heard_once_in_order_and_compress
         assert_eq!(ids, first_ids(MANY), "{flags}");
         assert_eq!(compressed(&mut house), MANY);
     }
+}
+
+#[test]
+fn whoever_comes_instead_of_one_that_waits_for_what_it_missed_waits_as_the_others_do() {
+    let mut house = House::with("");
+    publish(&mut house, "much", 50);
+    let join = handshake("/ws?topic=much&last_event_id=0000beef-0");
+    let all: Vec<usize> = (0..5 * REPLAYS).map(|_| house.admit(&join)).collect();
+    house.step(&all);
+    let failing = all[2 * REPLAYS + 1];
+    house.ends[failing].borrow_mut().is_short = true;
+    house.send(failing, support::frames::text("hello"));
+    assert_eq!(house.step_telling(&[failing]), all[REPLAYS..2 * REPLAYS]);
+    assert_eq!((house.peers.connections(), house.admit(&join)), (all.len() - 1, failing));
+    let mut queue = all.clone();
+    queue.rotate_left(2 * REPLAYS);
+    queue.retain(|who| *who != failing);
+    queue.push(failing);
+    let mut rounds: Vec<Vec<usize>> = queue.repeat(2).chunks(REPLAYS).map(<[usize]>::to_vec).collect();
+    // It is welcomed at once.
+    rounds[0].push(failing);
+    for (turn, some) in rounds.iter_mut().enumerate() {
+        some.sort_unstable();
+        let ready = if turn == 0 { &[failing][..] } else { &[] };
+        assert_eq!(house.step_telling(ready), *some);
+    }
+    house.turn();
+    assert!(all.iter().all(|who| house.ids(*who) == first_ids(50)));
 }
 
 #[test]

@@ -51,14 +51,10 @@ fn crowd(flags: &str, clients: usize, messages: usize) -> (House, Vec<usize>) {
     (house, all)
 }
 
-/// One turn: who was told anything in it, in that order, and to how much their messages have inflated.
+/// One turn: who was told anything in it, and to how much messages have inflated.
 fn turn(house: &mut House, ready: &[usize]) -> (Vec<usize>, u64) {
-    let told = |house: &House| house.ends.iter().map(|end| end.borrow().taken.len()).collect::<Vec<_>>();
-    let (before, inflated_before) = (told(house), house.peers.inflater.inflated_bytes());
-    house.step(ready);
-    let after = told(house);
-    let is_told = |who: &usize| after[*who] > before[*who];
-    ((0..after.len()).filter(is_told).collect(), house.peers.inflater.inflated_bytes() - inflated_before)
+    let before = house.peers.inflater.inflated_bytes();
+    (house.step_telling(ready), house.peers.inflater.inflated_bytes() - before)
 }
 
 #[test]
@@ -97,6 +93,39 @@ fn whoever_sends_little_is_heard_at_once_and_waits_for_no_more_than_one_round_if
     });
     assert_eq!(turns, Some(all.len().div_ceil(CLIENTS_PER_TURN)));
     assert!(all.iter().all(|who| answered(&house, *who).len() < 20), "the others are still at it");
+}
+
+#[test]
+fn whoever_leaves_while_it_waits_holds_up_nobody_and_whoever_comes_instead_waits_as_the_others_do() {
+    let (mut house, all) = crowd("", 5 * CLIENTS_PER_TURN, 4 * MESSAGES_PER_TURN);
+    let (failing, closing) = (all[20], all[30]);
+    house.send(closing, frame(0x88, 1000_u16.to_be_bytes()));
+    house.ends[closing].borrow_mut().is_closed = true;
+    house.ends[failing].borrow_mut().room = 0;
+    house.step(&all);
+    house.ends[failing].borrow_mut().is_short = true;
+    house.peers.on_ready(failing, Readiness::End, true, house.now());
+    assert_eq!(turn(&mut house, &[]).0, all[..CLIENTS_PER_TURN]);
+    assert_eq!(house.peers.connections(), all.len() - 1);
+    let said = much(0, 4 * MESSAGES_PER_TURN);
+    assert_eq!(
+        house.admit([compressing("quiet").as_bytes(), &said].concat()),
+        failing,
+        "it has this key now"
+    );
+    let mut queue = all.clone();
+    queue.rotate_left(CLIENTS_PER_TURN);
+    queue.retain(|who| *who != failing);
+    queue.push(failing);
+    house.peers.on_ready(failing, Readiness::Bytes, false, house.now());
+    house.peers.settle(house.now());
+    for some in queue.repeat(2).chunks_mut(CLIENTS_PER_TURN) {
+        some.sort_unstable();
+        assert_eq!(turn(&mut house, &[]).0, some);
+    }
+    house.turn();
+    assert!(all.iter().all(|who| answered(&house, *who).len() == 4 * MESSAGES_PER_TURN));
+    assert_eq!((house.has_ended(closing), house.peers.connections()), (true, all.len() - 1));
 }
 
 #[test]
