@@ -106,9 +106,14 @@ impl Agenda {
         self.replaying.retain(|listed| *listed != key);
     }
 
-    /// Those to be sent another piece in this turn.
-    pub(super) fn take_replaying(&mut self) -> Vec<usize> {
-        self.replaying.drain(..self.replaying.len().min(REPLAYS_PER_TURN)).collect()
+    /// How many are to be sent another piece in this turn.
+    pub(super) fn count_replaying(&self) -> usize {
+        self.replaying.len().min(REPLAYS_PER_TURN)
+    }
+
+    /// The one that has waited longest for another piece.
+    pub(super) fn next_replaying(&mut self) -> Option<usize> {
+        self.replaying.pop_front()
     }
 
     /// Whether anybody waits for another piece.

@@ -33,7 +33,7 @@ const MESSAGE_BYTES: usize = 256;
 /// What compressing an octet costs, in octets.
 const COMPRESSING: usize = 8;
 
-/// What is compressed for one subscriber before others have their turn.
+/// What is compressed for one subscriber before others have their turn, and for all replays in one turn.
 const COMPRESSED_BYTES: usize = 256 * 1024;
 
 /// What may be pending for its subscribers, or be published in one turn, before publishers have to wait, too.
@@ -127,9 +127,7 @@ impl<S: Socket> Peers<S> {
             bytes += self.deliver(subscriber, now);
             visits += 1;
         }
-        for key in self.agenda.take_replaying() {
-            self.carry_on_replay(key, now);
-        }
+        self.carry_on_replays(now);
         self.feed.forget_surplus();
         if !self.is_congested() {
             for key in self.agenda.take_congested() {
@@ -188,6 +186,17 @@ impl<S: Socket> Peers<S> {
             }
         }
         bytes + self.compressor.taken_since(compressed_before) * COMPRESSING
+    }
+
+    fn carry_on_replays(&mut self, now: Now) {
+        let compressed_before = self.compressor.taken_bytes();
+        for _ in 0..self.agenda.count_replaying() {
+            let Some(key) = self.agenda.next_replaying() else { break };
+            self.carry_on_replay(key, now);
+            if self.compressor.taken_since(compressed_before) >= COMPRESSED_BYTES {
+                break;
+            }
+        }
     }
 
     fn carry_on_replay(&mut self, key: usize, now: Now) {

@@ -110,6 +110,29 @@ fn whoever_comes_instead_of_one_that_waits_for_what_it_missed_waits_as_the_other
 }
 
 #[test]
+fn what_is_brought_to_those_who_come_back_is_compressed_in_parts_as_well() {
+    let (mut house, _) = crowd("", 0);
+    let topics: Vec<String> = (0..REPLAYS).map(|n| format!("much/{n}")).collect();
+    topics.iter().for_each(|topic| publish(&mut house, topic, 20));
+    house.turn();
+    assert_eq!(compressed(&mut house), 0, "nobody has heard it");
+    let resume = |topic: &String| compressing(&format!("{topic}&last_event_id=0000beef-0"));
+    let all: Vec<usize> = topics.iter().map(|topic| house.admit(resume(topic))).collect();
+    let [visit, piece] = [COMPRESSED_BYTES, REPLAY_BYTES].map(|bytes| messages(&house, bytes));
+    let (mut ready, mut turns) = (&all[..], 0);
+    while house.peers.has_work() || turns == 0 {
+        let before = compressed(&mut house);
+        house.step(std::mem::take(&mut ready));
+        assert!((1..visit + piece).contains(&(compressed(&mut house) - before)));
+        turns += 1;
+    }
+    assert!(turns > 10, "{turns}");
+    for (n, who) in all.iter().enumerate() {
+        assert_eq!(house.ids(*who), first_ids(320)[n * 20..][..20]);
+    }
+}
+
+#[test]
 fn whoever_is_told_to_go_meanwhile_has_heard_all_up_to_some_message_and_none_twice() {
     let (mut house, all) = crowd("", 4);
     publish(&mut house, "much", MANY);
