@@ -89,6 +89,8 @@ pub struct Peers<S> {
     scratch: Box<[u8]>,
     compressor: Compressor,
     inflater: Inflater,
+    /// What inflating had cost when this turn began.
+    inflated_before: u64,
     mode: Mode,
     site: Site,
     terms: Terms,
@@ -118,6 +120,7 @@ impl<S: Socket> Peers<S> {
             scratch: vec![0; SCRATCH_BYTES].into(),
             compressor: Compressor::default(),
             inflater: Inflater::default(),
+            inflated_before: 0,
             mode: Mode::Serving,
             site: Site::default(),
             terms,

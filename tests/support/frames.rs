@@ -37,6 +37,21 @@ pub fn text(text: &str) -> Vec<u8> {
     frame(TEXT, text)
 }
 
+/// A block with codes of its own that says nothing but that it ends (RFC 1951 §3.2.7), in as few bits as that can have, the first
+/// one lowest: 1 and 18 are the only lengths of codes, of which each has one bit; of 255 codes for octets none is in use, of the
+/// other two one is for the end.
+const HOLLOW_BLOCK: u128 = 0x46a_ff90_0000_0000_0081_c004;
+const HOLLOW_BITS: usize = 91;
+
+/// The payload of an empty message in so many octets at most, which take as long to inflate as so many can.
+pub fn hollow(bytes: usize) -> Vec<u8> {
+    let rounds = (bytes - 1) / HOLLOW_BITS;
+    let octet =
+        |n: usize| (0..8).map(|bit| (HOLLOW_BLOCK >> ((8 * n + bit) % HOLLOW_BITS) & 1) << bit).sum::<u128>();
+    // The last one is the beginning of what a flush ends with.
+    (0..rounds * HOLLOW_BITS).map(|n| octet(n) as u8).chain([0]).collect()
+}
+
 /// The payload of a message, compressed.
 pub fn deflated(message: impl AsRef<[u8]>) -> Vec<u8> {
     let message = message.as_ref();

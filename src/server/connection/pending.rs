@@ -86,6 +86,11 @@ impl<S: Socket> Connection<S> {
         self.send(compressed.unwrap_or_else(|| Frame::message(kind, message)), now, limits);
     }
 
+    /// Whether what it sends may be compressed.
+    pub(in crate::server) fn may_compress(&self) -> bool {
+        matches!(&self.phase, Phase::Open { session, .. } if session.compression().is_some())
+    }
+
     /// Whether to compress a message of this length for this peer: it is of use, and the peer's window has room for all of it.
     fn compresses(&self, bytes: impl FnOnce() -> usize) -> bool {
         let Phase::Open { session, .. } = &self.phase else { return false };

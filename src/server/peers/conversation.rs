@@ -169,13 +169,16 @@ impl<S: Socket> Peers<S> {
     /// Takes in what a WebSocket sends, and replies.
     pub(super) fn hear(&mut self, key: usize, bytes: &[u8], now: Now) {
         self.connections[key].on_heard(now, &self.terms.limits);
-        self.hear_out(key, bytes, now);
+        match self.is_put_off(key) {
+            true => self.unheard.keep(key, bytes),
+            false => self.hear_out(key, bytes, now),
+        }
     }
 
     /// Takes in what a WebSocket has sent, as far as it is not held back.
     pub(super) fn hear_out(&mut self, key: usize, mut bytes: &[u8], now: Now) {
         let limits = self.terms.limits;
-        let inflated_before = self.inflater.inflated_bytes();
+        let inflated_before = self.inflater.cost();
         while let Some(event) =
             self.connections[key].next_event(&mut bytes, &limits.rules, &mut self.inflater)
         {
@@ -196,17 +199,17 @@ impl<S: Socket> Peers<S> {
             }
             let is_held_back = is_message
                 && self.held_back.as_mut().is_some_and(|held_back| held_back.on_message(key, now.instant));
-            if is_held_back || is_message && self.has_inflated_enough(key, inflated_before) {
+            if is_held_back || is_message && self.must_wait_after(key, inflated_before) {
                 return self.unheard.keep(key, bytes);
             }
         }
     }
 
-    /// Whether what a client has sent inflates to so much that the rest has to wait: for another turn, or until the client has
-    /// taken its answers.
-    fn has_inflated_enough(&self, key: usize, inflated_before: u64) -> bool {
-        self.inflater.has_inflated_since(inflated_before, READ_BUDGET)
-            || self.inflater.has_inflated_since(inflated_before, 1) && self.must_wait(key)
+    /// Whether inflating what a client has sent has cost so much that the rest has to wait: for another turn, or until the client
+    /// has taken its answers.
+    fn must_wait_after(&self, key: usize, inflated_before: u64) -> bool {
+        self.inflater.has_cost_since(inflated_before, READ_BUDGET)
+            || self.inflater.has_cost_since(inflated_before, 1) && self.must_wait(key)
     }
 
     /// Makes a connection a client: 101, the welcome, what it missed, and what it has sent behind its handshake.

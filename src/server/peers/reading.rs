@@ -6,11 +6,11 @@ use crate::server::connection::{Reading, Received, Speaks};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 
-/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting; and bytes to which compressed
-/// messages inflate that it has sent.
+/// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting; and what inflating its compressed
+/// messages may cost.
 pub(super) const READ_BUDGET: usize = SCRATCH_BYTES;
 
-/// Bytes to which the messages of those inflate that are read on in one turn.
+/// What inflating the messages of all may cost in one turn.
 const INFLATED_BYTES: usize = 8 * READ_BUDGET;
 
 /// What an event says about reading from a connection.
@@ -46,13 +46,12 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Goes on reading where a budget or a pause has stopped it.
+    /// Begins a turn: goes on reading where a budget or a pause has stopped it.
     pub fn read_unread(&mut self, now: Now) {
         self.let_go(now);
-        let inflated_before = self.inflater.inflated_bytes();
+        self.inflated_before = self.inflater.cost();
         for _ in 0..self.agenda.count_unread() {
-            // Others must not wait for all who have sent what inflates to much.
-            if self.inflater.has_inflated_since(inflated_before, INFLATED_BYTES) {
+            if self.has_inflated_enough() {
                 break;
             }
             let Some(key) = self.agenda.next_unread() else { break };
@@ -72,7 +71,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn read_on(&mut self, key: usize, is_end_announced: bool, now: Now) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut budget = READ_BUDGET;
-        let inflated_before = self.inflater.inflated_bytes();
+        let inflated_before = self.inflater.cost();
         // Requests and messages may be left from a pause: they go first.
         self.converse(key, now);
         self.hear_unheard(key, now);
@@ -93,8 +92,10 @@ impl<S: Socket> Peers<S> {
                     () => Reading::Listed,
                 };
             }
+            let is_used_up = budget == 0
+                || self.inflater.has_cost_since(inflated_before, READ_BUDGET)
+                || self.is_put_off(key);
             let connection = &mut self.connections[key];
-            let is_used_up = budget == 0 || self.inflater.has_inflated_since(inflated_before, READ_BUDGET);
             if is_used_up || connection.is_over() {
                 break if is_used_up { Reading::Listed } else { Reading::Awaited };
             }
@@ -150,6 +151,16 @@ impl<S: Socket> Peers<S> {
             Speaks::WebSocket => self.hear(key, bytes, now),
             Speaks::EventStream | Speaks::NoMore => {}
         }
+    }
+
+    /// Whether so much has been inflated in this turn that others must not wait for more.
+    fn has_inflated_enough(&self) -> bool {
+        self.inflater.has_cost_since(self.inflated_before, INFLATED_BYTES)
+    }
+
+    /// Whether what a client sends has to wait for another turn, as it may be compressed. It is heard behind those that wait already.
+    pub(super) fn is_put_off(&self, key: usize) -> bool {
+        self.has_inflated_enough() && self.connections[key].may_compress()
     }
 
     /// Whether what the peer sends next is better left in its socket.

@@ -38,10 +38,11 @@ impl Unheard {
 }
 
 impl<S: Socket> Peers<S> {
-    /// Hears what is left of a client, unless it has to wait.
+    /// Hears what is left of a client, unless that has to wait.
     pub(super) fn hear_unheard(&mut self, key: usize, now: Now) {
         if self.unheard.holds(key)
             && !self.must_wait(key)
+            && !self.is_put_off(key)
             && let Some(bytes) = self.unheard.bytes.remove(&key)
         {
             self.hear_out(key, &bytes, now);

@@ -134,7 +134,9 @@ fn whoever_sends_what_inflates_to_much_keeps_nobody_waiting_and_is_answered_all(
             others.iter().for_each(|line| line.borrow_mut().send(&hello));
             world.turn();
             world.tick();
-            assert!(others.iter().all(|line| count(line, is_echo) == turns), "somebody waits");
+            let [plain, compressing] = [0, 1].map(|other: usize| count(&others[other], is_echo));
+            // Whoever may compress, too, is heard behind the other one, whose message may have taken a whole turn.
+            assert!(plain == turns && compressing + 2 >= turns, "somebody waits");
             let now_answered = count(&hostile, is_echo);
             assert!(now_answered - answered <= 2, "{} in one turn", now_answered - answered);
             assert!(
