@@ -46,6 +46,9 @@ impl<S: Socket> Peers<S> {
     /// Closes those whose token had expired when all that had arrived was read: a new one may have been among it.
     pub(super) fn close_expired(&mut self, now: Now, heard_until: Instant) {
         while let Some(key) = self.expiries.take_expired(heard_until) {
+            // What a fan-out under way has not brought yet goes ahead of the close.
+            self.hand_pending(key, now);
+            self.say_when_to_return(key, None, now);
             let connection = &mut self.connections[key];
             connection.end(Ending::Expired, now);
             self.agenda.mark_swept_up(key, connection);

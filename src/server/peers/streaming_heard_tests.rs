@@ -1,6 +1,8 @@
 //! Up to which id streams are told that they have heard all, so that those of quiet topics can resume much later.
 
 use super::*;
+use crate::http::token::Identity;
+use crate::policy::rights::Rights;
 
 const QUIET: &str = "GET /events?topic=quiet HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -26,6 +28,30 @@ fn on_a_quiet_topic_a_heartbeat_and_the_last_words_move_the_id_and_bring_nothing
         assert_eq!(last_id(&house, quiet), "0000beef-6", "{flags}");
         assert!(house.heard(quiet).0.iter().all(|event| event.name == "reconnect"), "{flags}");
     }
+}
+
+#[test]
+fn a_stream_whose_token_expires_is_brought_all_and_ends_with_a_time_to_wait_and_the_newest_id() {
+    let mut house = House::with("");
+    let streams = [GET, QUIET].map(|request| house.connect(request));
+    let expires = Some(house.now().wall + seconds(10));
+    for stream in streams {
+        let identity = Identity { subject: None, expires, rights: Rights::default() };
+        house.peers.identify(stream, Some(Box::new(identity)), house.now());
+    }
+    house.run_for(seconds(9));
+    assert!(streams.iter().all(|stream| !house.has_ended(*stream)));
+    // They expire in the very turn in which something is published.
+    house.elapsed = seconds(10);
+    house.publish();
+    for (stream, events) in streams.into_iter().zip([1, 0]) {
+        assert!(house.has_ended(stream));
+        let (heard, reader) = house.heard(stream);
+        let end = format!("\nretry: {}\nid: 0000beef-1\n\n\r\n0\r\n\r\n", reader.retry.unwrap());
+        assert!(heard.len() == events && house.text(stream).ends_with(&end), "{}", house.text(stream));
+    }
+    house.run_for(seconds(2));
+    assert_eq!(house.departures(), [("expired".to_owned(), 0, 2)]);
 }
 
 #[test]
