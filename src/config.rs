@@ -15,11 +15,11 @@ pub mod origins;
 mod refused;
 pub mod secret;
 pub mod token;
+mod values;
 pub mod variables;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ pub use self::age::Age;
 use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
 use self::origins::OriginFlags;
+use self::values::{period, seconds, truth, whole};
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -296,44 +297,6 @@ fn is_argument(matches: &ArgMatches, id: &str) -> bool {
 
 fn usage_error(message: String) -> clap::Error {
     clap::Error::raw(ErrorKind::InvalidValue, message + "\n")
-}
-
-/// Reads from its environment variable whether a flag without a value is set.
-fn truth(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "on" | "t" | "y" => Ok(true),
-        "0" | "false" | "no" | "off" | "f" | "n" => Ok(false),
-        _ => Err("give 1, true, yes or on to set it, or 0, false, no or off".to_owned()),
-    }
-}
-
-/// Reads a whole number within bounds.
-fn whole<T: TryFrom<u64>>(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<T, String> + Clone {
-    move |text| {
-        let number = text.parse().ok().filter(|number| bounds.contains(number));
-        number
-            .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| format!("give a whole number from {} to {}", bounds.start(), bounds.end()))
-    }
-}
-
-/// Reads seconds within bounds.
-fn seconds(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<Duration, String> + Clone {
-    move |text| {
-        let number = text.parse().ok().filter(|number| bounds.contains(number));
-        number.map(Duration::from_secs_f64).ok_or_else(|| {
-            format!("give seconds from {} to {}, fractions allowed", bounds.start(), bounds.end())
-        })
-    }
-}
-
-/// Reads a period in seconds, or 0 for none.
-fn period(most: f64) -> impl Fn(&str) -> Result<Period, String> + Clone {
-    move |text| match seconds(0.01..=most)(text) {
-        Ok(duration) => Ok(Period(Some(duration))),
-        Err(_) if text.parse() == Ok(0.0) => Ok(Period(None)),
-        Err(why) => Err(format!("{why}, or 0 for none")),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use log::info;
@@ -13,6 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
 use crate::server::exhaustion::mend;
+use crate::server::socket_file::{SocketFile, remove_abandoned};
 
 /// This bounds the kernel memory for a client that never reads; measured: 164 kB. An idle client costs none of it.
 pub(super) const SEND_BUFFER_BYTES: usize = 64 * 1024;
@@ -328,41 +329,6 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     }
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.set_tcp_nodelay(true)
-}
-
-/// The name of a Unix socket in the file system. It is removed with the socket, unless it belongs to another one by then.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)? })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// A process that was killed leaves its socket's name behind, which nobody can bind again.
-fn remove_abandoned(path: &Path, name: &SockAddr) {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let Ok(probe) = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None) else { return };
-    let is_dead = || probe.connect(name).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
-    if is_socket && is_dead() {
-        let _ = fs::remove_file(path);
-    }
 }
 
 pub(super) fn refused(address: Address, why: io::Error) -> ListenError {

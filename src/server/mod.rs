@@ -46,6 +46,7 @@ pub mod prospect;
 pub mod question;
 pub mod relay;
 pub mod socket;
+mod socket_file;
 pub mod state_file;
 pub mod terms;
 pub mod turn;
