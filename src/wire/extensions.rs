@@ -5,10 +5,13 @@
 //! compressed message serves every client.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::num::NonZeroU8;
 
 use crate::wire::head::is_token;
+
+mod compression;
+
+pub use compression::Compression;
 
 /// The one extension that is understood.
 const NAME: &[u8] = b"permessage-deflate";
@@ -25,35 +28,6 @@ pub enum Offers {
     Compression(Compression),
     /// What breaks the grammar: the handshake must fail (RFC 6455 §9.1).
     Malformed,
-}
-
-/// Compression as it is agreed on for one connection.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Compression {
-    /// The client has less than the largest window, or says how much it has.
-    server_max_window_bits: Option<NonZeroU8>,
-}
-
-impl Compression {
-    /// Whether a client can inflate a message of this length that was compressed with the largest window: all of it has to fit
-    /// into the client's own.
-    pub fn fits(self, message_bytes: usize) -> bool {
-        let bits = self.server_max_window_bits.map_or(LARGEST_WINDOW_BITS, NonZeroU8::get);
-        bits >= LARGEST_WINDOW_BITS || message_bytes <= 1 << bits
-    }
-}
-
-/// The value of `Sec-WebSocket-Extensions` in the answer. `client_max_window_bits` is not in it: any client may be heard with the
-/// largest window, and one whose own is smaller uses that without being told (RFC 7692 §7.1.2.2).
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("permessage-deflate; server_no_context_takeover; client_no_context_takeover")?;
-        match self.server_max_window_bits {
-            // Whoever names a window has to be answered with it, or a smaller one (RFC 7692 §7.1.2.1).
-            Some(bits) => write!(f, "; server_max_window_bits={bits}"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Offers {

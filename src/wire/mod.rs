@@ -10,6 +10,7 @@ pub mod event_stream;
 pub mod exposition;
 pub mod extensions;
 pub mod forwarding;
+pub mod handover;
 pub mod head;
 pub mod link;
 pub mod messages;

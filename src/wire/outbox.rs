@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
+mod moving;
+
 /// How many pongs in a row may wait: after that, a new one replaces the last one (RFC 6455 §5.5.3).
 const PONGS_IN_A_ROW: u8 = 16;
 

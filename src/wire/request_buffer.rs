@@ -4,6 +4,7 @@
 use httparse::{EMPTY_HEADER, Error, Status};
 
 use crate::wire::body::{Body, Framing};
+use crate::wire::handover::record;
 use crate::wire::head::{Head, MAX_HEAD_BYTES, has_bare_line_feed};
 use crate::wire::proxy_protocol::{self, NoPreamble, Origin, Preamble};
 use crate::wire::refusal::Refusal;
@@ -154,6 +155,28 @@ impl RequestBuffer {
     /// What came behind the last request: the first bytes of a WebSocket.
     pub fn into_rest(mut self) -> Vec<u8> {
         self.bytes.split_off(self.read)
+    }
+
+    /// Whether no request is read in part but for its head.
+    pub fn is_between_bodies(&self) -> bool {
+        self.unfinished.is_none() && self.put_back.is_none()
+    }
+
+    /// How it stands, as it is handed over to another process; `None` in the midst of a body.
+    pub fn pack(&self) -> Option<record::Http> {
+        self.is_between_bodies().then(|| record::Http {
+            unread: self.unread().to_vec(),
+            skip: self.skip,
+            is_forwarded: self.is_forwarded,
+            ..record::Http::default()
+        })
+    }
+
+    /// One that goes on with what has come of a head.
+    pub fn unpack(record: record::Http) -> Self {
+        let record::Http { unread, skip, is_forwarded, .. } = record;
+        let skip = skip.min(MAX_SKIPPED_BYTES);
+        Self { bytes: unread, skip, is_forwarded, ..Self::default() }
     }
 
     fn collect(&mut self, mut request: Box<Request>, mut body: Body) -> Result<Next, Refusal> {

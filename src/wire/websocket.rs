@@ -16,6 +16,8 @@ use crate::wire::ending::{Ending, Violation};
 use crate::wire::extensions::Compression;
 use crate::wire::outbox::Outbox;
 
+mod moving;
+
 /// The longest header of a masked frame (RFC 6455 §5.2).
 const LONGEST_HEADER: usize = 14;
 
