@@ -148,7 +148,7 @@ fn history_replay(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(PUBLICATIONS as u64));
     group.bench_function("10,000 in pieces of 64 KiB", |bencher| {
         bencher.iter(|| {
-            let mut replay = Replay::new(0, vec![filter.clone()], &mut history);
+            let mut replay = Replay::new(0, vec![(filter.clone(), 0)], &mut history);
             while replay.reached() < PUBLICATIONS as u64 {
                 black_box(replay.next_piece(&mut history, 64 * 1024)).expect("nothing is forgotten");
             }

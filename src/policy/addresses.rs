@@ -40,6 +40,18 @@ impl From<IpAddr> for Address {
     }
 }
 
+impl Address {
+    /// As it is handed over to another process.
+    pub fn number(self) -> u64 {
+        self.0.get()
+    }
+
+    /// One that another process has counted; `None` for what is none.
+    pub fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.get() {
@@ -129,6 +141,30 @@ impl Addresses {
         }
         known.refused += 1;
         Err(TooMany::Refused)
+    }
+
+    /// The addresses that have had connections lately, and when each may have as many as ever.
+    pub fn lately(&self, now: Instant) -> impl Iterator<Item = (Address, Instant)> {
+        let lately = self.known.iter().filter(move |(_, known)| known.full_at > now);
+        lately.map(|(address, known)| (*address, known.full_at))
+    }
+
+    /// Goes on with what was known elsewhere of an address that has had connections lately.
+    pub fn remember(&mut self, address: Address, full_at: Instant) {
+        self.known.entry(address).or_insert_with(|| {
+            self.left.push_back(address);
+            Known { full_at, open: 0, refused: 0, is_left: true }
+        });
+    }
+
+    /// Counts a connection that was counted elsewhere, however many there are.
+    pub fn adopt(&mut self, address: Address, is_refused: bool, now: Instant) {
+        let known = self.known.entry(address).or_insert_with(|| Known::new(now));
+        if is_refused {
+            known.refused += 1;
+        } else {
+            known.open += 1;
+        }
     }
 
     /// When somebody who was refused may try again.

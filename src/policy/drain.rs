@@ -48,7 +48,7 @@ pub struct Workers {
 }
 
 /// The way from the first signal to the exit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Drain {
     /// Between the signal and the beginning.
     delay: Duration,

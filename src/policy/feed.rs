@@ -122,8 +122,15 @@ impl Feed {
             return None;
         }
         self.replays += 1;
-        let filters = self.hub.filters(number(key)).cloned().collect();
+        let filters = self.hub.filters(number(key)).map(|filter| (filter.clone(), after)).collect();
         Some(Replay::new(after, filters, &mut self.history))
+    }
+
+    /// Goes on with a replay that was begun elsewhere; `None` when something of it is forgotten here.
+    pub fn replay_on(&mut self, reached: Position, filters: Vec<(Filter, Position)>) -> Option<Replay> {
+        let can = self.history.reaches(reached);
+        self.replays += usize::from(can);
+        can.then(|| Replay::new(reached, filters, &mut self.history))
     }
 
     /// The next piece of a replay, about so many bytes of JSON.

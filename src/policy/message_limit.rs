@@ -54,6 +54,19 @@ impl MessageLimit {
         true
     }
 
+    /// When a client may send as much as ever, and until when it is held back.
+    pub fn times_of(&self, client: usize) -> Option<(Instant, Option<Instant>)> {
+        self.senders.get(&client).map(|sender| (sender.full_at, sender.held_until))
+    }
+
+    /// Goes on with what a client has sent elsewhere.
+    pub fn remember(&mut self, client: usize, full_at: Instant, held_until: Option<Instant>) {
+        self.senders.insert(client, Sender { full_at, held_until });
+        held_until.into_iter().for_each(|until| {
+            self.held.insert((until, client));
+        });
+    }
+
     /// Whether a client is held back.
     pub fn holds(&self, client: usize) -> bool {
         self.senders.get(&client).is_some_and(|sender| sender.held_until.is_some())

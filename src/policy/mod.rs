@@ -5,6 +5,7 @@ pub mod drain;
 pub mod expiries;
 pub mod feed;
 pub mod fingerprint;
+pub mod handover;
 pub mod heard;
 pub mod history;
 pub mod hub;

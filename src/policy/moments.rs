@@ -26,6 +26,11 @@ impl Moments {
         }
     }
 
+    /// The time of a client.
+    pub fn of(&self, client: usize) -> Option<Instant> {
+        self.by_client.get(&client).copied()
+    }
+
     /// The earliest time, and whose it is.
     pub fn first(&self) -> Option<(Instant, usize)> {
         self.in_order.first().copied()

@@ -131,6 +131,20 @@ impl ReconnectNotices {
         self.closings.set(client, at);
     }
 
+    /// The moment of a client that has not been told yet, and when one is closed that has.
+    pub fn times_of(&self, client: usize) -> [Option<Instant>; 2] {
+        [self.untold.of(client), self.closings.of(client)]
+    }
+
+    /// Adds a client that has been one elsewhere, with the times that it had there. One that had none is new here.
+    pub fn join_again(&mut self, client: usize, [moment, closing]: [Option<Instant>; 2], now: Instant) {
+        if moment.is_none() && closing.is_none() {
+            return self.join(client, now);
+        }
+        moment.into_iter().for_each(|at| self.untold.set(client, at));
+        closing.into_iter().for_each(|at| self.closings.set(client, at));
+    }
+
     /// The client has departed: its name may pass on to another.
     pub fn forget(&mut self, client: usize) {
         self.untold.remove(client);

@@ -31,19 +31,19 @@ pub struct Replay {
 pub struct Forgotten;
 
 impl Replay {
-    /// A replay of everything that these filters match, from behind a position that history reaches.
-    pub fn new(after: Position, filters: Vec<Filter>, history: &mut History) -> Self {
+    /// A replay of everything that these filters match, each from behind its own position, from behind a position that history
+    /// reaches.
+    pub fn new(after: Position, filters: Vec<(Filter, Position)>, history: &mut History) -> Self {
         let missed = usize::try_from(history.positions().end() - after).expect("the ring fits in memory");
         let dense = missed.div_ceil(SPARSE);
         let is_sparse = missed > LOOKED_AT / SPARSE && {
             let index = history.index();
             let mut found = 0;
-            filters.iter().all(|filter| {
+            filters.iter().all(|(filter, _)| {
                 found += index.count(filter, after, dense - found);
                 found < dense
             })
         };
-        let filters = filters.into_iter().map(|filter| (filter, after)).collect();
         Self { reached: after, filters, is_sparse, is_listed: false }
     }
 
@@ -55,6 +55,11 @@ impl Replay {
     /// Takes a filter away.
     pub fn unsubscribe(&mut self, filter: &Filter) {
         self.filters.retain(|(other, _)| other != filter);
+    }
+
+    /// What it listens to, each from behind its own position.
+    pub fn filters(&self) -> &[(Filter, Position)] {
+        &self.filters
     }
 
     /// The position that it has reached; at the newest it is complete.
@@ -135,7 +140,8 @@ mod tests {
     }
 
     fn replay(history: &mut History, after: Position, filters: &[&str]) -> Replay {
-        Replay::new(after, filters.iter().map(|filter| Filter::parse(filter).unwrap()).collect(), history)
+        let filters = filters.iter().map(|filter| (Filter::parse(filter).unwrap(), after));
+        Replay::new(after, filters.collect(), history)
     }
 
     fn texts(piece: Result<Vec<Message>, Forgotten>) -> Vec<String> {

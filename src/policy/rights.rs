@@ -38,6 +38,11 @@ impl Rights {
         self.publish.iter().any(|granted| granted.matches(topic))
     }
 
+    /// What may be listened to, and what may be published to.
+    pub fn granted(&self) -> [&[Filter]; 2] {
+        [&self.subscribe, &self.publish]
+    }
+
     /// Whether there is anything that may be listened to.
     pub fn hears_anything(&self) -> bool {
         !self.subscribe.is_empty()
