@@ -30,6 +30,7 @@ pub(super) use standing::{Owner, Sender, Standing};
 mod answers;
 mod closing;
 mod deadlines;
+mod moving;
 mod pending;
 mod standing;
 mod streaming;

@@ -177,6 +177,21 @@ impl<S: Socket> Order<S> {
         }
     }
 
+    /// Periodic notifications so far, and the position before the first that was given since this server began to count.
+    pub fn counted(&self) -> (u64, Position) {
+        match self {
+            Self::Own(own) => own.ledger.counted(),
+            Self::Upstream(_) => (0, 0),
+        }
+    }
+
+    /// Goes on counting from there. Its position must be known already.
+    pub fn go_on_counting(&mut self, notifications: u64, begun: Position) {
+        if let Self::Own(own) = self {
+            own.ledger.go_on_counting(notifications, begun);
+        }
+    }
+
     /// Goes on where a predecessor stopped, with what was published lately.
     pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, u32, History) {
         let (ledger, history) = Ledger::restore(snapshot, limits, now);

@@ -42,6 +42,7 @@ mod held_back;
 mod house;
 mod identities;
 mod leaving;
+mod moving;
 mod publishing;
 mod reading;
 mod reports;

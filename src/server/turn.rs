@@ -24,8 +24,10 @@ use crate::server::terms::Terms;
 use crate::wire::snapshot::Snapshot;
 
 mod effect;
+mod moving;
 
 pub use effect::Effect;
+pub use moving::Packed;
 
 /// A socket for which something can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

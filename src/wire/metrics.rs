@@ -53,10 +53,29 @@ pub struct Metrics {
     pub fanout: Histogram,
     /// The time from the end of one sleep of the loop to the start of the next.
     pub turns: Histogram,
+    /// Hand-overs that have come to an end.
+    #[serde(default)]
+    pub handovers: Handovers,
     /// Lines that the log has lost.
     pub log_lines_lost: u64,
     /// What the system says about the process.
     pub process: Process,
+}
+
+/// How handing over to other processes went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Handovers {
+    /// How often everything was handed over.
+    pub completed: u64,
+    /// How often a process has gone on itself.
+    pub failed: u64,
+    /// Connections that were moved,
+    pub moved: u64,
+    /// and that could not be.
+    pub stayed: u64,
+    /// How long nobody was heard the last time, in seconds.
+    pub last_seconds: f64,
 }
 
 /// Departures of one kind.
@@ -131,6 +150,19 @@ impl Histogram {
     }
 }
 
+impl Handovers {
+    fn add(&mut self, other: &Self) {
+        add(&mut self.completed, other.completed);
+        add(&mut self.failed, other.failed);
+        add(&mut self.moved, other.moved);
+        add(&mut self.stayed, other.stayed);
+        // That of the newest process that has one.
+        if self.last_seconds == 0.0 {
+            self.last_seconds = other.last_seconds;
+        }
+    }
+}
+
 impl Metrics {
     /// A socket has taken some of what waited, in bytes and messages. Its owner may not be a client yet.
     pub fn count_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
@@ -187,6 +219,7 @@ impl Metrics {
         other.commands_refused.iter().for_each(|refused| add_refused(&mut self.commands_refused, refused));
         self.fanout.add(&other.fanout);
         self.turns.add(&other.turns);
+        self.handovers.add(&other.handovers);
         add(&mut self.log_lines_lost, other.log_lines_lost);
     }
 

@@ -109,6 +109,16 @@ impl<S: Socket> Connection<S> {
         None
     }
 
+    /// Begins to look whether a WebSocket is there, where nobody has done that before it was handed over, or no longer looks.
+    pub(in crate::server) fn keep_alive_by(&mut self, now: Now, limits: &Limits) {
+        if let Phase::Open { pinged: None, .. } = self.phase {
+            self.expires = match limits.ping_interval {
+                Some(interval) => self.expires.or(Some(now + interval)),
+                None => None,
+            };
+        }
+    }
+
     /// The peer has sent something, be it a pong or not: it is there. The next ping follows the last one by the interval.
     pub(in crate::server) fn on_heard(&mut self, now: Now, limits: &Limits) {
         if let Phase::Open { pinged, .. } = &mut self.phase

@@ -61,6 +61,16 @@ impl Ledger {
         self.newest() - self.begun
     }
 
+    /// Periodic notifications so far, and the position before the first that was given since this server began to count.
+    pub fn counted(&self) -> (u64, Position) {
+        (self.notifications_so_far, self.begun)
+    }
+
+    /// Goes on counting from there.
+    pub fn go_on_counting(&mut self, notifications: u64, begun: Position) {
+        (self.notifications_so_far, self.begun) = (notifications, begun.min(self.newest()));
+    }
+
     /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.
     ///
     /// # Errors
@@ -178,7 +188,8 @@ impl Ledger {
         }
         let mut history = History::new(limits, before);
         for Kept { topic, message, at_unix_ms } in snapshot.publications {
-            history.push(Publication { topic, message, at: now.instant_of(at_unix_ms) });
+            // Somebody may be in the midst of being brought more than is kept for others.
+            history.push_beyond(Publication { topic, message, at: now.instant_of(at_unix_ms) });
         }
         history.expire(now.instant);
         (ledger, history)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::server::clock::Now;
 use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
-use crate::wire::metrics::{LOG_LINES_LOST, Metrics};
+use crate::wire::metrics::{Handovers, LOG_LINES_LOST, Metrics};
 
 /// What was counted so far.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Counts {
     clients: usize,
     /// Those of them that hear an event stream.
     streams: usize,
+    /// What was counted before this process.
+    past: Option<Box<Metrics>>,
     /// Since when there are publications that some subscriber has not been visited with.
     fanout_since: Option<Instant>,
 }
@@ -48,6 +50,27 @@ impl Counts {
         self.clients += 1;
         self.streams += usize::from(is_stream);
         self.metrics.connections_total += 1;
+    }
+
+    /// Goes on with what another process has counted.
+    pub(super) fn go_on(&mut self, counted: Metrics) {
+        self.past = Some(Box::new(counted));
+    }
+
+    /// Of all clients so many are left, none of them a stream's.
+    pub(super) fn part_with(&mut self, clients: usize) {
+        (self.clients, self.streams) = (clients, 0);
+    }
+
+    /// A hand-over has come to an end.
+    pub(super) fn handovers(&mut self) -> &mut Handovers {
+        &mut self.metrics.handovers
+    }
+
+    /// A client has come that was one elsewhere.
+    pub(super) fn on_moved_in(&mut self, is_stream: bool) {
+        self.clients += 1;
+        self.streams += usize::from(is_stream);
     }
 
     /// A client's messages may be compressed.
@@ -114,6 +137,8 @@ impl Counts {
         self.metrics.event_streams = self.streams as u64;
         self.metrics.outbox_bytes = outbox_bytes as u64;
         self.metrics.log_lines_lost = LOG_LINES_LOST.load(Relaxed);
-        self.metrics.clone()
+        let mut metrics = self.metrics.clone();
+        self.past.iter().for_each(|past| metrics.add_totals(past));
+        metrics
     }
 }

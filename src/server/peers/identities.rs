@@ -1,14 +1,20 @@
 //! Who the clients are that have shown a token: what they may, and until when.
 
+use std::io;
 use std::time::Instant;
+
+use jiff::Timestamp;
 
 use super::Peers;
 use crate::http::token::Identity;
 use crate::policy::expiries::Expiries;
+use crate::policy::rights::Rights;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
+use crate::wire::handover::Damaged;
+use crate::wire::handover::record;
 
 /// A client that has shown a token.
 #[derive(Debug)]
@@ -19,6 +25,21 @@ pub(in crate::server) struct Member {
 }
 
 impl Member {
+    /// As it is handed over to another process.
+    pub(super) fn pack(&self) -> record::Member {
+        let [subscribe, publish] = self
+            .identity
+            .rights
+            .granted()
+            .map(|filters| filters.iter().map(|filter| filter.as_str().to_owned()).collect::<Vec<_>>());
+        record::Member {
+            subject: self.identity.subject.clone(),
+            expires_unix_ms: self.identity.expires.map(Timestamp::as_millisecond),
+            subscribe,
+            publish,
+        }
+    }
+
     /// The client has gone, or its token no longer counts.
     pub(super) fn forget(&self, key: usize, expiries: &mut Expiries) {
         self.expires.into_iter().for_each(|at| expiries.remove(key, at));
@@ -34,6 +55,22 @@ impl<S: Socket> Peers<S> {
         let expires = identity.expires.and_then(|at| now.instant_at(at));
         expires.into_iter().for_each(|at| self.expiries.add(key, at));
         self.connections[key].member = Some(Box::new(Member { identity: *identity, expires }));
+    }
+
+    /// This is who a connection was in another process.
+    pub(super) fn identify_again(&mut self, key: usize, member: record::Member, now: Now) -> io::Result<()> {
+        let parse = |filters: Vec<String>| {
+            let filters = filters.iter().map(|filter| Filter::parse(filter));
+            filters.collect::<Result<Vec<_>, _>>().map_err(|_| io::Error::other(Damaged))
+        };
+        let expires = member.expires_unix_ms.map(Timestamp::from_millisecond).transpose();
+        let identity = Identity {
+            subject: member.subject,
+            expires: expires.map_err(|_| io::Error::other(Damaged))?,
+            rights: Rights::new(parse(member.subscribe)?, parse(member.publish)?),
+        };
+        self.identify(key, Some(Box::new(identity)), now);
+        Ok(())
     }
 
     /// Whether it may listen to this. Where no tokens are expected everybody may listen to everything.

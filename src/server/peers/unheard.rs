@@ -21,6 +21,11 @@ impl Unheard {
         }
     }
 
+    /// What there is of this client.
+    pub(super) fn of(&self, key: usize) -> &[u8] {
+        self.bytes.get(&key).map_or(&[], |bytes| bytes)
+    }
+
     /// Whether there is anything of this client.
     pub(super) fn holds(&self, key: usize) -> bool {
         !self.bytes.is_empty() && self.bytes.contains_key(&key)

@@ -1,0 +1,246 @@
+//! All peers as they are handed over to another process, and as they go on in this one.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+
+use super::Peers;
+use super::leaving::Mode;
+use crate::policy::addresses::Address;
+use crate::policy::feed::Feed;
+use crate::policy::sequencer::Position;
+use crate::policy::topic::Filter;
+use crate::server::clock::Now;
+use crate::server::connection::{Connection, Reading, Speaks, Standing};
+use crate::server::socket::Socket;
+use crate::wire::ending::Ending;
+use crate::wire::handover::Damaged;
+use crate::wire::handover::image::Writer;
+use crate::wire::handover::record::{self, Monotonic, Piece, Record};
+use crate::wire::handover::times::Moment;
+use crate::wire::metrics::{Handovers, Metrics};
+
+/// The pieces that several outboxes share, by where they end in memory: of one that has been written in part the rest ends
+/// there, too.
+#[derive(Default)]
+struct Shared {
+    /// Their numbers and lengths.
+    known: HashMap<*const u8, (u64, usize)>,
+    count: u64,
+}
+
+impl Shared {
+    /// How a piece is written, once `write` has written what others may share of it.
+    fn piece(&mut self, octets: &Bytes, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<Piece> {
+        if octets.is_unique() {
+            return Ok(Piece::Own(octets.to_vec()));
+        }
+        let end = octets.as_ptr_range().end;
+        let known = self.known.get(&end).filter(|(_, length)| *length >= octets.len());
+        let (number, length) = match known {
+            Some(known) => *known,
+            None => {
+                write(octets)?;
+                let new = (self.count, octets.len());
+                self.count += 1;
+                self.known.insert(end, new);
+                new
+            }
+        };
+        Ok(Piece::Shared { number, skip: (length - octets.len()) as u64 })
+    }
+}
+
+impl<S: Socket> Peers<S> {
+    /// Whether somebody is in the midst of a request, so that it could not be handed over now.
+    pub fn is_asked(&self) -> bool {
+        self.connections.iter().any(|(_, connection)| !connection.can_move() && connection.ending().is_none())
+    }
+
+    /// Writes how each stands that can be handed over, and gives back their keys in the same order. Takes nothing away.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn pack<W: Write>(&mut self, now: Now, at: Moment, to: &mut Writer<W>) -> io::Result<Vec<usize>> {
+        // From here on nobody has anything to hear but what is in its outbox, or in the history.
+        while let Some(key) = self.feed.next_subscriber() {
+            self.hand_pending(key, now);
+        }
+        let (mut shared, mut packed) = (Shared::default(), vec![]);
+        for (key, connection) in &self.connections {
+            let piece = |octets: &Bytes| shared.piece(octets, |octets| to.shared(octets));
+            let Some(record) = connection.pack(at, piece)? else { continue };
+            to.connection(&self.complete(key, connection, record, at))?;
+            packed.push(key);
+        }
+        Ok(packed)
+    }
+
+    /// Adds what is known of a connection by its key.
+    fn complete(&self, key: usize, connection: &Connection<S>, record: Record, at: Moment) -> Record {
+        let [reconnects, closes] = self.notices.as_ref().map_or([None; 2], |notices| notices.times_of(key));
+        let pace = self.held_back.as_ref().and_then(|held_back| held_back.times_of(key));
+        Record {
+            member: connection.member.as_deref().map(|member| member.pack()),
+            filters: self.feed.filters(key).map(|filter| filter.as_str().to_owned()).collect(),
+            replay: connection.replay.as_deref().map(|replay| record::Replay {
+                reached: replay.reached(),
+                filters: replay
+                    .filters()
+                    .iter()
+                    .map(|(filter, from)| (filter.as_str().to_owned(), *from))
+                    .collect(),
+            }),
+            unheard: self.unheard.of(key).to_vec(),
+            pace: pace.map(|(full_at, held_until)| record::Pace {
+                full_at: at.monotonic(full_at),
+                held_until: held_until.map(|until| at.monotonic(until)),
+            }),
+            reconnects: reconnects.map(|time| at.monotonic(time)),
+            closes: closes.map(|time| at.monotonic(time)),
+            ..record
+        }
+    }
+
+    /// The addresses that have had connections lately, and when each may have as many as ever.
+    pub fn addresses_lately(&self, now: Now, at: Moment) -> Vec<(u64, Monotonic)> {
+        let lately = self.addresses.iter().flat_map(|addresses| addresses.lately(now.instant));
+        lately.map(|(address, full_at)| (address.number(), at.monotonic(full_at))).collect()
+    }
+
+    /// The socket of a connection.
+    pub fn socket(&mut self, key: usize) -> Option<&mut S> {
+        self.connections.get_mut(key).map(Connection::socket)
+    }
+
+    /// The sockets of connections that are here.
+    pub fn sockets(&self, keys: &[usize]) -> Vec<&S> {
+        keys.iter().filter_map(|key| self.connections.get(*key)).map(Connection::its_socket).collect()
+    }
+
+    /// No event will tell of this connection any more: it ends.
+    pub fn give_up(&mut self, key: usize, now: Now) {
+        let connection = &mut self.connections[key];
+        connection.end(Ending::SocketFailed, now);
+        self.agenda.mark_dirty(key, connection);
+    }
+
+    /// Forgets those who are another process's now, with all that was known of them. Those who are left are to end.
+    pub fn part_with(&mut self, moved: &[usize], now: Now) {
+        for key in moved {
+            self.connections.try_remove(*key);
+            self.unheard.forget(*key);
+        }
+        self.counts.part_with(self.connections.iter().filter(|(_, connection)| connection.is_client).count());
+        self.feed = Feed::empty(self.feed.epoch(), self.terms.history, self.feed.newest().position());
+        (self.notices, self.held_back, self.addresses) = (None, None, None);
+        (self.expiries, self.agenda) = Default::default();
+        self.mode = Mode::Leaving;
+        for (key, connection) in &mut self.connections {
+            connection.dirty = false;
+            self.agenda.mark_dirty(key, connection);
+            connection.reading = Reading::Listed;
+            self.agenda.list_unread(key);
+        }
+        self.upkeep.shrink_later(now.instant);
+    }
+
+    /// How handing over went so far.
+    pub fn handovers(&mut self) -> &mut Handovers {
+        self.counts.handovers()
+    }
+
+    /// Goes on with what another process has counted, and with what it knew of addresses.
+    pub fn go_on_counting(&mut self, counted: Option<Metrics>, addresses: &[(u64, Monotonic)], at: Moment) {
+        counted.into_iter().for_each(|counted| self.counts.go_on(counted));
+        let known =
+            addresses.iter().filter_map(|(number, full_at)| Some((Address::from_number(*number)?, full_at)));
+        for (address, full_at) in known {
+            self.addresses.iter_mut().for_each(|addresses| addresses.remember(address, at.instant(*full_at)));
+        }
+    }
+
+    /// Takes in a connection that another process has handed over; `socket` is given its key. It is read from and written to
+    /// as soon as there is an event for it.
+    ///
+    /// # Errors
+    /// Those of `socket`, and when it cannot stand so.
+    pub fn take_over(
+        &mut self,
+        record: Record,
+        socket: impl FnOnce(usize) -> io::Result<S>,
+        now: Now,
+        at: Moment,
+        shared: &[Bytes],
+    ) -> io::Result<()> {
+        let key = self.connections.vacant_key();
+        let mut record = record;
+        let (member, replay, pace) = (record.member.take(), record.replay.take(), record.pace.take());
+        let (filters, unheard) = (std::mem::take(&mut record.filters), std::mem::take(&mut record.unheard));
+        let times = [record.reconnects, record.closes].map(|time| time.map(|time| at.instant(time)));
+        let connection = Connection::unpack(record, socket(key)?, at, shared).map_err(io::Error::other)?;
+        let (is_client, speaks) = (connection.is_client, connection.speaks());
+        let key = self.connections.insert(connection);
+        for filter in parse(&filters)? {
+            self.feed.subscribe(key, &filter, None).map_err(|_| io::Error::other(Damaged))?;
+        }
+        if let Some(replay) = replay {
+            self.replay_on(key, replay, now)?;
+        }
+        if let Some(member) = member {
+            self.identify_again(key, member, now)?;
+        }
+        self.unheard.keep(key, &unheard);
+        if let (Some(held_back), Some(pace)) = (&mut self.held_back, pace) {
+            held_back.remember(key, at.instant(pace.full_at), pace.held_until.map(|until| at.instant(until)));
+        }
+        if is_client {
+            self.counts.on_moved_in(speaks == Speaks::EventStream);
+            if let Some(notices) = &mut self.notices {
+                notices.join_again(key, times, now.instant);
+            }
+        }
+        self.count_in(key, now);
+        let connection = &mut self.connections[key];
+        connection.keep_alive_by(now, &self.terms.limits);
+        self.upkeep.look_by(connection.next_look(&self.terms.limits));
+        // What its socket holds or has room for, an event announces: it has just been registered.
+        if connection.wants_settling() {
+            self.agenda.mark_dirty(key, connection);
+        }
+        if self.unheard.holds(key) {
+            connection.reading = Reading::Listed;
+            self.agenda.list_unread(key);
+        }
+        self.list_replay(key);
+        self.upkeep.on_admitted(self.connections.len());
+        Ok(())
+    }
+
+    /// Counts one that another process has counted.
+    fn count_in(&mut self, key: usize, now: Now) {
+        let connection = &mut self.connections[key];
+        let (Some(addresses), Some(address)) = (&mut self.addresses, connection.address) else { return };
+        match connection.standing {
+            Standing::Uncounted | Standing::RefusedRequest => {}
+            Standing::Counted => addresses.adopt(address, false, now.instant),
+            Standing::Refused => addresses.adopt(address, true, now.instant),
+        }
+    }
+
+    fn replay_on(&mut self, key: usize, replay: record::Replay, now: Now) -> io::Result<()> {
+        let (names, from): (Vec<String>, Vec<Position>) = replay.filters.into_iter().unzip();
+        let filters = parse(&names)?.into_iter().zip(from).collect();
+        match self.feed.replay_on(replay.reached, filters) {
+            Some(replay) => self.connections[key].replay = Some(Box::new(replay)),
+            // Told so, the client resumes, and is answered that something is missing.
+            None => self.connections[key].end(Ending::TooSlow, now),
+        }
+        Ok(())
+    }
+}
+
+fn parse(filters: &[String]) -> io::Result<Vec<Filter>> {
+    filters.iter().map(|filter| Filter::parse(filter).map_err(|_| io::Error::other(Damaged))).collect()
+}

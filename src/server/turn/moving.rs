@@ -1,0 +1,122 @@
+//! Everything that a server knows and is in the midst of, as it is handed over to another process.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+
+use super::Turn;
+use crate::policy::drain::Drain;
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+use crate::wire::handover::Damaged;
+use crate::wire::handover::image::{Entry, Reader, Whole, Writer};
+use crate::wire::handover::times::Moment;
+use crate::wire::metrics::Handovers;
+use crate::wire::snapshot::Snapshot;
+
+/// What was written of a server.
+#[derive(Debug)]
+pub struct Packed {
+    /// Bytes of the image.
+    pub bytes: u64,
+    /// The keys of the connections in it, in their order.
+    pub connections: Vec<usize>,
+}
+
+impl<S: Socket> Turn<S> {
+    /// Whether somebody is in the midst of a request, so that its connection could not be handed over now.
+    pub fn is_asked(&self) -> bool {
+        self.peers.is_asked()
+    }
+
+    /// Writes how everything stands, in this format. Takes nothing away: until `part_with`, all goes on here if it has to.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn pack(&mut self, at: Moment, format: u32, to: impl Write) -> io::Result<Packed> {
+        let now = self.now;
+        self.peers.forget_old(now);
+        let mut image = Writer::new(to, format)?;
+        let (notifications, begun) = self.order.counted();
+        image.whole(&Whole {
+            counted: serde_json::to_string(&self.peers.metrics()).ok(),
+            notifications,
+            next_notification: self.notify.map(|(_, due)| at.monotonic(due)),
+            begun,
+            addresses: self.peers.addresses_lately(now, at),
+        })?;
+        if let Some(snapshot) = self.order.snapshot(self.peers.history(), now) {
+            image.snapshot(&snapshot.encode())?;
+        }
+        let connections = self.peers.pack(now, at, &mut image)?;
+        Ok(Packed { bytes: image.end()?, connections })
+    }
+
+    /// How handing over went so far.
+    pub fn handovers(&mut self) -> &mut Handovers {
+        self.peers.handovers()
+    }
+
+    /// The socket of a connection.
+    pub fn socket(&mut self, key: usize) -> Option<&mut S> {
+        self.peers.socket(key)
+    }
+
+    /// The sockets of connections that are here.
+    pub fn sockets(&self, keys: &[usize]) -> Vec<&S> {
+        self.peers.sockets(keys)
+    }
+
+    /// No event will tell of this connection any more: it ends.
+    pub fn give_up(&mut self, key: usize) {
+        self.peers.give_up(key, self.now);
+    }
+
+    /// These connections are another process's from here on, and so is all else. Who is left is to end, as in a drain.
+    pub fn part_with(&mut self, moved: &[usize], drain: Drain) {
+        self.peers.part_with(moved, self.now);
+        (self.drain, self.notify) = (drain, None);
+        self.drain.signal(self.now.instant);
+    }
+
+    /// Goes on where another process has stopped. Nobody must have connected yet. `socket` is given the keys of the
+    /// connections, in the order of the image.
+    ///
+    /// # Errors
+    /// Those of `socket`, and when the image is none that can be gone on with.
+    pub fn take_over(
+        &mut self,
+        image: &[u8],
+        now: Now,
+        at: Moment,
+        mut socket: impl FnMut(usize) -> io::Result<S>,
+    ) -> io::Result<()> {
+        self.now = now;
+        let damaged = |_| io::Error::other(Damaged);
+        let mut entries = Reader::new(image).map_err(damaged)?;
+        let mut shared: Vec<Bytes> = vec![];
+        while let Some(entry) = entries.next_entry().map_err(damaged)? {
+            match entry {
+                Entry::Whole(whole) => self.go_on(&whole, at),
+                Entry::Snapshot(octets) => {
+                    let snapshot = Snapshot::decode(octets).map_err(|_| io::Error::other(Damaged))?;
+                    self.restore(snapshot);
+                }
+                Entry::Shared(octets) => shared.push(Bytes::copy_from_slice(octets)),
+                Entry::Connection(record) => {
+                    self.peers.take_over(*record, &mut socket, self.now, at, &shared)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, whole: &Whole, at: Moment) {
+        let counted = whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok());
+        self.peers.go_on_counting(counted, &whole.addresses, at);
+        self.order.go_on_counting(whole.notifications, whole.begun);
+        if let (Some((period, due)), Some(next)) = (&mut self.notify, whole.next_notification) {
+            *due = at.instant(next).min(self.now + *period);
+        }
+    }
+}
