@@ -8,6 +8,7 @@ mod alternatives;
 pub mod auth;
 pub mod command;
 mod compression;
+mod handover;
 pub mod listed;
 mod log_level;
 mod nearest;
@@ -37,6 +38,7 @@ use self::addresses::AddressFlags;
 pub use self::age::Age;
 use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
+use self::handover::HandoverFlags;
 use self::origins::OriginFlags;
 use self::values::{period, seconds, truth, whole};
 
@@ -198,6 +200,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_STATE_FILE", help_heading = "Leaving")]
     #[arg(value_name = "PATH")]
     pub state_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub handover: HandoverFlags,
 
     /// Time over which clients are asked to reconnect to the successor, each at its own moment; 0 for all at once
     #[arg(long, env = "SLACKWATER_DRAIN_SPREAD", default_value = "30", help_heading = "Leaving")]

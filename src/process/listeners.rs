@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::config::{AdminAddress, Config};
 use crate::ffi;
 use crate::server::ListenError;
-use crate::server::bound_socket::{Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
+use crate::server::bound_socket::{self, Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
 use crate::server::prospect::{self, Prospect};
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
@@ -68,6 +68,39 @@ pub fn open(config: &Config, shared: bool) -> Result<BoundSocket, OpenError> {
         Some(path) => BoundSocket::bind_path(path, FOR_EVERYONE, config.backlog)?,
         None => BoundSocket::bind(&config.host, config.port, config.backlog, shared)?,
     })
+}
+
+/// Whether that is where this process would listen, so that it need not be opened.
+///
+/// # Errors
+/// When the host is none.
+pub fn is_named(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError> {
+    Ok(match &config.uds {
+        Some(path) => *bound.address() == Address::Unix(path.clone()),
+        None => is_at(&config.host, config.port, bound)?,
+    })
+}
+
+/// Whether that is where operators would come in.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn is_named_admin(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError> {
+    match &config.admin {
+        None => Ok(false),
+        Some(AdminAddress::Ip(host, port)) => is_at(host, *port, bound).map_err(no_admin),
+        Some(AdminAddress::Path(path)) => Ok(*bound.address() == Address::Unix(path.clone())),
+    }
+}
+
+fn is_at(host: &str, port: u16, bound: &BoundSocket) -> Result<bool, ListenError> {
+    let named = bound_socket::resolve(host, port)?;
+    let is_one = |address: &Address| {
+        address.ip().is_some_and(|ip| {
+            named.iter().any(|named| named.ip() == ip.ip() && [0, ip.port()].contains(&port))
+        })
+    };
+    Ok(bound.addresses().iter().all(is_one))
 }
 
 /// Opens what operators come in by, if they are to have a door of their own.

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::policy::drain::Outcome;
+use crate::process::handover::SuccessionError;
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::remarks::Remark;
@@ -24,6 +25,7 @@ pub mod commands;
 pub mod contradictions;
 pub mod crew;
 pub mod dangers;
+pub mod handover;
 pub mod listeners;
 pub mod logging;
 pub mod program;
@@ -47,6 +49,9 @@ pub enum RunError {
     /// No state file.
     #[error(transparent)]
     State(#[from] StateFileError),
+    /// Nothing to take over.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
     /// No supervisor.
     #[error(transparent)]
     Supervise(#[from] SupervisorError),

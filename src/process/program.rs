@@ -4,7 +4,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -18,6 +18,9 @@ use crate::wire::link::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// Names the descriptor of the way to the process that this one is to take over from.
+const SUCCESSION: &str = "_SLACKWATER_HANDOVER";
 
 /// What a worker hears of or ignores once it is ready for that, and what until then would end or stop it. To be stopped
 /// before execve(2) would freeze this process with it, which waits for that (vfork(2)).
@@ -128,23 +131,58 @@ impl Program {
             numbers.join(",")
         };
         let fds = [fds(listeners), fds(std::slice::from_ref(&theirs)), fds(admin)].join(" ");
+        let mut command = self.command();
+        command.stdin(Stdio::null()).env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
+        // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
+        handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
+        let started = spawn(&mut command);
+        handed_over().try_for_each(|socket| socket.set_cloexec(true))?;
+        started.map(|child| (child, ours))
+    }
+
+    /// Starts it as the successor of this process, at the other end of this channel.
+    ///
+    /// # Errors
+    /// As fork(2) and execve(2).
+    pub fn start_successor(&self, channel: OwnedFd) -> io::Result<Child> {
+        let channel = Socket::from(channel);
+        let mut command = self.command();
+        command.env(SUCCESSION, channel.as_raw_fd().to_string());
+        channel.set_cloexec(false)?;
+        spawn(&mut command)
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).stdin(Stdio::null());
-        command.env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
+        command.args(&self.args);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {
                 command.env_remove(name);
             });
         }
-        // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
-        handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
-        ffi::block(&HELD_BACK)?;
-        let started = command.spawn();
-        ffi::unblock(&HELD_BACK)?;
-        handed_over().try_for_each(|socket| socket.set_cloexec(true))?;
-        started.map(|child| (child, ours))
+        command
     }
+}
+
+/// The channel to the process that this one is to take over from, if that has started it.
+///
+/// # Errors
+/// When it says something else.
+pub fn succession() -> io::Result<Option<OwnedFd>> {
+    let Some(text) = env::var_os(SUCCESSION) else { return Ok(None) };
+    let fd = text.to_str().and_then(|text| text.parse().ok()).ok_or(io::ErrorKind::InvalidInput)?;
+    let channel = ffi::socket(fd)?;
+    channel.set_cloexec(true)?;
+    Ok(Some(channel.into()))
+}
+
+/// Starts a process that hears of no signal before it is ready for that.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    ffi::block(&HELD_BACK)?;
+    let started = command.spawn();
+    ffi::unblock(&HELD_BACK)?;
+    started
 }
 
 /// The arguments but for `--publish-token TOKEN` and `--auth-secret SECRET`, also with `=`.

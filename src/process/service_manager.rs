@@ -25,6 +25,19 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)], SEND_TIMEOUT);
 }
 
+/// The server is about to hand over; `ready` or `main_process` follows.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now], SEND_TIMEOUT),
+        Err(why) => debug!("The service manager was not told: {why}"),
+    }
+}
+
+/// The server is this process from now on. Only the one that was it before is believed (`NotifyAccess=main`).
+pub fn main_process(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)], SEND_TIMEOUT);
+}
+
 /// The server leaves, and needs so much time at most: it is not to be cut before. To be repeated while it lasts.
 pub fn draining(connections: usize, remaining: Duration) {
     // Rounded up, as in the log.

@@ -1,16 +1,20 @@
 //! A process that serves: alone, or as one of a supervisor's.
 
+use std::fs;
 use std::process::ExitCode;
 
+use log::{debug, info};
 use signal_hook::consts::{SIGTTIN, SIGTTOU};
 
 use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain::Step;
+use crate::process::handover::{self, Inheritance, SuccessionError, SuccessorProcess};
 use crate::process::listeners;
-use crate::process::program::Inheritance;
+use crate::process::program::{self, Program};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
+use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};
@@ -23,12 +27,14 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let inherited = listeners::inherit(config)?;
     let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-    let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
-    let admin = listeners::open_admin(config)?;
-    let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-    let mut server = Server::over(listening, admin, config, Service::Notifications)?;
-    server.obey_signals(signals)?;
-    state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
+    let (mut server, admin_address) = match handover::inherit(config)? {
+        Some(inheritance) => take_over(config, inherited, inheritance, signals, state_file)?,
+        None => begin(config, inherited, signals, state_file)?,
+    };
+    match Program::own(config) {
+        Ok(program) => server.succeed_by(Box::new(SuccessorProcess::new(program))),
+        Err(why) => debug!("There is no program to hand over to: {why}"),
+    }
     announce(config, server.address(), admin_address.as_ref());
     let mut progress_bar = ProgressBar::default();
     let mut is_told = false;
@@ -51,11 +57,67 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     }))
 }
 
+/// Begins to serve: nobody is connected yet.
+fn begin(
+    config: &Config,
+    inherited: Option<BoundSocket>,
+    signals: Signals,
+    state_file: Option<StateFile>,
+) -> Result<(Server, Option<Address>), RunError> {
+    let path = handover::open(config)?;
+    let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
+    let admin = listeners::open_admin(config)?;
+    let admin_address = admin.as_ref().map(|admin| admin.address().clone());
+    let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+    server.obey_signals(signals)?;
+    state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
+    path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
+    Ok((server, admin_address))
+}
+
+/// Goes on where another process stops, on its sockets where these are what is to be listened on. Whatever fails, that one goes
+/// on itself.
+fn take_over(
+    config: &Config,
+    inherited: Option<BoundSocket>,
+    inheritance: Inheritance,
+    signals: Signals,
+    state_file: Option<StateFile>,
+) -> Result<(Server, Option<Address>), RunError> {
+    let Inheritance { taking, pid, public, admin, path, files } = inheritance;
+    let prepare = || -> Result<(Server, Option<Address>), RunError> {
+        let is_named = public.as_ref().map_or(Ok(false), |public| listeners::is_named(config, public))?;
+        let listening = match (inherited, public) {
+            (Some(inherited), _) => inherited,
+            (None, Some(public)) if is_named || config.fd.is_some() => public,
+            (None, _) => listeners::open(config, false)?,
+        };
+        let is_named = admin.as_ref().map_or(Ok(false), |admin| listeners::is_named_admin(config, admin))?;
+        let admin = if is_named { admin } else { listeners::open_admin(config)? };
+        let admin_address = admin.as_ref().map(|admin| admin.address().clone());
+        let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+        server.obey_signals(signals)?;
+        let path = match (path, &config.handover.handover) {
+            (Some(path), Some(named)) if *path.address() == Address::Unix(named.clone()) => Some(path),
+            _ => handover::open(config)?,
+        };
+        path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
+        state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
+        Ok((server, admin_address))
+    };
+    let (mut server, admin_address) = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
+    let count = taking.finish(&mut server).map_err(SuccessionError::TakeOver)?;
+    // Those of sockets that nobody listens on any more go now.
+    files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));
+    info!("Took over {count} connections from process {pid}");
+    Ok((server, admin_address))
+}
+
 /// Serves as one of a supervisor's workers until told to leave, or until the supervisor is gone.
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve_inherited(config: &Config, inheritance: &Inheritance) -> Result<ExitCode, RunError> {
+pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> Result<ExitCode, RunError> {
     let listening = listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener");
     let admin = listeners::all_inherited(&inheritance.admin)?;
     let supervisor = listeners::take(inheritance.supervisor)?;

@@ -89,6 +89,16 @@ impl Acceptor {
         self.bound
     }
 
+    /// What is listened on.
+    pub(super) fn bound(&self) -> &BoundSocket {
+        &self.bound
+    }
+
+    /// What is listened on.
+    pub(super) fn bound_mut(&mut self) -> &mut BoundSocket {
+        &mut self.bound
+    }
+
     /// Somebody is waiting. While paused, only the timer tries again.
     pub(super) fn on_waiting(&mut self) {
         self.has_waiting |= !self.is_paused;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -105,7 +106,7 @@ pub struct BoundSocket {
     addresses: Vec<Address>,
     /// Whether others may listen on the same addresses.
     is_shared: bool,
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 impl BoundSocket {
@@ -194,7 +195,7 @@ impl BoundSocket {
     pub fn share(&self) -> Result<Self, ListenError> {
         let sockets = self.sockets.iter().map(Socket::try_clone).collect::<Result<_, _>>();
         let sockets = sockets.map_err(|why| refused(self.address().clone(), why))?;
-        Ok(Self { sockets, addresses: self.addresses.clone(), is_shared: self.is_shared, _file: None })
+        Ok(Self { sockets, addresses: self.addresses.clone(), is_shared: self.is_shared, file: None })
     }
 
     /// Listens on a Unix socket of this mode. A file that is left from a process that has ended is replaced.
@@ -202,10 +203,18 @@ impl BoundSocket {
     /// # Errors
     /// When the path cannot be had.
     pub fn bind_path(path: &Path, mode: u32, backlog: u16) -> Result<Self, ListenError> {
+        Self::bind_path_for(Type::STREAM, path, mode, backlog)
+    }
+
+    /// As `bind_path`, for sockets of another type.
+    ///
+    /// # Errors
+    /// When the path cannot be had.
+    pub fn bind_path_for(kind: Type, path: &Path, mode: u32, backlog: u16) -> Result<Self, ListenError> {
         let bind = || {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+            let socket = Socket::new(Domain::UNIX, kind.nonblocking(), None)?;
             let name = SockAddr::unix(path)?;
-            remove_abandoned(path, &name);
+            remove_abandoned(kind, path, &name);
             socket.bind(&name)?;
             let file = SocketFile::of(path)?;
             fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -225,6 +234,34 @@ impl BoundSocket {
         // Options that cannot be set are left as whoever opened it has set them.
         let _ = prepare(&socket);
         Ok(Self::one(socket, address, false, None))
+    }
+
+    /// Listens on what another process listens on as well. Its file stays that one's until `own_file`.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn adopt(socket: Socket, is_shared: bool) -> Result<Self, ListenError> {
+        let address = listens_on(&socket, socket.as_raw_fd())?;
+        Ok(Self::one(socket, address, is_shared, None))
+    }
+
+    /// From now on its file goes with it.
+    pub fn own_file(&mut self) {
+        if let Address::Unix(path) = self.address() {
+            self.file = SocketFile::of(path).ok();
+        }
+    }
+
+    /// Whether its file goes with it.
+    pub fn owns_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Leaves its file to another process that listens there from now on.
+    pub fn bequeath(mut self) {
+        if let Some(file) = self.file.take() {
+            std::mem::forget(file);
+        }
     }
 
     /// Where it listens, with the port that was taken for port 0. Of several addresses it is the first that other machines
@@ -249,7 +286,7 @@ impl BoundSocket {
     }
 
     fn one(socket: Socket, address: Address, is_shared: bool, file: Option<SocketFile>) -> Self {
-        Self { sockets: vec![socket], addresses: vec![address], is_shared, _file: file }
+        Self { sockets: vec![socket], addresses: vec![address], is_shared, file }
     }
 
     fn at(address: SocketAddr, backlog: u16, is_shared: bool, is_only: bool) -> io::Result<Self> {
@@ -286,8 +323,8 @@ impl BoundSocket {
 pub(super) fn listens_on(socket: &Socket, fd: i32) -> Result<Address, ListenError> {
     let inherited = |why| ListenError::Inherited { fd, why };
     let failed = |why: io::Error| inherited(why.to_string());
-    let is_stream = socket.r#type().map_err(failed)? == Type::STREAM;
-    if !is_stream || !socket.is_listener().unwrap_or(false) {
+    let is_of_a_kind = [Type::STREAM, Type::SEQPACKET].contains(&socket.r#type().map_err(failed)?);
+    if !is_of_a_kind || !socket.is_listener().unwrap_or(false) {
         return Err(inherited("it does not listen".to_owned()));
     }
     let name = socket.local_addr().map_err(failed)?;
@@ -298,7 +335,7 @@ pub(super) fn listens_on(socket: &Socket, fd: i32) -> Result<Address, ListenErro
 }
 
 /// An address, or all those of a name. At least one.
-pub(super) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenError> {
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenError> {
     let found = (host, port).to_socket_addrs().and_then(|all| {
         let mut found: Vec<SocketAddr> = vec![];
         for address in all {

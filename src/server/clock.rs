@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::wire::handover::times::Moment;
 
 /// One reading of both clocks: the steady one for deadlines, the wall clock for what people read.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,13 @@ impl Now {
     /// Reads the clocks.
     pub(crate) fn read() -> Self {
         Self { instant: Instant::now(), wall: Timestamp::now() }
+    }
+
+    /// This moment as other processes write it, too.
+    pub(crate) fn moment() -> Moment {
+        let monotonic = clock_gettime(ClockId::Monotonic);
+        let nanos = monotonic.tv_sec.saturating_mul(1_000_000_000).saturating_add(monotonic.tv_nsec);
+        Moment { instant: Instant::now(), monotonic: nanos }
     }
 
     /// An instant on the wall clock, in milliseconds since 1970.

@@ -147,6 +147,27 @@ impl Doors {
         Ok(())
     }
 
+    /// What is listened on, and for whom.
+    pub(super) fn listening(&self) -> impl Iterator<Item = (Door, &BoundSocket)> {
+        let public = self.public.iter().map(Acceptor::bound).chain(&self.standby);
+        let admin = self.admin.iter().map(Acceptor::bound).chain(&self.resting_admin);
+        public.map(|bound| (Door::Public, bound)).chain(admin.map(|bound| (Door::Admin, bound)))
+    }
+
+    /// What is listened on, whatever for.
+    pub(super) fn bound_mut(&mut self) -> impl Iterator<Item = &mut BoundSocket> {
+        let doors = self.public.iter_mut().chain(&mut self.admin).map(Acceptor::bound_mut);
+        doors.chain(&mut self.standby).chain(&mut self.resting_admin)
+    }
+
+    /// Another process listens from now on, on the same sockets.
+    pub(super) fn bequeath(&mut self, registry: &Registry) {
+        let doors = [self.public.take(), self.admin.take()].into_iter().flatten();
+        let bound = doors.map(|door| door.close(registry));
+        bound.chain(self.standby.take()).chain(self.resting_admin.take()).for_each(BoundSocket::bequeath);
+        self.accept_at = None;
+    }
+
     /// Closes the operators' door for good.
     pub(super) fn close_admin(&mut self, registry: &Registry) {
         self.rest_admin(registry);

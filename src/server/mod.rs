@@ -17,6 +17,7 @@ use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::exhaustion::with_mend;
+use crate::server::handover::Succession;
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::log_pace::LogPace;
 use crate::server::peers::Readiness;
@@ -36,6 +37,7 @@ pub mod exhaustion;
 #[cfg(test)]
 pub(crate) mod far_end;
 mod footprint;
+pub mod handover;
 pub mod key_file;
 pub mod limits;
 mod link;
@@ -60,8 +62,10 @@ const SIGNALS: Token = Token(1);
 const LISTENER: Token = Token(2);
 const SUPERVISOR: Token = Token(3);
 const ADMIN: Token = Token(4);
+const SUCCESSOR: Token = Token(5);
+const SUCCESSORS: Token = Token(6);
 /// A connection's token is its key beyond this.
-const FIRST_PEER: usize = 5;
+const FIRST_PEER: usize = 7;
 
 /// As many as can be answered in one turn: with more, a crowd that leaves at once piles up answers, and the memory for
 /// them stays.
@@ -91,6 +95,7 @@ pub struct Server {
     log_pace: LogPace,
     state_file: Option<StateFile>,
     key_file: Option<KeyFile>,
+    succession: Succession,
 }
 
 /// What the caller of `run` may watch.
@@ -168,6 +173,7 @@ impl Server {
             poll.registry().register(link, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
         }
         let drain = Drain::new(config.timeout_graceful_shutdown, config.drain_check_interval);
+        let undelayed = drain.clone();
         // A worker's supervisor has waited already.
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
         Ok(Self {
@@ -178,6 +184,7 @@ impl Server {
             log_pace: LogPace::default(),
             state_file: None,
             key_file: key_file.flatten(),
+            succession: Succession::new(config.handover.handover_timeout, undelayed),
             poll,
         })
     }
@@ -193,6 +200,11 @@ impl Server {
         }
         self.state_file = Some(state_file);
         Ok(())
+    }
+
+    /// Leaves its state there when it leaves.
+    pub fn leave_state_in(&mut self, state_file: StateFile) {
+        self.state_file = Some(state_file);
     }
 
     /// The address listened on, with the port that was taken for port 0.
@@ -228,6 +240,9 @@ impl Server {
                     return Ok(outcome);
                 }
             }
+            if self.hand_over() {
+                return Ok(Outcome::Drained);
+            }
             let now = self.turn.now();
             if let Some(limit) = self.turn.limit() {
                 let remaining = limit.saturating_duration_since(now.instant);
@@ -254,6 +269,7 @@ impl Server {
         }
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
+        self.on_successors(has_come, now);
         let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
         self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())
@@ -264,7 +280,9 @@ impl Server {
         let now = self.turn.now().instant;
         let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
         let keys_in = self.key_file.as_ref().map(|file| file.next_look().saturating_duration_since(now));
-        let timeouts = [self.doors.next_timeout(now), log_in, keys_in, self.turn.next_timeout()];
+        let succession_in = self.succession.next_deadline().map(|at| at.saturating_duration_since(now));
+        let timeouts =
+            [self.doors.next_timeout(now), log_in, keys_in, succession_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -296,6 +314,7 @@ impl Server {
             Effect::RestAdmin => self.doors.rest_admin(self.poll.registry()),
             Effect::OpenAdmin => self.doors.open_admin(self.poll.registry())?,
             Effect::CloseAdmin => self.doors.close_admin(self.poll.registry()),
+            Effect::HandOver => self.launch_successor(),
             Effect::Trim => watch(Watched::Trim),
         }
         Ok(None)
@@ -305,7 +324,7 @@ impl Server {
 /// What an event says about a peer, or the supervisor.
 fn ready(event: &Event) -> Option<Ready> {
     match event.token() {
-        CONTROLS | SIGNALS | LISTENER | ADMIN => None,
+        CONTROLS | SIGNALS | LISTENER | ADMIN | SUCCESSOR | SUCCESSORS => None,
         SUPERVISOR => Some(Ready::Supervisor),
         Token(peer) => {
             let is_ended = event.is_read_closed() || event.is_error();

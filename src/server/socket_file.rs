@@ -37,9 +37,9 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// A process that was killed leaves its socket's name behind, which nobody can bind again.
-pub(super) fn remove_abandoned(path: &Path, name: &SockAddr) {
+pub(super) fn remove_abandoned(kind: Type, path: &Path, name: &SockAddr) {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let Ok(probe) = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None) else { return };
+    let Ok(probe) = Socket::new(Domain::UNIX, kind.nonblocking(), None) else { return };
     let is_dead = || probe.connect(name).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
     if is_socket && is_dead() {
         let _ = fs::remove_file(path);

@@ -5,8 +5,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use log::warn;
-
 use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
@@ -275,9 +273,7 @@ impl<S: Socket> Turn<S> {
             Control::Leave => self.drain.signal(self.now.instant),
             // Sent to all processes at once: the supervisor has been sent it, too.
             Control::Reload if self.order.has_supervisor() => {}
-            Control::Reload => warn!(
-                "Cannot reload: a server of one process has nobody to replace it. Restart it, or start it with --workers 2"
-            ),
+            Control::Reload => self.effects.push_back(Effect::HandOver),
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Effect {
     OpenAdmin,
     /// Close the operators' door for good.
     CloseAdmin,
+    /// Hand everything over to the program that is on disk now.
+    HandOver,
     /// Memory was freed, which the allocator may still keep.
     Trim,
 }

@@ -1,0 +1,157 @@
+//! The way between two processes: messages, each in one piece, with descriptors beside them (SOCK_SEQPACKET, unix(7)).
+
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use minicbor::Encode;
+use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::server::clock::Now;
+use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, encode};
+
+/// One end. Never blocks but in `wait`.
+#[derive(Debug)]
+pub struct Channel {
+    socket: OwnedFd,
+}
+
+/// A message and what came beside it.
+#[derive(Debug)]
+pub struct Received {
+    /// The message.
+    pub octets: Vec<u8>,
+    /// Closed on exec.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+}
+
+impl From<Channel> for OwnedFd {
+    fn from(channel: Channel) -> Self {
+        channel.socket
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Channel {
+    /// Both ends.
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        Ok((one.into(), other))
+    }
+
+    /// Sends a message, with descriptors beside it.
+    ///
+    /// # Errors
+    /// As sendmsg(2); `WouldBlock` until the other end has read what it was sent before.
+    pub fn send(&self, message: &impl Encode<()>, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let octets = encode(message);
+        if octets.len() > MAX_MESSAGE_BYTES || descriptors.len() > MAX_DESCRIPTORS {
+            return Err(io::Error::from(ErrorKind::InvalidInput));
+        }
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::Error::from(ErrorKind::InvalidInput));
+        }
+        sendmsg(&self.socket, &[IoSlice::new(&octets)], &mut beside, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// As `send`, and waits until there is room.
+    ///
+    /// # Errors
+    /// As sendmsg(2); `TimedOut` once the deadline is over.
+    pub fn send_by(
+        &self,
+        deadline: Instant,
+        message: &impl Encode<()>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        loop {
+            match self.send(message, descriptors) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.wait(PollFlags::OUT, deadline)?,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                sent => return sent,
+            }
+        }
+    }
+
+    /// The next message; `None` when the other end is closed.
+    ///
+    /// # Errors
+    /// As recvmsg(2); `WouldBlock` when there is none yet, `InvalidData` when it has not come whole, with all that was sent
+    /// beside it: near the limit of open files the kernel leaves out what there is no room for (MSG_CTRUNC).
+    pub fn receive(&self) -> io::Result<Option<Received>> {
+        let mut octets = vec![0; MAX_MESSAGE_BYTES];
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let mut pieces = [IoSliceMut::new(&mut octets)];
+        let received = recvmsg(&self.socket, &mut pieces, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+        let descriptors = beside.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        });
+        let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "not all descriptors have come: the limit on open files is reached",
+            ));
+        }
+        octets.truncate(received.bytes);
+        Ok((received.bytes > 0).then_some(Received { octets, descriptors }))
+    }
+
+    /// As `receive`, and waits for it.
+    ///
+    /// # Errors
+    /// As `receive`; `TimedOut` once the deadline is over.
+    pub fn receive_by(&self, deadline: Instant) -> io::Result<Option<Received>> {
+        loop {
+            match self.receive() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.wait(PollFlags::IN, deadline)?,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                received => return received,
+            }
+        }
+    }
+
+    fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
+        let left = deadline.saturating_duration_since(Now::read().instant);
+        let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+        let mut waited_for = [PollFd::new(&self.socket, what)];
+        match poll(&mut waited_for, Some(&timeout)) {
+            Ok(0) => Err(ErrorKind::TimedOut.into()),
+            Ok(_) => Ok(()),
+            Err(e) if e == rustix::io::Errno::INTR => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}

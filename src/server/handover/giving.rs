@@ -1,0 +1,251 @@
+//! The process that hands over.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use log::info;
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use super::channel::{Channel, Received};
+use super::memory;
+use crate::http::routes::Door;
+use crate::policy::handover::{Heard, Predecessor, Step, Why};
+use crate::server::FIRST_PEER;
+use crate::server::bound_socket::BoundSocket;
+use crate::server::clock::Now;
+use crate::server::doors::Doors;
+use crate::server::socket::Stream;
+use crate::server::turn::Turn;
+use crate::wire::handover::FORMATS;
+use crate::wire::handover::message::{
+    Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToSuccessor, decode,
+};
+
+/// Descriptors that a process needs beside its connections.
+const OTHERS: usize = 32;
+
+/// What has become of a hand-over.
+#[derive(Debug)]
+pub(in crate::server) enum Ended {
+    /// These connections are the successor's now, and so is everything else.
+    Committed { moved: Vec<usize>, pid: u32, silent_for: Duration },
+    /// All goes on here.
+    GivenUp(Why),
+}
+
+/// A successor that is there.
+#[derive(Debug)]
+pub(in crate::server) struct Giving {
+    channel: Channel,
+    machine: Predecessor,
+    pid: u32,
+    deadline: Instant,
+    format: u32,
+    /// Since when nothing is heard or said.
+    cut: Option<(Instant, i64)>,
+    /// The keys of those who move, and how many are no longer registered.
+    moving: Vec<usize>,
+    deregistered: usize,
+}
+
+impl Giving {
+    /// A successor has come by this channel. Its events come under this token.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub(in crate::server) fn new(
+        channel: Channel,
+        connections: usize,
+        timeout: Duration,
+        now: Now,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
+        SourceFd(&channel.as_raw_fd()).register(registry, token, Interest::READABLE)?;
+        let (deadline, needed) = (now + timeout, (connections + OTHERS) as u64);
+        Ok(Self {
+            channel,
+            machine: Predecessor::new([*FORMATS.start(), *FORMATS.end()], needed, deadline),
+            pid: 0,
+            deadline,
+            format: *FORMATS.end(),
+            cut: None,
+            moving: vec![],
+            deregistered: 0,
+        })
+    }
+
+    /// When there is something to do though nothing has come.
+    pub(in crate::server) fn next_deadline(&self) -> Instant {
+        self.machine.next_deadline()
+    }
+
+    /// Takes in what the successor has said.
+    pub(in crate::server) fn on_ready(&mut self, now: Instant) {
+        loop {
+            match self.channel.receive() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                received => {
+                    let is_over = !matches!(received, Ok(Some(_)));
+                    self.take_in(received, now);
+                    if is_over {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, received: io::Result<Option<Received>>, now: Instant) {
+        let heard = match received {
+            Ok(Some(received)) => match decode(&received.octets) {
+                Ok(ToPredecessor::Hello(hello)) => self.greet(&hello),
+                Ok(ToPredecessor::Ready) => Heard::Ready,
+                Ok(ToPredecessor::Taken { connections }) => Heard::Taken(connections),
+                Ok(ToPredecessor::Prepared) => Heard::Prepared,
+                Ok(ToPredecessor::Failed { why }) => Heard::Failed(printable(&why)),
+                Err(_) => Heard::Garbled,
+            },
+            Ok(None) => Heard::Ended,
+            Err(e) if e.kind() == ErrorKind::TimedOut => return,
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Heard::Ended,
+            Err(_) => Heard::Garbled,
+        };
+        self.machine.on_heard(heard, now);
+    }
+
+    fn greet(&mut self, hello: &Hello) -> Heard {
+        self.pid = hello.pid;
+        info!("Handing over to process {} of version {}", hello.pid, printable(&hello.version));
+        Heard::Hello {
+            oldest: hello.oldest_format,
+            newest: hello.newest_format,
+            most_descriptors: hello.most_descriptors,
+        }
+    }
+
+    /// Does what is to be done. From the cut on it does nothing else until it is over.
+    pub(in crate::server) fn advance(
+        &mut self,
+        turn: &mut Turn<Stream>,
+        doors: &Doors,
+        path: Option<&BoundSocket>,
+        registry: &Registry,
+        on_commit: &mut dyn FnMut(u32),
+    ) -> Option<Ended> {
+        let mut now = turn.now().instant;
+        loop {
+            let Some(step) = self.machine.poll(now, || turn.is_asked()) else {
+                if !self.machine.is_cut() {
+                    return None;
+                }
+                let received = self.channel.receive_by(self.deadline);
+                now = Now::read().instant;
+                self.take_in(received, now);
+                continue;
+            };
+            let done = match step {
+                Step::Offer { format } => self.offer(format, doors, path),
+                Step::Cut => self.cut(turn),
+                Step::Batch(count) => self.send_batch(count, turn, registry),
+                Step::Commit => {
+                    on_commit(self.pid);
+                    match self.commit(turn) {
+                        Ok(silent_for) => {
+                            let moved = std::mem::take(&mut self.moving);
+                            return Some(Ended::Committed { moved, pid: self.pid, silent_for });
+                        }
+                        Err(why) => return Some(self.give_up(Why::Own(why.to_string()), turn, registry)),
+                    }
+                }
+                Step::GiveUp(why) => return Some(self.give_up(why, turn, registry)),
+            };
+            if let Err(why) = done {
+                self.machine.on_failed(format!("cannot hand over: {why}"));
+            }
+            if self.machine.is_cut() {
+                now = Now::read().instant;
+            }
+        }
+    }
+
+    fn offer(&mut self, format: u32, doors: &Doors, path: Option<&BoundSocket>) -> io::Result<()> {
+        self.format = format;
+        let doors = doors.listening().map(|(door, bound)| match door {
+            Door::Public => (Kind::Public, bound),
+            Door::Admin => (Kind::Admin, bound),
+        });
+        let all = doors.chain(path.map(|path| (Kind::Handover, path)));
+        let (mut listening, mut descriptors) = (vec![], vec![]);
+        for (kind, bound) in all {
+            let said = Listening { kind, is_shared: bound.is_shared(), owns_file: bound.owns_file() };
+            listening.extend(bound.sockets().iter().map(|_| said));
+            descriptors.extend(bound.sockets().iter().map(AsFd::as_fd));
+        }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let sockets = Sockets { format, version, pid: std::process::id(), listening };
+        self.channel.send_by(self.deadline, &ToSuccessor::Sockets(sockets), &descriptors)
+    }
+
+    fn cut(&mut self, turn: &mut Turn<Stream>) -> io::Result<()> {
+        let at = Now::moment();
+        self.cut = Some((at.instant, at.monotonic));
+        let (file, packed) = memory::write(|file| turn.pack(at, self.format, file))?;
+        self.moving = packed.connections;
+        let connections = self.moving.len() as u64;
+        let image = ToSuccessor::Image { bytes: packed.bytes, connections };
+        self.channel.send_by(self.deadline, &image, &[file.as_fd()])?;
+        self.machine.moving(self.moving.len());
+        Ok(())
+    }
+
+    fn send_batch(&mut self, count: usize, turn: &mut Turn<Stream>, registry: &Registry) -> io::Result<()> {
+        let keys = &self.moving[self.deregistered..self.deregistered + count];
+        for key in keys {
+            let socket = turn.socket(*key).ok_or(ErrorKind::NotFound)?;
+            // Closing a descriptor that another process has, too, would not end its events here.
+            socket.deregister(registry)?;
+            self.deregistered += 1;
+        }
+        let descriptors: Vec<BorrowedFd<'_>> = turn.sockets(keys).into_iter().map(AsFd::as_fd).collect();
+        let connections = u32::try_from(descriptors.len()).map_err(|_| ErrorKind::InvalidInput)?;
+        self.channel.send_by(self.deadline, &ToSuccessor::Batch { connections }, &descriptors)
+    }
+
+    fn commit(&mut self, turn: &Turn<Stream>) -> io::Result<Duration> {
+        let (since, cut_at) = self.cut.unwrap_or((self.deadline, 0));
+        let stayed = (turn.connections() - self.moving.len()) as u64;
+        self.channel.send_by(self.deadline, &ToSuccessor::Commit(Commit { cut_at, stayed }), &[])?;
+        Ok(Now::read().instant.saturating_duration_since(since))
+    }
+
+    /// Registers anew who was not any more: what has come meanwhile is announced by that.
+    fn give_up(&mut self, why: Why, turn: &mut Turn<Stream>, registry: &Registry) -> Ended {
+        let _ = self.channel.send(&ToSuccessor::Abort, &[]);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        for key in self.moving.drain(..).take(self.deregistered) {
+            let registered =
+                turn.socket(key).map(|socket| socket.register(registry, Token(FIRST_PEER + key), interest));
+            if let Some(Err(_)) = registered {
+                // Nobody would hear of it any more.
+                turn.give_up(key);
+            }
+        }
+        Ended::GivenUp(why)
+    }
+}
+
+impl Drop for Giving {
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both);
+    }
+}
+
+/// For the log, where others write in.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}

@@ -1,0 +1,187 @@
+//! Who may take over from a server, and how far that is.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use log::{error, info, warn};
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+use super::channel::Channel;
+use super::giving::{Ended, Giving};
+use crate::policy::drain::Drain;
+use crate::server::bound_socket::{Address, BoundSocket};
+use crate::server::clock::Now;
+use crate::server::{SUCCESSOR, SUCCESSORS, Server};
+use crate::wire::handover::message::ToSuccessor;
+
+/// Who starts a successor, and is told what becomes of it. The processes are not known here.
+pub trait Launcher {
+    /// Starts the program that is on disk now; gives back the way to it.
+    ///
+    /// # Errors
+    /// As fork(2) and execve(2); a message that says what else is in the way.
+    fn launch(&mut self) -> io::Result<OwnedFd>;
+
+    /// The process of this number takes over, or at last does not.
+    fn on_commit(&mut self, pid: u32);
+
+    /// The successor does not take over: if it was started here, it is to end.
+    fn dismiss(&mut self);
+}
+
+/// The successor of a server, and where one may come from.
+pub(in crate::server) struct Succession {
+    launcher: Option<Box<dyn Launcher>>,
+    /// Where one may connect.
+    path: Option<BoundSocket>,
+    giving: Option<Giving>,
+    timeout: Duration,
+    /// That of those who cannot be moved, without the time in which newcomers are let in.
+    drain: Drain,
+}
+
+impl Succession {
+    /// Nobody may take over yet.
+    pub(in crate::server) fn new(timeout: Duration, drain: Drain) -> Self {
+        Self { launcher: None, path: None, giving: None, timeout, drain }
+    }
+
+    /// When there is something to do though nothing has come.
+    pub(in crate::server) fn next_deadline(&self) -> Option<Instant> {
+        self.giving.as_ref().map(Giving::next_deadline)
+    }
+}
+
+impl Server {
+    /// Lets this start a successor when it is asked to (SIGHUP).
+    pub fn succeed_by(&mut self, launcher: Box<dyn Launcher>) {
+        self.succession.launcher = Some(launcher);
+    }
+
+    /// Lets a successor connect there.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub fn await_successor_at(&mut self, path: BoundSocket) -> io::Result<()> {
+        for socket in path.sockets() {
+            SourceFd(&socket.as_raw_fd()).register(self.poll.registry(), SUCCESSORS, Interest::READABLE)?;
+        }
+        self.succession.path = Some(path);
+        Ok(())
+    }
+
+    /// The file of a socket that was taken over goes with it from now on; whether it is listened on here.
+    pub fn own_file(&mut self, file: &Path) -> bool {
+        let all = self.doors.bound_mut().chain(&mut self.succession.path);
+        let is_it = |bound: &&mut BoundSocket| matches!(bound.address(), Address::Unix(path) if path == file);
+        all.filter(is_it).map(BoundSocket::own_file).count() > 0
+    }
+
+    /// Starts a successor.
+    pub(in crate::server) fn launch_successor(&mut self) {
+        if self.turn.is_leaving() {
+            return warn!("Not handing over: the server leaves already");
+        }
+        if self.succession.giving.is_some() {
+            return warn!("Not handing over once more: another process is about to take over");
+        }
+        let Some(launcher) = &mut self.succession.launcher else {
+            return warn!("Not handing over: there is no other program to start");
+        };
+        match launcher.launch() {
+            Ok(channel) => self.begin(channel.into()),
+            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+        }
+    }
+
+    /// Takes in what has come of a successor, or from one.
+    pub(in crate::server) fn on_successors(&mut self, has_come: impl Fn(Token) -> bool, now: Now) {
+        if has_come(SUCCESSORS) {
+            self.accept_successors();
+        }
+        if let Some(giving) = self.succession.giving.as_mut().filter(|_| has_come(SUCCESSOR)) {
+            giving.on_ready(now.instant);
+        }
+    }
+
+    /// Hands over as far as that is possible now; whether nothing is left here to do.
+    pub(in crate::server) fn hand_over(&mut self) -> bool {
+        let Succession { launcher, path, giving: Some(giving), .. } = &mut self.succession else {
+            return false;
+        };
+        let mut on_commit = |pid| launcher.iter_mut().for_each(|launcher| launcher.on_commit(pid));
+        let registry = self.poll.registry();
+        let ended = giving.advance(&mut self.turn, &self.doors, path.as_ref(), registry, &mut on_commit);
+        let Some(ended) = ended else { return false };
+        let giving = self.succession.giving.take();
+        match ended {
+            Ended::GivenUp(why) => {
+                if let Some(launcher) = &mut self.succession.launcher {
+                    launcher.dismiss();
+                }
+                drop(giving);
+                self.turn.handovers().failed += 1;
+                warn!("Hand-over failed, this process goes on: {why}");
+                false
+            }
+            Ended::Committed { moved, pid, silent_for } => {
+                let count = moved.len();
+                self.doors.bequeath(self.poll.registry());
+                self.succession.path.take().into_iter().for_each(BoundSocket::bequeath);
+                self.state_file = None;
+                self.turn.part_with(&moved, self.succession.drain.clone());
+                let left = self.turn.connections();
+                info!(
+                    "Handed over {count} connections to process {pid}: nobody was heard for {} ms; {left} could not be moved",
+                    silent_for.as_millis()
+                );
+                left == 0
+            }
+        }
+    }
+
+    fn begin(&mut self, channel: Channel) {
+        let (registry, connections) = (self.poll.registry(), self.turn.connections());
+        let now = self.turn.now();
+        match Giving::new(channel, connections, self.succession.timeout, now, registry, SUCCESSOR) {
+            Ok(giving) => self.succession.giving = Some(giving),
+            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+        }
+    }
+
+    fn accept_successors(&mut self) {
+        loop {
+            let Some(path) = &self.succession.path else { return };
+            let accepted = path.sockets()[0].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+            let channel = match accepted {
+                Ok((socket, _)) => Channel::from(OwnedFd::from(socket)),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(why) => return error!("cannot hear of a successor at --handover: {why}"),
+            };
+            match socket_peercred(&channel) {
+                Ok(peer) if peer.uid == geteuid() || peer.uid.is_root() => {}
+                Ok(peer) => {
+                    warn!("Not handing over to process {}: it is another user's", peer.pid.as_raw_nonzero());
+                    continue;
+                }
+                Err(_) => continue,
+            }
+            let refused = match () {
+                () if self.turn.is_leaving() => Some("the server leaves already"),
+                () if self.succession.giving.is_some() => Some("another process is about to take over"),
+                () => None,
+            };
+            match refused {
+                Some(why) => drop(channel.send(&ToSuccessor::Refused { why: why.to_owned() }, &[])),
+                None => self.begin(channel),
+            }
+        }
+    }
+}
