@@ -60,6 +60,16 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
         });
         status.insert("drain".to_owned(), drain);
     }
+    if let Some(last) = overview.last_handover() {
+        let handover = json!({
+            "result": if last.is_completed { "completed" } else { "failed" },
+            "ended": rfc3339(last.ended_unix_ms),
+            "seconds": last.silent_seconds,
+            "moved": last.moved,
+            "stayed": last.stayed,
+        });
+        status.insert("handover".to_owned(), handover);
+    }
     let workers = overview.workers.iter().map(|worker| {
         json!({
             "number": worker.number.unwrap_or(1),

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::wire::metrics::{BOUNDS, Histogram, Metrics, Process, Refused};
+use crate::wire::metrics::{BOUNDS, Handovers, Histogram, Metrics, Process, Refused};
 use crate::wire::overview::Overview;
 
 /// The text for one scrape.
@@ -84,6 +84,7 @@ impl Collector for Scrape {
         histogram(to, "fanout_seconds", help, &sum.fanout)?;
         let help = "Time from the end of the loop's sleep to its next";
         histogram(to, "loop_turn_seconds", help, &sum.turns)?;
+        handovers(to, &sum.handovers)?;
         counter(to, "log_lines_lost", "Lines that standard error did not take", sum.log_lines_lost)?;
         self.drain(to)?;
         self.processes(to)
@@ -209,6 +210,18 @@ fn resumes(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
     let values = [([("result", "resumed")], sum.resumed), ([("result", "gap")], sum.not_resumed)];
     let help = "Clients that came back with their last id, by whether all that they missed could be brought";
     counters(to, "resumes", help, values.into_iter())
+}
+
+fn handovers(to: &mut DescriptorEncoder<'_>, handovers: &Handovers) -> Encoded {
+    let values =
+        [([("result", "completed")], handovers.completed), ([("result", "failed")], handovers.failed)];
+    let help = "Hand-overs to another process, by whether that one went on or this one had to";
+    counters(to, "handovers", help, values.into_iter())?;
+    let values = [([("result", "moved")], handovers.moved), ([("result", "stayed")], handovers.stayed)];
+    let help = "Connections at hand-overs that were completed, by whether they could be moved";
+    counters(to, "handover_connections", help, values.into_iter())?;
+    let seconds = handovers.last.as_ref().map_or(0.0, |last| last.silent_seconds);
+    gauge(to, "handover_seconds", "Time in which nobody was heard during the last hand-over", seconds)
 }
 
 fn rejected(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {

@@ -74,8 +74,24 @@ pub struct Handovers {
     pub moved: u64,
     /// and that could not be.
     pub stayed: u64,
-    /// How long nobody was heard the last time, in seconds.
-    pub last_seconds: f64,
+    /// The last one, however it went.
+    pub last: Option<Handover>,
+}
+
+/// How one of them went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Handover {
+    /// Whether everything was handed over.
+    pub is_completed: bool,
+    /// When it was over, in milliseconds since 1970.
+    pub ended_unix_ms: i64,
+    /// How long nobody was heard, in seconds.
+    pub silent_seconds: f64,
+    /// Connections that were moved,
+    pub moved: u64,
+    /// and that could not be.
+    pub stayed: u64,
 }
 
 /// Departures of one kind.
@@ -151,14 +167,22 @@ impl Histogram {
 }
 
 impl Handovers {
+    /// One more has come to an end.
+    pub fn count(&mut self, last: Handover) {
+        add(if last.is_completed { &mut self.completed } else { &mut self.failed }, 1);
+        add(&mut self.moved, last.moved);
+        add(&mut self.stayed, last.stayed);
+        self.last = Some(last);
+    }
+
     fn add(&mut self, other: &Self) {
         add(&mut self.completed, other.completed);
         add(&mut self.failed, other.failed);
         add(&mut self.moved, other.moved);
         add(&mut self.stayed, other.stayed);
-        // That of the newest process that has one.
-        if self.last_seconds == 0.0 {
-            self.last_seconds = other.last_seconds;
+        let ended = |one: &Self| one.last.as_ref().map(|last| last.ended_unix_ms);
+        if ended(self) < ended(other) {
+            self.last.clone_from(&other.last);
         }
     }
 }
@@ -264,6 +288,22 @@ mod tests {
         assert_eq!((histogram.counts[0], histogram.counts[1]), (2, 1));
         assert_eq!((histogram.counts[12], histogram.counts[13]), (1, 1));
         assert!((histogram.sum - 3.000_102).abs() < 1e-9);
+    }
+
+    #[test]
+    fn of_all_hand_overs_the_last_one_is_told_of_whichever_process_has_counted_it() {
+        let failed = Handover { ended_unix_ms: 2, silent_seconds: 0.1, ..Handover::default() };
+        let completed =
+            Handover { is_completed: true, moved: 5, stayed: 1, ended_unix_ms: 1, ..failed.clone() };
+        let (mut one, mut other) = (Handovers::default(), Handovers::default());
+        one.count(completed);
+        other.count(failed.clone());
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let mut sum = first.clone();
+            sum.add(second);
+            let last = Some(failed.clone());
+            assert_eq!(sum, Handovers { completed: 1, failed: 1, moved: 5, stayed: 1, last });
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::metrics::Metrics;
+use crate::wire::metrics::{Handover, Metrics};
 
 /// The whole server, with the numbers of all its processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,12 @@ impl Overview {
     /// Those of them that hear an event stream.
     pub fn event_streams(&self) -> u64 {
         self.workers.iter().map(|worker| worker.metrics.event_streams).fold(0, u64::saturating_add)
+    }
+
+    /// The last hand-over, if there was one.
+    pub fn last_handover(&self) -> Option<&Handover> {
+        let counted = self.workers.iter().map(|worker| &worker.metrics).chain([&self.past]);
+        counted.filter_map(|metrics| metrics.handovers.last.as_ref()).max_by_key(|last| last.ended_unix_ms)
     }
 
     /// Clients that depart each second, since the drain began.

@@ -32,8 +32,8 @@ const OTHERS: usize = 32;
 pub(in crate::server) enum Ended {
     /// These connections are the successor's now, and so is everything else.
     Committed { moved: Vec<usize>, pid: u32, silent_for: Duration },
-    /// All goes on here.
-    GivenUp(Why),
+    /// All goes on here, after nobody was heard for so long.
+    GivenUp(Why, Duration),
 }
 
 /// A successor that is there.
@@ -217,10 +217,15 @@ impl Giving {
     }
 
     fn commit(&mut self, turn: &Turn<Stream>) -> io::Result<Duration> {
-        let (since, cut_at) = self.cut.unwrap_or((self.deadline, 0));
+        let cut_at = self.cut.map_or(0, |(_, cut_at)| cut_at);
         let stayed = (turn.connections() - self.moving.len()) as u64;
         self.channel.send_by(self.deadline, &ToSuccessor::Commit(Commit { cut_at, stayed }), &[])?;
-        Ok(Now::read().instant.saturating_duration_since(since))
+        Ok(self.silent_for())
+    }
+
+    /// How long nobody has been heard.
+    fn silent_for(&self) -> Duration {
+        self.cut.map_or(Duration::ZERO, |(since, _)| Now::read().instant.saturating_duration_since(since))
     }
 
     /// Registers anew who was not any more: what has come meanwhile is announced by that.
@@ -235,7 +240,7 @@ impl Giving {
                 turn.give_up(key);
             }
         }
-        Ended::GivenUp(why)
+        Ended::GivenUp(why, self.silent_for())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
 use crate::server::{SUCCESSOR, SUCCESSORS, Server};
 use crate::wire::handover::message::ToSuccessor;
+use crate::wire::metrics::Handover;
 
 /// Who starts a successor, and is told what becomes of it. The processes are not known here.
 pub trait Launcher {
@@ -121,12 +122,12 @@ impl Server {
         let Some(ended) = ended else { return false };
         let giving = self.succession.giving.take();
         match ended {
-            Ended::GivenUp(why) => {
+            Ended::GivenUp(why, silent_for) => {
                 if let Some(launcher) = &mut self.succession.launcher {
                     launcher.dismiss();
                 }
                 drop(giving);
-                self.turn.handovers().failed += 1;
+                self.count_failed(silent_for);
                 warn!("Hand-over failed, this process goes on: {why}");
                 false
             }
@@ -144,6 +145,14 @@ impl Server {
                 left == 0
             }
         }
+    }
+
+    fn count_failed(&mut self, silent_for: Duration) {
+        self.turn.count_handover(Handover {
+            ended_unix_ms: Now::read().wall.as_millisecond(),
+            silent_seconds: silent_for.as_secs_f64(),
+            ..Handover::default()
+        });
     }
 
     fn begin(&mut self, channel: Channel) {

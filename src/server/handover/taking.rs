@@ -17,6 +17,7 @@ use crate::server::socket::Stream;
 use crate::server::{FIRST_PEER, Server};
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::message::{Commit, Hello, Listening, Sockets, ToPredecessor, ToSuccessor, decode};
+use crate::wire::metrics::Handover;
 
 /// Why nothing is taken over.
 #[derive(Debug, Error)]
@@ -195,10 +196,12 @@ impl Server {
     /// All is this process's now.
     fn on_taken_over(&mut self, commit: Commit, moved: usize) {
         let silent_ns = Now::moment().monotonic.saturating_sub(commit.cut_at).max(0);
-        let handovers = self.turn.handovers();
-        handovers.completed += 1;
-        handovers.moved += moved as u64;
-        handovers.stayed += commit.stayed;
-        handovers.last_seconds = silent_ns as f64 / 1e9;
+        self.turn.count_handover(Handover {
+            is_completed: true,
+            ended_unix_ms: Now::read().wall.as_millisecond(),
+            silent_seconds: silent_ns as f64 / 1e9,
+            moved: moved as u64,
+            stayed: commit.stayed,
+        });
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::server::clock::Now;
 use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
-use crate::wire::metrics::{Handovers, LOG_LINES_LOST, Metrics};
+use crate::wire::metrics::{Handover, LOG_LINES_LOST, Metrics};
 
 /// What was counted so far.
 #[derive(Debug, Default)]
@@ -63,8 +63,8 @@ impl Counts {
     }
 
     /// A hand-over has come to an end.
-    pub(super) fn handovers(&mut self) -> &mut Handovers {
-        &mut self.metrics.handovers
+    pub(super) fn on_handed_over(&mut self, handover: Handover) {
+        self.metrics.handovers.count(handover);
     }
 
     /// A client has come that was one elsewhere.

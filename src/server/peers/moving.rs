@@ -19,7 +19,7 @@ use crate::wire::handover::Damaged;
 use crate::wire::handover::image::Writer;
 use crate::wire::handover::record::{self, Monotonic, Piece, Record};
 use crate::wire::handover::times::Moment;
-use crate::wire::metrics::{Handovers, Metrics};
+use crate::wire::metrics::{Handover, Metrics};
 
 /// The pieces that several outboxes share, by where they end in memory: of one that has been written in part the rest ends
 /// there, too.
@@ -146,9 +146,9 @@ impl<S: Socket> Peers<S> {
         self.upkeep.shrink_later(now.instant);
     }
 
-    /// How handing over went so far.
-    pub fn handovers(&mut self) -> &mut Handovers {
-        self.counts.handovers()
+    /// A hand-over has come to an end.
+    pub fn count_handover(&mut self, handover: Handover) {
+        self.counts.on_handed_over(handover);
     }
 
     /// Goes on with what another process has counted, and with what it knew of addresses.

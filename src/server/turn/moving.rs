@@ -11,7 +11,7 @@ use crate::server::socket::Socket;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::{Entry, Reader, Whole, Writer};
 use crate::wire::handover::times::Moment;
-use crate::wire::metrics::Handovers;
+use crate::wire::metrics::Handover;
 use crate::wire::snapshot::Snapshot;
 
 /// What was written of a server.
@@ -52,9 +52,9 @@ impl<S: Socket> Turn<S> {
         Ok(Packed { bytes: image.end()?, connections })
     }
 
-    /// How handing over went so far.
-    pub fn handovers(&mut self) -> &mut Handovers {
-        self.peers.handovers()
+    /// A hand-over has come to an end.
+    pub fn count_handover(&mut self, handover: Handover) {
+        self.peers.count_handover(handover);
     }
 
     /// The socket of a connection.
