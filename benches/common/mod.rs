@@ -6,15 +6,21 @@
 
 use std::time::Duration;
 
+pub mod arrival;
+pub mod encoding;
 pub mod figures;
 pub mod floor;
+pub mod goal;
 pub mod load;
 pub mod machine;
 pub mod notifications;
 pub mod program;
 pub mod publisher;
 pub mod remote;
+pub mod sources;
+pub mod span;
 pub mod subscriber;
+pub mod urgency;
 pub mod usage;
 
 /// Nothing stands still for this long, however busy the machine.

@@ -3,7 +3,7 @@
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 
-use super::arrival::REQUEST;
+use super::common::arrival::REQUEST;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -9,12 +9,12 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::arrival::{Arrival, Greeting};
 use super::common::PATIENCE;
+use super::common::arrival::{Arrival, Greeting};
+use super::common::encoding::Encoding;
+use super::common::sources::Sources;
 use super::common::subscriber::Subscriber;
-use super::encoding::Encoding;
 use super::reader::{Edition, Reader};
-use super::sources::Sources;
 use super::trigger::Trigger;
 
 const TRIGGER: Token = Token(usize::MAX - 1);

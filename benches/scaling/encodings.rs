@@ -6,11 +6,11 @@ use std::net::TcpStream;
 
 use serde::Serialize;
 
+use super::common::encoding::Encoding;
 use super::common::figures::{Spread, grouped};
 use super::common::machine::Cores;
 use super::common::notifications::Notifications;
 use super::common::program::Program;
-use super::encoding::Encoding;
 use super::extent::Extent;
 use super::orders::{FanOut, Heard};
 use super::side::Side;

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Socket, Type};
 
-use super::arrival::ACCEPTED;
+use super::common::arrival::ACCEPTED;
 
 /// As the server's default.
 const BACKLOG: i32 = 2048;

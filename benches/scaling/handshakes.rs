@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::common::figures::percentile;
+use super::common::span::Span;
 use super::extent::Extent;
-use super::orders::{FanOut, Heard, Order, Span};
+use super::orders::{FanOut, Heard, Order};
 use super::payload::Payload;
 use super::prober::Prober;
 use super::side::Side;

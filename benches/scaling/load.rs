@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::common::figures::percentile;
+use super::common::span::{Span, now};
 use super::crowd::Crowd;
-use super::orders::{FanOut, Heard, Order, Span, Took, now};
+use super::orders::{FanOut, Heard, Order, Took};
 use super::trigger::{Kind, Trigger};
 
 /// How long nothing more may come once all that was expected has come.

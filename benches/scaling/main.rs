@@ -6,14 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod arrival;
 mod batch;
 mod bearer;
 mod beside;
 mod connecting;
 mod crowd;
 mod delivery;
-mod encoding;
 mod encodings;
 mod encodings_table;
 mod extent;
@@ -31,7 +29,6 @@ mod reader;
 mod report;
 mod rung;
 mod side;
-mod sources;
 mod table;
 mod trigger;
 
@@ -42,10 +39,10 @@ use batch::Batch;
 use common::figures::grouped;
 use common::machine::{self, Cores};
 use common::program::Refused;
+use common::urgency::Urgency;
 use extent::{Extent, MANY_CLIENTS, MEMORY_CLIENTS};
 use idling::Idle;
 use orders::{Order, Took};
-use prober::Urgency;
 use report::{Pinged, Report};
 use rung::Rung;
 use side::Side;

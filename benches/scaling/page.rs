@@ -1,8 +1,8 @@
 //! The report as one page that needs nothing else: the figures to reach, the plots, and the tables behind them.
 
 use super::common::figures::{Spread, grouped};
+use super::common::goal::{Goal, Verdict};
 use super::delivery::FannedOut;
-use super::goals::{Goal, Verdict};
 use super::plot::{Limit, Line, Plot, Point, Scale};
 use super::report::Report;
 use super::rung::Rung;

@@ -4,7 +4,6 @@
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,20 +12,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use socket2::Type;
 
-use super::arrival::{ACCEPTED, REQUEST};
 use super::common::PATIENCE;
+use super::common::arrival::{ACCEPTED, REQUEST};
 use super::common::remote::Remote;
-use super::orders::{Span, now};
-use super::sources::Sources;
+use super::common::sources::Sources;
+use super::common::span::{Span, now};
+use super::common::urgency::Urgency;
 
 /// How long it rests between two handshakes.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// It hears nothing of what is published to everyone.
 const OWN_TOPIC: &str = "GET /ws?topic=probes HTTP/1.1";
-
-/// What gives a program real-time priority, where that is permitted (chrt(1)).
-const CHRT: [&str; 3] = ["chrt", "--fifo", "10"];
 
 /// What it is told.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -99,40 +96,5 @@ impl Prober {
         self.0.tell(&Order::Begin);
         let done = act();
         (done, self.0.ask(&Order::End))
-    }
-}
-
-/// Whether the prober comes before others that want its core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
-    RealTime,
-    Ordinary,
-}
-
-impl Urgency {
-    /// The best that is permitted.
-    pub fn permitted() -> Self {
-        let [chrt, args @ ..] = CHRT;
-        let mut command = Command::new(chrt);
-        let status = command.args(args).arg("true").stderr(Stdio::null()).status();
-        if status.is_ok_and(|status| status.success()) { Self::RealTime } else { Self::Ordinary }
-    }
-
-    fn command(self) -> &'static [&'static str] {
-        match self {
-            Self::RealTime => &CHRT,
-            Self::Ordinary => &[],
-        }
-    }
-
-    /// What to know about its figures.
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::RealTime => "the prober of handshakes has real-time priority (chrt), ahead of the load",
-            Self::Ordinary => {
-                "the prober of handshakes has ordinary priority, for chrt is not permitted: \
-                 its worst includes what the load delays"
-            }
-        }
     }
 }

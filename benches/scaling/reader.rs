@@ -5,8 +5,8 @@ use mio::net::TcpStream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::common::encoding::Encoding;
 use super::common::subscriber::{Inbound, position_of};
-use super::encoding::Encoding;
 
 /// The publication that the clients are hearing.
 #[derive(Debug)]

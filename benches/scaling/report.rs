@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::batch::Batch;
+use super::common::goal::Goal;
 use super::encodings::Encoded;
-use super::goals::Goal;
 use super::idling::Idle;
 use super::page;
 use super::rung::Rung;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::common::figures::grouped;
 use super::common::machine::Cores;
 use super::common::program::Refused;
+use super::common::urgency::Urgency;
 use super::connecting::Connect;
 use super::delivery::FannedOut;
 use super::extent::Extent;
@@ -15,7 +16,7 @@ use super::handshakes::Handshakes;
 use super::idling::{Idle, signed};
 use super::orders::{Order, Took};
 use super::payload::Payload;
-use super::prober::{Prober, Urgency};
+use super::prober::Prober;
 use super::side::Side;
 
 /// All that was measured with so many clients.

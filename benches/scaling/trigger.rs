@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
-use super::arrival::{Greeting, REQUEST};
 use super::bearer;
+use super::common::arrival::{Greeting, REQUEST};
+use super::common::encoding::Encoding;
 use super::common::floor::publications;
 use super::common::publisher::{Publisher, Request};
-use super::encoding::Encoding;
 
 /// Which program it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

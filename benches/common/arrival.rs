@@ -7,9 +7,9 @@ use mio::net::TcpStream;
 use serde_json::Value;
 use socket2::Type;
 
-use super::common::subscriber::{TEXT, next_frame, position_of};
 use super::encoding::Encoding;
 use super::sources::Sources;
+use super::subscriber::{TEXT, next_frame, position_of};
 
 /// The opening handshake, with the key that RFC 6455 §1.3 has for an example and the answer to it.
 pub const REQUEST: &str = "GET /ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::arrival::REQUEST;
-use super::common::subscriber::{TEXT, next_frame, position_of};
+use super::subscriber::{TEXT, next_frame, position_of};
 
 /// What a browser offers.
 const OFFER: &str = "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
