@@ -94,10 +94,13 @@ impl<S: Socket> Turn<S> {
         self.now = now;
         let damaged = |_| io::Error::other(Damaged);
         let mut entries = Reader::new(image).map_err(damaged)?;
-        let mut shared: Vec<Bytes> = vec![];
+        let (mut shared, mut counted): (Vec<Bytes>, _) = (vec![], (0, 0));
         while let Some(entry) = entries.next_entry().map_err(damaged)? {
             match entry {
-                Entry::Whole(whole) => self.go_on(&whole, at),
+                Entry::Whole(whole) => {
+                    counted = (whole.notifications, whole.begun);
+                    self.go_on(&whole, at);
+                }
                 Entry::Snapshot(octets) => {
                     let snapshot = Snapshot::decode(octets).map_err(|_| io::Error::other(Damaged))?;
                     self.restore(snapshot);
@@ -108,13 +111,14 @@ impl<S: Socket> Turn<S> {
                 }
             }
         }
+        // The order that came with the snapshot counts from its own beginning.
+        self.order.go_on_counting(counted.0, counted.1);
         Ok(())
     }
 
     fn go_on(&mut self, whole: &Whole, at: Moment) {
         let counted = whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok());
         self.peers.go_on_counting(counted, &whole.addresses, at);
-        self.order.go_on_counting(whole.notifications, whole.begun);
         if let (Some((period, due)), Some(next)) = (&mut self.notify, whole.next_notification) {
             *due = at.instant(next).min(self.now + *period);
         }
