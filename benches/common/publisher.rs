@@ -32,6 +32,16 @@ impl Request {
         }
     }
 
+    /// This object.
+    pub fn json(object: &str) -> Self {
+        Self::new("application/json", object, 1)
+    }
+
+    /// These objects, one a line.
+    pub fn ndjson(lines: &str) -> Self {
+        Self::new("application/x-ndjson", lines, lines.lines().count() as u64)
+    }
+
     fn lines_of(data: &str, publications: u64) -> Self {
         let body: String = (0..publications).map(|_| object(data) + "\n").collect();
         Self::new("application/x-ndjson", &body, publications)
