@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use super::common::PATIENCE;
 use super::common::machine::Cores;
 use super::common::usage::Resident;
 
-/// As its users have it, with compression for those who ask, and with a port that is free.
-const FLAGS: [&str; 3] = ["--port", "0", "--ws-per-message-deflate"];
+/// As its users have it, with compression for those who ask, and with a port that is free; nothing is published but by the load.
+const FLAGS: [&str; 5] = ["--port", "0", "--ws-per-message-deflate", "--notify-interval", "0"];
 
 /// What is waited for in the log.
 const TELLING: [&str; 6] =
@@ -54,6 +54,8 @@ impl Standing {
 
 /// The one that serves now.
 pub struct Server {
+    /// The one that was started here.
+    first: Child,
     pid: Pid,
     pub address: SocketAddr,
     log: Receiver<String>,
@@ -85,7 +87,7 @@ impl Server {
             }
         });
         let pid = Pid::from_child(&child);
-        let mut server = Self { pid, address: SocketAddr::from(([0; 4], 0)), log };
+        let mut server = Self { first: child, pid, address: SocketAddr::from(([0; 4], 0)), log };
         let line = server.line("Serving the page");
         let address = line.split_once("http://").and_then(|(_, rest)| rest.split_whitespace().next());
         server.address =
@@ -160,6 +162,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = kill_process(self.pid, Signal::KILL);
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
+        // It has been waited for already.
+        let _ = self.first.wait();
     }
 }
 

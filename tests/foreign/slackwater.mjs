@@ -28,7 +28,10 @@ export class Slackwater {
 
   log = [];
   #process;
+  #pid; // of the process that serves
+  #handovers = 0;
   #exited;
+  #gone; // once nobody writes into the log any more
   #waiting = new Set();
 
   // Resolves to a serving Slackwater.
@@ -48,21 +51,23 @@ export class Slackwater {
     const env = Object.entries(process.env).filter(([name]) => !/^(SLACKWATER_|WEB_CONCURRENCY$)/.test(name));
     this.#process = spawn(process.env.SLACKWATER_BIN, [...(flags.includes('--port') ? [] : ['--port', '0']), ...flags],
       { stdio: ['ignore', 'inherit', 'pipe'], env: Object.fromEntries(env) });
+    this.#pid = this.#process.pid;
     this.#exited = once(this.#process, 'exit');
+    this.#gone = once(this.#process.stderr, 'close');
     Slackwater.#all.add(this);
-    this.#process.on('exit', () => Slackwater.#all.delete(this));
+    this.#gone.then(() => Slackwater.#all.delete(this));
     createInterface({ input: this.#process.stderr }).on('line', (line) => {
       this.log.push(line);
       for (const look of this.#waiting) look();
     });
   }
 
-  // Waits for a log line that matches, and resolves to the match.
-  async line(pattern, limitMs = PATIENCE) {
+  // Waits for a log line that matches, or for so many, and resolves to the last one's match.
+  async line(pattern, limitMs = PATIENCE, nth = 1) {
     let look;
     const found = new Promise((resolve) => {
       look = () => {
-        const match = this.log.map((line) => pattern.exec(line)).find(Boolean);
+        const match = this.log.map((line) => pattern.exec(line)).filter(Boolean)[nth - 1];
         if (match) resolve(match);
       };
     });
@@ -76,10 +81,23 @@ export class Slackwater {
   }
 
   signal(name = 'SIGTERM') {
-    this.#process.kill(name);
+    process.kill(this.#pid, name);
   }
 
+  // Has the program on disk take over everything, and waits until it serves. Resolves to how many connections could not move.
+  async handOver() {
+    this.signal('SIGHUP');
+    this.#handovers += 1;
+    const told = /Handed over \d+ connections to process (\d+): .* ms; (\d+)/;
+    const [, pid, stayed] = await this.line(told, PATIENCE, this.#handovers);
+    await this.line(/Took over/, PATIENCE, this.#handovers);
+    this.#pid = Number(pid);
+    return Number(stayed);
+  }
+
+  // Of the process that was started first, once all have ended.
   async exitCode() {
+    await within(this.#gone, 'end of the log');
     const [code] = await within(this.#exited, 'exit');
     return code;
   }
@@ -96,5 +114,11 @@ export class Slackwater {
 
   kill() {
     this.#process.kill('SIGKILL');
+    if (this.#pid === this.#process.pid) return;
+    try {
+      this.signal('SIGKILL');
+    } catch (failure) {
+      assert.equal(failure.code, 'ESRCH');
+    }
   }
 }

@@ -1,7 +1,10 @@
-"""Runs the real server for the Python and curl judges: on a port of its own choice, ended by its pid.
+"""Runs the real server for the Python and curl judges: on a port of its own choice, ended by its pid, also when it has
+handed over to another process.
 
 Knows how the server is started, how it logs and how it ends; it speaks neither HTTP nor WebSocket.
 """
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -22,6 +25,8 @@ class Slackwater:
         self.process = subprocess.Popen(
             [os.environ["SLACKWATER_BIN"], "--port", str(port), *flags],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=env)
+        self.pid = self.process.pid  # of the process that serves
+        self.handovers = 0
         self.log = []       # what it said, without the timestamps
         self.ended = None   # when it ended, by time.monotonic()
         self._news = threading.Condition()
@@ -46,25 +51,39 @@ class Slackwater:
             self.ended = time.monotonic()
             self._news.notify_all()
 
-    def wait_for(self, pattern):
-        """Waits until a log line begins with the pattern, and returns the match."""
+    def wait_for(self, pattern, nth=1):
+        """Waits until a log line begins with the pattern, or so many do, and returns the last one's match."""
         def found():
-            return next(filter(None, (re.match(pattern, line) for line in self.log)), None)
+            matches = filter(None, (re.match(pattern, line) for line in self.log))
+            return next(itertools.islice(matches, nth - 1, None), None)
         with self._news:
             self._news.wait_for(lambda: found() or self.ended, PATIENCE)
             assert found(), f"waited for {pattern!r}; the log:\n" + "\n".join(self.log)
             return found()
 
     def signal(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
+        os.kill(self.pid, number)
+
+    def hand_over(self):
+        """Has the program on disk take over everything, and waits until it serves. How many connections could not move."""
+        self.signal(signal.SIGHUP)
+        self.handovers += 1
+        # Two processes write into one log.
+        told = self.wait_for(r"\[INFO\] Handed over \d+ connections to process (\d+): .* ms; (\d+)", self.handovers)
+        self.wait_for(r"\[INFO\] Took over", self.handovers)
+        self.pid = int(told[1])
+        return int(told[2])
 
     def exit_code(self):
-        """Waits for the process to end."""
+        """Waits for all processes to end. The code is that of the one that was started first."""
         with self._news:
             assert self._news.wait_for(lambda: self.ended, PATIENCE), "still running; the log:\n" + "\n".join(self.log)
         return self.process.returncode
 
     def kill(self):
+        if self.pid != self.process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
