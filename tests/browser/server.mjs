@@ -1,4 +1,5 @@
-// The server under test as a child process: started on a port of its own choice, heard through its log, ended by its handle.
+// The server under test as a child process, and those that it hands over to: started on a port of its own choice, heard
+// through its log, ended by its handle.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,6 +9,10 @@ const DEADLINE_MS = 15_000;
 
 export class Server {
   #child;
+  #pid; // of the process that serves
+  #handovers = 0;
+  #gone; // once nobody writes into the log any more
+  #isGone = false;
   #lines = [];
   #listeners = new Set();
 
@@ -26,6 +31,9 @@ export class Server {
     if (!binary) throw new Error('SLACKWATER_BIN does not name the server: start the tests with tests/browser/run');
     const env = { ...process.env, SLACKWATER_NOTIFY_INTERVAL: '1' }; // A flag among the options wins.
     this.#child = spawn(binary, ['--port', String(port), ...options], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#pid = this.#child.pid;
+    this.#gone = Promise.all([once(this.#child.stderr, 'close'), once(this.#child, 'exit')]);
+    this.#gone.then(() => (this.#isGone = true));
     createInterface({ input: this.#child.stderr }).on('line', (line) => {
       this.#lines.push(line);
       for (const listener of this.#listeners) listener();
@@ -63,15 +71,27 @@ export class Server {
   }
 
   signal(name) {
-    this.#child.kill(name);
+    process.kill(this.#pid, name);
+  }
+
+  /** Has the program on disk take over everything, and waits until it serves. */
+  async handOver() {
+    this.signal('SIGHUP');
+    this.#handovers += 1;
+    const told = /Handed over \d+ connections to process (\d+): /;
+    this.#pid = Number((await this.line(told, this.#handovers)).match(told)[1]);
+    await this.line(/Took over/, this.#handovers);
   }
 
   /** Ends the server and waits until it has gone. */
   async end(signal) {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const gone = once(this.#child, 'exit');
-    this.signal(signal);
-    await gone;
+    if (this.#isGone) return;
+    try {
+      this.signal(signal);
+    } catch (failure) {
+      if (failure.code !== 'ESRCH') throw failure; // It has just gone by itself.
+    }
+    await this.#gone;
   }
 }
 
