@@ -7,6 +7,8 @@ use std::process::Child;
 use std::time::Duration;
 
 use log::info;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
@@ -14,8 +16,10 @@ use crate::config::Config;
 use crate::process::listeners::OpenError;
 use crate::process::program::{self, Program};
 use crate::process::service_manager;
+use crate::server::ListenError;
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
+use crate::server::control::Control;
 use crate::server::handover::Launcher;
 use crate::server::handover::channel::Channel;
 use crate::server::handover::taking::{Offer, TakeOverError, Taking};
@@ -34,9 +38,7 @@ const PATIENCE: u32 = 2;
 #[derive(Debug, Error)]
 pub enum SuccessionError {
     /// The path cannot be had.
-    #[error(
-        "cannot take over by --handover {path}: {why}; choose another path, in a folder of this user's own"
-    )]
+    #[error("cannot use --handover {path}: {why}; choose another path, in a folder of this user's own")]
     Path {
         /// As given.
         path: String,
@@ -46,6 +48,9 @@ pub enum SuccessionError {
     /// What was inherited is no channel.
     #[error("cannot take over from the process that has started this one: {0}")]
     Inherited(io::Error),
+    /// Only one process takes over from one.
+    #[error("cannot take over with --workers {0}: start one process")]
+    Workers(u16),
     /// The predecessor does not hand over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -54,22 +59,33 @@ pub enum SuccessionError {
     Open(#[from] OpenError),
 }
 
-/// Starts the program that is on disk as a successor.
+/// Starts the program that is on disk as a successor, and tells the service manager what becomes of it.
 #[derive(Debug)]
 pub struct SuccessorProcess {
     program: Program,
+    /// Of this process, as the service manager was told.
+    status: String,
     child: Option<Child>,
+    /// What the service manager has been told.
+    told: Told,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// The service is about to be another process.
+    Reloading,
+    /// It is that one.
+    Replaced,
 }
 
 impl SuccessorProcess {
-    /// Of this program.
-    pub fn new(program: Program) -> Self {
-        Self { program, child: None }
+    /// Of this program, for a server with this status.
+    pub fn new(program: Program, status: String) -> Self {
+        Self { program, status, child: None, told: Told::Nothing }
     }
-}
 
-impl Launcher for SuccessorProcess {
-    fn launch(&mut self) -> io::Result<OwnedFd> {
+    fn start(&mut self) -> io::Result<OwnedFd> {
         if std::process::id() == 1 {
             return Err(io::Error::other(
                 "as the first process of a container it takes all others with it when it ends: start a second server with \
@@ -81,17 +97,42 @@ impl Launcher for SuccessorProcess {
         let child = self.program.start_successor(theirs).map_err(named)?;
         info!("Started {} as process {} to hand over to", self.program.path().display(), child.id());
         self.child = Some(child);
-        service_manager::reloading();
         Ok(ours.into())
+    }
+}
+
+impl Launcher for SuccessorProcess {
+    fn launch(&mut self) -> io::Result<OwnedFd> {
+        self.told = Told::Reloading;
+        service_manager::reloading();
+        self.start()
     }
 
     fn on_commit(&mut self, pid: u32) {
+        self.told = Told::Replaced;
         service_manager::main_process(pid);
     }
 
+    fn pass_on(&mut self, pid: u32, control: Control) {
+        let signal = match control {
+            Control::Leave => Signal::TERM,
+            Control::Reload => Signal::HUP,
+        };
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        if let Some(process) = process {
+            // It may have ended by itself.
+            let _ = kill_process(process, signal);
+        }
+    }
+
     fn dismiss(&mut self) {
-        service_manager::main_process(std::process::id());
-        service_manager::ready("Serving");
+        let told = std::mem::replace(&mut self.told, Told::Nothing);
+        if told == Told::Replaced {
+            service_manager::main_process(std::process::id());
+        }
+        if told != Told::Nothing {
+            service_manager::ready(&self.status);
+        }
         if let Some(mut child) = self.child.take() {
             // It may have ended by itself.
             let _ = child.kill();
@@ -103,6 +144,8 @@ impl Launcher for SuccessorProcess {
 /// What a process takes over, before it has connections.
 #[derive(Debug)]
 pub struct Inheritance {
+    /// Whether the predecessor has started this process, by its own arguments.
+    pub is_own: bool,
     /// The predecessor.
     pub taking: Taking,
     /// Its process.
@@ -117,19 +160,35 @@ pub struct Inheritance {
     pub files: Vec<PathBuf>,
 }
 
+/// The way to the process that has started this one to take over, if one has.
+///
+/// # Errors
+/// When it is none, or this would not be one process.
+pub fn from_parent(config: &Config) -> Result<Option<OwnedFd>, SuccessionError> {
+    match program::succession().map_err(SuccessionError::Inherited)? {
+        Some(_) if config.workers > 1 => Err(SuccessionError::Workers(config.workers)),
+        channel => Ok(channel),
+    }
+}
+
 /// What there is to take over: from the process that has started this one, or from the one at `--handover`.
 ///
 /// # Errors
 /// When there is somebody who does not hand over.
-pub fn inherit(config: &Config) -> Result<Option<Inheritance>, SuccessionError> {
-    let channel = match program::succession().map_err(SuccessionError::Inherited)? {
+pub fn inherit(
+    config: &Config,
+    from_parent: Option<OwnedFd>,
+) -> Result<Option<Inheritance>, SuccessionError> {
+    let is_own = from_parent.is_some();
+    let channel = match from_parent {
         Some(channel) => Some(channel),
         None => config.handover.handover.as_deref().map(connect).transpose()?.flatten(),
     };
     let Some(channel) = channel else { return Ok(None) };
     let deadline = Now::read() + patience(config);
     let (taking, Offer { pid, sockets }) = Taking::begin(channel.into(), deadline)?;
-    let mut inheritance = Inheritance { taking, pid, public: None, admin: None, path: None, files: vec![] };
+    let mut inheritance =
+        Inheritance { is_own, taking, pid, public: None, admin: None, path: None, files: vec![] };
     for (listening, socket) in sockets {
         let bound = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen)?;
         if let (Address::Unix(path), true) = (bound.address(), listening.owns_file) {
@@ -151,8 +210,15 @@ pub fn inherit(config: &Config) -> Result<Option<Inheritance>, SuccessionError> 
 /// When the path cannot be had.
 pub fn open(config: &Config) -> Result<Option<BoundSocket>, SuccessionError> {
     let Some(path) = &config.handover.handover else { return Ok(None) };
-    let bound = BoundSocket::bind_path_for(Type::SEQPACKET, path, FOR_ITS_USER, BACKLOG);
-    Ok(Some(bound.map_err(OpenError::Listen)?))
+    match BoundSocket::bind_path_for(Type::SEQPACKET, path, FOR_ITS_USER, BACKLOG) {
+        Ok(bound) => Ok(Some(bound)),
+        Err(ListenError::Address { why, .. }) => Err(unusable(path, why)),
+        Err(why) => Err(OpenError::Listen(why).into()),
+    }
+}
+
+fn unusable(path: &Path, why: io::Error) -> SuccessionError {
+    SuccessionError::Path { path: path.display().to_string(), why }
 }
 
 fn patience(config: &Config) -> Duration {
@@ -162,14 +228,22 @@ fn patience(config: &Config) -> Duration {
 /// The way to whoever serves there, if anybody does.
 fn connect(path: &Path) -> Result<Option<OwnedFd>, SuccessionError> {
     let connected = SockAddr::unix(path).and_then(|name| {
-        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+        // One that takes nobody any more would be waited for, unix(7).
+        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET.nonblocking(), None)?;
         socket.connect(&name)?;
-        socket.set_nonblocking(true)?;
         Ok(socket)
     });
-    match connected {
-        Ok(socket) => Ok(Some(socket.into())),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
-        Err(why) => Err(SuccessionError::Path { path: path.display().to_string(), why }),
+    let socket = match connected {
+        Ok(socket) => socket,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(why) => return Err(unusable(path, why)),
+    };
+    // Whoever listens there could have anything served here.
+    let user = socket_peercred(&socket).map_err(|why| unusable(path, why.into()))?.uid;
+    if user != geteuid() && !user.is_root() && !geteuid().is_root() {
+        return Err(unusable(path, io::Error::other("another user's process listens there")));
     }
+    Ok(Some(socket.into()))
 }

@@ -87,6 +87,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);
     keys.as_ref().and_then(remarks::of_keys).iter().for_each(Remark::log);
     if config.workers > 1 {
+        handover::from_parent(&config)?;
         return Ok(Supervisor::new(config)?.run());
     }
     worker::serve(&config)
@@ -97,7 +98,12 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
     admin.map(remarks::operators).iter().for_each(Remark::log);
     remarks::of_access(config, address, admin).iter().for_each(Remark::log);
-    service_manager::ready(&format!("Serving on {address}"));
+    service_manager::ready(&serving(address));
+}
+
+/// What the service manager shows of a server.
+fn serving(address: &Address) -> String {
+    format!("Serving on {address}")
 }
 
 /// The machine is out of something, or broken: for a service manager to start it again.

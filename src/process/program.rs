@@ -148,13 +148,18 @@ impl Program {
         let channel = Socket::from(channel);
         let mut command = self.command();
         command.env(SUCCESSION, channel.as_raw_fd().to_string());
+        // What the service manager has handed this process, it is handed by this one.
+        for activation in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(activation);
+        }
         channel.set_cloexec(false)?;
         spawn(&mut command)
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args);
+        // What this process was told of its predecessor is nobody else's.
+        command.args(&self.args).env_remove(SUCCESSION);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {

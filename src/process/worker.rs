@@ -13,7 +13,7 @@ use crate::process::handover::{self, Inheritance, SuccessionError, SuccessorProc
 use crate::process::listeners;
 use crate::process::program::{self, Program};
 use crate::process::progress_bar::ProgressBar;
-use crate::process::{RunError, announce, exit_code, loop_failed, service_manager};
+use crate::process::{RunError, announce, exit_code, loop_failed, service_manager, serving};
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::state_file::StateFile;
@@ -24,21 +24,29 @@ use crate::server::{Server, Service, StartError, Watched};
 /// # Errors
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
-    let inherited = listeners::inherit(config)?;
+    let parent = handover::from_parent(config)?;
+    // With the same arguments, but not with the same descriptors: what that one was given comes another way.
+    let inherited = if parent.is_some() { None } else { listeners::inherit(config)? };
     let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-    let (mut server, admin_address) = match handover::inherit(config)? {
+    let (mut server, admin_address) = match handover::inherit(config, parent)? {
         Some(inheritance) => take_over(config, inherited, inheritance, signals, state_file)?,
         None => begin(config, inherited, signals, state_file)?,
     };
     match Program::own(config) {
-        Ok(program) => server.succeed_by(Box::new(SuccessorProcess::new(program))),
+        Ok(program) => {
+            let status = serving(server.address());
+            server.succeed_by(Box::new(SuccessorProcess::new(program, status)));
+        }
         Err(why) => debug!("There is no program to hand over to: {why}"),
     }
     announce(config, server.address(), admin_address.as_ref());
     let mut progress_bar = ProgressBar::default();
-    let mut is_told = false;
+    let (mut is_told, mut is_replaced) = (false, false);
     Ok(run(server, |watched| match watched {
+        // What this process still does is nothing to the service manager.
+        Watched::HandedOver => is_replaced = true,
+        Watched::Step(_) | Watched::Turn { .. } if is_replaced => {}
         Watched::Step(step) => {
             service_manager::on_step(step);
             is_told |= matches!(step, Step::Waiting { .. });
@@ -84,21 +92,26 @@ fn take_over(
     signals: Signals,
     state_file: Option<StateFile>,
 ) -> Result<(Server, Option<Address>), RunError> {
-    let Inheritance { taking, pid, public, admin, path, files } = inheritance;
+    let Inheritance { is_own, taking, pid, public, admin, path, files } = inheritance;
     let prepare = || -> Result<(Server, Option<Address>), RunError> {
         let is_named = public.as_ref().map_or(Ok(false), |public| listeners::is_named(config, public))?;
         let listening = match (inherited, public) {
             (Some(inherited), _) => inherited,
-            (None, Some(public)) if is_named || config.fd.is_some() => public,
+            (None, Some(public)) if is_named || is_own => public,
             (None, _) => listeners::open(config, false)?,
         };
         let is_named = admin.as_ref().map_or(Ok(false), |admin| listeners::is_named_admin(config, admin))?;
-        let admin = if is_named { admin } else { listeners::open_admin(config)? };
+        let admin = if is_named || is_own && config.admin.is_some() && admin.is_some() {
+            admin
+        } else {
+            listeners::open_admin(config)?
+        };
         let admin_address = admin.as_ref().map(|admin| admin.address().clone());
         let mut server = Server::over(listening, admin, config, Service::Notifications)?;
         server.obey_signals(signals)?;
-        let path = match (path, &config.handover.handover) {
-            (Some(path), Some(named)) if *path.address() == Address::Unix(named.clone()) => Some(path),
+        let path = match path {
+            // The way that was come by, or that of the same arguments.
+            Some(path) if config.handover.handover.is_some() => Some(path),
             _ => handover::open(config)?,
         };
         path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;

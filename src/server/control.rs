@@ -49,6 +49,8 @@ pub(super) struct Controls {
     receiver: Receiver<Control>,
     handle: Handle,
     signals: Option<Signals>,
+    /// What has come and was only looked at.
+    ahead: Vec<Control>,
     /// Whether somebody has started it at a terminal: when that is closed, it is to leave, too.
     is_at_terminal: bool,
 }
@@ -57,7 +59,7 @@ impl Controls {
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let handle = Handle { sender, waker: Arc::new(Waker::new(registry, token)?) };
-        Ok(Self { receiver, handle, signals: None, is_at_terminal: io::stdin().is_terminal() })
+        Ok(Self { receiver, handle, signals: None, ahead: vec![], is_at_terminal: io::stdin().is_terminal() })
     }
 
     /// Hears of these signals, also of those that have come since they were taken.
@@ -78,9 +80,21 @@ impl Controls {
 
     /// All that has come since the last call.
     pub(super) fn take(&mut self) -> Vec<Control> {
+        let ahead = std::mem::take(&mut self.ahead);
         let signals = self.signals.iter_mut().flat_map(|signals| signals.pending());
         let is_reload = |signal| signal == SIGHUP && !self.is_at_terminal;
         let meant = signals.map(|signal| if is_reload(signal) { Control::Reload } else { Control::Leave });
-        meant.chain(self.receiver.try_iter()).collect()
+        ahead.into_iter().chain(meant).chain(self.receiver.try_iter()).collect()
+    }
+
+    /// Whether it is asked to leave. No event announces any more what was seen here: it is to be taken.
+    pub(super) fn look_whether_to_leave(&mut self) -> bool {
+        self.ahead = self.take();
+        self.ahead.contains(&Control::Leave)
+    }
+
+    /// Whether there is something that was only looked at.
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.ahead.is_empty()
     }
 }

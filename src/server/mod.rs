@@ -110,6 +110,8 @@ pub enum Watched<'a> {
         /// Until they are waited for no longer.
         remaining: Duration,
     },
+    /// All is another process's now, but for those who could not be moved.
+    HandedOver,
     /// Memory was freed, which the allocator may still keep.
     Trim,
 }
@@ -240,8 +242,10 @@ impl Server {
                     return Ok(outcome);
                 }
             }
-            if self.hand_over() {
-                return Ok(Outcome::Drained);
+            match self.hand_over() {
+                Some(0) => return Ok(Outcome::Drained),
+                Some(_) => watch(Watched::HandedOver),
+                None => {}
             }
             let now = self.turn.now();
             if let Some(limit) = self.turn.limit() {
@@ -270,7 +274,8 @@ impl Server {
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
-        let controls = if has_come(CONTROLS) || has_come(SIGNALS) { self.controls.take() } else { vec![] };
+        let has_come_to_do = has_come(CONTROLS) || has_come(SIGNALS) || self.controls.is_ahead();
+        let controls = if has_come_to_do { self.controls.take() } else { vec![] };
         self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())
     }
@@ -281,6 +286,9 @@ impl Server {
         let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
         let keys_in = self.key_file.as_ref().map(|file| file.next_look().saturating_duration_since(now));
         let succession_in = self.succession.next_deadline().map(|at| at.saturating_duration_since(now));
+        if self.controls.is_ahead() {
+            return Some(Duration::ZERO);
+        }
         let timeouts =
             [self.doors.next_timeout(now), log_in, keys_in, succession_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()

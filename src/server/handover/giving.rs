@@ -27,6 +27,9 @@ use crate::wire::handover::message::{
 /// Descriptors that a process needs beside its connections.
 const OTHERS: usize = 32;
 
+/// Whoever leaves has nothing to hand over.
+const LEAVING: &str = "it has been told to leave";
+
 /// What has become of a hand-over.
 #[derive(Debug)]
 pub(in crate::server) enum Ended {
@@ -135,7 +138,7 @@ impl Giving {
         doors: &Doors,
         path: Option<&BoundSocket>,
         registry: &Registry,
-        on_commit: &mut dyn FnMut(u32),
+        may_commit: &mut dyn FnMut(u32) -> bool,
     ) -> Option<Ended> {
         let mut now = turn.now().instant;
         loop {
@@ -152,25 +155,38 @@ impl Giving {
                 Step::Offer { format } => self.offer(format, doors, path),
                 Step::Cut => self.cut(turn),
                 Step::Batch(count) => self.send_batch(count, turn, registry),
-                Step::Commit => {
-                    on_commit(self.pid);
-                    match self.commit(turn) {
-                        Ok(silent_for) => {
-                            let moved = std::mem::take(&mut self.moving);
-                            return Some(Ended::Committed { moved, pid: self.pid, silent_for });
-                        }
-                        Err(why) => return Some(self.give_up(Why::Own(why.to_string()), turn, registry)),
-                    }
+                Step::Commit if !may_commit(self.pid) => {
+                    return Some(self.give_up(Why::Own(LEAVING.to_owned()), turn, registry));
                 }
+                Step::Commit => match self.commit(turn) {
+                    Ok(silent_for) => {
+                        let moved = std::mem::take(&mut self.moving);
+                        return Some(Ended::Committed { moved, pid: self.pid, silent_for });
+                    }
+                    Err(why) => return Some(self.give_up(Why::Own(why.to_string()), turn, registry)),
+                },
                 Step::GiveUp(why) => return Some(self.give_up(why, turn, registry)),
             };
-            if let Err(why) = done {
-                self.machine.on_failed(format!("cannot hand over: {why}"));
-            }
-            if self.machine.is_cut() {
+            let has_failed = done.is_err();
+            done.unwrap_or_else(|why| self.on_failed(&why, now));
+            if self.machine.is_cut() || has_failed {
                 now = Now::read().instant;
             }
         }
+    }
+
+    fn on_failed(&mut self, why: &io::Error, now: Instant) {
+        match why.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.machine.on_heard(Heard::Ended, now),
+            // The deadline is over, and says it.
+            ErrorKind::TimedOut => {}
+            _ => self.machine.on_failed(format!("cannot hand over: {why}")),
+        }
+    }
+
+    /// The server has been told to leave.
+    pub(in crate::server) fn on_leaving(&mut self) {
+        self.machine.on_failed(LEAVING.to_owned());
     }
 
     fn offer(&mut self, format: u32, doors: &Doors, path: Option<&BoundSocket>) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Who may take over from a server, and how far that is.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::giving::{Ended, Giving};
 use crate::policy::drain::Drain;
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
+use crate::server::control::Control;
 use crate::server::{SUCCESSOR, SUCCESSORS, Server};
 use crate::wire::handover::message::ToSuccessor;
 use crate::wire::metrics::Handover;
@@ -29,10 +31,13 @@ pub trait Launcher {
     /// As fork(2) and execve(2); a message that says what else is in the way.
     fn launch(&mut self) -> io::Result<OwnedFd>;
 
-    /// The process of this number takes over, or at last does not.
+    /// The process of this number is about to be told that all is its own.
     fn on_commit(&mut self, pid: u32);
 
-    /// The successor does not take over: if it was started here, it is to end.
+    /// It was meant to obey this, which has come here.
+    fn pass_on(&mut self, pid: u32, control: Control);
+
+    /// There is no successor after all: if one was started here, it is to end.
     fn dismiss(&mut self);
 }
 
@@ -97,8 +102,15 @@ impl Server {
         };
         match launcher.launch() {
             Ok(channel) => self.begin(channel.into()),
-            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+            Err(why) => self.go_on(&why, Duration::ZERO),
         }
+    }
+
+    /// Nobody takes over.
+    fn go_on(&mut self, why: &dyn fmt::Display, silent_for: Duration) {
+        self.succession.launcher.iter_mut().for_each(|launcher| launcher.dismiss());
+        self.count_failed(silent_for);
+        warn!("Hand-over failed, this process goes on: {why}");
     }
 
     /// Takes in what has come of a successor, or from one.
@@ -111,25 +123,31 @@ impl Server {
         }
     }
 
-    /// Hands over as far as that is possible now; whether nothing is left here to do.
-    pub(in crate::server) fn hand_over(&mut self) -> bool {
+    /// Hands over as far as that is possible now; once that is done, says how many connections are left here.
+    pub(in crate::server) fn hand_over(&mut self) -> Option<usize> {
         let Succession { launcher, path, giving: Some(giving), .. } = &mut self.succession else {
-            return false;
+            return None;
         };
-        let mut on_commit = |pid| launcher.iter_mut().for_each(|launcher| launcher.on_commit(pid));
+        if self.turn.is_leaving() {
+            giving.on_leaving();
+        }
+        let mut may_commit = |pid| {
+            // Whoever takes over would not know of it.
+            let is_to_leave = self.controls.look_whether_to_leave();
+            if !is_to_leave {
+                launcher.iter_mut().for_each(|launcher| launcher.on_commit(pid));
+            }
+            !is_to_leave
+        };
         let registry = self.poll.registry();
-        let ended = giving.advance(&mut self.turn, &self.doors, path.as_ref(), registry, &mut on_commit);
-        let Some(ended) = ended else { return false };
+        let ended = giving.advance(&mut self.turn, &self.doors, path.as_ref(), registry, &mut may_commit);
+        let ended = ended?;
         let giving = self.succession.giving.take();
         match ended {
             Ended::GivenUp(why, silent_for) => {
-                if let Some(launcher) = &mut self.succession.launcher {
-                    launcher.dismiss();
-                }
                 drop(giving);
-                self.count_failed(silent_for);
-                warn!("Hand-over failed, this process goes on: {why}");
-                false
+                self.go_on(&why, silent_for);
+                None
             }
             Ended::Committed { moved, pid, silent_for } => {
                 let count = moved.len();
@@ -138,11 +156,14 @@ impl Server {
                 self.state_file = None;
                 self.turn.part_with(&moved, self.succession.drain.clone());
                 let left = self.turn.connections();
+                for control in self.controls.take() {
+                    self.succession.launcher.iter_mut().for_each(|launcher| launcher.pass_on(pid, control));
+                }
                 info!(
                     "Handed over {count} connections to process {pid}: nobody was heard for {} ms; {left} could not be moved",
                     silent_for.as_millis()
                 );
-                left == 0
+                Some(left)
             }
         }
     }
@@ -160,7 +181,7 @@ impl Server {
         let now = self.turn.now();
         match Giving::new(channel, connections, self.succession.timeout, now, registry, SUCCESSOR) {
             Ok(giving) => self.succession.giving = Some(giving),
-            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+            Err(why) => self.go_on(&why, Duration::ZERO),
         }
     }
 
@@ -178,6 +199,8 @@ impl Server {
                 Ok(peer) if peer.uid == geteuid() || peer.uid.is_root() => {}
                 Ok(peer) => {
                     warn!("Not handing over to process {}: it is another user's", peer.pid.as_raw_nonzero());
+                    let why = "only its own user's processes may take over".to_owned();
+                    let _ = channel.send(&ToSuccessor::Refused { why }, &[]);
                     continue;
                 }
                 Err(_) => continue,
