@@ -8,6 +8,7 @@ mod commands;
 mod door;
 mod exposition;
 mod guiding;
+mod handing_over;
 mod handover;
 mod memory;
 mod one_process;

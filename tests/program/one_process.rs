@@ -249,15 +249,6 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
 }
 
 #[test]
-fn a_reload_of_a_server_of_one_process_does_no_harm() {
-    let server = Process::start("");
-    let mut client = server.client();
-    server.signal("HUP");
-    assert!(server.next_line("[WARNING] Cannot reload").ends_with("start it with --workers 2"));
-    client.echo("x");
-}
-
-#[test]
 fn a_reload_that_is_told_to_a_worker_does_no_harm() {
     let server = Process::start("--workers 2");
     let mut client = server.client();

@@ -21,31 +21,31 @@ use crate::door::Door;
 use crate::process::{BINARY, Process, run};
 
 /// The socket on which a service manager is told about its service.
-struct Manager {
+pub struct Manager {
     socket: UnixDatagram,
     folder: TempDir,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket, folder }
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder.path().join("notify")
     }
 
-    fn start(&self, flags: &str) -> Process {
+    pub fn start(&self, flags: &str) -> Process {
         let mut command = Command::new(BINARY);
         Process::spawn(command.args(flags.split_whitespace()).env("NOTIFY_SOCKET", self.path()))
     }
 
     /// Starts the program with so many descriptors from 3 on, all of them this socket, that are meant for the process
     /// named, `$$` being the program itself.
-    fn activate(&self, socket: OwnedFd, count: usize, pid: &str, flags: &str) -> Process {
+    pub fn activate(&self, socket: OwnedFd, count: usize, pid: &str, flags: &str) -> Process {
         let descriptors: String = (3..3 + count).map(|fd| format!(" {fd}<&0")).collect();
         let script = format!("export LISTEN_PID={pid}; exec \"$0\" \"$@\"{descriptors} 0</dev/null");
         let mut command = Command::new("sh");
@@ -55,7 +55,7 @@ impl Manager {
     }
 
     /// What it is told next.
-    fn hear(&self) -> Vec<String> {
+    pub fn hear(&self) -> Vec<String> {
         let mut datagram = [0; 4096];
         let length = loop {
             match self.socket.recv(&mut datagram) {
@@ -68,7 +68,7 @@ impl Manager {
     }
 
     /// Hears that the server is ready, and where.
-    fn hear_ready(&self) -> String {
+    pub fn hear_ready(&self) -> String {
         let told = self.hear();
         assert_eq!((told.len(), &*told[0]), (2, "READY=1"), "{told:?}");
         told[1].strip_prefix("STATUS=Serving on ").unwrap().to_owned()
@@ -99,7 +99,7 @@ impl Manager {
     }
 
     /// Forgets what else a server has said that has ended: how many datagrams it was.
-    fn forget_rest(&self) -> usize {
+    pub fn forget_rest(&self) -> usize {
         self.socket.set_nonblocking(true).unwrap();
         let rest = std::iter::from_fn(|| self.socket.recv(&mut [0]).ok()).count();
         self.socket.set_nonblocking(false).unwrap();

@@ -6,7 +6,7 @@ mod crew;
 mod heard;
 mod leaving;
 mod listening;
-mod program;
+pub mod program;
 mod publications;
 mod reload;
 mod rolling;
