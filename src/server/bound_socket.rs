@@ -241,7 +241,9 @@ impl BoundSocket {
     /// # Errors
     /// When it does not listen.
     pub fn adopt(socket: Socket, is_shared: bool) -> Result<Self, ListenError> {
-        let address = listens_on(&socket, socket.as_raw_fd())?;
+        let fd = socket.as_raw_fd();
+        let address = listens_on(&socket, fd)?;
+        socket.set_nonblocking(true).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?;
         Ok(Self::one(socket, address, is_shared, None))
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use minicbor::Encode;
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -113,7 +114,12 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let mut pieces = [IoSliceMut::new(&mut octets)];
-        let received = recvmsg(&self.socket, &mut pieces, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+        let mut receive = || recvmsg(&self.socket, &mut pieces, &mut beside, RecvFlags::CMSG_CLOEXEC);
+        let received = match receive() {
+            // Once, ahead of what the other end has said before it was closed with something unread.
+            Err(Errno::CONNRESET) => receive()?,
+            received => received?,
+        };
         let descriptors = beside.drain().filter_map(|message| match message {
             RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
             _ => None,
@@ -150,8 +156,28 @@ impl Channel {
         match poll(&mut waited_for, Some(&timeout)) {
             Ok(0) => Err(ErrorKind::TimedOut.into()),
             Ok(_) => Ok(()),
-            Err(e) if e == rustix::io::Errno::INTR => Ok(()),
+            Err(Errno::INTR) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_said_before_the_end_is_heard_though_the_other_end_has_not_read_everything() {
+        let (one, other) = Channel::pair().unwrap();
+        let other = Channel::from(other);
+        one.send(&1, &[]).unwrap();
+        other.send(&2, &[]).unwrap();
+        drop(other);
+        let deadline = Now::read().instant + Duration::from_secs(20);
+        assert_eq!(one.receive_by(deadline).unwrap().unwrap().octets, encode(&2));
+        assert!(one.receive_by(deadline).unwrap().is_none());
+        assert_eq!(one.send_by(deadline, &3, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
 }

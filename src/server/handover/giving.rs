@@ -177,7 +177,8 @@ impl Giving {
 
     fn on_failed(&mut self, why: &io::Error, now: Instant) {
         match why.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.machine.on_heard(Heard::Ended, now),
+            // It may have said why.
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.on_ready(now),
             // The deadline is over, and says it.
             ErrorKind::TimedOut => {}
             _ => self.machine.on_failed(format!("cannot hand over: {why}")),

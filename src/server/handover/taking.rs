@@ -126,12 +126,23 @@ impl Taking {
         }
     }
 
-    fn say(&self, message: &ToPredecessor) -> Result<(), TakeOverError> {
-        self.channel.send_by(self.deadline, message, &[]).map_err(|why| match why.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => NoSuccession::Ended.into(),
+    fn say(&mut self, message: &ToPredecessor) -> Result<(), TakeOverError> {
+        let Err(why) = self.channel.send_by(self.deadline, message, &[]) else { return Ok(()) };
+        Err(match why.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.last_words(),
             ErrorKind::TimedOut => NoSuccession::Silent.into(),
             _ => why.into(),
         })
+    }
+
+    /// Why a process has ended that may have said so.
+    fn last_words(&mut self) -> TakeOverError {
+        let mut came = Came::default();
+        loop {
+            if let Err(why) = self.hear(&mut came) {
+                return why;
+            }
+        }
     }
 
     /// Waits for what is said next, and takes what comes beside it.
