@@ -1,7 +1,11 @@
 //! One process hands over to the next while both live: started by SIGHUP, or with the same `--handover`. Clients stay on the
 //! same TCP connections; where nothing comes of it, they do not notice either.
 
+mod doors;
 mod hangup;
+mod predecessors;
 mod rollback;
 mod server;
 mod service_manager;
+mod signals;
+mod two_starts;

@@ -76,19 +76,25 @@ impl StandIn {
     pub fn take_all(&mut self) -> ToSuccessor {
         self.greet();
         self.get_ready();
-        self.take_batches(0);
+        self.take_batches()
+    }
+
+    /// Takes all connections, and gives back what it is told then.
+    pub fn take_batches(&mut self) -> ToSuccessor {
+        self.acknowledge(0);
         self.say(&ToPredecessor::Prepared);
         self.hear()
     }
 
-    fn get_ready(&mut self) {
+    /// Hears how everything stands: nobody else is heard from then on.
+    pub fn get_ready(&mut self) {
         self.say(&ToPredecessor::Ready);
         let ToSuccessor::Image { connections, .. } = self.hear() else { panic!("no image") };
         self.connections = connections;
     }
 
     /// Takes all batches; of the last one it says so many too many.
-    fn take_batches(&mut self, too_many: u64) {
+    fn acknowledge(&mut self, too_many: u64) {
         let mut taken = 0;
         while taken < self.connections {
             let ToSuccessor::Batch { connections } = self.hear() else { panic!("no batch") };
@@ -110,7 +116,7 @@ impl StandIn {
             self.connections = connections;
         }
         if step >= Step::AlmostTaken {
-            self.take_batches(0);
+            self.acknowledge(0);
         }
     }
 }
@@ -237,7 +243,7 @@ fn a_successor_that_counts_otherwise_or_has_another_format_or_too_few_descriptor
     let mut successor = StandIn::connect(&path);
     successor.greet();
     successor.get_ready();
-    successor.take_batches(1);
+    successor.acknowledge(1);
     assert!(server.failed(3).contains("is not understood"));
     crowd.assert_failures(&server, 3);
 }

@@ -59,12 +59,24 @@ impl Program {
 
     /// The real one again, but a worker of this number waits until the gate is opened.
     pub fn gate(&self, number: usize) -> Gate {
+        let gate = self.new_gate();
+        self.replace(&format!(
+            r#"case "$_SLACKWATER_WORKER" in "{VERSION} {number} "*) read go < {};; esac; exec {BINARY} "$@""#,
+            gate.0.display()
+        ));
+        gate
+    }
+
+    /// The real one again, but whoever is started waits until the gate is opened.
+    pub fn gate_for_all(&self) -> Gate {
+        let gate = self.new_gate();
+        self.replace(&format!(r#"read go < {}; exec {BINARY} "$@""#, gate.0.display()));
+        gate
+    }
+
+    fn new_gate(&self) -> Gate {
         let path = self.folder.path().join("gate");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let gate = path.display();
-        self.replace(&format!(
-            r#"case "$_SLACKWATER_WORKER" in "{VERSION} {number} "*) read go < {gate};; esac; exec {BINARY} "$@""#
-        ));
         Gate(path)
     }
 }

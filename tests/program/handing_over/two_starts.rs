@@ -1,0 +1,178 @@
+//! `--handover PATH`: a second start takes over from the first, whatever its other flags are.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
+
+use slackwater::wire::handover::message::ToSuccessor;
+use support::client::Client;
+use support::peer::Peer;
+use support::publisher::Publisher;
+use tempfile::TempDir;
+
+use super::rollback::StandIn;
+use super::server::FAILED;
+use crate::door::Door;
+use crate::process::{BINARY, Process, run};
+
+/// A folder for everything, and a path in it.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn flags(&self, flags: &str) -> Vec<String> {
+        let flags = format!("--handover FOLDER/handover {flags}");
+        let flags = flags.replace("FOLDER", self.0.path().to_str().unwrap());
+        flags.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn start(&self, flags: &str) -> Process {
+        Process::spawn(Command::new(BINARY).args(self.flags(flags)))
+    }
+}
+
+#[test]
+fn a_second_start_takes_over_with_its_own_flags() {
+    let place = Place::new();
+    let first = place.start("--port 0");
+    let mut client = first.client();
+    let (old, new, admin) =
+        (first.door(), place.0.path().join("new"), Door::Unix(place.0.path().join("admin")));
+    Publisher::connect(first.address()).publish("one");
+    assert_eq!(client.hear_data(), "one");
+
+    let second = place.start("--uds FOLDER/new --admin FOLDER/admin --log-level debug");
+    assert_eq!(first.end().0, Some(0));
+    old.closes();
+    assert_eq!(Door::Unix(new.clone()).get("/healthz").status, 200);
+    assert_eq!(admin.publish("two").status, 200);
+    assert_eq!(client.hear_data(), "two");
+    client.echo("x");
+
+    let third = place.start("--host 127.0.0.1 --port 0 --admin FOLDER/admin");
+    assert_eq!(second.end().0, Some(0));
+    assert!(!new.exists(), "nobody listens there any more");
+    assert_eq!(admin.publish("three").status, 200);
+    assert_eq!(client.hear_data(), "three");
+    third.client().leave();
+
+    let fourth = place.start("--port 0 --ws-max-size 100");
+    assert_eq!(third.end().0, Some(0));
+    assert!(!place.0.path().join("admin").exists());
+    client.say(&"x".repeat(101));
+    assert_eq!(client.close_code(), Some(1009), "what holds now is the last one's");
+    fourth.signal("TERM");
+    assert_eq!(fourth.end().0, Some(0));
+    assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn where_nobody_serves_it_starts_as_usual_also_over_what_a_killed_one_has_left() {
+    let place = Place::new();
+    let first = place.start("--port 0");
+    first.signal("KILL");
+    assert_eq!(first.end().0, None);
+    assert!(place.0.path().join("handover").exists());
+    let second = place.start("--port 0");
+    assert!(!second.lines().iter().any(|line| line.contains("Took over")));
+    let mut client = second.client();
+    let third = place.start("--port 0");
+    third.line("] Took over 1 connections from process ");
+    client.echo("x");
+}
+
+#[test]
+fn a_path_that_cannot_be_had_is_said_and_nothing_starts() {
+    let place = Place::new();
+    let at = |name: &str| place.0.path().join(name);
+    fs::write(at("file"), "somebody's").unwrap();
+    let _other = UnixListener::bind(at("stream")).unwrap();
+    for path in [at("file"), at("stream"), at("none/handover"), at(&"long".repeat(30)), place.0.path().into()]
+    {
+        let (code, log) = run(Command::new(BINARY).args(["--port", "0", "--handover"]).arg(&path));
+        assert_eq!((code, log.lines().count()), (Some(3), 1), "{log}");
+        let start = format!("[ERROR] cannot use --handover {}: ", path.display());
+        assert!(log.contains(&start) && log.trim_end().ends_with("in a folder of this user's own"), "{log}");
+    }
+    assert_eq!(fs::read(at("file")).unwrap(), b"somebody's");
+    assert!(at("stream").exists());
+}
+
+#[test]
+fn only_one_takes_over_at_a_time() {
+    let place = Place::new();
+    let server = place.start("--port 0");
+    let mut client = server.client();
+    let mut one = StandIn::connect(&place.0.path().join("handover"));
+    one.greet();
+    let (code, log) = run(Command::new(BINARY).args(place.flags("--port 0")));
+    assert_eq!((code, log.lines().count()), (Some(3), 1), "{log}");
+    assert!(log.contains("the other process says: another process is about to take over"), "{log}");
+    server.signal("HUP");
+    server.line("[WARNING] Not handing over once more: another process is about to take over");
+    client.echo("x");
+    one.get_ready();
+    assert!(matches!(one.take_batches(), ToSuccessor::Commit(_)));
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn another_users_process_is_refused() {
+    let place = Place::new();
+    let can =
+        Command::new("setpriv").args(["--reuid", "65534", "--clear-groups", BINARY, "--version"]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        return eprintln!("skipped: this user may not become another");
+    }
+    let server = place.start("--port 0");
+    let mut client = server.client();
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid", "65534", "--clear-groups", BINARY]).args(place.flags("--port 0"));
+    fs::set_permissions(place.0.path(), Permissions::from_mode(0o777)).unwrap();
+    let (code, log) = run(&mut other);
+    assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains("Permission denied"), "{log}");
+    // Whoever may write to the socket is not therefore its user.
+    fs::set_permissions(place.0.path().join("handover"), Permissions::from_mode(0o666)).unwrap();
+    let (code, log) = run(&mut other);
+    assert_eq!(code, Some(3), "{log}");
+    assert!(
+        log.contains("another user's process listens there") || log.contains("only its own user's"),
+        "{log}"
+    );
+    client.echo("x");
+    let lines = server.lines();
+    assert!(!lines.iter().any(|line| line.contains(FAILED)), "{lines:?}");
+}
+
+#[test]
+fn a_request_whose_body_is_half_read_stays_and_is_answered_by_the_old_process() {
+    let place = Place::new();
+    let first = place.start("--port 0 --drain-check-interval 3600");
+    let mut client: Client = first.client();
+    let mut publisher = Peer::connect(first.address());
+    publisher.send(
+        "POST /publish HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    assert_eq!(publisher.head().status, 100);
+    publisher.send("la");
+    let second = place.start("--port 0");
+    first.line("; 1 could not be moved");
+    client.echo("x");
+    drop(publisher);
+    assert_eq!(first.end().0, Some(0));
+    second.client().leave();
+}
+
+#[test]
+fn several_workers_hand_over_to_nobody() {
+    let place = Place::new();
+    let flags = place.flags("--port 0 --workers 2");
+    let (code, log) = run(Command::new(BINARY).args(flags).stdin(Stdio::null()));
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("'--handover <PATH>' cannot be used with several workers"), "{log}");
+}
