@@ -12,6 +12,7 @@ use std::collections::HashSet;
 
 use bytes::{Buf, BufMut};
 use serde::Deserialize;
+use simdutf8::basic::from_utf8;
 use thiserror::Error;
 
 use crate::frame::text_range;
@@ -99,22 +100,46 @@ impl Snapshot {
     /// # Errors
     /// When it is anything else.
     pub fn decode(octets: &[u8]) -> Result<Self, SnapshotError> {
-        let (magic, mut rest) = octets.split_first_chunk().ok_or(SnapshotError::Foreign)?;
-        let version = MAGICS.iter().position(|of| *of == magic).ok_or(SnapshotError::Foreign)? + 1;
-        let checksum = rest.try_get_u32().map_err(|_| SnapshotError::Damaged)?;
+        let (version, checksum, mut rest) = Self::read_head(octets)?;
         if checksum != crc32fast::hash(rest) {
             return Err(SnapshotError::Damaged);
         }
-        Self::decode_body(&mut rest, version).ok_or(SnapshotError::Damaged)
+        Self::decode_body(&mut rest, version, is_notification).ok_or(SnapshotError::Damaged)
     }
 
-    fn decode_body(rest: &mut &[u8], version: usize) -> Option<Self> {
+    /// Reads what a process has just written with `encode` that hands over to this one, within a checksum of its own. Nobody is
+    /// heard meanwhile, and to read all JSON would take longer than anything else: only its beginning is.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub fn decode_handed_over(octets: &[u8]) -> Result<Self, SnapshotError> {
+        let (version, _, mut rest) = Self::read_head(octets)?;
+        let is_sound = |json: &[u8], id, topic: &_| {
+            begins_as_notification(json, id, topic) || is_notification(json, id, topic)
+        };
+        Self::decode_body(&mut rest, version, is_sound).ok_or(SnapshotError::Damaged)
+    }
+
+    /// The version, the checksum of all that follows, and that.
+    fn read_head(octets: &[u8]) -> Result<(usize, u32, &[u8]), SnapshotError> {
+        let (magic, mut rest) = octets.split_first_chunk().ok_or(SnapshotError::Foreign)?;
+        let version = MAGICS.iter().position(|of| *of == magic).ok_or(SnapshotError::Foreign)? + 1;
+        let checksum = rest.try_get_u32().map_err(|_| SnapshotError::Damaged)?;
+        Ok((version, checksum, rest))
+    }
+
+    fn decode_body(
+        rest: &mut &[u8],
+        version: usize,
+        is_sound: impl Fn(&[u8], PublicationId, &TopicName) -> bool,
+    ) -> Option<Self> {
         let (epoch, newest) = (rest.try_get_u32().ok()?, rest.try_get_u64().ok()?);
         let count = rest.try_get_u64().ok()?;
         let before = Some(newest).filter(|newest| *newest <= MAX_POSITION)?.checked_sub(count)?;
         let ids = (before + 1..=newest).map(|position| PublicationId::new(epoch, position));
         // Collected one by one: memory is not reserved by what a count says.
-        let publications = ids.map(|id| Kept::decode(rest, id, version)).collect::<Option<Vec<_>>>()?;
+        let publications =
+            ids.map(|id| Kept::decode(rest, id, version, &is_sound)).collect::<Option<Vec<_>>>()?;
         let count = if version >= 2 { rest.try_get_u64().ok()? } else { 0 };
         let answers = (0..count).map(|_| Given::decode(rest, newest)).collect::<Option<Vec<_>>>()?;
         let names: HashSet<Fingerprint> = answers.iter().map(|given| given.key.name).collect();
@@ -134,14 +159,19 @@ impl Kept {
         octets.put_slice(message.json());
     }
 
-    fn decode(rest: &mut &[u8], id: PublicationId, version: usize) -> Option<Self> {
+    fn decode(
+        rest: &mut &[u8],
+        id: PublicationId,
+        version: usize,
+        is_sound: impl Fn(&[u8], PublicationId, &TopicName) -> bool,
+    ) -> Option<Self> {
         let at_unix_ms = rest.try_get_i64().ok()?;
         let topic_bytes = usize::from(rest.try_get_u8().ok()?);
         let bytes = usize::try_from(rest.try_get_u32().ok()?).ok()?;
         let topic = TopicName::parse(str::from_utf8(rest.split_off(..topic_bytes)?).ok()?).ok()?;
         let octets = rest.split_off(..bytes)?;
         let json = if version >= 3 { octets } else { unframe(octets)? };
-        is_notification(json, id, &topic).then(|| Self { topic, message: Message::new(json, id), at_unix_ms })
+        is_sound(json, id, &topic).then(|| Self { topic, message: Message::new(json, id), at_unix_ms })
     }
 }
 
@@ -164,6 +194,13 @@ fn is_notification(json: &[u8], id: PublicationId, topic: &TopicName) -> bool {
     message.is_some_and(|message| {
         message.r#type == "notification" && message.id == id.to_string() && message.topic == topic.as_str()
     })
+}
+
+/// Whether it is text, and begins as this program writes the publication of this id.
+fn begins_as_notification(json: &[u8], id: PublicationId, topic: &TopicName) -> bool {
+    // No topic has a character that JSON would have to escape.
+    let beginning = format!(r#"{{"type":"notification","id":"{id}","topic":"{}","#, topic.as_str());
+    json.starts_with(beginning.as_bytes()) && json.ends_with(b"}") && from_utf8(json).is_ok()
 }
 
 impl Given {

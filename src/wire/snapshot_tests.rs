@@ -39,6 +39,13 @@ fn snapshot() -> Snapshot {
     }
 }
 
+/// Publication 1 of `orders/7`, and nothing else, with these octets for its JSON.
+fn of_json(json: &[u8]) -> Vec<u8> {
+    let id = PublicationId::new(EPOCH, 1);
+    let kept = Kept { topic: topic("orders/7"), message: Message::new(json, id), at_unix_ms: 0 };
+    Snapshot { epoch: EPOCH, newest: 1, publications: vec![kept], answers: vec![] }.encode()
+}
+
 /// The octets as a version's own, with a checksum that fits.
 fn sealed(version: u8, body: &[u8]) -> Vec<u8> {
     let checksum = crc32fast::hash(body).to_be_bytes();
@@ -70,6 +77,35 @@ fn with_frames(snapshot: &Snapshot, frames: &[Vec<u8>]) -> Vec<u8> {
 
 fn again(given: &Given) -> Given {
     Given { key: given.key, answer: given.answer.clone(), at_unix_ms: given.at_unix_ms }
+}
+
+#[test]
+fn what_was_handed_over_is_read_again_whatever_the_order_of_its_keys() {
+    assert_eq!(Snapshot::decode_handed_over(&snapshot().encode()), Ok(snapshot()));
+    let id = PublicationId::new(EPOCH, 1);
+    let another = format!(r#"{{"id":"{id}","topic":"orders/7","type":"notification"}}"#);
+    assert!(Snapshot::decode_handed_over(&of_json(another.as_bytes())).is_ok());
+}
+
+#[test]
+fn what_was_handed_over_is_text_and_the_publication_of_its_id_and_topic() {
+    let right = kept(1, "1").message;
+    let right = str::from_utf8(right.json()).unwrap();
+    assert!(Snapshot::decode_handed_over(&of_json(right.as_bytes())).is_ok());
+    let wrong = [
+        right.replace("-1\"", "-2\"").into_bytes(),
+        right.replace("orders/7", "orders/8").into_bytes(),
+        right.replace("notification", "welcome").into_bytes(),
+        right.trim_end_matches('}').to_owned().into_bytes(),
+        [&right.as_bytes()[..right.len() - 2], b"\"\xff\"}"].concat(),
+    ];
+    for json in wrong {
+        assert_eq!(Snapshot::decode_handed_over(&of_json(&json)), Err(SnapshotError::Damaged));
+    }
+    let whole = snapshot().encode();
+    for length in 0..whole.len() {
+        assert!(Snapshot::decode_handed_over(&whole[..length]).is_err());
+    }
 }
 
 #[test]

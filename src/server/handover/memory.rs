@@ -1,9 +1,8 @@
 //! A file in memory (memfd_create(2)), through which a process hands another how everything stands.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
@@ -32,7 +31,7 @@ pub fn write<T>(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>) -> io
 /// # Errors
 /// When it is another, or there is no memory for it.
 pub fn read(descriptor: OwnedFd, bytes: u64) -> io::Result<Vec<u8>> {
-    let file = File::from(descriptor);
+    let mut file = File::from(descriptor);
     let is_sealed = fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
     if !is_sealed || file.metadata()?.len() != bytes {
         return Err(ErrorKind::InvalidData.into());
@@ -40,15 +39,16 @@ pub fn read(descriptor: OwnedFd, bytes: u64) -> io::Result<Vec<u8>> {
     let length = usize::try_from(bytes).map_err(|_| ErrorKind::OutOfMemory)?;
     let mut octets = Vec::new();
     octets.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
-    octets.resize(length, 0);
-    // From its beginning: the other process's place in it is this one's, too.
-    file.read_exact_at(&mut octets, 0)?;
+    // From its beginning: the place in it is that of the other process, which has written to its end.
+    file.rewind()?;
+    file.take(bytes).read_to_end(&mut octets)?;
     Ok(octets)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::fs::FileExt;
 
     use super::*;
 

@@ -102,7 +102,8 @@ impl<S: Socket> Turn<S> {
                     self.go_on(&whole, at);
                 }
                 Entry::Snapshot(octets) => {
-                    let snapshot = Snapshot::decode(octets).map_err(|_| io::Error::other(Damaged))?;
+                    let snapshot =
+                        Snapshot::decode_handed_over(octets).map_err(|_| io::Error::other(Damaged))?;
                     self.restore(snapshot);
                 }
                 Entry::Shared(octets) => shared.push(Bytes::copy_from_slice(octets)),
