@@ -6,13 +6,13 @@ use mio::net::TcpStream;
 use serde::Deserialize;
 
 use super::common::encoding::Encoding;
-use super::common::subscriber::{PING, TEXT, next_frame, position_of};
+use super::common::subscriber::{TEXT, position_of};
 use super::faults::Faults;
 
 /// The topic that everyone hears.
 pub const ALL: &str = "all";
 
-const PONG: u8 = 0x8a;
+/// The first octet of a close frame.
 const CLOSE: u8 = 0x88;
 
 /// A message's octets behind its number: both halves are longer than any header.
@@ -50,8 +50,6 @@ pub struct Client {
     begun: u64,
     ended: u64,
     answered: u64,
-    /// Pongs, which have to wait for the end of the frame.
-    pongs: Vec<u8>,
     pub is_gone: bool,
 }
 
@@ -68,7 +66,6 @@ impl Client {
             begun: 0,
             ended: 0,
             answered: 0,
-            pongs: Vec::new(),
             is_gone: false,
         }
     }
@@ -109,8 +106,6 @@ impl Client {
         let frame = message(self.ended);
         self.ended += 1;
         self.say(&frame[frame.len() / 2..]);
-        let pongs = std::mem::take(&mut self.pongs);
-        self.say(&pongs);
     }
 
     fn say(&mut self, octets: &[u8]) {
@@ -150,14 +145,9 @@ impl Client {
 
     /// Takes one message, if all of it is there.
     fn take(&mut self, rest: &mut &[u8], faults: &mut Faults) -> bool {
-        if self.encoding != Encoding::Stream && matches!(rest.first(), Some(&(PING | PONG | CLOSE))) {
-            let Some((first, payload)) = next_frame(rest) else { return false };
-            match first {
-                PING => self.answer_ping(payload),
-                CLOSE => self.on_end(faults),
-                _ => {}
-            }
-            return true;
+        if self.encoding != Encoding::Stream && rest.first() == Some(&CLOSE) {
+            self.on_end(faults);
+            return false;
         }
         let Some(said) = self.encoding.first(rest) else { return false };
         *rest = &rest[said.length..];
@@ -165,12 +155,6 @@ impl Client {
             self.hear(&said.json, faults);
         }
         true
-    }
-
-    fn answer_ping(&mut self, payload: &[u8]) {
-        let length = u8::try_from(payload.len()).expect("control frames are short (RFC 6455 §5.5)");
-        let pong = [&[PONG, 0x80 | length, 0, 0, 0, 0], payload].concat();
-        if self.begun > self.ended { self.pongs.extend(pong) } else { self.say(&pong) }
     }
 
     fn hear(&mut self, json: &[u8], faults: &mut Faults) {

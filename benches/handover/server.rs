@@ -15,8 +15,9 @@ use super::common::PATIENCE;
 use super::common::machine::Cores;
 use super::common::usage::Resident;
 
-/// As its users have it, with compression for those who ask, and with a port that is free; nothing is published but by the load.
-const FLAGS: [&str; 5] = ["--port", "0", "--ws-per-message-deflate", "--notify-interval", "0"];
+/// As its users have it, with compression for those who ask, and with a port that is free; nothing is said unasked.
+const FLAGS: [&str; 7] =
+    ["--port", "0", "--ws-per-message-deflate", "--notify-interval", "0", "--ws-ping-interval", "0"];
 
 /// What is waited for in the log.
 const TELLING: [&str; 6] =
