@@ -7,8 +7,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use log::info;
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
@@ -21,7 +20,7 @@ use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
 use crate::server::control::Control;
 use crate::server::handover::Launcher;
-use crate::server::handover::channel::Channel;
+use crate::server::handover::channel::{self, Channel};
 use crate::server::handover::taking::{Offer, TakeOverError, Taking};
 use crate::wire::handover::message::Kind;
 
@@ -241,7 +240,7 @@ fn connect(path: &Path) -> Result<Option<OwnedFd>, SuccessionError> {
         Err(why) => return Err(unusable(path, why)),
     };
     // Whoever listens there could have anything served here.
-    let user = socket_peercred(&socket).map_err(|why| unusable(path, why.into()))?.uid;
+    let user = Uid::from_raw(channel::peer(&socket).map_err(|why| unusable(path, why))?.uid());
     if user != geteuid() && !user.is_root() && !geteuid().is_root() {
         return Err(unusable(path, io::Error::other("another user's process listens there")));
     }

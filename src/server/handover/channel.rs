@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use minicbor::Encode;
+use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -160,6 +161,15 @@ impl Channel {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Whose process is at the other end (unix(7), SO_PEERCRED). Its number is 0 where it is in a container that this one cannot see
+/// into, which rustix's type for it cannot hold.
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn peer(socket: &impl AsFd) -> io::Result<UnixCredentials> {
+    Ok(getsockopt(socket, PeerCredentials)?)
 }
 
 #[cfg(test)]

@@ -10,10 +10,9 @@ use log::{error, info, warn};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
-use super::channel::Channel;
+use super::channel::{self, Channel};
 use super::giving::{Ended, Giving};
 use crate::policy::drain::Drain;
 use crate::server::bound_socket::{Address, BoundSocket};
@@ -22,6 +21,8 @@ use crate::server::control::Control;
 use crate::server::{SUCCESSOR, SUCCESSORS, Server};
 use crate::wire::handover::message::ToSuccessor;
 use crate::wire::metrics::Handover;
+
+const ROOT: u32 = 0;
 
 /// Who starts a successor, and is told what becomes of it. The processes are not known here.
 pub trait Launcher {
@@ -195,15 +196,18 @@ impl Server {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                 Err(why) => return error!("cannot hear of a successor at --handover: {why}"),
             };
-            match socket_peercred(&channel) {
-                Ok(peer) if peer.uid == geteuid() || peer.uid.is_root() => {}
+            match channel::peer(&channel) {
+                Ok(peer) if [geteuid().as_raw(), ROOT].contains(&peer.uid()) => {}
                 Ok(peer) => {
-                    warn!("Not handing over to process {}: it is another user's", peer.pid.as_raw_nonzero());
+                    warn!("Not handing over to process {}: it is another user's", peer.pid());
                     let why = "only its own user's processes may take over".to_owned();
                     let _ = channel.send(&ToSuccessor::Refused { why }, &[]);
                     continue;
                 }
-                Err(_) => continue,
+                Err(why) => {
+                    warn!("Not handing over to a process of which nothing is known: {why}");
+                    continue;
+                }
             }
             let refused = match () {
                 () if self.turn.is_leaving() => Some("the server leaves already"),
