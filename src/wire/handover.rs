@@ -19,3 +19,15 @@ pub const FORMATS: RangeInclusive<u32> = 1..=1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("what it handed over is damaged")]
 pub struct Damaged;
+
+#[cfg(test)]
+#[path = "handover/drawn_tests.rs"]
+pub(crate) mod drawn;
+
+#[cfg(test)]
+#[path = "handover/fixture_tests.rs"]
+pub(crate) mod fixture;
+
+#[cfg(test)]
+#[path = "handover/handover_tests.rs"]
+mod tests;

@@ -155,7 +155,10 @@ impl Unfinished {
         inflater: Option<&mut Inflater>,
     ) -> Result<Arrived, Violation> {
         let mut frame = match self.frame.take() {
-            Some(frame) => frame,
+            Some(frame) => {
+                self.check_rest(&frame, rules)?;
+                frame
+            }
             None => match self.read_header(input)? {
                 Some((header, length)) => self.open(&header, length, rules, inflater.is_some())?,
                 None => return Ok(Arrived::Part),
@@ -235,6 +238,9 @@ impl Unfinished {
         rules: &Rules,
     ) -> Result<(), Violation> {
         match (kind, &self.message) {
+            (Data::Continue, Some(message)) if !message.is_text && !rules.binary => {
+                return Err(Violation::Binary);
+            }
             (Data::Continue, None) => return Err(Violation::Protocol("continuation of nothing")),
             (Data::Text | Data::Binary, Some(_)) => {
                 return Err(Violation::Protocol("new message inside a fragmented one"));
@@ -248,9 +254,18 @@ impl Unfinished {
             payload: Vec::new(),
             valid_bytes: 0,
         });
-        let most = message.most_bytes(rules.max_message_bytes);
-        let is_too_big = length > most.saturating_sub(message.payload.len()) as u64;
-        if is_too_big { Err(Violation::TooBig) } else { Ok(()) }
+        if message.has_room_for(length, rules) { Ok(()) } else { Err(Violation::TooBig) }
+    }
+
+    /// Checks what is still to come of a frame: it may have begun in another process, by other rules.
+    fn check_rest(&self, frame: &OpenFrame, rules: &Rules) -> Result<(), Violation> {
+        match (frame.opcode, &self.message) {
+            (OpCode::Data(_), Some(message)) if !message.is_text && !rules.binary => Err(Violation::Binary),
+            (OpCode::Data(_), Some(message)) if !message.has_room_for(frame.remaining as u64, rules) => {
+                Err(Violation::TooBig)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn read_payload(&mut self, frame: &mut OpenFrame, input: &mut &[u8]) -> Result<(), Violation> {
@@ -306,9 +321,11 @@ impl Unfinished {
 }
 
 impl Message {
-    /// How long its payload may be, while this much is heard at most.
-    fn most_bytes(&self, max_message_bytes: usize) -> usize {
-        if self.is_compressed { most_compressed_bytes(max_message_bytes) } else { max_message_bytes }
+    /// Whether it may become so much longer.
+    fn has_room_for(&self, bytes: u64, rules: &Rules) -> bool {
+        let most = rules.max_message_bytes;
+        let most = if self.is_compressed { most_compressed_bytes(most) } else { most };
+        bytes.saturating_add(self.payload.len() as u64) <= most as u64
     }
 
     /// Fails on the first byte that no continuation could make valid.

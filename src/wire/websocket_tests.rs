@@ -5,6 +5,9 @@ use support::frames::deflated;
 
 use super::*;
 
+#[path = "websocket/moving_tests.rs"]
+mod moving;
+
 const MASK: [u8; 4] = [0x1d, 0xe2, 0x53, 0xa4];
 const RULES: Rules = Rules { max_message_bytes: 1000, binary: false };
 

@@ -8,6 +8,11 @@ use crate::wire::handover::record::{self, Piece};
 use crate::wire::handover::times::Moment;
 
 impl Outbox {
+    /// What waits, in its order.
+    pub fn frames(&self) -> impl Iterator<Item = &Bytes> {
+        self.queue.iter().flat_map(|queue| &queue.frames)
+    }
+
     /// How it stands. `piece` says how a frame is written.
     ///
     /// # Errors
@@ -54,10 +59,11 @@ impl Outbox {
         if !is_possible {
             return Err(Damaged);
         }
-        let slow_bytes = usize::try_from(record.slow_bytes).map_err(|_| Damaged)?;
+        let queued_bytes = frames.iter().try_fold(0, |bytes: usize, frame| bytes.checked_add(frame.len()));
+        let slow_bytes = u32::try_from(record.slow_bytes).unwrap_or(u32::MAX) as usize;
         Ok(Self {
             queue: Some(Box::new(Queue {
-                queued_bytes: frames.iter().map(Bytes::len).sum(),
+                queued_bytes: queued_bytes.ok_or(Damaged)?,
                 frames,
                 front_begun: record.front_begun,
                 promised,
@@ -68,3 +74,7 @@ impl Outbox {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;

@@ -1,5 +1,8 @@
 //! A WebSocket in the midst of a frame or a message, as it is handed over to another process.
 
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{LONGEST_HEADER, Message, OpenFrame, Session, Unfinished};
@@ -72,7 +75,9 @@ fn unpack(record: record::Unfinished, may_be_compressed: bool) -> Result<Box<Unf
         if is_possible { Ok(frame) } else { Err(Damaged) }
     });
     let frame = frame.transpose()?;
+    let is_part_of_a_header = matches!(FrameHeader::parse(&mut Cursor::new(&record.header)), Ok(None));
     let is_possible = record.header.len() < LONGEST_HEADER
+        && (record.header.is_empty() || is_part_of_a_header)
         && (record.header.is_empty() || frame.is_none())
         && (record.control.is_empty() || frame.is_some());
     let unfinished = Unfinished { header: record.header, frame, control: record.control, message };
