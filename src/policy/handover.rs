@@ -128,7 +128,7 @@ pub enum Step {
 }
 
 /// The process that hands over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Predecessor {
     stage: Stage,
     /// When it goes on, whatever is missing.
@@ -210,6 +210,7 @@ impl Predecessor {
 
     /// So many connections are to be moved.
     pub fn moving(&mut self, all: usize) {
+        debug_assert_eq!(self.stage, Stage::Cut, "nothing else is said before");
         self.stage = Stage::Moving { sent: 0, taken: 0, all };
     }
 
@@ -377,3 +378,11 @@ impl Successor {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "handover_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "handover_model_tests.rs"]
+mod model;

@@ -150,6 +150,12 @@ impl Channel {
         }
     }
 
+    /// Takes nothing more from the other end, which finds it closed. What has come before can still be received.
+    pub fn close(&self) {
+        // It fails only where nobody is at the other end.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
         let left = deadline.saturating_duration_since(Now::read().instant);
         let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
@@ -177,6 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::wire::handover::message::ToSuccessor;
 
     #[test]
     fn what_was_said_before_the_end_is_heard_though_the_other_end_has_not_read_everything() {
@@ -189,5 +196,16 @@ mod tests {
         assert_eq!(one.receive_by(deadline).unwrap().unwrap().octets, encode(&2));
         assert!(one.receive_by(deadline).unwrap().is_none());
         assert_eq!(one.send_by(deadline, &3, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn what_was_sent_before_an_end_is_closed_is_received_and_nothing_can_be_sent_after_that() {
+        let (one, other) = Channel::pair().unwrap();
+        let other = Channel::from(other);
+        one.send(&ToSuccessor::Abort, &[]).unwrap();
+        other.close();
+        assert_eq!(one.send(&ToSuccessor::Abort, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(other.receive().unwrap().unwrap().octets, encode(&ToSuccessor::Abort));
+        assert!(other.receive().unwrap().is_none());
     }
 }

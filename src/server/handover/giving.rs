@@ -263,7 +263,7 @@ impl Giving {
 
 impl Drop for Giving {
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both);
+        self.channel.close();
     }
 }
 

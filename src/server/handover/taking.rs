@@ -103,7 +103,10 @@ impl Taking {
         loop {
             let task = match self.machine.poll() {
                 Some(task) => task,
-                None => self.hear(&mut came)?,
+                None => match self.hear(&mut came) {
+                    Err(_) if self.is_committed_after_all(&mut came) => Task::Serve,
+                    heard => heard?,
+                },
             };
             match task {
                 Task::Prepare => return Err(NoSuccession::Garbled.into()),
@@ -124,6 +127,16 @@ impl Taking {
                 }
             }
         }
+    }
+
+    /// Whether all was handed over before this process has given up: whoever does so from here on is told that nobody is there.
+    fn is_committed_after_all(&self, came: &mut Came) -> bool {
+        if self.machine != Successor::Prepared {
+            return false;
+        }
+        self.channel.close();
+        let mut rest = std::iter::from_fn(|| self.channel.receive().ok().flatten());
+        rest.any(|received| came.take(received) == Told::Commit)
     }
 
     fn say(&mut self, message: &ToPredecessor) -> Result<(), TakeOverError> {
