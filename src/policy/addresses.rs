@@ -150,7 +150,9 @@ impl Addresses {
     }
 
     /// Goes on with what was known elsewhere of an address that has had connections lately.
-    pub fn remember(&mut self, address: Address, full_at: Instant) {
+    pub fn remember(&mut self, address: Address, full_at: Instant, now: Instant) {
+        let Some(rate) = self.limits.rate else { return };
+        let full_at = rate.at_most(full_at, now);
         self.known.entry(address).or_insert_with(|| {
             self.left.push_back(address);
             Known { full_at, open: 0, refused: 0, is_left: true }

@@ -59,8 +59,11 @@ impl MessageLimit {
         self.senders.get(&client).map(|sender| (sender.full_at, sender.held_until))
     }
 
-    /// Goes on with what a client has sent elsewhere.
-    pub fn remember(&mut self, client: usize, full_at: Instant, held_until: Option<Instant>) {
+    /// Goes on with what a client has sent elsewhere, be it that it may send more or less here.
+    pub fn remember(&mut self, client: usize, full_at: Instant, held_until: Option<Instant>, now: Instant) {
+        let full_at = self.rate.at_most(full_at, now);
+        let has_token_at = now + self.rate.wait(full_at, now);
+        let held_until = held_until.map(|until| has_token_at.max(until.min(now + SHORTEST)));
         self.senders.insert(client, Sender { full_at, held_until });
         held_until.into_iter().for_each(|until| {
             self.held.insert((until, client));

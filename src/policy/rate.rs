@@ -32,6 +32,11 @@ impl Rate {
         Ok(())
     }
 
+    /// When the bucket will be full at the latest, if it was to be full at this time by another rate.
+    pub fn at_most(&self, full_at: Instant, now: Instant) -> Instant {
+        full_at.min(now + self.filling)
+    }
+
     /// How long until there is a token in the bucket that is full at this time.
     pub fn wait(&self, full_at: Instant, now: Instant) -> Duration {
         (full_at.max(now) + self.period).saturating_duration_since(now + self.filling)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::streaming::HEARTBEAT;
 use super::{Connection, LINGER, Phase, Reading, Sender};
 use crate::frame::Frame;
 use crate::policy::sequencer::PublicationId;
@@ -109,13 +110,24 @@ impl<S: Socket> Connection<S> {
         None
     }
 
-    /// Begins to look whether a WebSocket is there, where nobody has done that before it was handed over, or no longer looks.
-    pub(in crate::server) fn keep_alive_by(&mut self, now: Now, limits: &Limits) {
-        if let Phase::Open { pinged: None, .. } = self.phase {
-            self.expires = match limits.ping_interval {
-                Some(interval) => self.expires.or(Some(now + interval)),
-                None => None,
-            };
+    /// Goes on by these limits, which may be others than those of the process that has handed it over.
+    pub(in crate::server) fn go_on_by(&mut self, now: Now, limits: &Limits) {
+        let expires = self.expires;
+        let within = |most| Some(expires.map_or(now + most, |expires| expires.min(now + most)));
+        match &mut self.phase {
+            Phase::Open { pinged: Some(_), .. } if limits.ping_timeout.is_some() => {}
+            Phase::Open { pinged, .. } => {
+                // It is no longer judged by its pong.
+                let was_pinged = pinged.take().is_some();
+                let left = expires.filter(|_| !was_pinged);
+                let next = |interval| left.map_or(now + interval, |at| at.min(now + interval));
+                self.expires = limits.ping_interval.map(next);
+            }
+            Phase::Request { .. } => {
+                self.expires = within(limits.handshake.max(limits.keep_alive).max(LINGER));
+            }
+            Phase::Stream { .. } => self.expires = within(HEARTBEAT),
+            Phase::Closing(_) => {}
         }
     }
 

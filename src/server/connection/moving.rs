@@ -34,6 +34,11 @@ impl<S: Socket> Connection<S> {
             }
     }
 
+    /// What is still to be written to it.
+    pub(in crate::server) fn queue(&self) -> impl Iterator<Item = &Bytes> {
+        self.outbox.frames()
+    }
+
     /// How it stands, if it can be handed over so. What others know of it is not in it. `piece` says how what is still to be
     /// written to it is written.
     ///

@@ -15,7 +15,7 @@ use crate::wire::event_stream::{self, Block};
 use crate::wire::response::{Exchange, Response};
 
 /// Proxies cut what has been silent for a minute, some for half of one.
-const HEARTBEAT: Duration = Duration::from_secs(25);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl<S: Socket> Connection<S> {
     /// Becomes an event stream. What came behind the request is dropped, as all that will.

@@ -68,7 +68,8 @@ impl Ledger {
 
     /// Goes on counting from there.
     pub fn go_on_counting(&mut self, notifications: u64, begun: Position) {
-        (self.notifications_so_far, self.begun) = (notifications, begun.min(self.newest()));
+        let newest = self.newest();
+        (self.notifications_so_far, self.begun) = (notifications.min(newest), begun.min(newest));
     }
 
     /// Positions all of a submission, unless it is a retry: `publish` is handed each publication.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use bytes::Bytes;
 
 use super::Peers;
+use super::agenda::Agenda;
 use super::leaving::Mode;
 use crate::policy::addresses::Address;
 use crate::policy::feed::Feed;
@@ -16,7 +17,7 @@ use crate::server::connection::{Connection, Reading, Speaks, Standing};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::handover::Damaged;
-use crate::wire::handover::image::Writer;
+use crate::wire::handover::image::{Whole, Writer};
 use crate::wire::handover::record::{self, Monotonic, Piece, Record};
 use crate::wire::handover::times::Moment;
 use crate::wire::metrics::{Handover, Metrics};
@@ -25,30 +26,45 @@ use crate::wire::metrics::{Handover, Metrics};
 /// there, too.
 #[derive(Default)]
 struct Shared {
-    /// Their numbers and lengths.
-    known: HashMap<*const u8, (u64, usize)>,
+    known: HashMap<*const u8, SharedPiece>,
     count: u64,
 }
 
+/// As much of a piece as anybody has still to be written.
+struct SharedPiece {
+    octets: Bytes,
+    /// Once it is written.
+    number: Option<u64>,
+}
+
 impl Shared {
-    /// How a piece is written, once `write` has written what others may share of it.
-    fn piece(&mut self, octets: &Bytes, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<Piece> {
+    /// Somebody has still to be written this.
+    fn note(&mut self, octets: &Bytes) {
         if octets.is_unique() {
-            return Ok(Piece::Own(octets.to_vec()));
+            return;
         }
         let end = octets.as_ptr_range().end;
-        let known = self.known.get(&end).filter(|(_, length)| *length >= octets.len());
-        let (number, length) = match known {
-            Some(known) => *known,
+        let new = || SharedPiece { octets: octets.clone(), number: None };
+        let known = self.known.entry(end).or_insert_with(new);
+        if known.octets.len() < octets.len() {
+            known.octets = octets.clone();
+        }
+    }
+
+    /// How a piece that was noted is written, once `write` has written what others share of it.
+    fn piece(&mut self, octets: &Bytes, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<Piece> {
+        let Some(known) = self.known.get_mut(&octets.as_ptr_range().end) else {
+            return Ok(Piece::Own(octets.to_vec()));
+        };
+        let number = match known.number {
+            Some(number) => number,
             None => {
-                write(octets)?;
-                let new = (self.count, octets.len());
+                write(&known.octets)?;
                 self.count += 1;
-                self.known.insert(end, new);
-                new
+                *known.number.insert(self.count - 1)
             }
         };
-        Ok(Piece::Shared { number, skip: (length - octets.len()) as u64 })
+        Ok(Piece::Shared { number, skip: (known.octets.len() - octets.len()) as u64 })
     }
 }
 
@@ -66,8 +82,15 @@ impl<S: Socket> Peers<S> {
         // From here on nobody has anything to hear but what is in its outbox, or in the history.
         while let Some(key) = self.feed.next_subscriber() {
             self.hand_pending(key, now);
+            // In case that all goes on here.
+            if let Some(connection) = self.connections.get_mut(key).filter(|it| it.wants_settling()) {
+                self.agenda.mark_dirty(key, connection);
+            }
         }
         let (mut shared, mut packed) = (Shared::default(), vec![]);
+        for (_, connection) in &self.connections {
+            connection.queue().for_each(|octets| shared.note(octets));
+        }
         for (key, connection) in &self.connections {
             let piece = |octets: &Bytes| shared.piece(octets, |octets| to.shared(octets));
             let Some(record) = connection.pack(at, piece)? else { continue };
@@ -129,15 +152,19 @@ impl<S: Socket> Peers<S> {
     /// Forgets those who are another process's now, with all that was known of them. Those who are left are to end.
     pub fn part_with(&mut self, moved: &[usize], now: Now) {
         for key in moved {
-            self.connections.try_remove(*key);
+            let connection = self.connections.try_remove(*key);
+            let member = connection.and_then(|connection| connection.member);
+            member.into_iter().for_each(|member| member.forget(*key, &mut self.expiries));
             self.unheard.forget(*key);
         }
         self.counts.part_with(self.connections.iter().filter(|(_, connection)| connection.is_client).count());
         self.feed = Feed::empty(self.feed.epoch(), self.terms.history, self.feed.newest().position());
         (self.notices, self.held_back, self.addresses) = (None, None, None);
-        (self.expiries, self.agenda) = Default::default();
+        self.agenda = Agenda::default();
         self.mode = Mode::Leaving;
         for (key, connection) in &mut self.connections {
+            // It begins anew elsewhere, if it comes back; here nothing is left to bring.
+            connection.replay = None;
             connection.dirty = false;
             self.agenda.mark_dirty(key, connection);
             connection.reading = Reading::Listed;
@@ -152,12 +179,15 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Goes on with what another process has counted, and with what it knew of addresses.
-    pub fn go_on_counting(&mut self, counted: Option<Metrics>, addresses: &[(u64, Monotonic)], at: Moment) {
+    pub fn go_on_counting(&mut self, whole: &Whole, now: Now, at: Moment) {
+        let counted =
+            whole.counted.as_deref().and_then(|counted| serde_json::from_str::<Metrics>(counted).ok());
         counted.into_iter().for_each(|counted| self.counts.go_on(counted));
-        let known =
-            addresses.iter().filter_map(|(number, full_at)| Some((Address::from_number(*number)?, full_at)));
-        for (address, full_at) in known {
-            self.addresses.iter_mut().for_each(|addresses| addresses.remember(address, at.instant(*full_at)));
+        let Some(addresses) = &mut self.addresses else { return };
+        for (number, full_at) in &whole.addresses {
+            if let Some(address) = Address::from_number(*number) {
+                addresses.remember(address, at.instant(*full_at), now.instant);
+            }
         }
     }
 
@@ -179,8 +209,13 @@ impl<S: Socket> Peers<S> {
         let (member, replay, pace) = (record.member.take(), record.replay.take(), record.pace.take());
         let (filters, unheard) = (std::mem::take(&mut record.filters), std::mem::take(&mut record.unheard));
         let times = [record.reconnects, record.closes].map(|time| time.map(|time| at.instant(time)));
-        let connection = Connection::unpack(record, socket(key)?, at, shared).map_err(io::Error::other)?;
+        let mut connection =
+            Connection::unpack(record, socket(key)?, at, shared).map_err(io::Error::other)?;
         let (is_client, speaks) = (connection.is_client, connection.speaks());
+        if !is_client && (!filters.is_empty() || replay.is_some() || !unheard.is_empty()) {
+            return Err(io::Error::other(Damaged));
+        }
+        let has_begun = connection.requests().is_some_and(|requests| requests.has_begun());
         let key = self.connections.insert(connection);
         for filter in parse(&filters)? {
             self.feed.subscribe(key, &filter, None).map_err(|_| io::Error::other(Damaged))?;
@@ -193,7 +228,8 @@ impl<S: Socket> Peers<S> {
         }
         self.unheard.keep(key, &unheard);
         if let (Some(held_back), Some(pace)) = (&mut self.held_back, pace) {
-            held_back.remember(key, at.instant(pace.full_at), pace.held_until.map(|until| at.instant(until)));
+            let held_until = pace.held_until.map(|until| at.instant(until));
+            held_back.remember(key, at.instant(pace.full_at), held_until, now.instant);
         }
         if is_client {
             self.counts.on_moved_in(speaks == Speaks::EventStream);
@@ -203,13 +239,14 @@ impl<S: Socket> Peers<S> {
         }
         self.count_in(key, now);
         let connection = &mut self.connections[key];
-        connection.keep_alive_by(now, &self.terms.limits);
+        connection.go_on_by(now, &self.terms.limits);
         self.upkeep.look_by(connection.next_look(&self.terms.limits));
         // What its socket holds or has room for, an event announces: it has just been registered.
         if connection.wants_settling() {
             self.agenda.mark_dirty(key, connection);
         }
-        if self.unheard.holds(key) {
+        // Whole requests may have waited for the peer to take its answers.
+        if self.unheard.holds(key) || has_begun {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }

@@ -94,34 +94,38 @@ impl<S: Socket> Turn<S> {
         self.now = now;
         let damaged = |_| io::Error::other(Damaged);
         let mut entries = Reader::new(image).map_err(damaged)?;
-        let (mut shared, mut counted): (Vec<Bytes>, _) = (vec![], (0, 0));
+        let Some(Entry::Whole(whole)) = entries.next_entry().map_err(damaged)? else {
+            return Err(io::Error::other(Damaged));
+        };
+        self.peers.go_on_counting(&whole, now, at);
+        let (mut shared, mut is_restored): (Vec<Bytes>, _) = (vec![], false);
         while let Some(entry) = entries.next_entry().map_err(damaged)? {
             match entry {
-                Entry::Whole(whole) => {
-                    counted = (whole.notifications, whole.begun);
-                    self.go_on(&whole, at);
+                Entry::Snapshot(octets) if !is_restored && self.peers.connections() == 0 => {
+                    is_restored = true;
+                    let snapshot = Snapshot::decode_handed_over(octets);
+                    self.restore(snapshot.map_err(|_| io::Error::other(Damaged))?);
                 }
-                Entry::Snapshot(octets) => {
-                    let snapshot =
-                        Snapshot::decode_handed_over(octets).map_err(|_| io::Error::other(Damaged))?;
-                    self.restore(snapshot);
-                }
+                Entry::Whole(_) | Entry::Snapshot(_) => return Err(io::Error::other(Damaged)),
                 Entry::Shared(octets) => shared.push(Bytes::copy_from_slice(octets)),
                 Entry::Connection(record) => {
                     self.peers.take_over(*record, &mut socket, self.now, at, &shared)?;
                 }
             }
         }
-        // The order that came with the snapshot counts from its own beginning.
-        self.order.go_on_counting(counted.0, counted.1);
+        self.go_on(&whole, at);
         Ok(())
     }
 
+    /// Goes on with the order, which is known by now.
     fn go_on(&mut self, whole: &Whole, at: Moment) {
-        let counted = whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok());
-        self.peers.go_on_counting(counted, &whole.addresses, at);
+        self.order.go_on_counting(whole.notifications, whole.begun);
         if let (Some((period, due)), Some(next)) = (&mut self.notify, whole.next_notification) {
             *due = at.instant(next).min(self.now + *period);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;
