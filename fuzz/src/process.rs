@@ -15,6 +15,7 @@ use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::server::turn::{Effect, Ready, Turn};
+use slackwater::wire::handover::times::Moment;
 use slackwater::wire::snapshot::Snapshot;
 use slackwater::wire::websocket::Rules;
 
@@ -52,6 +53,11 @@ pub struct Process {
     pub witness: Option<Witness>,
 }
 
+/// As other processes write it.
+fn moment(now: Now) -> Moment {
+    Moment { instant: now.instant, monotonic: 1_000_000_000_000 }
+}
+
 impl Process {
     /// One that is alone, and serves.
     pub fn alone(now: Now) -> Self {
@@ -80,6 +86,25 @@ impl Process {
             has_ended: false,
             witness: None,
         }
+    }
+
+    /// Goes on with what another one has handed over, with lines of its own; `None` when that is nothing to go on with.
+    pub fn take_over(&mut self, image: &[u8], now: Now) -> Option<Vec<Rc<RefCell<Line>>>> {
+        let lines = &mut self.lines;
+        let register = |key| {
+            let line = Rc::<RefCell<Line>>::default();
+            lines.push((line.clone(), key));
+            Ok(LineSocket(line))
+        };
+        self.server.take_over(image, now, moment(now), register).ok()?;
+        Some(self.lines.iter().map(|(line, _)| line.clone()).collect())
+    }
+
+    /// What it hands over.
+    pub fn pack(&mut self, now: Now) -> Vec<u8> {
+        let mut image = vec![];
+        self.server.pack(moment(now), 1, &mut image).expect("memory takes all of it");
+        image
     }
 
     /// Somebody connects, if that door is open.
@@ -165,6 +190,7 @@ impl Process {
                 None => assert!(self.link.is_some(), "it has no supervisor"),
             },
             Effect::Step(Step::Complete(_)) => self.has_ended = true,
+            Effect::HandOver => unreachable!("nobody asks for it"),
             Effect::Step(_) | Effect::Trim => {}
         }
     }

@@ -60,7 +60,9 @@ impl World {
             }
             perhaps.extend(record.may_have_heard_deflated(&self.truth));
         }
-        let (least, most) = (surely.len(), perhaps.len());
+        // Whatever was handed over, the next process compresses anew for those who still have to be brought it.
+        let processes = 1 + self.handovers[1];
+        let (least, most) = (surely.len(), perhaps.len() * processes);
         assert!((least..=most).contains(&compressed), "compressed {compressed}, not {least} to {most}");
         tally.compressed += compressed;
         tally.shared += records().map(|record| record.heard_deflated().count()).sum::<usize>() - least;

@@ -21,6 +21,8 @@ pub enum Fate {
     Shrink,
     /// The whole server is told to leave, and a successor goes on with its state.
     Redeployed,
+    /// Its only process hands over to another one, if nobody is in the midst of a request or on the way out.
+    HandedOver,
     /// Those that leave are told so again: at once.
     Insisted,
     /// Its first process is killed, and another server begins anew.
@@ -56,6 +58,11 @@ impl World {
             Fate::Grow => self.reign().signal(Signal::Grow),
             Fate::Shrink => self.reign().signal(Signal::Shrink),
             Fate::Redeployed => self.reign().signal(Signal::Leave),
+            Fate::HandedOver => {
+                let (setup, now) = (self.setup.clone(), self.clock());
+                let is_done = self.reign().workers.iter_mut().all(|worker| worker.hand_over(&setup, now));
+                self.handovers[usize::from(is_done)] += 1;
+            }
             Fate::Insisted => {
                 let (_, leaving) = self.reigns.split_last_mut().expect("one serves");
                 leaving.iter_mut().for_each(|reign| reign.signal(Signal::Leave));

@@ -16,6 +16,7 @@ mod draw;
 mod ear;
 mod event_stream;
 mod fates;
+mod handover;
 mod judge;
 mod limits;
 mod notices;

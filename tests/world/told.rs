@@ -24,6 +24,8 @@ pub struct Told {
     pub starts: usize,
     pub redeployments: usize,
     pub crashes: usize,
+    /// Given up, and not.
+    pub handovers: [usize; 2],
 }
 
 /// What one world after another has told.
@@ -99,6 +101,7 @@ impl Told {
             self.starts += supervisor.starts;
         }
         self.ahead += world.ahead;
+        (0..2).for_each(|nth| self.handovers[nth] += world.handovers[nth]);
         self.crashes += world.crashed.len();
         self.redeployments += world.reigns_so_far - 1 - world.crashed.len();
         self.tally.publications += world.truth.all().count();

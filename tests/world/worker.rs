@@ -64,7 +64,7 @@ pub struct Worker {
     /// How its drain has ended.
     pub outcome: Option<Outcome>,
     /// Who holds a key of the slab.
-    lines: BTreeMap<usize, Rc<RefCell<Line>>>,
+    pub lines: BTreeMap<usize, Rc<RefCell<Line>>>,
     has_witness: bool,
     witness: Option<Rc<RefCell<Line>>>,
     witnessed: usize,
@@ -84,7 +84,7 @@ pub struct Worker {
 #[derive(Debug, Default)]
 pub struct Periodic {
     /// How often, and when next.
-    due: Option<(Duration, Instant)>,
+    pub due: Option<(Duration, Instant)>,
     /// How many clients there were each time.
     pub audiences: Vec<usize>,
 }

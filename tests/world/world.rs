@@ -51,6 +51,8 @@ pub struct World {
     busy_turns: usize,
     /// The reigns that did, and when.
     pub crashed: BTreeMap<usize, Duration>,
+    /// Hand-overs that were given up, and that were not.
+    pub handovers: [usize; 2],
     /// Came with an id that their worker had not been told of.
     pub ahead: usize,
 }
@@ -71,6 +73,7 @@ impl World {
             fates: Vec::new(),
             busy_turns: 0,
             crashed: BTreeMap::new(),
+            handovers: [0; 2],
             ahead: 0,
             setup,
         };

@@ -9,6 +9,7 @@ mod crowds;
 mod departures;
 mod drawn;
 mod fan_out;
+mod handovers;
 mod leaving;
 mod limits;
 mod links;
