@@ -27,6 +27,9 @@
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each client is
 //!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
+//! * Handing everything over to another process: [`policy::handover`] says which step is next, [`wire::handover`] how all of it is
+//!   written; `moving` in [`server::turn`], [`server::peers`] and [`server::connection`] packs it and goes on from it;
+//!   [`server::handover`] does it, and [`process::handover`] starts the successor and finds the predecessor.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. RFC 7692, the compression of messages: agreed on in
@@ -97,6 +100,7 @@
 //! ├─ doors                     the clients': closed once draining, and before a worker may serve; the operators': open
 //! │                            until the end
 //! ├─ controls                  signals and the in-process handle
+//! ├─ succession               who may take over from this process, and how far that is
 //! └─ turn
 //!    ├─ drain                  when to stop accepting, when to end
 //!    ├─ order                  of the publications, or the way to the supervisor that keeps it
