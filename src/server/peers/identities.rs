@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::Peers;
+use super::moving::parse;
 use crate::http::token::Identity;
 use crate::policy::expiries::Expiries;
 use crate::policy::rights::Rights;
@@ -59,15 +60,11 @@ impl<S: Socket> Peers<S> {
 
     /// This is who a connection was in another process.
     pub(super) fn identify_again(&mut self, key: usize, member: record::Member, now: Now) -> io::Result<()> {
-        let parse = |filters: Vec<String>| {
-            let filters = filters.iter().map(|filter| Filter::parse(filter));
-            filters.collect::<Result<Vec<_>, _>>().map_err(|_| io::Error::other(Damaged))
-        };
         let expires = member.expires_unix_ms.map(Timestamp::from_millisecond).transpose();
         let identity = Identity {
             subject: member.subject,
             expires: expires.map_err(|_| io::Error::other(Damaged))?,
-            rights: Rights::new(parse(member.subscribe)?, parse(member.publish)?),
+            rights: Rights::new(parse(&member.subscribe)?, parse(&member.publish)?),
         };
         self.identify(key, Some(Box::new(identity)), now);
         Ok(())

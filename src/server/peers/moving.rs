@@ -278,6 +278,7 @@ impl<S: Socket> Peers<S> {
     }
 }
 
-fn parse(filters: &[String]) -> io::Result<Vec<Filter>> {
+/// The filters of a record.
+pub(super) fn parse(filters: &[String]) -> io::Result<Vec<Filter>> {
     filters.iter().map(|filter| Filter::parse(filter).map_err(|_| io::Error::other(Damaged))).collect()
 }
