@@ -292,10 +292,6 @@ impl Config {
                 usage_error(format!("invalid value '{count}' for 'WEB_CONCURRENCY': {why}"))
             })?;
         }
-        if config.workers > 1 && config.handover.handover.is_some() {
-            let why = "'--handover <PATH>' cannot be used with several workers: only one process hands over to another";
-            return Err(usage_error(why.to_owned()));
-        }
         Ok(config)
     }
 }
@@ -330,12 +326,6 @@ mod tests {
             let expected = format!("SLACKWATER_{}", flag.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env(), Some(expected.as_ref()), "--{flag}");
         }
-    }
-
-    #[test]
-    fn one_process_hands_over_and_several_do_not() {
-        assert!(read("--workers 1 --handover path").is_ok());
-        assert!(read("--workers 2 --handover path").unwrap_err().contains("with several workers"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One process that serves: the production turn over lines, each event as epoll(7) would announce it.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub struct Process {
     lines: Vec<(Rc<RefCell<Line>>, usize)>,
     newcomers: Vec<(Rc<RefCell<Line>>, Door)>,
     signals: Vec<Control>,
+    /// Connections that are another's, if it is told so.
+    moved: Vec<usize>,
     accepts: bool,
     accepts_operators: bool,
     /// Takes no turn.
@@ -80,6 +83,7 @@ impl Process {
             lines: Vec::new(),
             newcomers: Vec::new(),
             signals: Vec::new(),
+            moved: Vec::new(),
             accepts: false,
             accepts_operators: true,
             is_frozen: false,
@@ -191,6 +195,21 @@ impl Process {
             },
             Effect::Step(Step::Complete(_)) => self.has_ended = true,
             Effect::HandOver => unreachable!("nobody asks for it"),
+            Effect::Move { format, .. } => {
+                match self.server.pack(moment(self.server.now()), format, &mut io::sink()) {
+                    Ok(packed) => {
+                        self.server.say_moved(packed.connections.len());
+                        self.moved = packed.connections;
+                    }
+                    Err(why) => self.server.say_not_moved(why.to_string()),
+                }
+            }
+            Effect::Commit => {
+                let drain = Drain::new(GRACE, REPORT_INTERVAL);
+                self.server.part_with(&std::mem::take(&mut self.moved), drain);
+            }
+            Effect::Resume => self.server.resume(),
+            Effect::Vanish => self.has_ended = true,
             Effect::Step(_) | Effect::Trim => {}
         }
     }

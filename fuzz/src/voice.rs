@@ -117,7 +117,14 @@ impl Voice {
                 };
                 ToWorker::Published(self.ledger.submit(submission, now, publish))
             }
-            ToSupervisor::Clients(_) | ToSupervisor::Metrics(_) | ToSupervisor::Beat => return,
+            ToSupervisor::Clients(_)
+            | ToSupervisor::Metrics(_)
+            | ToSupervisor::Beat
+            | ToSupervisor::There
+            | ToSupervisor::WoundUp
+            | ToSupervisor::Held
+            | ToSupervisor::Moved { .. }
+            | ToSupervisor::NotMoved(_) => return,
         };
         self.has_dismissed |= matches!(reply, ToWorker::Leave | ToWorker::StepDown { .. });
         encode(&reply, replies);

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+pub mod crew;
+pub mod successor;
+
 /// How long it is waited for a moment in which nobody is in the midst of a request.
 pub const WINDING_UP: Duration = Duration::from_secs(1);
 
@@ -147,6 +150,12 @@ impl Predecessor {
         Self { stage: Stage::Begun, deadline, formats, needed_descriptors, format: formats[1], failed: None }
     }
 
+    /// One worker's share of a hand-over: it begins where connections are moved, and what would be its commitment is for
+    /// its supervisor to make.
+    pub fn part(deadline: Instant) -> Self {
+        Self { stage: Stage::Cut, ..Self::new([0, 0], 0, deadline) }
+    }
+
     /// How far it has come.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -214,15 +223,26 @@ impl Predecessor {
         self.stage = Stage::Moving { sent: 0, taken: 0, all };
     }
 
-    /// What to do next; `None` until something is heard or due. `is_asked`: whether somebody is in the midst of a request.
-    pub fn poll(&mut self, now: Instant, is_asked: impl FnOnce() -> bool) -> Option<Step> {
+    /// When it is over, whatever is missing.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it has failed: then that is to be done next.
+    fn poll_failed(&mut self, now: Instant) -> Option<Step> {
         if matches!(self.stage, Stage::Committed | Stage::GivenUp) {
             return None;
         }
         let is_late = now >= self.deadline;
-        if let Some(why) = self.failed.take().or(is_late.then_some(Why::Silent(self.stage))) {
-            self.stage = Stage::GivenUp;
-            return Some(Step::GiveUp(why));
+        let why = self.failed.take().or(is_late.then_some(Why::Silent(self.stage)))?;
+        self.stage = Stage::GivenUp;
+        Some(Step::GiveUp(why))
+    }
+
+    /// What to do next; `None` until something is heard or due. `is_asked`: whether somebody is in the midst of a request.
+    pub fn poll(&mut self, now: Instant, is_asked: impl FnOnce() -> bool) -> Option<Step> {
+        if let Some(failed) = self.poll_failed(now) {
+            return Some(failed);
         }
         match &mut self.stage {
             stage @ Stage::Greeted => {
@@ -257,125 +277,6 @@ pub const BATCH: usize = 200;
 impl Stage {
     fn is_all_taken(self) -> bool {
         matches!(self, Self::Moving { taken, all, .. } if taken == all)
-    }
-}
-
-/// What a predecessor has said, or what has become of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// It hands over nothing.
-    Refused(String),
-    /// What it listens on has come.
-    Sockets,
-    /// How everything stands has come, of so many connections.
-    Image {
-        /// All that are to follow.
-        connections: u64,
-    },
-    /// So many connections have come.
-    Batch(usize),
-    /// All is this process's now.
-    Commit,
-    /// It goes on itself.
-    Abort,
-    /// Its end of the channel is closed.
-    Ended,
-    /// It has said what is no message.
-    Garbled,
-}
-
-/// What a successor does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Make everything ready that can fail, and say so.
-    Prepare,
-    /// Read how everything stands.
-    Read,
-    /// Say that so many have arrived.
-    Acknowledge(u64),
-    /// Make the connections, and say that it has everything.
-    TakeUp,
-    /// Serve.
-    Serve,
-}
-
-/// Why a successor does not take over.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // Each says what it is.
-pub enum NoSuccession {
-    #[error("the other process says: {0}")]
-    Refused(String),
-    #[error("the other process goes on itself")]
-    Aborted,
-    #[error("the other process has ended")]
-    Ended,
-    #[error("what the other process says is not understood")]
-    Garbled,
-    #[error("the other process has said nothing in time (--handover-timeout)")]
-    Silent,
-}
-
-/// The process that takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Successor {
-    /// Has said that it is there.
-    Greeting,
-    /// Has said that it could serve.
-    Ready,
-    /// So many of all connections have come.
-    Taking {
-        /// Those that have come.
-        taken: u64,
-        /// All.
-        all: u64,
-    },
-    /// Has said that it has everything.
-    Prepared,
-    /// Serves.
-    Serving,
-}
-
-impl Successor {
-    /// The predecessor has said something: what follows.
-    ///
-    /// # Errors
-    /// When nothing comes of it.
-    pub fn on_told(&mut self, told: Told) -> Result<Task, NoSuccession> {
-        Ok(match (told, *self) {
-            (Told::Refused(why), _) => return Err(NoSuccession::Refused(why)),
-            (Told::Abort, _) => return Err(NoSuccession::Aborted),
-            (Told::Ended, _) => return Err(NoSuccession::Ended),
-            (Told::Sockets, Self::Greeting) => {
-                *self = Self::Ready;
-                Task::Prepare
-            }
-            (Told::Image { connections }, Self::Ready) => {
-                *self = Self::Taking { taken: 0, all: connections };
-                Task::Read
-            }
-            (Told::Batch(count), Self::Taking { taken, all }) => {
-                let taken = taken.saturating_add(count as u64);
-                if taken > all || count == 0 {
-                    return Err(NoSuccession::Garbled);
-                }
-                *self = Self::Taking { taken, all };
-                Task::Acknowledge(taken)
-            }
-            (Told::Commit, Self::Prepared) => {
-                *self = Self::Serving;
-                Task::Serve
-            }
-            _ => return Err(NoSuccession::Garbled),
-        })
-    }
-
-    /// What follows without anything being said: once all have come, they are taken up.
-    pub fn poll(&mut self) -> Option<Task> {
-        let is_all = matches!(*self, Self::Taking { taken, all } if taken == all);
-        is_all.then(|| {
-            *self = Self::Prepared;
-            Task::TakeUp
-        })
     }
 }
 

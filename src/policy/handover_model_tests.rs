@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 
+use super::successor::*;
 use super::*;
 
 /// Two batches.

@@ -1,5 +1,6 @@
 //! The dance, step by step and in virtual time, and everything that may come in between.
 
+use super::successor::*;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -70,6 +70,8 @@ pub struct Roster {
     /// From the first worker that serves on, nothing that befalls workers ends the server.
     has_served: bool,
     drain: Drain,
+    /// Everything is another process's: nobody is started any more.
+    has_parted: bool,
     /// Whether a worker of those that have left with the whole server did not see all its clients go.
     were_forced: bool,
 }
@@ -104,6 +106,7 @@ impl Roster {
             has_assembled: false,
             has_served: false,
             drain: Drain::new(times.grace, times.report_interval).delayed(times.drain_delay),
+            has_parted: false,
             were_forced: false,
         }
     }
@@ -112,6 +115,22 @@ impl Roster {
     pub fn is_complete(&self) -> bool {
         let serves = |id| self.worker(id).is_some_and(Worker::serves);
         self.slots.iter().all(|slot| slot.holder.is_some_and(serves))
+    }
+
+    /// The workers that serve.
+    pub fn serving(&self) -> impl Iterator<Item = WorkerId> {
+        self.workers.iter().filter(|worker| worker.serves()).map(|worker| worker.id)
+    }
+
+    /// Whether the whole server leaves.
+    pub fn is_leaving(&self) -> bool {
+        self.drain.is_leaving()
+    }
+
+    /// Everything is another process's: whoever serves has only to end, and whoever does not yet is not needed.
+    pub fn part(&mut self, now: Instant) {
+        self.has_parted = true;
+        self.begin(now);
     }
 
     /// The slot of a worker.
@@ -145,7 +164,7 @@ impl Roster {
     /// supervisor's own signals to say.
     pub fn on_signalled(&mut self, id: WorkerId, now: Instant) {
         let worker = self.workers.iter_mut().find(|worker| worker.id == id);
-        let Some(worker) = worker.filter(|_| !self.drain.is_leaving()) else { return };
+        let Some(worker) = worker.filter(|_| !self.drain.is_leaving() && !self.has_parted) else { return };
         let slot = worker.slot;
         if std::mem::replace(&mut worker.was_signalled, true) && matches!(worker.state, State::Leaving { .. })
         {
@@ -164,7 +183,7 @@ impl Roster {
         let Some(index) = self.workers.iter().position(|worker| worker.id == id) else { return };
         let worker = self.workers.swap_remove(index);
         let exit = worker.end_of(exit);
-        if self.drain.has_begun() {
+        if self.drain.has_begun() || self.has_parted {
             self.were_forced |= exit != Exit::Code(0) && worker.has_served();
             return;
         }
@@ -183,14 +202,14 @@ impl Roster {
 
     /// One worker more.
     pub fn grow(&mut self, now: Instant) {
-        if !self.drain.has_begun() {
+        if !self.drain.has_begun() && !self.has_parted {
             self.slots.push(Slot { start_at: Some(now), ..Slot::default() });
         }
     }
 
     /// One worker less, though never none.
     pub fn shrink(&mut self, now: Instant) {
-        if self.drain.has_begun() || self.slots.len() < 2 {
+        if self.drain.has_begun() || self.has_parted || self.slots.len() < 2 {
             return;
         }
         let slot = self.slots.len() - 1;

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_limit_on_open_files_is_enough_for_a_loop_and_its_sockets_or_for_every_worker() {
         for (flags, needed) in
-            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 22), ("--workers 50", 118)]
+            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 25), ("--workers 50", 169)]
         {
             assert_eq!(contradictions(flags, needed), [""; 0], "{flags}");
             assert_eq!(contradictions(flags, needed - 1).len(), 1, "{flags}");
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(
             contradictions("--workers 50", 100),
             [
-                "cannot start 50 workers: the limit on open files, 100, is enough for 41; raise it (ulimit -n, LimitNOFILE=) or lower --workers"
+                "cannot start 50 workers: the limit on open files, 100, is enough for 27; raise it (ulimit -n, LimitNOFILE=) or lower --workers"
             ]
         );
         assert!(contradictions("--workers 2", 19)[0].contains("is enough for 0;"));

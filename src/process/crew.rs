@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::policy::drain;
+use crate::policy::handover::crew::CrewPredecessor;
 use crate::policy::history::HistoryLimits;
 use crate::policy::period::next_in_period;
 use crate::policy::roster::{Exit, Roster, Sight, Step, Times, WorkerId};
@@ -15,6 +16,8 @@ use crate::server::relay::{Relay, WorkerEvent};
 use crate::server::socket::Socket;
 use crate::wire::link::ToWorker;
 use crate::wire::snapshot::Snapshot;
+
+mod moving;
 
 /// What holds for a crew from its beginning on.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +39,7 @@ pub struct CrewTerms {
 pub enum Signal {
     /// To leave; for the second time, to leave at once.
     Leave,
-    /// To replace all workers one by one.
+    /// To replace all workers one by one, where everything cannot be handed over.
     Reload,
     /// One worker more.
     Grow,
@@ -64,6 +67,10 @@ pub struct Crew<S> {
     longest_drain: Duration,
     /// The period of the notification, and when it is due.
     notify: Option<(Duration, Instant)>,
+    /// While everything is handed over.
+    handover: Option<CrewPredecessor>,
+    /// Signals that wait until that has come to nothing.
+    put_off: Vec<Signal>,
     /// Read once per turn.
     now: Now,
 }
@@ -77,6 +84,8 @@ impl<S: Socket> Crew<S> {
             roster: Roster::new(workers, times, now.instant),
             longest_drain: times.drain_delay + times.grace,
             notify: notify_interval.map(|period| (period, now + period)),
+            handover: None,
+            put_off: Vec::new(),
             now,
         }
     }
@@ -106,7 +115,8 @@ impl<S: Socket> Crew<S> {
         for (worker, exit) in arrived.ended {
             self.on_exit(worker, exit);
         }
-        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
+        self.excuse_held();
+        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant && !self.is_cut()) {
             self.relay.publish_periodic(now);
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }
@@ -146,8 +156,9 @@ impl<S: Socket> Crew<S> {
         if self.relay.has_work(now) {
             return Some(Duration::ZERO);
         }
-        let notify_at = self.notify.map(|(_, at)| at);
-        let deadlines = [self.roster.deadline(), self.relay.deadline(), notify_at];
+        let notify_at = self.notify.map(|(_, at)| at).filter(|_| !self.is_cut());
+        let handover_at = self.handover.as_ref().map(CrewPredecessor::next_deadline);
+        let deadlines = [self.roster.deadline(), self.relay.deadline(), notify_at, handover_at];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_duration_since(now))
     }
 
@@ -165,6 +176,7 @@ impl<S: Socket> Crew<S> {
     pub fn on_exit(&mut self, worker: WorkerId, exit: Exit) {
         self.relay.forget(worker, self.now);
         self.take_events();
+        self.handover.iter_mut().for_each(|handover| handover.on_gone(worker));
         self.roster.on_exit(worker, exit, self.now.instant);
     }
 
@@ -179,6 +191,9 @@ impl<S: Socket> Crew<S> {
             WorkerEvent::AskedToLeave => self.roster.ask_to_leave(now),
             WorkerEvent::Stuck => self.roster.on_stuck(worker),
             WorkerEvent::Lost => self.roster.on_lost(worker, now),
+            WorkerEvent::Said(said) => {
+                self.handover.iter_mut().for_each(|handover| handover.on_said(worker, said.clone()));
+            }
         }
     }
 
@@ -210,6 +225,9 @@ impl<S: Socket> Crew<S> {
     fn obey(&mut self, signal: Signal) {
         let now = self.now.instant;
         match signal {
+            Signal::Grow | Signal::Shrink | Signal::Reload if self.handover.is_some() => {
+                self.put_off.push(signal);
+            }
             Signal::Leave => self.roster.signal(now),
             Signal::Reload => self.roster.reload(now),
             Signal::Grow => self.roster.grow(now),

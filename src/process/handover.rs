@@ -1,5 +1,6 @@
 //! Starting a successor and taking over from a predecessor, as processes.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -47,9 +48,6 @@ pub enum SuccessionError {
     /// What was inherited is no channel.
     #[error("cannot take over from the process that has started this one: {0}")]
     Inherited(io::Error),
-    /// Only one process takes over from one.
-    #[error("cannot take over with --workers {0}: start one process")]
-    Workers(u16),
     /// The predecessor does not hand over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -149,8 +147,10 @@ pub struct Inheritance {
     pub taking: Taking,
     /// Its process.
     pub pid: u32,
-    /// Where clients come in,
-    pub public: Option<BoundSocket>,
+    /// Its workers, if it is a supervisor.
+    pub workers: Option<u32>,
+    /// Where clients come in, by the place of the worker that accepts there,
+    pub slots: BTreeMap<u32, BoundSocket>,
     /// operators,
     pub admin: Option<BoundSocket>,
     /// and successors.
@@ -162,12 +162,9 @@ pub struct Inheritance {
 /// The way to the process that has started this one to take over, if one has.
 ///
 /// # Errors
-/// When it is none, or this would not be one process.
-pub fn from_parent(config: &Config) -> Result<Option<OwnedFd>, SuccessionError> {
-    match program::succession().map_err(SuccessionError::Inherited)? {
-        Some(_) if config.workers > 1 => Err(SuccessionError::Workers(config.workers)),
-        channel => Ok(channel),
-    }
+/// When it is none.
+pub fn from_parent() -> Result<Option<OwnedFd>, SuccessionError> {
+    program::succession().map_err(SuccessionError::Inherited)
 }
 
 /// What there is to take over: from the process that has started this one, or from the one at `--handover`.
@@ -185,16 +182,23 @@ pub fn inherit(
     };
     let Some(channel) = channel else { return Ok(None) };
     let deadline = Now::read() + patience(config);
-    let (taking, Offer { pid, sockets }) = Taking::begin(channel.into(), deadline)?;
-    let mut inheritance =
-        Inheritance { is_own, taking, pid, public: None, admin: None, path: None, files: vec![] };
+    let (taking, Offer { pid, sockets, workers }) = Taking::begin(channel.into(), deadline)?;
+    let (slots, files) = (BTreeMap::new(), vec![]);
+    let mut inheritance = Inheritance { is_own, taking, pid, workers, slots, admin: None, path: None, files };
     for (listening, socket) in sockets {
         let bound = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen)?;
-        if let (Address::Unix(path), true) = (bound.address(), listening.owns_file) {
+        if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)
+            && !inheritance.files.contains(path)
+        {
             inheritance.files.push(path.clone());
         }
         let place = match listening.kind {
-            Kind::Public => &mut inheritance.public,
+            Kind::Public => {
+                let before = inheritance.slots.remove(&listening.slot);
+                let joined = BoundSocket::join(before.into_iter().chain([bound]));
+                joined.and_then(|joined| inheritance.slots.insert(listening.slot, joined));
+                continue;
+            }
             Kind::Admin => &mut inheritance.admin,
             Kind::Handover => &mut inheritance.path,
         };

@@ -13,7 +13,7 @@ use crate::server::bound_socket::{self, Address, BoundSocket, FOR_EVERYONE, FOR_
 use crate::server::prospect::{self, Prospect};
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
-const KEPT_BACK: usize = 12;
+const KEPT_BACK: usize = 14;
 
 /// Why there is nothing to listen on.
 #[derive(Debug, Error)]
@@ -160,9 +160,10 @@ pub fn prospect_of_admin(config: &Config) -> Result<Option<Prospect>, OpenError>
 /// How many workers a supervisor can start by this limit on open files, if it has opened so many for good and each slot takes so
 /// many sockets.
 pub fn workers_within(limit: usize, open: usize, sockets: usize) -> usize {
-    // Those that all listen on are kept beside the slots' own. Of a worker remains its end of the socket pair.
+    // Those that all listen on are kept beside the slots' own. Of a worker remain its ends of the socket pair and of
+    // the line.
     let room = limit.checked_sub(open + sockets + KEPT_BACK);
-    room.map_or(0, |room| 1 + room / (sockets + 1))
+    room.map_or(0, |room| 1 + room / (sockets + 2))
 }
 
 /// One listener for each slot of the supervisor's.
@@ -191,6 +192,72 @@ impl SlotSockets {
             admin: open_admin(config)?,
             backlog: config.backlog,
         })
+    }
+
+    /// Listens on what a predecessor has listened on, if that is where this configuration says: `slots` of its workers', all of
+    /// which are accepted from.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn adopt(
+        config: &Config,
+        inherited: Option<BoundSocket>,
+        slots: Vec<BoundSocket>,
+        admin: Option<BoundSocket>,
+        is_own: bool,
+    ) -> Result<Self, OpenError> {
+        let is_named = slots.first().map_or(Ok(false), |first| is_named(config, first))?;
+        let is_kept = inherited.is_none() && (is_named || is_own && !slots.is_empty());
+        let is_named = admin.as_ref().map_or(Ok(false), |admin| is_named_admin(config, admin))?;
+        let is_kept_admin = is_named || is_own && config.admin.is_some() && admin.is_some();
+        let admin = if is_kept_admin { admin } else { open_admin(config)? };
+        if !is_kept {
+            let opened = inherited.map_or_else(|| open(config, true), Ok)?;
+            return Ok(Self::of_first(config, opened, vec![], admin));
+        }
+        let first = slots[0].share()?;
+        let mut places: Vec<Vec<BoundSocket>> = (0..config.workers).map(|_| vec![]).collect();
+        for (nth, slot) in slots.into_iter().enumerate() {
+            places[nth % usize::from(config.workers)].push(slot);
+        }
+        let slots = places.into_iter().filter_map(BoundSocket::join).collect();
+        Ok(Self::of_first(config, first, slots, admin))
+    }
+
+    fn of_first(
+        config: &Config,
+        first: BoundSocket,
+        slots: Vec<BoundSocket>,
+        admin: Option<BoundSocket>,
+    ) -> Self {
+        Self { address: first.address().clone(), first: Some(first), slots, admin, backlog: config.backlog }
+    }
+
+    /// What the workers accept from, in their order.
+    pub fn slots(&self) -> impl Iterator<Item = &BoundSocket> {
+        self.slots.iter()
+    }
+
+    /// What operators come in by.
+    pub fn admin(&self) -> Option<&BoundSocket> {
+        self.admin.as_ref()
+    }
+
+    /// Whether the file of what clients come in by goes with it.
+    pub fn owns_file(&self) -> bool {
+        self.first.as_ref().is_some_and(BoundSocket::owns_file)
+    }
+
+    /// What is listened on and may own a file.
+    pub fn bound_mut(&mut self) -> impl Iterator<Item = &mut BoundSocket> {
+        self.first.iter_mut().chain(&mut self.admin)
+    }
+
+    /// Another process listens from now on, on the same sockets.
+    pub fn bequeath(&mut self) {
+        let owners = [self.first.take(), self.admin.take()];
+        owners.into_iter().flatten().for_each(BoundSocket::bequeath);
+        self.slots.drain(..).for_each(BoundSocket::bequeath);
     }
 
     /// Where all listen.

@@ -87,7 +87,6 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);
     keys.as_ref().and_then(remarks::of_keys).iter().for_each(Remark::log);
     if config.workers > 1 {
-        handover::from_parent(&config)?;
         return Ok(Supervisor::new(config)?.run());
     }
     worker::serve(&config)

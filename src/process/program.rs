@@ -14,10 +14,14 @@ use socket2::{Domain, Socket, Type};
 use crate::config::Config;
 use crate::config::secret::Secret;
 use crate::ffi;
+use crate::server::handover::channel::Channel;
 use crate::wire::link::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// Stands for no descriptors at all.
+const NONE: &str = "-";
 
 /// Names the descriptor of the way to the process that this one is to take over from.
 const SUCCESSION: &str = "_SLACKWATER_HANDOVER";
@@ -46,8 +50,23 @@ pub struct Inheritance {
     pub listeners: Vec<RawFd>,
     /// Its end of the socket pair.
     pub supervisor: RawFd,
+    /// The line: through it come channels from the supervisor.
+    pub line: RawFd,
     /// The sockets for operators; none where they have none of their own.
     pub admin: Vec<RawFd>,
+    /// Channels to workers of a predecessor's, if it takes over from those of one.
+    pub channels: Option<Vec<RawFd>>,
+}
+
+/// What a supervisor has of a worker that it has started.
+#[derive(Debug)]
+pub struct Started {
+    /// The process.
+    pub child: Child,
+    /// Its end of the socket pair.
+    pub link: Socket,
+    /// Its end of the line.
+    pub line: Channel,
 }
 
 impl Inheritance {
@@ -69,18 +88,23 @@ impl Inheritance {
 
     fn parse_fields(fields: &[&str]) -> Option<Self> {
         let fd = |text: &str| text.parse().ok().filter(|fd: &RawFd| *fd >= 0);
-        let fds = |text: &&str| text.split(',').map(fd).collect::<Option<Vec<RawFd>>>();
-        let [version, number, listeners, supervisor, rest @ ..] = fields else { return None };
-        let admin = match rest {
-            [] => vec![],
-            [admin] => fds(admin)?,
+        let fds = |text: &&str| match *text {
+            NONE => Some(vec![]),
+            some => some.split(',').map(fd).collect::<Option<Vec<RawFd>>>(),
+        };
+        let [version, number, listeners, supervisor, line, admin, rest @ ..] = fields else { return None };
+        let channels = match rest {
+            [] => None,
+            [channels] => Some(fds(channels)?),
             _ => return None,
         };
         (version.parse() == Ok(VERSION)).then_some(Self {
             number: number.parse().ok()?,
             listeners: fds(listeners)?,
             supervisor: fd(supervisor)?,
-            admin,
+            line: fd(line)?,
+            admin: fds(admin)?,
+            channels,
         })
     }
 }
@@ -117,27 +141,42 @@ impl Program {
         &self.path
     }
 
-    /// Starts a worker of this number, counted from 1; gives back the process and the supervisor's end of the pair.
+    /// Starts a worker of this number, counted from 1. With channels it takes over from a predecessor's workers at their
+    /// other ends, be they none.
     ///
     /// # Errors
     /// As fork(2) and execve(2).
-    pub fn start(&self, number: u32, listeners: &[Socket], admin: &[Socket]) -> io::Result<(Child, Socket)> {
+    pub fn start(
+        &self,
+        number: u32,
+        listeners: &[Socket],
+        admin: &[Socket],
+        channels: Option<Vec<OwnedFd>>,
+    ) -> io::Result<Started> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
-        let handed_over = || listeners.iter().chain([&theirs]).chain(admin);
+        let (line, their_line) = Channel::pair()?;
+        let their_line = Socket::from(their_line);
+        let channels: Option<Vec<Socket>> =
+            channels.map(|channels| channels.into_iter().map(Socket::from).collect());
+        let of_others = || channels.iter().flatten();
+        let handed_over = || listeners.iter().chain([&theirs, &their_line]).chain(admin).chain(of_others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
-            numbers.join(",")
+            if numbers.is_empty() { NONE.to_owned() } else { numbers.join(",") }
         };
-        let fds = [fds(listeners), fds(std::slice::from_ref(&theirs)), fds(admin)].join(" ");
+        let one = |socket: &Socket| socket.as_raw_fd().to_string();
+        let mut said = vec![VERSION.to_string(), number.to_string(), fds(listeners), one(&theirs)];
+        said.extend([one(&their_line), fds(admin)]);
+        said.extend(channels.as_deref().map(fds));
         let mut command = self.command();
-        command.stdin(Stdio::null()).env(INHERITANCE, format!("{VERSION} {number} {}", fds.trim_end()));
+        command.stdin(Stdio::null()).env(INHERITANCE, said.join(" ")).env_remove(SUCCESSION);
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = spawn(&mut command);
         handed_over().try_for_each(|socket| socket.set_cloexec(true))?;
-        started.map(|child| (child, ours))
+        started.map(|child| Started { child, link: ours, line })
     }
 
     /// Starts it as the successor of this process, at the other end of this channel.
@@ -213,12 +252,12 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_its_number_and_its_descriptors() {
-        for (text, listeners, admin) in [
-            ("2 5 7", vec![5], vec![]),
-            ("2 5 7 9", vec![5], vec![9]),
-            ("2 5,6 7 9,10", vec![5, 6], vec![9, 10]),
+        for (text, listeners, admin, channels) in [
+            ("2 5 7 8 -", vec![5], vec![], None),
+            ("2 5 7 8 9 -", vec![5], vec![9], Some(vec![])),
+            ("2 5,6 7 8 9,10 11,12", vec![5, 6], vec![9, 10], Some(vec![11, 12])),
         ] {
-            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, admin };
+            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, channels };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
     }
@@ -244,8 +283,12 @@ mod tests {
 
     #[test]
     fn what_another_version_says_is_not_guessed_at() {
-        for text in ["", "1", "0 2 5 7", "1 2 5 7 8 9", "1 2 5 -7", "1 2 5, 7"] {
+        for text in ["", "1", "0 2 5 7 8 -"] {
             assert!(Inheritance::parse(text).unwrap_err().contains("restart the whole server"), "{text}");
+        }
+        for text in ["2 5 7", "2 5 7 8 9 10 11", "2 5 -7 8 -", "2 5, 7 8 -", "2 5 7 - -"] {
+            let text = format!("{VERSION} {text}");
+            assert!(Inheritance::parse(&text).unwrap_err().contains("restart the whole server"), "{text}");
         }
     }
 }

@@ -5,11 +5,14 @@
 //! and ends anything; **settle** with the workers.
 
 use std::io::{self, ErrorKind, IsTerminal};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, info, log};
+use mio::event::Source;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 use signal_hook_mio::v1_0::Signals;
@@ -20,19 +23,35 @@ use crate::ffi;
 use crate::policy::drain;
 use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
 use crate::process::crew::{Arrived, Crew, CrewTerms, Signal};
+use crate::process::handover::{self, SuccessionError, SuccessorProcess};
 use crate::process::listeners::{self, OpenError, SlotSockets};
-use crate::process::program::Program;
+use crate::process::program::{Program, Started};
 use crate::process::progress_bar::ProgressBar;
-use crate::process::{announce, exit_code, loop_failed, service_manager, sight};
+use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
+use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::exhaustion::with_mend;
+use crate::server::handover::Launcher;
+use crate::server::handover::channel::Channel;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::{history_limits, random_epoch};
+use crate::wire::metrics::Metrics;
+use giving::Giving;
+use parting::{Beginning, begin};
+use taking::Taking;
+
+mod giving;
+mod parting;
+mod taking;
 
 const SIGNALS: Token = Token(0);
+const SUCCESSOR: Token = Token(1);
+const SUCCESSORS: Token = Token(2);
+const PREDECESSOR: Token = Token(3);
+const PART: Token = Token(4);
 /// A worker's token is its number beyond this.
-const FIRST_WORKER: usize = 1;
+const FIRST_WORKER: usize = 5;
 
 const EVENTS_PER_TURN: usize = 256;
 
@@ -50,6 +69,9 @@ pub enum SupervisorError {
     /// No state file.
     #[error(transparent)]
     State(#[from] StateFileError),
+    /// Nothing to take over.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
     /// No poll or no signals: the machine is out of something.
     #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
@@ -64,7 +86,23 @@ pub struct Supervisor {
     listeners: SlotSockets,
     crew: Crew<Stream>,
     children: Vec<(WorkerId, Child)>,
+    /// Through which workers are sent channels.
+    lines: Vec<(WorkerId, Channel)>,
     state_file: Option<StateFile>,
+    launcher: Box<dyn Launcher>,
+    /// Where a successor may connect.
+    path: Option<BoundSocket>,
+    giving: Option<Giving>,
+    taking: Option<Taking>,
+    /// What a predecessor has counted.
+    counted: Option<Metrics>,
+    /// A worker has ended, or could not be started.
+    has_lost_one: bool,
+    /// Everything is another process's.
+    has_parted: bool,
+    /// When those who are left are told to leave.
+    leave_at: Option<Instant>,
+    reloads: bool,
     progress_bar: ProgressBar,
     is_at_terminal: bool,
     now: Now,
@@ -76,19 +114,23 @@ impl Supervisor {
     /// # Errors
     /// A message that names the act, the place and the mend.
     pub fn new(config: Config) -> Result<Self, SupervisorError> {
-        let inherited = listeners::inherit(&config)?;
+        let parent = handover::from_parent()?;
+        // With the same arguments, but not with the same descriptors: what that one was given comes another way.
+        let inherited = if parent.is_some() { None } else { listeners::inherit(&config)? };
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
         let mut signals = Signals::new(OBEYED)?;
         ffi::unblock(&OBEYED)?;
         let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-        let listeners = SlotSockets::open(&config, inherited)?;
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
-        if let Some(snapshot) = state_file.as_ref().map(StateFile::take_up).transpose()?.flatten() {
-            crew.restore(snapshot);
+        let Beginning { listeners, path, taking } =
+            begin(&config, parent, inherited, state_file.as_ref(), &mut crew, poll.registry())?;
+        for socket in path.iter().flat_map(BoundSocket::sockets) {
+            SourceFd(&socket.as_raw_fd()).register(poll.registry(), SUCCESSORS, Interest::READABLE)?;
         }
+        let status = serving(listeners.address());
         Ok(Self {
             poll,
             signals,
@@ -96,7 +138,18 @@ impl Supervisor {
             listeners,
             crew,
             children: Vec::new(),
+            lines: Vec::new(),
             state_file,
+            launcher: Box::new(SuccessorProcess::new(Program::own(&config)?, status)),
+            path,
+            giving: None,
+            taking,
+            counted: None,
+            has_lost_one: false,
+            has_parted: false,
+            leave_at: None,
+            // What it starts would end with it otherwise.
+            reloads: std::process::id() == 1,
             progress_bar: ProgressBar::default(),
             is_at_terminal: io::stdin().is_terminal(),
             now,
@@ -108,9 +161,19 @@ impl Supervisor {
     pub fn run(mut self) -> ExitCode {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
-            match self.receive(&mut events) {
-                Ok(arrived) => self.crew.handle(arrived, self.now),
+            let arrived = match self.receive(&mut events) {
+                Ok(arrived) => arrived,
                 Err(why) => return loop_failed(&why),
+            };
+            self.has_lost_one |= !arrived.ended.is_empty();
+            self.crew.handle(arrived, self.now);
+            if let Err(why) = self.take_over() {
+                error!("{why}");
+                return self.end_all();
+            }
+            self.hand_over();
+            if let Some(code) = self.end_parting() {
+                return code;
             }
             if let Some(remaining) = self.crew.remaining() {
                 self.progress_bar.show(self.crew.clients(), remaining);
@@ -128,7 +191,7 @@ impl Supervisor {
     fn receive(&mut self, events: &mut Events) -> io::Result<Arrived> {
         log::logger().flush();
         let mut arrived = Arrived::default();
-        let mut timeout = self.crew.next_timeout();
+        let mut timeout = self.next_timeout();
         for _ in 0..POLLS_PER_TURN {
             // Interrupted, it has not looked: signal(7) says when, SIGCONT among it.
             let has_looked = match self.poll.poll(events, timeout) {
@@ -137,6 +200,13 @@ impl Supervisor {
                 Err(e) => return Err(e),
             };
             self.now = Now::read();
+            let has_come = |token| events.iter().any(|event| event.token() == token);
+            if has_come(SUCCESSORS) {
+                self.accept_successors();
+            }
+            if has_come(SUCCESSOR) {
+                self.hear_successor();
+            }
             let workers = events.iter().filter_map(|event| event.token().0.checked_sub(FIRST_WORKER));
             arrived.ready.extend(workers.filter_map(|id| WorkerId::try_from(id).ok()));
             timeout = Some(Duration::ZERO);
@@ -144,24 +214,46 @@ impl Supervisor {
                 break;
             }
         }
-        let is_at_terminal = self.is_at_terminal;
-        arrived.signals.extend(self.signals.pending().filter_map(|signal| match signal {
+        let (is_at_terminal, reloads) = (self.is_at_terminal, self.reloads);
+        let mut hands_over = false;
+        // Until it serves, a signal is for the predecessor to answer: it waits.
+        let pending = self.taking.is_none().then(|| self.signals.pending());
+        arrived.signals.extend(pending.into_iter().flatten().filter_map(|signal| match signal {
             SIGTERM | SIGINT => Some(Signal::Leave),
             // The terminal at which it was started is gone.
             SIGHUP if is_at_terminal => Some(Signal::Leave),
-            SIGHUP => Some(Signal::Reload),
+            SIGHUP if reloads => Some(Signal::Reload),
+            SIGHUP => {
+                hands_over = true;
+                None
+            }
             SIGTTIN => Some(Signal::Grow),
             SIGTTOU => Some(Signal::Shrink),
             // Every turn looks for processes that have ended.
             _ => None,
         }));
+        if hands_over {
+            self.launch_successor();
+        }
         self.children.retain_mut(|(worker, child)| {
             let Ok(Some(status)) = child.try_wait() else { return true };
             debug!("Worker process {} has ended: {status}", child.id());
             arrived.ended.push((*worker, exit_of(status)));
             false
         });
+        let children = &self.children;
+        self.lines.retain(|(worker, _)| children.iter().any(|(child, _)| child == worker));
         Ok(arrived)
+    }
+
+    fn next_timeout(&self) -> Option<Duration> {
+        if self.taking.is_some() && self.has_lost_one {
+            return Some(Duration::ZERO);
+        }
+        let taking = self.taking.as_ref().map(Taking::deadline);
+        let deadlines = taking.into_iter().chain(self.leave_at);
+        let own = deadlines.map(|at| at.saturating_duration_since(self.crew.now().instant));
+        own.chain(self.crew.next_timeout()).min()
     }
 
     /// Takes the steps that are due.
@@ -182,6 +274,8 @@ impl Supervisor {
                 Step::Reloading => {
                     info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
                 }
+                // What is taken over is another's still, who is to be told.
+                Step::GiveUp { .. } if self.taking.is_some() => {}
                 Step::GiveUp { .. } => return Some(ExitCode::from(3)),
                 Step::Drain(drain::Step::Complete(outcome)) => {
                     self.progress_bar.hide();
@@ -203,12 +297,15 @@ impl Supervisor {
     fn start(&mut self, worker: WorkerId, slot: SlotId) {
         let number = u32::try_from(slot + 1).unwrap_or(u32::MAX);
         let sockets = self.listeners.of(slot);
-        let started = sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin));
-        let admitted = started.and_then(|(child, socket)| {
-            let (mut socket, token) = (Stream::from(socket), Token(FIRST_WORKER + worker as usize));
+        let channels = self.taking.as_mut().map(|taking| taking.channels_of(slot));
+        let started =
+            sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin, channels));
+        let admitted = started.and_then(|Started { child, link, line }| {
+            let (mut socket, token) = (Stream::from(link), Token(FIRST_WORKER + worker as usize));
             debug!("Started worker {} as process {}", slot + 1, child.id());
             let pid = child.id();
             self.children.push((worker, child));
+            self.lines.push((worker, line));
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
             self.crew.admit(worker, number, pid, socket);
             Ok(())
@@ -216,6 +313,7 @@ impl Supervisor {
         if let Err(why) = admitted {
             error!("cannot start {} as worker {}: {why}", self.program.path().display(), slot + 1);
             self.crew.on_exit(worker, Exit::NotStarted);
+            self.has_lost_one = true;
         }
     }
 

@@ -1,6 +1,7 @@
 //! A process that serves: alone, or as one of a supervisor's.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use log::{debug, info};
@@ -16,6 +17,7 @@ use crate::process::progress_bar::ProgressBar;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager, serving};
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::control::{SIGNALS, Signals, take_signals};
+use crate::server::handover::Means;
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};
 
@@ -24,7 +26,7 @@ use crate::server::{Server, Service, StartError, Watched};
 /// # Errors
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
-    let parent = handover::from_parent(config)?;
+    let parent = handover::from_parent()?;
     // With the same arguments, but not with the same descriptors: what that one was given comes another way.
     let inherited = if parent.is_some() { None } else { listeners::inherit(config)? };
     let signals = hear_signals()?;
@@ -92,7 +94,8 @@ fn take_over(
     signals: Signals,
     state_file: Option<StateFile>,
 ) -> Result<(Server, Option<Address>), RunError> {
-    let Inheritance { is_own, taking, pid, public, admin, path, files } = inheritance;
+    let Inheritance { is_own, mut taking, pid, workers, slots, admin, path, files } = inheritance;
+    let public = BoundSocket::join(slots.into_values());
     let prepare = || -> Result<(Server, Option<Address>), RunError> {
         let is_named = public.as_ref().map_or(Ok(false), |public| listeners::is_named(config, public))?;
         let listening = match (inherited, public) {
@@ -119,6 +122,7 @@ fn take_over(
         Ok((server, admin_address))
     };
     let (mut server, admin_address) = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
+    taking.open_parts(workers.unwrap_or(0)).map_err(SuccessionError::TakeOver)?;
     let count = taking.finish(&mut server).map_err(SuccessionError::TakeOver)?;
     // Those of sockets that nobody listens on any more go now.
     files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));
@@ -135,7 +139,10 @@ pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> R
     let admin = listeners::all_inherited(&inheritance.admin)?;
     let supervisor = listeners::take(inheritance.supervisor)?;
     let signals = hear_signals()?;
-    let mut server = Server::worker(listening, admin, supervisor.into(), config)?;
+    let taken = |fd: &i32| listeners::take(*fd).map(OwnedFd::from);
+    let channels = inheritance.channels.as_ref().map(|all| all.iter().map(taken).collect()).transpose()?;
+    let means = Means { line: taken(&inheritance.line)?, channels };
+    let mut server = Server::worker(listening, admin, supervisor.into(), means, config)?;
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
 }

@@ -4,8 +4,13 @@
 pub mod channel;
 mod giving;
 pub mod memory;
+pub mod part;
+mod share;
 mod succession;
 pub mod taking;
 
-pub use succession::Launcher;
+pub use giving::heard_of;
+pub use share::Means;
+pub(super) use share::Share;
 pub(super) use succession::Succession;
+pub use succession::{Launcher, next_successor};

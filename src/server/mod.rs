@@ -17,7 +17,7 @@ use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::exhaustion::with_mend;
-use crate::server::handover::Succession;
+use crate::server::handover::{Means, Share, Succession};
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::log_pace::LogPace;
 use crate::server::peers::Readiness;
@@ -96,6 +96,7 @@ pub struct Server {
     state_file: Option<StateFile>,
     key_file: Option<KeyFile>,
     succession: Succession,
+    share: Option<Share>,
 }
 
 /// What the caller of `run` may watch.
@@ -154,9 +155,16 @@ impl Server {
         socket: BoundSocket,
         admin: Option<BoundSocket>,
         supervisor: Stream,
+        means: Means,
         config: &Config,
     ) -> Result<Self, StartError> {
-        Self::new(socket, admin, config, Service::Notifications, Some(supervisor))
+        let mut server = Self::new(socket, admin, config, Service::Notifications, Some(supervisor))?;
+        let share = Share::new(means, server.poll.registry())?;
+        if share.takes_up() {
+            server.turn.take_up_first();
+        }
+        server.share = Some(share);
+        Ok(server)
     }
 
     fn new(
@@ -187,6 +195,7 @@ impl Server {
             state_file: None,
             key_file: key_file.flatten(),
             succession: Succession::new(config.handover.handover_timeout, undelayed),
+            share: None,
             poll,
         })
     }
@@ -236,7 +245,9 @@ impl Server {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.receive(&mut events)?;
-            self.doors.accept(&mut self.turn, self.poll.registry());
+            if self.turn.may_accept() {
+                self.doors.accept(&mut self.turn, self.poll.registry());
+            }
             while let Some(effect) = self.turn.poll() {
                 if let Some(outcome) = self.perform(effect, &mut watch)? {
                     return Ok(outcome);
@@ -246,6 +257,9 @@ impl Server {
                 Some(0) => return Ok(Outcome::Drained),
                 Some(_) => watch(Watched::HandedOver),
                 None => {}
+            }
+            if let Some(outcome) = self.take_parts_or_end() {
+                return Ok(outcome);
             }
             let now = self.turn.now();
             if let Some(limit) = self.turn.limit() {
@@ -289,8 +303,8 @@ impl Server {
         if self.controls.is_ahead() {
             return Some(Duration::ZERO);
         }
-        let timeouts =
-            [self.doors.next_timeout(now), log_in, keys_in, succession_in, self.turn.next_timeout()];
+        let doors_in = self.doors.next_timeout(now).filter(|_| self.turn.may_accept());
+        let timeouts = [doors_in, log_in, keys_in, succession_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -323,6 +337,10 @@ impl Server {
             Effect::OpenAdmin => self.doors.open_admin(self.poll.registry())?,
             Effect::CloseAdmin => self.doors.close_admin(self.poll.registry()),
             Effect::HandOver => self.launch_successor(),
+            Effect::Move { by, format } => self.move_connections(by, format),
+            Effect::Commit => return Ok(self.part_with_moved()),
+            Effect::Resume => self.resume(),
+            Effect::Vanish => return Ok(Some(Outcome::Forced)),
             Effect::Trim => watch(Watched::Trim),
         }
         Ok(None)

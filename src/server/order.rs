@@ -11,6 +11,7 @@ use crate::server::order::ledger::Ledger;
 use crate::server::order::upstream::Upstream;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
+use crate::wire::link::ToSupervisor;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
@@ -63,6 +64,30 @@ pub enum Instruction {
     },
     /// Leave at once.
     Insist,
+    /// Hand over.
+    Moving(Moving),
+    /// End at once, without a word to anybody: the connections are another process's, and the supervisor is gone.
+    Vanish,
+}
+
+/// What a worker does while the whole server hands over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moving {
+    /// Find a moment in which no request is half read.
+    WindUp,
+    /// Hear nobody any more.
+    Hold,
+    /// Send all connections.
+    Move {
+        /// Until then, in nanoseconds of CLOCK_MONOTONIC.
+        by: i64,
+        /// In this format.
+        format: u32,
+    },
+    /// Part with them.
+    Commit,
+    /// Go on.
+    Resume,
 }
 
 /// The order of a process that is the whole server.
@@ -168,6 +193,26 @@ impl<S: Socket> Order<S> {
         }
     }
 
+    /// Tells the supervisor how far handing over is, if there is one to tell.
+    pub fn say(&mut self, message: &ToSupervisor) {
+        self.upstream_mut().into_iter().for_each(|upstream| upstream.say(message));
+    }
+
+    /// Serves only once it says so itself: connections of a predecessor's are to be taken up first.
+    pub fn take_up_first(&mut self) {
+        self.upstream_mut().into_iter().for_each(Upstream::begin_taking_up);
+    }
+
+    /// Whether it does not serve yet for that.
+    pub fn takes_up_first(&self) -> bool {
+        self.upstream().is_some_and(Upstream::takes_up_first)
+    }
+
+    /// Whether those can be taken up: all that was published before has come.
+    pub fn may_take_up(&self) -> bool {
+        self.upstream().is_some_and(Upstream::may_take_up)
+    }
+
     /// What a successor needs to go on in the same epoch; a worker's is the supervisor's to leave. All that was positioned
     /// must be in the history.
     pub fn snapshot(&self, history: &History, now: Now) -> Option<Snapshot> {
@@ -178,10 +223,11 @@ impl<S: Socket> Order<S> {
     }
 
     /// Periodic notifications so far, and the position before the first that was given since this server began to count.
-    pub fn counted(&self) -> (u64, Position) {
+    /// A worker's are its supervisor's.
+    pub fn counted(&self) -> Option<(u64, Position)> {
         match self {
-            Self::Own(own) => own.ledger.counted(),
-            Self::Upstream(_) => (0, 0),
+            Self::Own(own) => Some(own.ledger.counted()),
+            Self::Upstream(_) => None,
         }
     }
 

@@ -186,6 +186,11 @@ impl<S: Socket> Peers<S> {
         self.agenda.has_work() || self.feed.is_pending()
     }
 
+    /// Whether there is something to write that no event will announce, whatever there may be to read.
+    pub fn wants_settling(&self) -> bool {
+        self.agenda.wants_settling() || self.feed.is_pending()
+    }
+
     /// Flushes replies, carries fan-out and replays on, and buries the ended.
     pub fn settle(&mut self, now: Now) {
         self.send_notices(now);

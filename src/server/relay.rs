@@ -21,8 +21,10 @@ use crate::wire::snapshot::Snapshot;
 
 mod event;
 mod member;
+mod moving;
 
 pub use event::WorkerEvent;
+use moving::Pause;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -54,6 +56,7 @@ pub struct Relay<S> {
     /// The whole server is leaving: nothing more is positioned.
     is_closed: bool,
     draining: Option<Draining>,
+    pause: Pause,
     /// What workers that have ended had counted.
     past: Metrics,
 }
@@ -83,6 +86,7 @@ impl<S: Socket> Relay<S> {
             scratch: vec![0; SCRATCH_BYTES].into(),
             is_closed: false,
             draining: None,
+            pause: Pause::default(),
             past: Metrics::default(),
         }
     }
@@ -98,6 +102,8 @@ impl<S: Socket> Relay<S> {
             is_gone: false,
             has_ended: false,
             is_deaf: false,
+            is_there: false,
+            is_ready: false,
         };
         self.members.insert(id, member);
     }
@@ -151,7 +157,9 @@ impl<S: Socket> Relay<S> {
         let is_congested = self.is_congested(now);
         let mut present = self.members.values().filter(|member| !member.is_gone);
         !self.batch.is_empty()
-            || present.any(|member| member.wants_settling() || member.is_unread && !is_congested)
+            || present.any(|member| {
+                member.wants_settling(self.pause.awaits_history) || member.is_unread && !is_congested
+            })
     }
 
     /// When there is something to do, though nothing has happened.
@@ -238,6 +246,7 @@ impl<S: Socket> Relay<S> {
             match member.told {
                 CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
                 CatchUp::Live => {}
+                CatchUp::New if self.pause.awaits_history => {}
                 CatchUp::New | CatchUp::CatchingUp(_) => {
                     member.catch_up(self.order.epoch(), &self.history, now);
                 }
@@ -322,8 +331,15 @@ impl<S: Socket> Relay<S> {
 
     fn on_message(&mut self, id: WorkerId, message: ToSupervisor, now: Now) {
         let is_full = self.is_full();
+        let Some(message) = self.put_off(id, message) else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
+            ToSupervisor::There => member.is_there = true,
+            ToSupervisor::Ready if self.pause.admits_nobody => member.is_ready = true,
+            ToSupervisor::WoundUp
+            | ToSupervisor::Held
+            | ToSupervisor::Moved { .. }
+            | ToSupervisor::NotMoved(_) => self.on_said(id, message),
             ToSupervisor::Ready => {
                 member.link.send(&ToWorker::Serve);
                 self.events.push((id, WorkerEvent::Ready));

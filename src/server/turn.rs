@@ -20,8 +20,10 @@ use crate::server::peers::{Peers, Readiness};
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::snapshot::Snapshot;
+use holding::Holding;
 
 mod effect;
+mod holding;
 mod moving;
 
 pub use effect::Effect;
@@ -70,6 +72,8 @@ pub struct Turn<S> {
     is_closing: bool,
     /// Whether operators come in at another worker now, or nowhere.
     has_closed_admin: bool,
+    /// A worker's part in handing over.
+    holding: Holding,
     /// Read once per turn.
     now: Now,
 }
@@ -90,6 +94,7 @@ impl<S: Socket> Turn<S> {
             is_settled: true,
             is_closing: false,
             has_closed_admin: false,
+            holding: Holding::default(),
             now,
         }
     }
@@ -162,17 +167,8 @@ impl<S: Socket> Turn<S> {
     ) {
         self.now = now;
         self.is_settled = false;
-        self.peers.read_unread(now);
-        self.ask();
-        for ready in ready {
-            match ready {
-                Ready::Peer { key, readiness, has_room } => {
-                    self.peers.on_ready(key, readiness, has_room, now);
-                    self.ask();
-                }
-                Ready::Supervisor => self.order.on_ready(),
-            }
-        }
+        self.read_unread();
+        self.take_ready(ready);
         controls.into_iter().for_each(|control| self.obey(control));
         self.order.take_in(self.peers.is_behind(), self.peers.scratch(), now);
         self.ask();
@@ -224,6 +220,9 @@ impl<S: Socket> Turn<S> {
     /// How long to sleep; `None` until something happens. Measured from the last reading of the clock, so late by that
     /// turn's length at most.
     pub fn next_timeout(&self) -> Option<Duration> {
+        if let Some(timeout) = self.held_timeout() {
+            return timeout;
+        }
         if self.peers.has_work() || self.order.has_work() || self.order.is_unread() {
             return Some(Duration::ZERO);
         }
@@ -260,8 +259,12 @@ impl<S: Socket> Turn<S> {
     fn settle(&mut self) {
         // Ahead of the clients: what they are told now counts them already.
         self.order.flush(self.peers.clients(), self.now);
+        if self.has_moved() {
+            return;
+        }
         self.peers.hold_publishers(self.order.is_congested());
         self.peers.settle(self.now);
+        self.report_holding();
         // Behind them, too: a departed client no longer counts.
         self.order.flush(self.peers.clients(), self.now);
     }
@@ -281,7 +284,8 @@ impl<S: Socket> Turn<S> {
     fn follow(&mut self, instruction: Instruction) {
         let is_leaving = self.drain.is_leaving();
         match instruction {
-            Instruction::Serve => self.effects.push_back(Effect::Accept),
+            Instruction::Leave if self.is_held() => self.leave_held(),
+            Instruction::Serve => self.serve(),
             Instruction::Close => {
                 // Also of one that leaves alone already: whoever else there is may end before it.
                 self.scope = Scope::Whole;
@@ -302,10 +306,15 @@ impl<S: Socket> Turn<S> {
                 self.drain.signal(self.now.instant);
             }
             Instruction::Insist => self.drain.insist(self.now.instant),
+            Instruction::Moving(moving) => self.hold(moving),
+            Instruction::Vanish => self.effects.push_back(Effect::Vanish),
         }
     }
 
     fn keep_time(&mut self) {
+        if self.is_held() {
+            return;
+        }
         let now = self.now;
         if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
             self.order.notify(self.peers.clients(), now);

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -54,6 +54,21 @@ pub enum ToWorker<'a> {
     },
     /// Leave at once.
     Insist,
+    /// Serve on, and answer with `WoundUp` at a moment in which no request is half read.
+    WindUp,
+    /// Hear nobody any more and accept nobody, and answer with `Held` once nothing that was asked is unanswered.
+    Hold,
+    /// Send all connections that can move through the channel that has come over the line, and answer with `Moved` or `NotMoved`.
+    Move {
+        /// Until then, in nanoseconds of CLOCK_MONOTONIC.
+        by: i64,
+        /// In this format of an image.
+        format: u32,
+    },
+    /// Part with those that have moved.
+    Commit,
+    /// Go on as if nothing had been.
+    Resume,
 }
 
 /// A publication as it goes from the supervisor to the workers.
@@ -91,6 +106,21 @@ pub enum ToSupervisor {
     Signalled,
     /// It listens no more.
     Closed,
+    /// It could take up connections of a predecessor's: nothing else is left that can fail.
+    There,
+    /// The answer to `WindUp`.
+    WoundUp,
+    /// The answer to `Hold`.
+    Held,
+    /// All its connections that can move are taken.
+    Moved {
+        /// How many they are,
+        moved: u64,
+        /// and how many cannot.
+        stayed: u64,
+    },
+    /// They could not be moved, for this reason.
+    NotMoved(String),
 }
 
 /// What came is not a message: the other end is another program, or broken.

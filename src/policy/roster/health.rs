@@ -87,7 +87,7 @@ impl Roster {
             let (id, slot, state, generation) = (worker.id, worker.slot, worker.state, worker.generation);
             if worker.lost_at.take_if(|at| *at <= now).is_some() && worker.serves() {
                 worker.state = State::Leaving { until: Some(now + self.times.grace) };
-                if self.holds(id, slot) {
+                if self.holds(id, slot) && !self.has_parted {
                     self.replace((slot, generation), state, Exit::LinkLost, now);
                 }
             }

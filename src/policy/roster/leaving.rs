@@ -50,7 +50,7 @@ impl Roster {
     }
 
     /// Nobody is started or replaced any more.
-    fn begin(&mut self, now: Instant) {
+    pub(super) fn begin(&mut self, now: Instant) {
         self.reload = None;
         self.slots.iter_mut().for_each(|slot| slot.start_at = None);
         let limit = now + self.times.grace;

@@ -20,7 +20,7 @@ impl Roster {
     /// Replaces all workers that were started before now. If that is under way already, it begins anew: the program may
     /// have changed once more, and the last one may hang.
     pub fn reload(&mut self, now: Instant) {
-        if self.drain.has_begun() {
+        if self.drain.has_begun() || self.has_parted {
             return;
         }
         self.abandon_attempt();

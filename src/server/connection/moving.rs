@@ -39,6 +39,11 @@ impl<S: Socket> Connection<S> {
         self.outbox.frames()
     }
 
+    /// Whether more of a request has to come.
+    pub(in crate::server) fn is_half_read(&self) -> bool {
+        matches!(&self.phase, Phase::Request { buffer, .. } if !buffer.is_between_bodies())
+    }
+
     /// How it stands, if it can be handed over so. What others know of it is not in it. `piece` says how what is still to be
     /// written to it is written.
     ///

@@ -16,7 +16,7 @@ use rustix::net::{
 };
 
 use crate::server::clock::Now;
-use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, encode};
+use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, encode};
 
 /// One end. Never blocks but in `wait`.
 #[derive(Debug)]
@@ -156,16 +156,41 @@ impl Channel {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 
+    /// Sends channels for the connections of a supervisor's workers, in as many messages as that takes.
+    ///
+    /// # Errors
+    /// As `send_by`.
+    pub fn send_channels(&self, deadline: Instant, channels: &[OwnedFd]) -> io::Result<()> {
+        channels.chunks(MAX_DESCRIPTORS).try_for_each(|some| {
+            let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
+            let count = u32::try_from(descriptors.len()).map_err(|_| ErrorKind::InvalidInput)?;
+            self.send_by(deadline, &ToPredecessor::Channels { count }, &descriptors)
+        })
+    }
+
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Now::read().instant);
-        let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
-        let mut waited_for = [PollFd::new(&self.socket, what)];
-        match poll(&mut waited_for, Some(&timeout)) {
-            Ok(0) => Err(ErrorKind::TimedOut.into()),
-            Ok(_) => Ok(()),
-            Err(Errno::INTR) => Ok(()),
-            Err(e) => Err(e.into()),
-        }
+        wait(&mut [PollFd::new(&self.socket, what)], deadline)
+    }
+}
+
+/// Waits until something has come through any of these.
+///
+/// # Errors
+/// `TimedOut` once the deadline is over.
+pub fn wait_for_any(channels: &[BorrowedFd<'_>], deadline: Instant) -> io::Result<()> {
+    let mut waited_for: Vec<PollFd<'_>> =
+        channels.iter().map(|channel| PollFd::from_borrowed_fd(*channel, PollFlags::IN)).collect();
+    wait(&mut waited_for, deadline)
+}
+
+fn wait(waited_for: &mut [PollFd<'_>], deadline: Instant) -> io::Result<()> {
+    let left = deadline.saturating_duration_since(Now::read().instant);
+    let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+    match poll(waited_for, Some(&timeout)) {
+        Ok(0) => Err(ErrorKind::TimedOut.into()),
+        Ok(_) => Ok(()),
+        Err(Errno::INTR) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }
 

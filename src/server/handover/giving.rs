@@ -94,7 +94,7 @@ impl Giving {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 received => {
                     let is_over = !matches!(received, Ok(Some(_)));
-                    self.take_in(received, now);
+                    self.take_in(&received, now);
                     if is_over {
                         return;
                     }
@@ -103,32 +103,50 @@ impl Giving {
         }
     }
 
-    fn take_in(&mut self, received: io::Result<Option<Received>>, now: Instant) {
-        let heard = match received {
-            Ok(Some(received)) => match decode(&received.octets) {
-                Ok(ToPredecessor::Hello(hello)) => self.greet(&hello),
-                Ok(ToPredecessor::Ready) => Heard::Ready,
-                Ok(ToPredecessor::Taken { connections }) => Heard::Taken(connections),
-                Ok(ToPredecessor::Prepared) => Heard::Prepared,
-                Ok(ToPredecessor::Failed { why }) => Heard::Failed(printable(&why)),
-                Err(_) => Heard::Garbled,
-            },
-            Ok(None) => Heard::Ended,
-            Err(e) if e.kind() == ErrorKind::TimedOut => return,
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Heard::Ended,
-            Err(_) => Heard::Garbled,
-        };
+    fn take_in(&mut self, received: &io::Result<Option<Received>>, now: Instant) {
+        if received.as_ref().is_err_and(|e| e.kind() == ErrorKind::TimedOut) {
+            return;
+        }
+        let heard = heard_of(received.as_ref().map(Option::as_ref), &mut self.pid);
         self.machine.on_heard(heard, now);
     }
 
-    fn greet(&mut self, hello: &Hello) -> Heard {
-        self.pid = hello.pid;
-        info!("Handing over to process {} of version {}", hello.pid, printable(&hello.version));
-        Heard::Hello {
-            oldest: hello.oldest_format,
-            newest: hello.newest_format,
-            most_descriptors: hello.most_descriptors,
+    /// One worker's share of what its supervisor hands over.
+    pub(in crate::server) fn part(channel: Channel, format: u32, deadline: Instant) -> Self {
+        let machine = Predecessor::part(deadline);
+        Self { channel, machine, pid: 0, deadline, format, cut: None, moving: vec![], deregistered: 0 }
+    }
+
+    /// Sends all connections that can move. Does nothing else until they are taken; how many they are.
+    ///
+    /// # Errors
+    /// Why they are not. Then, or if nothing comes of it later, `register_again`.
+    pub(in crate::server) fn move_all(
+        &mut self,
+        turn: &mut Turn<Stream>,
+        registry: &Registry,
+    ) -> Result<usize, Why> {
+        let mut done = self.cut(turn);
+        loop {
+            if let Err(why) = done {
+                self.machine.on_failed(format!("cannot hand over: {why}"));
+            }
+            done = match self.machine.poll(Now::read().instant, || false) {
+                Some(Step::Batch(count)) => self.send_batch(count, turn, registry),
+                Some(Step::Commit) => return Ok(self.moving.len()),
+                Some(Step::GiveUp(why)) => return Err(why),
+                Some(Step::Offer { .. } | Step::Cut) | None => {
+                    let received = self.channel.receive_by(self.deadline);
+                    self.take_in(&received, Now::read().instant);
+                    Ok(())
+                }
+            };
         }
+    }
+
+    /// The keys of those who have moved.
+    pub(in crate::server) fn into_moved(mut self) -> Vec<usize> {
+        std::mem::take(&mut self.moving)
     }
 
     /// Does what is to be done. From the cut on it does nothing else until it is over.
@@ -148,7 +166,7 @@ impl Giving {
                 }
                 let received = self.channel.receive_by(self.deadline);
                 now = Now::read().instant;
-                self.take_in(received, now);
+                self.take_in(&received, now);
                 continue;
             };
             let done = match step {
@@ -199,12 +217,14 @@ impl Giving {
         let all = doors.chain(path.map(|path| (Kind::Handover, path)));
         let (mut listening, mut descriptors) = (vec![], vec![]);
         for (kind, bound) in all {
-            let said = Listening { kind, is_shared: bound.is_shared(), owns_file: bound.owns_file() };
+            let (is_shared, owns_file) = (bound.is_shared(), bound.owns_file());
+            let said = Listening { kind, is_shared, owns_file, slot: 0 };
             listening.extend(bound.sockets().iter().map(|_| said));
             descriptors.extend(bound.sockets().iter().map(AsFd::as_fd));
         }
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let sockets = Sockets { format, version, pid: std::process::id(), listening };
+        let pid = std::process::id();
+        let sockets = Sockets { format, version, pid, listening, workers: None, has_more: false };
         self.channel.send_by(self.deadline, &ToSuccessor::Sockets(sockets), &descriptors)
     }
 
@@ -236,7 +256,8 @@ impl Giving {
     fn commit(&mut self, turn: &Turn<Stream>) -> io::Result<Duration> {
         let cut_at = self.cut.map_or(0, |(_, cut_at)| cut_at);
         let stayed = (turn.connections() - self.moving.len()) as u64;
-        self.channel.send_by(self.deadline, &ToSuccessor::Commit(Commit { cut_at, stayed }), &[])?;
+        let commit = Commit { cut_at, stayed, counted: None, moved: None };
+        self.channel.send_by(self.deadline, &ToSuccessor::Commit(commit), &[])?;
         Ok(self.silent_for())
     }
 
@@ -245,9 +266,14 @@ impl Giving {
         self.cut.map_or(Duration::ZERO, |(since, _)| Now::read().instant.saturating_duration_since(since))
     }
 
-    /// Registers anew who was not any more: what has come meanwhile is announced by that.
     fn give_up(&mut self, why: Why, turn: &mut Turn<Stream>, registry: &Registry) -> Ended {
         let _ = self.channel.send(&ToSuccessor::Abort, &[]);
+        self.register_again(turn, registry);
+        Ended::GivenUp(why, self.silent_for())
+    }
+
+    /// Registers anew who was not any more: what has come meanwhile is announced by that.
+    pub(in crate::server) fn register_again(&mut self, turn: &mut Turn<Stream>, registry: &Registry) {
         let interest = Interest::READABLE | Interest::WRITABLE;
         for key in self.moving.drain(..).take(self.deregistered) {
             let registered =
@@ -257,7 +283,34 @@ impl Giving {
                 turn.give_up(key);
             }
         }
-        Ended::GivenUp(why, self.silent_for())
+    }
+}
+
+/// What a successor has said; `pid` becomes that of who greets.
+pub fn heard_of(received: Result<Option<&Received>, &io::Error>, pid: &mut u32) -> Heard {
+    match received {
+        Ok(Some(received)) => match decode(&received.octets) {
+            Ok(ToPredecessor::Hello(hello)) => greet(&hello, pid),
+            Ok(ToPredecessor::Ready) => Heard::Ready,
+            Ok(ToPredecessor::Taken { connections }) => Heard::Taken(connections),
+            Ok(ToPredecessor::Prepared) => Heard::Prepared,
+            Ok(ToPredecessor::Failed { why }) => Heard::Failed(printable(&why)),
+            // Those are for a supervisor, which asks for them.
+            Ok(ToPredecessor::Channels { .. }) | Err(_) => Heard::Garbled,
+        },
+        Ok(None) => Heard::Ended,
+        Err(e) if e.kind() == ErrorKind::ConnectionReset => Heard::Ended,
+        Err(_) => Heard::Garbled,
+    }
+}
+
+fn greet(hello: &Hello, pid: &mut u32) -> Heard {
+    *pid = hello.pid;
+    info!("Handing over to process {} of version {}", hello.pid, printable(&hello.version));
+    Heard::Hello {
+        oldest: hello.oldest_format,
+        newest: hello.newest_format,
+        most_descriptors: hello.most_descriptors,
     }
 }
 

@@ -59,6 +59,11 @@ impl Succession {
         Self { launcher: None, path: None, giving: None, timeout, drain }
     }
 
+    /// That of those who cannot be moved.
+    pub(in crate::server) fn drain(&self) -> Drain {
+        self.drain.clone()
+    }
+
     /// When there is something to do though nothing has come.
     pub(in crate::server) fn next_deadline(&self) -> Option<Instant> {
         self.giving.as_ref().map(Giving::next_deadline)
@@ -189,26 +194,7 @@ impl Server {
     fn accept_successors(&mut self) {
         loop {
             let Some(path) = &self.succession.path else { return };
-            let accepted = path.sockets()[0].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
-            let channel = match accepted {
-                Ok((socket, _)) => Channel::from(OwnedFd::from(socket)),
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(why) => return error!("cannot hear of a successor at --handover: {why}"),
-            };
-            match channel::peer(&channel) {
-                Ok(peer) if [geteuid().as_raw(), ROOT].contains(&peer.uid()) => {}
-                Ok(peer) => {
-                    warn!("Not handing over to process {}: it is another user's", peer.pid());
-                    let why = "only its own user's processes may take over".to_owned();
-                    let _ = channel.send(&ToSuccessor::Refused { why }, &[]);
-                    continue;
-                }
-                Err(why) => {
-                    warn!("Not handing over to a process of which nothing is known: {why}");
-                    continue;
-                }
-            }
+            let Some(channel) = next_successor(path) else { return };
             let refused = match () {
                 () if self.turn.is_leaving() => Some("the server leaves already"),
                 () if self.succession.giving.is_some() => Some("another process is about to take over"),
@@ -218,6 +204,31 @@ impl Server {
                 Some(why) => drop(channel.send(&ToSuccessor::Refused { why: why.to_owned() }, &[])),
                 None => self.begin(channel),
             }
+        }
+    }
+}
+
+/// The next who has connected there and may take over: another user's process may not.
+pub fn next_successor(path: &BoundSocket) -> Option<Channel> {
+    loop {
+        let accepted = path.sockets()[0].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
+        let channel = match accepted {
+            Ok((socket, _)) => Channel::from(OwnedFd::from(socket)),
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(why) => {
+                error!("cannot hear of a successor at --handover: {why}");
+                return None;
+            }
+        };
+        match channel::peer(&channel) {
+            Ok(peer) if [geteuid().as_raw(), ROOT].contains(&peer.uid()) => return Some(channel),
+            Ok(peer) => {
+                warn!("Not handing over to process {}: it is another user's", peer.pid());
+                let why = "only its own user's processes may take over".to_owned();
+                let _ = channel.send(&ToSuccessor::Refused { why }, &[]);
+            }
+            Err(why) => warn!("Not handing over to a process of which nothing is known: {why}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The process that takes over. It has nothing else to do yet, and waits for what comes.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use mio::event::Source;
@@ -9,9 +9,10 @@ use mio::{Interest, Token};
 use socket2::Socket;
 use thiserror::Error;
 
-use super::channel::{Channel, Received};
+use super::channel::{Channel, Received, wait_for_any};
 use super::memory;
-use crate::policy::handover::{NoSuccession, Successor, Task, Told};
+use super::part::Part;
+use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
 use crate::server::socket::Stream;
 use crate::server::{FIRST_PEER, Server};
@@ -36,6 +37,10 @@ pub struct Taking {
     channel: Channel,
     machine: Successor,
     deadline: Instant,
+    came: Came,
+    /// Those of the predecessor's workers, if it is a supervisor.
+    parts: Vec<Part>,
+    image: Vec<u8>,
 }
 
 /// What the other process listens on.
@@ -45,15 +50,17 @@ pub struct Offer {
     pub pid: u32,
     /// The sockets, and what each is for.
     pub sockets: Vec<(Listening, Socket)>,
+    /// Its workers, each of which moves its connections through a channel of its own; none if it has them itself.
+    pub workers: Option<u32>,
 }
 
 /// What has come so far.
 #[derive(Debug, Default)]
-struct Came {
+pub struct Came {
     offered: Option<Sockets>,
     listening: Vec<OwnedFd>,
-    image: Option<(OwnedFd, u64)>,
-    connections: Vec<OwnedFd>,
+    pub(super) image: Option<(OwnedFd, u64)>,
+    pub(super) connections: Vec<OwnedFd>,
     commit: Commit,
 }
 
@@ -71,13 +78,34 @@ impl Taking {
             pid: std::process::id(),
             most_descriptors,
         };
-        let mut taking = Self { channel, machine: Successor::Greeting, deadline };
+        let (machine, came) = (Successor::Greeting, Came::default());
+        let mut taking = Self { channel, machine, deadline, came, parts: vec![], image: vec![] };
         taking.say(&ToPredecessor::Hello(hello))?;
-        let mut came = Came::default();
-        taking.hear(&mut came)?;
-        let offered = came.offered.ok_or(NoSuccession::Garbled)?;
-        let sockets = offered.listening.into_iter().zip(came.listening.into_iter().map(Socket::from));
-        Ok((taking, Offer { pid: offered.pid, sockets: sockets.collect() }))
+        taking.hear()?;
+        let offered = taking.came.offered.take().ok_or(NoSuccession::Garbled)?;
+        let descriptors = std::mem::take(&mut taking.came.listening);
+        let sockets = offered.listening.into_iter().zip(descriptors.into_iter().map(Socket::from));
+        let (pid, workers) = (offered.pid, offered.workers);
+        Ok((taking, Offer { pid, sockets: sockets.collect(), workers }))
+    }
+
+    /// The way to the predecessor, how far it is, and until when, for one that has other things to do meanwhile.
+    pub fn into_parts(self) -> (Channel, Successor, Instant) {
+        (self.channel, self.machine, self.deadline)
+    }
+
+    /// Has the connections of so many workers of the predecessor's come through channels of their own.
+    ///
+    /// # Errors
+    /// When the machine is out of something, or the other process does not hand over.
+    pub fn open_parts(&mut self, workers: u32) -> Result<(), TakeOverError> {
+        let mut theirs = vec![];
+        for _ in 0..workers {
+            let (ours, other) = Channel::pair()?;
+            self.parts.push(Part::new(ours));
+            theirs.push(other);
+        }
+        self.channel.send_channels(self.deadline, &theirs).map_err(not_said)
     }
 
     /// This process does not take over after all.
@@ -99,30 +127,28 @@ impl Taking {
 
     fn take_all(&mut self, server: &mut Server) -> Result<usize, TakeOverError> {
         self.say(&ToPredecessor::Ready)?;
-        let (mut came, mut image, mut count) = (Came::default(), vec![], 0);
+        let mut count = 0;
         loop {
             let task = match self.machine.poll() {
                 Some(task) => task,
-                None => match self.hear(&mut came) {
-                    Err(_) if self.is_committed_after_all(&mut came) => Task::Serve,
+                None => match self.hear() {
+                    Err(_) if self.is_committed_after_all() => Task::Serve,
                     heard => heard?,
                 },
             };
             match task {
                 Task::Prepare => return Err(NoSuccession::Garbled.into()),
                 Task::Read => {
-                    let (file, bytes) = came.image.take().ok_or(NoSuccession::Garbled)?;
-                    image = memory::read(file, bytes)?;
+                    let (file, bytes) = self.came.image.take().ok_or(NoSuccession::Garbled)?;
+                    self.image = memory::read(file, bytes)?;
                 }
                 Task::Acknowledge(connections) => self.say(&ToPredecessor::Taken { connections })?,
                 Task::TakeUp => {
-                    count = came.connections.len();
-                    server.take_up(&image, std::mem::take(&mut came.connections))?;
-                    image = vec![];
+                    count = self.take_up(server)?;
                     self.say(&ToPredecessor::Prepared)?;
                 }
                 Task::Serve => {
-                    server.on_taken_over(came.commit, count);
+                    server.on_taken_over(&self.came.commit, count);
                     return Ok(count);
                 }
             }
@@ -130,57 +156,129 @@ impl Taking {
     }
 
     /// Whether all was handed over before this process has given up: whoever does so from here on is told that nobody is there.
-    fn is_committed_after_all(&self, came: &mut Came) -> bool {
+    fn is_committed_after_all(&mut self) -> bool {
         if self.machine != Successor::Prepared {
             return false;
         }
         self.channel.close();
         let mut rest = std::iter::from_fn(|| self.channel.receive().ok().flatten());
-        rest.any(|received| came.take(received) == Told::Commit)
+        rest.any(|received| self.came.take(received) == Some(Told::Commit))
+    }
+
+    /// Makes all connections, those of the predecessor's workers among them.
+    fn take_up(&mut self, server: &mut Server) -> Result<usize, TakeOverError> {
+        let connections = std::mem::take(&mut self.came.connections);
+        let mut count = connections.len();
+        server.take_up(&std::mem::take(&mut self.image), connections)?;
+        while self.parts.iter().any(|part| !part.is_whole()) {
+            let channels = self.parts.iter().filter(|part| !part.is_whole()).map(AsFd::as_fd);
+            let channels = channels.chain([self.channel.as_fd()]).collect::<Vec<_>>();
+            wait_for_any(&channels, self.deadline).map_err(not_said)?;
+            self.parts.iter_mut().try_for_each(Part::on_ready)?;
+            self.hear_of_failure()?;
+        }
+        for part in &mut self.parts {
+            let (image, connections) = part.take();
+            count += connections.len();
+            server.take_up(&image, connections)?;
+            part.say_prepared()?;
+        }
+        Ok(count)
+    }
+
+    /// While connections come from others, the predecessor itself has nothing to say but that it goes on.
+    fn hear_of_failure(&mut self) -> Result<(), TakeOverError> {
+        let received = self.channel.receive();
+        if received.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
+            return Ok(());
+        }
+        let told = self.came.told(received)?.unwrap_or(Told::Garbled);
+        Err(self.machine.on_told(told).err().unwrap_or(NoSuccession::Garbled).into())
     }
 
     fn say(&mut self, message: &ToPredecessor) -> Result<(), TakeOverError> {
         let Err(why) = self.channel.send_by(self.deadline, message, &[]) else { return Ok(()) };
         Err(match why.kind() {
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.last_words(),
-            ErrorKind::TimedOut => NoSuccession::Silent.into(),
-            _ => why.into(),
+            _ => not_said(why),
         })
     }
 
     /// Why a process has ended that may have said so.
     fn last_words(&mut self) -> TakeOverError {
-        let mut came = Came::default();
         loop {
-            if let Err(why) = self.hear(&mut came) {
+            if let Err(why) = self.hear() {
                 return why;
             }
         }
     }
 
     /// Waits for what is said next, and takes what comes beside it.
-    fn hear(&mut self, came: &mut Came) -> Result<Task, TakeOverError> {
-        let told = match self.channel.receive_by(self.deadline) {
-            Ok(Some(received)) => came.take(received),
-            Ok(None) => Told::Ended,
-            Err(why) if why.kind() == ErrorKind::ConnectionReset => Told::Ended,
-            Err(why) if why.kind() == ErrorKind::TimedOut => return Err(NoSuccession::Silent.into()),
-            Err(why) => return Err(why.into()),
-        };
-        Ok(self.machine.on_told(told)?)
+    fn hear(&mut self) -> Result<Task, TakeOverError> {
+        loop {
+            let received = self.channel.receive_by(self.deadline);
+            if let Some(told) = self.came.told(received)? {
+                return Ok(self.machine.on_told(told)?);
+            }
+        }
+    }
+}
+
+/// Why something could not be said, or waited for.
+pub fn not_said(why: io::Error) -> TakeOverError {
+    match why.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => NoSuccession::Ended.into(),
+        ErrorKind::TimedOut => NoSuccession::Silent.into(),
+        _ => why.into(),
     }
 }
 
 impl Came {
+    /// What was said; `None` if the rest of it is still to come.
+    ///
+    /// # Errors
+    /// When nothing was said in time, or the machine is out of something.
+    pub fn told(&mut self, received: io::Result<Option<Received>>) -> Result<Option<Told>, TakeOverError> {
+        match received {
+            Ok(Some(received)) => Ok(self.take(received)),
+            Ok(None) => Ok(Some(Told::Ended)),
+            Err(why) if why.kind() == ErrorKind::ConnectionReset => Ok(Some(Told::Ended)),
+            Err(why) => Err(not_said(why)),
+        }
+    }
+
+    /// The image, to be read here or passed on.
+    pub fn take_image(&mut self) -> Option<(OwnedFd, u64)> {
+        self.image.take()
+    }
+
+    /// The connections of the batch that has come.
+    pub fn take_connections(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.connections)
+    }
+
+    /// How it went.
+    pub fn take_commit(&mut self) -> Commit {
+        std::mem::take(&mut self.commit)
+    }
+
     /// What was said, as far as what came beside it is what it should be.
-    fn take(&mut self, Received { octets, mut descriptors }: Received) -> Told {
-        let Ok(message) = decode(&octets) else { return Told::Garbled };
-        match (message, descriptors.len()) {
+    fn take(&mut self, Received { octets, mut descriptors }: Received) -> Option<Told> {
+        let Ok(message) = decode(&octets) else { return Some(Told::Garbled) };
+        Some(match (message, descriptors.len()) {
             (ToSuccessor::Refused { why }, _) => Told::Refused(why),
-            (ToSuccessor::Sockets(offered), count)
+            (ToSuccessor::Sockets(mut offered), count)
                 if offered.listening.len() == count && FORMATS.contains(&offered.format) =>
             {
-                (self.offered, self.listening) = (Some(offered), descriptors);
+                let has_more = offered.has_more;
+                if let Some(before) = self.offered.take() {
+                    offered.listening.splice(..0, before.listening);
+                }
+                self.offered = Some(offered);
+                self.listening.append(&mut descriptors);
+                if has_more {
+                    return None;
+                }
                 Told::Sockets
             }
             (ToSuccessor::Image { bytes, connections }, 1) => {
@@ -197,14 +295,26 @@ impl Came {
             }
             (ToSuccessor::Abort, _) => Told::Abort,
             _ => Told::Garbled,
-        }
+        })
+    }
+}
+
+/// One that has just come to its end.
+pub fn completed(commit: &Commit, moved: u64) -> Handover {
+    let silent_ns = Now::moment().monotonic.saturating_sub(commit.cut_at).max(0);
+    Handover {
+        is_completed: true,
+        ended_unix_ms: Now::read().wall.as_millisecond(),
+        silent_seconds: silent_ns as f64 / 1e9,
+        moved,
+        stayed: commit.stayed,
     }
 }
 
 impl Server {
     /// Goes on where another process has stopped, with its connections in the order of the image. They are heard once this
     /// runs.
-    fn take_up(&mut self, image: &[u8], connections: Vec<OwnedFd>) -> io::Result<()> {
+    pub(super) fn take_up(&mut self, image: &[u8], connections: Vec<OwnedFd>) -> io::Result<()> {
         let (now, at) = (Now::read(), Now::moment());
         let (registry, mut connections) = (self.poll.registry(), connections.into_iter());
         self.turn.take_over(image, now, at, |key| {
@@ -218,14 +328,9 @@ impl Server {
     }
 
     /// All is this process's now.
-    fn on_taken_over(&mut self, commit: Commit, moved: usize) {
-        let silent_ns = Now::moment().monotonic.saturating_sub(commit.cut_at).max(0);
-        self.turn.count_handover(Handover {
-            is_completed: true,
-            ended_unix_ms: Now::read().wall.as_millisecond(),
-            silent_seconds: silent_ns as f64 / 1e9,
-            moved: moved as u64,
-            stayed: commit.stayed,
-        });
+    fn on_taken_over(&mut self, commit: &Commit, moved: usize) {
+        let handover = completed(commit, moved as u64);
+        self.turn.go_on_counting(commit.counted.as_deref());
+        self.turn.count_handover(handover);
     }
 }

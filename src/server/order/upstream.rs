@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use log::error;
 
-use super::{Heard, Instruction, own_overview};
+use super::{Heard, Instruction, Moving, own_overview};
 use crate::message::Message;
 use crate::policy::history::Publication;
 use crate::policy::sequencer::MAX_POSITION;
@@ -38,6 +38,8 @@ pub struct Upstream<S> {
     told_clients: usize,
     /// All that was published before has come: no other history begins.
     has_caught_up: bool,
+    /// It was not told to serve, and takes up connections of a predecessor's before that.
+    takes_up_first: bool,
     /// When it was last told, unasked, that the loop turns.
     beaten_at: Option<Instant>,
     is_unread: bool,
@@ -58,6 +60,7 @@ impl<S: Socket> Upstream<S> {
             own: VecDeque::new(),
             told_clients: 0,
             has_caught_up: false,
+            takes_up_first: false,
             beaten_at: None,
             is_unread: false,
             is_over: false,
@@ -97,8 +100,13 @@ impl<S: Socket> Upstream<S> {
                     self.lose();
                     continue;
                 }
+                Ok(Some(ToWorker::CaughtUp)) if self.takes_up_first => {
+                    self.has_caught_up = true;
+                    continue;
+                }
                 Ok(Some(message)) => {
                     self.has_caught_up |= message == ToWorker::CaughtUp;
+                    self.takes_up_first &= message != ToWorker::Serve;
                     hear(message, &mut self.waiting, now)
                 }
                 Ok(None) => {
@@ -176,6 +184,23 @@ impl<S: Socket> Upstream<S> {
         self.tell(&ToSupervisor::Drain);
     }
 
+    pub(super) fn say(&mut self, message: &ToSupervisor) {
+        self.tell(message);
+    }
+
+    pub(super) fn begin_taking_up(&mut self) {
+        self.takes_up_first = true;
+        self.tell(&ToSupervisor::There);
+    }
+
+    pub(super) fn takes_up_first(&self) -> bool {
+        self.takes_up_first
+    }
+
+    pub(super) fn may_take_up(&self) -> bool {
+        self.takes_up_first && self.has_caught_up
+    }
+
     pub(super) fn tell_closed(&mut self) {
         self.tell(&ToSupervisor::Closed);
     }
@@ -201,6 +226,10 @@ impl<S: Socket> Upstream<S> {
     }
 
     fn lose(&mut self) {
+        if self.takes_up_first {
+            (self.is_deaf, self.is_lost, self.inbox) = (true, true, None);
+            return self.own.push_back(Heard::Instruction(Instruction::Vanish));
+        }
         error!("The supervisor is gone: leaving, too");
         (self.is_deaf, self.is_lost, self.inbox) = (true, true, None);
         // It may still be there, though what it says cannot be understood: it is told that this worker is on its own now.
@@ -237,6 +266,11 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said
         ToWorker::Leave => instruction(Instruction::Leave),
         ToWorker::StepDown { is_last } => instruction(Instruction::StepDown { is_last }),
         ToWorker::Insist => instruction(Instruction::Insist),
+        ToWorker::WindUp => instruction(Instruction::Moving(Moving::WindUp)),
+        ToWorker::Hold => instruction(Instruction::Moving(Moving::Hold)),
+        ToWorker::Move { by, format } => instruction(Instruction::Moving(Moving::Move { by, format })),
+        ToWorker::Commit => instruction(Instruction::Moving(Moving::Commit)),
+        ToWorker::Resume => instruction(Instruction::Moving(Moving::Resume)),
     };
     Said { heard, reply: None }
 }

@@ -34,10 +34,12 @@ pub(super) struct Agenda {
 impl Agenda {
     /// Whether the loop must not sleep. Those who are congested wait for others.
     pub(super) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty()
-            && self.swept_up.is_empty()
-            && self.unread.is_empty()
-            && self.replaying.is_empty())
+        self.wants_settling() || !self.unread.is_empty()
+    }
+
+    /// Whether anybody is to be written to.
+    pub(super) fn wants_settling(&self) -> bool {
+        !(self.dirty.is_empty() && self.swept_up.is_empty() && self.replaying.is_empty())
     }
 
     /// This connection is to be settled.

@@ -17,7 +17,7 @@ use crate::server::connection::{Connection, Reading, Speaks, Standing};
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
 use crate::wire::handover::Damaged;
-use crate::wire::handover::image::{Whole, Writer};
+use crate::wire::handover::image::Writer;
 use crate::wire::handover::record::{self, Monotonic, Piece, Record};
 use crate::wire::handover::times::Moment;
 use crate::wire::metrics::{Handover, Metrics};
@@ -72,6 +72,18 @@ impl<S: Socket> Peers<S> {
     /// Whether somebody is in the midst of a request, so that it could not be handed over now.
     pub fn is_asked(&self) -> bool {
         self.connections.iter().any(|(_, connection)| !connection.can_move() && connection.ending().is_none())
+    }
+
+    /// Whether this one is, or about to end.
+    pub fn is_asked_by(&self, key: usize) -> bool {
+        self.connections.get(key).is_some_and(|connection| !connection.can_move())
+    }
+
+    /// Whether a request is half read.
+    pub fn is_half_read(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|(_, connection)| connection.is_half_read() && connection.ending().is_none())
     }
 
     /// Writes how each stands that can be handed over, and gives back their keys in the same order. Takes nothing away.
@@ -178,13 +190,15 @@ impl<S: Socket> Peers<S> {
         self.counts.on_handed_over(handover);
     }
 
-    /// Goes on with what another process has counted, and with what it knew of addresses.
-    pub fn go_on_counting(&mut self, whole: &Whole, now: Now, at: Moment) {
-        let counted =
-            whole.counted.as_deref().and_then(|counted| serde_json::from_str::<Metrics>(counted).ok());
-        counted.into_iter().for_each(|counted| self.counts.go_on(counted));
+    /// Goes on with what another process has counted.
+    pub fn go_on_counting(&mut self, counted: Metrics) {
+        self.counts.go_on(counted);
+    }
+
+    /// Goes on with what another process knew of addresses.
+    pub fn remember_addresses(&mut self, known: &[(u64, Monotonic)], now: Now, at: Moment) {
         let Some(addresses) = &mut self.addresses else { return };
-        for (number, full_at) in &whole.addresses {
+        for (number, full_at) in known {
             if let Some(address) = Address::from_number(*number) {
                 addresses.remember(address, at.instant(*full_at), now.instant);
             }

@@ -1,7 +1,9 @@
 //! What the supervisor hears of its workers.
 
+use crate::policy::handover::crew::Said;
+
 /// What a worker has said, or what has become of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerEvent {
     /// It serves, as it has just been told to.
     Ready,
@@ -17,4 +19,6 @@ pub enum WorkerEvent {
     Stuck,
     /// Its link is broken: its end is closed, or what it says cannot be understood.
     Lost,
+    /// How far it is in handing over.
+    Said(Said),
 }

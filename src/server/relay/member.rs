@@ -32,6 +32,10 @@ pub(super) struct Member<S> {
     pub(super) has_ended: bool,
     /// It takes nothing more, though there may be something left that it has said.
     pub(super) is_deaf: bool,
+    /// It could take up a predecessor's connections.
+    pub(super) is_there: bool,
+    /// It could serve, and was not told to.
+    pub(super) is_ready: bool,
 }
 
 /// How much of what was published a worker has been told.
@@ -51,8 +55,9 @@ impl<S: Socket> Member<S> {
         self.link.hang_up();
     }
 
-    pub(super) fn wants_settling(&self) -> bool {
-        let is_behind = self.told != CatchUp::Live && self.link.queued_bytes() < CATCH_UP_BYTES;
+    pub(super) fn wants_settling(&self, awaits_history: bool) -> bool {
+        let is_behind =
+            self.told != CatchUp::Live && !awaits_history && self.link.queued_bytes() < CATCH_UP_BYTES;
         !self.is_deaf && (is_behind || self.link.wants_flush())
     }
 

@@ -24,6 +24,19 @@ pub enum Effect {
     CloseAdmin,
     /// Hand everything over to the program that is on disk now.
     HandOver,
+    /// Send all connections to a successor's worker.
+    Move {
+        /// Until then, in nanoseconds of CLOCK_MONOTONIC.
+        by: i64,
+        /// In this format.
+        format: u32,
+    },
+    /// Part with them.
+    Commit,
+    /// Go on with them.
+    Resume,
+    /// End at once, and touch nobody's connection: they are another process's.
+    Vanish,
     /// Memory was freed, which the allocator may still keep.
     Trim,
 }

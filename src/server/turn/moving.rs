@@ -37,10 +37,14 @@ impl<S: Socket> Turn<S> {
         let now = self.now;
         self.peers.forget_old(now);
         let mut image = Writer::new(to, format)?;
-        let (notifications, begun) = self.order.counted();
+        let (notifications, begun) = self.order.counted().unzip();
         image.whole(&Whole {
-            counted: serde_json::to_string(&self.peers.metrics()).ok(),
-            notifications,
+            // What a worker has counted it tells its supervisor.
+            counted: match self.order.has_supervisor() {
+                true => None,
+                false => serde_json::to_string(&self.peers.metrics()).ok(),
+            },
+            notifications: notifications.unwrap_or_default(),
             next_notification: self.notify.map(|(_, due)| at.monotonic(due)),
             begun,
             addresses: self.peers.addresses_lately(now, at),
@@ -50,6 +54,12 @@ impl<S: Socket> Turn<S> {
         }
         let connections = self.peers.pack(now, at, &mut image)?;
         Ok(Packed { bytes: image.end()?, connections })
+    }
+
+    /// Goes on with what another process has counted.
+    pub fn go_on_counting(&mut self, counted: Option<&str>) {
+        let counted = counted.and_then(|counted| serde_json::from_str(counted).ok());
+        counted.into_iter().for_each(|counted| self.peers.go_on_counting(counted));
     }
 
     /// A hand-over has come to an end.
@@ -74,6 +84,7 @@ impl<S: Socket> Turn<S> {
 
     /// These connections are another process's from here on, and so is all else. Who is left is to end, as in a drain.
     pub fn part_with(&mut self, moved: &[usize], drain: Drain) {
+        self.forget_holding();
         self.peers.part_with(moved, self.now);
         (self.drain, self.notify) = (drain, None);
         self.drain.signal(self.now.instant);
@@ -97,10 +108,15 @@ impl<S: Socket> Turn<S> {
         let Some(Entry::Whole(whole)) = entries.next_entry().map_err(damaged)? else {
             return Err(io::Error::other(Damaged));
         };
-        self.peers.go_on_counting(&whole, now, at);
+        if !self.order.has_supervisor() {
+            self.go_on_counting(whole.counted.as_deref());
+        }
+        self.peers.remember_addresses(&whole.addresses, now, at);
         let (mut shared, mut is_restored): (Vec<Bytes>, _) = (vec![], false);
         while let Some(entry) = entries.next_entry().map_err(damaged)? {
             match entry {
+                // A worker hears it from its supervisor.
+                Entry::Snapshot(_) if self.order.has_supervisor() => {}
                 Entry::Snapshot(octets) if !is_restored && self.peers.connections() == 0 => {
                     is_restored = true;
                     let snapshot = Snapshot::decode_handed_over(octets);
@@ -119,7 +135,10 @@ impl<S: Socket> Turn<S> {
 
     /// Goes on with the order, which is known by now.
     fn go_on(&mut self, whole: &Whole, at: Moment) {
-        self.order.go_on_counting(whole.notifications, whole.begun);
+        // That of one of several workers says nothing of it.
+        if let Some(begun) = whole.begun {
+            self.order.go_on_counting(whole.notifications, begun);
+        }
         if let (Some((period, due)), Some(next)) = (&mut self.notify, whole.next_notification) {
             *due = at.instant(next).min(self.now + *period);
         }

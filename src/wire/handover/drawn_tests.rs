@@ -153,6 +153,7 @@ pub fn to_predecessor() -> impl Strategy<Value = ToPredecessor> {
         Just(ToPredecessor::Ready),
         any::<u64>().prop_map(|connections| ToPredecessor::Taken { connections }),
         Just(ToPredecessor::Prepared),
+        any::<u32>().prop_map(|count| ToPredecessor::Channels { count }),
         any::<String>().prop_map(|why| ToPredecessor::Failed { why }),
     ]
 }
@@ -160,14 +161,11 @@ pub fn to_predecessor() -> impl Strategy<Value = ToPredecessor> {
 /// Anything that a predecessor may say.
 pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
     let kind = prop_oneof![Just(Kind::Public), Just(Kind::Admin), Just(Kind::Handover)];
-    let listening = (kind, any::<(bool, bool)>()).prop_map(|(kind, (is_shared, owns_file))| Listening {
-        kind,
-        is_shared,
-        owns_file,
-    });
-    let sockets = (any::<(u32, String, u32)>(), vec(listening, 0..4)).prop_map(
-        |((format, version, pid), listening)| {
-            ToSuccessor::Sockets(Sockets { format, version, pid, listening })
+    let listening = (kind, any::<(bool, bool, u32)>())
+        .prop_map(|(kind, (is_shared, owns_file, slot))| Listening { kind, is_shared, owns_file, slot });
+    let sockets = (any::<(u32, String, u32, Option<u32>, bool)>(), vec(listening, 0..4)).prop_map(
+        |((format, version, pid, workers, has_more), listening)| {
+            ToSuccessor::Sockets(Sockets { format, version, pid, listening, workers, has_more })
         },
     );
     prop_oneof![
@@ -175,7 +173,9 @@ pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
         sockets,
         any::<(u64, u64)>().prop_map(|(bytes, connections)| ToSuccessor::Image { bytes, connections }),
         any::<u32>().prop_map(|connections| ToSuccessor::Batch { connections }),
-        any::<(i64, u64)>().prop_map(|(cut_at, stayed)| ToSuccessor::Commit(Commit { cut_at, stayed })),
+        any::<(i64, u64, Option<String>, Option<u64>)>().prop_map(|(cut_at, stayed, counted, moved)| {
+            ToSuccessor::Commit(Commit { cut_at, stayed, counted, moved })
+        }),
         Just(ToSuccessor::Abort),
     ]
 }

@@ -26,7 +26,7 @@ pub fn whole() -> Whole {
         counted: None,
         notifications: 3,
         next_notification: Some(MONOTONIC + 5_000_000_000),
-        begun: 0,
+        begun: Some(0),
         addresses: vec![((1 << 32) + 0xc000_0201, MONOTONIC + 1_000_000_000)],
     }
 }

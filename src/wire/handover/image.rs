@@ -31,8 +31,8 @@ pub struct Whole {
     #[n(2)]
     pub next_notification: Option<Monotonic>,
     /// The position before the first that was given since this server began to count.
-    #[cbor(n(3), default)]
-    pub begun: u64,
+    #[n(3)]
+    pub begun: Option<u64>,
     /// Addresses that have no connection but have had some lately, and when they may have as many as ever.
     #[cbor(n(4), default)]
     pub addresses: Vec<(u64, Monotonic)>,

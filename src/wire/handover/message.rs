@@ -36,7 +36,20 @@ pub enum ToPredecessor {
         #[n(0)]
         why: String,
     },
+    /// Said before `Ready`, as often as it takes: channels for the connections of the predecessor's workers, one for each, in
+    /// their order.
+    #[n(5)]
+    Channels {
+        /// How many come with this message.
+        #[n(0)]
+        count: u32,
+    },
 }
+
+/// What a supervisor says over the line to one of its workers, with a channel beside it: the connections go through that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Passage {}
 
 /// Who wants to take over.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -98,7 +111,7 @@ pub enum ToSuccessor {
 }
 
 /// How it went, for those who watch it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Commit {
     /// Since when nothing was heard or said, in nanoseconds of CLOCK_MONOTONIC.
@@ -107,6 +120,12 @@ pub struct Commit {
     /// Connections that could not be moved.
     #[cbor(n(1), default)]
     pub stayed: u64,
+    /// What all workers together have counted, where that was not in the image.
+    #[n(2)]
+    pub counted: Option<String>,
+    /// Connections that have moved, where they have not come on this channel.
+    #[n(3)]
+    pub moved: Option<u64>,
 }
 
 /// Who hands over, and what is listened on.
@@ -125,6 +144,12 @@ pub struct Sockets {
     /// In the order of the descriptors.
     #[n(3)]
     pub listening: Vec<Listening>,
+    /// Its workers whose connections are to be moved, if it is a supervisor: each has its own channel for them.
+    #[n(4)]
+    pub workers: Option<u32>,
+    /// Whether more sockets follow in another message.
+    #[cbor(n(5), default)]
+    pub has_more: bool,
 }
 
 /// A listening socket.
@@ -140,6 +165,9 @@ pub struct Listening {
     /// Whether its file goes with it.
     #[cbor(n(2), default)]
     pub owns_file: bool,
+    /// The place of the worker that accepts from it, from 0.
+    #[cbor(n(3), default)]
+    pub slot: u32,
 }
 
 /// What a listening socket is for.

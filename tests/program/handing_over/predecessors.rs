@@ -90,10 +90,12 @@ impl StandIn {
     fn offer(&self) {
         let kinds = [Kind::Public, Kind::Handover];
         let listening = kinds
-            .map(|kind| Listening { kind, is_shared: false, owns_file: kind == Kind::Handover })
+            .map(|kind| Listening { kind, is_shared: false, owns_file: kind == Kind::Handover, slot: 0 })
             .to_vec();
         let format = *FORMATS.end();
-        let offer = Sockets { format, version: "stand-in".to_owned(), pid: std::process::id(), listening };
+        let version = "stand-in".to_owned();
+        let (pid, workers, has_more) = (std::process::id(), None, false);
+        let offer = Sockets { format, version, pid, listening, workers, has_more };
         self.say(&ToSuccessor::Sockets(offer), &[self.public.as_fd(), self.listener.as_fd()]);
     }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use slackwater::wire::handover::message::ToSuccessor;
 use support::client::Client;
@@ -166,13 +166,4 @@ fn a_request_whose_body_is_half_read_stays_and_is_answered_by_the_old_process() 
     drop(publisher);
     assert_eq!(first.end().0, Some(0));
     second.client().leave();
-}
-
-#[test]
-fn several_workers_hand_over_to_nobody() {
-    let place = Place::new();
-    let flags = place.flags("--port 0 --workers 2");
-    let (code, log) = run(Command::new(BINARY).args(flags).stdin(Stdio::null()));
-    assert_eq!(code, Some(2), "{log}");
-    assert!(log.contains("'--handover <PATH>' cannot be used with several workers"), "{log}");
 }

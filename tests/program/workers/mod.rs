@@ -3,6 +3,7 @@
 
 mod breaking;
 mod crew;
+mod handing_over;
 mod heard;
 mod leaving;
 mod listening;

@@ -1,0 +1,266 @@
+//! A supervisor that hands everything over to another process: what its crew decides is done here.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use log::{error, info, warn};
+use mio::Interest;
+use mio::event::Source;
+use mio::unix::SourceFd;
+
+use super::{SUCCESSOR, Supervisor};
+use crate::policy::handover::crew::CrewStep;
+use crate::policy::handover::{Heard, Predecessor, Why};
+use crate::server::bound_socket::BoundSocket;
+use crate::server::clock::Now;
+use crate::server::handover::channel::{Channel, Received};
+use crate::server::handover::{heard_of, memory, next_successor};
+use crate::wire::handover::FORMATS;
+use crate::wire::handover::image::Writer;
+use crate::wire::handover::message::{
+    Commit, Kind, Listening, MAX_DESCRIPTORS, Passage, Sockets, ToPredecessor, ToSuccessor, decode,
+};
+use crate::wire::metrics::Handover;
+
+/// Descriptors that a successor needs beside what its workers take, and how many a worker takes there.
+const OTHERS: usize = 32;
+const OF_A_WORKER: usize = 4;
+
+/// A successor that is there.
+pub(super) struct Giving {
+    channel: Channel,
+    pid: u32,
+    deadline: Instant,
+    format: u32,
+    /// For the connections of the workers, in their order.
+    channels: Vec<OwnedFd>,
+    /// Since when nobody is heard.
+    held_since: Option<Instant>,
+    /// Since when nothing is positioned, as all processes write it.
+    cut_at: i64,
+}
+
+impl Drop for Giving {
+    fn drop(&mut self) {
+        let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both);
+    }
+}
+
+impl Supervisor {
+    /// Starts a successor.
+    pub(super) fn launch_successor(&mut self) {
+        if self.giving.is_some() {
+            return warn!("Not handing over once more: another process is about to take over");
+        }
+        if self.crew.is_leaving() || self.has_parted {
+            return warn!("Not handing over: the server leaves already");
+        }
+        match self.launcher.launch() {
+            Ok(channel) => self.begin_giving(channel.into()),
+            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+        }
+    }
+
+    /// Hears of those who have connected at `--handover`.
+    pub(super) fn accept_successors(&mut self) {
+        while let Some(channel) = self.path.as_ref().and_then(next_successor) {
+            let refused = match () {
+                () if self.crew.is_leaving() || self.has_parted => Some("the server leaves already"),
+                () if self.giving.is_some() => Some("another process is about to take over"),
+                () => None,
+            };
+            match refused {
+                Some(why) => drop(channel.send(&ToSuccessor::Refused { why: why.to_owned() }, &[])),
+                None => self.begin_giving(channel),
+            }
+        }
+    }
+
+    fn begin_giving(&mut self, channel: Channel) {
+        let registered =
+            SourceFd(&channel.as_raw_fd()).register(self.poll.registry(), SUCCESSOR, Interest::READABLE);
+        if let Err(why) = registered {
+            return error!("Hand-over failed, this process goes on: {why}");
+        }
+        let deadline = self.now + self.config.handover.handover_timeout;
+        let needed = OTHERS + OF_A_WORKER * usize::from(self.config.workers);
+        self.crew.hand_over(Predecessor::new([*FORMATS.start(), *FORMATS.end()], needed as u64, deadline));
+        self.giving = Some(Giving {
+            channel,
+            pid: 0,
+            deadline,
+            format: *FORMATS.end(),
+            channels: vec![],
+            held_since: None,
+            cut_at: 0,
+        });
+    }
+
+    /// Takes in what the successor has said.
+    pub(super) fn hear_successor(&mut self) {
+        while let Some(giving) = &mut self.giving {
+            let received = giving.channel.receive();
+            if received.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
+                return;
+            }
+            let received = match received {
+                Ok(Some(received)) => match giving.take_channels(received) {
+                    Some(received) => Ok(Some(received)),
+                    None => continue,
+                },
+                other => other,
+            };
+            let heard = heard_of(received.as_ref().map(Option::as_ref), &mut giving.pid);
+            if heard == Heard::Ready && giving.channels.len() != self.crew.moving().len() {
+                self.crew
+                    .on_handover_failed("the successor has opened no channel for each worker".to_owned());
+            }
+            let is_over = !matches!(received, Ok(Some(_)));
+            self.crew.on_heard(heard);
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Goes on with handing over, as far as that is possible now.
+    pub(super) fn hand_over(&mut self) {
+        while let Some(step) = self.crew.poll_handover() {
+            let Some(giving) = &mut self.giving else { return };
+            let done = match step {
+                CrewStep::Offer { format } => {
+                    giving.format = format;
+                    self.offer()
+                }
+                CrewStep::WindUp => Ok(()),
+                CrewStep::Hold => {
+                    giving.held_since = Some(Now::read().instant);
+                    Ok(())
+                }
+                CrewStep::Move => self.cut(),
+                CrewStep::Commit => self.commit(),
+                CrewStep::GiveUp(why) => {
+                    self.give_up(&why);
+                    Ok(())
+                }
+            };
+            if let Err(why) = done {
+                self.crew.on_handover_failed(format!("cannot hand over: {why}"));
+            }
+        }
+    }
+
+    fn offer(&self) -> io::Result<()> {
+        let Some(giving) = &self.giving else { return Ok(()) };
+        let slots = self.listeners.slots().zip(0..).map(|(bound, slot)| (Kind::Public, bound, slot));
+        let admin = self.listeners.admin().map(|bound| (Kind::Admin, bound, 0));
+        let path = self.path.as_ref().map(|bound| (Kind::Handover, bound, 0));
+        let mut all: Vec<(Listening, BorrowedFd<'_>)> = vec![];
+        for (kind, bound, slot) in slots.chain(admin).chain(path) {
+            let owns_file = bound.owns_file() || kind == Kind::Public && self.listeners.owns_file();
+            let said = Listening { kind, is_shared: bound.is_shared(), owns_file, slot };
+            all.extend(bound.sockets().iter().map(|socket| (said, socket.as_fd())));
+        }
+        let workers = u32::try_from(self.crew.moving().len()).ok();
+        let mut messages = all.chunks(MAX_DESCRIPTORS).peekable();
+        while let Some(some) = messages.next() {
+            let (listening, descriptors): (Vec<Listening>, Vec<BorrowedFd<'_>>) =
+                some.iter().copied().unzip();
+            let sockets = Sockets {
+                format: giving.format,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                listening,
+                workers,
+                has_more: messages.peek().is_some(),
+            };
+            giving.channel.send_by(giving.deadline, &ToSuccessor::Sockets(sockets), &descriptors)?;
+        }
+        Ok(())
+    }
+
+    /// Has all workers move their connections, and sends how everything else stands.
+    fn cut(&mut self) -> io::Result<()> {
+        let Some(giving) = &mut self.giving else { return Ok(()) };
+        let channels = std::mem::take(&mut giving.channels);
+        for (worker, channel) in self.crew.moving().into_iter().zip(channels) {
+            let line = self.lines.iter().find(|(id, _)| *id == worker).map(|(_, line)| line);
+            line.ok_or(ErrorKind::NotFound)?.send_by(giving.deadline, &Passage {}, &[channel.as_fd()])?;
+        }
+        let at = Now::moment();
+        let silent = giving.held_since.map_or(at.instant, |since| since);
+        giving.cut_at = at.monotonic(silent);
+        let (whole, snapshot) = self.crew.cut(at, giving.deadline, giving.format);
+        // They are told at once, and pack while this process does.
+        self.crew.settle();
+        let format = giving.format;
+        let (file, bytes) = memory::write(|file| {
+            let mut image = Writer::new(file, format)?;
+            image.whole(&whole)?;
+            image.snapshot(&snapshot.encode())?;
+            image.end()
+        })?;
+        let image = ToSuccessor::Image { bytes, connections: 0 };
+        giving.channel.send_by(giving.deadline, &image, &[file.as_fd()])?;
+        self.crew.sent();
+        Ok(())
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        let Some(giving) = &self.giving else { return Ok(()) };
+        let (moved, stayed) = self.crew.counted_moved();
+        let counted = serde_json::to_string(&self.crew.counted()).ok();
+        let commit = Commit { cut_at: giving.cut_at, stayed, counted, moved: Some(moved) };
+        self.launcher.on_commit(giving.pid);
+        if let Err(why) = giving.channel.send_by(giving.deadline, &ToSuccessor::Commit(commit), &[]) {
+            self.give_up(&Why::Own(format!("cannot hand over: {why}")));
+            return Ok(());
+        }
+        self.crew.part();
+        self.crew.settle();
+        self.listeners.bequeath();
+        self.path.take().into_iter().for_each(BoundSocket::bequeath);
+        self.state_file = None;
+        self.has_parted = true;
+        info!(
+            "Handed over {moved} connections to process {}: nobody was heard for {} ms; {stayed} could not be moved",
+            giving.pid,
+            giving.silent_ms()
+        );
+        self.giving = None;
+        Ok(())
+    }
+
+    fn give_up(&mut self, why: &Why) {
+        let Some(giving) = self.giving.take() else { return };
+        let _ = giving.channel.send(&ToSuccessor::Abort, &[]);
+        self.launcher.dismiss();
+        let silent_seconds = giving.silent_ms() as f64 / 1000.0;
+        self.crew.go_on(Handover {
+            ended_unix_ms: Now::read().wall.as_millisecond(),
+            silent_seconds,
+            ..Handover::default()
+        });
+        warn!("Hand-over failed, this process goes on: {why}");
+    }
+}
+
+impl Giving {
+    /// Keeps channels, if this is what has come; gives back anything else.
+    fn take_channels(&mut self, received: Received) -> Option<Received> {
+        match decode(&received.octets) {
+            Ok(ToPredecessor::Channels { count })
+                if received.descriptors.len() as u64 == u64::from(count) =>
+            {
+                self.channels.extend(received.descriptors);
+                None
+            }
+            _ => Some(received),
+        }
+    }
+
+    fn silent_ms(&self) -> u128 {
+        self.held_since.map_or(0, |since| Now::read().instant.saturating_duration_since(since).as_millis())
+    }
+}

@@ -1,0 +1,103 @@
+//! How a supervisor begins, alone or where another process stops, and how it ends once another has taken over.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mio::Registry;
+
+use super::taking::Taking;
+use super::{Supervisor, SupervisorError};
+use crate::config::Config;
+use crate::process::crew::Crew;
+use crate::process::handover::{self, SuccessionError};
+use crate::process::listeners::SlotSockets;
+use crate::server::bound_socket::{Address, BoundSocket};
+use crate::server::socket::Stream;
+use crate::server::state_file::StateFile;
+
+/// How long the workers may take to end that have handed over everything, before they are told to leave.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// What there is before any worker is started.
+pub(super) struct Beginning {
+    pub(super) listeners: SlotSockets,
+    /// Where a successor may connect.
+    pub(super) path: Option<BoundSocket>,
+    /// The process that hands over, if there is one.
+    pub(super) taking: Option<Taking>,
+}
+
+/// Listens, on the sockets of a process that hands over if there is one.
+pub(super) fn begin(
+    config: &Config,
+    parent: Option<OwnedFd>,
+    inherited: Option<BoundSocket>,
+    state_file: Option<&StateFile>,
+    crew: &mut Crew<Stream>,
+    registry: &Registry,
+) -> Result<Beginning, SupervisorError> {
+    Ok(match handover::inherit(config, parent)? {
+        Some(mut inheritance) => {
+            let slots = std::mem::take(&mut inheritance.slots).into_values().collect();
+            let (admin, path, is_own) =
+                (inheritance.admin.take(), inheritance.path.take(), inheritance.is_own);
+            let taking = Taking::new(inheritance, config.workers.into(), registry)
+                .map_err(SuccessionError::TakeOver)?;
+            let opened = || -> Result<_, SupervisorError> {
+                let listeners = SlotSockets::adopt(config, inherited, slots, admin, is_own)?;
+                // The way that was come by, or that of the same arguments.
+                let path = path.filter(|_| config.handover.handover.is_some());
+                let path = path.map_or_else(|| handover::open(config), |path| Ok(Some(path)))?;
+                Ok((listeners, path))
+            };
+            let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
+            crew.await_predecessor();
+            Beginning { listeners, path, taking: Some(taking) }
+        }
+        None => {
+            let path = handover::open(config)?;
+            let listeners = SlotSockets::open(config, inherited)?;
+            if let Some(snapshot) = state_file.map(StateFile::take_up).transpose()?.flatten() {
+                crew.restore(snapshot);
+            }
+            Beginning { listeners, path, taking: None }
+        }
+    })
+}
+
+impl Supervisor {
+    /// The file of a socket that was taken over goes with it from now on; whether it is listened on here.
+    pub(super) fn own_file(&mut self, file: &Path) -> bool {
+        let all = self.listeners.bound_mut().chain(&mut self.path);
+        let is_it = |bound: &&mut BoundSocket| matches!(bound.address(), Address::Unix(path) if path == file);
+        all.filter(is_it).map(BoundSocket::own_file).count() > 0
+    }
+
+    /// Nothing is taken over: the workers, who have touched nobody, end with this process.
+    pub(super) fn end_all(&mut self) -> ExitCode {
+        for (_, child) in &mut self.children {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        ExitCode::from(3)
+    }
+
+    /// Once everything is another process's, this one ends with its last worker. Those who could not move some of their
+    /// connections leave as in a drain.
+    pub(super) fn end_parting(&mut self) -> Option<ExitCode> {
+        if !self.has_parted {
+            return None;
+        }
+        if self.children.is_empty() {
+            return Some(ExitCode::SUCCESS);
+        }
+        let leave_at = *self.leave_at.get_or_insert(self.now + PARTING);
+        if self.now.instant >= leave_at && !self.crew.is_leaving() {
+            self.crew.leave();
+        }
+        None
+    }
+}

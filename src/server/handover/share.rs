@@ -1,0 +1,144 @@
+//! One worker's share in handing over with the whole server: it sends its connections to a worker of the successor's, or takes
+//! up those of workers of the predecessor's. When, its supervisor says.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use log::{debug, error, info};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, event::Source};
+
+use super::channel::Channel;
+use super::giving::Giving;
+use super::part::Part;
+use super::taking::TakeOverError;
+use crate::policy::drain::Outcome;
+use crate::server::clock::Now;
+use crate::server::{SUCCESSOR, Server};
+use crate::wire::handover::message::{Passage, decode};
+
+/// What a worker is given for it.
+#[derive(Debug)]
+pub struct Means {
+    /// Through which channels come from its supervisor.
+    pub line: OwnedFd,
+    /// Channels to workers of the predecessor's, if this is one of a successor's.
+    pub channels: Option<Vec<OwnedFd>>,
+}
+
+/// A worker's share.
+#[derive(Debug)]
+pub(in crate::server) struct Share {
+    line: Channel,
+    /// Connections that have moved, or are about to.
+    giving: Option<Giving>,
+    /// Connections that are to be taken up, until they are.
+    taking: Option<Vec<Part>>,
+}
+
+impl Share {
+    /// Nothing moves yet. What comes from a predecessor's workers is announced.
+    pub(in crate::server) fn new(means: Means, registry: &Registry) -> io::Result<Self> {
+        let parts = means.channels.map(|all| all.into_iter().map(|channel| Part::new(channel.into())));
+        let taking: Option<Vec<Part>> = parts.map(Iterator::collect);
+        for part in taking.iter().flatten() {
+            SourceFd(&part.as_raw_fd()).register(registry, SUCCESSOR, Interest::READABLE)?;
+        }
+        Ok(Self { line: means.line.into(), giving: None, taking })
+    }
+
+    /// Whether connections are to be taken up before this worker may serve.
+    pub(in crate::server) fn takes_up(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// The channel that has come last.
+    fn passage(&self) -> io::Result<Channel> {
+        let mut passage = None;
+        loop {
+            match self.line.receive() {
+                Ok(Some(mut received)) if decode::<Passage>(&received.octets).is_ok() => {
+                    passage = received.descriptors.pop().or(passage);
+                }
+                Ok(_) => break,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        passage.map(Channel::from).ok_or_else(|| io::Error::other("the supervisor has sent no channel"))
+    }
+}
+
+impl Server {
+    /// Sends all connections that can move; from here on they are neither read nor written here, unless it fails.
+    pub(in crate::server) fn move_connections(&mut self, by: i64, format: u32) {
+        let deadline = Now::moment().instant(by);
+        let Some(share) = &mut self.share else { return };
+        let mut giving = match share.passage() {
+            Ok(channel) => Giving::part(channel, format, deadline),
+            Err(why) => return self.turn.say_not_moved(format!("cannot hand over: {why}")),
+        };
+        match giving.move_all(&mut self.turn, self.poll.registry()) {
+            Ok(count) => {
+                debug!("{count} connections have been taken");
+                share.giving = Some(giving);
+                self.turn.say_moved(count);
+            }
+            Err(why) => {
+                giving.register_again(&mut self.turn, self.poll.registry());
+                self.turn.say_not_moved(why.to_string());
+            }
+        }
+    }
+
+    /// The connections that were sent are another process's; whether nothing is left here to do.
+    pub(in crate::server) fn part_with_moved(&mut self) -> Option<Outcome> {
+        let giving = self.share.as_mut().and_then(|share| share.giving.take())?;
+        let moved = giving.into_moved();
+        self.doors.bequeath(self.poll.registry());
+        self.turn.part_with(&moved, self.succession.drain());
+        let left = self.turn.connections();
+        info!("Handed over {} connections; {left} could not be moved", moved.len());
+        (left == 0).then_some(Outcome::Drained)
+    }
+
+    /// All goes on here.
+    pub(in crate::server) fn resume(&mut self) {
+        if let Some(mut giving) = self.share.as_mut().and_then(|share| share.giving.take()) {
+            giving.register_again(&mut self.turn, self.poll.registry());
+        }
+        self.turn.resume();
+    }
+
+    /// Takes what has come from a predecessor's workers, and once that is all, takes it up.
+    ///
+    /// # Errors
+    /// When it cannot be gone on with.
+    pub(in crate::server) fn take_parts(&mut self) -> Result<(), TakeOverError> {
+        let Some(parts) = self.share.as_mut().and_then(|share| share.taking.as_mut()) else { return Ok(()) };
+        parts.iter_mut().try_for_each(Part::on_ready)?;
+        if !self.turn.may_take_up() || parts.iter().any(|part| !part.is_whole()) {
+            return Ok(());
+        }
+        let parts = self.share.as_mut().and_then(|share| share.taking.take());
+        let mut count = 0;
+        for mut part in parts.into_iter().flatten() {
+            let (image, connections) = part.take();
+            count += connections.len();
+            self.take_up(&image, connections)?;
+            part.say_prepared()?;
+            SourceFd(&part.as_raw_fd()).deregister(self.poll.registry())?;
+        }
+        debug!("Could go on with {count} connections");
+        self.turn.say_ready();
+        Ok(())
+    }
+
+    /// As `take_parts`; when it fails there is nothing to serve, and nobody was touched.
+    pub(in crate::server) fn take_parts_or_end(&mut self) -> Option<Outcome> {
+        let why = self.take_parts().err()?;
+        error!("{why}");
+        Some(Outcome::Forced)
+    }
+}

@@ -1,0 +1,138 @@
+//! The supervisor's half of handing over: what its workers say about it, and what is put off meanwhile.
+
+use super::{Relay, WorkerEvent};
+use crate::policy::handover::crew::Said;
+use crate::policy::roster::WorkerId;
+use crate::policy::sequencer::Position;
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+use crate::wire::link::{ToSupervisor, ToWorker};
+use crate::wire::metrics::Metrics;
+use crate::wire::snapshot::Snapshot;
+
+/// What is not done for now.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    /// The history is a predecessor's still: nobody is told one.
+    pub(super) awaits_history: bool,
+    /// Nobody may serve who does not yet.
+    pub(super) admits_nobody: bool,
+    /// Nothing is positioned, and what was asked is answered later.
+    pub(super) questions: Option<Vec<(WorkerId, ToSupervisor)>>,
+}
+
+impl<S: Socket> Relay<S> {
+    /// Workers that are started now take up a predecessor's connections: they hear its history once it has come, and serve
+    /// once they are told to.
+    pub fn await_history(&mut self) {
+        (self.pause.awaits_history, self.pause.admits_nobody) = (true, true);
+    }
+
+    /// The history has come.
+    pub fn begin_history(&mut self) {
+        self.pause.awaits_history = false;
+    }
+
+    /// Lets nobody serve who does not yet, until `let_serve`.
+    pub fn admit_nobody(&mut self) {
+        self.pause.admits_nobody = true;
+    }
+
+    /// Tells all that could serve to do so.
+    pub fn let_serve(&mut self) {
+        self.pause.admits_nobody = false;
+        let ready = self.members.iter_mut().filter(|(_, member)| member.is_ready);
+        for (id, member) in ready {
+            member.is_ready = false;
+            member.link.send(&ToWorker::Serve);
+            self.events.push((*id, WorkerEvent::Ready));
+        }
+    }
+
+    /// How many have said that they are there, and how many that they could serve.
+    pub fn waiting(&self) -> (usize, usize) {
+        let count =
+            |is: fn(&super::Member<S>) -> bool| self.members.values().filter(|member| is(member)).count();
+        (count(|member| member.is_there), count(|member| member.is_ready))
+    }
+
+    /// From here on nothing is positioned; what was is handed on, and then all of these hear that they are to move.
+    pub fn cut_off(&mut self, workers: &[WorkerId], word: &ToWorker<'_>) {
+        self.pause.questions.get_or_insert_default();
+        self.hand_on();
+        workers.iter().for_each(|id| self.tell(*id, word));
+    }
+
+    /// How everything stands that was published; nothing is positioned.
+    pub fn snapshot_at_cut(&mut self, now: Now) -> Snapshot {
+        debug_assert!(self.pause.questions.is_some(), "what is published later would be missing");
+        self.history.expire(now.instant);
+        self.order.snapshot(&self.history, now)
+    }
+
+    /// All goes on here: what was asked meanwhile is answered, and who could serve does.
+    pub fn go_on(&mut self, now: Now) {
+        let questions = self.pause.questions.take();
+        questions.into_iter().flatten().for_each(|(id, question)| self.on_message(id, question, now));
+        self.let_serve();
+    }
+
+    /// All is another process's: what was asked meanwhile is refused.
+    pub fn part(&mut self, now: Now) {
+        self.is_closed = true;
+        let questions = self.pause.questions.take();
+        questions.into_iter().flatten().for_each(|(id, question)| self.on_message(id, question, now));
+    }
+
+    /// What all workers have counted, also those that have ended.
+    pub fn counted(&self) -> Metrics {
+        let mut counted = self.past.clone();
+        self.members.values().for_each(|member| counted.add_totals(&member.status.metrics));
+        counted
+    }
+
+    /// Goes on with what another process has counted.
+    pub fn go_on_counting(&mut self, counted: &Metrics) {
+        self.past.add_totals(counted);
+    }
+
+    /// What belongs to no worker, to be counted here.
+    pub fn past(&mut self) -> &mut Metrics {
+        &mut self.past
+    }
+
+    /// Periodic notifications so far, and the position before the first that was given since this server began to count.
+    pub fn counted_publications(&self) -> (u64, Position) {
+        self.order.counted()
+    }
+
+    /// Goes on counting those from there.
+    pub fn go_on_counting_publications(&mut self, notifications: u64, begun: Position) {
+        self.order.go_on_counting(notifications, begun);
+    }
+
+    /// Puts a question off; gives back what is none, or is to be answered now.
+    pub(super) fn put_off(&mut self, id: WorkerId, message: ToSupervisor) -> Option<ToSupervisor> {
+        let is_question =
+            matches!(message, ToSupervisor::Publish(_) | ToSupervisor::Sync | ToSupervisor::Overview);
+        match &mut self.pause.questions {
+            Some(questions) if is_question => {
+                questions.push((id, message));
+                None
+            }
+            _ => Some(message),
+        }
+    }
+
+    /// Hears how far handing over is.
+    pub(super) fn on_said(&mut self, id: WorkerId, message: ToSupervisor) {
+        let said = match message {
+            ToSupervisor::WoundUp => Said::WoundUp,
+            ToSupervisor::Held => Said::Held,
+            ToSupervisor::Moved { moved, stayed } => Said::Moved { moved, stayed },
+            ToSupervisor::NotMoved(why) => Said::NotMoved(why),
+            _ => return,
+        };
+        self.events.push((id, WorkerEvent::Said(said)));
+    }
+}

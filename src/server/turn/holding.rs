@@ -1,0 +1,186 @@
+//! A worker that hands its connections over with the whole server: it winds up, holds, moves and parts with them, or goes on,
+//! all at its supervisor's word.
+
+use std::time::Duration;
+
+use super::{Effect, Ready, Turn};
+use crate::server::order::Moving;
+use crate::server::socket::Socket;
+use crate::wire::link::ToSupervisor;
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    #[default]
+    Serving,
+    /// Serves on until no request is half read.
+    WindingUp,
+    /// Serves on.
+    WoundUp,
+    /// Hears only those who are in the midst of a request, and owes answers.
+    Holding,
+    /// Hears nobody.
+    Held,
+    /// Writes nothing either: how everything stands has been written, or the connections are a predecessor's still.
+    Moved,
+}
+
+/// A worker's part in handing over.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    stage: Stage,
+    /// What has come meanwhile, and is to be taken in if it goes on.
+    put_off: Vec<Ready>,
+}
+
+impl<S: Socket> Turn<S> {
+    /// Whether nobody is to be accepted for now.
+    pub(super) fn is_held(&self) -> bool {
+        self.holding.stage >= Stage::Holding
+    }
+
+    /// Whether newcomers may be let in: not while it is held, nor before it has taken up what it is to take up.
+    pub fn may_accept(&self) -> bool {
+        !self.is_held() && !self.order.takes_up_first()
+    }
+
+    /// Takes up connections of a predecessor's before it may serve.
+    pub fn take_up_first(&mut self) {
+        self.holding.stage = Stage::Moved;
+        self.order.take_up_first();
+    }
+
+    pub(super) fn has_moved(&self) -> bool {
+        self.holding.stage == Stage::Moved
+    }
+
+    /// The connections are taken, so many of them; the others cannot move.
+    pub fn say_moved(&mut self, moved: usize) {
+        self.holding.stage = Stage::Moved;
+        self.order.tell_metrics(|| self.peers.metrics());
+        let stayed = self.peers.connections().saturating_sub(moved) as u64;
+        self.order.say(&ToSupervisor::Moved { moved: moved as u64, stayed });
+    }
+
+    /// They are not, for this reason.
+    pub fn say_not_moved(&mut self, why: String) {
+        self.order.say(&ToSupervisor::NotMoved(why));
+    }
+
+    /// Whether it is to take up connections of a predecessor's, and has heard all that was published.
+    pub fn may_take_up(&self) -> bool {
+        self.order.may_take_up()
+    }
+
+    /// It could serve now.
+    pub fn say_ready(&mut self) {
+        self.order.say(&ToSupervisor::Ready);
+    }
+
+    /// Does as its supervisor says.
+    pub(super) fn hold(&mut self, moving: Moving) {
+        let stage = &mut self.holding.stage;
+        match moving {
+            Moving::WindUp if *stage == Stage::Serving => *stage = Stage::WindingUp,
+            Moving::Hold if *stage < Stage::Holding => *stage = Stage::Holding,
+            Moving::Move { by, format } if *stage < Stage::Moved => {
+                *stage = Stage::Held;
+                self.effects.push_back(Effect::Move { by, format });
+            }
+            Moving::Commit if *stage == Stage::Moved => self.effects.push_back(Effect::Commit),
+            Moving::Resume if *stage != Stage::Serving => self.effects.push_back(Effect::Resume),
+            _ => {}
+        }
+    }
+
+    /// The supervisor is gone in the midst of it. Connections that have moved may be another process's by now, or not: nobody
+    /// can tell, and nobody touches them here. All others are left as ever.
+    pub(super) fn leave_held(&mut self) {
+        if self.has_moved() {
+            self.effects.push_back(Effect::Vanish);
+        } else {
+            self.effects.push_back(Effect::Resume);
+            self.drain.signal(self.now.instant);
+        }
+    }
+
+    /// Goes on as if nothing had been.
+    pub fn resume(&mut self) {
+        let Holding { put_off, .. } = std::mem::take(&mut self.holding);
+        self.take_ready(put_off);
+    }
+
+    /// Nothing is its own any more but what could not move.
+    pub(super) fn forget_holding(&mut self) {
+        self.holding = Holding::default();
+    }
+
+    /// Reads on, unless nobody is to be heard.
+    pub(super) fn read_unread(&mut self) {
+        if !self.is_held() {
+            self.peers.read_unread(self.now);
+        }
+        self.ask();
+    }
+
+    pub(super) fn take_ready(&mut self, ready: impl IntoIterator<Item = Ready>) {
+        for ready in ready {
+            match ready {
+                ready if self.puts_off(ready) => {}
+                Ready::Peer { key, readiness, has_room } => {
+                    self.peers.on_ready(key, readiness, has_room, self.now);
+                    self.ask();
+                }
+                Ready::Supervisor => self.order.on_ready(),
+            }
+        }
+    }
+
+    /// Serves from here on. What it has taken up is its own now.
+    pub(super) fn serve(&mut self) {
+        if self.is_held() {
+            self.resume();
+        }
+        self.effects.push_back(Effect::Accept);
+    }
+
+    /// Puts off what is not to be heard now.
+    pub(super) fn puts_off(&mut self, ready: Ready) -> bool {
+        let is_put_off = match (self.holding.stage, ready) {
+            (_, Ready::Supervisor) => false,
+            (Stage::Holding, Ready::Peer { key, .. }) => !self.peers.is_asked_by(key),
+            (stage, Ready::Peer { .. }) => stage >= Stage::Held,
+        };
+        if is_put_off {
+            self.holding.put_off.push(ready);
+        }
+        is_put_off
+    }
+
+    /// Says how far it is, once it is there.
+    pub(super) fn report_holding(&mut self) {
+        match self.holding.stage {
+            Stage::WindingUp if !self.peers.is_half_read() => {
+                self.holding.stage = Stage::WoundUp;
+                self.order.say(&ToSupervisor::WoundUp);
+            }
+            Stage::Holding if !self.peers.is_asked() => {
+                self.holding.stage = Stage::Held;
+                self.order.say(&ToSupervisor::Held);
+            }
+            _ => {}
+        }
+    }
+
+    /// How long it may sleep while it is held; `None` if it is not.
+    pub(super) fn held_timeout(&self) -> Option<Option<Duration>> {
+        if !self.is_held() {
+            return None;
+        }
+        let has_work = !self.has_moved() && self.peers.wants_settling()
+            || self.order.has_work()
+            || self.order.is_unread();
+        let retry = self.order.next_retry().map(|at| at.saturating_duration_since(self.now.instant));
+        Some(if has_work { Some(Duration::ZERO) } else { retry })
+    }
+}

@@ -1,0 +1,235 @@
+//! A server with workers hands everything over to another: as many workers as it likes on either side, one process among
+//! them. Nobody is disconnected, whoever fails on the way.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use slackwater::wire::link::VERSION;
+use support::client::Client;
+use support::events::Listener;
+use support::publisher::Publisher;
+use tempfile::TempDir;
+
+use super::crew::{Crew, stop};
+use super::program::Program;
+use crate::process::{BINARY, signal};
+
+/// Publications while something is done, at most.
+const MOST: usize = 1000;
+
+/// Where a server and its successors meet.
+struct Meeting(TempDir);
+
+impl Meeting {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// The server that is there, or the next.
+    fn command(&self, program: impl Into<Command>, flags: &str) -> Command {
+        let mut command = program.into();
+        command.args(flags.split_whitespace()).arg("--handover").arg(self.0.path().join("handover"));
+        command
+    }
+
+    fn start(&self, flags: &str) -> Crew {
+        Crew::spawn(&mut self.command(Command::new(BINARY), flags))
+    }
+
+    /// Takes over from the one that listens at this port; waits for nothing.
+    fn succeed(&self, old: &Crew, flags: &str) -> Crew {
+        let mut command = self.command(Command::new(BINARY), flags);
+        Crew::spawn_only(command.env("SLACKWATER_PORT", old.address().port().to_string()))
+    }
+}
+
+/// Clients that stay, over WebSockets and event streams.
+struct Audience {
+    clients: Vec<Client>,
+    listeners: Vec<Listener>,
+}
+
+impl Audience {
+    fn of(crew: &Crew) -> Self {
+        let clients = (0..12).map(|_| crew.client()).collect();
+        let listeners = (0..6).map(|_| Listener::join(crew.address(), "/events")).collect();
+        Self { clients, listeners }
+    }
+
+    /// All hear these, in this order and nothing else.
+    fn hear(&mut self, texts: &[String]) {
+        for text in texts {
+            self.clients.iter_mut().for_each(|client| assert_eq!(client.hear_data(), text.as_str()));
+            self.listeners.iter_mut().for_each(|listener| assert_eq!(listener.hear_data(), text.as_str()));
+        }
+        self.clients.iter_mut().for_each(|client| client.echo("x"));
+    }
+}
+
+/// What was published over one connection while this was done: every request was answered.
+fn published_while(crew: &Crew, deed: impl FnOnce()) -> Vec<String> {
+    let (address, is_over) = (crew.address(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let (mut publisher, mut published) = (Publisher::connect(address), vec![]);
+            while !is_over.load(Ordering::Relaxed) {
+                // Nobody reads meanwhile, and nobody is to be cut off for that.
+                if published.len() == MOST {
+                    thread::yield_now();
+                    continue;
+                }
+                let text = format!("publication {}", published.len());
+                publisher.publish(&text);
+                published.push(text);
+            }
+            published
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed));
+        is_over.store(true, Ordering::Relaxed);
+        done.unwrap();
+        publisher.join().unwrap()
+    })
+}
+
+fn all_move(from: &str, to: &str) {
+    let meeting = Meeting::new();
+    let old = meeting.start(from);
+    let mut audience = Audience::of(&old);
+    let mut new = None;
+    let published = published_while(&old, || {
+        let successor = meeting.succeed(&old, to);
+        successor.line("] Took over ");
+        new = Some(successor);
+    });
+    audience.hear(&published);
+    let new = new.unwrap();
+    assert_eq!(old.end().0, Some(0));
+    Publisher::connect(new.address()).publish("behind it");
+    audience.hear(&["behind it".to_owned()]);
+    assert_eq!(new.address(), new.client().stream().peer_addr().unwrap());
+}
+
+#[test]
+fn as_many_workers_take_over_from_workers() {
+    all_move("--workers 2", "--workers 2");
+}
+
+#[test]
+fn more_workers_take_over_from_workers() {
+    all_move("--workers 2", "--workers 3");
+}
+
+#[test]
+fn fewer_workers_take_over_from_workers() {
+    all_move("--workers 4", "--workers 2");
+}
+
+#[test]
+fn one_process_takes_over_from_workers() {
+    all_move("--workers 3", "--workers 1");
+}
+
+#[test]
+fn workers_take_over_from_one_process() {
+    all_move("--workers 1", "--workers 2");
+}
+
+#[test]
+fn workers_hand_over_at_sighup_to_the_program_that_is_there_now() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let mut audience = Audience::of(&crew);
+    program.mark("new");
+    let published = published_while(&crew, || {
+        crew.signal("HUP");
+        crew.line("] Took over ");
+    });
+    audience.hear(&published);
+}
+
+/// The successor does not take over, and all go on.
+fn all_go_on(fail: impl FnOnce(&Meeting, &Crew) -> Crew, why: &str) {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2 --handover-timeout 2");
+    let mut audience = Audience::of(&old);
+    let published = published_while(&old, || {
+        let successor = fail(&meeting, &old);
+        old.line("[WARNING] Hand-over failed, this process goes on: ");
+        assert!(old.line("Hand-over failed").contains(why), "{:#?}", old.lines());
+        drop(successor);
+    });
+    audience.hear(&published);
+    // Nothing is in the way of the next.
+    let new = meeting.succeed(&old, "--workers 2");
+    new.line("] Took over ");
+    assert_eq!(old.end().0, Some(0));
+    Publisher::connect(new.address()).publish("at last");
+    audience.hear(&["at last".to_owned()]);
+}
+
+/// One that is started by a script, where workers of this number do so.
+fn with_worker(deed: &'static str) -> impl FnOnce(&Meeting, &Crew) -> Crew {
+    move |meeting, old| {
+        let program = Program::new();
+        program.replace(&format!(
+            r#"case "$_SLACKWATER_WORKER" in "{VERSION} 2 "*) {deed};; esac; exec {BINARY} "$@""#
+        ));
+        let mut command = meeting.command(program.command(""), "--workers 2");
+        let port = old.address().port().to_string();
+        let crew = Crew::spawn_only(command.env("SLACKWATER_PORT", port));
+        crew.until_silent();
+        crew
+    }
+}
+
+#[test]
+fn a_new_worker_that_does_not_start_lets_all_go_on() {
+    all_go_on(with_worker("exit 7"), "has ended");
+}
+
+#[test]
+fn a_new_worker_that_lacks_descriptors_lets_all_go_on() {
+    all_go_on(with_worker("ulimit -n 16"), "the successor");
+}
+
+#[test]
+fn a_new_worker_that_hangs_lets_all_go_on() {
+    all_go_on(with_worker("kill -STOP $$"), "made itself ready in time (--handover-timeout)");
+}
+
+#[test]
+fn a_worker_that_hangs_lets_all_go_on_that_are_not_its_own() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2 --handover-timeout 1");
+    let mut clients = old.clients(2);
+    let stopped = old.process(2, 1);
+    stop(stopped);
+    let new = meeting.succeed(&old, "--workers 2");
+    old.line(
+        "[WARNING] Hand-over failed, this process goes on: the successor has not taken everything in time",
+    );
+    signal(stopped, "CONT");
+    clients.values_mut().flatten().for_each(|client| client.echo("x"));
+    new.until_silent();
+}
+
+#[test]
+fn a_worker_that_is_killed_meanwhile_lets_all_others_go_on() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2 --handover-timeout 60 --timeout-worker-healthcheck 60");
+    let mut clients = old.clients(2);
+    let killed = old.process(2, 1);
+    stop(killed);
+    let new = meeting.succeed(&old, "--workers 2");
+    old.line("Handing over to process");
+    signal(killed, "KILL");
+    old.line(
+        "[WARNING] Hand-over failed, this process goes on: one of its workers has left or ended meanwhile",
+    );
+    let others = clients.iter_mut().filter(|(pid, _)| **pid != killed);
+    others.flat_map(|(_, clients)| clients).for_each(|client| client.echo("x"));
+    new.until_silent();
+    let third = old.process(2, 2);
+    old.client_of(third).leave();
+}
