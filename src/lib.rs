@@ -29,7 +29,9 @@
 //!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Handing everything over to another process: [`policy::handover`] says which step is next, [`wire::handover`] how all of it is
 //!   written; `moving` in [`server::turn`], [`server::peers`] and [`server::connection`] packs it and goes on from it;
-//!   [`server::handover`] does it, and [`process::handover`] starts the successor and finds the predecessor.
+//!   [`server::handover`] does it, and [`process::handover`] starts the successor and finds the predecessor. With workers on either
+//!   side: [`policy::handover::crew`] has all of them stop, move and part at once; a worker does so in `server::turn::holding` and
+//!   `server::handover::share`, a supervisor in `process::crew::moving`, `process::supervisor::giving` and `taking`.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. RFC 7692, the compression of messages: agreed on in
@@ -122,7 +124,9 @@
 //! Supervisor                   the only owner of its Poll
 //! ├─ listeners                 one for each slot, whoever works there; closed once draining
 //! ├─ children                  the processes of the workers
+//! ├─ lines                     to each of them one, through which it is sent descriptors
 //! ├─ state_file: Option        what a successor goes on with
+//! ├─ giving, taking: Option    the process that takes over, or hands over
 //! └─ crew                      knows no poll and no process
 //!    ├─ roster                 which workers there should be, and the drain
 //!    └─ relay                  the order, the history, and a socket pair to each worker

@@ -13,32 +13,34 @@ function from1To(last) {
   return Array.from({ length: last }, (_, nth) => nth + 1);
 }
 
-test('the page notices nothing of three hand-overs: connection and state are the same, and everything is there', async (t) => {
-  const server = await Server.start(t, 0, QUIET);
-  const { page } = await openPage(t, server);
-  await inState(page, 'open');
-  const id = await page.locator('#connection-id').innerText();
-  await page.evaluate(() => {
-    window.changes = [];
-    const note = () => window.changes.push(document.body.dataset.state);
-    new MutationObserver(note).observe(document.body, { attributes: true, attributeFilter: ['data-state'] });
+for (const workers of ['1', '2']) {
+  test(`the page notices nothing of three hand-overs of ${workers} processes: connection and state are the same, and everything is there`, async (t) => {
+    const server = await Server.start(t, 0, [...QUIET, '--workers', workers]);
+    const { page } = await openPage(t, server);
+    await inState(page, 'open');
+    const id = await page.locator('#connection-id').innerText();
+    await page.evaluate(() => {
+      window.changes = [];
+      const note = () => window.changes.push(document.body.dataset.state);
+      new MutationObserver(note).observe(document.body, { attributes: true, attributeFilter: ['data-state'] });
+    });
+    for (const time of from1To(TIMES)) {
+      await server.publish('notifications', `${2 * time - 1};`);
+      await server.handOver();
+      await server.publish('notifications', `${2 * time};`);
+      await send(page, `after ${time}`);
+      await rows(page, 'echo', `after ${time}`).waitFor();
+    }
+    await rows(page, 'notification', `${2 * TIMES};`).waitFor();
+    const heard = await rows(page, 'notification').locator('.body').allTextContents();
+    const numbers = heard.map((text) => Number(text.match(/(\d+);/)[1])).sort((a, b) => a - b);
+    assert.deepEqual(numbers, from1To(2 * TIMES));
+    assert.equal(await page.locator('#connection-id').innerText(), id);
+    assert.deepEqual(await page.evaluate(() => window.changes), []);
+    assert.equal(await page.locator('body').getAttribute('data-state'), 'open');
+    assert.equal(page.sockets.length, 1);
   });
-  for (const time of from1To(TIMES)) {
-    await server.publish('notifications', `${2 * time - 1};`);
-    await server.handOver();
-    await server.publish('notifications', `${2 * time};`);
-    await send(page, `after ${time}`);
-    await rows(page, 'echo', `after ${time}`).waitFor();
-  }
-  await rows(page, 'notification', `${2 * TIMES};`).waitFor();
-  const heard = await rows(page, 'notification').locator('.body').allTextContents();
-  const numbers = heard.map((text) => Number(text.match(/(\d+);/)[1])).sort((a, b) => a - b);
-  assert.deepEqual(numbers, from1To(2 * TIMES));
-  assert.equal(await page.locator('#connection-id').innerText(), id);
-  assert.deepEqual(await page.evaluate(() => window.changes), []);
-  assert.equal(await page.locator('body').getAttribute('data-state'), 'open');
-  assert.equal(page.sockets.length, 1);
-});
+}
 
 test('an EventSource notices nothing of three hand-overs: it stays open, and hears everything once and in order', async (t) => {
   const server = await Server.start(t, 0, QUIET);

@@ -13,8 +13,9 @@ async function publish(server, ...data) {
   assert.equal(answer.status, 200);
 }
 
-for (const perMessageDeflate of [false, true]) {
-  test(`a client stays through three hand-overs (perMessageDeflate ${perMessageDeflate})`, withServer(FLAGS, async (server) => {
+for (const [perMessageDeflate, workers] of [[false, '1'], [true, '1'], [true, '2']]) {
+  const flags = [...FLAGS, '--workers', workers];
+  test(`a client stays through three hand-overs (perMessageDeflate ${perMessageDeflate}, --workers ${workers})`, withServer(flags, async (server) => {
     const client = await Client.connect(server, { perMessageDeflate }, '?topic=orders');
     assert.equal(client.socket.extensions, perMessageDeflate ? 'permessage-deflate' : '');
     await client.hear('welcome');

@@ -14,6 +14,11 @@ QUIET = ("--notify-interval", "0")
 TIMES = 3
 
 
+@pytest.fixture(params=[(), ("--workers", "2")], ids=["one process", "two workers"])
+def flags(request):
+    return *QUIET, *request.param
+
+
 def connections(server):
     """How many clients have ever come."""
     return sum("Client connected" in line for line in server.log)
@@ -25,8 +30,8 @@ def positions(messages):
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-def test_a_client_stays_through_three_hand_overs_and_hears_all_once_and_in_order(compression):
-    with (Slackwater(*QUIET, "--ws-per-message-deflate") as server,
+def test_a_client_stays_through_three_hand_overs_and_hears_all_once_and_in_order(compression, flags):
+    with (Slackwater(*flags, "--ws-per-message-deflate") as server,
           listening(server, "orders", compression=compression) as (ws, welcome),
           contextlib.closing(Publisher(server)) as publisher):
         messages = []
@@ -44,8 +49,8 @@ def test_a_client_stays_through_three_hand_overs_and_hears_all_once_and_in_order
         assert connections(server) == 1
 
 
-def test_a_message_in_fragments_may_be_begun_with_one_process_and_ended_with_the_next():
-    with Slackwater(*QUIET) as server, connect(server.ws) as ws:
+def test_a_message_in_fragments_may_be_begun_with_one_process_and_ended_with_the_next(flags):
+    with Slackwater(*flags) as server, connect(server.ws) as ws:
         assert next_message(ws)["type"] == "welcome"
 
         def fragments():
@@ -57,8 +62,8 @@ def test_a_message_in_fragments_may_be_begun_with_one_process_and_ended_with_the
         assert next_message(ws)["message"] == "Server received: half and half"
 
 
-def test_a_publisher_keeps_its_connection():
-    with Slackwater(*QUIET) as server, contextlib.closing(Publisher(server)) as publisher:
+def test_a_publisher_keeps_its_connection(flags):
+    with Slackwater(*flags) as server, contextlib.closing(Publisher(server)) as publisher:
         publisher.publish("orders", 0)
         socket = publisher.http.sock
         for n in range(TIMES):
@@ -68,8 +73,8 @@ def test_a_publisher_keeps_its_connection():
             assert publisher.http.sock is socket
 
 
-def test_a_retry_with_the_same_key_is_known_to_the_next_process():
-    with (Slackwater(*QUIET) as server, listening(server, "orders") as (ws, _),
+def test_a_retry_with_the_same_key_is_known_to_the_next_process(flags):
+    with (Slackwater(*flags) as server, listening(server, "orders") as (ws, _),
           contextlib.closing(Publisher(server)) as publisher):
         body = json.dumps({"topic": "orders", "data": "once"})
         first = publisher.post(body, key="a key")
@@ -78,8 +83,8 @@ def test_a_retry_with_the_same_key_is_known_to_the_next_process():
         assert heard(ws, 1) == ["once"] and hears_nothing_more(ws)
 
 
-def test_who_comes_later_resumes_where_it_was_before_the_hand_over():
-    with Slackwater(*QUIET) as server, contextlib.closing(Publisher(server)) as publisher:
+def test_who_comes_later_resumes_where_it_was_before_the_hand_over(flags):
+    with Slackwater(*flags) as server, contextlib.closing(Publisher(server)) as publisher:
         ids = publisher.publish("orders", 1, 2)
         server.hand_over()
         publisher.publish("orders", 3)
@@ -88,8 +93,8 @@ def test_who_comes_later_resumes_where_it_was_before_the_hand_over():
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_event_stream_goes_on(way):
-    with (Slackwater(*QUIET) as server, way(address(server, "orders")) as events,
+def test_an_event_stream_goes_on(way, flags):
+    with (Slackwater(*flags) as server, way(address(server, "orders")) as events,
           contextlib.closing(Publisher(server)) as publisher):
         messages = []
         for n in range(TIMES):
