@@ -27,7 +27,7 @@ pub const WINDING_UP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // Each says what it is.
 pub enum Why {
-    #[error("the successor has ended before it {}", .0.missing())]
+    #[error("the successor has ended before it had {}", .0.missing())]
     Ended(Stage),
     #[error("the successor has not {} in time (--handover-timeout)", .0.missing())]
     Silent(Stage),
@@ -110,6 +110,8 @@ pub enum Heard {
     Ended,
     /// It has said what is no message.
     Garbled,
+    /// What it says cannot be received, for this reason.
+    Unreceived(String),
 }
 
 /// What a predecessor does next.
@@ -179,6 +181,7 @@ impl Predecessor {
         let failed = match (heard, &mut self.stage) {
             (_, Stage::Committed | Stage::GivenUp) => return,
             (Heard::Failed(why), _) => Why::Failed(why),
+            (Heard::Unreceived(why), _) => Why::Own(format!("cannot hand over: {why}")),
             (Heard::Ended, stage) => Why::Ended(*stage),
             (Heard::Hello { oldest, newest, most_descriptors }, stage @ Stage::Begun) => {
                 let common = newest.min(self.formats[1]);

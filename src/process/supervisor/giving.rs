@@ -100,11 +100,9 @@ impl Supervisor {
     /// Takes in what the successor has said.
     pub(super) fn hear_successor(&mut self) {
         while let Some(giving) = &mut self.giving {
-            let received = giving.channel.receive();
-            if received.as_ref().is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
-                return;
-            }
-            let received = match received {
+            let received = match giving.channel.receive() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Ok(Some(received)) => match giving.take_channels(received) {
                     Some(received) => Ok(Some(received)),
                     None => continue,

@@ -300,7 +300,7 @@ pub fn heard_of(received: Result<Option<&Received>, &io::Error>, pid: &mut u32) 
         },
         Ok(None) => Heard::Ended,
         Err(e) if e.kind() == ErrorKind::ConnectionReset => Heard::Ended,
-        Err(_) => Heard::Garbled,
+        Err(why) => Heard::Unreceived(why.to_string()),
     }
 }
 

@@ -274,14 +274,14 @@ fn a_program_that_does_not_take_over_leaves_everything_as_it_was() {
     let mut crowd = Crowd::of(&server);
     let real = crate::process::BINARY;
     for (count, (script, why)) in [
-        ("exit 7", "the successor has ended before it said what it is"),
-        ("kill -SEGV $$", "the successor has ended before it said what it is"),
-        ("echo no server; exit 0", "the successor has ended before it said what it is"),
+        ("exit 7", "the successor has ended before it had said what it is"),
+        ("kill -SEGV $$", "the successor has ended before it had said what it is"),
+        ("echo no server; exit 0", "the successor has ended before it had said what it is"),
         (&format!("ulimit -n 20; exec {real} \"$@\""), "the successor may open 20 files, and "),
         (&format!("ulimit -v 4000; exec {real} \"$@\" 2>/dev/null"), "the successor has ended before it "),
         (
             &format!("exec {real} --port none 2>/dev/null"),
-            "the successor has ended before it said what it is",
+            "the successor has ended before it had said what it is",
         ),
         ("exec sleep 100", "the successor has not said what it is in time (--handover-timeout)"),
     ]

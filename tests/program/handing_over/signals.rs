@@ -84,7 +84,7 @@ fn a_successor_that_is_killed_is_none() {
     let line = server.line("] Started /");
     let pid = line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     signal(pid, "KILL");
-    assert_eq!(server.failed(1), "the successor has ended before it said what it is");
+    assert_eq!(server.failed(1), "the successor has ended before it had said what it is");
     client.echo("x");
 }
 
