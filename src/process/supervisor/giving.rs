@@ -1,10 +1,11 @@
 //! A supervisor that hands everything over to another process: what its crew decides is done here.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use log::{error, info, warn};
+use log::{info, warn};
 use mio::Interest;
 use mio::event::Source;
 use mio::unix::SourceFd;
@@ -58,7 +59,7 @@ impl Supervisor {
         }
         match self.launcher.launch() {
             Ok(channel) => self.begin_giving(channel.into()),
-            Err(why) => error!("Hand-over failed, this process goes on: {why}"),
+            Err(why) => self.go_on(&why, 0.0),
         }
     }
 
@@ -81,7 +82,7 @@ impl Supervisor {
         let registered =
             SourceFd(&channel.as_raw_fd()).register(self.poll.registry(), SUCCESSOR, Interest::READABLE);
         if let Err(why) = registered {
-            return error!("Hand-over failed, this process goes on: {why}");
+            return self.go_on(&why, 0.0);
         }
         let deadline = self.now + self.config.handover.handover_timeout;
         let needed = OTHERS + OF_A_WORKER * usize::from(self.config.workers);
@@ -233,8 +234,12 @@ impl Supervisor {
     fn give_up(&mut self, why: &Why) {
         let Some(giving) = self.giving.take() else { return };
         let _ = giving.channel.send(&ToSuccessor::Abort, &[]);
+        self.go_on(why, giving.silent_ms() as f64 / 1000.0);
+    }
+
+    /// Nobody takes over.
+    fn go_on(&mut self, why: &dyn fmt::Display, silent_seconds: f64) {
         self.launcher.dismiss();
-        let silent_seconds = giving.silent_ms() as f64 / 1000.0;
         self.crew.go_on(Handover {
             ended_unix_ms: Now::read().wall.as_millisecond(),
             silent_seconds,
