@@ -220,6 +220,11 @@ impl Predecessor {
         self.failed.get_or_insert(Why::Own(why));
     }
 
+    /// What has gone wrong here, from which follows whatever else has failed.
+    pub fn on_cause(&mut self, why: String) {
+        self.failed = Some(Why::Own(why));
+    }
+
     /// So many connections are to be moved.
     pub fn moving(&mut self, all: usize) {
         debug_assert_eq!(self.stage, Stage::Cut, "nothing else is said before");

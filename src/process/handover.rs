@@ -186,7 +186,8 @@ pub fn inherit(
     let (slots, files) = (BTreeMap::new(), vec![]);
     let mut inheritance = Inheritance { is_own, taking, pid, workers, slots, admin: None, path: None, files };
     for (listening, socket) in sockets {
-        let bound = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen)?;
+        let adopted = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen);
+        let bound = adopted.inspect_err(|why| inheritance.taking.decline(&why.to_string()))?;
         if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)
             && !inheritance.files.contains(path)
         {

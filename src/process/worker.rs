@@ -122,7 +122,8 @@ fn take_over(
         Ok((server, admin_address))
     };
     let (mut server, admin_address) = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
-    taking.open_parts(workers.unwrap_or(0)).map_err(SuccessionError::TakeOver)?;
+    let opened = taking.open_parts(workers.unwrap_or(0));
+    opened.inspect_err(|why| taking.decline(&why.to_string())).map_err(SuccessionError::TakeOver)?;
     let count = taking.finish(&mut server).map_err(SuccessionError::TakeOver)?;
     // Those of sockets that nobody listens on any more go now.
     files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));

@@ -148,8 +148,13 @@ impl CrewPredecessor {
     /// A worker has ended, or does not serve any more.
     pub fn on_gone(&mut self, worker: WorkerId) {
         if self.parts.contains_key(&worker) {
-            self.own.on_failed("one of its workers has left or ended meanwhile".to_owned());
+            self.own.on_cause("one of its workers has left or ended meanwhile".to_owned());
         }
+    }
+
+    /// The server has been told to leave.
+    pub fn on_leaving(&mut self) {
+        self.own.on_cause("the server is leaving".to_owned());
     }
 
     /// What could not be done here.

@@ -65,12 +65,12 @@ impl<S: Socket> Crew<S> {
     pub fn poll_handover(&mut self) -> Option<CrewStep> {
         let is_leaving = self.roster.is_leaving();
         let handover = self.handover.as_mut()?;
-        if is_leaving {
-            handover.on_failed("the server is leaving".to_owned());
-        }
         let serving: Vec<WorkerId> = self.roster.serving().collect();
         let gone: Vec<WorkerId> = handover.workers().filter(|worker| !serving.contains(worker)).collect();
         gone.into_iter().for_each(|worker| handover.on_gone(worker));
+        if is_leaving {
+            handover.on_leaving();
+        }
         let step = handover.poll(self.now.instant)?;
         let word = match step {
             CrewStep::WindUp => ToWorker::WindUp,

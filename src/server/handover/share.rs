@@ -86,7 +86,8 @@ impl Server {
                 self.turn.say_moved(count);
             }
             Err(why) => {
-                giving.register_again(&mut self.turn, self.poll.registry());
+                // The supervisor hears of it first, and then says that all goes on. Whoever takes them has not failed.
+                share.giving = Some(giving);
                 self.turn.say_not_moved(why.to_string());
             }
         }
