@@ -209,6 +209,8 @@ impl Supervisor {
         };
         let (file, bytes) = taking.came.take_image().ok_or(NoSuccession::Garbled)?;
         let Successor::Taking { all, .. } = taking.machine else { return Err(NoSuccession::Garbled.into()) };
+        // Ahead of the worker that it is passed on to: both read it from one place in it, which belongs to the file.
+        let octets = memory::read(file.try_clone()?, bytes)?;
         match &taking.passage {
             Some(passage) => {
                 let image = ToSuccessor::Image { bytes, connections: all };
@@ -218,7 +220,6 @@ impl Supervisor {
             None if all > 0 => return Err(NoSuccession::Garbled.into()),
             None => {}
         }
-        let octets = memory::read(file, bytes)?;
         let (whole, snapshot) = read(&octets).map_err(std::io::Error::other)?;
         let counted = whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok());
         self.counted = counted;
