@@ -66,39 +66,42 @@ impl Taking {
     ) -> Result<Self, TakeOverError> {
         let Inheritance { taking, pid, files, workers, .. } = inheritance;
         let (channel, machine, deadline) = taking.into_parts();
-        SourceFd(&channel.as_raw_fd()).register(registry, PREDECESSOR, Interest::READABLE)?;
-        let mut of_slots: Vec<Vec<OwnedFd>> = (0..slots).map(|_| vec![]).collect();
-        let (mut theirs, mut passage) = (vec![], None);
+        let mut taking = Self {
+            channel,
+            machine,
+            deadline,
+            came: Came::default(),
+            pid,
+            files,
+            of_slots: (0..slots).map(|_| vec![]).collect(),
+            theirs: vec![],
+            passage: None,
+            workers: slots,
+            stage: Stage::Starting,
+            connections: 0,
+        };
+        taking.open(workers, registry).inspect_err(|why| taking.decline(&why.to_string()))?;
+        Ok(taking)
+    }
+
+    fn open(&mut self, workers: Option<u32>, registry: &Registry) -> std::io::Result<()> {
+        SourceFd(&self.channel.as_raw_fd()).register(registry, PREDECESSOR, Interest::READABLE)?;
         match workers {
             Some(workers) => {
                 for nth in 0..workers as usize {
                     let (ours, other) = Channel::pair()?;
-                    of_slots[nth % slots].push(ours.into());
-                    theirs.push(other);
+                    self.of_slots[nth % self.workers].push(ours.into());
+                    self.theirs.push(other);
                 }
             }
             None => {
                 let (ours, other) = Channel::pair()?;
                 SourceFd(&ours.as_raw_fd()).register(registry, PART, Interest::READABLE)?;
-                of_slots[0].push(other);
-                passage = Some(ours);
+                self.of_slots[0].push(other);
+                self.passage = Some(ours);
             }
         }
-        let (came, stage) = (Came::default(), Stage::Starting);
-        Ok(Self {
-            channel,
-            machine,
-            deadline,
-            came,
-            pid,
-            files,
-            of_slots,
-            theirs,
-            passage,
-            workers: slots,
-            stage,
-            connections: 0,
-        })
+        Ok(())
     }
 
     /// When it gives up.
