@@ -201,7 +201,8 @@ impl Supervisor {
             };
             self.now = Now::read();
             let has_come = |token| events.iter().any(|event| event.token() == token);
-            if has_come(SUCCESSORS) {
+            // Until it serves, a successor is for the predecessor to hear of.
+            if has_come(SUCCESSORS) && self.taking.is_none() {
                 self.accept_successors();
             }
             if has_come(SUCCESSOR) {

@@ -248,6 +248,8 @@ impl Supervisor {
         }
         info!("Took over {moved} connections from process {}", taking.pid);
         self.crew.settle();
+        // They have come while it was not this process that hands over.
+        self.accept_successors();
     }
 }
 
