@@ -152,8 +152,13 @@ impl Supervisor {
             return Ok(());
         }
         let taken = self.take_on();
-        if let (Err(TakeOverError::Io(why)), Some(taking)) = (&taken, &self.taking) {
+        let (Err(failed), Some(taking)) = (&taken, &mut self.taking) else { return taken };
+        if let TakeOverError::Io(why) = failed {
             taking.decline(&why.to_string());
+        }
+        if taking.stage == Stage::Prepared && taking.came.is_committed(&taking.channel) {
+            self.succeed();
+            return Ok(());
         }
         taken
     }

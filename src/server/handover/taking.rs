@@ -132,7 +132,11 @@ impl Taking {
             let task = match self.machine.poll() {
                 Some(task) => task,
                 None => match self.hear() {
-                    Err(_) if self.is_committed_after_all() => Task::Serve,
+                    Err(_)
+                        if self.machine == Successor::Prepared && self.came.is_committed(&self.channel) =>
+                    {
+                        Task::Serve
+                    }
                     heard => heard?,
                 },
             };
@@ -153,16 +157,6 @@ impl Taking {
                 }
             }
         }
-    }
-
-    /// Whether all was handed over before this process has given up: whoever does so from here on is told that nobody is there.
-    fn is_committed_after_all(&mut self) -> bool {
-        if self.machine != Successor::Prepared {
-            return false;
-        }
-        self.channel.close();
-        let mut rest = std::iter::from_fn(|| self.channel.receive().ok().flatten());
-        rest.any(|received| self.came.take(received) == Some(Told::Commit))
     }
 
     /// Makes all connections, those of the predecessor's workers among them.
@@ -245,6 +239,14 @@ impl Came {
             Err(why) if why.kind() == ErrorKind::ConnectionReset => Ok(Some(Told::Ended)),
             Err(why) => Err(not_said(why)),
         }
+    }
+
+    /// Whether all was handed over before this process, which has said that it has everything, gives up: whoever hands over from
+    /// here on is told that nobody is there.
+    pub fn is_committed(&mut self, channel: &Channel) -> bool {
+        channel.close();
+        let mut rest = std::iter::from_fn(|| channel.receive().ok().flatten());
+        rest.any(|received| self.take(received) == Some(Told::Commit))
     }
 
     /// The image, to be read here or passed on.
