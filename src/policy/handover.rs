@@ -23,6 +23,9 @@ pub mod successor;
 /// How long it is waited for a moment in which nobody is in the midst of a request.
 pub const WINDING_UP: Duration = Duration::from_secs(1);
 
+/// Whoever leaves has nothing to hand over.
+pub const LEAVING: &str = "it has been told to leave";
+
 /// Why a predecessor goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // Each says what it is.

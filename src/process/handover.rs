@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use log::info;
 use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
@@ -111,15 +112,13 @@ impl Launcher for SuccessorProcess {
     }
 
     fn pass_on(&mut self, pid: u32, control: Control) {
-        let signal = match control {
-            Control::Leave => Signal::TERM,
-            Control::Reload => Signal::HUP,
-        };
-        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        if let Some(process) = process {
-            // It may have ended by itself.
-            let _ = kill_process(process, signal);
-        }
+        signal(
+            pid,
+            match control {
+                Control::Leave => SIGTERM,
+                Control::Reload => SIGHUP,
+            },
+        );
     }
 
     fn dismiss(&mut self) {
@@ -135,6 +134,15 @@ impl Launcher for SuccessorProcess {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// Sends a process a signal, if it is there.
+pub fn signal(pid: u32, signal: i32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let (Some(process), Some(signal)) = (process, Signal::from_named_raw(signal)) {
+        // It may have ended by itself.
+        let _ = kill_process(process, signal);
     }
 }
 

@@ -81,6 +81,8 @@ pub enum SupervisorError {
 pub struct Supervisor {
     poll: Poll,
     signals: Signals,
+    /// Signals that were only looked at.
+    ahead: Vec<i32>,
     config: Config,
     program: Program,
     listeners: SlotSockets,
@@ -134,6 +136,7 @@ impl Supervisor {
         Ok(Self {
             poll,
             signals,
+            ahead: vec![],
             program: Program::own(&config)?,
             listeners,
             crew,
@@ -218,8 +221,8 @@ impl Supervisor {
         let (is_at_terminal, reloads) = (self.is_at_terminal, self.reloads);
         let mut hands_over = false;
         // Until it serves, a signal is for the predecessor to answer: it waits.
-        let pending = self.taking.is_none().then(|| self.signals.pending());
-        arrived.signals.extend(pending.into_iter().flatten().filter_map(|signal| match signal {
+        let signals = if self.taking.is_none() { self.take_signals() } else { vec![] };
+        arrived.signals.extend(signals.into_iter().filter_map(|signal| match signal {
             SIGTERM | SIGINT => Some(Signal::Leave),
             // The terminal at which it was started is gone.
             SIGHUP if is_at_terminal => Some(Signal::Leave),
@@ -247,8 +250,15 @@ impl Supervisor {
         Ok(arrived)
     }
 
+    /// Signals that have come since.
+    fn take_signals(&mut self) -> Vec<i32> {
+        let mut signals = std::mem::take(&mut self.ahead);
+        signals.extend(self.signals.pending());
+        signals
+    }
+
     fn next_timeout(&self) -> Option<Duration> {
-        if self.taking.is_some() && self.has_lost_one {
+        if self.taking.is_some() && self.has_lost_one || !self.ahead.is_empty() {
             return Some(Duration::ZERO);
         }
         let taking = self.taking.as_ref().map(Taking::deadline);

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Heard, Predecessor, Stage, Step, WINDING_UP, Why};
+use super::{Heard, LEAVING, Predecessor, Stage, Step, WINDING_UP, Why};
 use crate::policy::roster::WorkerId;
 
 /// How long it is waited for the answers that held workers still owe: nobody is heard meanwhile.
@@ -154,7 +154,7 @@ impl CrewPredecessor {
 
     /// The server has been told to leave.
     pub fn on_leaving(&mut self) {
-        self.own.on_cause("the server is leaving".to_owned());
+        self.own.on_cause(LEAVING.to_owned());
     }
 
     /// What could not be done here.

@@ -106,12 +106,14 @@ impl<S: Socket> Crew<S> {
         self.relay.counted()
     }
 
-    /// Everything is the successor's: the workers are told so, and have only to end.
-    pub fn part(&mut self) {
+    /// Everything is the successor's: the workers are told so, and have only to end. What was asked meanwhile of the whole server
+    /// is the successor's to do.
+    pub fn part(&mut self) -> Vec<Signal> {
         self.moving().into_iter().for_each(|worker| self.relay.tell(worker, &ToWorker::Commit));
         (self.handover, self.notify) = (None, None);
         self.relay.part(self.now);
         self.roster.part(self.now.instant);
+        std::mem::take(&mut self.put_off)
     }
 
     /// All leave, as after a signal.

@@ -9,10 +9,13 @@ use log::{info, warn};
 use mio::Interest;
 use mio::event::Source;
 use mio::unix::SourceFd;
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 
 use super::{SUCCESSOR, Supervisor};
 use crate::policy::handover::crew::CrewStep;
-use crate::policy::handover::{Heard, Predecessor, Why};
+use crate::policy::handover::{Heard, LEAVING, Predecessor, Why};
+use crate::process::crew::Signal;
+use crate::process::handover;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::handover::channel::{Channel, Received};
@@ -207,6 +210,12 @@ impl Supervisor {
     }
 
     fn commit(&mut self) -> io::Result<()> {
+        // Whoever takes over would not know of it.
+        self.ahead = self.take_signals();
+        if self.ahead.iter().any(|signal| [SIGTERM, SIGINT].contains(signal)) {
+            self.give_up(&Why::Own(LEAVING.to_owned()));
+            return Ok(());
+        }
         let Some(giving) = &self.giving else { return Ok(()) };
         let (moved, stayed) = self.crew.counted_moved();
         let counted = serde_json::to_string(&self.crew.counted()).ok();
@@ -216,7 +225,7 @@ impl Supervisor {
             self.give_up(&Why::Own(format!("cannot hand over: {why}")));
             return Ok(());
         }
-        self.crew.part();
+        let put_off = self.crew.part();
         self.crew.settle();
         self.listeners.bequeath();
         self.path.take().into_iter().for_each(BoundSocket::bequeath);
@@ -227,6 +236,11 @@ impl Supervisor {
             giving.pid,
             giving.silent_ms()
         );
+        let pid = giving.pid;
+        // They were meant for whoever serves.
+        let put_off = put_off.into_iter().filter_map(number_of);
+        let since = self.take_signals().into_iter().filter(|signal| *signal != SIGCHLD);
+        put_off.chain(since).for_each(|signal| handover::signal(pid, signal));
         self.giving = None;
         Ok(())
     }
@@ -246,6 +260,15 @@ impl Supervisor {
             ..Handover::default()
         });
         warn!("Hand-over failed, this process goes on: {why}");
+    }
+}
+
+/// What a successor is sent that this process has not obeyed.
+fn number_of(signal: Signal) -> Option<i32> {
+    match signal {
+        Signal::Grow => Some(SIGTTIN),
+        Signal::Shrink => Some(SIGTTOU),
+        Signal::Leave | Signal::Reload => None,
     }
 }
 

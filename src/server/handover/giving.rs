@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use super::channel::{Channel, Received};
 use super::memory;
 use crate::http::routes::Door;
-use crate::policy::handover::{Heard, Predecessor, Step, Why};
+use crate::policy::handover::{Heard, LEAVING, Predecessor, Step, Why};
 use crate::server::FIRST_PEER;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
@@ -26,9 +26,6 @@ use crate::wire::handover::message::{
 
 /// Descriptors that a process needs beside its connections.
 const OTHERS: usize = 32;
-
-/// Whoever leaves has nothing to hand over.
-const LEAVING: &str = "it has been told to leave";
 
 /// What has become of a hand-over.
 #[derive(Debug)]
