@@ -258,7 +258,7 @@ impl Server {
                 Some(_) => watch(Watched::HandedOver),
                 None => {}
             }
-            if let Some(outcome) = self.take_parts_or_end() {
+            if let Some(outcome) = self.take_parts_or_end().or_else(|| self.look_at_moved()) {
                 return Ok(outcome);
             }
             let now = self.turn.now();
@@ -304,7 +304,8 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let doors_in = self.doors.next_timeout(now).filter(|_| self.turn.may_accept());
-        let timeouts = [doors_in, log_in, keys_in, succession_in, self.turn.next_timeout()];
+        let held_in = self.held_until().map(|at| at.saturating_duration_since(now));
+        let timeouts = [doors_in, log_in, keys_in, succession_in, held_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -340,7 +341,7 @@ impl Server {
             Effect::Move { by, format } => self.move_connections(by, format),
             Effect::Commit => return Ok(self.part_with_moved()),
             Effect::Resume => self.resume(),
-            Effect::Vanish => return Ok(Some(Outcome::Forced)),
+            Effect::Vanish => return Ok(self.vanish()),
             Effect::Trim => watch(Watched::Trim),
         }
         Ok(None)

@@ -64,9 +64,8 @@ impl Giving {
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        SourceFd(&channel.as_raw_fd()).register(registry, token, Interest::READABLE)?;
         let (deadline, needed) = (now + timeout, (connections + OTHERS) as u64);
-        Ok(Self {
+        let giving = Self {
             channel,
             machine: Predecessor::new([*FORMATS.start(), *FORMATS.end()], needed, deadline),
             pid: 0,
@@ -75,7 +74,9 @@ impl Giving {
             cut: None,
             moving: vec![],
             deregistered: 0,
-        })
+        };
+        giving.register(registry, token)?;
+        Ok(giving)
     }
 
     /// When there is something to do though nothing has come.
@@ -139,6 +140,27 @@ impl Giving {
                 }
             };
         }
+    }
+
+    /// Whether all that was sent is served where it was sent to: `Some(false)` once it never will be, as nobody is there any more
+    /// who has not touched anything.
+    pub(in crate::server) fn is_served(&self) -> Option<bool> {
+        loop {
+            match self.channel.receive() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Ok(Some(received)) => return Some(decode(&received.octets) == Ok(ToPredecessor::Serving)),
+                Ok(None) | Err(_) => return Some(false),
+            }
+        }
+    }
+
+    /// Has its events come under this token.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub(in crate::server) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
+        SourceFd(&self.channel.as_raw_fd()).register(registry, token, Interest::READABLE)
     }
 
     /// The keys of those who have moved.
@@ -292,8 +314,8 @@ pub fn heard_of(received: Result<Option<&Received>, &io::Error>, pid: &mut u32) 
             Ok(ToPredecessor::Taken { connections }) => Heard::Taken(connections),
             Ok(ToPredecessor::Prepared) => Heard::Prepared,
             Ok(ToPredecessor::Failed { why }) => Heard::Failed(printable(&why)),
-            // Those are for a supervisor, which asks for them.
-            Ok(ToPredecessor::Channels { .. }) | Err(_) => Heard::Garbled,
+            // Those are for a supervisor, which asks for them, and for one of its workers, which has sent everything.
+            Ok(ToPredecessor::Channels { .. } | ToPredecessor::Serving) | Err(_) => Heard::Garbled,
         },
         Ok(None) => Heard::Ended,
         Err(e) if e.kind() == ErrorKind::ConnectionReset => Heard::Ended,

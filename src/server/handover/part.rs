@@ -90,6 +90,12 @@ impl Part {
         Ok(self.say(&ToPredecessor::Prepared)?)
     }
 
+    /// They are gone on with.
+    pub fn say_serving(&self) {
+        // It may have ended by itself, or have been told already by its supervisor.
+        let _ = self.channel.send(&ToPredecessor::Serving, &[]);
+    }
+
     fn say(&self, message: &ToPredecessor) -> io::Result<()> {
         let deadline: Instant = Now::read() + ANSWER_TIMEOUT;
         self.channel.send_by(deadline, message, &[])

@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Instant;
 
 use log::{debug, error, info};
 use mio::unix::SourceFd;
@@ -13,6 +14,7 @@ use super::giving::Giving;
 use super::part::Part;
 use super::taking::TakeOverError;
 use crate::policy::drain::Outcome;
+use crate::policy::handover::Why;
 use crate::server::clock::Now;
 use crate::server::{SUCCESSOR, Server};
 use crate::wire::handover::message::{Passage, decode};
@@ -34,6 +36,12 @@ pub(in crate::server) struct Share {
     giving: Option<Giving>,
     /// Connections that are to be taken up, until they are.
     taking: Option<Vec<Part>>,
+    /// Those that were, until they are served.
+    taken: Vec<Part>,
+    /// Until when it is waited for the supervisor's word, while nobody is heard.
+    held_until: Option<Instant>,
+    /// The supervisor is gone, and it is waited for what has become of connections that have moved.
+    is_orphan: bool,
 }
 
 impl Share {
@@ -44,7 +52,14 @@ impl Share {
         for part in taking.iter().flatten() {
             SourceFd(&part.as_raw_fd()).register(registry, SUCCESSOR, Interest::READABLE)?;
         }
-        Ok(Self { line: means.line.into(), giving: None, taking })
+        Ok(Self {
+            line: means.line.into(),
+            giving: None,
+            taking,
+            taken: vec![],
+            held_until: None,
+            is_orphan: false,
+        })
     }
 
     /// Whether connections are to be taken up before this worker may serve.
@@ -79,7 +94,11 @@ impl Server {
             Ok(channel) => Giving::part(channel, format, deadline),
             Err(why) => return self.turn.say_not_moved(format!("cannot hand over: {why}")),
         };
-        match giving.move_all(&mut self.turn, self.poll.registry()) {
+        let moved = giving.move_all(&mut self.turn, self.poll.registry()).and_then(|count| {
+            let registered = giving.register(self.poll.registry(), SUCCESSOR);
+            registered.map(|()| count).map_err(|why| Why::Own(format!("cannot hand over: {why}")))
+        });
+        match moved {
             Ok(count) => {
                 debug!("{count} connections have been taken");
                 share.giving = Some(giving);
@@ -106,10 +125,57 @@ impl Server {
 
     /// All goes on here.
     pub(in crate::server) fn resume(&mut self) {
-        if let Some(mut giving) = self.share.as_mut().and_then(|share| share.giving.take()) {
-            giving.register_again(&mut self.turn, self.poll.registry());
+        if let Some(share) = &mut self.share {
+            if let Some(mut giving) = share.giving.take() {
+                giving.register_again(&mut self.turn, self.poll.registry());
+            }
+            // Ahead of everything that is done with them.
+            share.taken.drain(..).for_each(|part| part.say_serving());
         }
         self.turn.resume();
+    }
+
+    /// The supervisor is gone, while nothing but what has moved, or is another's still, is left to serve here. What has become
+    /// of that shows where it was sent to.
+    pub(in crate::server) fn vanish(&mut self) -> Option<Outcome> {
+        let Some(share) = self.share.as_mut().filter(|share| share.giving.is_some()) else {
+            return Some(Outcome::Forced);
+        };
+        share.is_orphan = true;
+        None
+    }
+
+    /// Goes on, or parts with what has moved, without the supervisor's word if that does not come: it may be stopped, or gone.
+    /// Whether nothing is left to do.
+    pub(in crate::server) fn look_at_moved(&mut self) -> Option<Outcome> {
+        let (now, timeout) = (self.turn.now().instant, self.succession.timeout());
+        let share = self.share.as_mut()?;
+        let takes_up = self.turn.has_moved() && share.giving.is_none();
+        if !self.turn.is_held() || takes_up {
+            share.held_until = None;
+            return None;
+        }
+        let is_late = now >= *share.held_until.get_or_insert(now + timeout);
+        let is_orphan = share.is_orphan;
+        let moved = share.giving.as_ref().filter(|_| self.turn.has_moved());
+        match moved.map(Giving::is_served) {
+            Some(Some(true)) => return self.part_with_moved(),
+            Some(None) if is_orphan && is_late => return Some(Outcome::Forced),
+            // It may be served there, and nobody can tell.
+            Some(None) => return None,
+            None if !is_late => return None,
+            Some(Some(false)) | None => self.resume(),
+        }
+        if is_orphan {
+            self.turn.leave();
+        }
+        None
+    }
+
+    /// When there is something to do though nothing has come.
+    pub(in crate::server) fn held_until(&self) -> Option<Instant> {
+        let share = self.share.as_ref()?;
+        share.held_until.filter(|_| share.is_orphan || !self.turn.has_moved())
     }
 
     /// Takes what has come from a predecessor's workers, and once that is all, takes it up.
@@ -123,14 +189,16 @@ impl Server {
             return Ok(());
         }
         let parts = self.share.as_mut().and_then(|share| share.taking.take());
-        let mut count = 0;
+        let (mut count, mut taken) = (0, vec![]);
         for mut part in parts.into_iter().flatten() {
             let (image, connections) = part.take();
             count += connections.len();
             self.take_up(&image, connections)?;
             part.say_prepared()?;
             SourceFd(&part.as_raw_fd()).deregister(self.poll.registry())?;
+            taken.push(part);
         }
+        self.share.iter_mut().for_each(|share| share.taken.append(&mut taken));
         debug!("Could go on with {count} connections");
         self.turn.say_ready();
         Ok(())

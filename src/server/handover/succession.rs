@@ -59,6 +59,11 @@ impl Succession {
         Self { launcher: None, path: None, giving: None, timeout, drain }
     }
 
+    /// How long a hand-over may take.
+    pub(in crate::server) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// That of those who cannot be moved.
     pub(in crate::server) fn drain(&self) -> Drain {
         self.drain.clone()

@@ -152,6 +152,7 @@ impl Taking {
                     self.say(&ToPredecessor::Prepared)?;
                 }
                 Task::Serve => {
+                    self.parts.iter().for_each(Part::say_serving);
                     server.on_taken_over(&self.came.commit, count);
                     return Ok(count);
                 }

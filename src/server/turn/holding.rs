@@ -35,7 +35,7 @@ pub(super) struct Holding {
 
 impl<S: Socket> Turn<S> {
     /// Whether nobody is to be accepted for now.
-    pub(super) fn is_held(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         self.holding.stage >= Stage::Holding
     }
 
@@ -50,7 +50,8 @@ impl<S: Socket> Turn<S> {
         self.order.take_up_first();
     }
 
-    pub(super) fn has_moved(&self) -> bool {
+    /// Whether its connections have moved, or are a predecessor's still: nobody touches them.
+    pub fn has_moved(&self) -> bool {
         self.holding.stage == Stage::Moved
     }
 
@@ -136,10 +137,15 @@ impl<S: Socket> Turn<S> {
         }
     }
 
-    /// Serves from here on. What it has taken up is its own now.
+    /// Leaves, as after a signal.
+    pub fn leave(&mut self) {
+        self.drain.signal(self.now.instant);
+    }
+
+    /// Serves from here on. What it has taken up is its own now, and nobody touches it before those hear so whose it was.
     pub(super) fn serve(&mut self) {
         if self.is_held() {
-            self.resume();
+            self.effects.push_back(Effect::Resume);
         }
         self.effects.push_back(Effect::Accept);
     }

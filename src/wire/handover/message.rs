@@ -44,6 +44,10 @@ pub enum ToPredecessor {
         #[n(0)]
         count: u32,
     },
+    /// Connections that have come from a worker of the predecessor's are served from here on. It hears so from its supervisor,
+    /// too, unless that is stopped or has ended.
+    #[n(6)]
+    Serving,
 }
 
 /// What a supervisor says over the line to one of its workers, with a channel beside it: the connections go through that.
