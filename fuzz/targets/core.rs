@@ -126,7 +126,7 @@ fn govern(world: &mut World, (what, nth, much): (u8, usize, u8)) {
     match what {
         b'G' => world.worker(nth, |process| process.is_frozen ^= true),
         b'H' => world.headquarters(|headquarters, _| {
-            let signals = [Signal::Reload, Signal::Grow, Signal::Shrink, Signal::Leave];
+            let signals = [Signal::Grow, Signal::Shrink, Signal::Leave];
             headquarters.signal(signals[usize::from(much) % signals.len()]);
         }),
         b'I' => world.headquarters(|headquarters, workers| {

@@ -11,7 +11,6 @@ use crate::policy::drain::Drain;
 
 mod health;
 mod leaving;
-mod reload;
 mod silence;
 mod step;
 mod worker;
@@ -20,7 +19,6 @@ pub use silence::{Doing, Sight, Symptom};
 pub use step::{Exit, Failing, Step};
 
 use health::UNANSWERED_BEATS;
-use reload::Reload;
 use worker::{State, Worker};
 
 /// Names a worker process: never used twice.
@@ -62,9 +60,6 @@ pub struct Roster {
     steps: VecDeque<Step>,
     next_worker: WorkerId,
     next_beat: Instant,
-    /// Reloads that were asked for so far.
-    generation: u32,
-    reload: Option<Reload>,
     /// Whether there was a time at which every slot had a worker that served.
     has_assembled: bool,
     /// From the first worker that serves on, nothing that befalls workers ends the server.
@@ -101,8 +96,6 @@ impl Roster {
             steps: VecDeque::new(),
             next_worker: 0,
             next_beat: now + beat_interval,
-            generation: 0,
-            reload: None,
             has_assembled: false,
             has_served: false,
             drain: Drain::new(times.grace, times.report_interval).delayed(times.drain_delay),
@@ -146,12 +139,8 @@ impl Roster {
         }
         worker.state = State::Serving { since: now };
         let slot = worker.slot;
+        debug_assert!(self.holds(id, slot), "whoever is not needed any more is none that starts");
         self.has_served = true;
-        let old = self.slots[slot].holder.replace(id).filter(|old| *old != id);
-        if let Some(old) = old {
-            self.step_down(old, false, now);
-        }
-        self.reload.iter_mut().for_each(|reload| _ = reload.attempt.take_if(|attempt| *attempt == id));
         for slot in 0..self.slots.len() {
             if let Some(exit) = self.slots[slot].failed.take() {
                 self.start_again(slot, exit, now);
@@ -189,10 +178,7 @@ impl Roster {
         }
         let slot = worker.slot;
         if self.holds(id, slot) {
-            self.replace((slot, worker.generation), worker.state, exit, now);
-        } else if self.reload.as_ref().is_some_and(|reload| reload.attempt == Some(id)) {
-            self.reload = None;
-            self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: false });
+            self.replace(slot, worker.state, exit, now);
         }
         let is_start_due = self.slots.iter().any(|slot| slot.start_at.is_some());
         if !self.has_served && self.workers.is_empty() && !is_start_due {
@@ -224,7 +210,10 @@ impl Roster {
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
         while self.take_drain_step(now) {}
         self.judge(now);
-        self.continue_reload();
+        if !self.has_assembled && self.is_complete() {
+            self.has_assembled = true;
+            self.steps.push_back(Step::Assembled);
+        }
         self.steps.pop_front().or_else(|| self.next_start(now)).or_else(|| self.next_beat(now))
     }
 
@@ -246,12 +235,12 @@ impl Roster {
     fn start(&mut self, slot: SlotId) -> WorkerId {
         let id = self.next_worker;
         self.next_worker += 1;
-        self.workers.push(Worker::new(id, slot, self.generation));
+        self.workers.push(Worker::new(id, slot));
         id
     }
 
     /// The holder of a slot is none any more.
-    fn replace(&mut self, (slot, generation): (SlotId, u32), state: State, exit: Exit, now: Instant) {
+    fn replace(&mut self, slot: SlotId, state: State, exit: Exit, now: Instant) {
         let was_healthy = matches!(state, State::Serving { since } if now >= since + HEALTHY);
         let place = &mut self.slots[slot];
         place.failures = if was_healthy { 0 } else { place.failures.saturating_add(1) };
@@ -259,11 +248,6 @@ impl Roster {
         if !self.has_served {
             place.failed = Some(exit);
             return;
-        }
-        let is_new = generation == self.generation;
-        if !was_healthy && is_new && self.reload.as_ref().is_some_and(|reload| reload.has_begun) {
-            self.stop_reload();
-            self.steps.push_back(Step::ReloadFailed { slot, exit, has_served: true });
         }
         self.start_again(slot, exit, now);
     }

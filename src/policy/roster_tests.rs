@@ -186,10 +186,10 @@ fn one_that_did_not_start_is_tried_again_once_another_serves() {
 #[test]
 fn whoever_leaves_is_left_alone_when_a_new_program_breaks() {
     let mut story = Story::serving(1);
-    story.roster.reload(story.now);
-    assert_eq!(story.steps(), [Step::Reloading, Step::Start { worker: 1, slot: 0 }]);
+    story.roster.on_signalled(0, story.now);
+    let down = Step::StepDown { worker: 0, slot: 0, is_last: false };
+    assert_eq!(story.steps(), [down, Step::Start { worker: 1, slot: 0 }]);
     story.roster.on_ready(1, story.now);
-    assert_eq!(story.steps(), [Step::StepDown { worker: 0, slot: 0, is_last: false }, Step::Reloaded]);
     for worker in 1..20 {
         let mut steps = story.exit(worker, Exit::Code(7));
         steps.extend(story.pass(LONGEST_BACK_OFF));
@@ -206,6 +206,15 @@ fn a_worker_told_to_leave_by_a_signal_has_a_successor_at_once() {
     let down = Step::StepDown { worker: 0, slot: 0, is_last: false };
     assert_eq!(story.steps(), [down, Step::Start { worker: 2, slot: 0 }]);
     assert_eq!(story.exit(0, Exit::Code(0)), []);
+}
+
+#[test]
+fn one_that_is_told_so_before_it_serves_is_ended_and_followed_by_another() {
+    let mut story = Story::serving(1);
+    story.exit(0, KILLED);
+    story.roster.on_signalled(1, story.now);
+    assert_eq!(story.steps(), [Step::Withdraw { worker: 1, slot: 0 }, Step::Start { worker: 2, slot: 0 }]);
+    assert_eq!(story.exit(1, KILLED), []);
 }
 
 #[test]

@@ -39,8 +39,6 @@ pub struct CrewTerms {
 pub enum Signal {
     /// To leave; for the second time, to leave at once.
     Leave,
-    /// To replace all workers one by one, where everything cannot be handed over.
-    Reload,
     /// One worker more.
     Grow,
     /// One worker less.
@@ -225,11 +223,10 @@ impl<S: Socket> Crew<S> {
     fn obey(&mut self, signal: Signal) {
         let now = self.now.instant;
         match signal {
-            Signal::Grow | Signal::Shrink | Signal::Reload if self.handover.is_some() => {
+            Signal::Grow | Signal::Shrink if self.handover.is_some() => {
                 self.put_off.push(signal);
             }
             Signal::Leave => self.roster.signal(now),
-            Signal::Reload => self.roster.reload(now),
             Signal::Grow => self.roster.grow(now),
             Signal::Shrink => self.roster.shrink(now),
         }

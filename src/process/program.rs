@@ -81,7 +81,7 @@ impl Inheritance {
     fn parse(text: &str) -> Result<Self, String> {
         Self::parse_fields(&text.split(' ').collect::<Vec<_>>()).ok_or_else(|| {
             format!(
-                "cannot work for a supervisor of another version ({INHERITANCE}={text}): restart the whole server"
+                "cannot work for a supervisor of another version ({INHERITANCE}={text}): send that one SIGHUP, so that it hands over to this one"
             )
         })
     }
@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn what_another_version_says_is_not_guessed_at() {
         for text in ["", "1", "0 2 5 7 8 -"] {
-            assert!(Inheritance::parse(text).unwrap_err().contains("restart the whole server"), "{text}");
+            assert!(Inheritance::parse(text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }
         for text in ["2 5 7", "2 5 7 8 9 10 11", "2 5 -7 8 -", "2 5, 7 8 -", "2 5 7 - -"] {
             let text = format!("{VERSION} {text}");
-            assert!(Inheritance::parse(&text).unwrap_err().contains("restart the whole server"), "{text}");
+            assert!(Inheritance::parse(&text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, error, info, log};
+use log::{Level, debug, error, log};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -104,7 +104,6 @@ pub struct Supervisor {
     has_parted: bool,
     /// When those who are left are told to leave.
     leave_at: Option<Instant>,
-    reloads: bool,
     progress_bar: ProgressBar,
     is_at_terminal: bool,
     now: Now,
@@ -151,8 +150,6 @@ impl Supervisor {
             has_lost_one: false,
             has_parted: false,
             leave_at: None,
-            // What it starts would end with it otherwise.
-            reloads: std::process::id() == 1,
             progress_bar: ProgressBar::default(),
             is_at_terminal: io::stdin().is_terminal(),
             now,
@@ -218,7 +215,7 @@ impl Supervisor {
                 break;
             }
         }
-        let (is_at_terminal, reloads) = (self.is_at_terminal, self.reloads);
+        let is_at_terminal = self.is_at_terminal;
         let mut hands_over = false;
         // Until it serves, a signal is for the predecessor to answer: it waits.
         let signals = if self.taking.is_none() { self.take_signals() } else { vec![] };
@@ -226,7 +223,6 @@ impl Supervisor {
             SIGTERM | SIGINT => Some(Signal::Leave),
             // The terminal at which it was started is gone.
             SIGHUP if is_at_terminal => Some(Signal::Leave),
-            SIGHUP if reloads => Some(Signal::Reload),
             SIGHUP => {
                 hands_over = true;
                 None
@@ -282,9 +278,6 @@ impl Supervisor {
                 Step::Assembled => {
                     announce(&self.config, self.listeners.address(), self.listeners.admin_address());
                 }
-                Step::Reloading => {
-                    info!("Reloading: replacing the workers one by one by {}", self.program.path().display());
-                }
                 // What is taken over is another's still, who is to be told.
                 Step::GiveUp { .. } if self.taking.is_some() => {}
                 Step::GiveUp { .. } => return Some(ExitCode::from(3)),
@@ -297,9 +290,7 @@ impl Supervisor {
                 | Step::StepDown { .. }
                 | Step::Insist { .. }
                 | Step::Cut { .. }
-                | Step::Ended { .. }
-                | Step::ReloadFailed { .. }
-                | Step::Reloaded => {}
+                | Step::Ended { .. } => {}
             }
         }
         None

@@ -1,6 +1,7 @@
 //! The one driver of the real binary: a running process, the lines that it logs, and signals.
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::iter;
 use std::net::SocketAddr;
@@ -201,6 +202,12 @@ impl Drop for Process {
         kill(&format!("-{}", self.pid()), "KILL");
         let _ = self.child.wait();
     }
+}
+
+/// The processes that this one has started and that are there.
+pub fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 /// Sends a signal to a process that is there.

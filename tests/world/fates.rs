@@ -16,7 +16,6 @@ pub enum Fate {
     Frozen(Duration),
     /// A worker is sent a signal to leave.
     Signalled,
-    Reload,
     Grow,
     Shrink,
     /// The whole server is told to leave, and a successor goes on with its state.
@@ -54,7 +53,6 @@ impl World {
                     self.worker(id).signal(Control::Leave);
                 }
             }
-            Fate::Reload => self.reign().signal(Signal::Reload),
             Fate::Grow => self.reign().signal(Signal::Grow),
             Fate::Shrink => self.reign().signal(Signal::Shrink),
             Fate::Redeployed => self.reign().signal(Signal::Leave),

@@ -84,11 +84,11 @@ impl Roster {
     pub(super) fn judge(&mut self, now: Instant) {
         for nth in 0..self.workers.len() {
             let worker = &mut self.workers[nth];
-            let (id, slot, state, generation) = (worker.id, worker.slot, worker.state, worker.generation);
+            let (id, slot, state) = (worker.id, worker.slot, worker.state);
             if worker.lost_at.take_if(|at| *at <= now).is_some() && worker.serves() {
                 worker.state = State::Leaving { until: Some(now + self.times.grace) };
                 if self.holds(id, slot) && !self.has_parted {
-                    self.replace((slot, generation), state, Exit::LinkLost, now);
+                    self.replace(slot, state, Exit::LinkLost, now);
                 }
             }
             let worker = &mut self.workers[nth];

@@ -51,7 +51,6 @@ impl Roster {
 
     /// Nobody is started or replaced any more.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.reload = None;
         self.slots.iter_mut().for_each(|slot| slot.start_at = None);
         let limit = now + self.times.grace;
         for nth in 0..self.workers.len() {
@@ -65,7 +64,6 @@ impl Roster {
 
     /// Ends a worker that has not served, and so has nobody to wait for.
     pub(super) fn withdraw(&mut self, id: WorkerId) {
-        self.reload.iter_mut().for_each(|reload| _ = reload.attempt.take_if(|attempt| *attempt == id));
         if let Some(worker) = self.workers.iter_mut().find(|worker| worker.id == id) {
             worker.state = State::Killed { why: None };
             self.steps.push_back(Step::Withdraw { worker: id, slot: worker.slot });

@@ -103,13 +103,11 @@ fn a_signal_that_was_meant_for_all_insists_nowhere_whoever_hears_of_it_first() {
 }
 
 #[test]
-fn the_first_signal_to_a_worker_that_a_reload_has_replaced_changes_nothing() {
-    let mut story = Story::serving(1);
-    story.roster.reload(story.now);
+fn the_first_signal_to_a_worker_that_steps_down_already_changes_nothing() {
+    let mut story = Story::serving(2);
+    story.roster.shrink(story.now);
     story.steps();
-    story.roster.on_ready(1, story.now);
-    story.steps();
-    story.roster.on_signalled(0, story.now);
+    story.roster.on_signalled(1, story.now);
     assert_eq!(story.pass(SPREAD), []);
 }
 
@@ -226,6 +224,8 @@ fn a_worker_that_is_not_needed_before_it_has_served_is_ended_at_once() {
     let withdrawn = Step::Withdraw { worker: 1, slot: 1 };
     assert_eq!(story.steps(), [Step::CloseSlot { slot: 1 }, withdrawn]);
     assert_eq!(withdrawn.to_string(), "Worker 2 has not served yet: ending it");
+    // It said so before it was killed.
+    story.roster.on_ready(1, story.now);
     assert_eq!(story.exit(1, KILLED), []);
 }
 

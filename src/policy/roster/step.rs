@@ -114,19 +114,6 @@ pub enum Step {
     },
     /// Say so: every slot has a worker that serves, for the first time.
     Assembled,
-    /// Say so: the workers are replaced by the program that is there now.
-    Reloading,
-    /// Only say so: the workers that have not been replaced stay.
-    ReloadFailed {
-        /// Where a new worker was tried.
-        slot: SlotId,
-        /// How it ended.
-        exit: Exit,
-        /// Whether it was ready before.
-        has_served: bool,
-    },
-    /// Only say so.
-    Reloaded,
     /// End: workers do not start, and none is left.
     GiveUp {
         /// Where one was tried last.
@@ -153,11 +140,7 @@ impl Step {
     /// Whether the line is a warning; otherwise it informs.
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Cut { .. }
-            | Self::Kill { .. }
-            | Self::Ended { .. }
-            | Self::ReloadFailed { .. }
-            | Self::GiveUp { .. } => true,
+            Self::Cut { .. } | Self::Kill { .. } | Self::Ended { .. } | Self::GiveUp { .. } => true,
             Self::Drain(step) => step.is_warning(),
             _ => false,
         }
@@ -191,14 +174,6 @@ impl fmt::Display for Step {
                     seconds => write!(f, "in {seconds} s"),
                 }
             }
-            Self::ReloadFailed { slot, exit, has_served } => {
-                let (who, when) = match has_served {
-                    false => ("the old workers stay: a new", "before it served"),
-                    true => ("the old workers that still serve stay: the new", "soon after its start"),
-                };
-                write!(f, "Reload stopped, {who} worker {} {exit} {when}", slot + 1)
-            }
-            Self::Reloaded => write!(f, "Reload complete"),
             Self::GiveUp { slot, exit } => {
                 write!(f, "cannot start workers: worker {} {exit} before it served", slot + 1)
             }
@@ -212,8 +187,7 @@ impl fmt::Display for Step {
             | Self::StepDown { .. }
             | Self::CloseSlot { .. }
             | Self::Insist { .. }
-            | Self::Assembled
-            | Self::Reloading => Ok(()),
+            | Self::Assembled => Ok(()),
         }
     }
 }

@@ -10,8 +10,6 @@ use super::{SlotId, WorkerId};
 pub(super) struct Worker {
     pub id: WorkerId,
     pub slot: SlotId,
-    /// How many reloads had been asked for when it was started.
-    pub generation: u32,
     pub state: State,
     pub silence: Silence,
     /// It was sent a signal to leave: another is the second.
@@ -44,11 +42,10 @@ pub(super) enum State {
 }
 
 impl Worker {
-    pub(super) fn new(id: WorkerId, slot: SlotId, generation: u32) -> Self {
+    pub(super) fn new(id: WorkerId, slot: SlotId) -> Self {
         Self {
             id,
             slot,
-            generation,
             state: State::Starting,
             silence: Silence::new(),
             was_signalled: false,

@@ -268,7 +268,7 @@ fn number_of(signal: Signal) -> Option<i32> {
     match signal {
         Signal::Grow => Some(SIGTTIN),
         Signal::Shrink => Some(SIGTTOU),
-        Signal::Leave | Signal::Reload => None,
+        Signal::Leave => None,
     }
 }
 

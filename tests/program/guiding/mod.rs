@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use support::PATIENCE;
 
-use crate::process::Process;
+use crate::process::{Process, children, signal};
 use fleet::Fleet;
 use publisher::{Published, publish_steadily};
 use rate::{Moments, now_unix_ms};
@@ -107,17 +107,16 @@ fn a_successor_is_handed_two_thousand_clients_one_by_one() {
 }
 
 #[test]
-fn new_workers_are_handed_two_thousand_clients_one_by_one() {
+fn workers_that_leave_alone_hand_two_thousand_clients_over_one_by_one() {
     let server = Process::start(&format!("--workers 2 {FLAGS}"));
     let (fleet, published, (server, ended)) = drain(server.address(), move || {
-        server.signal("HUP");
-        server.next_line("Reload complete");
+        children(server.pid()).into_iter().for_each(|worker| signal(worker, "TERM"));
         server.next_line("Server shutdown complete");
         server.next_line("Server shutdown complete");
         (server, now_unix_ms())
     });
     judge(&fleet, &published, ended);
-    // Who lands on a worker that steps down next is asked once more.
+    // Who lands on a worker that is told so next is asked once more.
     assert!(fleet.clients.iter().all(|client| client.hints.len() <= 2));
     assert_eq!(published.refused, 0, "there is always somebody who serves");
     let (counted, connected) =

@@ -7,7 +7,7 @@ use support::client::Client;
 use support::peer::Peer;
 use support::{HANDSHAKE, HEALTHZ};
 
-use crate::process::Process;
+use crate::process::{Process, children, signal};
 
 /// The length of the first line.
 const HALF: usize = 18;
@@ -150,8 +150,7 @@ fn who_becomes_a_client_late_has_a_moment_of_its_own_and_less_time() {
     // So many that both workers are held by some of them.
     let mut clients = clients(&server, 24);
     let mut late = half_a_handshake(&server);
-    server.signal("HUP");
-    server.next_line("Reload complete");
+    children(server.pid()).into_iter().for_each(|worker| signal(worker, "TERM"));
     let first_ms = clients.iter_mut().map(|client| notice(client).1).max().unwrap();
     for _ in 0..6 {
         server.next_line("Waiting for");
@@ -167,8 +166,7 @@ fn who_becomes_a_client_after_all_moments_is_to_move_at_once_and_closed_as_the_o
     let server = Process::start("--workers 2 --drain-spread 0 --drain-close-after 1.5");
     let mut clients = clients(&server, 24);
     let mut late = half_a_handshake(&server);
-    server.signal("HUP");
-    server.next_line("Reload complete");
+    children(server.pid()).into_iter().for_each(|worker| signal(worker, "TERM"));
     for client in &mut clients {
         assert_eq!(notice(client).0, 0);
     }

@@ -5,7 +5,7 @@ mod doors;
 mod hangup;
 mod predecessors;
 mod rollback;
-mod server;
+pub mod server;
 mod service_manager;
 mod signals;
 mod two_starts;

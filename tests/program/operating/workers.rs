@@ -22,6 +22,16 @@ fn crew(office: &Office) -> BTreeMap<u32, u64> {
     workers.map(|worker| (pid_of(worker), worker["connections"].as_u64().unwrap())).collect()
 }
 
+/// Has both workers leave alone, and waits until others are there beside them.
+fn replace_both(office: &Office) -> BTreeMap<u32, u64> {
+    let before = crew(office);
+    before.keys().for_each(|pid| signal(*pid, "TERM"));
+    while crew(office).len() < 4 {
+        thread::yield_now();
+    }
+    before
+}
+
 /// Connects until each of two workers has a client: the system deals them out.
 fn clients_of_both(office: &Office) -> Vec<Client> {
     let mut clients = vec![];
@@ -116,47 +126,35 @@ fn assert_told(office: &Office, clients: usize) {
 
 #[test]
 fn the_door_answers_until_the_last_client_has_left_though_only_workers_that_were_replaced_have_any() {
-    for are_signalled in [false, true] {
-        let office = Office::open("--workers 2");
-        let server = &office.server;
-        let mut clients = clients_of_both(&office);
-        let before = crew(&office);
-        if are_signalled {
-            before.keys().for_each(|pid| signal(*pid, "TERM"));
-            while crew(&office).len() < 4 {
-                thread::yield_now();
-            }
-        } else {
-            server.signal("HUP");
-            server.next_line("Reload complete");
-        }
-        server.signal("TERM");
-        server.next_line("Graceful shutdown initiated");
-        while !crew(&office).keys().eq(before.keys()) {
-            thread::yield_now();
-        }
-        // Of those who hold the door open, each is to let somebody in.
-        (0..20).for_each(|_| assert_told(&office, clients.len()));
-        while let Some(client) = clients.pop() {
-            client.leave();
-            let left = clients.len() as f64;
-            let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
-            if !clients.is_empty() {
-                office.admin.metrics_with("the client's leaving", has_left);
-                assert_told(&office, clients.len());
-            }
-        }
-        assert_eq!(office.server.end().0, Some(0));
-        assert!(!office.admin.is_open());
+    let office = Office::open("--workers 2");
+    let server = &office.server;
+    let mut clients = clients_of_both(&office);
+    let before = replace_both(&office);
+    server.signal("TERM");
+    server.next_line("Graceful shutdown initiated");
+    while !crew(&office).keys().eq(before.keys()) {
+        thread::yield_now();
     }
+    // Of those who hold the door open, each is to let somebody in.
+    (0..20).for_each(|_| assert_told(&office, clients.len()));
+    while let Some(client) = clients.pop() {
+        client.leave();
+        let left = clients.len() as f64;
+        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
+        if !clients.is_empty() {
+            office.admin.metrics_with("the client's leaving", has_left);
+            assert_told(&office, clients.len());
+        }
+    }
+    assert_eq!(office.server.end().0, Some(0));
+    assert!(!office.admin.is_open());
 }
 
 #[test]
 fn nobody_waits_at_the_door_in_vain_once_the_supervisor_is_gone_and_only_replaced_workers_are_left() {
     let office = Office::open("--workers 2");
     let mut clients = clients_of_both(&office);
-    office.server.signal("HUP");
-    office.server.next_line("Reload complete");
+    replace_both(&office);
     office.server.signal("KILL");
     office.admin.closes();
     clients.iter_mut().for_each(|client| client.echo("still here"));
@@ -244,8 +242,7 @@ fn what_a_worker_has_counted_up_to_its_end_is_kept() {
     let clients = clients_of_both(&office);
     let count = clients.len();
     let before = office.admin.metrics();
-    office.server.signal("HUP");
-    office.server.next_line("Reload complete");
+    replace_both(&office);
     // Between two beats, which are far apart here.
     clients.into_iter().for_each(Client::leave);
     office.server.next_line("Server shutdown complete");

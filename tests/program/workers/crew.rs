@@ -1,4 +1,4 @@
-//! A supervisor with its workers. Who serves a connection is read from /proc: the kernel spreads newcomers, and nobody
+//! A supervisor with its workers, and those that it hands over to. Who serves a connection is read from /proc: the kernel spreads newcomers, and nobody
 //! here guesses how.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,18 +13,19 @@ use support::client::Client;
 use support::publisher::Publisher;
 use support::{PATIENCE, handshake, peer::Peer};
 
-use crate::process::{BINARY, Process, signal};
+use crate::handing_over::server::Server;
+use crate::process::{BINARY, Process, children, signal};
 
 /// Clients of each worker, by its process.
 pub type Clients = BTreeMap<u32, Vec<Client>>;
 
 /// Logs everything.
-pub struct Crew(Process);
+pub struct Crew(Server);
 
 impl Deref for Crew {
-    type Target = Process;
+    type Target = Server;
 
-    fn deref(&self) -> &Process {
+    fn deref(&self) -> &Server {
         &self.0
     }
 }
@@ -37,19 +38,17 @@ impl Crew {
 
     /// Waits until all workers serve.
     pub fn spawn(command: &mut Command) -> Self {
-        Self(Process::spawn(command.env("SLACKWATER_LOG_LEVEL", "debug")))
+        Self(Server::spawn(command.env("SLACKWATER_LOG_LEVEL", "debug")))
     }
 
     /// Waits for nothing.
     pub fn spawn_only(command: &mut Command) -> Self {
-        Self(Process::spawn_only(command.env("SLACKWATER_LOG_LEVEL", "debug")))
+        Self(Server::of(Process::spawn_only(command.env("SLACKWATER_LOG_LEVEL", "debug"))))
     }
 
-    /// The processes that are its children now, whether they serve or leave.
+    /// The workers that there are now, whether they serve or leave.
     pub fn children(&self) -> Vec<u32> {
-        let pid = self.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        children(self.now())
     }
 
     /// All processes that were started as the worker of this number, oldest first.
@@ -102,7 +101,7 @@ impl Crew {
             .filter(|fields| fields[1].ends_with(own_port.trim()))
             .map(|fields| (format!("socket:[{}]", fields[9]), port_of(fields[2])))
             .collect();
-        let processes = self.children().into_iter().chain([self.pid()]);
+        let processes = self.children().into_iter().chain([self.now()]);
         let of_one = |pid| sockets_of(pid).into_iter().map(move |socket| (socket, pid));
         processes
             .flat_map(of_one)
@@ -152,9 +151,9 @@ impl Crew {
         (0..count).map(ask).collect()
     }
 
-    /// [`Process::end`].
+    /// [`Process::end`], of the first supervisor.
     pub fn end(self) -> (Option<i32>, Vec<String>) {
-        self.0.end()
+        self.0.ended()
     }
 }
 

@@ -165,7 +165,7 @@ fn workers_that_step_down_give_their_clients_a_moment_of_their_leaving() {
         let client = world.connect_to(0, 1 << 20, &handshake("topic=news"));
         let start = world.now;
         world.run_until(start + 3 * SECOND);
-        world.fulfil(Fate::Reload);
+        world.fulfil(Fate::Signalled);
         world.run_for(3 * SECOND);
         let told: Vec<_> = answers(&client).into_iter().filter(|one| one.starts_with("Reconnect")).collect();
         assert_eq!(told.len(), 2, "{told:?}");

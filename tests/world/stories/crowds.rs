@@ -50,7 +50,7 @@ fn edge_triggered_readiness_is_never_lost() {
 
 #[test]
 fn the_clients_of_every_worker_are_served_as_those_of_one_process_while_workers_come_and_go() {
-    let fates = [Fate::Reload, Fate::Grow, Fate::Shrink, Fate::Signalled, Fate::Killed];
+    let fates = [Fate::Signalled, Fate::Grow, Fate::Shrink, Fate::Killed];
     let (codes, of_streams) = told_by_crowds(8000..8150, |seed| {
         let mut random = Random::new(seed);
         let mut setup = strict(&mut random);

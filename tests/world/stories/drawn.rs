@@ -19,8 +19,8 @@ const WORKERS: [Fate; 9] = [
     SHORT,
     Fate::Frozen(HOUR),
     Fate::Signalled,
-    Fate::Reload,
-    Fate::Reload,
+    Fate::Signalled,
+    Fate::Signalled,
     Fate::Grow,
     Fate::Shrink,
 ];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::process::crew::Signal;
+use slackwater::server::control::Control;
 use support::HEALTHZ;
 
 use crate::client::Act;
@@ -25,7 +26,7 @@ fn is_leaving(world: &World, id: u32) -> bool {
 
 #[test]
 fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
-    for fate in [Fate::Shrink, Fate::Reload] {
+    for is_signalled in [false, true] {
         for_each_seed(5000..5010, |seed| {
             let (mut world, mut random) = (house(seed, patient(1)), Random::new(seed));
             world.supervisor().setup.terms.reconnect =
@@ -41,7 +42,10 @@ fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
             let [silent, mute, half, posting, upgrading] =
                 ["", "", start, &news(2, 10), &resume_behind(0)].map(&mut connect);
             (0..random.below(4)).for_each(|_| world.turn());
-            world.fulfil(fate);
+            match is_signalled {
+                false => world.fulfil(Fate::Shrink),
+                true => world.worker(1).signal(Control::Leave),
+            }
             world.run_while(|world| !is_leaving(world, 1));
             (0..random.below(4)).for_each(|_| world.turn());
             silent.borrow_mut().send(resume_behind(0).as_bytes());
@@ -71,7 +75,7 @@ fn a_server_that_leaves_with_a_delay_serves_until_then() {
     let (mut told, mut published) = (Told::default(), 0);
     for_each_seed(5100..5124, |seed| {
         let mut random = Random::new(seed);
-        let crew = crew(&[Fate::Reload, Fate::Grow]);
+        let crew = crew(&[Fate::Signalled, Fate::Grow]);
         let lot =
             if seed % 2 == 0 { crew } else { Lot { workers: 0..1, fates: vec![Fate::Insisted], ..crew } };
         let mut world = lot.draw(random.fork(), GENEROUS);
