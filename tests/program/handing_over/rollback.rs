@@ -18,6 +18,7 @@ use support::publisher::Publisher;
 
 use super::server::Server;
 use crate::exposition::Metrics;
+use crate::process::{BINARY, children, signal};
 use crate::workers::program::Program;
 
 /// A successor that only the test knows.
@@ -269,18 +270,27 @@ fn a_successor_that_has_taken_everything_has_it() {
 
 #[test]
 fn a_program_that_does_not_take_over_leaves_everything_as_it_was() {
+    leaves_everything_as_it_was(1);
+}
+
+#[test]
+fn a_program_that_does_not_take_over_leaves_several_workers_as_they_were() {
+    leaves_everything_as_it_was(2);
+}
+
+fn leaves_everything_as_it_was(workers: usize) {
     let program = Program::new();
-    let server = Server::spawn(&mut program.command("--handover-timeout 2"));
+    let server = Server::spawn(&mut program.command(&format!("--workers {workers} --handover-timeout 2")));
     let mut crowd = Crowd::of(&server);
-    let real = crate::process::BINARY;
+    let workers = children(server.now());
     for (count, (script, why)) in [
         ("exit 7", "the successor has ended before it had said what it is"),
         ("kill -SEGV $$", "the successor has ended before it had said what it is"),
         ("echo no server; exit 0", "the successor has ended before it had said what it is"),
-        (&format!("ulimit -n 20; exec {real} \"$@\""), "the successor may open 20 files, and "),
-        (&format!("ulimit -v 4000; exec {real} \"$@\" 2>/dev/null"), "the successor has ended before it "),
+        (&format!("ulimit -n 20; exec {BINARY} \"$@\""), "the successor may open 20 files, and "),
+        (&format!("ulimit -v 4000; exec {BINARY} \"$@\" 2>/dev/null"), "the successor has ended before it "),
         (
-            &format!("exec {real} --port none 2>/dev/null"),
+            &format!("exec {BINARY} --port none 2>/dev/null"),
             "the successor has ended before it had said what it is",
         ),
         ("exec sleep 100", "the successor has not said what it is in time (--handover-timeout)"),
@@ -293,7 +303,7 @@ fn a_program_that_does_not_take_over_leaves_everything_as_it_was() {
         let line = server.failed(count + 1);
         assert!(line.contains(why), "{script}: {line}");
         crowd.assert_failures(&server, count + 1);
-        assert_eq!(children(server.now()), "", "it is gone, and no zombie");
+        assert_eq!(children(server.now()), workers, "it is gone, and no zombie");
     }
     program.remove();
     server.tell("HUP");
@@ -309,21 +319,20 @@ fn a_program_that_does_not_take_over_leaves_everything_as_it_was() {
 
 #[test]
 fn the_first_process_of_a_container_says_what_to_do_instead() {
-    let script = format!("exec {} --port 0", crate::process::BINARY);
-    let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", &script]);
     let can = Command::new("unshare").args(["--pid", "--fork", "true"]).output();
     if !can.is_ok_and(|output| output.status.success()) {
         return eprintln!("skipped: this user may make no process namespace");
     }
-    let server = Server::spawn(&mut command);
-    let mut client = server.client();
-    let inner: u32 = children(server.pid()).trim().parse().unwrap();
-    crate::process::signal(inner, "HUP");
-    assert!(server.failed(1).contains("start a second server with the same --handover PATH"));
-    client.echo("x");
-}
-
-fn children(pid: u32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap()
+    for workers in ["1", "2"] {
+        let mut command = Command::new("unshare");
+        let server = ["--pid", "--fork", "--kill-child", BINARY, "--workers", workers];
+        let server = Server::spawn(command.args(server));
+        let mut client = server.client();
+        let first = children(server.pid())[0];
+        let its_workers = children(first);
+        signal(first, "HUP");
+        assert!(server.failed(1).contains("start a second server with the same --handover PATH"));
+        client.echo("x");
+        assert_eq!(children(first), its_workers);
+    }
 }

@@ -36,21 +36,23 @@ fn the_successor_is_named_by_the_predecessor_before_it_says_that_it_is_ready() {
 
 #[test]
 fn where_nothing_comes_of_it_the_old_server_is_ready_as_before() {
-    let (manager, program) = (Manager::new(), Program::new());
-    let mut command = program.command("");
-    let server = Server::of(Process::spawn(command.env("NOTIFY_SOCKET", manager.path())));
-    let address = manager.hear_ready();
-    program.replace("exit 7");
-    server.tell("HUP");
-    server.failed(1);
-    hear_reloading(&manager);
-    assert_eq!(manager.hear_ready(), address);
-    program.remove();
-    server.tell("HUP");
-    server.failed(2);
-    hear_reloading(&manager);
-    assert_eq!(manager.hear_ready(), address);
-    assert_eq!(server.leave().0, Some(0));
+    for workers in [1, 2] {
+        let (manager, program) = (Manager::new(), Program::new());
+        let mut command = program.command(&format!("--workers {workers}"));
+        let server = Server::of(Process::spawn(command.env("NOTIFY_SOCKET", manager.path())));
+        let address = manager.hear_ready();
+        program.replace("exit 7");
+        server.tell("HUP");
+        server.failed(1);
+        hear_reloading(&manager);
+        assert_eq!(manager.hear_ready(), address);
+        program.remove();
+        server.tell("HUP");
+        server.failed(2);
+        hear_reloading(&manager);
+        assert_eq!(manager.hear_ready(), address);
+        assert_eq!(server.leave().0, Some(0));
+    }
 }
 
 #[test]
