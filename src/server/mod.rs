@@ -288,7 +288,10 @@ impl Server {
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
-        let has_come_to_do = has_come(CONTROLS) || has_come(SIGNALS) || self.controls.is_ahead();
+        // Until what it has taken up is served, a signal waits: it would be for the predecessor to answer.
+        let may_obey = !self.takes_up();
+        let has_come_to_do =
+            may_obey && (has_come(CONTROLS) || has_come(SIGNALS) || self.controls.is_ahead());
         let controls = if has_come_to_do { self.controls.take() } else { vec![] };
         self.turn.handle(events.iter().filter_map(ready), controls, now);
         Ok(())

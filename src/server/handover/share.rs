@@ -123,14 +123,24 @@ impl Server {
         (left == 0).then_some(Outcome::Drained)
     }
 
+    /// Whether what is to be served here is a predecessor's still.
+    pub(in crate::server) fn takes_up(&self) -> bool {
+        self.turn.has_moved() && self.share.as_ref().is_some_and(|share| share.giving.is_none())
+    }
+
     /// All goes on here.
     pub(in crate::server) fn resume(&mut self) {
+        let takes_up = self.takes_up();
         if let Some(share) = &mut self.share {
             if let Some(mut giving) = share.giving.take() {
                 giving.register_again(&mut self.turn, self.poll.registry());
             }
             // Ahead of everything that is done with them.
             share.taken.drain(..).for_each(|part| part.say_serving());
+        }
+        if takes_up {
+            // No event will announce what has come until now.
+            self.controls.look_whether_to_leave();
         }
         self.turn.resume();
     }
@@ -150,8 +160,7 @@ impl Server {
     pub(in crate::server) fn look_at_moved(&mut self) -> Option<Outcome> {
         let (now, timeout) = (self.turn.now().instant, self.succession.timeout());
         let share = self.share.as_mut()?;
-        let takes_up = self.turn.has_moved() && share.giving.is_none();
-        if !self.turn.is_held() || takes_up {
+        if !self.turn.is_held() || self.turn.has_moved() && share.giving.is_none() {
             share.held_until = None;
             return None;
         }
