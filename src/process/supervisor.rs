@@ -98,6 +98,8 @@ pub struct Supervisor {
     taking: Option<Taking>,
     /// What a predecessor has counted.
     counted: Option<Metrics>,
+    /// A successor is to be started in this turn.
+    is_to_hand_over: bool,
     /// A worker has ended, or could not be started.
     has_lost_one: bool,
     /// Everything is another process's.
@@ -147,6 +149,7 @@ impl Supervisor {
             giving: None,
             taking,
             counted: None,
+            is_to_hand_over: false,
             has_lost_one: false,
             has_parted: false,
             leave_at: None,
@@ -167,6 +170,10 @@ impl Supervisor {
             };
             self.has_lost_one |= !arrived.ended.is_empty();
             self.crew.handle(arrived, self.now);
+            // Whoever has ended by now has nothing that could be moved.
+            if std::mem::take(&mut self.is_to_hand_over) {
+                self.launch_successor();
+            }
             if let Err(why) = self.take_over() {
                 error!("{why}");
                 return self.end_all();
@@ -232,9 +239,7 @@ impl Supervisor {
             // Every turn looks for processes that have ended.
             _ => None,
         }));
-        if hands_over {
-            self.launch_successor();
-        }
+        self.is_to_hand_over = hands_over;
         self.children.retain_mut(|(worker, child)| {
             let Ok(Some(status)) = child.try_wait() else { return true };
             debug!("Worker process {} has ended: {status}", child.id());
