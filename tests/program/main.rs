@@ -4,6 +4,7 @@
 // A helper of tests that unwraps fails the test.
 #![allow(clippy::unwrap_used)]
 
+mod audience;
 mod commands;
 mod door;
 mod exposition;
@@ -16,4 +17,5 @@ mod operating;
 mod pauses;
 mod process;
 mod service_manager;
+mod strace;
 mod workers;

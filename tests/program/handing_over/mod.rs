@@ -2,6 +2,7 @@
 //! same TCP connections; where nothing comes of it, they do not notice either.
 
 mod doors;
+mod faults;
 mod hangup;
 mod predecessors;
 mod rollback;

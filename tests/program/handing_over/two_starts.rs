@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use slackwater::wire::handover::message::ToSuccessor;
-use support::client::Client;
+use support::HEALTHZ;
 use support::peer::Peer;
 use support::publisher::Publisher;
 use tempfile::TempDir;
@@ -149,21 +149,47 @@ fn another_users_process_is_refused() {
     assert!(!lines.iter().any(|line| line.contains(FAILED)), "{lines:?}");
 }
 
-#[test]
-fn a_request_whose_body_is_half_read_stays_and_is_answered_by_the_old_process() {
-    let place = Place::new();
-    let first = place.start("--port 0 --drain-check-interval 3600");
-    let mut client: Client = first.client();
-    let mut publisher = Peer::connect(first.address());
+/// Publishes "late", of which half is read.
+fn half_publisher(server: &Process) -> Peer {
+    let mut publisher = Peer::connect(server.address());
     publisher.send(
         "POST /publish HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
     );
     assert_eq!(publisher.head().status, 100);
     publisher.send("la");
-    let second = place.start("--port 0");
-    first.line("; 1 could not be moved");
-    client.echo("x");
-    drop(publisher);
-    assert_eq!(first.end().0, Some(0));
-    second.client().leave();
+    publisher
+}
+
+#[test]
+fn a_request_that_comes_whole_within_a_second_is_finished_by_the_old_process_and_goes_on_with_the_new_one() {
+    for workers in ["", "--workers 2"] {
+        let place = Place::new();
+        let first = place.start(&format!("--port 0 {workers}"));
+        let (mut client, mut publisher) = (first.client(), half_publisher(&first));
+        let mut second = Command::new(BINARY);
+        let second = Process::spawn_only(second.args(place.flags(&format!("--port 0 {workers}"))));
+        first.line("] Handing over to process ");
+        publisher.send("te");
+        assert_eq!(publisher.response().status, 200);
+        second.line("] Took over 2 connections from process ");
+        assert_eq!(first.end().0, Some(0));
+        assert_eq!(client.hear_data(), "late");
+        publisher.send(HEALTHZ);
+        assert_eq!(publisher.response().status, 200);
+    }
+}
+
+#[test]
+fn a_request_that_takes_longer_ends_unanswered_with_the_old_process_and_nothing_comes_of_it() {
+    for workers in ["", "--workers 2"] {
+        let place = Place::new();
+        let first = place.start(&format!("--port 0 {workers}"));
+        let (mut client, mut publisher) = (first.client(), half_publisher(&first));
+        let second = place.start(&format!("--port 0 {workers}"));
+        first.line("; 1 could not be moved");
+        assert_eq!(publisher.rest(), b"");
+        assert_eq!(first.end().0, Some(0));
+        client.echo("x");
+        second.client().leave();
+    }
 }

@@ -2,94 +2,40 @@
 //! them. Nobody is disconnected, whoever fails on the way.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use slackwater::wire::link::VERSION;
-use support::client::Client;
-use support::events::Listener;
 use support::publisher::Publisher;
 use tempfile::TempDir;
 
 use super::crew::{Crew, stop};
 use super::program::Program;
+use crate::audience::{Audience, published_while};
 use crate::process::{BINARY, signal};
 
-/// Publications while something is done, at most.
-const MOST: usize = 1000;
-
 /// Where a server and its successors meet.
-struct Meeting(TempDir);
+pub struct Meeting(TempDir);
 
 impl Meeting {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// The server that is there, or the next.
-    fn command(&self, program: impl Into<Command>, flags: &str) -> Command {
+    pub fn command(&self, program: impl Into<Command>, flags: &str) -> Command {
         let mut command = program.into();
         command.args(flags.split_whitespace()).arg("--handover").arg(self.0.path().join("handover"));
         command
     }
 
-    fn start(&self, flags: &str) -> Crew {
+    pub fn start(&self, flags: &str) -> Crew {
         Crew::spawn(&mut self.command(Command::new(BINARY), flags))
     }
 
     /// Takes over from the one that listens at this port; waits for nothing.
-    fn succeed(&self, old: &Crew, flags: &str) -> Crew {
+    pub fn succeed(&self, old: &Crew, flags: &str) -> Crew {
         let mut command = self.command(Command::new(BINARY), flags);
         Crew::spawn_only(command.env("SLACKWATER_PORT", old.address().port().to_string()))
     }
-}
-
-/// Clients that stay, over WebSockets and event streams.
-struct Audience {
-    clients: Vec<Client>,
-    listeners: Vec<Listener>,
-}
-
-impl Audience {
-    fn of(crew: &Crew) -> Self {
-        let clients = (0..12).map(|_| crew.client()).collect();
-        let listeners = (0..6).map(|_| Listener::join(crew.address(), "/events")).collect();
-        Self { clients, listeners }
-    }
-
-    /// All hear these, in this order and nothing else.
-    fn hear(&mut self, texts: &[String]) {
-        for text in texts {
-            self.clients.iter_mut().for_each(|client| assert_eq!(client.hear_data(), text.as_str()));
-            self.listeners.iter_mut().for_each(|listener| assert_eq!(listener.hear_data(), text.as_str()));
-        }
-        self.clients.iter_mut().for_each(|client| client.echo("x"));
-    }
-}
-
-/// What was published over one connection while this was done: every request was answered.
-fn published_while(crew: &Crew, deed: impl FnOnce()) -> Vec<String> {
-    let (address, is_over) = (crew.address(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let (mut publisher, mut published) = (Publisher::connect(address), vec![]);
-            while !is_over.load(Ordering::Relaxed) {
-                // Nobody reads meanwhile, and nobody is to be cut off for that.
-                if published.len() == MOST {
-                    thread::yield_now();
-                    continue;
-                }
-                let text = format!("publication {}", published.len());
-                publisher.publish(&text);
-                published.push(text);
-            }
-            published
-        });
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed));
-        is_over.store(true, Ordering::Relaxed);
-        done.unwrap();
-        publisher.join().unwrap()
-    })
 }
 
 fn all_move(from: &str, to: &str) {

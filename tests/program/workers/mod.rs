@@ -3,11 +3,13 @@
 
 mod breaking;
 mod crew;
+mod faults;
 mod handing_over;
 mod heard;
 mod leaving;
 mod listening;
 mod load;
+mod meanwhile;
 pub mod program;
 mod publications;
 mod resizing;

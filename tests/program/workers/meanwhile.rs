@@ -1,0 +1,127 @@
+//! What comes while a server with workers hands over: signals, further starts, and workers that end.
+
+use super::crew::{Crew, stop, until_state};
+use super::handing_over::Meeting;
+use super::program::{Gate, Program};
+use crate::process::signal;
+
+/// Its successor waits at the gate.
+fn begun() -> (Program, Crew, Gate) {
+    let program = Program::new();
+    let flags = "--workers 2 --handover-timeout 20 --drain-check-interval 3600";
+    let crew = Crew::spawn(&mut program.command(flags));
+    let gate = program.gate_for_all();
+    crew.signal("HUP");
+    (program, crew, gate)
+}
+
+/// The process of the successor.
+fn successor(crew: &Crew) -> u32 {
+    let line = crew.line("to hand over to");
+    line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_second_signal_to_hand_over_changes_nothing() {
+    let (_program, crew, gate) = begun();
+    let mut client = crew.client();
+    let _waiting = gate.reached();
+    crew.signal("HUP");
+    crew.line("[WARNING] Not handing over once more: another process is about to take over");
+    gate.open();
+    crew.line("] Took over 1 connections from process ");
+    client.echo("x");
+}
+
+#[test]
+fn one_to_leave_ends_it_and_the_workers_leave_as_ever() {
+    let (_program, crew, gate) = begun();
+    let mut client = crew.client();
+    let waiting = gate.reached();
+    crew.signal("TERM");
+    crew.line("[WARNING] Hand-over failed, this process goes on: it has been told to leave");
+    crew.line("Waiting for 1");
+    client.echo("x");
+    client.leave();
+    drop(waiting);
+    assert_eq!(crew.end().0, Some(0));
+}
+
+#[test]
+fn one_for_another_worker_is_obeyed_by_whoever_serves_then() {
+    let (_program, crew, gate) = begun();
+    let mut client = crew.client();
+    let _waiting = gate.reached();
+    crew.signal("TTIN");
+    gate.open();
+    crew.line("] Took over 1 connections from process ");
+    crew.line("Started worker 3 as process ");
+    client.echo("x");
+
+    let (_program, crew, gate) = begun();
+    let mut client = crew.client();
+    let _waiting = gate.reached();
+    crew.signal("TTIN");
+    signal(successor(&crew), "KILL");
+    crew.line("[WARNING] Hand-over failed, this process goes on: the successor has ended");
+    crew.line("Started worker 3 as process ");
+    client.echo("x");
+}
+
+#[test]
+fn only_one_successor_takes_over_at_a_time_also_while_that_has_not_served_yet() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2");
+    let mut client = old.client();
+    let program = Program::new();
+    let gate = program.gate(2);
+    let mut command = meeting.command(program.command(""), "--workers 2");
+    let one = Crew::spawn_only(command.env("SLACKWATER_PORT", old.address().port().to_string()));
+    let _waiting = gate.reached();
+    // Both listen where successors come in, and neither knows when it is the other's turn.
+    for _ in 0..4 {
+        let (code, lines) = meeting.succeed(&old, "--workers 2").end();
+        assert_eq!(code, Some(3));
+        let why = "[ERROR] cannot take over: the other process says: another process is about to take over";
+        assert!(lines.iter().any(|line| line == why), "{lines:#?}");
+    }
+    gate.open();
+    one.line("] Took over 1 connections from process ");
+    client.echo("x");
+}
+
+#[test]
+fn a_worker_that_has_ended_just_before_has_nothing_to_hand_over_and_all_others_have() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let mut clients = crew.clients(2);
+    let killed = crew.process(1, 1);
+    stop(crew.pid());
+    signal(killed, "KILL");
+    until_state(killed, "Z");
+    crew.signal("HUP");
+    crew.signal("CONT");
+    crew.line("] Took over 2 connections from process ");
+    clients.remove(&killed);
+    clients.values_mut().flatten().for_each(|client| client.echo("x"));
+}
+
+#[test]
+fn a_worker_of_the_successors_that_is_told_to_leave_does_so_once_it_serves() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2");
+    let mut clients: Vec<_> = (0..8).map(|_| old.client()).collect();
+    let program = Program::new();
+    let gate = program.gate(2);
+    let mut command = meeting.command(program.command(""), "--workers 2");
+    let new = Crew::spawn_only(command.env("SLACKWATER_PORT", old.address().port().to_string()));
+    let _waiting = gate.reached();
+    let told = new.process(1, 1);
+    // Ahead of that it has not taken its signals yet.
+    new.line(&format!("worker 1 ({told}): At most "));
+    signal(told, "TERM");
+    gate.open();
+    new.line("] Took over 8 connections from process ");
+    new.line(&format!("worker 1 ({told}): Shutdown signal received"));
+    clients.iter_mut().for_each(|client| client.echo("x"));
+}
