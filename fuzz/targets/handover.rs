@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use slackwater::server::clock::Now;
 use slackwater::wire::handover::image::{Entry, Reader, Writer};
 use slackwater::wire::handover::message::{ToPredecessor, ToSuccessor, decode, encode};
+use slackwater::wire::handover::parked::Parked;
 use slackwater_fuzz::line::Line;
 use slackwater_fuzz::process::Process;
 use slackwater_fuzz::within;
@@ -27,6 +28,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(decode(&encode(&message)), Ok(message));
     }
     if let Ok(message) = within(most_bytes, || decode::<ToSuccessor>(input)) {
+        assert_eq!(decode(&encode(&message)), Ok(message));
+    }
+    if let Ok(message) = within(most_bytes, || decode::<Parked>(input)) {
         assert_eq!(decode(&encode(&message)), Ok(message));
     }
     for octets in [input, &sealed(input)] {
@@ -55,6 +59,7 @@ fn copy(octets: &[u8]) {
                 assert_eq!(again.as_ref(), Ok(&**whole));
                 writer.whole(whole)
             }
+            Entry::Left(left) => writer.left(left),
             Entry::Snapshot(octets) => writer.snapshot(octets),
             Entry::Shared(octets) => writer.shared(octets),
             Entry::Connection(record) => {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
-use super::seconds;
+use super::{seconds, truth};
 
 /// The flags of it.
 #[derive(Debug, Clone, Args)]
@@ -20,4 +20,10 @@ pub struct HandoverFlags {
     #[arg(long, env = "SLACKWATER_HANDOVER_TIMEOUT", default_value = "5", help_heading = "Leaving")]
     #[arg(value_name = "SECONDS", value_parser = seconds(0.1..=300.0), allow_negative_numbers = true)]
     pub handover_timeout: Duration,
+
+    /// Told to leave by SIGTERM, keep all connections in the service manager's store for the next start, and end at once (systemd,
+    /// FileDescriptorStoreMax=)
+    #[arg(long, env = "SLACKWATER_PARK", help_heading = "Leaving")]
+    #[arg(action = ArgAction::SetTrue, value_parser = truth)]
+    pub park: bool,
 }

@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod mentions;
 pub mod message_limit;
 pub mod moments;
+pub mod parking;
 pub mod period;
 pub mod positions;
 pub mod rate;

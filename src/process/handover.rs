@@ -24,7 +24,7 @@ use crate::server::control::Control;
 use crate::server::handover::Launcher;
 use crate::server::handover::channel::{self, Channel};
 use crate::server::handover::taking::{Offer, TakeOverError, Taking};
-use crate::wire::handover::message::Kind;
+use crate::wire::handover::message::{Kind, Listening};
 
 /// The mode of the socket at `--handover`: who may connect gets everything.
 const FOR_ITS_USER: u32 = 0o600;
@@ -115,7 +115,7 @@ impl Launcher for SuccessorProcess {
         signal(
             pid,
             match control {
-                Control::Leave => SIGTERM,
+                Control::Leave | Control::Park => SIGTERM,
                 Control::Reload => SIGHUP,
             },
         );
@@ -191,29 +191,52 @@ pub fn inherit(
     let Some(channel) = channel else { return Ok(None) };
     let deadline = Now::read() + patience(config);
     let (taking, Offer { pid, sockets, workers }) = Taking::begin(channel.into(), deadline)?;
-    let (slots, files) = (BTreeMap::new(), vec![]);
-    let mut inheritance = Inheritance { is_own, taking, pid, workers, slots, admin: None, path: None, files };
-    for (listening, socket) in sockets {
-        let adopted = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen);
-        let bound = adopted.inspect_err(|why| inheritance.taking.decline(&why.to_string()))?;
-        if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)
-            && !inheritance.files.contains(path)
-        {
-            inheritance.files.push(path.clone());
-        }
-        let place = match listening.kind {
-            Kind::Public => {
-                let before = inheritance.slots.remove(&listening.slot);
-                let joined = BoundSocket::join(before.into_iter().chain([bound]));
-                joined.and_then(|joined| inheritance.slots.insert(listening.slot, joined));
-                continue;
+    let Doors { slots, admin, path, files } =
+        Doors::of(sockets).inspect_err(|why| taking.decline(&why.to_string()))?;
+    Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, path, files }))
+}
+
+/// What another process listens or has listened on.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// As in `Inheritance`.
+    pub slots: BTreeMap<u32, BoundSocket>,
+    /// For operators.
+    pub admin: Option<BoundSocket>,
+    /// For successors.
+    pub path: Option<BoundSocket>,
+    /// The files that go with those.
+    pub files: Vec<PathBuf>,
+}
+
+impl Doors {
+    /// These sockets, put in order.
+    ///
+    /// # Errors
+    /// When one of them does not listen.
+    pub fn of(sockets: Vec<(Listening, Socket)>) -> Result<Self, OpenError> {
+        let mut doors = Self::default();
+        for (listening, socket) in sockets {
+            let bound = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen)?;
+            if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)
+                && !doors.files.contains(path)
+            {
+                doors.files.push(path.clone());
             }
-            Kind::Admin => &mut inheritance.admin,
-            Kind::Handover => &mut inheritance.path,
-        };
-        *place = BoundSocket::join(place.take().into_iter().chain([bound]));
+            let place = match listening.kind {
+                Kind::Public => {
+                    let before = doors.slots.remove(&listening.slot);
+                    let joined = BoundSocket::join(before.into_iter().chain([bound]));
+                    joined.and_then(|joined| doors.slots.insert(listening.slot, joined));
+                    continue;
+                }
+                Kind::Admin => &mut doors.admin,
+                Kind::Handover => &mut doors.path,
+            };
+            *place = BoundSocket::join(place.take().into_iter().chain([bound]));
+        }
+        Ok(doors)
     }
-    Ok(Some(inheritance))
 }
 
 /// Opens where successors come in, if there is to be such a place.

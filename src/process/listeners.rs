@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use crate::config::{AdminAddress, Config};
 use crate::ffi;
+use crate::process::parking::PARKED;
+use crate::process::service_manager;
 use crate::server::ListenError;
 use crate::server::bound_socket::{self, Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
 use crate::server::prospect::{self, Prospect};
@@ -50,7 +52,10 @@ fn handed_over(config: &Config) -> Result<Option<i32>, OpenError> {
     if config.uds.is_some() {
         return Ok(None);
     }
-    let activated: Vec<i32> = sd_notify::listen_fds().map_err(OpenError::Absent)?.collect();
+    let handed_over = service_manager::handed_over().map_err(OpenError::Absent)?;
+    // What an earlier process has parked is no listener.
+    let activated = handed_over.into_iter().filter(|(_, name)| name != PARKED).map(|(fd, _)| fd);
+    let activated: Vec<i32> = activated.collect();
     match (config.fd, &activated[..]) {
         (Some(fd), _) | (None, &[fd]) => Ok(Some(fd)),
         (None, []) => Ok(None),
@@ -79,6 +84,39 @@ pub fn is_named(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError>
         Some(path) => *bound.address() == Address::Unix(path.clone()),
         None => is_at(&config.host, config.port, bound)?,
     })
+}
+
+/// Listens on what was inherited, or else on what another process listens or has listened on, if that is what the configuration
+/// names or both have the same arguments (`is_own`), or else opens it.
+///
+/// # Errors
+/// As `open`.
+pub fn adopt(
+    config: &Config,
+    inherited: Option<BoundSocket>,
+    public: Option<BoundSocket>,
+    is_own: bool,
+) -> Result<BoundSocket, OpenError> {
+    let is_named = public.as_ref().map_or(Ok(false), |public| is_named(config, public))?;
+    match (inherited, public) {
+        (Some(inherited), _) => Ok(inherited),
+        (None, Some(public)) if is_named || is_own => Ok(public),
+        (None, _) => open(config, false),
+    }
+}
+
+/// The same for what operators come in by, if they are to have a door of their own.
+///
+/// # Errors
+/// As `open_admin`.
+pub fn adopt_admin(
+    config: &Config,
+    admin: Option<BoundSocket>,
+    is_own: bool,
+) -> Result<Option<BoundSocket>, OpenError> {
+    let is_named = admin.as_ref().map_or(Ok(false), |admin| is_named_admin(config, admin))?;
+    let is_kept = is_named || is_own && config.admin.is_some() && admin.is_some();
+    if is_kept { Ok(admin) } else { open_admin(config) }
 }
 
 /// Whether that is where operators would come in.
@@ -208,9 +246,7 @@ impl SlotSockets {
     ) -> Result<Self, OpenError> {
         let is_named = slots.first().map_or(Ok(false), |first| is_named(config, first))?;
         let is_kept = inherited.is_none() && (is_named || is_own && !slots.is_empty());
-        let is_named = admin.as_ref().map_or(Ok(false), |admin| is_named_admin(config, admin))?;
-        let is_kept_admin = is_named || is_own && config.admin.is_some() && admin.is_some();
-        let admin = if is_kept_admin { admin } else { open_admin(config)? };
+        let admin = adopt_admin(config, admin, is_own)?;
         if !is_kept {
             let opened = inherited.map_or_else(|| open(config, true), Ok)?;
             return Ok(Self::of_first(config, opened, vec![], admin));

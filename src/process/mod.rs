@@ -28,6 +28,7 @@ pub mod dangers;
 pub mod handover;
 pub mod listeners;
 pub mod logging;
+pub mod parking;
 pub mod program;
 pub mod progress_bar;
 pub mod remarks;

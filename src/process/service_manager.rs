@@ -2,14 +2,18 @@
 //! nothing is said.
 
 use std::env;
-use std::ffi::OsStr;
-use std::io;
+use std::io::{self, ErrorKind, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use log::debug;
+use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sd_notify::NotifyState;
 
 use crate::policy::drain::{LONGEST_FAREWELL, Step};
@@ -71,16 +75,69 @@ pub fn on_step(step: &Step) {
     }
 }
 
-fn tell(state: &[NotifyState<'_>], timeout: Duration) {
-    let Some(name) = env::var_os("NOTIFY_SOCKET") else { return };
-    let text: String = state.iter().map(|assignment| format!("{assignment}\n")).collect();
-    if let Err(why) = send(&name, &text, timeout) {
+/// The server has parked so many connections, and ends.
+pub fn parked(connections: usize) {
+    let status = format!("Parked {connections} connections");
+    tell(&[NotifyState::Stopping, NotifyState::Status(&status)], SEND_TIMEOUT);
+}
+
+/// How many descriptors it would keep for the next start (FileDescriptorStoreMax=, systemd.service(5)); `None` where it keeps
+/// none, or does not say.
+pub fn room() -> Option<u32> {
+    env::var_os("NOTIFY_SOCKET")?;
+    env::var("FDSTORE").ok()?.parse().ok().filter(|room| *room > 0)
+}
+
+/// It is to keep this descriptor for the next start. Whether it has is not said; it has considered it once this is done, within
+/// the time.
+///
+/// # Errors
+/// When it cannot be told, or is silent.
+pub fn keep(name: &str, descriptor: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
+    // Whatever befalls the descriptor, it is kept: its other end is closed when this process ends.
+    let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n");
+    send(&text, timeout, &[descriptor])?;
+    // It closes this once it has read everything before (sd_notify_barrier(3)).
+    let (theirs, ours) = io::pipe()?;
+    send("BARRIER=1\n", timeout, &[ours.as_fd()])?;
+    drop(ours);
+    let timeout = Timespec::try_from(timeout).map_err(|_| ErrorKind::InvalidInput)?;
+    match poll(&mut [PollFd::new(&theirs, PollFlags::empty())], Some(&timeout))? {
+        0 => Err(ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}
+
+/// It is to keep nothing of this name any more.
+pub fn forget(name: &str) {
+    let text = format!("FDSTOREREMOVE=1\nFDNAME={name}\n");
+    if let Err(why) = send(&text, SEND_TIMEOUT, &[]) {
         debug!("The service manager was not told: {why}");
     }
 }
 
-/// Sends one datagram. Where the queue is full, it waits for so long and no longer.
-fn send(name: &OsStr, text: &str, timeout: Duration) -> io::Result<()> {
+/// What it has handed this process (sd_listen_fds(3)), and the name of each. Without names, or with other than one for each,
+/// they have none that means anything here.
+///
+/// # Errors
+/// When that is not so.
+pub fn handed_over() -> io::Result<Vec<(RawFd, String)>> {
+    if let Ok(named) = sd_notify::listen_fds_with_names() {
+        return Ok(named.collect());
+    }
+    Ok(sd_notify::listen_fds()?.map(|fd| (fd, String::new())).collect())
+}
+
+fn tell(state: &[NotifyState<'_>], timeout: Duration) {
+    let text: String = state.iter().map(|assignment| format!("{assignment}\n")).collect();
+    if let Err(why) = send(&text, timeout, &[]) {
+        debug!("The service manager was not told: {why}");
+    }
+}
+
+/// Sends one datagram, if there is somebody to hear it. Where the queue is full, it waits for so long and no longer.
+fn send(text: &str, timeout: Duration, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let Some(name) = env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     // An abstract name, as container managers give, has an @ for its NUL (unix(7)).
     let address = match name.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -92,5 +149,12 @@ fn send(name: &OsStr, text: &str, timeout: Duration) -> io::Result<()> {
     } else {
         socket.set_write_timeout(Some(timeout))?;
     }
-    socket.send_to_addr(text.as_bytes(), &address).map(drop)
+    socket.connect_addr(&address)?;
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    sendmsg(&socket, &[IoSlice::new(text.as_bytes())], &mut beside, SendFlags::NOSIGNAL)?;
+    Ok(())
 }

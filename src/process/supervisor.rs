@@ -25,6 +25,7 @@ use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
 use crate::process::crew::{Arrived, Crew, CrewTerms, Signal};
 use crate::process::handover::{self, SuccessionError, SuccessorProcess};
 use crate::process::listeners::{self, OpenError, SlotSockets};
+use crate::process::parking;
 use crate::process::program::{Program, Started};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
@@ -120,6 +121,9 @@ impl Supervisor {
         let parent = handover::from_parent()?;
         // With the same arguments, but not with the same descriptors: what that one was given comes another way.
         let inherited = if parent.is_some() { None } else { listeners::inherit(&config)? };
+        let parked = if parent.is_some() { vec![] } else { parking::find() };
+        parking::close(parked, "several workers cannot go on with them");
+        drop(parking::store(&config));
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
         let mut signals = Signals::new(OBEYED)?;
         ffi::unblock(&OBEYED)?;

@@ -12,12 +12,14 @@ use crate::ffi;
 use crate::policy::drain::Step;
 use crate::process::handover::{self, Inheritance, SuccessionError, SuccessorProcess};
 use crate::process::listeners;
+use crate::process::parking;
 use crate::process::program::{self, Program};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager, serving};
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::handover::Means;
+use crate::server::handover::channel::Channel;
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service, StartError, Watched};
 
@@ -29,12 +31,17 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let parent = handover::from_parent()?;
     // With the same arguments, but not with the same descriptors: what that one was given comes another way.
     let inherited = if parent.is_some() { None } else { listeners::inherit(config)? };
+    let parked = if parent.is_some() { vec![] } else { parking::find() };
     let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
     let (mut server, admin_address) = match handover::inherit(config, parent)? {
-        Some(inheritance) => take_over(config, inherited, inheritance, signals, state_file)?,
-        None => begin(config, inherited, signals, state_file)?,
+        Some(inheritance) => {
+            parking::close(parked, "another process hands over");
+            take_over(config, inherited, inheritance, signals, state_file)?
+        }
+        None => begin(config, inherited, parked, signals, state_file)?,
     };
+    parking::store(config).into_iter().for_each(|store| server.park_in(store));
     match Program::own(config) {
         Ok(program) => {
             let status = serving(server.address());
@@ -63,24 +70,38 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
                 service_manager::draining(clients, remaining);
             }
         }
+        Watched::Parked(connections) => service_manager::parked(connections),
         Watched::Trim => {}
     }))
 }
 
-/// Begins to serve: nobody is connected yet.
+/// Begins to serve: nobody is connected yet but those who were parked.
 fn begin(
     config: &Config,
     inherited: Option<BoundSocket>,
+    parked: Vec<Channel>,
     signals: Signals,
     state_file: Option<StateFile>,
 ) -> Result<(Server, Option<Address>), RunError> {
     let path = handover::open(config)?;
-    let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
-    let admin = listeners::open_admin(config)?;
-    let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-    let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+    let (mut server, admin_address) = match parking::go_on(config, inherited.as_ref(), parked) {
+        Some((mut server, admin_address)) => {
+            if let Some(state_file) = state_file {
+                state_file.supersede()?;
+                server.leave_state_in(state_file);
+            }
+            (server, admin_address)
+        }
+        None => {
+            let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
+            let admin = listeners::open_admin(config)?;
+            let admin_address = admin.as_ref().map(|admin| admin.address().clone());
+            let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+            state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
+            (server, admin_address)
+        }
+    };
     server.obey_signals(signals)?;
-    state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
     path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
     Ok((server, admin_address))
 }
@@ -97,18 +118,8 @@ fn take_over(
     let Inheritance { is_own, mut taking, pid, workers, slots, admin, path, files } = inheritance;
     let public = BoundSocket::join(slots.into_values());
     let prepare = || -> Result<(Server, Option<Address>), RunError> {
-        let is_named = public.as_ref().map_or(Ok(false), |public| listeners::is_named(config, public))?;
-        let listening = match (inherited, public) {
-            (Some(inherited), _) => inherited,
-            (None, Some(public)) if is_named || is_own => public,
-            (None, _) => listeners::open(config, false)?,
-        };
-        let is_named = admin.as_ref().map_or(Ok(false), |admin| listeners::is_named_admin(config, admin))?;
-        let admin = if is_named || is_own && config.admin.is_some() && admin.is_some() {
-            admin
-        } else {
-            listeners::open_admin(config)?
-        };
+        let listening = listeners::adopt(config, inherited, public, is_own)?;
+        let admin = listeners::adopt_admin(config, admin, is_own)?;
         let admin_address = admin.as_ref().map(|admin| admin.address().clone());
         let mut server = Server::over(listening, admin, config, Service::Notifications)?;
         server.obey_signals(signals)?;

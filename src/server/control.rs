@@ -16,6 +16,8 @@ pub const SIGNALS: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 pub enum Control {
     /// Leave: the first time gently, the second time at once.
     Leave,
+    /// The same, and the first time park all connections.
+    Park,
     /// Replace the program: what a supervisor does, and no process that serves.
     Reload,
 }
@@ -53,13 +55,27 @@ pub(super) struct Controls {
     ahead: Vec<Control>,
     /// Whether somebody has started it at a terminal: when that is closed, it is to leave, too.
     is_at_terminal: bool,
+    /// Whether SIGTERM means to park.
+    parks: bool,
 }
 
 impl Controls {
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let handle = Handle { sender, waker: Arc::new(Waker::new(registry, token)?) };
-        Ok(Self { receiver, handle, signals: None, ahead: vec![], is_at_terminal: io::stdin().is_terminal() })
+        Ok(Self {
+            receiver,
+            handle,
+            signals: None,
+            ahead: vec![],
+            is_at_terminal: io::stdin().is_terminal(),
+            parks: false,
+        })
+    }
+
+    /// Has SIGTERM mean from now on that all connections are to be parked. SIGINT, a terminal's, never means that.
+    pub(super) fn park_at_signal(&mut self) {
+        self.parks = true;
     }
 
     /// Hears of these signals, also of those that have come since they were taken.
@@ -82,15 +98,18 @@ impl Controls {
     pub(super) fn take(&mut self) -> Vec<Control> {
         let ahead = std::mem::take(&mut self.ahead);
         let signals = self.signals.iter_mut().flat_map(|signals| signals.pending());
-        let is_reload = |signal| signal == SIGHUP && !self.is_at_terminal;
-        let meant = signals.map(|signal| if is_reload(signal) { Control::Reload } else { Control::Leave });
+        let meant = signals.map(|signal| match signal {
+            SIGHUP if !self.is_at_terminal => Control::Reload,
+            SIGTERM if self.parks => Control::Park,
+            _ => Control::Leave,
+        });
         ahead.into_iter().chain(meant).chain(self.receiver.try_iter()).collect()
     }
 
     /// Whether it is asked to leave. No event announces any more what was seen here: it is to be taken.
     pub(super) fn look_whether_to_leave(&mut self) -> bool {
         self.ahead = self.take();
-        self.ahead.contains(&Control::Leave)
+        self.ahead.iter().any(|control| matches!(control, Control::Leave | Control::Park))
     }
 
     /// Whether there is something that was only looked at.

@@ -4,12 +4,16 @@
 pub mod channel;
 mod giving;
 pub mod memory;
+pub mod parked;
+mod parking;
 pub mod part;
 mod share;
 mod succession;
 pub mod taking;
 
 pub use giving::heard_of;
+pub(super) use parking::Park;
+pub use parking::Store;
 pub use share::Means;
 pub(super) use share::Share;
 pub(super) use succession::Succession;

@@ -17,7 +17,7 @@ use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::exhaustion::with_mend;
-use crate::server::handover::{Means, Share, Succession};
+use crate::server::handover::{Means, Park, Share, Succession};
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::log_pace::LogPace;
 use crate::server::peers::Readiness;
@@ -97,6 +97,7 @@ pub struct Server {
     key_file: Option<KeyFile>,
     succession: Succession,
     share: Option<Share>,
+    park: Park,
 }
 
 /// What the caller of `run` may watch.
@@ -113,6 +114,8 @@ pub enum Watched<'a> {
     },
     /// All is another process's now, but for those who could not be moved.
     HandedOver,
+    /// So many connections are the next start's now, and so is everything else; those who could not be parked have a moment.
+    Parked(usize),
     /// Memory was freed, which the allocator may still keep.
     Trim,
 }
@@ -196,6 +199,7 @@ impl Server {
             key_file: key_file.flatten(),
             succession: Succession::new(config.handover.handover_timeout, undelayed),
             share: None,
+            park: Park::default(),
             poll,
         })
     }
@@ -258,6 +262,12 @@ impl Server {
                 Some(_) => watch(Watched::HandedOver),
                 None => {}
             }
+            if let Some(parted) = self.park() {
+                watch(Watched::Parked(parted.parked));
+                if parted.left == 0 {
+                    return Ok(Outcome::Drained);
+                }
+            }
             if let Some(outcome) = self.take_parts_or_end().or_else(|| self.look_at_moved()) {
                 return Ok(outcome);
             }
@@ -308,7 +318,8 @@ impl Server {
         }
         let doors_in = self.doors.next_timeout(now).filter(|_| self.turn.may_accept());
         let held_in = self.held_until().map(|at| at.saturating_duration_since(now));
-        let timeouts = [doors_in, log_in, keys_in, succession_in, held_in, self.turn.next_timeout()];
+        let park_in = self.park.state.deadline().map(|at| at.saturating_duration_since(now));
+        let timeouts = [doors_in, log_in, keys_in, succession_in, held_in, park_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()
     }
 
@@ -340,6 +351,7 @@ impl Server {
             Effect::RestAdmin => self.doors.rest_admin(self.poll.registry()),
             Effect::OpenAdmin => self.doors.open_admin(self.poll.registry())?,
             Effect::CloseAdmin => self.doors.close_admin(self.poll.registry()),
+            Effect::Park => self.park.state.signal(self.turn.now().instant),
             Effect::HandOver => self.launch_successor(),
             Effect::Move { by, format } => self.move_connections(by, format),
             Effect::Commit => return Ok(self.part_with_moved()),

@@ -121,6 +121,15 @@ impl StateFile {
         Ok(taken.and_then(Result::ok))
     }
 
+    /// Takes away what a predecessor has left: this process goes on by what it was handed in another way, and knows better.
+    ///
+    /// # Errors
+    /// When it cannot be taken away, and so could not be replaced either.
+    pub fn supersede(&self) -> Result<(), StateFileError> {
+        let taken = self.discard_draft().and_then(|()| self.take());
+        taken.map(drop).map_err(|why| StateFileError { path: self.path.clone(), why })
+    }
+
     /// What a server that starts now would find, which stays.
     ///
     /// # Errors

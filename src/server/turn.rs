@@ -25,6 +25,7 @@ use holding::Holding;
 mod effect;
 mod holding;
 mod moving;
+mod obeying;
 
 pub use effect::Effect;
 pub use moving::Packed;
@@ -267,17 +268,6 @@ impl<S: Socket> Turn<S> {
         self.report_holding();
         // Behind them, too: a departed client no longer counts.
         self.order.flush(self.peers.clients(), self.now);
-    }
-
-    fn obey(&mut self, control: Control) {
-        match control {
-            // A worker's signals are the supervisor's to answer: others may have been sent them, too.
-            Control::Leave if self.order.ask_how_to_leave() => {}
-            Control::Leave => self.drain.signal(self.now.instant),
-            // Sent to all processes at once: the supervisor has been sent it, too.
-            Control::Reload if self.order.has_supervisor() => {}
-            Control::Reload => self.effects.push_back(Effect::HandOver),
-        }
     }
 
     /// Does what the supervisor asks. To be asked to leave again changes at most the scope.

@@ -7,6 +7,7 @@
 
 pub mod image;
 pub mod message;
+pub mod parked;
 pub mod record;
 pub mod times;
 

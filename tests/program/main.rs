@@ -14,6 +14,7 @@ mod handover;
 mod memory;
 mod one_process;
 mod operating;
+mod parking;
 mod pauses;
 mod process;
 mod service_manager;

@@ -278,7 +278,12 @@ impl Worker {
     fn perform(&mut self, effect: Effect, at: Duration, random: &mut Random) {
         match effect {
             Effect::Accept if self.server.is_leaving() => {}
-            Effect::HandOver | Effect::Move { .. } | Effect::Commit | Effect::Resume | Effect::Vanish => {
+            Effect::HandOver
+            | Effect::Park
+            | Effect::Move { .. }
+            | Effect::Commit
+            | Effect::Resume
+            | Effect::Vanish => {
                 panic!("nobody has asked for it")
             }
             Effect::Accept => {

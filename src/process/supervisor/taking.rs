@@ -277,7 +277,7 @@ fn read(octets: &[u8]) -> Result<(Whole, Snapshot), Damaged> {
         match entry {
             Entry::Whole(said) => whole = *said,
             Entry::Snapshot(octets) => snapshot = Some(Snapshot::decode(octets).map_err(|_| Damaged)?),
-            Entry::Shared(_) | Entry::Connection(_) => {}
+            Entry::Shared(_) | Entry::Connection(_) | Entry::Left(_) => {}
         }
     }
     Ok((whole, snapshot.ok_or(Damaged)?))

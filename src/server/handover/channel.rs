@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use minicbor::Encode;
-use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
+use nix::sys::socket::sockopt::{PeerCredentials, SndBuf, SndBufForce};
+use nix::sys::socket::{UnixCredentials, getsockopt, setsockopt};
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -17,6 +18,12 @@ use rustix::net::{
 
 use crate::server::clock::Now;
 use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, encode};
+
+/// What the kernel counts for a message with descriptors, rounded up.
+const BYTES_OF_A_MESSAGE: usize = 1024;
+
+/// What it begins with is about this much.
+const LEAST_ROOM_BYTES: usize = 256 * 1024;
 
 /// One end. Never blocks but in `wait`.
 #[derive(Debug)]
@@ -166,6 +173,22 @@ impl Channel {
             let count = u32::try_from(descriptors.len()).map_err(|_| ErrorKind::InvalidInput)?;
             self.send_by(deadline, &ToPredecessor::Channels { count }, &descriptors)
         })
+    }
+
+    /// Makes room for so many messages that nobody reads yet, as far as the system lets it: the kernel counts some 800 bytes for
+    /// each, and may keep its own limit (net.core.wmem_max).
+    pub fn widen(&self, messages: usize) {
+        let bytes = messages.saturating_mul(BYTES_OF_A_MESSAGE).max(LEAST_ROOM_BYTES);
+        // Beyond that limit it takes a capability (CAP_NET_ADMIN, socket(7)).
+        if setsockopt(&self.socket, SndBufForce, &bytes).is_err() {
+            let _ = setsockopt(&self.socket, SndBuf, &bytes);
+        }
+    }
+
+    /// Whether nobody has the other end any more.
+    pub fn is_abandoned(&self) -> bool {
+        let mut asked = [PollFd::new(&self.socket, PollFlags::empty())];
+        poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::HUP)
     }
 
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {

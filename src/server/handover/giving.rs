@@ -229,18 +229,7 @@ impl Giving {
 
     fn offer(&mut self, format: u32, doors: &Doors, path: Option<&BoundSocket>) -> io::Result<()> {
         self.format = format;
-        let doors = doors.listening().map(|(door, bound)| match door {
-            Door::Public => (Kind::Public, bound),
-            Door::Admin => (Kind::Admin, bound),
-        });
-        let all = doors.chain(path.map(|path| (Kind::Handover, path)));
-        let (mut listening, mut descriptors) = (vec![], vec![]);
-        for (kind, bound) in all {
-            let (is_shared, owns_file) = (bound.is_shared(), bound.owns_file());
-            let said = Listening { kind, is_shared, owns_file, slot: 0 };
-            listening.extend(bound.sockets().iter().map(|_| said));
-            descriptors.extend(bound.sockets().iter().map(AsFd::as_fd));
-        }
+        let (listening, descriptors) = listening(doors, path);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let pid = std::process::id();
         let sockets = Sockets { format, version, pid, listening, workers: None, has_more: false };
@@ -303,6 +292,26 @@ impl Giving {
             }
         }
     }
+}
+
+/// What is listened on, each with its descriptor.
+pub(super) fn listening<'a>(
+    doors: &'a Doors,
+    path: Option<&'a BoundSocket>,
+) -> (Vec<Listening>, Vec<BorrowedFd<'a>>) {
+    let doors = doors.listening().map(|(door, bound)| match door {
+        Door::Public => (Kind::Public, bound),
+        Door::Admin => (Kind::Admin, bound),
+    });
+    let all = doors.chain(path.map(|path| (Kind::Handover, path)));
+    let (mut listening, mut descriptors) = (vec![], vec![]);
+    for (kind, bound) in all {
+        let (is_shared, owns_file) = (bound.is_shared(), bound.owns_file());
+        let said = Listening { kind, is_shared, owns_file, slot: 0 };
+        listening.extend(bound.sockets().iter().map(|_| said));
+        descriptors.extend(bound.sockets().iter().map(AsFd::as_fd));
+    }
+    (listening, descriptors)
 }
 
 /// What a successor has said; `pid` becomes that of who greets.

@@ -1,8 +1,8 @@
 //! A file in memory (memfd_create(2)), through which a process hands another how everything stands.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Seek};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
@@ -13,17 +13,56 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const SEALS: SealFlags =
     SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
+/// Such a file while it can still be written.
+#[derive(Debug)]
+pub struct Draft(File);
+
+impl AsFd for Draft {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Draft {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When the machine is out of something.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(memfd_create("slackwater", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?.into()))
+    }
+
+    /// Has it written, in place of what was there.
+    ///
+    /// # Errors
+    /// Those of `write`, and when the machine is out of something.
+    pub fn write<T>(&mut self, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>) -> io::Result<T> {
+        self.0.rewind()?;
+        self.0.set_len(0)?;
+        let mut writer = BufWriter::with_capacity(BUFFER_BYTES, &self.0);
+        let written = write(&mut writer)?;
+        writer.flush()?;
+        Ok(written)
+    }
+
+    /// From here on nobody writes it any more.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn seal(self) -> io::Result<OwnedFd> {
+        fcntl_add_seals(&self.0, SEALS)?;
+        Ok(self.0.into())
+    }
+}
+
 /// Makes such a file, and has it written.
 ///
 /// # Errors
 /// Those of `write`, and when the machine is out of something.
-pub fn write<T>(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>) -> io::Result<(OwnedFd, T)> {
-    let file = File::from(memfd_create("slackwater", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, file);
-    let written = write(&mut writer)?;
-    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-    fcntl_add_seals(&file, SEALS)?;
-    Ok((file.into(), written))
+pub fn write<T>(write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>) -> io::Result<(OwnedFd, T)> {
+    let mut draft = Draft::new()?;
+    let written = draft.write(write)?;
+    Ok((draft.seal()?, written))
 }
 
 /// Reads such a file, which has so many bytes.
@@ -31,11 +70,23 @@ pub fn write<T>(write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>) -> io
 /// # Errors
 /// When it is another, or there is no memory for it.
 pub fn read(descriptor: OwnedFd, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::from(descriptor);
-    let is_sealed = fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS));
-    if !is_sealed || file.metadata()?.len() != bytes {
+    let file = File::from(descriptor);
+    if file.metadata()?.len() != bytes {
         return Err(ErrorKind::InvalidData.into());
     }
+    read_all(file.into())
+}
+
+/// Reads such a file, however long it is.
+///
+/// # Errors
+/// When it is none, or there is no memory for it.
+pub fn read_all(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
+    let mut file = File::from(descriptor);
+    if !fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS)) {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let bytes = file.metadata()?.len();
     let length = usize::try_from(bytes).map_err(|_| ErrorKind::OutOfMemory)?;
     let mut octets = Vec::new();
     octets.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
@@ -47,7 +98,6 @@ pub fn read(descriptor: OwnedFd, bytes: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::os::unix::fs::FileExt;
 
     use super::*;
@@ -60,5 +110,15 @@ mod tests {
         assert_eq!(read(descriptor.try_clone().unwrap(), 9).unwrap(), b"all of it");
         assert_eq!(read(descriptor, 8).unwrap_err().kind(), ErrorKind::InvalidData);
         assert!(read(File::open("/dev/null").unwrap().into(), 0).is_err());
+    }
+
+    #[test]
+    fn what_was_written_first_is_gone_once_it_is_written_anew() {
+        let mut draft = Draft::new().unwrap();
+        draft.write(|file| file.write_all(b"too much")).unwrap();
+        draft.write(|file| file.write_all(b"less")).unwrap();
+        let unsealed = draft.as_fd().try_clone_to_owned().unwrap();
+        assert!(read_all(unsealed).is_err(), "it could still be changed");
+        assert_eq!(read_all(draft.seal().unwrap()).unwrap(), b"less");
     }
 }

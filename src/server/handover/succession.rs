@@ -69,6 +69,11 @@ impl Succession {
         self.drain.clone()
     }
 
+    /// Nobody may connect there any more.
+    pub(in crate::server) fn close_path(&mut self) {
+        self.path = None;
+    }
+
     /// When there is something to do though nothing has come.
     pub(in crate::server) fn next_deadline(&self) -> Option<Instant> {
         self.giving.as_ref().map(Giving::next_deadline)
@@ -102,7 +107,7 @@ impl Server {
 
     /// Starts a successor.
     pub(in crate::server) fn launch_successor(&mut self) {
-        if self.turn.is_leaving() {
+        if self.is_leaving() {
             return warn!("Not handing over: the server leaves already");
         }
         if self.succession.giving.is_some() {
@@ -136,10 +141,11 @@ impl Server {
 
     /// Hands over as far as that is possible now; once that is done, says how many connections are left here.
     pub(in crate::server) fn hand_over(&mut self) -> Option<usize> {
+        let is_leaving = self.is_leaving();
         let Succession { launcher, path, giving: Some(giving), .. } = &mut self.succession else {
             return None;
         };
-        if self.turn.is_leaving() {
+        if is_leaving {
             giving.on_leaving();
         }
         let mut may_commit = |pid| {
@@ -179,6 +185,11 @@ impl Server {
         }
     }
 
+    /// Whether it leaves, or is about to park its connections.
+    fn is_leaving(&self) -> bool {
+        self.turn.is_leaving() || self.park.state.has_begun()
+    }
+
     fn count_failed(&mut self, silent_for: Duration) {
         self.turn.count_handover(Handover {
             ended_unix_ms: Now::read().wall.as_millisecond(),
@@ -201,7 +212,7 @@ impl Server {
             let Some(path) = &self.succession.path else { return };
             let Some(channel) = next_successor(path) else { return };
             let refused = match () {
-                () if self.turn.is_leaving() => Some("the server leaves already"),
+                () if self.is_leaving() => Some("the server leaves already"),
                 () if self.succession.giving.is_some() => Some("another process is about to take over"),
                 () => None,
             };

@@ -18,6 +18,7 @@ use crate::server::socket::Stream;
 use crate::server::{FIRST_PEER, Server};
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::message::{Commit, Hello, Listening, Sockets, ToPredecessor, ToSuccessor, decode};
+use crate::wire::handover::parked::Left;
 use crate::wire::metrics::Handover;
 
 /// Why nothing is taken over.
@@ -316,18 +317,18 @@ pub fn completed(commit: &Commit, moved: u64) -> Handover {
 
 impl Server {
     /// Goes on where another process has stopped, with its connections in the order of the image. They are heard once this
-    /// runs.
-    pub(super) fn take_up(&mut self, image: &[u8], connections: Vec<OwnedFd>) -> io::Result<()> {
+    /// runs. How it was left, if that was for a later start.
+    pub(super) fn take_up(&mut self, image: &[u8], connections: Vec<OwnedFd>) -> io::Result<Option<Left>> {
         let (now, at) = (Now::read(), Now::moment());
         let (registry, mut connections) = (self.poll.registry(), connections.into_iter());
-        self.turn.take_over(image, now, at, |key| {
+        let left = self.turn.take_over(image, now, at, |key| {
             let descriptor = connections.next().ok_or(ErrorKind::InvalidData)?;
             let mut socket = Stream::from(Socket::from(descriptor));
             let interest = Interest::READABLE | Interest::WRITABLE;
             socket.register(registry, Token(FIRST_PEER + key), interest)?;
             Ok(socket)
         })?;
-        if connections.next().is_some() { Err(ErrorKind::InvalidData.into()) } else { Ok(()) }
+        if connections.next().is_some() { Err(ErrorKind::InvalidData.into()) } else { Ok(left) }
     }
 
     /// All is this process's now.

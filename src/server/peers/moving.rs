@@ -86,11 +86,18 @@ impl<S: Socket> Peers<S> {
             .any(|(_, connection)| connection.is_half_read() && connection.ending().is_none())
     }
 
-    /// Writes how each stands that can be handed over, and gives back their keys in the same order. Takes nothing away.
+    /// Writes how each stands that can be handed over, so many of them at most, and gives back their keys in the same order.
+    /// Takes nothing away.
     ///
     /// # Errors
     /// Those of writing.
-    pub fn pack<W: Write>(&mut self, now: Now, at: Moment, to: &mut Writer<W>) -> io::Result<Vec<usize>> {
+    pub fn pack<W: Write>(
+        &mut self,
+        now: Now,
+        at: Moment,
+        most: usize,
+        to: &mut Writer<W>,
+    ) -> io::Result<Vec<usize>> {
         // From here on nobody has anything to hear but what is in its outbox, or in the history.
         while let Some(key) = self.feed.next_subscriber() {
             self.hand_pending(key, now);
@@ -104,6 +111,9 @@ impl<S: Socket> Peers<S> {
             connection.queue().for_each(|octets| shared.note(octets));
         }
         for (key, connection) in &self.connections {
+            if packed.len() == most {
+                break;
+            }
             let piece = |octets: &Bytes| shared.piece(octets, |octets| to.shared(octets));
             let Some(record) = connection.pack(at, piece)? else { continue };
             to.connection(&self.complete(key, connection, record, at))?;

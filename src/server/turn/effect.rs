@@ -22,6 +22,8 @@ pub enum Effect {
     OpenAdmin,
     /// Close the operators' door for good.
     CloseAdmin,
+    /// Park all connections, or else leave.
+    Park,
     /// Hand everything over to the program that is on disk now.
     HandOver,
     /// Send all connections to a successor's worker.

@@ -10,6 +10,7 @@ use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::{Entry, Reader, Whole, Writer};
+use crate::wire::handover::parked::Left;
 use crate::wire::handover::times::Moment;
 use crate::wire::metrics::Handover;
 use crate::wire::snapshot::Snapshot;
@@ -34,9 +35,37 @@ impl<S: Socket> Turn<S> {
     /// # Errors
     /// Those of writing.
     pub fn pack(&mut self, at: Moment, format: u32, to: impl Write) -> io::Result<Packed> {
+        let mut image = Writer::new(to, format)?;
+        let connections = self.pack_into(&mut image, at, usize::MAX)?;
+        Ok(Packed { bytes: image.end()?, connections })
+    }
+
+    /// As `pack`, for a later start, with so many connections at most. `at` is when it was left.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn pack_to_leave(
+        &mut self,
+        at: Moment,
+        format: u32,
+        most: usize,
+        to: impl Write,
+    ) -> io::Result<Packed> {
+        let mut image = Writer::new(to, format)?;
+        let connections = self.pack_into(&mut image, at, most)?;
+        let behind = (self.peers.connections() - connections.len()) as u64;
+        image.left(&Left { at: at.monotonic, behind })?;
+        Ok(Packed { bytes: image.end()?, connections })
+    }
+
+    fn pack_into<W: Write>(
+        &mut self,
+        image: &mut Writer<W>,
+        at: Moment,
+        most: usize,
+    ) -> io::Result<Vec<usize>> {
         let now = self.now;
         self.peers.forget_old(now);
-        let mut image = Writer::new(to, format)?;
         let (notifications, begun) = self.order.counted().unzip();
         image.whole(&Whole {
             // What a worker has counted it tells its supervisor.
@@ -49,11 +78,15 @@ impl<S: Socket> Turn<S> {
             begun,
             addresses: self.peers.addresses_lately(now, at),
         })?;
-        if let Some(snapshot) = self.order.snapshot(self.peers.history(), now) {
+        if let Some(snapshot) = self.snapshot_at_cut() {
             image.snapshot(&snapshot.encode())?;
         }
-        let connections = self.peers.pack(now, at, &mut image)?;
-        Ok(Packed { bytes: image.end()?, connections })
+        self.peers.pack(now, at, most, image)
+    }
+
+    /// What was published lately; nothing is published until `part_with`. A worker's is its supervisor's.
+    pub fn snapshot_at_cut(&self) -> Option<Snapshot> {
+        self.order.snapshot(self.peers.history(), self.now)
     }
 
     /// Goes on with what another process has counted.
@@ -91,7 +124,7 @@ impl<S: Socket> Turn<S> {
     }
 
     /// Goes on where another process has stopped. Nobody must have connected yet. `socket` is given the keys of the
-    /// connections, in the order of the image.
+    /// connections, in the order of the image. Says how it was left, if that was for a later start.
     ///
     /// # Errors
     /// Those of `socket`, and when the image is none that can be gone on with.
@@ -101,7 +134,7 @@ impl<S: Socket> Turn<S> {
         now: Now,
         at: Moment,
         mut socket: impl FnMut(usize) -> io::Result<S>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Left>> {
         self.now = now;
         let damaged = |_| io::Error::other(Damaged);
         let mut entries = Reader::new(image).map_err(damaged)?;
@@ -112,7 +145,7 @@ impl<S: Socket> Turn<S> {
             self.go_on_counting(whole.counted.as_deref());
         }
         self.peers.remember_addresses(&whole.addresses, now, at);
-        let (mut shared, mut is_restored): (Vec<Bytes>, _) = (vec![], false);
+        let (mut shared, mut is_restored, mut left): (Vec<Bytes>, _, _) = (vec![], false, None);
         while let Some(entry) = entries.next_entry().map_err(damaged)? {
             match entry {
                 // A worker hears it from its supervisor.
@@ -127,10 +160,11 @@ impl<S: Socket> Turn<S> {
                 Entry::Connection(record) => {
                     self.peers.take_over(*record, &mut socket, self.now, at, &shared)?;
                 }
+                Entry::Left(how) => left = Some(how),
             }
         }
         self.go_on(&whole, at);
-        Ok(())
+        Ok(left)
     }
 
     /// Goes on with the order, which is known by now.

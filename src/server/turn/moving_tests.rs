@@ -11,6 +11,8 @@ use house::{House, SECOND, turn};
 mod foreign;
 #[path = "moving_tests/house_tests.rs"]
 mod house;
+#[path = "moving_tests/parked_tests.rs"]
+mod parked;
 
 const LOCAL: &str = "Host: localhost\r\n";
 

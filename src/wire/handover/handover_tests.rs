@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::image::{Entry, Reader, Whole, Writer};
 use super::message::{Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToSuccessor, decode, encode};
+use super::parked::Left;
 use super::record::{Http, Monotonic, Phase, Record, WebSocket};
 use super::{Damaged, FORMATS, drawn, fixture};
 use crate::wire::snapshot::Snapshot;
@@ -99,18 +100,22 @@ proptest! {
         shared in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..3),
         notifications: u64,
         addresses: Vec<(u64, i64)>,
+        left: Option<(i64, u64)>,
     ) {
+        let left = left.map(|(at, behind)| Left { at, behind });
         let whole = Whole { notifications, addresses, ..Whole::default() };
         let octets = image(|image| {
             image.whole(&whole).unwrap();
             image.snapshot(b"history").unwrap();
             shared.iter().for_each(|piece| image.shared(piece).unwrap());
             records.iter().for_each(|record| image.connection(record).unwrap());
+            left.iter().for_each(|left| image.left(left).unwrap());
         });
         let expected: Vec<Entry<'_>> = [Entry::Whole(whole.into()), Entry::Snapshot(b"history")]
             .into_iter()
             .chain(shared.iter().map(|piece| Entry::Shared(piece)))
             .chain(records.iter().map(|record| Entry::Connection(record.clone().into())))
+            .chain(left.map(Entry::Left))
             .collect();
         prop_assert_eq!(entries(&octets), Ok(expected));
     }
@@ -202,7 +207,7 @@ fn an_image_ends_with_its_last_entry() {
 #[test]
 fn entries_of_a_kind_that_is_not_known_are_passed_over() {
     let head = opened(image(|image| image.shared(b"x").unwrap()));
-    for kind in (0..=255).filter(|kind| !(1..=5).contains(kind)) {
+    for kind in (0..=255).filter(|kind| !(1..=6).contains(kind)) {
         let added = [&head[..], &entry(kind, 3, b"new"), &entry(5, 0, b"")].concat();
         assert_eq!(entries(&sealed(added)), Ok(vec![Entry::Shared(b"x")]), "{kind}");
     }

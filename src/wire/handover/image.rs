@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use bytes::Buf;
 use minicbor::{Decode, Encode};
 
+use super::parked::Left;
 use super::record::{Monotonic, Record};
 use super::{Damaged, FORMATS, message};
 
@@ -16,6 +17,7 @@ const SNAPSHOT: u8 = 2;
 const SHARED: u8 = 3;
 const CONNECTION: u8 = 4;
 const END: u8 = 5;
+const LEFT: u8 = 6;
 
 /// What holds for the whole server.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
@@ -49,6 +51,8 @@ pub enum Entry<'a> {
     Shared(&'a [u8]),
     /// A connection, in the order of the descriptors.
     Connection(Box<Record>),
+    /// All of it was left for a later start.
+    Left(Left),
 }
 
 /// Writes an image, piece by piece.
@@ -103,6 +107,14 @@ impl<W: Write> Writer<W> {
     /// Those of writing.
     pub fn connection(&mut self, record: &Record) -> io::Result<()> {
         self.encoded(CONNECTION, record)
+    }
+
+    /// Says how it was left for a later start.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn left(&mut self, left: &Left) -> io::Result<()> {
+        self.encoded(LEFT, left)
     }
 
     /// Ends the image, and says how many bytes it has.
@@ -175,6 +187,7 @@ impl<'a> Reader<'a> {
                 SNAPSHOT => Entry::Snapshot(octets),
                 SHARED => Entry::Shared(octets),
                 CONNECTION => Entry::Connection(Box::new(message::decode(octets)?)),
+                LEFT => Entry::Left(message::decode(octets)?),
                 END if self.rest.is_empty() => return Ok(None),
                 END => return Err(Damaged),
                 _ => continue,

@@ -24,6 +24,7 @@ fn an_image_in_any_other_order_is_refused() {
                 Entry::Snapshot(octets) => writer.snapshot(octets),
                 Entry::Shared(octets) => writer.shared(octets),
                 Entry::Connection(record) => writer.connection(record),
+                Entry::Left(left) => writer.left(left),
             }
             .unwrap();
         }
@@ -39,7 +40,7 @@ fn an_image_in_any_other_order_is_refused() {
             .map_err(|why| why.to_string())
     };
     assert_eq!(all.len(), 3, "{all:?}");
-    assert_eq!(write(&[0, 1]), Ok(()));
+    assert_eq!(write(&[0, 1]), Ok(None));
     let damaged = Err(Damaged.to_string());
     for order in [&[][..], &[1], &[1, 0], &[0, 0], &[0, 1, 1], &[2], &[0, 1, 0]] {
         assert_eq!(write(order), damaged, "{order:?}");

@@ -245,6 +245,27 @@ impl House {
     /// A server with these flags takes over; gives back how many could not be moved.
     pub fn hand_over(&mut self, flags: &str) -> usize {
         let (image, packed) = self.pack();
+        self.take_up(flags, &image, &packed)
+    }
+
+    /// As many as this are left for a server with these flags that is started later: what is said to nobody meanwhile it is said.
+    pub fn park(
+        &mut self,
+        flags: &str,
+        most: usize,
+        duration: Duration,
+        meanwhile: &[(usize, &[u8])],
+    ) -> usize {
+        let (at, mut image) = (self.moment(), vec![]);
+        let packed = self.turn.pack_to_leave(at, 1, most, &mut image).unwrap();
+        self.elapsed += duration;
+        for (who, octets) in meanwhile {
+            self.clients[*who].borrow_mut().said.extend(*octets);
+        }
+        self.take_up(flags, &image, &packed)
+    }
+
+    fn take_up(&mut self, flags: &str, image: &[u8], packed: &Packed) -> usize {
         let old_ends = std::mem::take(&mut self.ends);
         self.begin.instant += SHIFT;
         let next = turn(flags, self.now());
@@ -253,7 +274,7 @@ impl House {
         let mut arrive = moved.into_iter();
         let (now, at, ends) = (self.now(), self.moment(), &mut self.ends);
         self.turn
-            .take_over(&image, now, at, |key| {
+            .take_over(image, now, at, |key| {
                 let end = arrive.next().expect("one for each");
                 // Its socket is registered, and that announces what has come.
                 end.borrow_mut().has_event = true;

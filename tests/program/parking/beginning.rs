@@ -1,0 +1,281 @@
+//! A start that cannot go on with what was parked says why, closes it, and serves as ever.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use slackwater::server::handover::channel::Channel;
+use slackwater::server::handover::memory;
+use slackwater::wire::handover::FORMATS;
+use slackwater::wire::handover::image::{Whole, Writer};
+use slackwater::wire::handover::message::{Kind, Listening, Sockets, encode};
+use slackwater::wire::handover::parked::{Left, Parked};
+use slackwater::wire::handover::record::{Http, Phase, Record};
+use support::HEALTHZ;
+use support::client::Client;
+use support::peer::Peer;
+use support::publisher::Publisher;
+
+use super::manager::{Manager, PARKED};
+use super::server::Service;
+
+/// How the line begins that says why.
+const WHY: &str = "[WARNING] The connections that were parked are closed: ";
+
+/// What follows where it is not whole.
+const DAMAGED: &str = "what was parked is damaged, or not whole";
+
+/// What an earlier process has parked, as the test has it.
+struct StandIn {
+    channel: Channel,
+    kept: Option<OwnedFd>,
+    public: TcpListener,
+    peer: Peer,
+    accepted: TcpStream,
+}
+
+impl StandIn {
+    fn new() -> Self {
+        let public = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = Peer::connect(public.local_addr().unwrap());
+        let accepted = public.accept().unwrap().0;
+        accepted.set_nonblocking(true).unwrap();
+        let (channel, kept) = Channel::pair().unwrap();
+        Self { channel, kept: Some(kept), public, peer, accepted }
+    }
+
+    fn say(&self, message: &Parked, beside: &[BorrowedFd<'_>]) {
+        self.channel.send(message, beside).unwrap();
+    }
+
+    fn say_server(&self, format: u32) {
+        let listening = vec![Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0 }];
+        let version = "stand-in".to_owned();
+        let server = Sockets { format, version, pid: 77, listening, workers: None, has_more: false };
+        self.say(&Parked::Server(server), &[self.public.as_fd()]);
+    }
+
+    fn say_image(&self, file: &OwnedFd, connections: u64) {
+        self.say(&Parked::Image { connections }, &[file.as_fd()]);
+    }
+
+    fn say_batch(&self, connections: u32) {
+        self.say(&Parked::Batch { connections }, &[self.accepted.as_fd()]);
+    }
+
+    /// Whatever becomes of it at the next start; its connection, if it lives.
+    fn begin(self, flags: &str) -> (Service, Peer) {
+        let Self { channel, kept, public, peer, accepted } = self;
+        let manager = Manager::new(1);
+        manager.put(PARKED, kept.unwrap());
+        drop((channel, accepted, public));
+        (Service::under(manager, flags), peer)
+    }
+
+    /// The next start serves, and has closed the connection: the line that says why.
+    fn refused(self) -> String {
+        let (mut service, mut peer) = self.begin("");
+        assert_eq!(peer.rest(), b"");
+        service.client().leave();
+        assert_eq!(service.manager.kept(), [""; 0]);
+        let lines = service.process().lines();
+        let mut reasons = lines.iter().filter_map(|line| line.strip_prefix(WHY));
+        let why = reasons.next().unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
+        assert_eq!(reasons.next(), None);
+        // The next has everything that there is.
+        let mut client = service.client();
+        service.restart();
+        client.echo("x");
+        why
+    }
+}
+
+/// Why something is closed, and how it was left.
+type Case = (&'static str, &'static dyn Fn(&StandIn));
+
+/// How so many connections stand who have asked for nothing.
+fn image_of(connections: usize) -> OwnedFd {
+    let (file, ()) = memory::write(|file| {
+        let mut image = Writer::new(file, *FORMATS.end())?;
+        image.whole(&Whole::default())?;
+        (0..connections).try_for_each(|_| image.connection(&Record::of(Phase::Http(Http::default()))))?;
+        image.left(&Left::default())?;
+        image.end().map(drop)
+    })
+    .unwrap();
+    file
+}
+
+fn file_of(octets: &[u8]) -> OwnedFd {
+    memory::write(|file| file.write_all(octets)).unwrap().0
+}
+
+#[test]
+fn what_is_whole_is_gone_on_with() {
+    let parked = StandIn::new();
+    let address = parked.public.local_addr().unwrap();
+    parked.say_server(1);
+    parked.say_image(&image_of(1), 1);
+    parked.say_batch(1);
+    let (service, mut peer) = parked.begin(&format!("--port {}", address.port()));
+    service.process().line("] Took up 1 connections that process 77 had parked: nobody was heard for ");
+    peer.send(HEALTHZ);
+    assert_eq!(peer.response().status, 200);
+    assert_eq!(service.address(), address);
+}
+
+#[test]
+fn what_is_damaged_or_not_whole_is_closed() {
+    let cases: [Case; 8] = [
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_image(&file_of(b"nonsense"), 1);
+            parked.say_batch(1);
+        }),
+        ("it is of format 1000, and this program reads 1 to 1", &|parked| {
+            parked.say_server(1000);
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
+        }),
+        // Written to this day by whoever has died meanwhile.
+        (DAMAGED, &|parked| {
+            let draft = memory::Draft::new().unwrap();
+            parked.say_server(1);
+            parked.say(&Parked::Image { connections: 1 }, &[draft.as_fd()]);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_image(&image_of(2), 2);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_image(&image_of(0), 0);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(2);
+        }),
+    ];
+    for (nth, (why, leave)) in cases.into_iter().enumerate() {
+        let parked = StandIn::new();
+        leave(&parked);
+        assert_eq!(parked.refused(), why, "{nth}");
+    }
+}
+
+#[test]
+fn what_another_program_says_is_none_of_it() {
+    let parked = StandIn::new();
+    parked.channel.send(&"nonsense", &[parked.accepted.as_fd()]).unwrap();
+    assert_ne!(encode(&"nonsense"), encode(&Parked::Batch { connections: 1 }));
+    assert_eq!(parked.refused(), DAMAGED);
+}
+
+#[test]
+fn a_store_with_nothing_in_it_is_passed_over_in_silence() {
+    let (service, _) = StandIn::new().begin("");
+    assert_eq!(service.manager.kept(), [""; 0]);
+    let lines = service.process().lines();
+    assert!(!lines.iter().any(|line| line.contains("park")), "{lines:#?}");
+}
+
+#[test]
+fn what_has_another_name_is_none_of_it() {
+    let manager = Manager::new(2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    manager.put("another", listener.into());
+    let service = Service::under(manager, "");
+    assert_eq!(service.address(), address, "it is a socket to listen on, as ever");
+}
+
+#[test]
+fn a_limit_on_open_files_that_is_too_low_is_seen_before_anything_is_cut_short() {
+    let mut service = Service::start("");
+    let address = service.address();
+    let mut clients: Vec<Client> = (0..100).map(|_| service.client()).collect();
+    let first = Publisher::connect(address).publish("x");
+    service.park();
+    service.go_on_by("ulimit -n 90; exec \"$0\" \"$@\"", &[]);
+    let line = service.process().line(WHY);
+    let (needed, _) = line.split_once(" are needed: raise it (LimitNOFILE=)").unwrap();
+    assert!(needed.starts_with(&format!("{WHY}the limit on open files is 90, and 13")), "{line}");
+    for client in &mut clients {
+        assert_eq!(client.hear_data(), "x");
+        assert!(client.try_hear().is_err());
+    }
+    // It is another history, as after a crash.
+    let newcomer = Client::resume(service.address(), &first);
+    assert_eq!(newcomer.welcome["resumed"], false);
+}
+
+#[test]
+fn where_what_was_parked_is_lost_the_history_is_in_the_state_file() {
+    let manager = Manager::new(1);
+    let state = manager.folder().join("state");
+    let flags = format!("--state-file {}", state.display());
+    let mut service = Service::idle(manager, &flags);
+    service.go_on();
+    let address = service.address();
+    let mut client = service.client();
+    let mut publisher = Publisher::connect(address);
+    let first = publisher.publish("first");
+    publisher.publish("second");
+    service.restart();
+    assert!(!state.exists(), "it would be old at once");
+    assert!(publisher.publish("third").ends_with("-3"));
+    for text in ["first", "second", "third"] {
+        assert_eq!(client.hear_data(), text);
+    }
+    service.park();
+    assert!(state.exists());
+    drop(service.manager.take_all());
+    assert!(client.try_hear().is_err(), "the service manager has closed it");
+    service.go_on();
+    let mut back = Client::resume(service.address(), &first);
+    assert_eq!(back.welcome["resumed"], true);
+    assert_eq!((back.hear_data(), back.hear_data()), ("second".into(), "third".into()));
+}
+
+#[test]
+fn who_has_no_time_left_is_closed_with_its_code_and_everybody_else_goes_on() {
+    let mut service = Service::start("--timeout-keep-alive 0.3");
+    let address = service.address();
+    let mut client = service.client();
+    let mut kept = Peer::connect(address);
+    kept.send(HEALTHZ);
+    assert_eq!(kept.response().status, 200);
+    service.park();
+    let began = std::time::Instant::now();
+    while began.elapsed().as_millis() < 400 {
+        std::thread::yield_now();
+    }
+    service.go_on();
+    assert_eq!(kept.rest(), b"");
+    client.echo("x");
+}
+
+#[test]
+fn several_workers_close_what_was_parked() {
+    let mut service = Service::start("");
+    let mut client = service.client();
+    service.park();
+    service.flags = "--workers 2".to_owned();
+    service.go_on();
+    service.process().line(&format!("{WHY}several workers cannot go on with them"));
+    assert!(client.try_hear().is_err());
+    assert_eq!(service.manager.kept(), [""; 0]);
+    service.client().leave();
+}

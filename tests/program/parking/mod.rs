@@ -1,0 +1,9 @@
+//! A server that is told to leave parks its connections with the service manager and ends; the next start goes on with them.
+
+mod beginning;
+mod doors;
+mod failing;
+mod living;
+mod manager;
+mod server;
+mod staying;
