@@ -5,7 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Instant;
 
+use support::PATIENCE;
 use tempfile::TempDir;
 
 /// What happens at the nth call of these.
@@ -81,10 +84,17 @@ impl Trace {
         format!("exec strace -D -qq -o {} {arguments} {program} \"$@\"", self.path().display())
     }
 
-    /// Whether it has come to that.
+    /// Whether it has come to that. It is told a little later than it happens.
     pub fn has_happened(&self) -> bool {
-        let told = fs::read_to_string(self.path()).unwrap_or_default();
-        ["INJECTED", "+++ killed by", "--- SIG"].iter().any(|part| told.contains(part))
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let told = fs::read_to_string(self.path()).unwrap_or_default();
+            if ["INJECTED", "+++ killed by", "--- SIG"].iter().any(|part| told.contains(part)) {
+                return true;
+            }
+            thread::yield_now();
+        }
+        false
     }
 
     fn path(&self) -> PathBuf {
