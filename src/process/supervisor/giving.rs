@@ -220,7 +220,8 @@ impl Supervisor {
         let (moved, stayed) = self.crew.counted_moved();
         let counted = serde_json::to_string(&self.crew.counted()).ok();
         let commit = Commit { cut_at: giving.cut_at, stayed, counted, moved: Some(moved) };
-        self.launcher.on_commit(giving.pid);
+        let reachable = giving.channel.reachable(giving.pid);
+        reachable.into_iter().for_each(|pid| self.launcher.on_commit(pid));
         if let Err(why) = giving.channel.send_by(giving.deadline, &ToSuccessor::Commit(commit), &[]) {
             self.give_up(&Why::Own(format!("cannot hand over: {why}")));
             return Ok(());
@@ -236,11 +237,12 @@ impl Supervisor {
             giving.pid,
             giving.silent_ms()
         );
-        let pid = giving.pid;
         // They were meant for whoever serves.
         let put_off = put_off.into_iter().filter_map(number_of);
         let since = self.take_signals().into_iter().filter(|signal| *signal != SIGCHLD);
-        put_off.chain(since).for_each(|signal| handover::signal(pid, signal));
+        if let Some(pid) = reachable {
+            put_off.chain(since).for_each(|signal| handover::signal(pid, signal));
+        }
         self.giving = None;
         Ok(())
     }

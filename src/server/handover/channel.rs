@@ -157,6 +157,15 @@ impl Channel {
         }
     }
 
+    /// The number by which this process can reach the one at the other end, which says that it is this one: it may count
+    /// otherwise, in a container. `None` if this one cannot see into that.
+    pub fn reachable(&self, said: u32) -> Option<u32> {
+        let peer = u32::try_from(peer(self).ok()?.pid()).ok()?;
+        // A pair is this process's own, at both ends, and the other was inherited by one that it has started.
+        let pid = if peer == std::process::id() { said } else { peer };
+        (pid > 0).then_some(pid)
+    }
+
     /// Takes nothing more from the other end, which finds it closed. What has come before can still be received.
     pub fn close(&self) {
         // It fails only where nobody is at the other end.
@@ -244,6 +253,12 @@ mod tests {
         assert_eq!(one.receive_by(deadline).unwrap().unwrap().octets, encode(&2));
         assert!(one.receive_by(deadline).unwrap().is_none());
         assert_eq!(one.send_by(deadline, &3, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_process_that_was_started_here_is_reached_by_the_number_that_it_says() {
+        let (one, _other) = Channel::pair().unwrap();
+        assert_eq!((one.reachable(7), one.reachable(0)), (Some(7), None));
     }
 
     #[test]

@@ -31,7 +31,7 @@ const OTHERS: usize = 32;
 #[derive(Debug)]
 pub(in crate::server) enum Ended {
     /// These connections are the successor's now, and so is everything else.
-    Committed { moved: Vec<usize>, pid: u32, silent_for: Duration },
+    Committed { moved: Vec<usize>, pid: u32, reachable: Option<u32>, silent_for: Duration },
     /// All goes on here, after nobody was heard for so long.
     GivenUp(Why, Duration),
 }
@@ -192,13 +192,14 @@ impl Giving {
                 Step::Offer { format } => self.offer(format, doors, path),
                 Step::Cut => self.cut(turn),
                 Step::Batch(count) => self.send_batch(count, turn, registry),
-                Step::Commit if !may_commit(self.pid) => {
+                Step::Commit if !may_commit(self.channel.reachable(self.pid)) => {
                     return Some(self.give_up(Why::Own(LEAVING.to_owned()), turn, registry));
                 }
                 Step::Commit => match self.commit(turn) {
                     Ok(silent_for) => {
                         let moved = std::mem::take(&mut self.moving);
-                        return Some(Ended::Committed { moved, pid: self.pid, silent_for });
+                        let (pid, reachable) = (self.pid, self.channel.reachable(self.pid));
+                        return Some(Ended::Committed { moved, pid, reachable, silent_for });
                     }
                     Err(why) => return Some(self.give_up(Why::Own(why.to_string()), turn, registry)),
                 },

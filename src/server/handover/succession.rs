@@ -148,11 +148,12 @@ impl Server {
         if is_leaving {
             giving.on_leaving();
         }
-        let mut may_commit = |pid| {
+        let mut may_commit = |pid: Option<u32>| {
             // Whoever takes over would not know of it.
             let is_to_leave = self.controls.look_whether_to_leave();
             if !is_to_leave {
-                launcher.iter_mut().for_each(|launcher| launcher.on_commit(pid));
+                let launcher = launcher.as_mut().zip(pid);
+                launcher.into_iter().for_each(|(launcher, pid)| launcher.on_commit(pid));
             }
             !is_to_leave
         };
@@ -166,7 +167,7 @@ impl Server {
                 self.go_on(&why, silent_for);
                 None
             }
-            Ended::Committed { moved, pid, silent_for } => {
+            Ended::Committed { moved, pid, reachable, silent_for } => {
                 let count = moved.len();
                 self.doors.bequeath(self.poll.registry());
                 self.succession.path.take().into_iter().for_each(BoundSocket::bequeath);
@@ -174,7 +175,8 @@ impl Server {
                 self.turn.part_with(&moved, self.succession.drain.clone());
                 let left = self.turn.connections();
                 for control in self.controls.take() {
-                    self.succession.launcher.iter_mut().for_each(|launcher| launcher.pass_on(pid, control));
+                    let launcher = self.succession.launcher.as_mut().zip(reachable);
+                    launcher.into_iter().for_each(|(launcher, pid)| launcher.pass_on(pid, control));
                 }
                 info!(
                     "Handed over {count} connections to process {pid}: nobody was heard for {} ms; {left} could not be moved",
