@@ -95,6 +95,8 @@ pub struct Supervisor {
     launcher: Box<dyn Launcher>,
     /// Where a successor may connect.
     path: Option<BoundSocket>,
+    /// When somebody may be accepted there whom no event will announce.
+    accept_at: Option<Instant>,
     giving: Option<Giving>,
     taking: Option<Taking>,
     /// What a predecessor has counted.
@@ -150,6 +152,7 @@ impl Supervisor {
             state_file,
             launcher: Box::new(SuccessorProcess::new(Program::own(&config)?, status)),
             path,
+            accept_at: None,
             giving: None,
             taking,
             counted: None,
@@ -213,7 +216,8 @@ impl Supervisor {
             self.now = Now::read();
             let has_come = |token| events.iter().any(|event| event.token() == token);
             // Until it serves, a successor is for the predecessor to hear of.
-            if has_come(SUCCESSORS) && self.taking.is_none() {
+            let is_due = self.accept_at.is_some_and(|at| at <= self.now.instant);
+            if (has_come(SUCCESSORS) || is_due) && self.taking.is_none() {
                 self.accept_successors();
             }
             if has_come(SUCCESSOR) {
@@ -267,7 +271,7 @@ impl Supervisor {
             return Some(Duration::ZERO);
         }
         let taking = self.taking.as_ref().map(Taking::deadline);
-        let deadlines = taking.into_iter().chain(self.leave_at);
+        let deadlines = taking.into_iter().chain(self.leave_at).chain(self.accept_at);
         let own = deadlines.map(|at| at.saturating_duration_since(self.crew.now().instant));
         own.chain(self.crew.next_timeout()).min()
     }

@@ -17,7 +17,7 @@ use crate::server::{ADMIN, FIRST_PEER, LISTENER};
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long accepting rests when descriptors have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+pub(in crate::server) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is listened on, and what will be.
 pub(super) struct Doors {

@@ -68,7 +68,7 @@ impl Supervisor {
 
     /// Hears of those who have connected at `--handover`.
     pub(super) fn accept_successors(&mut self) {
-        while let Some(channel) = self.path.as_ref().and_then(next_successor) {
+        while let Some(channel) = self.next_successor() {
             let refused = match () {
                 () if self.crew.is_leaving() || self.has_parted => Some("the server leaves already"),
                 () if self.giving.is_some() => Some("another process is about to take over"),
@@ -79,6 +79,10 @@ impl Supervisor {
                 None => self.begin_giving(channel),
             }
         }
+    }
+
+    fn next_successor(&mut self) -> Option<Channel> {
+        next_successor(self.path.as_ref()?, &mut self.accept_at)
     }
 
     fn begin_giving(&mut self, channel: Channel) {
@@ -230,6 +234,7 @@ impl Supervisor {
         self.crew.settle();
         self.listeners.bequeath();
         self.path.take().into_iter().for_each(BoundSocket::bequeath);
+        self.accept_at = None;
         self.state_file = None;
         self.has_parted = true;
         info!(

@@ -175,7 +175,7 @@ impl Giving {
         doors: &Doors,
         path: Option<&BoundSocket>,
         registry: &Registry,
-        may_commit: &mut dyn FnMut(u32) -> bool,
+        may_commit: &mut dyn FnMut(Option<u32>) -> bool,
     ) -> Option<Ended> {
         let mut now = turn.now().instant;
         loop {

@@ -18,6 +18,7 @@ use crate::policy::drain::Drain;
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
 use crate::server::control::Control;
+use crate::server::doors::ACCEPT_PAUSE;
 use crate::server::{SUCCESSOR, SUCCESSORS, Server};
 use crate::wire::handover::message::ToSuccessor;
 use crate::wire::metrics::Handover;
@@ -47,6 +48,8 @@ pub(in crate::server) struct Succession {
     launcher: Option<Box<dyn Launcher>>,
     /// Where one may connect.
     path: Option<BoundSocket>,
+    /// When somebody may be accepted there whom no event will announce.
+    again_at: Option<Instant>,
     giving: Option<Giving>,
     timeout: Duration,
     /// That of those who cannot be moved, without the time in which newcomers are let in.
@@ -56,7 +59,7 @@ pub(in crate::server) struct Succession {
 impl Succession {
     /// Nobody may take over yet.
     pub(in crate::server) fn new(timeout: Duration, drain: Drain) -> Self {
-        Self { launcher: None, path: None, giving: None, timeout, drain }
+        Self { launcher: None, path: None, again_at: None, giving: None, timeout, drain }
     }
 
     /// How long a hand-over may take.
@@ -76,7 +79,7 @@ impl Succession {
 
     /// When there is something to do though nothing has come.
     pub(in crate::server) fn next_deadline(&self) -> Option<Instant> {
-        self.giving.as_ref().map(Giving::next_deadline)
+        self.giving.as_ref().map(Giving::next_deadline).into_iter().chain(self.again_at).min()
     }
 }
 
@@ -131,7 +134,7 @@ impl Server {
 
     /// Takes in what has come of a successor, or from one.
     pub(in crate::server) fn on_successors(&mut self, has_come: impl Fn(Token) -> bool, now: Now) {
-        if has_come(SUCCESSORS) {
+        if has_come(SUCCESSORS) || self.succession.again_at.is_some_and(|at| at <= now.instant) {
             self.accept_successors();
         }
         if let Some(giving) = self.succession.giving.as_mut().filter(|_| has_come(SUCCESSOR)) {
@@ -171,6 +174,7 @@ impl Server {
                 let count = moved.len();
                 self.doors.bequeath(self.poll.registry());
                 self.succession.path.take().into_iter().for_each(BoundSocket::bequeath);
+                self.succession.again_at = None;
                 self.state_file = None;
                 self.turn.part_with(&moved, self.succession.drain.clone());
                 let left = self.turn.connections();
@@ -211,8 +215,8 @@ impl Server {
 
     fn accept_successors(&mut self) {
         loop {
-            let Some(path) = &self.succession.path else { return };
-            let Some(channel) = next_successor(path) else { return };
+            let Succession { path: Some(path), again_at, .. } = &mut self.succession else { return };
+            let Some(channel) = next_successor(path, again_at) else { return };
             let refused = match () {
                 () if self.is_leaving() => Some("the server leaves already"),
                 () if self.succession.giving.is_some() => Some("another process is about to take over"),
@@ -226,16 +230,23 @@ impl Server {
     }
 }
 
-/// The next who has connected there and may take over: another user's process may not.
-pub fn next_successor(path: &BoundSocket) -> Option<Channel> {
+/// The next who has connected there and may take over: another user's process may not. Where nobody can be accepted for lack of
+/// something, it is to be asked for again at this time.
+pub fn next_successor(path: &BoundSocket, again_at: &mut Option<Instant>) -> Option<Channel> {
     loop {
         let accepted = path.sockets()[0].accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC);
         let channel = match accepted {
             Ok((socket, _)) => Channel::from(OwnedFd::from(socket)),
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                *again_at = None;
+                return None;
+            }
             Err(why) => {
-                error!("cannot hear of a successor at --handover: {why}");
+                let before = again_at.replace(Now::read() + ACCEPT_PAUSE);
+                if before.is_none() {
+                    error!("cannot hear of a successor at --handover: {why}");
+                }
                 return None;
             }
         };

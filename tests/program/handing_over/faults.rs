@@ -230,7 +230,10 @@ fn a_predecessor_that_the_kernel_refuses_something_goes_on() {
         let why = format!("(os error {})", number.unwrap());
         nths.iter().for_each(|nth| server.goes_on(Fault::new(calls, what, *nth), &why));
     }
+    // Who cannot be accepted at once is accepted later.
+    let trace = Trace::of(server.server.pid(), Fault::new("accept4", "error=EMFILE", 1));
     server.ends();
+    assert!(trace.has_happened());
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn a_process_of_a_successor_may_be_refused_something_by_the_kernel() {
     let mut scene = Scene::start("--workers 2", "--workers 2");
     let worker = HAS_ENDED;
     for (place, calls, what, nths, why) in [
-        (Supervisor, "recvmsg", "error=ENOMEM", &[2, 3][..], "the successor says: Cannot allocate memory"),
+        (Supervisor, "recvmsg", "error=ENOMEM", &[2, 3][..], "the successor "),
         (Supervisor, "socketpair", "error=EMFILE", &[2], "the successor says: Too many open files"),
         (Supervisor, "socketpair", "error=EMFILE", &[4], worker),
         (Supervisor, "epoll_ctl", "error=ENOMEM", &[2], "the successor says: Cannot allocate memory"),
@@ -247,7 +247,10 @@ fn a_process_of_a_server_that_hands_over_may_be_refused_something_by_the_kernel(
             scene.audience.is_served(&scene.old);
         }
     }
+    // Who cannot be accepted at once is accepted later.
+    let trace = Trace::of(scene.old.pid(), Fault::new("accept4", "error=EMFILE", 1));
     scene.ends();
+    assert!(trace.has_happened());
 }
 
 #[test]
