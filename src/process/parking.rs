@@ -62,6 +62,8 @@ pub fn store(config: &Config) -> Option<Box<dyn Store>> {
 pub fn find() -> Vec<Channel> {
     let handed_over = service_manager::handed_over().unwrap_or_default().into_iter();
     let parked = handed_over.filter(|(_, name)| name == PARKED).filter_map(|(fd, _)| ffi::socket(fd).ok());
+    // Whatever it was made, it is not waited for.
+    let parked = parked.filter(|socket| socket.set_nonblocking(true).is_ok());
     parked.map(|socket| OwnedFd::from(socket).into()).collect()
 }
 

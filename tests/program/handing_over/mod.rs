@@ -5,7 +5,7 @@ mod doors;
 mod faults;
 mod hangup;
 mod predecessors;
-mod rollback;
+pub mod rollback;
 pub mod server;
 mod service_manager;
 mod signals;

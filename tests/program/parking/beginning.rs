@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Stdio;
 
 use slackwater::server::handover::channel::Channel;
 use slackwater::server::handover::memory;
@@ -18,6 +19,7 @@ use support::publisher::Publisher;
 
 use super::manager::{Manager, PARKED};
 use super::server::Service;
+use crate::process::Process;
 
 /// How the line begins that says why.
 const WHY: &str = "[WARNING] The connections that were parked are closed: ";
@@ -219,6 +221,18 @@ fn a_limit_on_open_files_that_is_too_low_is_seen_before_anything_is_cut_short() 
     // It is another history, as after a crash.
     let newcomer = Client::resume(service.address(), &first);
     assert_eq!(newcomer.welcome["resumed"], false);
+}
+
+#[test]
+fn a_start_that_fails_leaves_what_was_parked_to_the_next() {
+    let mut service = Service::start("");
+    let mut client = service.client();
+    service.park();
+    let mut command = service.manager.command("--state-file /none/state", &[]);
+    let (code, lines) = Process::spawn_only(command.stdin(Stdio::null())).end();
+    assert_eq!(code, Some(3), "{lines:?}");
+    service.go_on();
+    client.echo("x");
 }
 
 #[test]

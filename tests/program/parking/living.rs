@@ -1,5 +1,7 @@
 //! Whoever is connected lives on from one process to the next, and misses nothing.
 
+use std::time::Instant;
+
 use support::HEALTHZ;
 use support::client::Client;
 use support::events::Listener;
@@ -149,10 +151,12 @@ fn five_thousand_live_on() {
     let mut publisher = Publisher::connect(address);
     publisher.publish("0");
     for n in 1..=2 {
+        let began = Instant::now();
         let lines = service.park();
+        let took = began.elapsed();
         assert!(lines.iter().any(|line| line.contains("Parked 5001 connections")), "{lines:#?}");
         service.go_on();
-        eprintln!("{}", service.process().line("] Took up 5001 connections"));
+        eprintln!("parked in {took:?}: {}", service.process().line("] Took up 5001 connections"));
         publisher.publish(&n.to_string());
     }
     for peer in &mut peers {

@@ -7,8 +7,12 @@ use support::HEALTHZ;
 use support::peer::Peer;
 use support::publisher::Publisher;
 
+use slackwater::wire::handover::message::ToSuccessor;
+
 use super::manager::Manager;
 use super::server::{PARK, Service};
+use crate::handing_over::rollback::StandIn;
+use crate::handing_over::server::FAILED;
 use crate::process::Process;
 
 /// The beginning of a request whose body is still to come.
@@ -54,6 +58,22 @@ fn one_that_is_not_finished_stays_and_ends_with_the_old_process() {
     client.echo("x");
     let door = service.process().door();
     assert_eq!(door.metrics().of("slackwater_handover_connections_total{result=\"stayed\"}"), 1.0);
+}
+
+#[test]
+fn a_hand_over_that_is_not_over_comes_to_nothing() {
+    let manager = Manager::new(1);
+    let path = manager.folder().join("handover");
+    let mut service = Service::under(manager, &format!("--handover {}", path.display()));
+    let mut client = service.client();
+    let mut successor = StandIn::connect(&path);
+    successor.greet();
+    let lines = service.park();
+    let failed = format!("{FAILED}it has been told to leave");
+    assert!(lines.contains(&failed), "{lines:#?}");
+    assert_eq!(successor.hear(), ToSuccessor::Abort);
+    service.go_on();
+    client.echo("x");
 }
 
 #[test]
