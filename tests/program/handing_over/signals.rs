@@ -7,9 +7,13 @@ use super::server::Server;
 use crate::process::signal;
 use crate::workers::program::{Gate, Program};
 
-fn begun() -> (Program, Server, Gate) {
+/// One process, and several workers.
+const EITHER: [usize; 2] = [1, 2];
+
+fn begun(workers: usize) -> (Program, Server, Gate) {
     let program = Program::new();
-    let server = Server::spawn(&mut program.command("--handover-timeout 20 --drain-check-interval 3600"));
+    let flags = format!("--workers {workers} --handover-timeout 20 --drain-check-interval 3600");
+    let server = Server::spawn(&mut program.command(&flags));
     let gate = program.gate_for_all();
     server.tell("HUP");
     (program, server, gate)
@@ -17,28 +21,32 @@ fn begun() -> (Program, Server, Gate) {
 
 #[test]
 fn a_second_one_to_hand_over_changes_nothing() {
-    let (_program, server, gate) = begun();
-    let mut client = server.client();
-    let _waiting = gate.reached();
-    server.tell("HUP");
-    server.line("[WARNING] Not handing over once more: another process is about to take over");
-    gate.open();
-    server.handed_over();
-    client.echo("x");
+    for workers in EITHER {
+        let (_program, server, gate) = begun(workers);
+        let mut client = server.client();
+        let _waiting = gate.reached();
+        server.tell("HUP");
+        server.line("[WARNING] Not handing over once more: another process is about to take over");
+        gate.open();
+        server.handed_over();
+        client.echo("x");
+    }
 }
 
 #[test]
 fn one_to_leave_ends_it_and_the_server_leaves_as_ever() {
-    let (_program, server, gate) = begun();
-    let mut client = server.client();
-    let waiting = gate.reached();
-    server.tell("TERM");
-    assert_eq!(server.failed(1), "it has been told to leave");
-    server.line("Waiting for 1");
-    client.echo("x");
-    client.leave();
-    drop(waiting);
-    assert_eq!(server.ended().0, Some(0));
+    for workers in EITHER {
+        let (_program, server, gate) = begun(workers);
+        let mut client = server.client();
+        let waiting = gate.reached();
+        server.tell("TERM");
+        assert_eq!(server.failed(1), "it has been told to leave");
+        server.line("Waiting for 1");
+        client.echo("x");
+        client.leave();
+        drop(waiting);
+        assert_eq!(server.ended().0, Some(0));
+    }
 }
 
 #[test]
@@ -65,39 +73,45 @@ fn one_to_leave_that_comes_when_nobody_is_heard_any_more_is_obeyed_by_the_old_pr
 
 #[test]
 fn a_server_that_leaves_hands_over_to_nobody() {
-    let server = Server::start("--drain-check-interval 3600");
-    let mut client = server.client();
-    server.tell("TERM");
-    server.line("Waiting for 1");
-    server.tell("HUP");
-    server.line("[WARNING] Not handing over: the server leaves already");
-    client.echo("x");
-    client.leave();
-    assert_eq!(server.ended().0, Some(0));
+    for workers in EITHER {
+        let server = Server::start(&format!("--workers {workers} --drain-check-interval 3600"));
+        let mut client = server.client();
+        server.tell("TERM");
+        server.line("Waiting for 1");
+        server.tell("HUP");
+        server.line("[WARNING] Not handing over: the server leaves already");
+        client.echo("x");
+        client.leave();
+        assert_eq!(server.ended().0, Some(0));
+    }
 }
 
 #[test]
 fn a_successor_that_is_killed_is_none() {
-    let (_program, server, gate) = begun();
-    let mut client = server.client();
-    let _waiting = gate.reached();
-    let line = server.line("] Started /");
-    let pid = line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
-    signal(pid, "KILL");
-    assert_eq!(server.failed(1), "the successor has ended before it had said what it is");
-    client.echo("x");
+    for workers in EITHER {
+        let (_program, server, gate) = begun(workers);
+        let mut client = server.client();
+        let _waiting = gate.reached();
+        let line = server.line("] Started /");
+        let pid = line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        signal(pid, "KILL");
+        assert_eq!(server.failed(1), "the successor has ended before it had said what it is");
+        client.echo("x");
+    }
 }
 
 #[test]
 fn a_predecessor_that_is_killed_takes_its_successor_with_it() {
-    let (_program, server, gate) = begun();
-    let waiting = gate.reached();
-    server.tell("KILL");
-    drop(waiting);
-    let (code, lines) = server.ended();
-    assert_eq!(code, None);
-    assert!(
-        lines.last().unwrap().starts_with("[ERROR] cannot take over: the other process has ended"),
-        "{lines:?}"
-    );
+    for workers in EITHER {
+        let (_program, server, gate) = begun(workers);
+        let waiting = gate.reached();
+        server.tell("KILL");
+        drop(waiting);
+        let (code, lines) = server.ended();
+        assert_eq!(code, None);
+        assert!(
+            lines.last().unwrap().starts_with("[ERROR] cannot take over: the other process has ended"),
+            "{lines:?}"
+        );
+    }
 }

@@ -1,14 +1,16 @@
 //! A server with workers hands everything over to another: as many workers as it likes on either side, one process among
 //! them. Nobody is disconnected, whoever fails on the way.
 
-use std::process::Command;
+use std::fs::File;
+use std::process::{Command, Stdio};
 
 use slackwater::wire::link::VERSION;
+use support::client::Client;
 use support::publisher::Publisher;
 use tempfile::TempDir;
 
 use super::crew::{Crew, stop};
-use super::program::Program;
+use super::program::{Program, mark_of};
 use crate::audience::{Audience, published_while};
 use crate::process::{BINARY, signal};
 
@@ -86,12 +88,96 @@ fn workers_hand_over_at_sighup_to_the_program_that_is_there_now() {
     let program = Program::new();
     let crew = Crew::spawn(&mut program.command("--workers 2"));
     let mut audience = Audience::of(&crew);
+    // The successor has the same flags, and so as many workers as they say.
+    crew.signal("TTIN");
+    let old = [crew.process(1, 1), crew.process(2, 1), crew.process(3, 1)];
+    let serves = format!("({}): Client connected", old[2]);
+    while !crew.lines().iter().any(|line| line.contains(&serves)) {
+        crew.client().leave();
+    }
+    let first = Publisher::connect(crew.address()).publish("ahead of it");
     program.mark("new");
-    let published = published_while(&crew, || {
-        crew.signal("HUP");
-        crew.line("] Took over ");
-    });
-    audience.hear(&published);
+    let published = published_while(&crew, || _ = crew.hand_over());
+    audience.hear(&[&["ahead of it".to_owned()], &published[..]].concat());
+    for pid in old {
+        crew.line(&format!("Worker process {pid} has ended: exit status: 0"));
+    }
+    let fresh = [crew.process(1, 2), crew.process(2, 2)];
+    assert_eq!(crew.children(), fresh);
+    assert!(fresh.iter().all(|pid| mark_of(*pid).as_deref() == Some("new")));
+    let mut back = Client::resume(crew.address(), &first);
+    assert_eq!(back.welcome["resumed"], true);
+    assert!(published.iter().all(|text| back.hear_data() == text.as_str()));
+    crew.tell("TERM");
+    drop((audience, back));
+    assert_eq!(crew.end().0, Some(0));
+}
+
+/// A server one of whose two workers waits until this is dropped.
+fn half_begun(program: &Program) -> (Crew, File) {
+    let gate = program.gate(2);
+    let crew = Crew::spawn_only(program.command("--workers 2").stdin(Stdio::null()));
+    let waiting = gate.reached();
+    crew.process(1, 1);
+    (crew, waiting)
+}
+
+#[test]
+fn a_server_that_is_starting_hands_over_what_it_has() {
+    let program = Program::new();
+    let (crew, _waiting) = half_begun(&program);
+    program.mark("new");
+    crew.signal("HUP");
+    crew.line("Worker 2 has not served yet: ending it");
+    crew.line("] Serving ");
+    crew.line("] Handed over ");
+    crew.client().leave();
+}
+
+#[test]
+fn a_server_that_is_starting_goes_on_with_that_if_nothing_comes_of_it() {
+    let program = Program::new();
+    let (crew, waiting) = half_begun(&program);
+    program.replace("exit 7");
+    crew.signal("HUP");
+    crew.failed(1);
+    drop(waiting);
+    assert_eq!(crew.met(), [crew.process(1, 1), crew.process(2, 1)].into());
+}
+
+#[test]
+fn a_server_whose_workers_do_not_start_any_more_hands_over_to_one_whose_workers_do() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let id = Publisher::connect(crew.address()).publish("one");
+    program.replace("exit 7");
+    crew.children().into_iter().for_each(|pid| signal(pid, "KILL"));
+    for number in [1, 2] {
+        crew.line(&format!("Worker {number} ended with exit code 7: starting another in 0.25 s"));
+    }
+    program.mark("mended");
+    crew.hand_over();
+    Publisher::connect(crew.address()).publish("two");
+    assert_eq!(Client::resume(crew.address(), &id).hear_data(), "two");
+    crew.tell("TERM");
+    assert_eq!(crew.end().0, Some(0));
+}
+
+#[test]
+fn a_worker_of_another_version_says_what_to_do_and_that_helps() {
+    let program = Program::new();
+    let crew = Crew::spawn(&mut program.command("--workers 2"));
+    let mut client = crew.client_of(crew.process(2, 1));
+    // What a supervisor that speaks otherwise would have told it.
+    program.replace(&format!(r#"_SLACKWATER_WORKER="0 ${{_SLACKWATER_WORKER#* }}" exec {BINARY} "$@""#));
+    signal(crew.process(1, 1), "KILL");
+    let line = crew.line("[ERROR] cannot work for a supervisor of another version");
+    assert!(line.ends_with("send that one SIGHUP, so that it hands over to this one"), "{line}");
+    crew.line("Worker 1 ended with exit code 3: starting another in");
+    client.echo("x");
+    program.mark("new");
+    crew.hand_over();
+    client.echo("x");
 }
 
 /// The successor does not take over, and all go on.

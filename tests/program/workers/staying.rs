@@ -56,6 +56,20 @@ fn who_waits_for_a_killed_worker_is_served_by_its_successor() {
 }
 
 #[test]
+fn who_waits_for_a_worker_that_is_told_to_leave_is_served() {
+    let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 60");
+    let workers = crew.children();
+    workers.iter().for_each(|pid| stop(*pid));
+    let mut waiting = crew.ask("/ws", 40);
+    for pid in workers {
+        signal(pid, "TERM");
+        signal(pid, "CONT");
+        crew.line(&format!("({pid}): Graceful shutdown initiated"));
+    }
+    assert!(waiting.iter_mut().all(|newcomer| newcomer.head().status == 101));
+}
+
+#[test]
 fn a_worker_that_hangs_is_noticed_killed_and_replaced() {
     let crew = Crew::start("--workers 2 --timeout-worker-healthcheck 0.5");
     let hanging = crew.process(2, 1);
