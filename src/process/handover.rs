@@ -116,7 +116,7 @@ impl Launcher for SuccessorProcess {
             pid,
             match control {
                 Control::Leave | Control::Park => SIGTERM,
-                Control::Reload => SIGHUP,
+                Control::HandOver => SIGHUP,
             },
         );
     }

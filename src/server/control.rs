@@ -18,8 +18,8 @@ pub enum Control {
     Leave,
     /// The same, and the first time park all connections.
     Park,
-    /// Replace the program: what a supervisor does, and no process that serves.
-    Reload,
+    /// Hand over to the program that is on disk.
+    HandOver,
 }
 
 /// Asks from another thread what a signal asks from another process.
@@ -99,7 +99,7 @@ impl Controls {
         let ahead = std::mem::take(&mut self.ahead);
         let signals = self.signals.iter_mut().flat_map(|signals| signals.pending());
         let meant = signals.map(|signal| match signal {
-            SIGHUP if !self.is_at_terminal => Control::Reload,
+            SIGHUP if !self.is_at_terminal => Control::HandOver,
             SIGTERM if self.parks => Control::Park,
             _ => Control::Leave,
         });

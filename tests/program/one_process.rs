@@ -249,7 +249,7 @@ fn the_level_comes_from_the_flag_or_from_rust_log() {
 }
 
 #[test]
-fn a_reload_that_is_told_to_a_worker_does_no_harm() {
+fn a_hand_over_that_is_asked_of_a_worker_does_no_harm() {
     let server = Process::start("--workers 2");
     let mut client = server.client();
     let line = server.next_line("Client connected");

@@ -12,8 +12,8 @@ impl<S: Socket> Turn<S> {
             Control::Park if !self.drain.is_leaving() => self.effects.push_back(Effect::Park),
             Control::Leave | Control::Park => self.leave(),
             // Sent to all processes at once: the supervisor has been sent it, too.
-            Control::Reload if self.order.has_supervisor() => {}
-            Control::Reload => self.effects.push_back(Effect::HandOver),
+            Control::HandOver if self.order.has_supervisor() => {}
+            Control::HandOver => self.effects.push_back(Effect::HandOver),
         }
     }
 }
