@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use support::PATIENCE;
 use support::client::Client;
@@ -157,8 +157,18 @@ impl Process {
     }
 
     /// Waits until something is found in what was logged since the start.
-    pub fn until<T>(&self, what: &str, mut find: impl FnMut(&[String]) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn until<T>(&self, what: &str, find: impl FnMut(&[String]) -> Option<T>) -> T {
+        self.within(PATIENCE, what, find)
+    }
+
+    /// The same of what takes long by itself.
+    pub fn within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut find: impl FnMut(&[String]) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + patience;
         loop {
             self.more.try_iter().for_each(|line| self.note(&line));
             if let Some(found) = find(&self.lines.borrow()) {

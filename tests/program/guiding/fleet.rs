@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use super::CLOSE_AFTER_MS;
 use super::link::{Came, Link, Stage, member};
 use super::rate::{Moments, now_unix_ms, unix_ms};
 
@@ -55,11 +56,15 @@ pub struct Fleet {
     scratch: Box<[u8]>,
     /// The welcomes, by the server's clock, less what this program was late: of those who moved by themselves.
     pub moved: Moments,
-    /// The welcomes of those who were closed, and when they were.
+    /// The welcomes of those who stay until they are closed, and when they were.
     pub returned: Moments,
     pub closed: Moments,
+    /// How many were closed though they were about to move.
+    pub overtaken: usize,
     /// How late this program was at most.
     pub latest_ms: i64,
+    /// How long this program has not looked for what had come, though it would have.
+    pub longest_lag: Duration,
 }
 
 impl Fleet {
@@ -78,7 +83,9 @@ impl Fleet {
             moved: Moments::default(),
             returned: Moments::default(),
             closed: Moments::default(),
+            overtaken: 0,
             latest_ms: 0,
+            longest_lag: Duration::ZERO,
         };
         // No more at a time than wait for a server to accept them.
         for first in (0..count).step_by(500) {
@@ -94,14 +101,17 @@ impl Fleet {
     /// Lets all of them live until this is so.
     pub fn live_until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        let mut events = Events::with_capacity(1024);
+        let (mut events, mut looked) = (Events::with_capacity(1024), Instant::now());
         while !is_so(self) {
             assert!(Instant::now() < deadline, "not in time: {what}");
             let patience = self
                 .due
                 .peek()
                 .map_or(GLANCE, |Reverse((at, _))| at.saturating_duration_since(Instant::now()).min(GLANCE));
+            let began = looked;
             self.poll.poll(&mut events, Some(patience)).expect("the poll works");
+            looked = Instant::now();
+            self.longest_lag = self.longest_lag.max((looked - began).saturating_sub(patience));
             for event in &events {
                 self.on_ready(event.token().0);
             }
@@ -219,15 +229,23 @@ impl Fleet {
             return;
         }
         let client = &mut self.clients[link.client];
-        assert_eq!(code, 1012);
-        assert!(!client.cooperates, "client {} is without a connection: {:?}", link.client, client.hints);
-        assert_eq!(client.serving, Some(key));
+        let now = now_unix_ms();
+        let due =
+            client.hints.last().expect("nobody is closed who was not asked to move").slot + CLOSE_AFTER_MS;
+        // The moment was told in whole milliseconds, by a clock that is not this one.
+        assert!(now + 1 >= due, "client {} is closed ahead of its time: {client:?}", link.client);
+        assert_eq!((code, client.serving), (1012, Some(key)));
         client.serving = None;
         client.closed += 1;
-        self.closed.note(now_unix_ms());
         link.close(code);
-        let client = link.client;
-        self.open(client);
+        let name = link.client;
+        if client.cooperates {
+            // The machine had no time for its move until then: that is under way, or is tried again.
+            self.overtaken += 1;
+        } else {
+            self.closed.note(now);
+            self.open(name);
+        }
     }
 
     fn on_end(&mut self, key: usize, why: Option<ErrorKind>) {

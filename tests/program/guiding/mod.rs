@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use support::PATIENCE;
+use support::{LIFETIME, PATIENCE};
 
 use crate::process::{Process, children, signal};
 use fleet::Fleet;
@@ -22,6 +22,8 @@ mod rate;
 const CLIENTS: usize = 2000;
 const SPREAD_MS: i64 = 4000;
 const CLOSE_AFTER_MS: i64 = 5000;
+/// Lags that are shorter spoil no figure.
+const KEPT_UP: Duration = Duration::from_millis(500);
 const FLAGS: &str = "--drain-spread 4 --drain-close-after 5";
 
 /// Half of the clients of a server move when they are asked to while `leave` is under way, and publishing goes on: what
@@ -45,13 +47,21 @@ fn drain<T: Send>(address: SocketAddr, leave: impl FnOnce() -> T + Send) -> (Fle
     })
 }
 
+/// Waits until so many processes have left. By their flags alone that takes half as long as anything may take elsewhere.
+fn until_over(server: &Process, processes: usize) {
+    server.within(LIFETIME, "the end of the drain", |lines| {
+        let left = lines.iter().filter(|line| line.contains("Server shutdown complete"));
+        (left.count() == processes).then_some(())
+    });
+}
+
 /// Who was promised what, and what came of it.
 fn judge(fleet: &Fleet, published: &Published, ended: i64) {
     let (mut slots, mut asked) = (Moments::default(), Moments::default());
     let mut last_due = 0;
     for client in &fleet.clients {
         assert_eq!(client.heard, published.count);
-        assert_eq!(client.closed, usize::from(!client.cooperates));
+        assert!(client.closed == 1 || client.closed == 0 && client.cooperates, "{client:?}");
         assert!(!client.hints.is_empty());
         for hint in &client.hints {
             slots.note(hint.slot);
@@ -61,10 +71,11 @@ fn judge(fleet: &Fleet, published: &Published, ended: i64) {
         }
     }
     println!(
-        "{published:?}; {} notices within {} ms; moved at most {} ms late; from the last moment to the end {} ms",
+        "{published:?}; {} notices within {} ms; moved at most {} ms late, lagged {:?}; from the last moment to the end {} ms",
         slots.count(),
         asked.last() - asked.first(),
         fleet.latest_ms,
+        fleet.longest_lag,
         ended - last_due
     );
     slots.assert_even("moments to move", 1000, CLIENTS, SPREAD_MS);
@@ -75,9 +86,14 @@ fn judge(fleet: &Fleet, published: &Published, ended: i64) {
         connects.most_within(SPREAD_MS / 10),
         CLIENTS / 10
     );
-    fleet.moved.assert_even("who moved", 1000, CLIENTS / 2, SPREAD_MS);
-    fleet.closed.assert_even("who was closed", 2000, CLIENTS / 2, SPREAD_MS);
-    connects.assert_even("connects", 1000, CLIENTS, SPREAD_MS);
+    // Clients for whom there was no time for so long come all at once, whatever they were told.
+    if fleet.longest_lag < KEPT_UP {
+        fleet.moved.assert_even("who moved", 1000, CLIENTS / 2, SPREAD_MS);
+        fleet.closed.assert_even("who was closed", 2000, CLIENTS / 2, SPREAD_MS);
+        connects.assert_even("connects", 1000, CLIENTS, SPREAD_MS);
+        // Whoever moves at its moment has time enough, unless the servers have none.
+        assert!(fleet.overtaken <= CLIENTS / 20, "{} were closed who were about to move", fleet.overtaken);
+    }
     assert_eq!(fleet.returned.count(), CLIENTS / 2);
 }
 
@@ -91,8 +107,8 @@ fn a_successor_is_handed_two_thousand_clients_one_by_one() {
         old.signal("TERM");
         old.next_line("Waiting for 2000 connections to close.");
         let new = Process::start(&format!("--port {} {flags}", address.port()));
-        old.next_line("All WebSocket connections closed. Proceeding with shutdown.");
-        old.next_line("Server shutdown complete");
+        until_over(&old, 1);
+        old.line("All WebSocket connections closed. Proceeding with shutdown.");
         let ended = now_unix_ms();
         (old, new, ended)
     });
@@ -111,8 +127,7 @@ fn workers_that_leave_alone_hand_two_thousand_clients_over_one_by_one() {
     let server = Process::start(&format!("--workers 2 {FLAGS}"));
     let (fleet, published, (server, ended)) = drain(server.address(), move || {
         children(server.pid()).into_iter().for_each(|worker| signal(worker, "TERM"));
-        server.next_line("Server shutdown complete");
-        server.next_line("Server shutdown complete");
+        until_over(&server, 2);
         (server, now_unix_ms())
     });
     judge(&fleet, &published, ended);
