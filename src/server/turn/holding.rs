@@ -73,8 +73,9 @@ impl<S: Socket> Turn<S> {
         self.order.may_take_up()
     }
 
-    /// It could serve now.
+    /// It could serve now. What it has taken up is in the supervisor's numbers from the first moment on.
     pub fn say_ready(&mut self) {
+        self.order.tell_metrics(|| self.peers.metrics());
         self.order.say(&ToSupervisor::Ready);
     }
 
