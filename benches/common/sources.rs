@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Source addresses that are used one after the other. Each has some 28,000 ports.
-const ADDRESSES: u8 = 64;
+pub const ADDRESSES: u8 = 64;
 
 /// The addresses, and whose turn it is.
 #[derive(Debug, Default)]

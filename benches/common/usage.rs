@@ -32,6 +32,8 @@ pub struct Resident {
     pub all: u64,
     /// The part of it that is no file's: heap, stacks and written data.
     pub anonymous: u64,
+    /// `Pss`: of pages that several processes share, each has its share.
+    pub proportional: u64,
 }
 
 impl Resident {
@@ -39,7 +41,7 @@ impl Resident {
     pub fn of(id: u32) -> Self {
         let maps: Vec<String> = family(id).iter().map(|id| read(*id, "smaps_rollup")).collect();
         let sum = |name| maps.iter().map(|map| field(map, name) * 1024).sum();
-        Self { all: sum("Rss:"), anonymous: sum("Anonymous:") }
+        Self { all: sum("Rss:"), anonymous: sum("Anonymous:"), proportional: sum("Pss:") }
     }
 }
 

@@ -9,8 +9,9 @@ use super::common::encoding::Encoding;
 use super::common::subscriber::{TEXT, position_of};
 use super::faults::Faults;
 
-/// The topic that everyone hears.
-pub const ALL: &str = "all";
+/// How the topics end that are not one of many.
+const ALL: &str = "all";
+const PAST: &str = "past";
 
 /// The first octet of a close frame.
 const CLOSE: u8 = 0x88;
@@ -40,8 +41,8 @@ pub struct Client {
     encoding: Encoding,
     /// The number of the topic that it hears besides the one of all.
     pub topic: usize,
-    /// How much it has heard of its own topic, and of that of all.
-    heard: [u64; 2],
+    /// How much it has heard of its own topic, of that of all, and of what was published before.
+    heard: [u64; 3],
     /// The position of the newest publication that it has heard.
     newest: u64,
     /// The beginning of a message whose rest is still to come.
@@ -60,7 +61,7 @@ impl Client {
             socket,
             encoding,
             topic,
-            heard: [0; 2],
+            heard: [0; 3],
             newest,
             cut: Vec::new(),
             begun: 0,
@@ -71,17 +72,25 @@ impl Client {
     }
 
     /// What it asks with.
-    pub fn request(encoding: Encoding, topic: usize) -> String {
+    pub fn request(encoding: Encoding, topic: usize, topics: &Topics, hears_past: bool) -> String {
+        let past = if hears_past { format!("&topic={}", topics.past) } else { String::new() };
         let (path, rest) = match encoding {
             Encoding::Stream => ("/events", "?topic="),
             Encoding::Plain | Encoding::Compressed => ("/ws", "?topic="),
         };
-        encoding.request().replacen(path, &format!("{path}{rest}{ALL}&topic={}", name(topic)), 1)
+        let own = topics.name(topic);
+        let asked = format!("{path}{rest}{}&topic={own}{past}", topics.all);
+        encoding.request().replacen(path, &asked, 1)
     }
 
     /// Whether it is a WebSocket.
     pub fn can_talk(&self) -> bool {
         self.encoding != Encoding::Stream
+    }
+
+    /// How many of the publications before the traffic it has heard.
+    pub fn heard_of_past(&self) -> u64 {
+        self.heard[2]
     }
 
     /// How many publications are missing, if so many were made.
@@ -161,7 +170,7 @@ impl Client {
         let message: Message<'_> = serde_json::from_slice(json).expect("messages are JSON");
         match (message.r#type, message.data, message.message) {
             ("notification", Some(Data { n }), _) => {
-                let place = usize::from(message.topic == Some(ALL));
+                let place = place(message.topic.unwrap_or_default());
                 let id = message.id.expect("publications have ids");
                 let (position, heard) = (position_of(id.as_bytes()), self.heard[place]);
                 if n <= heard || position <= self.newest {
@@ -181,9 +190,33 @@ impl Client {
     }
 }
 
-/// What a topic is called.
-pub fn name(topic: usize) -> String {
-    format!("t/{topic}")
+/// What topics are called; each process of the load has its own.
+pub struct Topics {
+    /// The one that all its clients hear.
+    pub all: String,
+    /// That of what is published before the traffic.
+    pub past: String,
+    load: String,
+}
+
+impl Topics {
+    pub fn of(load: &str) -> Self {
+        let [all, past] = [ALL, PAST].map(|end| format!("{load}/{end}"));
+        Self { all, past, load: load.to_owned() }
+    }
+
+    pub fn name(&self, topic: usize) -> String {
+        format!("{}/t/{topic}", self.load)
+    }
+}
+
+/// Where a client counts what it hears of a topic.
+fn place(topic: &str) -> usize {
+    match topic.rsplit('/').next() {
+        Some(ALL) => 1,
+        Some(PAST) => 2,
+        _ => 0,
+    }
 }
 
 fn number(message: u64) -> String {

@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Descriptors that a process needs beside those of its clients.
-const SPARE_DESCRIPTORS: u64 = 600;
-
 /// What the figures to reach are about.
 pub const GOAL_CLIENTS: usize = 15_000;
+pub const GOAL_CLIENTS_OF_WORKERS: usize = 60_000;
+
+/// Workers of a server with several.
+const WORKERS: usize = 4;
+
+/// Clients of one process of the load at most: its limit on open files is that of everyone.
+const CLIENTS_OF_A_LOAD: usize = 15_000;
 
 /// What goes on while it is handed over.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -23,18 +27,38 @@ pub struct Traffic {
     pub visits_per_second: u32,
 }
 
-/// What was published before, to nobody.
+/// What is published before it is measured what the server holds: before the traffic, and once more behind it. A few hear it, so
+/// that a history of it takes the same both times: what was derived for one or the other is there again.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Past {
     pub publications: usize,
-    /// Of each, as JSON.
-    pub bytes: usize,
+    /// Of the text of each; none if it is that of all other publications.
+    pub bytes: Option<usize>,
+    /// The first clients, of each kind some, and some of each worker's.
+    pub listeners: usize,
+}
+
+/// One of each kind is among so many.
+const KINDS: usize = 20;
+
+impl Traffic {
+    /// The part of one of so many processes that make it.
+    fn part(self, of: usize) -> Self {
+        let of = u32::try_from(of).expect("they are few");
+        let part = |per_second: u32| (per_second / of).max(1);
+        Self {
+            publications_per_second: part(self.publications_per_second),
+            messages_per_second: part(self.messages_per_second),
+            ..self
+        }
+    }
 }
 
 /// What is measured in one go.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub name: &'static str,
+    pub workers: usize,
     pub clients: usize,
     pub handovers: usize,
     pub traffic: Traffic,
@@ -58,10 +82,10 @@ const ENDLESS: Traffic = Traffic {
 };
 
 /// The whole of the default history (`--history-size`), of small publications.
-const SMALL: Past = Past { publications: 10_000, bytes: 150 };
+const SMALL: Past = Past { publications: 10_000, bytes: None, listeners: KINDS };
 
 /// The whole of it, of as many bytes as it may take (`--history-bytes`).
-const LARGE: Past = Past { publications: 10_000, bytes: 6_144 };
+const LARGE: Past = Past { publications: 10_000, bytes: Some(6_144), listeners: KINDS };
 
 impl Plan {
     pub fn usual() -> Vec<Self> {
@@ -80,22 +104,45 @@ impl Plan {
         [1_000, GOAL_CLIENTS].map(|clients| Self::of("history of 64 MB", clients, USUAL, LARGE)).into()
     }
 
+    /// A server of several processes.
+    pub fn workers() -> Vec<Self> {
+        Self::with_workers("usual load, 4 workers", USUAL)
+    }
+
+    /// The same, under load that does not wait for anything.
+    pub fn endless_workers() -> Vec<Self> {
+        Self::with_workers("load that never ends, 4 workers", ENDLESS)
+    }
+
+    fn with_workers(name: &'static str, traffic: Traffic) -> Vec<Self> {
+        [1_000, GOAL_CLIENTS, GOAL_CLIENTS_OF_WORKERS]
+            .map(|clients| Self::of(name, clients, traffic, SMALL).by(WORKERS))
+            .into()
+    }
+
     /// A glance.
     pub fn quick() -> Vec<Self> {
         let plans = [
             Self::of("usual load", 500, USUAL, SMALL),
             Self::of("load that never ends", 500, ENDLESS, SMALL),
+            Self::of("usual load, 2 workers", 500, USUAL, SMALL).by(2),
         ];
         plans.map(|plan| Self { handovers: 3, ..plan }).into()
     }
 
     fn of(name: &'static str, clients: usize, traffic: Traffic, past: Past) -> Self {
-        Self { name, clients, handovers: 10, traffic, past }
+        Self { name, workers: 1, clients, handovers: 10, traffic, past }
     }
 
-    /// Whether the limit on open files allows it; it is raised as far as it can be.
-    pub fn is_possible(&self) -> bool {
-        let needed = self.clients as u64 + SPARE_DESCRIPTORS;
-        rlimit::increase_nofile_limit(needed).expect("the limit can be asked for") >= needed
+    /// Of a server with so many workers.
+    fn by(self, workers: usize) -> Self {
+        let past = Past { listeners: KINDS * workers, ..self.past };
+        Self { workers, past, ..self }
+    }
+
+    /// How many processes make the load, and the traffic of each.
+    pub fn loads(&self) -> (usize, Traffic) {
+        let loads = self.clients.div_ceil(CLIENTS_OF_A_LOAD);
+        (loads, self.traffic.part(loads))
     }
 }

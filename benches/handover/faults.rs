@@ -16,6 +16,15 @@ pub struct Faults {
 }
 
 impl Faults {
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            disconnected: self.disconnected + other.disconnected,
+            lost: self.lost + other.lost,
+            doubled: self.doubled + other.doubled,
+            unanswered: self.unanswered + other.unanswered,
+        }
+    }
+
     pub fn is_none(self) -> bool {
         self == Self::default()
     }

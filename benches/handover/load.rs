@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use serde::Serialize;
 
-use super::client::{ALL, Client, name};
+use super::client::{Client, Topics};
 use super::common::PATIENCE;
 use super::common::arrival::{Arrival, Greeting};
 use super::common::encoding::Encoding;
@@ -41,11 +41,11 @@ const TEXT: &str = "the parcel was handed to the carrier and will arrive between
                     you may leave a note on the door";
 
 /// Does what it is told until nobody tells it any more.
-pub fn run(address: SocketAddr, traffic: Traffic) -> io::Result<()> {
-    let (orders, mut load) = (orders(), Load::new(address, traffic));
+pub fn run(address: SocketAddr, number: &str, traffic: Traffic) -> io::Result<()> {
+    let (orders, mut load) = (orders(), Load::new(address, Topics::of(number), traffic));
     while let Some(order) = load.next_order(&orders) {
         match order {
-            Order::Connect { clients } => answer(&load.connect(clients))?,
+            Order::Connect { clients, past_listeners } => answer(&load.connect(clients, past_listeners))?,
             Order::Remember(past) => answer(&load.remember(past))?,
             Order::Begin => answer(&load.begin())?,
             Order::End => answer(&load.end())?,
@@ -100,6 +100,7 @@ struct Beats {
 
 struct Load {
     address: SocketAddr,
+    names: Topics,
     traffic: Traffic,
     poll: Poll,
     events: Events,
@@ -112,6 +113,7 @@ struct Load {
     /// Publications of each topic, and to all.
     published: Vec<u64>,
     published_to_all: u64,
+    remembered: usize,
     publisher: Publisher,
     asked: VecDeque<Instant>,
     worst_answer: Duration,
@@ -122,13 +124,14 @@ struct Load {
 }
 
 impl Load {
-    fn new(address: SocketAddr, traffic: Traffic) -> Self {
+    fn new(address: SocketAddr, names: Topics, traffic: Traffic) -> Self {
         let poll = Poll::new().expect("there can be a poll");
         let mut publisher = Publisher::connect(address);
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut publisher.socket, PUBLISHER, interest).expect("a socket can be polled");
         Self {
             address,
+            names,
             traffic,
             poll,
             events: Events::with_capacity(1024),
@@ -139,6 +142,7 @@ impl Load {
             next_topic: 0,
             published: Vec::new(),
             published_to_all: 0,
+            remembered: 0,
             publisher,
             asked: VecDeque::new(),
             worst_answer: Duration::ZERO,
@@ -161,14 +165,15 @@ impl Load {
         orders.recv().ok()
     }
 
-    fn connect(&mut self, count: usize) {
+    fn connect(&mut self, count: usize, past_listeners: usize) {
         self.topics = (count / self.traffic.listeners).max(1);
         self.published = vec![0; self.topics];
         let (mut sources, mut arriving, mut begun) = (Sources::default(), Vec::new(), 0);
         while self.clients.len() < count {
             while begun < count && arriving.len() < WINDOW {
                 let (encoding, topic) = (encoding(begun), begun % self.topics);
-                let request = Client::request(encoding, topic).into_bytes();
+                let hears_past = begun < past_listeners;
+                let request = Client::request(encoding, topic, &self.names, hears_past).into_bytes();
                 let arrival = Arrival::begin(self.address, &request, &mut sources);
                 arriving.push((arrival, request, encoding, topic));
                 begun += 1;
@@ -195,13 +200,19 @@ impl Load {
     }
 
     fn remember(&mut self, past: Past) {
-        let text = "0123456789abcdef ".repeat(past.bytes.div_ceil(17));
+        let repeated = |bytes: usize| "0123456789abcdef ".repeat(bytes.div_ceil(17));
+        let text = past.bytes.map_or_else(|| TEXT.to_owned(), repeated);
+        let (topic, first) = (self.names.past.clone(), self.remembered + 1);
+        self.remembered += past.publications;
+        let wanted = (self.remembered * past.listeners) as u64;
+        let heard = |clients: &[Client]| clients.iter().map(Client::heard_of_past).sum::<u64>();
         let (mut done, before) = (0, self.publisher.answered);
         let mut sent = 0;
-        while done < past.publications || self.publisher.answered - before < sent {
+        while done < past.publications || heard(&self.clients) < wanted {
+            assert!(self.faults.is_none(), "what was published is heard");
             if done < past.publications && sent - (self.publisher.answered - before) < PIPELINED {
                 let count = LINES.min(past.publications - done);
-                let lines = (done..done + count).map(|n| object("past", n as u64, &text[..past.bytes]));
+                let lines = (done..done + count).map(|n| object(&topic, (first + n) as u64, &text));
                 self.publisher.send(&Request::ndjson(&lines.collect::<String>()), 1);
                 (done, sent) = (done + count, sent + 1);
             }
@@ -225,13 +236,13 @@ impl Load {
         let Some(mut beats) = self.beats.take() else { return };
         while beats.to_all.is_due(now) {
             self.published_to_all += 1;
-            self.publish(ALL, self.published_to_all);
+            self.publish(&self.names.all.clone(), self.published_to_all);
         }
         while beats.publication.is_due(now) {
             let topic = self.next_topic;
             self.next_topic = (topic + 1) % self.topics;
             self.published[topic] += 1;
-            self.publish(&name(topic), self.published[topic]);
+            self.publish(&self.names.name(topic), self.published[topic]);
         }
         while beats.message.is_due(now) && !self.talkers.is_empty() {
             let talker = &mut self.clients[self.talkers[self.next_talker]];

@@ -1,7 +1,8 @@
 //! Handing over: for how long nobody is read from while 1,000 to 15,000 clients move to the next process, again and again,
 //! with publications, half messages and newcomers under way; and that nobody is cut and nothing is lost by it.
 //! `cargo bench --bench handover`, with `-- --quick` for a glance; with `-- --endless` under load that never ends; with
-//! `-- --history` with a large history. What the figures mean: `benches/README.md`.
+//! `-- --history` with a large history; with `-- --workers`, or `-- --workers --endless`, for up to 60,000 clients of a server with
+//! four workers. What the figures mean: `benches/README.md`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,6 +12,8 @@ mod extent;
 mod faults;
 mod goals;
 mod load;
+mod loads;
+mod obstacle;
 mod orders;
 mod prober;
 mod rung;
@@ -34,19 +37,26 @@ fn main() -> ExitCode {
         [] => return bench(Plan::usual()),
         ["--endless"] => return bench(Plan::endless()),
         ["--history"] => return bench(Plan::history()),
+        ["--workers"] => return bench(Plan::workers()),
+        ["--workers", "--endless"] | ["--endless", "--workers"] => return bench(Plan::endless_workers()),
         ["--quick"] => return bench(Plan::quick()),
         // What this program starts itself as.
-        ["--load", server, traffic] => {
+        ["--load", server, number, traffic] => {
             let traffic = serde_json::from_str(traffic).expect("it was written by this program");
-            load::run(address(server), traffic).expect("the load goes on");
+            load::run(address(server), number, traffic).expect("the load goes on");
         }
         ["--visitors", server, per_second] => {
             let per_second = per_second.parse().expect("a number");
             visitors::run(address(server), per_second).expect("visitors come");
         }
-        ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
+        ["--prober", server, probes] => {
+            let probes = probes.parse().expect("a number");
+            prober::run(address(server), probes).expect("the prober goes on");
+        }
         _ => {
-            eprintln!("usage: cargo bench --bench handover [-- --endless | --history | --quick]");
+            eprintln!(
+                "usage: cargo bench --bench handover [-- --endless | --history | --workers [--endless] | --quick]"
+            );
             return ExitCode::from(2);
         }
     }
@@ -57,12 +67,17 @@ fn main() -> ExitCode {
 fn bench(plans: Vec<Plan>) -> ExitCode {
     let start = Instant::now();
     let (cores, urgency) = (Cores::part(), Urgency::permitted());
-    let (possible, left_out): (Vec<Plan>, Vec<Plan>) = plans.into_iter().partition(Plan::is_possible);
-    let rungs: Vec<Rung> = possible.into_iter().map(|plan| Rung::measure(plan, cores, urgency)).collect();
+    let (mut rungs, mut left_out): (Vec<Rung>, Vec<(Plan, String)>) = Default::default();
+    for plan in plans {
+        match plan.obstacle() {
+            None => rungs.push(Rung::measure(plan, cores, urgency)),
+            Some(obstacle) => left_out.push((plan, obstacle)),
+        }
+    }
     println!("\n{}\n· {}", machine::describe(cores), urgency.describe());
-    for plan in left_out {
+    for (plan, obstacle) in left_out {
         let clients = grouped(plan.clients as f64, 0);
-        println!("· left out: {clients} clients, for which the limit on open files is too low (ulimit -n)");
+        println!("· left out: {clients} clients, {}: {obstacle}", plan.name);
     }
     println!("· measured in {:.0} s; median (least–most) of the hand-overs", start.elapsed().as_secs_f64());
     table::print(&rungs, &goals::of(&rungs));

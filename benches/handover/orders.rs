@@ -8,9 +8,9 @@ use super::faults::Faults;
 /// What the load is to do next.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// So many clients connect; answered when all are welcomed.
-    Connect { clients: usize },
-    /// So much is published to nobody; answered when it is.
+    /// So many clients connect; answered when all are welcomed. The first of them hear what is remembered.
+    Connect { clients: usize, past_listeners: usize },
+    /// So much is published to those, and fills the history; answered when they have heard it.
     Remember(Past),
     /// The traffic begins; answered when it has.
     Begin,
@@ -28,4 +28,17 @@ pub struct Heard {
     /// The longest time from a publication's request to its answer.
     pub worst_answer_ms: f64,
     pub faults: Faults,
+}
+
+impl Heard {
+    /// This and what another process has heard.
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            published: self.published + other.published,
+            deliveries: self.deliveries + other.deliveries,
+            messages: self.messages + other.messages,
+            worst_answer_ms: self.worst_answer_ms.max(other.worst_answer_ms),
+            faults: self.faults.and(other.faults),
+        }
+    }
 }

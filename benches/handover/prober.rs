@@ -1,5 +1,5 @@
-//! The prober, a process of its own: a WebSocket whose every text is answered by an echo, one after the other, by the clock.
-//! How long an echo takes is how long nobody was read from, seen from outside.
+//! The prober, a process of its own: WebSockets whose every text is answered by an echo, one after the other, by the clock.
+//! How long an echo takes is how long nobody was read from, seen from outside. With several workers there are several to each.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ use super::common::span::{Span, now};
 use super::common::subscriber::{PING, TEXT, next_frame};
 use super::common::urgency::Urgency;
 
-/// How long it rests between two texts.
+/// How long it rests between two texts; several share it, so that all of them together ask no more.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// What it is told.
@@ -29,23 +29,33 @@ enum Order {
     End,
 }
 
-/// Asks for echoes whenever it is told to, on one connection. Says when it is there.
-pub fn run(address: SocketAddr) -> io::Result<()> {
+/// Probes to each worker. It is by chance who serves them.
+const PROBES: usize = 4;
+
+/// Asks for echoes whenever it is told to, on so many connections. Says when it is there.
+pub fn run(address: SocketAddr, probes: u32) -> io::Result<()> {
     let is_on = Arc::new(AtomicBool::new(false));
-    let mut probe = Some(Probe::connect(address)?);
-    let mut probing = None;
+    let pause = PAUSE * probes;
+    let mut probes = (0..probes).map(|_| Probe::connect(address)).collect::<io::Result<Vec<_>>>()?;
+    let mut probing = vec![];
     println!("{}", serde_json::to_string(&())?);
     for line in io::stdin().lock().lines() {
         let order: Order = serde_json::from_str(&line?).expect("orders are known");
         is_on.store(order == Order::Begin, Ordering::Release);
         if order == Order::Begin {
-            let (is_on, mut probe) = (Arc::clone(&is_on), probe.take().expect("it is not in use"));
-            probing = Some(thread::spawn(move || (probe.while_on(&is_on), probe)));
-        } else if let Some(probing) = probing.take() {
-            let (spans, again) = probing.join().expect("every text is answered");
-            probe = Some(again);
-            let worst = spans.iter().map(|span| span.milliseconds()).fold(0.0, f64::max);
-            println!("{}", serde_json::to_string(&(spans.len(), worst))?);
+            for mut probe in probes.drain(..) {
+                let is_on = Arc::clone(&is_on);
+                probing.push(thread::spawn(move || (probe.while_on(&is_on, pause), probe)));
+            }
+        } else {
+            let mut all = vec![];
+            for probing in probing.drain(..) {
+                let (spans, again) = probing.join().expect("every text is answered");
+                probes.push(again);
+                all.extend(spans);
+            }
+            let worst = all.iter().map(|span: &Span| span.milliseconds()).fold(0.0, f64::max);
+            println!("{}", serde_json::to_string(&(all.len(), worst))?);
         }
     }
     Ok(())
@@ -82,11 +92,11 @@ impl Probe {
         }
     }
 
-    fn while_on(&mut self, is_on: &AtomicBool) -> Vec<Span> {
+    fn while_on(&mut self, is_on: &AtomicBool, pause: Duration) -> Vec<Span> {
         let mut spans = Vec::new();
         while is_on.load(Ordering::Acquire) {
             spans.push(self.echo().expect("every text is answered"));
-            thread::sleep(PAUSE);
+            thread::sleep(pause);
         }
         spans
     }
@@ -125,8 +135,10 @@ pub struct Prober(Remote);
 
 impl Prober {
     /// Where it shares the load's core it is let first, by what `urgency` says.
-    pub fn start(address: SocketAddr, urgency: Urgency) -> Self {
-        let mut prober = Remote::start_through(urgency.command(), &["--prober", &address.to_string()]);
+    pub fn start(address: SocketAddr, workers: usize, urgency: Urgency) -> Self {
+        let probes = if workers > 1 { workers * PROBES } else { 1 }.to_string();
+        let mut prober =
+            Remote::start_through(urgency.command(), &["--prober", &address.to_string(), &probes]);
         prober.answer::<()>();
         Self(prober)
     }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_
 
 use super::common::PATIENCE;
 use super::common::machine::Cores;
-use super::common::usage::Resident;
+use super::common::usage::{Resident, family};
 
 /// As its users have it, with compression for those who ask, and with a port that is free; nothing is said unasked.
 const FLAGS: [&str; 7] =
@@ -23,8 +23,9 @@ const FLAGS: [&str; 7] =
 const TELLING: [&str; 6] =
     ["Serving the page", "Handed over", "Took over", "Hand-over failed", "[WARNING]", "[ERROR]"];
 
-/// How old a report may be that is told again.
+/// How old a report may be that is told again, and how old what a supervisor knows of its workers.
 const REPORT_AGE: Duration = Duration::from_millis(150);
+const BEAT: Duration = Duration::from_millis(2_000);
 
 /// What the log says of a hand-over.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,7 @@ impl Standing {
     }
 }
 
-/// The one that serves now.
+/// The one that serves now. With several workers it is their supervisor.
 pub struct Server {
     /// The one that was started here.
     first: Child,
@@ -63,19 +64,22 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(cores: Option<Cores>) -> Self {
+    pub fn start(workers: usize, cores: Option<Cores>) -> Self {
         set_child_subreaper(Some(getpid())).expect("the kernel lets a process be one");
         let program = env!("CARGO_BIN_EXE_slackwater");
         let mut command = match cores {
             // It becomes the server, and keeps the process id; those that come after it stay on that core.
             Some(cores) => {
                 let mut taskset = Command::new("taskset");
-                taskset.args(["-c", &cores.program.to_string(), program]);
+                taskset.args(["-c", &cores.for_processes(workers), program]);
                 taskset
             }
             None => Command::new(program),
         };
         let path = std::env::var_os("PATH").unwrap_or_default();
+        if workers > 1 {
+            command.arg("--workers").arg(workers.to_string());
+        }
         command.args(FLAGS).env_clear().env("PATH", path).stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
@@ -115,7 +119,9 @@ impl Server {
         while handed_over.is_none() || !is_taken {
             let line = self.line("over");
             is_taken |= line.contains("Took over");
-            handed_over = handed_over.or(line.split_once("Handed over ").map(|(_, rest)| numbers(rest)));
+            // Its workers say how many they have handed over, but not to whom.
+            let said = line.split_once("Handed over ").filter(|(_, rest)| rest.contains(" to process "));
+            handed_over = handed_over.or(said.map(|(_, rest)| numbers(rest)));
         }
         let numbers = handed_over.unwrap_or_default();
         let [connections, pid, milliseconds, stayed] = numbers[..] else { panic!("{numbers:?} is told") };
@@ -127,21 +133,27 @@ impl Server {
 
     /// What it holds now. Nothing must be going on.
     pub fn standing(&self) -> Standing {
-        thread::sleep(REPORT_AGE);
+        thread::sleep(REPORT_AGE + if family(self.id()).len() > 1 { BEAT } else { Duration::ZERO });
         let metrics = self.metrics();
         // Its connection is gone again.
         thread::sleep(REPORT_AGE);
-        let id = self.pid.as_raw_nonzero().get();
-        let descriptors = fs::read_dir(format!("/proc/{id}/fd")).expect("it runs").count();
-        Standing { resident: Resident::of(id.unsigned_abs()).all, descriptors, metrics }
+        let descriptors = |id: &u32| fs::read_dir(format!("/proc/{id}/fd")).expect("it runs").count();
+        let descriptors = family(self.id()).iter().map(descriptors).sum();
+        Standing { resident: Resident::of(self.id()).proportional, descriptors, metrics }
     }
 
-    /// Bytes that it has held at most.
+    /// Bytes that it has held at most, and so have its workers, each by itself.
     pub fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero()));
-        let status = status.expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        numbers(peak.expect("the kernel tells it"))[0] * 1024
+        let peak = |id: &u32| {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            numbers(peak.expect("the kernel tells it"))[0] * 1024
+        };
+        family(self.id()).iter().map(peak).sum()
+    }
+
+    fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     fn metrics(&self) -> Vec<(String, f64)> {
@@ -161,7 +173,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = kill_process(self.pid, Signal::KILL);
+        // Workers may outlive their supervisor for a moment.
+        for id in family(self.id()) {
+            if let Some(process) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(process, Signal::KILL);
+            }
+        }
         let _ = waitpid(Some(self.pid), WaitOptions::empty());
         // It has been waited for already.
         let _ = self.first.wait();
