@@ -9,6 +9,7 @@
 //! count (u32) of runs and each of them: its first position (u64) and how many there are (u32). Numbers are big-endian.
 
 use std::collections::HashSet;
+use std::io::{self, Write};
 
 use bytes::{Buf, BufMut};
 use serde::Deserialize;
@@ -31,6 +32,9 @@ pub const FAMILY: &[u8] = b"slackwater st ";
 const MAGICS: [&[u8; 16]; 3] = [b"slackwater st 1\n", b"slackwater st 2\n", b"slackwater st 3\n"];
 const MAGIC: &[u8; 16] = MAGICS[MAGICS.len() - 1];
 
+/// The magic and the checksum.
+const HEAD_BYTES: usize = MAGIC.len() + 4;
+
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -42,6 +46,16 @@ pub struct Snapshot {
     pub publications: Vec<Kept>,
     /// The answers that were given to keys, oldest first.
     pub answers: Vec<Given>,
+}
+
+/// The octets of a snapshot, to be written.
+#[derive(Debug)]
+pub struct Summed<'a> {
+    snapshot: &'a Snapshot,
+    /// Of all that follows the head.
+    pub checksum: crc32fast::Hasher,
+    /// How many there are in all.
+    pub bytes: usize,
 }
 
 /// One publication of a snapshot.
@@ -80,19 +94,41 @@ pub enum SnapshotError {
 impl Snapshot {
     /// The snapshot as octets.
     pub fn encode(&self) -> Vec<u8> {
-        let payload: usize = self.publications.iter().map(|kept| 13 + 128 + kept.message.json().len()).sum();
-        let mut octets = Vec::with_capacity(48 + payload + 64 * self.answers.len());
-        octets.put_slice(MAGIC);
-        octets.put_u32(0);
-        octets.put_u32(self.epoch);
-        octets.put_u64(self.newest);
-        octets.put_u64(self.publications.len() as u64);
-        self.publications.iter().for_each(|kept| kept.encode(&mut octets));
-        octets.put_u64(self.answers.len() as u64);
-        self.answers.iter().for_each(|given| given.encode(&mut octets));
-        let checksum = crc32fast::hash(&octets[MAGIC.len() + 4..]);
-        octets[MAGIC.len()..MAGIC.len() + 4].copy_from_slice(&checksum.to_be_bytes());
+        let summed = self.sum_up();
+        let mut octets = Vec::with_capacity(summed.bytes);
+        summed.write(&mut octets).expect("memory takes all of it");
         octets
+    }
+
+    /// What is known of the octets ahead of writing them, which takes no memory for them all at once.
+    pub fn sum_up(&self) -> Summed<'_> {
+        let (mut checksum, mut bytes) = (crc32fast::Hasher::new(), HEAD_BYTES);
+        let summed: io::Result<()> = self.each_piece(|octets| {
+            checksum.update(octets);
+            bytes += octets.len();
+            Ok(())
+        });
+        summed.expect("it is only counted");
+        Summed { snapshot: self, checksum, bytes }
+    }
+
+    /// All that is behind the checksum, piece by piece.
+    fn each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut numbers = Vec::new();
+        numbers.put_u32(self.epoch);
+        numbers.put_u64(self.newest);
+        numbers.put_u64(self.publications.len() as u64);
+        take(&numbers)?;
+        for kept in &self.publications {
+            numbers.clear();
+            kept.encode_head(&mut numbers);
+            take(&numbers)?;
+            take(kept.message.json())?;
+        }
+        numbers.clear();
+        numbers.put_u64(self.answers.len() as u64);
+        self.answers.iter().for_each(|given| given.encode(&mut numbers));
+        take(&numbers)
     }
 
     /// Reads what `encode` wrote, or did in an earlier version.
@@ -148,15 +184,43 @@ impl Snapshot {
     }
 }
 
+impl Summed<'_> {
+    /// Writes them.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.head())?;
+        self.write_rest(to)
+    }
+
+    /// Writes those behind the head.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_rest(&self, to: &mut impl Write) -> io::Result<()> {
+        self.snapshot.each_piece(|octets| to.write_all(octets))
+    }
+
+    /// The first octets, and the checksum of those that follow.
+    pub fn head(&self) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        let (magic, checksum) = head.split_at_mut(MAGIC.len());
+        magic.copy_from_slice(MAGIC);
+        checksum.copy_from_slice(&self.checksum.clone().finalize().to_be_bytes());
+        head
+    }
+}
+
 impl Kept {
-    fn encode(&self, octets: &mut Vec<u8>) {
+    /// What precedes the JSON.
+    fn encode_head(&self, octets: &mut Vec<u8>) {
         let Self { topic, message, at_unix_ms } = self;
         octets.put_i64(*at_unix_ms);
         octets.put_u8(u8::try_from(topic.as_str().len()).expect("a topic has at most 128 bytes"));
         octets
             .put_u32(u32::try_from(message.json().len()).expect("a message is hardly larger than a request"));
         octets.put_slice(topic.as_str().as_bytes());
-        octets.put_slice(message.json());
     }
 
     fn decode(

@@ -204,7 +204,7 @@ impl Supervisor {
         let (file, bytes) = memory::write(|file| {
             let mut image = Writer::new(file, format)?;
             image.whole(&whole)?;
-            image.snapshot(&snapshot.encode())?;
+            image.history(&snapshot)?;
             image.end()
         })?;
         let image = ToSuccessor::Image { bytes, connections: 0 };

@@ -276,7 +276,9 @@ fn read(octets: &[u8]) -> Result<(Whole, Snapshot), Damaged> {
     while let Some(entry) = entries.next_entry()? {
         match entry {
             Entry::Whole(said) => whole = *said,
-            Entry::Snapshot(octets) => snapshot = Some(Snapshot::decode(octets).map_err(|_| Damaged)?),
+            Entry::Snapshot(octets) => {
+                snapshot = Some(Snapshot::decode_handed_over(octets).map_err(|_| Damaged)?);
+            }
             Entry::Shared(_) | Entry::Connection(_) | Entry::Left(_) => {}
         }
     }

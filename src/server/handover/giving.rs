@@ -13,7 +13,6 @@ use super::channel::{Channel, Received};
 use super::memory;
 use crate::http::routes::Door;
 use crate::policy::handover::{Heard, LEAVING, Predecessor, Step, Why};
-use crate::server::FIRST_PEER;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::doors::Doors;
@@ -46,9 +45,9 @@ pub(in crate::server) struct Giving {
     format: u32,
     /// Since when nothing is heard or said.
     cut: Option<(Instant, i64)>,
-    /// The keys of those who move, and how many are no longer registered.
+    /// The keys of those who move, and how many have been sent.
     moving: Vec<usize>,
-    deregistered: usize,
+    sent: usize,
 }
 
 impl Giving {
@@ -73,7 +72,7 @@ impl Giving {
             format: *FORMATS.end(),
             cut: None,
             moving: vec![],
-            deregistered: 0,
+            sent: 0,
         };
         giving.register(registry, token)?;
         Ok(giving)
@@ -112,25 +111,21 @@ impl Giving {
     /// One worker's share of what its supervisor hands over.
     pub(in crate::server) fn part(channel: Channel, format: u32, deadline: Instant) -> Self {
         let machine = Predecessor::part(deadline);
-        Self { channel, machine, pid: 0, deadline, format, cut: None, moving: vec![], deregistered: 0 }
+        Self { channel, machine, pid: 0, deadline, format, cut: None, moving: vec![], sent: 0 }
     }
 
     /// Sends all connections that can move. Does nothing else until they are taken; how many they are.
     ///
     /// # Errors
-    /// Why they are not. Then, or if nothing comes of it later, `register_again`.
-    pub(in crate::server) fn move_all(
-        &mut self,
-        turn: &mut Turn<Stream>,
-        registry: &Registry,
-    ) -> Result<usize, Why> {
+    /// Why they are not.
+    pub(in crate::server) fn move_all(&mut self, turn: &mut Turn<Stream>) -> Result<usize, Why> {
         let mut done = self.cut(turn);
         loop {
             if let Err(why) = done {
                 self.machine.on_failed(format!("cannot hand over: {why}"));
             }
             done = match self.machine.poll(Now::read().instant, || false) {
-                Some(Step::Batch(count)) => self.send_batch(count, turn, registry),
+                Some(Step::Batch(count)) => self.send_batch(count, turn),
                 Some(Step::Commit) => return Ok(self.moving.len()),
                 Some(Step::GiveUp(why)) => return Err(why),
                 Some(Step::Offer { .. } | Step::Cut) | None => {
@@ -174,7 +169,6 @@ impl Giving {
         turn: &mut Turn<Stream>,
         doors: &Doors,
         path: Option<&BoundSocket>,
-        registry: &Registry,
         may_commit: &mut dyn FnMut(Option<u32>) -> bool,
     ) -> Option<Ended> {
         let mut now = turn.now().instant;
@@ -191,9 +185,9 @@ impl Giving {
             let done = match step {
                 Step::Offer { format } => self.offer(format, doors, path),
                 Step::Cut => self.cut(turn),
-                Step::Batch(count) => self.send_batch(count, turn, registry),
+                Step::Batch(count) => self.send_batch(count, turn),
                 Step::Commit if !may_commit(self.channel.reachable(self.pid)) => {
-                    return Some(self.give_up(Why::Own(LEAVING.to_owned()), turn, registry));
+                    return Some(self.give_up(Why::Own(LEAVING.to_owned())));
                 }
                 Step::Commit => match self.commit(turn) {
                     Ok(silent_for) => {
@@ -201,9 +195,9 @@ impl Giving {
                         let (pid, reachable) = (self.pid, self.channel.reachable(self.pid));
                         return Some(Ended::Committed { moved, pid, reachable, silent_for });
                     }
-                    Err(why) => return Some(self.give_up(Why::Own(why.to_string()), turn, registry)),
+                    Err(why) => return Some(self.give_up(Why::Own(why.to_string()))),
                 },
-                Step::GiveUp(why) => return Some(self.give_up(why, turn, registry)),
+                Step::GiveUp(why) => return Some(self.give_up(why)),
             };
             let has_failed = done.is_err();
             done.unwrap_or_else(|why| self.on_failed(&why, now));
@@ -249,14 +243,11 @@ impl Giving {
         Ok(())
     }
 
-    fn send_batch(&mut self, count: usize, turn: &mut Turn<Stream>, registry: &Registry) -> io::Result<()> {
-        let keys = &self.moving[self.deregistered..self.deregistered + count];
-        for key in keys {
-            let socket = turn.socket(*key).ok_or(ErrorKind::NotFound)?;
-            // Closing a descriptor that another process has, too, would not end its events here.
-            socket.deregister(registry)?;
-            self.deregistered += 1;
-        }
+    /// They stay registered here, so that there is nothing to undo if this process goes on: what has come meanwhile is announced
+    /// then. Afterwards it costs nobody any time, see `let_go`.
+    fn send_batch(&mut self, count: usize, turn: &Turn<Stream>) -> io::Result<()> {
+        let keys = &self.moving[self.sent..self.sent + count];
+        self.sent += count;
         let descriptors: Vec<BorrowedFd<'_>> = turn.sockets(keys).into_iter().map(AsFd::as_fd).collect();
         let connections = u32::try_from(descriptors.len()).map_err(|_| ErrorKind::InvalidInput)?;
         self.channel.send_by(self.deadline, &ToSuccessor::Batch { connections }, &descriptors)
@@ -275,23 +266,22 @@ impl Giving {
         self.cut.map_or(Duration::ZERO, |(since, _)| Now::read().instant.saturating_duration_since(since))
     }
 
-    fn give_up(&mut self, why: Why, turn: &mut Turn<Stream>, registry: &Registry) -> Ended {
+    fn give_up(&self, why: Why) -> Ended {
         let _ = self.channel.send(&ToSuccessor::Abort, &[]);
-        self.register_again(turn, registry);
         Ended::GivenUp(why, self.silent_for())
     }
+}
 
-    /// Registers anew who was not any more: what has come meanwhile is announced by that.
-    pub(in crate::server) fn register_again(&mut self, turn: &mut Turn<Stream>, registry: &Registry) {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        for key in self.moving.drain(..).take(self.deregistered) {
-            let registered =
-                turn.socket(key).map(|socket| socket.register(registry, Token(FIRST_PEER + key), interest));
-            if let Some(Err(_)) = registered {
-                // Nobody would hear of it any more.
-                turn.give_up(key);
-            }
-        }
+/// No events of these connections are to come any more: they are another process's. Closing a descriptor that another process
+/// has, too, does not end them (epoll(7)).
+pub(in crate::server) fn let_go(moved: &[usize], turn: &mut Turn<Stream>, registry: &Registry) {
+    if turn.connections() == moved.len() {
+        // Nobody is left to be heard: this process ends.
+        return;
+    }
+    for key in moved {
+        // Where that fails, an event comes that is nobody's.
+        let _ = turn.socket(*key).map(|socket| socket.deregister(registry));
     }
 }
 

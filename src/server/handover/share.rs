@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, event::Source};
 
 use super::channel::Channel;
-use super::giving::Giving;
+use super::giving::{Giving, let_go};
 use super::part::Part;
 use super::taking::TakeOverError;
 use crate::policy::drain::Outcome;
@@ -94,7 +94,7 @@ impl Server {
             Ok(channel) => Giving::part(channel, format, deadline),
             Err(why) => return self.turn.say_not_moved(format!("cannot hand over: {why}")),
         };
-        let moved = giving.move_all(&mut self.turn, self.poll.registry()).and_then(|count| {
+        let moved = giving.move_all(&mut self.turn).and_then(|count| {
             let registered = giving.register(self.poll.registry(), SUCCESSOR);
             registered.map(|()| count).map_err(|why| Why::Own(format!("cannot hand over: {why}")))
         });
@@ -117,6 +117,7 @@ impl Server {
         let giving = self.share.as_mut().and_then(|share| share.giving.take())?;
         let moved = giving.into_moved();
         self.doors.bequeath(self.poll.registry());
+        let_go(&moved, &mut self.turn, self.poll.registry());
         self.turn.part_with(&moved, self.succession.drain());
         let left = self.turn.connections();
         info!("Handed over {} connections; {left} could not be moved", moved.len());
@@ -132,9 +133,7 @@ impl Server {
     pub(in crate::server) fn resume(&mut self) {
         let takes_up = self.takes_up();
         if let Some(share) = &mut self.share {
-            if let Some(mut giving) = share.giving.take() {
-                giving.register_again(&mut self.turn, self.poll.registry());
-            }
+            share.giving = None;
             // Ahead of everything that is done with them.
             share.taken.drain(..).for_each(|part| part.say_serving());
         }

@@ -13,7 +13,7 @@ use mio::{Interest, Token};
 use rustix::process::geteuid;
 
 use super::channel::{self, Channel};
-use super::giving::{Ended, Giving};
+use super::giving::{Ended, Giving, let_go};
 use crate::policy::drain::Drain;
 use crate::server::bound_socket::{Address, BoundSocket};
 use crate::server::clock::Now;
@@ -160,9 +160,7 @@ impl Server {
             }
             !is_to_leave
         };
-        let registry = self.poll.registry();
-        let ended = giving.advance(&mut self.turn, &self.doors, path.as_ref(), registry, &mut may_commit);
-        let ended = ended?;
+        let ended = giving.advance(&mut self.turn, &self.doors, path.as_ref(), &mut may_commit)?;
         let giving = self.succession.giving.take();
         match ended {
             Ended::GivenUp(why, silent_for) => {
@@ -176,6 +174,7 @@ impl Server {
                 self.succession.path.take().into_iter().for_each(BoundSocket::bequeath);
                 self.succession.again_at = None;
                 self.state_file = None;
+                let_go(&moved, &mut self.turn, self.poll.registry());
                 self.turn.part_with(&moved, self.succession.drain.clone());
                 let left = self.turn.connections();
                 for control in self.controls.take() {

@@ -164,13 +164,6 @@ impl<S: Socket> Peers<S> {
         keys.iter().filter_map(|key| self.connections.get(*key)).map(Connection::its_socket).collect()
     }
 
-    /// No event will tell of this connection any more: it ends.
-    pub fn give_up(&mut self, key: usize, now: Now) {
-        let connection = &mut self.connections[key];
-        connection.end(Ending::SocketFailed, now);
-        self.agenda.mark_dirty(key, connection);
-    }
-
     /// Forgets those who are another process's now, with all that was known of them. Those who are left are to end.
     pub fn part_with(&mut self, moved: &[usize], now: Now) {
         for key in moved {

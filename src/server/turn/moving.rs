@@ -79,7 +79,7 @@ impl<S: Socket> Turn<S> {
             addresses: self.peers.addresses_lately(now, at),
         })?;
         if let Some(snapshot) = self.snapshot_at_cut() {
-            image.snapshot(&snapshot.encode())?;
+            image.history(&snapshot)?;
         }
         self.peers.pack(now, at, most, image)
     }
@@ -108,11 +108,6 @@ impl<S: Socket> Turn<S> {
     /// The sockets of connections that are here.
     pub fn sockets(&self, keys: &[usize]) -> Vec<&S> {
         self.peers.sockets(keys)
-    }
-
-    /// No event will tell of this connection any more: it ends.
-    pub fn give_up(&mut self, key: usize) {
-        self.peers.give_up(key, self.now);
     }
 
     /// These connections are another process's from here on, and so is all else. Who is left is to end, as in a drain.

@@ -10,7 +10,10 @@ use super::message::{Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToS
 use super::parked::Left;
 use super::record::{Http, Monotonic, Phase, Record, WebSocket};
 use super::{Damaged, FORMATS, drawn, fixture};
-use crate::wire::snapshot::Snapshot;
+use crate::message::Message;
+use crate::policy::sequencer::PublicationId;
+use crate::policy::topic::TopicName;
+use crate::wire::snapshot::{Kept, Snapshot};
 
 /// An image, as a writer of this format writes it.
 fn image(write: impl FnOnce(&mut Writer<&mut Vec<u8>>)) -> Vec<u8> {
@@ -306,12 +309,35 @@ fn a_time_is_the_same_for_all_however_far_away() {
     assert_eq!(here.monotonic(instant + Duration::from_secs(u64::from(u32::MAX) * 10)), i64::MAX);
 }
 
+#[test]
+fn a_history_stands_in_an_image_as_it_stands_in_a_state_file() {
+    let publications = (1..=3).map(|n| {
+        let id = PublicationId::new(0xbeef, n);
+        let json = format!(r#"{{"type":"notification","id":"{id}","topic":"t","data":{n}}}"#);
+        let message = Message::new(json.as_bytes(), id);
+        Kept { topic: TopicName::parse("t").unwrap(), message, at_unix_ms: 1_000 + n.cast_signed() }
+    });
+    let history =
+        Snapshot { epoch: 0xbeef, newest: 3, publications: publications.collect(), answers: vec![] };
+    let image = image(|image| {
+        image.whole(&Whole::default()).unwrap();
+        image.history(&history).unwrap();
+        image.shared(b"behind it").unwrap();
+    });
+    let entries = entries(&image).unwrap();
+    let [_, Entry::Snapshot(octets), Entry::Shared(b"behind it")] = entries[..] else {
+        panic!("{entries:?}")
+    };
+    assert_eq!(octets, history.encode());
+    assert_eq!(Snapshot::decode(octets), Ok(history));
+}
+
 /// What stands in the fixture.
 fn contents() -> Vec<u8> {
-    let history = Snapshot { epoch: 0xbeef, newest: 0, publications: vec![], answers: vec![] }.encode();
+    let history = Snapshot { epoch: 0xbeef, newest: 0, publications: vec![], answers: vec![] };
     image(|image| {
         image.whole(&fixture::whole()).unwrap();
-        image.snapshot(&history).unwrap();
+        image.history(&history).unwrap();
         image.shared(fixture::SHARED).unwrap();
         fixture::records().iter().for_each(|record| image.connection(record).unwrap());
     })

@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 use super::parked::Left;
 use super::record::{Monotonic, Record};
 use super::{Damaged, FORMATS, message};
+use crate::wire::snapshot::Snapshot;
 
 const MAGIC: &[u8; 12] = b"slackwater h";
 
@@ -85,10 +86,23 @@ impl<W: Write> Writer<W> {
         self.encoded(WHOLE, whole)
     }
 
-    /// Says what was published lately, as `wire::snapshot` writes it.
+    /// Says what was published lately. It is written as it is read, since there may be much of it, and nobody is heard meanwhile.
     ///
     /// # Errors
     /// Those of writing.
+    pub fn history(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let summed = snapshot.sum_up();
+        let head = summed.head();
+        self.entry_head(SNAPSHOT, summed.bytes)?;
+        self.write(&head)?;
+        summed.write_rest(&mut self.to)?;
+        self.checksum.combine(&summed.checksum);
+        self.bytes += (summed.bytes - head.len()) as u64;
+        Ok(())
+    }
+
+    /// Says something instead of it.
+    #[cfg(test)]
     pub fn snapshot(&mut self, octets: &[u8]) -> io::Result<()> {
         self.entry(SNAPSHOT, octets)
     }
@@ -139,10 +153,14 @@ impl<W: Write> Writer<W> {
     }
 
     fn entry(&mut self, kind: u8, octets: &[u8]) -> io::Result<()> {
-        let mut head = [kind; 9];
-        head[1..].copy_from_slice(&(octets.len() as u64).to_be_bytes());
-        self.write(&head)?;
+        self.entry_head(kind, octets.len())?;
         self.write(octets)
+    }
+
+    fn entry_head(&mut self, kind: u8, bytes: usize) -> io::Result<()> {
+        let mut head = [kind; 9];
+        head[1..].copy_from_slice(&(bytes as u64).to_be_bytes());
+        self.write(&head)
     }
 
     fn write(&mut self, octets: &[u8]) -> io::Result<()> {
