@@ -16,8 +16,12 @@ use std::time::{Duration, Instant};
 use super::{Heard, LEAVING, Predecessor, Stage, Step, WINDING_UP, Why};
 use crate::policy::roster::WorkerId;
 
-/// How long it is waited for the answers that held workers still owe: nobody is heard meanwhile.
-pub const HOLDING: Duration = Duration::from_millis(100);
+/// How long it is waited for the answers that held workers still owe. Nobody is heard meanwhile; but who has asked is not to
+/// hear that it was in vain. They come at once, unless the machine has much else to do.
+pub const HOLDING: Duration = Duration::from_millis(500);
+
+/// How long held workers wait for the rest of requests that are half read, which may never come.
+pub const FINISHING: Duration = Duration::from_millis(100);
 
 /// How far a worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -34,6 +34,11 @@ impl<S: Socket> Connection<S> {
             }
     }
 
+    /// Whether it waits for an answer that others give.
+    pub(in crate::server) fn awaits_answer(&self) -> bool {
+        self.awaited.any()
+    }
+
     /// What is still to be written to it.
     pub(in crate::server) fn queue(&self) -> impl Iterator<Item = &Bytes> {
         self.outbox.frames()

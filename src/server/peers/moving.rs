@@ -74,9 +74,17 @@ impl<S: Socket> Peers<S> {
         self.connections.iter().any(|(_, connection)| !connection.can_move() && connection.ending().is_none())
     }
 
-    /// Whether this one is, or about to end.
-    pub fn is_asked_by(&self, key: usize) -> bool {
-        self.connections.get(key).is_some_and(|connection| !connection.can_move())
+    /// Whether a request of this one is half read, or it is about to end.
+    pub fn is_half_read_by(&self, key: usize) -> bool {
+        let connection = self.connections.get(key);
+        connection.is_some_and(|connection| connection.is_half_read() || connection.ending().is_some())
+    }
+
+    /// Whether somebody waits for the answer to a request.
+    pub fn awaits_answers(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|(_, connection)| connection.awaits_answer() && connection.ending().is_none())
     }
 
     /// Whether a request is half read.

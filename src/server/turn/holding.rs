@@ -1,9 +1,10 @@
 //! A worker that hands its connections over with the whole server: it winds up, holds, moves and parts with them, or goes on,
 //! all at its supervisor's word.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Effect, Ready, Turn};
+use crate::policy::handover::crew::FINISHING;
 use crate::server::order::Moving;
 use crate::server::socket::Socket;
 use crate::wire::link::ToSupervisor;
@@ -17,7 +18,8 @@ enum Stage {
     WindingUp,
     /// Serves on.
     WoundUp,
-    /// Hears only those who are in the midst of a request, and owes answers.
+    /// Hears for a moment only those whose request is half read, and owes answers. Who is owed one is not heard: whoever sends one
+    /// request behind the other would be owed the next one always.
     Holding,
     /// Hears nobody.
     Held,
@@ -29,6 +31,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct Holding {
     stage: Stage,
+    /// Until when the rest of requests that are half read may come, once it holds.
+    finishes_by: Option<Instant>,
     /// What has come meanwhile, and is to be taken in if it goes on.
     put_off: Vec<Ready>,
 }
@@ -84,7 +88,10 @@ impl<S: Socket> Turn<S> {
         let stage = &mut self.holding.stage;
         match moving {
             Moving::WindUp if *stage == Stage::Serving => *stage = Stage::WindingUp,
-            Moving::Hold if *stage < Stage::Holding => *stage = Stage::Holding,
+            Moving::Hold if *stage < Stage::Holding => {
+                *stage = Stage::Holding;
+                self.holding.finishes_by = Some(self.now + FINISHING);
+            }
             Moving::Move { by, format } if *stage < Stage::Moved => {
                 *stage = Stage::Held;
                 self.effects.push_back(Effect::Move { by, format });
@@ -155,7 +162,7 @@ impl<S: Socket> Turn<S> {
     pub(super) fn puts_off(&mut self, ready: Ready) -> bool {
         let is_put_off = match (self.holding.stage, ready) {
             (_, Ready::Supervisor) => false,
-            (Stage::Holding, Ready::Peer { key, .. }) => !self.peers.is_asked_by(key),
+            (Stage::Holding, Ready::Peer { key, .. }) => !self.peers.is_half_read_by(key),
             (stage, Ready::Peer { .. }) => stage >= Stage::Held,
         };
         if is_put_off {
@@ -171,12 +178,19 @@ impl<S: Socket> Turn<S> {
                 self.holding.stage = Stage::WoundUp;
                 self.order.say(&ToSupervisor::WoundUp);
             }
-            Stage::Holding if !self.peers.is_asked() => {
+            Stage::Holding
+                if !self.peers.awaits_answers() && (self.is_late() || !self.peers.is_half_read()) =>
+            {
                 self.holding.stage = Stage::Held;
                 self.order.say(&ToSupervisor::Held);
             }
             _ => {}
         }
+    }
+
+    /// Whether requests that are still half read stay here.
+    fn is_late(&self) -> bool {
+        self.holding.finishes_by.is_none_or(|by| by <= self.now.instant)
     }
 
     /// How long it may sleep while it is held; `None` if it is not.
@@ -187,7 +201,10 @@ impl<S: Socket> Turn<S> {
         let has_work = !self.has_moved() && self.peers.wants_settling()
             || self.order.has_work()
             || self.order.is_unread();
-        let retry = self.order.next_retry().map(|at| at.saturating_duration_since(self.now.instant));
-        Some(if has_work { Some(Duration::ZERO) } else { retry })
+        let finishes_by =
+            self.holding.finishes_by.filter(|_| self.holding.stage == Stage::Holding && !self.is_late());
+        let next = self.order.next_retry().into_iter().chain(finishes_by).min();
+        let timeout = next.map(|at| at.saturating_duration_since(self.now.instant));
+        Some(if has_work { Some(Duration::ZERO) } else { timeout })
     }
 }
