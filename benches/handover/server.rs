@@ -15,9 +15,10 @@ use super::common::PATIENCE;
 use super::common::machine::Cores;
 use super::common::usage::{Resident, family};
 
-/// As its users have it, with compression for those who ask, and with a port that is free; nothing is said unasked.
-const FLAGS: [&str; 7] =
-    ["--port", "0", "--ws-per-message-deflate", "--notify-interval", "0", "--ws-ping-interval", "0"];
+/// As its users have it, with compression for those who ask, and with a port that is free; nothing is said unasked, and a publisher
+/// may wait until all clients are there.
+const FLAGS: &str = "--port 0 --ws-per-message-deflate --notify-interval 0 --ws-ping-interval 0 \
+                     --timeout-keep-alive 3600 --handshake-timeout 600";
 
 /// What is waited for in the log.
 const TELLING: [&str; 6] =
@@ -80,7 +81,12 @@ impl Server {
         if workers > 1 {
             command.arg("--workers").arg(workers.to_string());
         }
-        command.args(FLAGS).env_clear().env("PATH", path).stdin(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(FLAGS.split_whitespace())
+            .env_clear()
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let (sender, log) = mpsc::channel();
