@@ -162,7 +162,7 @@ impl<S: Socket> Turn<S> {
     pub(super) fn puts_off(&mut self, ready: Ready) -> bool {
         let is_put_off = match (self.holding.stage, ready) {
             (_, Ready::Supervisor) => false,
-            (Stage::Holding, Ready::Peer { key, .. }) => !self.peers.is_half_read_by(key),
+            (Stage::Holding, Ready::Peer { key, .. }) => self.is_late() || !self.peers.is_half_read_by(key),
             (stage, Ready::Peer { .. }) => stage >= Stage::Held,
         };
         if is_put_off {
