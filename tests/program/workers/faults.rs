@@ -237,7 +237,7 @@ fn a_process_of_a_server_that_hands_over_may_be_refused_something_by_the_kernel(
         (Supervisor, "memfd_create", "error=EMFILE", &[1], "cannot hand over: Too many open files"),
         (Worker, "sendmsg", "error=ENOBUFS", &[1, 2], "cannot hand over: No buffer space available"),
         (Worker, "recvmsg", "error=ENOMEM", &[1, 2], "cannot hand over: Cannot allocate memory"),
-        (Worker, "epoll_ctl", "error=ENOMEM", &[1, 2], "cannot hand over: Cannot allocate memory"),
+        (Worker, "epoll_ctl", "error=ENOMEM", &[1], "cannot hand over: Cannot allocate memory"),
         (Worker, "memfd_create", "error=EMFILE", &[1], "cannot hand over: Too many open files"),
         (Worker, "fcntl", "error=EPERM", &[1], "cannot hand over: Operation not permitted"),
     ] {

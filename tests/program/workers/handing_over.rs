@@ -84,34 +84,6 @@ fn workers_take_over_from_one_process() {
 }
 
 #[test]
-fn who_publishes_without_waiting_for_the_answers_is_always_answered() {
-    let meeting = Meeting::new();
-    let old = meeting.start("--workers 2");
-    let (address, is_over) = (old.address(), AtomicBool::new(false));
-    let request = "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx";
-    let successor = thread::scope(|scope| {
-        // Enough of them that a worker owes somebody an answer at any time, as long as it reads on.
-        let publish = || {
-            let mut publisher = Publisher::connect(address).0;
-            (0..8).for_each(|_| publisher.send(request));
-            while !is_over.load(Ordering::Relaxed) {
-                assert_eq!(publisher.response().status, 200);
-                publisher.send(request);
-            }
-            (0..8).for_each(|_| assert_eq!(publisher.response().status, 200));
-        };
-        let publishers: Vec<_> = (0..8).map(|_| scope.spawn(publish)).collect();
-        let successor = meeting.succeed(&old, "--workers 2");
-        successor.line("] Took over ");
-        is_over.store(true, Ordering::Relaxed);
-        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
-        successor
-    });
-    assert_eq!(old.end().0, Some(0));
-    Publisher::connect(successor.address()).publish("behind it");
-}
-
-#[test]
 fn workers_hand_over_at_sighup_to_the_program_that_is_there_now() {
     let program = Program::new();
     let crew = Crew::spawn(&mut program.command("--workers 2"));
