@@ -200,9 +200,9 @@ pub struct Topics {
 }
 
 impl Topics {
-    pub fn of(load: &str) -> Self {
+    pub fn of(load: u32) -> Self {
         let [all, past] = [ALL, PAST].map(|end| format!("{load}/{end}"));
-        Self { all, past, load: load.to_owned() }
+        Self { all, past, load: load.to_string() }
     }
 
     pub fn name(&self, topic: usize) -> String {

@@ -15,8 +15,10 @@ const CLIENTS_OF_A_LOAD: usize = 15_000;
 /// What goes on while it is handed over.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Publications, each to one of the topics; one a second goes to everyone besides.
+    /// Publications, each to one of the topics.
     pub publications_per_second: u32,
+    /// One goes to everyone besides, every so many seconds. Of several processes each has its turn.
+    pub seconds_to_all: u32,
     /// Clients that hear a topic.
     pub listeners: usize,
     /// Of twenty clients so many have sent the first half of a message at any time.
@@ -49,6 +51,7 @@ impl Traffic {
         Self {
             publications_per_second: part(self.publications_per_second),
             messages_per_second: part(self.messages_per_second),
+            seconds_to_all: of,
             ..self
         }
     }
@@ -67,6 +70,7 @@ pub struct Plan {
 
 const USUAL: Traffic = Traffic {
     publications_per_second: 200,
+    seconds_to_all: 1,
     listeners: 100,
     talkers_of_20: 2,
     messages_per_second: 50,
@@ -75,6 +79,7 @@ const USUAL: Traffic = Traffic {
 
 const ENDLESS: Traffic = Traffic {
     publications_per_second: 2_000,
+    seconds_to_all: 1,
     listeners: 10,
     talkers_of_20: 10,
     messages_per_second: 500,

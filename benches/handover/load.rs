@@ -41,8 +41,8 @@ const TEXT: &str = "the parcel was handed to the carrier and will arrive between
                     you may leave a note on the door";
 
 /// Does what it is told until nobody tells it any more.
-pub fn run(address: SocketAddr, number: &str, traffic: Traffic) -> io::Result<()> {
-    let (orders, mut load) = (orders(), Load::new(address, Topics::of(number), traffic));
+pub fn run(address: SocketAddr, number: u32, traffic: Traffic) -> io::Result<()> {
+    let (orders, mut load) = (orders(), Load::new(address, number, traffic));
     while let Some(order) = load.next_order(&orders) {
         match order {
             Order::Connect { clients, past_listeners } => answer(&load.connect(clients, past_listeners))?,
@@ -100,6 +100,7 @@ struct Beats {
 
 struct Load {
     address: SocketAddr,
+    number: u32,
     names: Topics,
     traffic: Traffic,
     poll: Poll,
@@ -124,14 +125,15 @@ struct Load {
 }
 
 impl Load {
-    fn new(address: SocketAddr, names: Topics, traffic: Traffic) -> Self {
+    fn new(address: SocketAddr, number: u32, traffic: Traffic) -> Self {
         let poll = Poll::new().expect("there can be a poll");
         let mut publisher = Publisher::connect(address);
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut publisher.socket, PUBLISHER, interest).expect("a socket can be polled");
         Self {
             address,
-            names,
+            number,
+            names: Topics::of(number),
             traffic,
             poll,
             events: Events::with_capacity(1024),
@@ -226,7 +228,10 @@ impl Load {
         }
         self.beats = Some(Beats {
             publication: Beat::new(self.traffic.publications_per_second),
-            to_all: Beat::new(1),
+            to_all: Beat {
+                period: Duration::from_secs(self.traffic.seconds_to_all.into()),
+                next: Instant::now() + Duration::from_secs(self.number.into()),
+            },
             message: Beat::new(self.traffic.messages_per_second),
         });
     }

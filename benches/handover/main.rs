@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         // What this program starts itself as.
         ["--load", server, number, traffic] => {
             let traffic = serde_json::from_str(traffic).expect("it was written by this program");
+            let number = number.parse().expect("a number");
             load::run(address(server), number, traffic).expect("the load goes on");
         }
         ["--visitors", server, per_second] => {
