@@ -122,7 +122,7 @@ impl Giving {
         let mut done = self.cut(turn);
         loop {
             if let Err(why) = done {
-                self.machine.on_failed(format!("cannot hand over: {why}"));
+                self.on_failed(&why, Now::read().instant);
             }
             done = match self.machine.poll(Now::read().instant, || false) {
                 Some(Step::Batch(count)) => self.send_batch(count, turn),
