@@ -253,8 +253,9 @@ impl Supervisor {
         }
         info!("Took over {moved} connections from process {}", taking.pid);
         self.crew.settle();
-        // They have come while it was not this process that hands over.
+        // They have come while it was not this process that hands over, or leaves; no event announces them once more.
         self.accept_successors();
+        self.ahead = self.take_signals();
     }
 }
 
