@@ -165,3 +165,19 @@ fn without_any_worker_that_serves_the_rest_is_handed_over() {
     story.crew.moving();
     assert_eq!(story.heard(Heard::Prepared), [CrewStep::Commit]);
 }
+
+#[test]
+fn why_it_fails_is_what_went_wrong_here_first_not_what_follows_from_it_at_the_successor() {
+    for (is_told_to_leave, why) in
+        [(false, "one of its workers has left or ended meanwhile"), (true, LEAVING)]
+    {
+        let mut story = Story::begin().until_moving();
+        story.crew.on_heard(Heard::Failed("a worker's connections do not come".to_owned()), story.now);
+        if is_told_to_leave {
+            story.crew.on_leaving();
+        } else {
+            story.crew.on_gone(2);
+        }
+        assert_eq!(story.steps(), [CrewStep::GiveUp(Why::Own(why.to_owned()))]);
+    }
+}

@@ -56,7 +56,7 @@ impl Reloading {
     }
 
     /// It is handed over all the same.
-    fn hands_over(&mut self, fault: Fault) {
+    fn hands_over(mut self, fault: Fault) {
         let trace = Trace::new();
         self.program.replace(&trace.script(BINARY, fault));
         let published = published_while(&self.server, || {
@@ -128,15 +128,16 @@ fn a_successor_that_the_kernel_refuses_something_is_none() {
     ] {
         nths.iter().for_each(|nth| server.goes_on(Fault::new(calls, what, *nth), why));
     }
+    server.ends();
+    // What passes is tried again.
     for (calls, what, nth) in [
         ("sendmsg", "error=EINTR", 1),
         ("sendmsg", "error=EAGAIN", 3),
         ("recvmsg", "error=EINTR", 1),
         ("recvmsg", "error=EINTR", 3),
     ] {
-        server.hands_over(Fault::new(calls, what, nth));
+        Reloading::start("").hands_over(Fault::new(calls, what, nth));
     }
-    server.ends();
 }
 
 #[test]
@@ -320,6 +321,30 @@ fn a_predecessor_that_is_stopped_before_the_end_goes_on_once_it_is_continued() {
         meeting.audience.hear(&published);
     }
     meeting.ends();
+}
+
+#[test]
+fn a_predecessor_that_is_told_to_leave_at_any_message_leaves_or_has_the_successor_do_so() {
+    if !strace::is_possible() {
+        return;
+    }
+    let flags = "--drain-check-interval 3600";
+    for nth in 1..=OF_PREDECESSOR {
+        let mut meeting = Meeting::start(flags);
+        let _trace = Trace::of(meeting.server.pid(), Fault::new("sendmsg", "signal=TERM", nth));
+        let next = meeting.succeed(flags);
+        let has_handed_over = nth == OF_PREDECESSOR;
+        if has_handed_over {
+            next.line("Waiting for ");
+        } else {
+            assert_eq!(meeting.server.failed(1), "it has been told to leave");
+            meeting.server.line("Waiting for ");
+        }
+        meeting.audience.hear(&[]);
+        drop(meeting.audience);
+        assert_eq!(meeting.server.ended().0, Some(0));
+        assert_eq!(next.end().0, Some(if has_handed_over { 0 } else { 3 }));
+    }
 }
 
 #[test]

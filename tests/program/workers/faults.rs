@@ -215,7 +215,7 @@ fn a_process_of_a_successor_may_be_refused_something_by_the_kernel() {
         (Supervisor, "epoll_ctl", "error=ENOMEM", &[2], "the successor says: Cannot allocate memory"),
         (Supervisor, "clone,clone3,fork,vfork", "error=EAGAIN", &[1, 2], worker),
         (Worker, "sendmsg", "error=ENOBUFS", &[1, 2], worker),
-        (Worker, "recvmsg", "error=ENOMEM", &[1, 2, 3], worker),
+        (Worker, "recvmsg", "error=ENOMEM", &[1], worker),
         (Worker, "epoll_ctl", "error=ENOMEM", &[1, 4], worker),
         (Worker, "getsockopt", "error=ENOBUFS", &[1], worker),
     ] {

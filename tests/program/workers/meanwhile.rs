@@ -1,9 +1,15 @@
 //! What comes while a server with workers hands over: signals, further starts, and workers that end.
 
+use std::thread;
+use std::time::Instant;
+
+use support::PATIENCE;
+
 use super::crew::{Crew, stop, until_state};
 use super::handing_over::Meeting;
 use super::program::{Gate, Program};
-use crate::process::signal;
+use crate::process::{BINARY, signal};
+use crate::strace::{self, Fault, Trace};
 
 /// Its successor waits at the gate.
 fn begun() -> (Program, Crew, Gate) {
@@ -124,4 +130,65 @@ fn a_worker_of_the_successors_that_is_told_to_leave_does_so_once_it_serves() {
     new.line("] Took over 8 connections from process ");
     new.line(&format!("worker 1 ({told}): Shutdown signal received"));
     clients.iter_mut().for_each(|client| client.echo("x"));
+}
+
+/// What has come of it in one of the two servers, as the one that goes on leaves: whether that is the old one.
+fn leaves(old: &Crew, new: &Crew) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let is_waiting = |crew: &Crew| crew.lines().iter().any(|line| line.contains("Waiting for 1 "));
+        match (is_waiting(old), is_waiting(new)) {
+            (true, _) => return true,
+            (_, true) => return false,
+            _ => thread::yield_now(),
+        }
+    }
+    panic!("nobody leaves: {:#?} {:#?}", old.lines(), new.lines());
+}
+
+#[test]
+fn a_supervisor_that_is_told_to_leave_at_any_message_leaves_or_has_the_successor_do_so() {
+    if !strace::is_possible() {
+        return;
+    }
+    for nth in 1.. {
+        let meeting = Meeting::new();
+        let old = meeting.start("--workers 2 --drain-check-interval 3600");
+        let mut client = old.client();
+        let trace = Trace::of(old.pid(), Fault::new("sendmsg", "signal=TERM", nth));
+        let new = meeting.succeed(&old, "--workers 2 --drain-check-interval 3600");
+        let is_old = leaves(&old, &new);
+        assert!(trace.has_happened(), "{nth}");
+        client.echo("x");
+        client.leave();
+        let (code, lines) = old.end();
+        let told = "[WARNING] Hand-over failed, this process goes on: it has been told to leave";
+        assert_eq!((code, lines.iter().any(|line| line == told)), (Some(0), is_old), "{nth}: {lines:#?}");
+        assert_eq!(new.end().0, Some(if is_old { 3 } else { 0 }), "{nth}");
+        if !is_old {
+            assert!(nth > 4, "all of it was said before");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_successor_that_is_told_to_leave_at_any_message_does_so_once_it_serves() {
+    if !strace::is_possible() {
+        return;
+    }
+    for nth in 1..=4 {
+        let meeting = Meeting::new();
+        let old = meeting.start("--workers 2");
+        let mut client = old.client();
+        let trace = Trace::new();
+        let traced = trace.command(BINARY, Fault::new("sendmsg", "signal=TERM", nth));
+        let mut command = meeting.command(traced, "--workers 2 --drain-check-interval 3600");
+        let new = Crew::spawn_only(command.env("SLACKWATER_PORT", old.address().port().to_string()));
+        assert!(!leaves(&old, &new), "{nth}");
+        assert!(trace.has_happened(), "{nth}");
+        client.echo("x");
+        client.leave();
+        assert_eq!((old.end().0, new.end().0), (Some(0), Some(0)), "{nth}");
+    }
 }
