@@ -48,6 +48,9 @@ impl Write for Wire {
             return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
         }
         let count = octets.len().min(end.room);
+        if octets.is_empty() {
+            return Ok(0);
+        }
         if count == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -356,7 +356,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
             ToSupervisor::Sync => {
                 // Behind all that was positioned so far.
-                if member.told == CatchUp::Live && !self.batch.is_empty() {
+                if member.told == CatchUp::Live {
                     self.hand_on();
                 }
                 self.tell(id, &ToWorker::Synced);
@@ -374,6 +374,9 @@ impl<S: Socket> Relay<S> {
     }
 
     fn hand_on(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
         let batch = std::mem::take(&mut self.batch).freeze();
         for member in
             self.members.values_mut().filter(|member| member.told == CatchUp::Live && !member.is_deaf)

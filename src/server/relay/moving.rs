@@ -136,3 +136,7 @@ impl<S: Socket> Relay<S> {
         self.events.push((id, WorkerEvent::Said(said)));
     }
 }
+
+#[cfg(test)]
+#[path = "moving_tests.rs"]
+mod tests;

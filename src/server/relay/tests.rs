@@ -15,7 +15,7 @@ use crate::wire::publish::{Draft, Drafts, Submission};
 const MIB: usize = 1 << 20;
 
 /// A relay with so many workers that take everything.
-fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>) {
+pub(super) fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>) {
     let limits = HistoryLimits { publications: 1000, bytes: MIB, age: Duration::from_secs(1000) };
     let (mut relay, mut ends) = (Relay::new(7, limits), vec![]);
     for id in 0..workers {
@@ -29,7 +29,7 @@ fn relay_with(workers: u32, now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>)
 }
 
 /// A worker asks for one publication of so much to each of so many topics.
-fn ask(end: &RefCell<FarEnd>, topics: usize, bytes: usize) {
+pub(super) fn ask(end: &RefCell<FarEnd>, topics: usize, bytes: usize) {
     let draft = Draft {
         topics: vec![TopicName::parse("much").unwrap(); topics],
         data: RawValue::from_string(format!("\"{}\"", "x".repeat(bytes))).unwrap(),
@@ -39,7 +39,7 @@ fn ask(end: &RefCell<FarEnd>, topics: usize, bytes: usize) {
     end.borrow_mut().say(&ToSupervisor::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts }));
 }
 
-fn turn(relay: &mut Relay<Wire>, now: Now) {
+pub(super) fn turn(relay: &mut Relay<Wire>, now: Now) {
     relay.listen(now);
     relay.settle(now);
 }
