@@ -67,6 +67,8 @@ pub struct Crew<S> {
     notify: Option<(Duration, Instant)>,
     /// While everything is handed over.
     handover: Option<CrewPredecessor>,
+    /// Until everything that is taken over is its own.
+    is_taking_over: bool,
     /// Signals that wait until that has come to nothing.
     put_off: Vec<Signal>,
     /// Read once per turn.
@@ -83,6 +85,7 @@ impl<S: Socket> Crew<S> {
             longest_drain: times.drain_delay + times.grace,
             notify: notify_interval.map(|period| (period, now + period)),
             handover: None,
+            is_taking_over: false,
             put_off: Vec::new(),
             now,
         }
@@ -114,7 +117,7 @@ impl<S: Socket> Crew<S> {
             self.on_exit(worker, exit);
         }
         self.excuse_held();
-        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant && !self.is_cut()) {
+        if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant && self.may_publish()) {
             self.relay.publish_periodic(now);
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }
@@ -154,7 +157,7 @@ impl<S: Socket> Crew<S> {
         if self.relay.has_work(now) {
             return Some(Duration::ZERO);
         }
-        let notify_at = self.notify.map(|(_, at)| at).filter(|_| !self.is_cut());
+        let notify_at = self.notify.map(|(_, at)| at).filter(|_| self.may_publish());
         let handover_at = self.handover.as_ref().map(CrewPredecessor::next_deadline);
         let deadlines = [self.roster.deadline(), self.relay.deadline(), notify_at, handover_at];
         deadlines.into_iter().flatten().min().map(|deadline| deadline.saturating_duration_since(now))

@@ -7,6 +7,7 @@ use super::*;
 use crate::policy::roster::Doing;
 use crate::server::far_end::{FarEnd, Wire};
 use crate::wire::link::{ToSupervisor, next};
+use crate::wire::metrics::Handover;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -145,4 +146,20 @@ fn what_a_worker_has_said_before_its_end_is_heard_in_the_turn_in_which_it_has_en
     let steps = story.handle(Arrived { ended: vec![(0, exit)], ..Arrived::default() });
     let ended = Step::Ended { slot: 0, exit, back_off: Duration::ZERO };
     assert_eq!(steps, [Step::Drain(drain::Step::SignalReceived), ended]);
+}
+
+#[test]
+fn a_successor_publishes_nothing_before_all_is_its_own() {
+    let now = Now::read();
+    let terms = CrewTerms { notify_interval: Some(SECOND), ..TERMS };
+    let mut story = Story { crew: Crew::new(terms, now), now, ends: vec![] };
+    story.crew.await_predecessor();
+    story.turn(&[]);
+    story.now.instant += 2 * SECOND;
+    story.turn(&[]);
+    assert_eq!(story.crew.relay.overview().publications, 0);
+    assert!(story.crew.next_timeout().is_none_or(|timeout| !timeout.is_zero()), "it spins");
+    story.crew.succeed(None, Handover::default());
+    story.turn(&[]);
+    assert_eq!(story.crew.relay.overview().publications, 1);
 }

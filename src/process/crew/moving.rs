@@ -133,6 +133,7 @@ impl<S: Socket> Crew<S> {
 
     /// Workers that are started now take up a predecessor's connections.
     pub fn await_predecessor(&mut self) {
+        self.is_taking_over = true;
         self.relay.await_history();
     }
 
@@ -155,10 +156,17 @@ impl<S: Socket> Crew<S> {
 
     /// All is this crew's: it serves, and goes on counting.
     pub fn succeed(&mut self, counted: Option<&Metrics>, completed: Handover) {
+        self.is_taking_over = false;
         counted.into_iter().for_each(|counted| self.relay.go_on_counting(counted));
         self.relay.past().handovers.count(completed);
         self.relay.let_serve();
         self.take_events();
+    }
+
+    /// Whether the order is this crew's to add to. What a successor published before its workers have taken everybody up, those
+    /// would never hear.
+    pub(super) fn may_publish(&self) -> bool {
+        !self.is_cut() && !self.is_taking_over
     }
 
     /// Whether nobody is heard for now.
