@@ -126,6 +126,13 @@ impl Roster {
         self.begin(now);
     }
 
+    /// Goes on where other workers have served: one that has ended before it could is started again, as any other.
+    pub fn succeed(&mut self, now: Instant) {
+        self.has_served = true;
+        self.steps.retain(|step| !matches!(step, Step::GiveUp { .. }));
+        self.start_failed_again(now);
+    }
+
     /// The slot of a worker.
     pub fn slot_of(&self, id: WorkerId) -> Option<SlotId> {
         self.worker(id).map(|worker| worker.slot)
@@ -141,11 +148,7 @@ impl Roster {
         let slot = worker.slot;
         debug_assert!(self.holds(id, slot), "whoever is not needed any more is none that starts");
         self.has_served = true;
-        for slot in 0..self.slots.len() {
-            if let Some(exit) = self.slots[slot].failed.take() {
-                self.start_again(slot, exit, now);
-            }
-        }
+        self.start_failed_again(now);
     }
 
     /// A worker was sent a signal to leave: it does so alone, and another takes its place at once; a second one ends its
@@ -250,6 +253,14 @@ impl Roster {
             return;
         }
         self.start_again(slot, exit, now);
+    }
+
+    fn start_failed_again(&mut self, now: Instant) {
+        for slot in 0..self.slots.len() {
+            if let Some(exit) = self.slots[slot].failed.take() {
+                self.start_again(slot, exit, now);
+            }
+        }
     }
 
     fn start_again(&mut self, slot: SlotId, exit: Exit, now: Instant) {

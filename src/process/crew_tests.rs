@@ -163,3 +163,15 @@ fn a_successor_publishes_nothing_before_all_is_its_own() {
     story.turn(&[]);
     assert_eq!(story.crew.relay.overview().publications, 1);
 }
+
+#[test]
+fn a_worker_that_has_ended_before_it_could_serve_is_started_again_once_all_is_the_successor_s() {
+    let now = Now::read();
+    let mut story = Story { crew: Crew::new(CrewTerms { workers: 1, ..TERMS }, now), now, ends: vec![] };
+    story.crew.await_predecessor();
+    story.turn(&[]);
+    story.crew.handle(Arrived { ended: vec![(0, Exit::Signal(9))], ..Arrived::default() }, now);
+    story.crew.succeed(None, Handover::default());
+    let ended = Step::Ended { slot: 0, exit: Exit::Signal(9), back_off: Duration::ZERO };
+    assert_eq!((story.turn(&[]), story.ends.len()), (vec![ended], 2));
+}

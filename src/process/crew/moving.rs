@@ -159,6 +159,7 @@ impl<S: Socket> Crew<S> {
         self.is_taking_over = false;
         counted.into_iter().for_each(|counted| self.relay.go_on_counting(counted));
         self.relay.past().handovers.count(completed);
+        self.roster.succeed(self.now.instant);
         self.relay.let_serve();
         self.take_events();
     }
