@@ -52,6 +52,9 @@ impl World {
             let all = self.subscribers.iter().flat_map(|subscriber| &subscriber.records);
             all.filter(|record| record.place.reign == reign.number)
         };
+        // What was counted goes on with who has moved.
+        let before = self.subscribers.iter().flat_map(|subscriber| &subscriber.records);
+        let before = before.filter(|record| self.handovers[1] > 0 && record.place.reign != reign.number);
         let (mut surely, mut perhaps) = (Compressed::new(), Compressed::new());
         for record in records() {
             // What others have counted who are killed nobody knows.
@@ -62,7 +65,10 @@ impl World {
         }
         // Whatever was handed over, the next process compresses anew for those who still have to be brought it.
         let processes = 1 + self.handovers[1];
-        let (least, most) = (surely.len(), perhaps.len() * processes);
+        let by_others: usize = before.map(|record| record.may_have_heard_deflated(&self.truth).count()).sum();
+        // Who hears through one process now may have heard through several.
+        let together = if self.handovers[1] > 0 { self.subscribers.len() } else { 1 };
+        let (least, most) = (surely.len(), perhaps.len() * processes * together + by_others);
         assert!((least..=most).contains(&compressed), "compressed {compressed}, not {least} to {most}");
         tally.compressed += compressed;
         tally.shared += records().map(|record| record.heard_deflated().count()).sum::<usize>() - least;

@@ -66,6 +66,7 @@ pub fn patient(workers: usize) -> Setup {
         drain_delay: Duration::ZERO,
         patience: SECOND,
         notify_interval: None,
+        handover_timeout: 5 * SECOND,
         pace: Some(Pace::PROMPT),
     }
 }

@@ -6,6 +6,8 @@ use slackwater::policy::roster::WorkerId;
 use slackwater::process::crew::Signal;
 use slackwater::server::control::Control;
 
+use crate::pipe::Side;
+use crate::succession::Blow;
 use crate::world::World;
 
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,12 @@ pub enum Fate {
     Redeployed,
     /// Its only process hands over to another one, if nobody is in the midst of a request or on the way out.
     HandedOver,
+    /// Its supervisor begins to hand over to another one.
+    Succeeded,
+    /// The same, and meanwhile something befalls one of those who take part.
+    Struck,
+    /// What a worker says, or what it is told, is cut off for good.
+    Severed,
     /// Those that leave are told so again: at once.
     Insisted,
     /// Its first process is killed, and another server begins anew.
@@ -61,6 +69,21 @@ impl World {
                 let is_done = self.reign().workers.iter_mut().all(|worker| worker.hand_over(&setup, now));
                 self.handovers[usize::from(is_done)] += 1;
             }
+            Fate::Succeeded => {
+                let workers = self.random.within(1..4);
+                self.begin_succession(workers, None);
+            }
+            Fate::Struck => {
+                let (workers, blow) = (self.random.within(1..4), Blow::draw(&mut self.random));
+                self.begin_succession(workers, Some(blow));
+            }
+            Fate::Severed => {
+                let side = self.random.pick(&[Side::Supervisor, Side::Worker]);
+                if let Some(id) = self.choose() {
+                    self.has_severed = true;
+                    self.worker(id).link().break_at(side);
+                }
+            }
             Fate::Insisted => {
                 let (_, leaving) = self.reigns.split_last_mut().expect("one serves");
                 leaving.iter_mut().for_each(|reign| reign.signal(Signal::Leave));
@@ -68,6 +91,8 @@ impl World {
             Fate::Crashed => {
                 let reign = self.reigns.pop().expect("one serves");
                 self.crashed.insert(reign.number, self.now);
+                let succession = self.succession.iter().filter(|it| it.from == reign.number);
+                succession.for_each(|it| it.channel.borrow_mut().leave_predecessor());
                 self.orphans.extend(reign.crash());
                 self.begin(None);
             }

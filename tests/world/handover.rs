@@ -30,16 +30,15 @@ impl Worker {
         let register = |key| {
             let line = arriving.next().expect("one for each");
             self.lines.insert(key, line.clone());
-            Ok(Wire::Client(VirtualSocket(line)))
+            Ok(Wire::Client(VirtualSocket::new(line)))
         };
         server.take_over(&image, now, at, register).expect("it is whole");
         let mut old = std::mem::replace(&mut self.server, server);
         old.part_with(&packed.connections, drain);
         drop(old);
         for line in self.lines.values() {
-            // The other process has let go of its copies only. That the new ones are registered announces what has come.
-            let mut line = line.borrow_mut();
-            (line.dropped, line.dropped_over_unread, line.edge) = (false, false, true);
+            // That the new ones are registered announces what has come.
+            line.borrow_mut().edge = true;
         }
         true
     }

@@ -9,6 +9,7 @@
 
 mod audit;
 mod behaviour;
+mod channel;
 mod client;
 mod compression;
 mod crowd;
@@ -16,9 +17,11 @@ mod draw;
 mod ear;
 mod event_stream;
 mod fates;
+mod giving;
 mod handover;
 mod judge;
 mod limits;
+mod moving;
 mod notices;
 mod pipe;
 mod publisher;
@@ -31,12 +34,15 @@ mod spin;
 mod stories;
 mod stream_judge;
 mod subscriber;
+mod succession;
 mod supervisor;
+mod taking;
 mod told;
 mod truth;
 mod verdict;
 mod visit;
 mod wire;
+mod witness;
 mod worker;
 mod world;
 

@@ -209,6 +209,13 @@ impl Publisher {
         }
     }
 
+    /// Its connection is another reign's from here on, if it is one of those.
+    pub fn follow(&mut self, reign: usize, is_moved: impl Fn(&Rc<RefCell<Line>>) -> bool) {
+        if let Some(visit) = self.visit.as_mut().filter(|visit| is_moved(&visit.line)) {
+            visit.reign = reign;
+        }
+    }
+
     pub fn is_done(&self) -> bool {
         self.has_finished && self.again.is_empty() && self.visit.is_none()
     }

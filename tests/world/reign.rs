@@ -15,6 +15,7 @@ use crate::pipe::{Pace, Pipe, Side};
 use crate::random::Random;
 use crate::subscriber::Subscriber;
 use crate::supervisor::Supervisor;
+use crate::taking::Taking;
 use crate::truth::Truth;
 use crate::worker::{Place, Worker};
 
@@ -36,6 +37,8 @@ pub struct Setup {
     /// How long a leaving process waits for its clients.
     pub patience: Duration,
     pub notify_interval: Option<Duration>,
+    /// How long a hand-over may take.
+    pub handover_timeout: Duration,
     /// How fast the processes are told what; drawn for each of them where this says nothing.
     pub pace: Option<Pace>,
 }
@@ -72,6 +75,31 @@ impl Reign {
             workers.push(worker);
         }
         Self { number, epoch, supervisor, workers, has_been_told_to_leave: false }
+    }
+
+    /// A supervisor and workers that take over from another one's.
+    pub fn successor(
+        number: usize,
+        epoch: u32,
+        setup: Setup,
+        taking: Taking,
+        random: &mut Random,
+        now: Now,
+    ) -> Self {
+        let mut supervisor = Supervisor::new(number, epoch, None, setup, random, now);
+        supervisor.succeed_by(taking);
+        Self {
+            number,
+            epoch,
+            supervisor: Some(supervisor),
+            workers: Vec::new(),
+            has_been_told_to_leave: false,
+        }
+    }
+
+    /// Whether it could not take over.
+    pub fn has_failed(&self) -> bool {
+        self.supervisor.as_ref().is_some_and(|supervisor| supervisor.has_failed)
     }
 
     /// Where it is known that there is one.
@@ -120,6 +148,9 @@ impl Reign {
             if self.workers[nth].has_ended() {
                 let worker = self.workers.swap_remove(nth);
                 self.supervisor.iter_mut().for_each(|supervisor| supervisor.bury(worker.place.id));
+                if worker.has_vanished {
+                    worker.vanish();
+                }
             }
         }
         let is_first = random.chance(50);
@@ -137,7 +168,8 @@ impl Reign {
 
     fn supervise(&mut self, (now, at): (Now, Duration), random: &mut Random, truth: &mut Truth) {
         if let Some(supervisor) = &mut self.supervisor
-            && supervisor.is_awake(now.instant)
+            && supervisor.frozen_until <= at
+            && supervisor.is_awake((now.instant, at))
         {
             supervisor.turn(&mut self.workers, (now, at), random, truth);
         }
@@ -146,6 +178,25 @@ impl Reign {
     /// Whether all serve who are to serve.
     pub fn is_whole(&self) -> bool {
         self.supervisor.as_ref().is_none_or(|supervisor| supervisor.crew.is_complete())
+    }
+
+    /// What there is of it, for whoever looks for a fault.
+    pub fn state(&self) -> String {
+        let worker = |worker: &Worker| {
+            let Worker { place, server, accepts, frozen_until, .. } = worker;
+            let (leaves, held) = (server.is_leaving(), !server.may_accept());
+            format!("{}: accepts {accepts}, leaves {leaves}, held {held}, stopped {frozen_until:?}", place.id)
+        };
+        let workers: Vec<String> = self.workers.iter().map(worker).collect();
+        let supervisor = self.supervisors().map(|supervisor| {
+            let Supervisor { crew, frozen_until, gave_up, .. } = supervisor;
+            let (leaves, hands_over) = (crew.is_leaving(), crew.is_handed_over());
+            format!(
+                "whole {}, leaves {leaves}, hands over {hands_over}, stopped {frozen_until:?}, {gave_up:?}",
+                crew.is_complete()
+            )
+        });
+        format!("{}: {:?} of {workers:?}", self.number, supervisor.collect::<Vec<_>>())
     }
 
     /// Whether it is over.

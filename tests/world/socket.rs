@@ -27,6 +27,10 @@ pub struct Line {
     pub inbound_ended: bool,
     /// The client has closed: whatever reaches it is answered by a reset.
     pub is_closed: bool,
+    /// A process that had it has died, be it the last of them or not.
+    pub was_bereft: bool,
+    /// The last process that had it has died.
+    pub is_orphaned: bool,
     /// The connection is dead from here on.
     pub failure: Option<ErrorKind>,
     /// The write that reaches this many bytes fails, as one does whose peer has gone.
@@ -40,7 +44,11 @@ pub struct Line {
     pub ear: Ear,
     /// The server has ended its side.
     pub outbound_ended: bool,
-    /// The server has let go of its socket.
+    /// So many processes have its socket: two, while it is handed over.
+    holders: usize,
+    /// It has been on its way to another process: there it may still be held when this one has let go of it.
+    pub has_travelled: bool,
+    /// The last of them has let go of it.
     pub dropped: bool,
     /// It did so over bytes that it had not read: TCP would answer with a reset.
     pub dropped_over_unread: bool,
@@ -80,6 +88,8 @@ impl Line {
             inbound: VecDeque::new(),
             inbound_ended: false,
             is_closed: false,
+            was_bereft: false,
+            is_orphaned: false,
             failure: None,
             fails_behind: None,
             capacity,
@@ -87,6 +97,8 @@ impl Line {
             read_bytes: 0,
             ear: Ear::default(),
             outbound_ended: false,
+            holders: 0,
+            has_travelled: false,
             dropped: false,
             dropped_over_unread: false,
             aborted: false,
@@ -187,9 +199,20 @@ impl Line {
     }
 }
 
-/// The server's end.
+/// The server's end, as one process has it.
 #[derive(Debug)]
-pub struct VirtualSocket(pub Rc<RefCell<Line>>);
+pub struct VirtualSocket(Rc<RefCell<Line>>);
+
+impl VirtualSocket {
+    pub fn new(line: Rc<RefCell<Line>>) -> Self {
+        line.borrow_mut().holders += 1;
+        Self(line)
+    }
+
+    pub fn line(&self) -> &Rc<RefCell<Line>> {
+        &self.0
+    }
+}
 
 impl Read for VirtualSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -272,8 +295,12 @@ impl Socket for VirtualSocket {
 impl Drop for VirtualSocket {
     fn drop(&mut self) {
         let mut line = self.0.borrow_mut();
-        line.dropped = true;
         line.deeds += 1;
-        line.dropped_over_unread = !line.inbound.is_empty();
+        line.holders -= 1;
+        if line.holders == 0 {
+            line.dropped = true;
+            line.is_orphaned = line.was_bereft && !line.outbound_ended;
+            line.dropped_over_unread = !line.inbound.is_empty();
+        }
     }
 }

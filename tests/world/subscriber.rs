@@ -215,6 +215,7 @@ impl Subscriber {
         let has_ended = line.outbound_ended || line.dropped;
         let is_over = visit.is_over || has_ended && line.unread_by_client() == 0;
         visit.record.was_ended = !visit.is_over && has_ended && line.failure.is_none();
+        visit.record.was_cut = line.is_orphaned;
         drop(line);
         if is_over {
             let visit = self.visit.take().expect("just seen");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slackwater::message::Message;
 use slackwater::policy::drain;
-use slackwater::policy::roster::{Doing, Exit, Sight, Step, Times, WorkerId};
+use slackwater::policy::roster::{Doing, Exit, Sight, SlotId, Step, Times, WorkerId};
 use slackwater::process::crew::{Arrived, Crew, CrewTerms, Signal};
 use slackwater::server::clock::Now;
 use slackwater::wire::link::{ToWorker, next};
@@ -15,10 +15,12 @@ use slackwater::wire::snapshot::Snapshot;
 
 use crate::draw::HOUR;
 use crate::ear::Id;
+use crate::giving::Giving;
 use crate::pipe::{Pace, Pipe, Side};
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::spin::Spin;
+use crate::taking::Taking;
 use crate::truth::Truth;
 use crate::wire::Wire;
 use crate::worker::{Place, Worker};
@@ -32,7 +34,7 @@ pub struct Supervisor {
     pub setup: Setup,
     pub crew: Crew<Wire>,
     /// What links it to each process that it has started and not buried.
-    children: Vec<(WorkerId, Rc<RefCell<Pipe>>)>,
+    pub children: Vec<(WorkerId, Rc<RefCell<Pipe>>)>,
     /// Ended, to be buried.
     exits: Vec<(WorkerId, Exit)>,
     pub signals: Vec<Signal>,
@@ -48,6 +50,20 @@ pub struct Supervisor {
     pub kills: usize,
     pub starts: usize,
     spin: Spin,
+    /// A successor that is there.
+    pub giving: Option<Giving>,
+    /// A predecessor that is there.
+    pub taking: Option<Taking>,
+    /// One of its workers has ended.
+    pub has_lost_one: bool,
+    /// It could not take over, and ends.
+    pub has_failed: bool,
+    /// Since when everything is another's.
+    pub parted_at: Option<Duration>,
+    /// Why it has gone on itself.
+    pub gave_up: Vec<String>,
+    /// Takes no turn until then.
+    pub frozen_until: Duration,
 }
 
 impl Supervisor {
@@ -91,20 +107,41 @@ impl Supervisor {
             kills: 0,
             starts: 0,
             spin: Spin::default(),
+            giving: None,
+            taking: None,
+            has_lost_one: false,
+            has_failed: false,
+            parted_at: None,
+            gave_up: Vec::new(),
+            frozen_until: Duration::ZERO,
         }
     }
 
+    /// Goes on where a predecessor stops that has so many workers, once it is told to.
+    pub fn succeed_by(&mut self, taking: Taking) {
+        self.crew.await_predecessor();
+        self.taking = Some(taking);
+    }
+
     /// What would wake it now.
-    pub fn is_awake(&self, now: Instant) -> bool {
+    pub fn is_awake(&self, (now, at): (Instant, Duration)) -> bool {
         self.is_woken
             || !self.exits.is_empty()
             || self.pipes().any(|pipe| pipe.borrow().has_event(Side::Supervisor))
             || self.next_time().is_some_and(|at| at <= now)
+            || self.giving.as_ref().is_some_and(|giving| giving.channel.borrow().wakes_predecessor(at))
+            || self.taking.as_ref().is_some_and(|taking| taking.is_woken(at))
+            || self.parting_until().is_some_and(|until| until <= at)
     }
 
-    /// When it wakes by itself.
+    /// When it wakes by itself, as its crew says.
     pub fn next_time(&self) -> Option<Instant> {
         self.crew.next_timeout().map(|timeout| self.crew.now() + timeout)
+    }
+
+    /// The same for what else it waits for.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.taking.as_ref().map(Taking::deadline).into_iter().chain(self.parting_until()).min()
     }
 
     pub fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
@@ -119,13 +156,21 @@ impl Supervisor {
         truth: &mut Truth,
     ) {
         self.is_woken = false;
+        self.hear_successor(at);
         let has_event =
             |(_, pipe): &&(WorkerId, Rc<RefCell<Pipe>>)| pipe.borrow_mut().take_event(Side::Supervisor);
         let mut ready: Vec<WorkerId> = self.children.iter().filter(has_event).map(|(id, _)| *id).collect();
         random.shuffle(&mut ready);
         let ended = std::mem::take(&mut self.exits);
         self.children.retain(|(id, _)| !ended.iter().any(|(other, _)| other == id));
+        self.has_lost_one |= !ended.is_empty();
         self.crew.handle(Arrived { ready, signals: std::mem::take(&mut self.signals), ended }, now);
+        self.take_over((now, at));
+        self.hand_over((now, at));
+        self.end_parting(at);
+        if self.has_failed || self.is_complete {
+            return;
+        }
         while let Some(step) = self.crew.poll() {
             self.take(step, workers, at, random);
         }
@@ -138,15 +183,17 @@ impl Supervisor {
 
     fn take(&mut self, step: Step, workers: &mut Vec<Worker>, at: Duration, random: &mut Random) {
         match step {
-            Step::Start { worker, .. } => workers.push(self.start(worker, random)),
+            Step::Start { worker, slot } => workers.push(self.start(worker, slot, random)),
             Step::Look { worker } => self.look(worker, workers, at),
             Step::Withdraw { worker, .. } => self.kill(worker, workers),
             Step::Kill { worker, .. } => {
                 self.kills += 1;
                 self.kill(worker, workers);
             }
+            Step::Drain(drain::Step::Close) if self.parted_at.is_some() => {}
             Step::Drain(drain::Step::Close) => self.legacy = Some(self.crew.snapshot()),
             Step::Drain(drain::Step::Complete(_)) => self.is_complete = true,
+            Step::GiveUp { .. } if self.taking.is_some() => {}
             Step::GiveUp { .. } => panic!("workers do not start"),
             _ => {}
         }
@@ -160,7 +207,7 @@ impl Supervisor {
         self.crew.on_seen(id, sight);
     }
 
-    fn start(&mut self, id: WorkerId, random: &mut Random) -> Worker {
+    fn start(&mut self, id: WorkerId, slot: SlotId, random: &mut Random) -> Worker {
         self.starts += 1;
         let mut pace = || self.setup.pace.unwrap_or_else(|| Pace::draw(random));
         let (up, down) = (pace(), pace());
@@ -168,7 +215,12 @@ impl Supervisor {
         self.crew.admit(id, id, id, Wire::Pipe(Pipe::end(&pipe, Side::Supervisor)));
         self.children.push((id, pipe.clone()));
         let place = Place { id, reign: self.reign, epoch: self.epoch };
-        Worker::new(place, Some(pipe), &self.setup, self.crew.now())
+        let mut worker = Worker::new(place, Some(pipe), &self.setup, self.crew.now());
+        let slots = self.setup.workers;
+        worker.slot = slot;
+        let expected = self.taking.as_mut().map(|taking| taking.expected(slot, slots));
+        expected.into_iter().for_each(|expected| worker.take_up_first(expected));
+        worker
     }
 
     /// The process of a worker is killed, by whomever.

@@ -26,6 +26,9 @@ pub struct Told {
     pub crashes: usize,
     /// Given up, and not.
     pub handovers: [usize; 2],
+    /// Subscribers that have moved from supervisor to supervisor.
+    pub moved: usize,
+    pub blows: usize,
 }
 
 /// What one world after another has told.
@@ -93,7 +96,7 @@ impl Told {
                 assert_welcomed_up_to_date(record, world);
             }
         }
-        for publisher in &world.publishers {
+        for publisher in world.publishers.iter().filter(|_| !world.has_severed) {
             publisher.judge(&world.truth, &world.crashed, &mut self.published);
         }
         for supervisor in world.reigns[0].supervisors() {
@@ -102,8 +105,9 @@ impl Told {
         }
         self.ahead += world.ahead;
         (0..2).for_each(|nth| self.handovers[nth] += world.handovers[nth]);
+        (self.moved, self.blows) = (self.moved + world.moved, self.blows + world.blows);
         self.crashes += world.crashed.len();
-        self.redeployments += world.reigns_so_far - 1 - world.crashed.len();
+        self.redeployments += world.reigns_so_far - 1 - world.crashed.len() - world.successors;
         self.tally.publications += world.truth.all().count();
     }
 }

@@ -73,6 +73,8 @@ pub struct Record {
     pub is_let_in: bool,
     /// The server has ended it.
     pub was_ended: bool,
+    /// It has, without a word.
+    pub was_cut: bool,
     /// What may wait for it outside of the history.
     pub outbox_bytes: usize,
     /// It did not always take what there was at once.
@@ -97,6 +99,8 @@ pub struct Tally {
     /// Publications that had been made before a command was sent, and waited in history until after its answer.
     pub overtaken: usize,
     pub too_slow: usize,
+    /// Parted with though no server has said so, nor they.
+    pub cut: usize,
     pub farewells: usize,
     pub publications: usize,
     pub deflated: usize,
@@ -264,6 +268,7 @@ impl Record {
 
     /// Judges it, and counts what was special about it.
     pub fn judge(&self, truth: &Truth, tally: &mut Tally) {
+        tally.cut += usize::from(self.was_cut);
         let Some(Beginning { from, newest, resumed, entries }) = self.judge_beginning(truth, tally) else {
             return;
         };
@@ -327,7 +332,7 @@ impl Record {
                 Entry::Close(code) => assert!(self.has_closed, "ended with {code:?}"),
             }
         }
-        if self.is_stream && self.was_ended && !has_parted && !was_postponed {
+        if self.is_stream && self.was_ended && !self.was_cut && !has_parted && !was_postponed {
             tally.slow_streams += 1;
             assert!(self.was_slow || truth.forgets(), "ended without a word: {self:?}");
         }

@@ -10,24 +10,25 @@ use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::heard::Look;
 use slackwater::policy::period::next_in_period;
-use slackwater::policy::roster::WorkerId;
+use slackwater::policy::roster::{SlotId, WorkerId};
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
 use slackwater::server::turn::{Effect, Ready, Turn};
 use slackwater::wire::snapshot::Snapshot;
 
+use crate::channel::Passed;
 use crate::draw::SECOND;
-use crate::ear::{Heard, Id};
+use crate::moving::{Giving, Taking};
 use crate::pipe::{Pipe, Side};
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::socket::{Line, VirtualSocket};
-use crate::speech::handshake;
 use crate::spin::Spin;
 use crate::subscriber::Subscriber;
 use crate::truth::Truth;
 use crate::visit::Visit;
 use crate::wire::Wire;
+use crate::witness::{Oath, Witness};
 
 /// Which process it is, and of whom.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +41,12 @@ pub struct Place {
 /// One process.
 pub struct Worker {
     pub place: Place,
+    pub slot: SlotId,
     pub server: Turn<Wire>,
     /// To its supervisor.
     pub link: Option<Rc<RefCell<Pipe>>>,
-    newcomers: Vec<VirtualSocket>,
+    /// They wait at its door.
+    pub newcomers: Vec<VirtualSocket>,
     /// How many it accepts in a turn; the others wait at its door.
     pub accepts_per_turn: usize,
     /// How many events a look brings at most.
@@ -53,7 +56,7 @@ pub struct Worker {
     /// How many there have been in all.
     pub signalled: usize,
     pub accepts: bool,
-    patience: Duration,
+    pub patience: Duration,
     /// Since when it leaves, and when its patience is over.
     pub leaving: Option<(Duration, Duration)>,
     pub farewell_at: Option<Duration>,
@@ -66,10 +69,21 @@ pub struct Worker {
     /// Who holds a key of the slab.
     pub lines: BTreeMap<usize, Rc<RefCell<Line>>>,
     has_witness: bool,
-    witness: Option<Rc<RefCell<Line>>>,
-    witnessed: usize,
-    /// The newest position that it has handed on, as the witness knows.
+    pub witnesses: Vec<Witness>,
+    /// The newest position that it has handed on, as the witnesses know.
     pub newest: u64,
+    /// What it hands over.
+    pub giving: Giving,
+    /// What it takes over, if it is one of a successor's.
+    pub taking: Option<Taking>,
+    /// It has ended, and has said nothing to anybody.
+    pub has_vanished: bool,
+    /// Something has come that is no event of a socket.
+    pub is_woken: bool,
+    /// How far it has come with it.
+    pub passed: Vec<Passed>,
+    /// When it took its last turn.
+    pub at: Duration,
     /// What it publishes by itself, if it has no supervisor.
     pub periodic: Option<Periodic>,
     /// How often it is told of a readiness that is none.
@@ -96,6 +110,7 @@ impl Worker {
         let drain = Drain::new(setup.patience, 5 * SECOND).delayed(delay);
         Self {
             place,
+            slot: 0,
             server: Turn::new(setup.terms.clone(), supervisor, drain, now),
             newcomers: Vec::new(),
             accepts_per_turn: usize::MAX,
@@ -111,9 +126,14 @@ impl Worker {
             outcome: None,
             lines: BTreeMap::new(),
             has_witness: setup.has_witness,
-            witness: None,
-            witnessed: 0,
+            witnesses: Vec::new(),
             newest: 0,
+            giving: Giving::default(),
+            taking: None,
+            has_vanished: false,
+            is_woken: false,
+            passed: Vec::new(),
+            at: Duration::ZERO,
             periodic: link.is_none().then(Periodic::default),
             spurious_percent: setup.spurious_percent,
             spin: Spin::default(),
@@ -130,17 +150,16 @@ impl Worker {
 
     /// Somebody connects, to be let in with the next turn.
     pub fn admit(&mut self, line: Rc<RefCell<Line>>) {
-        self.newcomers.push(VirtualSocket(line));
+        self.newcomers.push(VirtualSocket::new(line));
     }
 
     /// From here on it accepts, its witness ahead of all others.
     pub fn serve(&mut self, random: &mut Random) {
         self.accepts = true;
-        if self.has_witness {
-            let witness = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
-            witness.borrow_mut().send(handshake("topic=*").as_bytes());
-            self.admit(witness.clone());
-            self.witness = Some(witness);
+        if self.has_witness && self.witnesses.is_empty() {
+            let witness = Witness::new(random);
+            self.newcomers.insert(0, VirtualSocket::new(witness.line.clone()));
+            self.witnesses.push(witness);
         }
     }
 
@@ -164,7 +183,11 @@ impl Worker {
 
     /// What would wake it now.
     pub fn is_awake(&self, now: Instant) -> bool {
-        !(self.signals.is_empty() && self.newcomers.is_empty())
+        if self.giving.waits_until.is_some() {
+            return false;
+        }
+        !(self.signals.is_empty() && (self.newcomers.is_empty() || !self.server.may_accept()))
+            || self.is_woken
             || self.has_ended()
             || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
             || self.lines.values().any(|line| line.borrow().edge)
@@ -178,7 +201,8 @@ impl Worker {
 
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        self.server.next_timeout().map(|timeout| self.server.now() + timeout)
+        let timeout = self.server.next_timeout().filter(|_| self.giving.waits_until.is_none());
+        timeout.map(|timeout| self.server.now() + timeout)
     }
 
     /// A turn if anything wakes it, and what is to be noted of those who are connected to it.
@@ -189,7 +213,8 @@ impl Worker {
         truth: &mut Truth,
         subscribers: &mut [Subscriber],
     ) {
-        let is_woken = self.is_awake(now.instant) || random.chance(self.spurious_percent);
+        let waits = self.giving.waits_until.is_some();
+        let is_woken = self.is_awake(now.instant) || !waits && random.chance(self.spurious_percent);
         if self.frozen_until > at || self.has_ended() || !is_woken {
             return;
         }
@@ -219,6 +244,7 @@ impl Worker {
 
     /// Says how many clients there were when what was due was published.
     fn take_turn(&mut self, (now, at): (Now, Duration), random: &mut Random) -> usize {
+        (self.is_woken, self.at) = (false, at);
         let mut ready: Vec<Ready> = Vec::new();
         for (key, line) in &self.lines {
             let mut line = line.borrow_mut();
@@ -239,7 +265,9 @@ impl Worker {
         let look = Look { began: self.server.now().instant, events: ready.len(), most };
         self.server.on_look(look, self.lines.len());
         self.server.handle(ready, std::mem::take(&mut self.signals), now);
-        self.let_in();
+        if self.server.may_accept() {
+            self.let_in();
+        }
         let audience = self.server.clients();
         if let Some(Periodic { due: Some((interval, due_at)), audiences }) = &mut self.periodic
             && *due_at <= now.instant
@@ -249,12 +277,17 @@ impl Worker {
         }
         loop {
             // The witness is not who is waited for.
-            if self.server.is_leaving() && !self.accepts && self.server.clients() == 1 {
+            let is_hardly_left = !self.accepts && self.server.clients() == self.witnesses.len();
+            if self.server.is_leaving() && is_hardly_left {
                 self.dismiss_witness();
             }
             let Some(effect) = self.server.poll() else { break };
             self.perform(effect, at, random);
+            if self.giving.waits_until.is_some() || self.has_vanished {
+                break;
+            }
         }
+        self.take_parcels(now);
         let of_lines = self.lines.values().map(|line| line.borrow().deeds).sum::<usize>();
         let of_link = self.link.as_ref().map_or(0, |link| link.borrow().deeds(Side::Worker));
         self.spin.on_turn(of_lines + of_link, self.has_work() && !self.has_ended());
@@ -266,8 +299,9 @@ impl Worker {
         for socket in self.newcomers.drain(..count).collect::<Vec<_>>() {
             let lines = &mut self.lines;
             let register = |key| {
-                if let Some(before) = lines.insert(key, socket.0.clone()) {
-                    assert!(before.borrow().dropped, "a key has two owners");
+                if let Some(before) = lines.insert(key, socket.line().clone()) {
+                    let before = before.borrow();
+                    assert!(before.dropped || before.has_travelled, "a key has two owners");
                 }
                 Ok(Wire::Client(socket))
             };
@@ -278,13 +312,13 @@ impl Worker {
     fn perform(&mut self, effect: Effect, at: Duration, random: &mut Random) {
         match effect {
             Effect::Accept if self.server.is_leaving() => {}
-            Effect::HandOver
-            | Effect::Park
-            | Effect::Move { .. }
-            | Effect::Commit
-            | Effect::Resume
-            | Effect::Vanish => {
-                panic!("nobody has asked for it")
+            Effect::HandOver | Effect::Park => panic!("nobody has asked for it"),
+            Effect::Move { by, format } => self.give(by, format),
+            Effect::Commit => self.part(),
+            Effect::Resume => self.resume(),
+            Effect::Vanish => {
+                self.has_vanished = true;
+                self.outcome = Some(Outcome::Forced);
             }
             Effect::Accept => {
                 self.serve(random);
@@ -308,45 +342,25 @@ impl Worker {
         }
     }
 
-    /// Takes in what the witness has heard.
+    /// Takes in what the witnesses have heard.
     fn testify(&mut self, truth: &mut Truth, at: Duration, audience: usize, may_publish: bool) {
-        let Some(line) = &self.witness else { return };
-        let mut line = line.borrow_mut();
-        let (Place { reign, epoch, .. }, is_alone) = (self.place, self.link.is_none());
-        line.take(usize::MAX);
-        let mut pings = 0;
-        for (_, heard) in &mut line.ear.heard[self.witnessed..] {
-            self.witnessed += 1;
-            match std::mem::replace(heard, Heard::Ping) {
-                // Told to serve and to leave in one turn, it lets nobody in.
-                Heard::Response { status: 503, .. } if !is_alone => {}
-                Heard::Switched | Heard::Reconnect(_) => {}
-                Heard::Close(code) => assert!(self.farewell_at.is_some() || code != Some(1012) || !is_alone),
-                Heard::Ping => pings += 1,
-                Heard::Welcome { last, .. } => {
-                    let newest = truth.newest(epoch);
-                    assert!(last.epoch == epoch && last.position <= newest);
-                    assert!(last.position == newest || !is_alone);
-                    self.newest = last.position;
-                }
-                Heard::Publication(id, payload) => {
-                    assert_eq!(id, Id { epoch, position: self.newest + 1 }, "it hands on what follows");
-                    assert!(may_publish || !is_alone, "published while leaving");
-                    assert!(is_alone || truth.get(id).is_some(), "{id} was never published");
-                    truth.hear(id, payload, at, reign, audience);
-                    self.newest = id.position;
-                }
-                other => panic!("the witness heard {other:?}"),
-            }
-        }
-        for _ in 0..pings {
-            line.send(b"\x8a\x80mask");
+        let oath = Oath {
+            place: self.place,
+            is_alone: self.link.is_none(),
+            may_publish,
+            has_said_farewell: self.farewell_at.is_some(),
+            at,
+            audience,
+        };
+        for witness in &mut self.witnesses {
+            witness.testify(truth, &oath);
+            self.newest = self.newest.max(witness.newest);
         }
     }
 
-    /// The witness's time is over.
+    /// The witnesses' time is over.
     pub fn dismiss_witness(&self) {
-        self.witness.iter().for_each(|witness| witness.borrow_mut().end());
+        self.witnesses.iter().for_each(|witness| witness.line.borrow_mut().end());
     }
 
     /// Whether everybody has gone, and nothing is left of them.
@@ -364,16 +378,28 @@ impl Worker {
         self.known_lines().filter(|line| !line.borrow().dropped).count()
     }
 
-    fn known_lines(&self) -> impl Iterator<Item = &Rc<RefCell<Line>>> {
-        self.lines.values().chain(self.newcomers.iter().map(|socket| &socket.0))
+    /// Everybody's, be they accepted or not.
+    pub fn known_lines(&self) -> impl Iterator<Item = &Rc<RefCell<Line>>> {
+        let given = self.giving.lines.iter().map(|(_, line)| line);
+        let waiting = self.newcomers.iter().map(VirtualSocket::line);
+        self.lines.values().chain(given).chain(waiting)
     }
 
-    /// The process is no more: whoever was connected is cut off.
-    pub fn die(self) {
-        for line in self.known_lines().filter(|line| !line.borrow().dropped) {
+    /// The process is no more: whoever was connected to it is cut off, and to no other.
+    pub fn die(mut self) {
+        self.link.take().iter().for_each(|link| link.borrow_mut().lose_what_was_sent(Side::Worker));
+        for line in self.vanish() {
             line.borrow_mut().fail(std::io::ErrorKind::ConnectionReset);
         }
-        drop((self.server, self.newcomers));
-        self.link.iter().for_each(|link| link.borrow_mut().lose_what_was_sent(Side::Worker));
+    }
+
+    /// The process has ended; whom it has left without a word.
+    pub fn vanish(self) -> Vec<Rc<RefCell<Line>>> {
+        let open = self.known_lines().filter(|line| !line.borrow().dropped);
+        let mut lines: Vec<Rc<RefCell<Line>>> = open.cloned().collect();
+        lines.iter().for_each(|line| line.borrow_mut().was_bereft = true);
+        drop((self.server, self.newcomers, self.giving, self.taking));
+        lines.retain(|line| line.borrow().is_orphaned);
+        lines
     }
 }

@@ -22,6 +22,7 @@ use crate::random::Random;
 use crate::reign::{Reign, Setup};
 use crate::socket::Line;
 use crate::subscriber::{Subscriber, Welcomer};
+use crate::succession::Succession;
 use crate::supervisor::Supervisor;
 use crate::truth::Truth;
 use crate::worker::Worker;
@@ -53,6 +54,14 @@ pub struct World {
     pub crashed: BTreeMap<usize, Duration>,
     /// Hand-overs that were given up, and that were not.
     pub handovers: [usize; 2],
+    /// One that is under way, between supervisors.
+    pub succession: Option<Succession>,
+    /// Subscribers that have moved so, and how often somebody was struck meanwhile.
+    pub moved: usize,
+    pub successors: usize,
+    pub blows: usize,
+    /// A worker has lost a supervisor that was there: what it has refused then may have been published.
+    pub has_severed: bool,
     /// Came with an id that their worker had not been told of.
     pub ahead: usize,
 }
@@ -74,6 +83,11 @@ impl World {
             busy_turns: 0,
             crashed: BTreeMap::new(),
             handovers: [0; 2],
+            succession: None,
+            moved: 0,
+            successors: 0,
+            blows: 0,
+            has_severed: false,
             ahead: 0,
             setup,
         };
@@ -104,7 +118,12 @@ impl World {
     }
 
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
-        self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans)
+        self.all_reigns().flat_map(|reign| &reign.workers).chain(&self.orphans)
+    }
+
+    /// All that there are, also one that is about to take over.
+    fn all_reigns(&self) -> impl Iterator<Item = &Reign> {
+        self.reigns.iter().chain(self.successor())
     }
 
     /// Connects somebody who says this to a server's first or only process, and has room for so much unread.
@@ -149,7 +168,13 @@ impl World {
                 return;
             }
             self.sleep(limit);
-            assert!(self.now < limit, "it takes for ever: {:?} {:?}", self.subscribers, self.publishers);
+            let states: Vec<String> = self.all_reigns().map(Reign::state).collect();
+            assert!(
+                self.now < limit,
+                "it takes for ever: {states:?} {:?} {:?}",
+                self.subscribers,
+                self.publishers
+            );
         }
     }
 
@@ -180,6 +205,7 @@ impl World {
         self.orphans.iter_mut().for_each(|worker| worker.frozen_until = self.now);
         self.setup.pace = Some(Pace::PROMPT);
         self.reigns.iter_mut().for_each(Reign::be_prompt);
+        self.succession.iter_mut().for_each(Succession::be_prompt);
         self.pipes().for_each(|pipe| pipe.borrow_mut().hurry());
     }
 
@@ -192,10 +218,15 @@ impl World {
         for reign in &mut self.reigns {
             reign.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
+        if let Some(successor) = self.succession.as_mut().and_then(|it| it.successor.as_mut()) {
+            successor.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
+        }
+        self.succeed();
         for worker in &mut self.orphans {
             worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
-        self.orphans.retain(|worker| !worker.has_ended());
+        let ended = self.orphans.extract_if(.., |worker| worker.has_ended());
+        ended.filter(|worker| worker.has_vanished).for_each(|worker| drop(worker.vanish()));
         if let Some(legacy) = self.reign().take_legacy().filter(|_| self.setup.is_followed) {
             self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }
@@ -223,7 +254,7 @@ impl World {
 
     /// What links the processes.
     fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
-        let of_supervisors = self.reigns.iter().flat_map(Reign::supervisors).flat_map(Supervisor::pipes);
+        let of_supervisors = self.all_reigns().flat_map(Reign::supervisors).flat_map(Supervisor::pipes);
         of_supervisors.chain(self.orphans.iter().filter_map(|worker| worker.link.as_ref()))
     }
 
@@ -298,11 +329,17 @@ impl World {
         let at = self.now;
         let can_connect = self.reigns.iter().flat_map(|reign| &reign.workers).any(|worker| worker.accepts);
         let of_workers = self.workers().filter(|worker| worker.frozen_until <= at).map(Worker::next_time);
-        let of_supervisors = self.reigns.iter().flat_map(Reign::supervisors).map(Supervisor::next_time);
+        let supervisors = || self.all_reigns().flat_map(Reign::supervisors);
+        let awake = || supervisors().filter(|supervisor| supervisor.frozen_until <= at);
+        let of_supervisors = awake().map(Supervisor::next_time);
         let subscribers = self.subscribers.iter().filter(|s| can_connect || s.visit.is_some());
         let publishers = self.publishers.iter().filter(|p| can_connect || !p.wants_to_connect(at));
         let next = (of_workers.chain(of_supervisors).flatten().map(|wakes_at| wakes_at - self.base))
             .chain(self.workers().map(|worker| worker.frozen_until).filter(|until| *until > at))
+            .chain(self.workers().filter_map(|worker| worker.giving.waits_until))
+            .chain(awake().filter_map(Supervisor::next_deadline))
+            .chain(supervisors().map(|supervisor| supervisor.frozen_until).filter(|until| *until > at))
+            .chain(self.next_of_succession())
             .chain(self.pipes().filter_map(|pipe| pipe.borrow().next_time()))
             .chain(subscribers.map(Subscriber::next_time))
             .chain(publishers.map(Publisher::next_time))
@@ -316,8 +353,12 @@ impl World {
     pub fn is_at_rest(&self) -> bool {
         let now = self.base + self.now;
         let is_asleep = |worker: &Worker| worker.frozen_until > self.now || !worker.is_awake(now);
+        let rests = |supervisor: &Supervisor| {
+            supervisor.frozen_until > self.now || !supervisor.is_awake((now, self.now))
+        };
         self.workers().all(is_asleep)
-            && self.reigns.iter().flat_map(Reign::supervisors).all(|supervisor| !supervisor.is_awake(now))
+            && self.all_reigns().flat_map(Reign::supervisors).all(rests)
+            && self.succession.as_ref().is_none_or(|succession| !succession.is_awake(self.now))
     }
 
     /// Whether only the last reign is left and whole, and all clients have what they want.
@@ -325,6 +366,7 @@ impl World {
         let ([reign], true) = (self.reigns.as_slice(), self.orphans.is_empty()) else { return false };
         let stays = |worker: &Worker| !worker.server.is_leaving() && worker.frozen_until <= self.now;
         self.is_at_rest()
+            && self.succession.is_none()
             && reign.is_whole()
             && reign.workers.iter().all(stays)
             && self.publishers.iter().all(Publisher::is_done)

@@ -13,7 +13,7 @@ use crate::told::{Told, told_by};
 
 const SHORT: Fate = Fate::Frozen(Duration::from_millis(300));
 
-const WORKERS: [Fate; 9] = [
+pub const WORKERS: [Fate; 9] = [
     Fate::Killed,
     Fate::Killed,
     SHORT,

@@ -1,0 +1,353 @@
+//! One server hands over to another, both of them a supervisor and its workers: what goes between them, and what may befall either at
+//! any step. Up to the commitment all go on in the first; from then on in the second.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use slackwater::policy::drain::Outcome;
+use slackwater::policy::handover::Heard;
+use slackwater::policy::roster::WorkerId;
+
+use crate::channel::{ALL_PASSED, Channel, Passed, Word, take_due};
+use crate::fates::Fate;
+use crate::moving::Parcel;
+use crate::random::Random;
+use crate::reign::{Reign, Setup};
+use crate::socket::Line;
+use crate::taking::Taking;
+use crate::worker::Worker;
+use crate::world::World;
+
+/// Who is struck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victim {
+    Predecessor,
+    Successor,
+    OldWorker,
+    NewWorker,
+}
+
+pub const VICTIMS: [Victim; 4] =
+    [Victim::Predecessor, Victim::Successor, Victim::OldWorker, Victim::NewWorker];
+
+/// Something that happens to one who takes part: it dies, or is stopped for so long.
+#[derive(Debug, Clone, Copy)]
+pub struct Blow {
+    /// Once this has come to pass,
+    pub passed: Passed,
+    /// and so much later.
+    pub later: Duration,
+    pub victim: Victim,
+    pub stops: Option<Duration>,
+}
+
+impl Blow {
+    pub fn draw(random: &mut Random) -> Self {
+        let later = Duration::from_micros(random.pick(&[0, 0, 200, 2000, 20_000]));
+        let stops = random.chance(30).then(|| random.millis(10..3000));
+        Self { passed: random.pick(&ALL_PASSED), later, victim: random.pick(&VICTIMS), stops }
+    }
+}
+
+pub struct Succession {
+    random: Random,
+    /// The number of the reign that hands over.
+    pub from: usize,
+    pub channel: Rc<RefCell<Channel>>,
+    setup: Setup,
+    pub successor: Option<Reign>,
+    /// On their way, with the time at which they arrive.
+    parcels: VecDeque<(Duration, Parcel)>,
+    /// Those who have to be told that their connections are taken up.
+    answers: VecDeque<(Duration, WorkerId)>,
+    /// The workers of the predecessor whose connections are sent, in their order.
+    moving: Vec<WorkerId>,
+    blow: Option<Blow>,
+    strikes_at: Option<Duration>,
+    pub is_committed: bool,
+    /// The successor's.
+    number: usize,
+}
+
+impl Succession {
+    /// A process of the successor's is there, and says so.
+    fn new(mut random: Random, from: usize, setup: Setup, at: Duration) -> Self {
+        let delay = Duration::from_micros(random.pick(&[0, 100, 2000, 20_000]));
+        let channel = Channel::new(random.fork(), delay);
+        let hello = Heard::Hello { oldest: 1, newest: 1, most_descriptors: 1 << 20 };
+        channel.borrow_mut().tell_predecessor(hello, at);
+        channel.borrow_mut().pass(Passed::Greeted);
+        Self {
+            random,
+            from,
+            channel,
+            setup,
+            successor: None,
+            parcels: VecDeque::new(),
+            answers: VecDeque::new(),
+            moving: Vec::new(),
+            blow: None,
+            strikes_at: None,
+            is_committed: false,
+            number: usize::MAX,
+        }
+    }
+
+    /// When something happens by itself.
+    pub fn next_time(&self) -> Option<Duration> {
+        let parcel = self.parcels.front().map(|(due, _)| *due);
+        let answer = self.answers.front().map(|(due, _)| *due);
+        let of_channel = self.channel.borrow().next_time();
+        [parcel, answer, of_channel, self.strikes_at].into_iter().flatten().min()
+    }
+
+    /// Whether something happens now.
+    pub fn is_awake(&self, at: Duration) -> bool {
+        let wants_sockets = self.successor.is_none() && self.channel.borrow().wakes_successor(at);
+        wants_sockets
+            || self.parcels.front().is_some_and(|(due, _)| *due <= at)
+            || self.answers.front().is_some_and(|(due, _)| *due <= at)
+            || self.strikes_at.is_some_and(|due| due <= at)
+    }
+
+    /// What is sent from worker to worker.
+    fn carry(&mut self, mut givers: Vec<&mut Worker>, at: Duration) {
+        let (slots, mut channel) = (self.setup.workers, self.channel.borrow_mut());
+        let slot_of = |id: WorkerId| self.moving.iter().position(|other| *other == id).map(|nth| nth % slots);
+        let takers = self.successor.as_mut().map_or(&mut [][..], |successor| &mut successor.workers);
+        for giver in &mut givers {
+            if let Some(parcel) = giver.giving.parcel.take() {
+                channel.pass(Passed::Sent);
+                let due = at + channel.draw_delay();
+                let nth = self.parcels.partition_point(|(other, _)| *other <= due);
+                self.parcels.insert(nth, (due, parcel));
+            }
+            let slot = slot_of(giver.place.id);
+            if giver.giving.waits_until.is_some_and(|until| until <= at) {
+                giver.on_given(Err("the successor is silent"));
+            } else if !takers.iter().any(|taker| Some(taker.slot) == slot) {
+                giver.on_given(Err("the successor has ended"));
+            }
+        }
+        while let Some(parcel) = take_due(&mut self.parcels, at) {
+            let slot = slot_of(parcel.from);
+            let Some(taker) = takers.iter_mut().find(|taker| Some(taker.slot) == slot) else { continue };
+            let is_whole = givers.iter().any(|giver| giver.place.id == parcel.from);
+            taker.is_woken = true;
+            match &mut taker.taking {
+                Some(taking) if is_whole => taking.come.push(parcel),
+                // What was to come with it has not, and it ends.
+                _ => taker.outcome = Some(Outcome::Forced),
+            }
+        }
+        for taker in takers {
+            taker.passed.drain(..).for_each(|passed| channel.pass(passed));
+            for id in taker.taking.iter_mut().flat_map(|taking| taking.taken_up.drain(..)) {
+                let due = at + channel.draw_delay();
+                let nth = self.answers.partition_point(|(other, _)| *other <= due);
+                self.answers.insert(nth, (due, id));
+            }
+        }
+        while let Some(id) = take_due(&mut self.answers, at) {
+            let giver = givers.iter_mut().find(|giver| giver.place.id == id);
+            giver.into_iter().for_each(|giver| giver.on_given(Ok(())));
+        }
+    }
+
+    /// From here on nothing is held up.
+    pub fn be_prompt(&mut self) {
+        self.channel.borrow_mut().hurry();
+        self.successor.iter_mut().for_each(Reign::be_prompt);
+    }
+
+    /// Whether it strikes now.
+    fn strike(&mut self, at: Duration) -> Option<Blow> {
+        let blow = self.blow?;
+        if self.strikes_at.is_none() && self.channel.borrow().has_passed(blow.passed) {
+            self.strikes_at = Some(at + blow.later);
+        }
+        self.strikes_at.take_if(|due| *due <= at)?;
+        self.blow.take()
+    }
+}
+
+impl World {
+    /// The server that serves begins to hand over to one with so many workers, if it can. Whether it does.
+    pub fn begin_succession(&mut self, workers: usize, blow: Option<Blow>) -> bool {
+        let may = self.reign().supervisors().any(|s| s.may_hand_over() && s.has_begun);
+        if self.succession.is_some() || !may {
+            return false;
+        }
+        let (at, from, mut setup) = (self.now, self.reign().number, self.setup.clone());
+        setup.workers = workers;
+        let mut succession = Succession::new(self.random.fork(), from, setup, at);
+        self.supervisor().begin_giving(succession.channel.clone(), at);
+        succession.moving = self.supervisor().crew.moving();
+        succession.blow = blow;
+        self.succession = Some(succession);
+        true
+    }
+
+    /// Goes on with it.
+    pub fn succeed(&mut self) {
+        let Some(mut succession) = self.succession.take() else {
+            // Who has been told so late finds nobody there.
+            let workers =
+                self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).chain(&mut self.orphans);
+            return workers.for_each(|worker| worker.on_given(Err("the successor has ended")));
+        };
+        let (at, from) = (self.now, succession.from);
+        if succession.successor.is_none() && !succession.channel.borrow().is_successor_gone() {
+            let told = succession.channel.borrow_mut().be_told(at);
+            match told {
+                Ok(None) => {}
+                Ok(Some(Word::Sockets)) => self.start_successor(&mut succession),
+                _ => drop(succession.channel.borrow_mut().leave_successor()),
+            }
+        }
+        let workers = self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).chain(&mut self.orphans);
+        succession.carry(workers.filter(|worker| worker.place.reign == from).collect(), at);
+        if let Some(failed) = succession.successor.take_if(|reign| reign.has_failed()) {
+            failed.workers.into_iter().for_each(Worker::die);
+        }
+        let has_passed = |passed| succession.channel.borrow().has_passed(passed);
+        let (commits, is_given_up) = (has_passed(Passed::Commit), has_passed(Passed::GivenUp));
+        if commits && !std::mem::replace(&mut succession.is_committed, commits) {
+            self.on_committed(&mut succession);
+        }
+        if let Some(blow) = succession.strike(at) {
+            self.strike(&mut succession, blow);
+        }
+        let is_there = |number| self.reigns.iter().any(|reign| reign.number == number);
+        let serves = succession.channel.borrow().has_passed(Passed::Serve);
+        let is_over = match succession.is_committed {
+            true => serves || !is_there(succession.number),
+            false => (is_given_up || !is_there(from)) && succession.successor.is_none(),
+        };
+        if is_over && succession.strikes_at.is_none() {
+            self.handovers[usize::from(succession.is_committed)] += 1;
+        } else {
+            self.succession = Some(succession);
+        }
+    }
+
+    fn start_successor(&mut self, succession: &mut Succession) {
+        let (channel, setup) = (succession.channel.clone(), succession.setup.clone());
+        let taking = Taking::new(channel, succession.moving.len(), self.now + setup.handover_timeout);
+        let epoch = self.reigns.iter().find(|reign| reign.number == succession.from).map(|reign| reign.epoch);
+        let epoch = epoch.unwrap_or_default();
+        let (number, now) = (self.reigns_so_far, self.clock());
+        self.reigns_so_far += 1;
+        self.successors += 1;
+        succession.number = number;
+        succession.successor =
+            Some(Reign::successor(number, epoch, setup, taking, &mut succession.random, now));
+    }
+
+    /// All is the successor's.
+    fn on_committed(&mut self, succession: &mut Succession) {
+        self.setup.workers = succession.setup.workers;
+        let mut successor = succession.successor.take().expect("it has said so");
+        let slots = succession.setup.workers;
+        let old =
+            self.reigns.iter_mut().find(|reign| reign.number == succession.from).expect("it hands over");
+        for old in &mut old.workers {
+            let nth = succession.moving.iter().position(|id| *id == old.place.id);
+            let slot = nth.map_or(0, |nth| nth % slots);
+            let new = successor.workers.iter().position(|worker| worker.slot == slot);
+            let Some(new) = successor.workers.get_mut(new.unwrap_or(0)) else { continue };
+            for witness in old.take_moved_witnesses() {
+                new.newest = new.newest.max(witness.newest);
+                new.witnesses.push(witness);
+            }
+            // Its door is the successor's from here on.
+            old.accepts = false;
+            new.newcomers.append(&mut old.newcomers);
+        }
+        for worker in &successor.workers {
+            let is_its = |line: &Rc<RefCell<Line>>| worker.known_lines().any(|other| Rc::ptr_eq(line, other));
+            for visit in self.subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut()) {
+                if is_its(&visit.line) {
+                    visit.record.place = worker.place;
+                    self.moved += 1;
+                }
+            }
+            for publisher in &mut self.publishers {
+                publisher.follow(successor.number, is_its);
+            }
+        }
+        self.reigns.push(successor);
+    }
+
+    fn strike(&mut self, succession: &mut Succession, blow: Blow) {
+        self.blows += 1;
+        let until = blow.stops.map(|duration| self.now + duration);
+        match (blow.victim, until) {
+            (Victim::Predecessor, Some(until)) => {
+                let old = self.reigns.iter_mut().find(|reign| reign.number == succession.from);
+                old.into_iter().for_each(|reign| reign.supervisor_mut().frozen_until = until);
+            }
+            (Victim::Predecessor, None) => self.kill_predecessor(succession),
+            (Victim::Successor, Some(until)) => {
+                let new = self.successor_of(succession);
+                new.into_iter().for_each(|reign| reign.supervisor_mut().frozen_until = until);
+            }
+            (Victim::Successor, None) => self.kill_successor(succession),
+            (Victim::OldWorker, until) => {
+                let old = self.reigns.iter_mut().find(|reign| reign.number == succession.from);
+                strike_one_of(old, &mut succession.random, until);
+            }
+            (Victim::NewWorker, until) => {
+                let mut random = succession.random.fork();
+                strike_one_of(self.successor_of(succession), &mut random, until);
+            }
+        }
+    }
+
+    /// Wherever it is by now.
+    fn successor_of<'a>(&'a mut self, succession: &'a mut Succession) -> Option<&'a mut Reign> {
+        if succession.is_committed { self.reigns.last_mut() } else { succession.successor.as_mut() }
+    }
+
+    fn kill_predecessor(&mut self, succession: &mut Succession) {
+        let Some(nth) = self.reigns.iter().position(|reign| reign.number == succession.from) else { return };
+        let reign = self.reigns.remove(nth);
+        succession.channel.borrow_mut().leave_predecessor();
+        if !succession.is_committed && !succession.channel.borrow().has_passed(Passed::Commit) {
+            self.crashed.insert(reign.number, self.now);
+            self.orphans.extend(reign.crash());
+            return self.begin(None);
+        }
+        self.orphans.extend(reign.crash());
+    }
+
+    fn kill_successor(&mut self, succession: &mut Succession) {
+        succession.channel.borrow_mut().leave_successor();
+        if succession.is_committed {
+            return self.fulfil(Fate::Crashed);
+        }
+        self.orphans.extend(succession.successor.take().into_iter().flat_map(Reign::crash));
+    }
+
+    /// The server that takes over, until all is its own.
+    pub fn successor(&self) -> impl Iterator<Item = &Reign> {
+        self.succession.iter().filter_map(|succession| succession.successor.as_ref())
+    }
+
+    /// When something happens to it by itself.
+    pub fn next_of_succession(&self) -> Option<Duration> {
+        self.succession.as_ref().and_then(Succession::next_time)
+    }
+}
+
+fn strike_one_of(reign: Option<&mut Reign>, random: &mut Random, until: Option<Duration>) {
+    let Some(reign) = reign.filter(|reign| !reign.workers.is_empty()) else { return };
+    let nth = random.below(reign.workers.len());
+    let id = reign.workers[nth].place.id;
+    match until {
+        Some(until) => reign.workers[nth].frozen_until = until,
+        None => reign.kill(id),
+    }
+}
