@@ -208,3 +208,7 @@ impl<S: Socket> Turn<S> {
         Some(if has_work { Some(Duration::ZERO) } else { timeout })
     }
 }
+
+#[cfg(test)]
+#[path = "holding_tests.rs"]
+mod tests;
