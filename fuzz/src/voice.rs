@@ -26,6 +26,8 @@ pub struct Voice {
     pub is_sound: bool,
     /// The worker was told to leave.
     pub has_dismissed: bool,
+    /// The worker was told to hand over, or not to after all.
+    pub has_moved: bool,
     /// Nothing more can be said.
     pub is_lost: bool,
 }
@@ -33,7 +35,15 @@ pub struct Voice {
 impl Voice {
     pub fn new(line: Rc<RefCell<Line>>) -> Self {
         let ledger = Ledger::new(EPOCH, 0);
-        Self { line, heard: 0, ledger, is_sound: true, has_dismissed: false, is_lost: false }
+        Self {
+            line,
+            heard: 0,
+            ledger,
+            is_sound: true,
+            has_dismissed: false,
+            has_moved: false,
+            is_lost: false,
+        }
     }
 
     /// Lets the worker serve.
@@ -50,6 +60,19 @@ impl Voice {
 
     /// A message of this kind, and of this content.
     pub fn message(&mut self, kind: u8, content: &[u8], now: Now) -> BytesMut {
+        self.has_moved |= moves(kind);
+        encoded(&match kind % 32 {
+            16 => ToWorker::WindUp,
+            17 => ToWorker::Hold,
+            18 => ToWorker::Move { by: i64::MAX, format: 1 },
+            19 => ToWorker::Commit,
+            20 => ToWorker::Resume,
+            _ => return self.other_message(kind, content, now),
+        })
+    }
+
+    /// One that has nothing to do with handing over.
+    fn other_message(&mut self, kind: u8, content: &[u8], now: Now) -> BytesMut {
         let number = content.iter().take(8).fold(0, |number, octet| number << 8 | u64::from(*octet));
         let text = String::from_utf8_lossy(content);
         let answer = Answer {
@@ -145,7 +168,12 @@ impl Voice {
 
 /// Whether a message of this kind makes a worker leave.
 pub fn dismisses(kind: u8) -> bool {
-    matches!(kind % 16, 12 | 13)
+    !moves(kind) && matches!(kind % 16, 12 | 13)
+}
+
+/// Whether one of this kind has to do with handing over.
+pub fn moves(kind: u8) -> bool {
+    matches!(kind % 32, 16..=20)
 }
 
 fn overview(number: u64) -> Overview {

@@ -172,7 +172,7 @@ impl World {
                 LONGEST_LEAVING
             }
             Above::Voice(voice) => {
-                if !(voice.is_sound && voice.has_dismissed) {
+                if !(voice.is_sound && voice.has_dismissed) || voice.has_moved {
                     voice.lose(false);
                 }
                 LONGEST_LEAVING
