@@ -12,6 +12,7 @@ use slackwater::server::clock::Now;
 use slackwater::wire::handover::image::{Entry, Reader, Writer};
 use slackwater::wire::handover::message::{ToPredecessor, ToSuccessor, decode, encode};
 use slackwater::wire::handover::parked::Parked;
+use slackwater::wire::snapshot::Snapshot;
 use slackwater_fuzz::line::Line;
 use slackwater_fuzz::process::Process;
 use slackwater_fuzz::within;
@@ -60,7 +61,10 @@ fn copy(octets: &[u8]) {
                 writer.whole(whole)
             }
             Entry::Left(left) => writer.left(left),
-            Entry::Snapshot(octets) => writer.snapshot(octets),
+            Entry::Snapshot(octets) => match Snapshot::decode_handed_over(octets) {
+                Ok(snapshot) => writer.history(&snapshot),
+                Err(_) => return,
+            },
             Entry::Shared(octets) => writer.shared(octets),
             Entry::Connection(record) => {
                 assert_eq!(decode(&encode(&**record)).as_ref(), Ok(&**record));
