@@ -363,3 +363,25 @@ fn a_replay_goes_on_where_it_was() {
     assert!(all.len() == 90 && all.is_sorted(), "{}", all.len());
     assert_eq!(told.matches("> xx").count(), 90);
 }
+
+#[test]
+fn a_connection_grows_old_across_moves_and_is_told_so_once() {
+    let flags = "--max-connection-age 100";
+    for moves in [&[][..], &[50], &[20, 40, 60, 80], &[89]] {
+        let mut house = House::with(flags);
+        let who = listen(&mut house, "topic=a");
+        for second in 0..89 {
+            house.run_for(SECOND);
+            if moves.contains(&(second + 1)) {
+                assert_eq!(house.hand_over(flags), 0);
+            }
+        }
+        let notices = |house: &House| house.told(who).matches(r#""reason":"connection_age""#).count();
+        assert_eq!(notices(&house), 0, "{moves:?}");
+        house.run_for(22 * SECOND);
+        assert_eq!(notices(&house), 1, "{moves:?}: {}", house.told(who));
+        house.hand_over(flags);
+        house.run_for(50 * SECOND);
+        assert_eq!(notices(&house), 1, "{moves:?}");
+    }
+}
