@@ -1,8 +1,10 @@
 //! Starting a successor and taking over from a predecessor, as processes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
@@ -217,7 +219,8 @@ impl Doors {
     pub fn of(sockets: Vec<(Listening, Socket)>) -> Result<Self, OpenError> {
         let mut doors = Self::default();
         for (listening, socket) in sockets {
-            let bound = BoundSocket::adopt(socket, listening.is_shared).map_err(OpenError::Listen)?;
+            let path = listening.path.map(OsString::from_vec).map(PathBuf::from);
+            let bound = BoundSocket::adopt(socket, path, listening.is_shared).map_err(OpenError::Listen)?;
             if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)
                 && !doors.files.contains(path)
             {

@@ -2,6 +2,7 @@
 //! owned by the supervisor for as long as it lives, so that a worker that dies takes no waiting client with it.
 
 use std::io;
+use std::path::Path;
 
 use socket2::Socket;
 use thiserror::Error;
@@ -12,7 +13,7 @@ use crate::process::parking::PARKED;
 use crate::process::service_manager;
 use crate::server::ListenError;
 use crate::server::bound_socket::{self, Address, BoundSocket, FOR_EVERYONE, FOR_OPERATORS};
-use crate::server::prospect::{self, Prospect};
+use crate::server::prospect::{self, Prospect, are_same};
 
 /// Descriptors that there must be for a worker to be started: what one takes, and some for the state file at the end.
 const KEPT_BACK: usize = 14;
@@ -81,7 +82,7 @@ pub fn open(config: &Config, shared: bool) -> Result<BoundSocket, OpenError> {
 /// When the host is none.
 pub fn is_named(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError> {
     Ok(match &config.uds {
-        Some(path) => *bound.address() == Address::Unix(path.clone()),
+        Some(path) => is_at_path(path, bound),
         None => is_at(&config.host, config.port, bound)?,
     })
 }
@@ -127,8 +128,12 @@ pub fn is_named_admin(config: &Config, bound: &BoundSocket) -> Result<bool, Open
     match &config.admin {
         None => Ok(false),
         Some(AdminAddress::Ip(host, port)) => is_at(host, *port, bound).map_err(no_admin),
-        Some(AdminAddress::Path(path)) => Ok(*bound.address() == Address::Unix(path.clone())),
+        Some(AdminAddress::Path(path)) => Ok(is_at_path(path, bound)),
     }
+}
+
+fn is_at_path(path: &Path, bound: &BoundSocket) -> bool {
+    matches!(bound.address(), Address::Unix(own) if are_same(own, path))
 }
 
 fn is_at(host: &str, port: u16, bound: &BoundSocket) -> Result<bool, ListenError> {

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use log::info;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -219,7 +219,8 @@ impl BoundSocket {
             let file = SocketFile::of(path)?;
             fs::set_permissions(path, Permissions::from_mode(mode))?;
             socket.listen(backlog.into())?;
-            Ok(Self::one(socket, Address::Unix(path.to_owned()), false, Some(file)))
+            // The name itself is as it was given, since it may not be long (unix(7)).
+            Ok(Self::one(socket, Address::Unix(absolute(path)?), false, Some(file)))
         };
         bind().map_err(|why| refused(Address::Unix(path.to_owned()), why))
     }
@@ -236,13 +237,18 @@ impl BoundSocket {
         Ok(Self::one(socket, address, false, None))
     }
 
-    /// Listens on what another process listens on as well. Its file stays that one's until `own_file`.
+    /// Listens on what another process listens on as well, at this path if it is a Unix socket. Its file stays that one's until
+    /// `own_file`.
     ///
     /// # Errors
     /// When it does not listen.
-    pub fn adopt(socket: Socket, is_shared: bool) -> Result<Self, ListenError> {
+    pub fn adopt(socket: Socket, path: Option<PathBuf>, is_shared: bool) -> Result<Self, ListenError> {
         let fd = socket.as_raw_fd();
-        let address = listens_on(&socket, fd)?;
+        let address = match (listens_on(&socket, fd)?, path) {
+            // The system knows the path as it was given, which may be relative to another working directory.
+            (Address::Unix(_), Some(path)) => Address::Unix(path),
+            (address, _) => address,
+        };
         socket.set_nonblocking(true).map_err(|why| ListenError::Inherited { fd, why: why.to_string() })?;
         Ok(Self::one(socket, address, is_shared, None))
     }

@@ -4,6 +4,7 @@
 pub mod channel;
 mod giving;
 pub mod memory;
+pub mod offer;
 pub mod parked;
 mod parking;
 pub mod part;

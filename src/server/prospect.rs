@@ -134,7 +134,8 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// Whether both are the same name in the same folder.
-fn are_same(one: &Path, other: &Path) -> bool {
+/// Whether these paths lead to one place.
+pub fn are_same(one: &Path, other: &Path) -> bool {
     let place =
         |path: &Path| -> Option<PathBuf> { Some(folder(path).canonicalize().ok()?.join(path.file_name()?)) };
     place(one).is_some_and(|one| place(other) == Some(one))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use log::{info, warn};
@@ -19,12 +19,11 @@ use crate::process::handover;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::handover::channel::{Channel, Received};
+use crate::server::handover::offer::Offer;
 use crate::server::handover::{heard_of, memory, next_successor};
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::image::Writer;
-use crate::wire::handover::message::{
-    Commit, Kind, Listening, MAX_DESCRIPTORS, Passage, Sockets, ToPredecessor, ToSuccessor, decode,
-};
+use crate::wire::handover::message::{Commit, Kind, Passage, ToPredecessor, ToSuccessor, decode};
 use crate::wire::metrics::Handover;
 
 /// Descriptors that a successor needs beside what its workers take, and how many a worker takes there.
@@ -162,28 +161,13 @@ impl Supervisor {
         let slots = self.listeners.slots().zip(0..).map(|(bound, slot)| (Kind::Public, bound, slot));
         let admin = self.listeners.admin().map(|bound| (Kind::Admin, bound, 0));
         let path = self.path.as_ref().map(|bound| (Kind::Handover, bound, 0));
-        let mut all: Vec<(Listening, BorrowedFd<'_>)> = vec![];
+        let mut offer = Offer::default();
         for (kind, bound, slot) in slots.chain(admin).chain(path) {
             let owns_file = bound.owns_file() || kind == Kind::Public && self.listeners.owns_file();
-            let said = Listening { kind, is_shared: bound.is_shared(), owns_file, slot };
-            all.extend(bound.sockets().iter().map(|socket| (said, socket.as_fd())));
+            offer.add(kind, bound, slot, owns_file);
         }
         let workers = u32::try_from(self.crew.moving().len()).ok();
-        let mut messages = all.chunks(MAX_DESCRIPTORS).peekable();
-        while let Some(some) = messages.next() {
-            let (listening, descriptors): (Vec<Listening>, Vec<BorrowedFd<'_>>) =
-                some.iter().copied().unzip();
-            let sockets = Sockets {
-                format: giving.format,
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                pid: std::process::id(),
-                listening,
-                workers,
-                has_more: messages.peek().is_some(),
-            };
-            giving.channel.send_by(giving.deadline, &ToSuccessor::Sockets(sockets), &descriptors)?;
-        }
-        Ok(())
+        offer.send(&giving.channel, giving.deadline, giving.format, workers)
     }
 
     /// Has all workers move their connections, and sends how everything else stands.

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::channel::{Channel, Received};
 use super::memory;
-use crate::http::routes::Door;
+use super::offer::Offer;
 use crate::policy::handover::{Heard, LEAVING, Predecessor, Step, Why};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
@@ -19,9 +19,7 @@ use crate::server::doors::Doors;
 use crate::server::socket::Stream;
 use crate::server::turn::Turn;
 use crate::wire::handover::FORMATS;
-use crate::wire::handover::message::{
-    Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToSuccessor, decode,
-};
+use crate::wire::handover::message::{Commit, Hello, ToPredecessor, ToSuccessor, decode};
 
 /// Descriptors that a process needs beside its connections.
 const OTHERS: usize = 32;
@@ -224,11 +222,7 @@ impl Giving {
 
     fn offer(&mut self, format: u32, doors: &Doors, path: Option<&BoundSocket>) -> io::Result<()> {
         self.format = format;
-        let (listening, descriptors) = listening(doors, path);
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let pid = std::process::id();
-        let sockets = Sockets { format, version, pid, listening, workers: None, has_more: false };
-        self.channel.send_by(self.deadline, &ToSuccessor::Sockets(sockets), &descriptors)
+        Offer::of(doors, path).send(&self.channel, self.deadline, format, None)
     }
 
     fn cut(&mut self, turn: &mut Turn<Stream>) -> io::Result<()> {
@@ -283,26 +277,6 @@ pub(in crate::server) fn let_go(moved: &[usize], turn: &mut Turn<Stream>, regist
         // Where that fails, an event comes that is nobody's.
         let _ = turn.socket(*key).map(|socket| socket.deregister(registry));
     }
-}
-
-/// What is listened on, each with its descriptor.
-pub(super) fn listening<'a>(
-    doors: &'a Doors,
-    path: Option<&'a BoundSocket>,
-) -> (Vec<Listening>, Vec<BorrowedFd<'a>>) {
-    let doors = doors.listening().map(|(door, bound)| match door {
-        Door::Public => (Kind::Public, bound),
-        Door::Admin => (Kind::Admin, bound),
-    });
-    let all = doors.chain(path.map(|path| (Kind::Handover, path)));
-    let (mut listening, mut descriptors) = (vec![], vec![]);
-    for (kind, bound) in all {
-        let (is_shared, owns_file) = (bound.is_shared(), bound.owns_file());
-        let said = Listening { kind, is_shared, owns_file, slot: 0 };
-        listening.extend(bound.sockets().iter().map(|_| said));
-        descriptors.extend(bound.sockets().iter().map(AsFd::as_fd));
-    }
-    (listening, descriptors)
 }
 
 /// What a successor has said; `pid` becomes that of who greets.

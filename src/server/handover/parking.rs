@@ -8,14 +8,14 @@ use log::{info, warn};
 use mio::event::Source;
 
 use super::channel::Channel;
-use super::giving::listening;
 use super::memory::Draft;
+use super::offer::Offer;
 use crate::policy::drain::Drain;
 use crate::policy::parking::{LEFT_BEHIND, Parking, Step};
 use crate::server::Server;
 use crate::server::clock::Now;
 use crate::wire::handover::FORMATS;
-use crate::wire::handover::message::{MAX_DESCRIPTORS, Sockets};
+use crate::wire::handover::message::MAX_DESCRIPTORS;
 use crate::wire::handover::parked::Parked;
 
 /// Messages beside those with connections.
@@ -107,10 +107,9 @@ impl Server {
         let (at, format) = (Now::moment(), *FORMATS.end());
         let packed = draft.write(|file| self.turn.pack_to_leave(at, format, usize::MAX, file))?;
         let moved = packed.connections;
-        let (listening, sockets) = listening(&self.doors, None);
-        let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
-        let server = Sockets { format, version, pid, listening, workers: None, has_more: false };
-        channel.send(&Parked::Server(server), &sockets)?;
+        for (sockets, descriptors) in Offer::of(&self.doors, None).messages(format, None) {
+            channel.send(&Parked::Server(sockets), &descriptors)?;
+        }
         channel.send(&Parked::Image { connections: moved.len() as u64 }, &[draft.as_fd()])?;
         let descriptors: Vec<BorrowedFd<'_>> =
             self.turn.sockets(&moved).into_iter().map(AsFd::as_fd).collect();

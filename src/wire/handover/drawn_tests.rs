@@ -161,8 +161,9 @@ pub fn to_predecessor() -> impl Strategy<Value = ToPredecessor> {
 /// Anything that a predecessor may say.
 pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
     let kind = prop_oneof![Just(Kind::Public), Just(Kind::Admin), Just(Kind::Handover)];
-    let listening = (kind, any::<(bool, bool, u32)>())
-        .prop_map(|(kind, (is_shared, owns_file, slot))| Listening { kind, is_shared, owns_file, slot });
+    let listening = (kind, any::<(bool, bool, u32, Option<Vec<u8>>)>()).prop_map(
+        |(kind, (is_shared, owns_file, slot, path))| Listening { kind, is_shared, owns_file, slot, path },
+    );
     let sockets = (any::<(u32, String, u32, Option<u32>, bool)>(), vec(listening, 0..4)).prop_map(
         |((format, version, pid, workers, has_more), listening)| {
             ToSuccessor::Sockets(Sockets { format, version, pid, listening, workers, has_more })

@@ -226,13 +226,13 @@ fn fields_that_a_later_version_has_added_are_passed_over() {
         pid: 1,
         most_descriptors: u64::MAX,
     };
-    let listening = Listening { kind: Kind::Admin, is_shared: true, owns_file: true, slot: 0 };
+    let listening = Listening { kind: Kind::Admin, is_shared: true, owns_file: true, slot: 0, path: None };
     let whole = Whole { notifications: 3, ..Whole::default() };
     for value in unknown_values() {
         for key in [24, 99, u32::MAX] {
             assert_eq!(decode(&with_field(&encode(&record), key, &value)), Ok(record.clone()));
             assert_eq!(decode(&with_field(&encode(&hello), key, &value)), Ok(hello.clone()));
-            assert_eq!(decode(&with_field(&encode(&listening), key, &value)), Ok(listening));
+            assert_eq!(decode(&with_field(&encode(&listening), key, &value)), Ok(listening.clone()));
             assert_eq!(decode(&with_field(&encode(&whole), key, &value)), Ok(whole.clone()));
         }
     }
@@ -272,7 +272,7 @@ fn what_an_earlier_version_does_not_say_yet_is_as_if_there_were_none() {
     assert_eq!(record(1), Ok(Record::of(Phase::WebSocket(WebSocket::default()))));
     assert_eq!(decode(&[0xa0]), Ok(Whole::default()));
     assert_eq!(decode(&[0xa0]), Ok(Commit::default()));
-    let listening = Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0 };
+    let listening = Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0, path: None };
     assert_eq!(decode(&[0xa1, 0x00, 0x00]), Ok(listening));
     // Without what it has to say, it says nothing.
     assert_eq!(decode::<Record>(&[0xa0]), Err(Damaged));

@@ -157,7 +157,7 @@ pub struct Sockets {
 }
 
 /// A listening socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Listening {
     /// What for.
@@ -172,6 +172,9 @@ pub struct Listening {
     /// The place of the worker that accepts from it, from 0.
     #[cbor(n(3), default)]
     pub slot: u32,
+    /// The absolute path of a Unix socket.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub path: Option<Vec<u8>>,
 }
 
 /// What a listening socket is for.

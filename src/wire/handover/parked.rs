@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn what_this_version_has_left_is_read_by_every_later_one() {
-        let listening = vec![Listening { kind: Kind::Public, is_shared: false, owns_file: true, slot: 0 }];
+        let listening =
+            vec![Listening { kind: Kind::Public, is_shared: false, owns_file: true, slot: 0, path: None }];
         let version = "0.1.0".to_owned();
         let server = Sockets { format: 1, version, pid: 7, listening, workers: None, has_more: false };
         let messages: [(Parked, &[u8]); 3] = [

@@ -90,7 +90,13 @@ impl StandIn {
     fn offer(&self) {
         let kinds = [Kind::Public, Kind::Handover];
         let listening = kinds
-            .map(|kind| Listening { kind, is_shared: false, owns_file: kind == Kind::Handover, slot: 0 })
+            .map(|kind| Listening {
+                kind,
+                is_shared: false,
+                owns_file: kind == Kind::Handover,
+                slot: 0,
+                path: None,
+            })
             .to_vec();
         let format = *FORMATS.end();
         let version = "stand-in".to_owned();

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
 use slackwater::wire::handover::message::ToSuccessor;
@@ -83,6 +84,38 @@ fn where_nobody_serves_it_starts_as_usual_also_over_what_a_killed_one_has_left()
     let third = place.start("--port 0");
     third.line("] Took over 1 connections from process ");
     client.echo("x");
+}
+
+/// Whoever starts there may name it otherwise, and have files of such names itself.
+#[test]
+fn a_second_start_in_another_folder_touches_no_file_of_its_own_folder() {
+    for (flags, doors) in [
+        ("--uds ../public", &["public"][..]),
+        ("--port 0", &[]),
+        ("--workers 2 --uds ../public", &["public"]),
+    ] {
+        let place = Place::new();
+        let folder = place.0.path();
+        fs::create_dir(folder.join("elsewhere")).unwrap();
+        let own = ["public", "admin", "handover"].map(|name| folder.join("elsewhere").join(name));
+        own.iter().for_each(|file| fs::write(file, "somebody's").unwrap());
+        let start = |folder: &Path, flags: &str| {
+            Process::spawn(Command::new(BINARY).args(flags.split_whitespace()).current_dir(folder))
+        };
+        let first = start(folder, "--uds public --admin ./admin --handover handover");
+        let second = start(&folder.join("elsewhere"), &format!("--handover ../handover {flags}"));
+        assert_eq!(first.end().0, Some(0));
+        for name in ["public", "admin"] {
+            assert_eq!(folder.join(name).exists(), doors.contains(&name), "{flags}: {name}");
+        }
+        for name in doors {
+            assert_eq!(Door::Unix(folder.join(name)).get("/healthz").status, 200, "{flags}");
+        }
+        second.signal("TERM");
+        assert_eq!(second.end().0, Some(0));
+        assert!(own.iter().all(|file| fs::read(file).unwrap() == b"somebody's"), "{flags}");
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "{flags}: nothing is left behind");
+    }
 }
 
 #[test]

@@ -51,7 +51,8 @@ impl StandIn {
     }
 
     fn say_server(&self, format: u32) {
-        let listening = vec![Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0 }];
+        let listening =
+            vec![Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0, path: None }];
         let version = "stand-in".to_owned();
         let server = Sockets { format, version, pid: 77, listening, workers: None, has_more: false };
         self.say(&Parked::Server(server), &[self.public.as_fd()]);
