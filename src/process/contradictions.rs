@@ -14,23 +14,39 @@ const OF_A_SERVER: usize = 5;
 /// What a supervisor opens before its first worker.
 const OF_A_SUPERVISOR: usize = 4;
 
+/// Where a server would listen: for clients, operators and successors.
+#[derive(Debug, Clone, Copy)]
+pub struct Doors<'a> {
+    /// What could be found out of each.
+    pub public: Option<&'a Prospect>,
+    /// Those that there are to be.
+    pub admin: Option<&'a Prospect>,
+    /// None where that is not asked for.
+    pub handover: Option<&'a Prospect>,
+}
+
 /// All of it, in the words of a server that would not start.
-pub fn all(
-    config: &Config,
-    public: Option<&Prospect>,
-    admin: Option<&Prospect>,
-    files: &OpenFiles,
-) -> Vec<String> {
-    let doors = public.zip(admin).and_then(|(public, admin)| of_doors(public, admin));
-    let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin]));
-    let files = public.and_then(|public| of_open_files(config, public, admin, files));
-    doors.into_iter().chain(state).chain(files).collect()
+pub fn all(config: &Config, doors: &Doors<'_>, files: &OpenFiles) -> Vec<String> {
+    let Doors { public, admin, handover } = *doors;
+    let clash = public.zip(admin).and_then(|(public, admin)| of_doors(public, admin));
+    let others = [public, admin];
+    let successors = handover.and_then(|handover| of_successors(handover, &others));
+    let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin, handover]));
+    let files = public.and_then(|public| of_open_files(config, public, doors, files));
+    clash.into_iter().chain(successors).chain(state).chain(files).collect()
 }
 
 fn of_doors(public: &Prospect, admin: &Prospect) -> Option<String> {
     let taken = admin.clash(public)?;
     let why = format!("{taken}: clients would be served there, on {}", public.address());
     Some(OpenError::Admin(why).to_string())
+}
+
+fn of_successors(handover: &Prospect, doors: &[Option<&Prospect>]) -> Option<String> {
+    let taken = doors.iter().flatten().find_map(|door| handover.clash(door))?;
+    Some(format!(
+        "cannot listen at --handover, {taken}: the server would listen on a socket there for others; choose another path"
+    ))
 }
 
 fn of_state_file(path: &Path, doors: &[Option<&Prospect>]) -> Option<String> {
@@ -43,15 +59,11 @@ fn of_state_file(path: &Path, doors: &[Option<&Prospect>]) -> Option<String> {
     })
 }
 
-fn of_open_files(
-    config: &Config,
-    public: &Prospect,
-    admin: Option<&Prospect>,
-    files: &OpenFiles,
-) -> Option<String> {
+fn of_open_files(config: &Config, public: &Prospect, doors: &Doors<'_>, files: &OpenFiles) -> Option<String> {
     let raise = "raise it (ulimit -n, LimitNOFILE=)";
     let (sockets, limit) = (public.sockets(), files.limit);
-    let once = files.open + admin.map_or(0, Prospect::sockets);
+    let others = [doors.admin, doors.handover];
+    let once = files.open + others.iter().flatten().map(|door| door.sockets()).sum::<usize>();
     let workers = usize::from(config.workers);
     if workers == 1 {
         let needed = once + OF_A_SERVER + sockets;
@@ -82,14 +94,21 @@ mod tests {
             None => of_host(&config.host, config.port),
         };
         let admin = config.admin.as_ref().map(|_| of_host("127.0.0.1", 8001).unwrap());
-        all(&config, Some(&public.unwrap()), admin.as_ref(), &OpenFiles { limit, open: 3 })
+        let (public, handover) =
+            (public.unwrap(), config.handover.handover.as_deref().map(|path| of_path(path).unwrap()));
+        let doors = Doors { public: Some(&public), admin: admin.as_ref(), handover: handover.as_ref() };
+        all(&config, &doors, &OpenFiles { limit, open: 3 })
     }
 
     #[test]
     fn the_limit_on_open_files_is_enough_for_a_loop_and_its_sockets_or_for_every_worker() {
-        for (flags, needed) in
-            [("", 9), ("--admin 127.0.0.1:8001", 10), ("--workers 2", 25), ("--workers 50", 169)]
-        {
+        for (flags, needed) in [
+            ("", 9),
+            ("--admin 127.0.0.1:8001", 10),
+            ("--handover handover", 10),
+            ("--workers 2", 25),
+            ("--workers 50", 169),
+        ] {
             assert_eq!(contradictions(flags, needed), [""; 0], "{flags}");
             assert_eq!(contradictions(flags, needed - 1).len(), 1, "{flags}");
         }
@@ -100,6 +119,17 @@ mod tests {
             ]
         );
         assert!(contradictions("--workers 2", 19)[0].contains("is enough for 0;"));
+    }
+
+    #[test]
+    fn successors_come_in_where_nobody_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let flags = |handover: &str| format!("--uds {path}/x --handover {path}/{handover}");
+        assert!(contradictions(&flags("./x"), 100)[0].contains("choose another path"));
+        assert_eq!(contradictions(&flags("y"), 100), [""; 0]);
+        let state = format!("{} --state-file {path}/./y", flags("y"));
+        assert!(contradictions(&state, 100)[0].starts_with("cannot keep the state"));
     }
 
     #[test]

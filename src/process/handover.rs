@@ -26,6 +26,7 @@ use crate::server::control::Control;
 use crate::server::handover::Launcher;
 use crate::server::handover::channel::{self, Channel};
 use crate::server::handover::taking::{Offer, TakeOverError, Taking};
+use crate::server::prospect::{self, Prospect};
 use crate::wire::handover::message::{Kind, Listening};
 
 /// The mode of the socket at `--handover`: who may connect gets everything.
@@ -250,6 +251,19 @@ pub fn open(config: &Config) -> Result<Option<BoundSocket>, SuccessionError> {
     let Some(path) = &config.handover.handover else { return Ok(None) };
     match BoundSocket::bind_path_for(Type::SEQPACKET, path, FOR_ITS_USER, BACKLOG) {
         Ok(bound) => Ok(Some(bound)),
+        Err(ListenError::Address { why, .. }) => Err(unusable(path, why)),
+        Err(why) => Err(OpenError::Listen(why).into()),
+    }
+}
+
+/// Where successors would come in, if there is to be such a place; found out without listening.
+///
+/// # Errors
+/// As `open`.
+pub fn prospect(config: &Config) -> Result<Option<Prospect>, SuccessionError> {
+    let Some(path) = &config.handover.handover else { return Ok(None) };
+    match prospect::of_path(path) {
+        Ok(found) => Ok(Some(found)),
         Err(ListenError::Address { why, .. }) => Err(unusable(path, why)),
         Err(why) => Err(OpenError::Listen(why).into()),
     }

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use super::{BAD_USAGE, FAILED, fail, print, tell};
 use crate::config::Config;
 use crate::config::command::CheckRequest;
+use crate::process::contradictions::{self, Doors};
 use crate::process::dangers::{self, Findings};
 use crate::process::remarks::{self, Remark};
-use crate::process::{contradictions, listeners, raise_open_files, secrets};
+use crate::process::{handover, listeners, raise_open_files, secrets};
 use crate::server::clock::Now;
 use crate::server::descriptors::{OpenFiles, room_for_clients};
 use crate::server::key_file::KeyFile;
@@ -64,9 +65,14 @@ impl Report {
             inherited.and_then(|inherited| inherited.map_or_else(|| listeners::prospect(&config), Ok));
         let public = report.keep(public);
         let admin = report.keep(listeners::prospect_of_admin(&config)).flatten();
+        let handover = report.keep(handover::prospect(&config)).flatten();
         let state = config.state_file.as_deref().map(|path| StateFile::open(path)?.found());
         let state = state.and_then(|found| report.keep(found));
-        report.faults.extend(contradictions::all(&config, public.as_ref(), admin.as_ref(), &files));
+        report.faults.extend(contradictions::all(
+            &config,
+            &Doors { public: public.as_ref(), admin: admin.as_ref(), handover: handover.as_ref() },
+            &files,
+        ));
         // What would not start would do nothing.
         let (Some(public), true) = (public, report.faults.is_empty()) else { return report };
         let (address, admin) = (public.address(), admin.as_ref().map(Prospect::address));

@@ -116,12 +116,31 @@ fn a_configuration_that_contradicts_itself_would_not_start() {
             "{said}"
         );
     }
-    for flags in ["--uds q.sock --state-file q.sock", "--admin ./q.sock --state-file q.sock"] {
+    for flags in ["--uds h.sock --handover ./h.sock", "--admin ./h.sock --handover h.sock"] {
+        let said = refused(&before, flags);
+        assert!(said.starts_with("error: cannot listen at --handover, unix:"), "{said}");
+    }
+    for flags in [
+        "--uds q.sock --state-file q.sock",
+        "--admin ./q.sock --state-file q.sock",
+        "--port 0 --handover ./q.sock --state-file q.sock",
+    ] {
         let said = refused(&before, flags);
         assert!(
             said.starts_with("error: cannot keep the state in --state-file q.sock: the server would listen"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn where_no_successor_could_come_in_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "somebody's").unwrap();
+    let before = format!("cd {}; exec", folder.path().display());
+    for path in ["file", "none/handover", &"long".repeat(30)] {
+        let said = refused(&before, &format!("--port 0 --handover {path}"));
+        assert!(said.starts_with(&format!("error: cannot use --handover {path}: ")), "{said}");
     }
 }
 
@@ -141,10 +160,14 @@ fn a_port_that_this_user_may_not_have_is_found_out() {
 
 #[test]
 fn a_limit_on_open_files_with_which_nothing_starts_is_found_out() {
-    for (flags, limits) in
-        [("--port 0", 7..=14), ("--port 0 --admin 127.0.0.1:0", 8..=15), ("--port 0 --workers 3", 20..=30)]
-    {
-        let limit = |limit: &usize| format!("ulimit -n {limit}; exec");
+    let folder = tempfile::tempdir().unwrap();
+    for (flags, limits) in [
+        ("--port 0", 7..=14),
+        ("--port 0 --admin 127.0.0.1:0", 8..=15),
+        ("--port 0 --handover handover", 8..=15),
+        ("--port 0 --workers 3", 20..=30),
+    ] {
+        let limit = |limit: &usize| format!("cd {}; ulimit -n {limit}; exec", folder.path().display());
         let would_start = |before: &usize| check(&mut program(&limit(before), true, flags)).0;
         let least = limits.clone().find(would_start).unwrap();
         assert!(least > *limits.start(), "{flags}");
