@@ -115,6 +115,13 @@ impl Roster {
         self.workers.iter().filter(|worker| worker.serves()).map(|worker| worker.id)
     }
 
+    /// The workers that leave alone, and have time left.
+    pub fn leaving_alone(&self) -> impl Iterator<Item = WorkerId> {
+        let leaves =
+            |worker: &&Worker| matches!(worker.state, State::Leaving { .. }) && worker.lost_at.is_none();
+        self.workers.iter().filter(leaves).map(|worker| worker.id)
+    }
+
     /// Whether the whole server leaves.
     pub fn is_leaving(&self) -> bool {
         self.drain.is_leaving()

@@ -69,6 +69,8 @@ pub struct Crew<S> {
     handover: Option<CrewPredecessor>,
     /// Until everything that is taken over is its own.
     is_taking_over: bool,
+    /// Workers of which it was known when that began that they leave alone: their clients move, too.
+    leaving_alone: Vec<WorkerId>,
     /// Signals that wait until that has come to nothing.
     put_off: Vec<Signal>,
     /// Read once per turn.
@@ -86,6 +88,7 @@ impl<S: Socket> Crew<S> {
             notify: notify_interval.map(|period| (period, now + period)),
             handover: None,
             is_taking_over: false,
+            leaving_alone: Vec::new(),
             put_off: Vec::new(),
             now,
         }

@@ -1,7 +1,6 @@
 //! Opens what is listened on: an address, a Unix socket, or a socket that another process has opened. Every failure is
 //! one line that names the act, the place and the remedy.
 
-use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -13,6 +12,7 @@ use log::info;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
+use crate::server::address::{Address, reachable};
 use crate::server::exhaustion::mend;
 use crate::server::socket_file::{SocketFile, remove_abandoned};
 
@@ -62,39 +62,6 @@ pub enum ListenError {
         /// What it is instead.
         why: String,
     },
-}
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// TCP.
-    Ip(SocketAddr),
-    /// A Unix socket; one that was handed over may have no name.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// The address, if it is one of TCP.
-    pub fn ip(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Ip(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// Whether nothing but this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
-        self.ip().is_some_and(|address| address.ip().to_canonical().is_loopback())
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// A listening socket, or one for each address of a name. Its file, if it has one, goes with it.
@@ -173,6 +140,13 @@ impl BoundSocket {
             one.addresses.extend(other.addresses);
             one
         })
+    }
+
+    /// Each of the sockets by itself, without a file.
+    pub fn apart(self) -> impl Iterator<Item = Self> {
+        let is_shared = self.is_shared;
+        let both = self.sockets.into_iter().zip(self.addresses);
+        both.map(move |(socket, address)| Self::one(socket, address, is_shared, None))
     }
 
     /// Listens once more on addresses that were bound to be shared.
@@ -354,11 +328,6 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ListenEr
         if found.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(found) }
     });
     found.map_err(|why| ListenError::Host { host: host.to_owned(), why })
-}
-
-/// The first of several addresses that other machines can reach, if there is one.
-pub(super) fn reachable(addresses: &[Address]) -> &Address {
-    addresses.iter().find(|address| !address.is_loopback()).unwrap_or(&addresses[0])
 }
 
 /// Whether the error means that this machine does not have the address.

@@ -27,6 +27,7 @@ use crate::server::terms::terms;
 use crate::server::turn::{Effect, Ready, Turn};
 
 mod acceptor;
+pub mod address;
 pub mod bound_socket;
 pub mod clock;
 pub mod connection;
@@ -53,7 +54,8 @@ pub mod state_file;
 pub mod terms;
 pub mod turn;
 
-pub use bound_socket::{Address, ListenError};
+pub use address::Address;
+pub use bound_socket::ListenError;
 pub use control::Handle;
 pub use terms::Service;
 

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::server::bound_socket::{
-    Address, BoundSocket, ListenError, is_absent, listens_on, reachable, refused, resolve,
-};
+use crate::server::address::{Address, reachable};
+use crate::server::bound_socket::{BoundSocket, ListenError, is_absent, listens_on, refused, resolve};
 
 /// Where a server would listen.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::policy::history::HistoryLimits;
 use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::policy::topic::Filter;
-use crate::server::bound_socket::Address;
+use crate::server::address::Address;
 use crate::server::footprint;
 use crate::server::limits::Limits;
 use crate::wire::metrics::Process;

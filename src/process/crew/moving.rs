@@ -28,7 +28,9 @@ impl<S: Socket> Crew<S> {
     /// Begins to hand everything over. Nobody serves from here on who does not yet.
     pub fn hand_over(&mut self, own: Predecessor) {
         self.relay.admit_nobody();
-        self.handover = Some(CrewPredecessor::new(own, self.roster.serving()));
+        self.leaving_alone = self.roster.leaving_alone().collect();
+        let moving = self.roster.serving().chain(self.leaving_alone.iter().copied());
+        self.handover = Some(CrewPredecessor::new(own, moving));
     }
 
     /// The workers whose connections are to move, in the order of their channels.
@@ -65,8 +67,11 @@ impl<S: Socket> Crew<S> {
     pub fn poll_handover(&mut self) -> Option<CrewStep> {
         let is_leaving = self.roster.is_leaving();
         let handover = self.handover.as_mut()?;
-        let serving: Vec<WorkerId> = self.roster.serving().collect();
-        let gone: Vec<WorkerId> = handover.workers().filter(|worker| !serving.contains(worker)).collect();
+        let known = self.leaving_alone.iter().copied();
+        let leaving: Vec<WorkerId> =
+            self.roster.leaving_alone().filter(|worker| known.clone().any(|id| id == *worker)).collect();
+        let there: Vec<WorkerId> = self.roster.serving().chain(leaving).collect();
+        let gone: Vec<WorkerId> = handover.workers().filter(|worker| !there.contains(worker)).collect();
         gone.into_iter().for_each(|worker| handover.on_gone(worker));
         if is_leaving {
             handover.on_leaving();

@@ -12,8 +12,9 @@ use super::{Supervisor, SupervisorError};
 use crate::config::Config;
 use crate::process::crew::Crew;
 use crate::process::handover::{self, SuccessionError};
-use crate::process::listeners::SlotSockets;
-use crate::server::bound_socket::{Address, BoundSocket};
+use crate::process::listeners::slots::SlotSockets;
+use crate::server::address::Address;
+use crate::server::bound_socket::BoundSocket;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::channel::Channel;
 use crate::http::routes::Door;
-use crate::server::bound_socket::{Address, BoundSocket};
+use crate::server::address::Address;
+use crate::server::bound_socket::BoundSocket;
 use crate::server::doors::Doors;
 use crate::wire::handover::message::{Kind, Listening, MAX_DESCRIPTORS, Sockets, ToSuccessor};
 

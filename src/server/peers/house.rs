@@ -15,7 +15,7 @@ use crate::policy::history::Publication;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::TopicName;
 use crate::server::Service;
-use crate::server::bound_socket::Address;
+use crate::server::address::Address;
 use crate::server::far_end::{FarEnd, Wire};
 use crate::server::terms::terms;
 use crate::wire::messages::ServerMessage;

@@ -1,7 +1,7 @@
 //! A server with workers hands everything over to another: as many workers as it likes on either side, one process among
 //! them. Nobody is disconnected, whoever fails on the way.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use slackwater::wire::link::VERSION;
@@ -264,4 +264,46 @@ fn a_worker_that_is_killed_meanwhile_lets_all_others_go_on() {
     new.until_silent();
     let third = old.process(2, 2);
     old.client_of(third).leave();
+}
+
+#[test]
+fn clients_of_a_worker_that_leaves_alone_move_as_all_others() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 3 --no-drain-notice");
+    let mut audience = Audience::of(&old);
+    signal(old.process(1, 1), "TERM");
+    old.signal("TTOU");
+    old.count("Graceful shutdown initiated", 2);
+    audience.is_served(&old);
+    let mut new = None;
+    let published = published_while(&old, || {
+        let successor = meeting.succeed(&old, "--workers 2");
+        successor.line("] Took over 19 connections");
+        new = Some(successor);
+    });
+    audience.hear(&published);
+    assert_eq!(old.end().0, Some(0));
+    audience.is_served(&new.unwrap());
+}
+
+/// Sockets that listen at this port, by proc_net_tcp(5).
+fn listening_at(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().filter(|line| line.contains(&format!("0100007F:{port:04X} 00000000:0000 0A"))).count()
+}
+
+#[test]
+fn there_are_no_more_listening_sockets_than_there_have_been_workers_at_once() {
+    let meeting = Meeting::new();
+    let mut server = meeting.start("--workers 2");
+    let port = server.address().port();
+    for (workers, sockets) in [(1, 2), (2, 2), (1, 2), (3, 3), (2, 3), (1, 3), (3, 3), (2, 3)] {
+        let next = meeting.succeed(&server, &format!("--workers {workers}"));
+        next.line("] Took over ");
+        assert_eq!(server.end().0, Some(0));
+        assert_eq!(listening_at(port), sockets, "{workers} workers");
+        server = next;
+    }
+    let clients = server.clients(2);
+    assert_eq!(clients.len(), 2);
 }

@@ -14,7 +14,7 @@ use crate::http::routes::Door;
 use crate::policy::drain::Drain;
 use crate::policy::heard::Look;
 use crate::server::Service;
-use crate::server::bound_socket::Address;
+use crate::server::address::Address;
 use crate::server::clock::Now;
 use crate::server::peers::Readiness;
 use crate::server::socket::Socket;

@@ -1,0 +1,148 @@
+//! What a supervisor listens on: a socket for each of its workers.
+
+use std::io;
+
+use socket2::Socket;
+
+use super::{KEPT_BACK, OpenError, adopt_admin, is_named, open, open_admin};
+use crate::config::Config;
+use crate::server::address::Address;
+use crate::server::bound_socket::BoundSocket;
+
+/// One listener for each slot of the supervisor's.
+#[derive(Debug)]
+pub struct SlotSockets {
+    address: Address,
+    /// The first one; none once leaving. A Unix socket's file goes with it.
+    first: Option<BoundSocket>,
+    slots: Vec<BoundSocket>,
+    /// The same for all slots.
+    admin: Option<BoundSocket>,
+    backlog: u16,
+}
+
+impl SlotSockets {
+    /// Opens what all listen on, unless it was inherited; the slots are opened one by one.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open(config: &Config, inherited: Option<BoundSocket>) -> Result<Self, OpenError> {
+        let first = inherited.map_or_else(|| open(config, true), Ok)?;
+        Ok(Self {
+            address: first.address().clone(),
+            first: Some(first),
+            slots: Vec::new(),
+            admin: open_admin(config)?,
+            backlog: config.backlog,
+        })
+    }
+
+    /// Listens on what a predecessor has listened on, if that is where this configuration says: `slots` of its workers', all of
+    /// which are accepted from.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn adopt(
+        config: &Config,
+        inherited: Option<BoundSocket>,
+        slots: Vec<BoundSocket>,
+        admin: Option<BoundSocket>,
+        is_own: bool,
+    ) -> Result<Self, OpenError> {
+        let is_named = slots.first().map_or(Ok(false), |first| is_named(config, first))?;
+        let is_kept = inherited.is_none() && (is_named || is_own && !slots.is_empty());
+        let admin = adopt_admin(config, admin, is_own)?;
+        if !is_kept {
+            let opened = inherited.map_or_else(|| open(config, true), Ok)?;
+            return Ok(Self::of_first(config, opened, vec![], admin));
+        }
+        let all: Vec<BoundSocket> = slots.into_iter().flat_map(BoundSocket::apart).collect();
+        let mut firsts: Vec<BoundSocket> = vec![];
+        // As evenly as they go: who has few of them opens more, and these would be ever more otherwise.
+        let mut places: Vec<Vec<BoundSocket>> = (0..config.workers).map(|_| vec![]).collect();
+        let mut seen: Vec<Address> = vec![];
+        for socket in all {
+            let nth = seen.iter().filter(|address| *address == socket.address()).count();
+            if nth == 0 {
+                firsts.push(socket.share()?);
+            }
+            seen.push(socket.address().clone());
+            places[nth % usize::from(config.workers)].push(socket);
+        }
+        let slots = places.into_iter().filter_map(BoundSocket::join).collect();
+        let first = BoundSocket::join(firsts).expect("what is kept is listened on");
+        Ok(Self::of_first(config, first, slots, admin))
+    }
+
+    fn of_first(
+        config: &Config,
+        first: BoundSocket,
+        slots: Vec<BoundSocket>,
+        admin: Option<BoundSocket>,
+    ) -> Self {
+        Self { address: first.address().clone(), first: Some(first), slots, admin, backlog: config.backlog }
+    }
+
+    /// What the workers accept from, in their order.
+    pub fn slots(&self) -> impl Iterator<Item = &BoundSocket> {
+        self.slots.iter()
+    }
+
+    /// What operators come in by.
+    pub fn admin(&self) -> Option<&BoundSocket> {
+        self.admin.as_ref()
+    }
+
+    /// Whether the file of what clients come in by goes with it.
+    pub fn owns_file(&self) -> bool {
+        self.first.as_ref().is_some_and(BoundSocket::owns_file)
+    }
+
+    /// What is listened on and may own a file.
+    pub fn bound_mut(&mut self) -> impl Iterator<Item = &mut BoundSocket> {
+        self.first.iter_mut().chain(&mut self.admin)
+    }
+
+    /// Another process listens from now on, on the same sockets.
+    pub fn bequeath(&mut self) {
+        let owners = [self.first.take(), self.admin.take()];
+        owners.into_iter().flatten().for_each(BoundSocket::bequeath);
+        self.slots.drain(..).for_each(BoundSocket::bequeath);
+    }
+
+    /// Where all listen.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where operators come in, if they have a door of their own.
+    pub fn admin_address(&self) -> Option<&Address> {
+        self.admin.as_ref().map(BoundSocket::address)
+    }
+
+    /// The listening sockets of a slot, and those of the operators. Those up to the slot are opened where they are not yet.
+    ///
+    /// # Errors
+    /// When the machine is out of something, or all are closed.
+    pub fn of(&mut self, slot: usize) -> io::Result<(&[Socket], &[Socket])> {
+        let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        (0..KEPT_BACK).map(|_| first.sockets()[0].try_clone()).collect::<io::Result<Vec<Socket>>>()?;
+        while self.slots.len() <= slot {
+            let is_further = first.is_shared() && !self.slots.is_empty();
+            let next = if is_further { first.bind_again(self.backlog) } else { first.share() };
+            self.slots.push(next.map_err(io::Error::other)?);
+        }
+        Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], BoundSocket::sockets)))
+    }
+
+    /// Closes all that clients come in by. Operators come in until the workers have ended.
+    pub fn close_all(&mut self) {
+        self.slots.clear();
+        self.first = None;
+    }
+
+    /// Closes the listener of the last slot.
+    pub fn close(&mut self, slot: usize) {
+        self.slots.truncate(slot);
+    }
+}
