@@ -378,10 +378,6 @@ impl<S: Socket> Relay<S> {
             return;
         }
         let batch = std::mem::take(&mut self.batch).freeze();
-        // To write nothing would look like the end of a link.
-        if batch.is_empty() {
-            return;
-        }
         for member in
             self.members.values_mut().filter(|member| member.told == CatchUp::Live && !member.is_deaf)
         {

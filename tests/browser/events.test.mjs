@@ -95,14 +95,6 @@ async function publish(server, ...data) {
   for (const it of data) await server.publish('orders', it);
 }
 
-/** Publishes as whoever may meet a worker that leaves: again with the same id. */
-async function publishAnyhow(server, data) {
-  const headers = { 'Content-Type': 'application/json', Connection: 'close' };
-  const body = JSON.stringify({ topic: 'orders', data, id: String(data) });
-  const attempt = () => fetch(`${server.address}/publish`, { method: 'POST', headers, body }).then(({ ok }) => ok, () => false);
-  while (!(await attempt()));
-}
-
 test('onmessage hears to the letter what a WebSocket hears, but for line breaks between the parts of its JSON, and nothing else', async (t) => {
   const server = await Server.start(t, 0, QUIET);
   const { page } = await blank(t, server);
@@ -158,21 +150,6 @@ test('a stream comes back by itself through a guided redeploy, and misses nothin
     assert.equal(JSON.parse(notice.data).reason, 'server_restart');
   }
   assert.deepEqual(cuts, []);
-});
-
-test('a stream comes back by itself as workers are replaced, and misses nothing and hears nothing twice', async (t) => {
-  const server = await Server.start(t, 0, [...QUIET, '--workers', '2', '--drain-spread', '1']);
-  const { page } = await blank(t, server);
-  const stream = await Stream.open(page);
-  await stream.hears('open');
-  await publishAnyhow(server, 1);
-  server.signal('SIGHUP');
-  let last = 1;
-  while ((await stream.told('open')).length < 2) await publishAnyhow(server, (last += 1));
-  await publishAnyhow(server, (last += 1));
-  await stream.hears('message', last);
-  assert.deepEqual(await stream.data(), from1To(last));
-  assert.deepEqual(await stream.told('gap'), []);
 });
 
 test('a stream that has heard nothing yet comes back for what was published while nobody served', async (t) => {

@@ -2,7 +2,6 @@
 import contextlib
 import functools
 import re
-import signal
 import socket
 import subprocess
 import time
@@ -149,16 +148,16 @@ def test_a_successor_on_the_other_port_takes_over_and_no_newcomer_gets_an_error(
         assert newcomers.errors == []
 
 
-def test_workers_are_replaced_and_no_newcomer_gets_an_error(tmp_path, post):
-    flags = (*QUIET, "--workers", "2", "--publish-token", TOKEN, "--drain-spread", "1")
+def test_workers_hand_over_and_no_newcomer_gets_an_error(tmp_path, post):
+    flags = (*QUIET, "--workers", "2", "--publish-token", TOKEN)
     with (Slackwater(*flags) as server, before(tmp_path, server.port, changes=PUBLIC) as proxy,
           connected(proxy.ws, 4) as clients, Newcomers(proxy.ws) as newcomers):
         assert post(proxy.port, "before", TOKEN)[0] == 200
-        last_heard = [next_message(ws)["id"] for ws in clients]
-        server.signal(signal.SIGHUP)
-        for ws, last in zip(clients, last_heard):
-            with moved(ws, proxy.ws, last) as (_, welcome, _):
-                assert welcome["resumed"] is True
+        while len(newcomers.welcomes) <= 50:
+            server.hand_over()
+        assert post(proxy.port, "after", TOKEN)[0] == 200
+        for ws in clients:
+            assert [next_message(ws)["data"] for _ in range(2)] == ["before", "after"]
         newcomers.stop()
         assert newcomers.errors == [] and len(newcomers.welcomes) > 50
 
