@@ -257,6 +257,18 @@ pub fn open(config: &Config) -> Result<Option<BoundSocket>, SuccessionError> {
     }
 }
 
+/// Goes on listening where the predecessor's successors came in, which is the way that was come by, or that of the same
+/// arguments; opens it anew where somebody has taken its file away.
+///
+/// # Errors
+/// When the path cannot be had.
+pub fn adopt(config: &Config, path: Option<BoundSocket>) -> Result<Option<BoundSocket>, SuccessionError> {
+    match (path, &config.handover.handover) {
+        (Some(path), Some(named)) if named.exists() => Ok(Some(path)),
+        _ => open(config),
+    }
+}
+
 /// Where successors would come in, if there is to be such a place; found out without listening.
 ///
 /// # Errors

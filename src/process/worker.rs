@@ -124,11 +124,7 @@ fn take_over(
         let admin_address = admin.as_ref().map(|admin| admin.address().clone());
         let mut server = Server::over(listening, admin, config, Service::Notifications)?;
         server.obey_signals(signals)?;
-        let path = match path {
-            // The way that was come by, or that of the same arguments.
-            Some(path) if config.handover.handover.is_some() => Some(path),
-            _ => handover::open(config)?,
-        };
+        let path = handover::adopt(config, path)?;
         path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
         state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
         Ok((server, admin_address))

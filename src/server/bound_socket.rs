@@ -234,9 +234,9 @@ impl BoundSocket {
         }
     }
 
-    /// Whether its file goes with it.
+    /// Whether its file goes with it: nobody has put another in its place.
     pub fn owns_file(&self) -> bool {
-        self.file.is_some()
+        self.file.as_ref().is_some_and(SocketFile::is_there)
     }
 
     /// Leaves its file to another process that listens there from now on.

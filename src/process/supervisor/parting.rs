@@ -48,10 +48,7 @@ pub(super) fn begin(
                 .map_err(SuccessionError::TakeOver)?;
             let opened = || -> Result<_, SupervisorError> {
                 let listeners = SlotSockets::adopt(config, inherited, slots, admin, is_own)?;
-                // The way that was come by, or that of the same arguments.
-                let path = path.filter(|_| config.handover.handover.is_some());
-                let path = path.map_or_else(|| handover::open(config), |path| Ok(Some(path)))?;
-                Ok((listeners, path))
+                Ok((listeners, handover::adopt(config, path)?))
             };
             let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
             crew.await_predecessor();

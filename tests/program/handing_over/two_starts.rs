@@ -119,6 +119,27 @@ fn a_second_start_in_another_folder_touches_no_file_of_its_own_folder() {
 }
 
 #[test]
+fn a_file_that_was_taken_away_is_made_anew_and_one_that_was_put_in_its_place_is_let_be() {
+    for workers in ["1", "2"] {
+        let place = Place::new();
+        let at = |name: &str| place.0.path().join(name);
+        let first = place.start(&format!("--uds FOLDER/public --workers {workers}"));
+        fs::remove_file(at("handover")).unwrap();
+        fs::remove_file(at("public")).unwrap();
+        let other = UnixListener::bind(at("public")).unwrap();
+        first.signal("HUP");
+        first.line("] Took over 0 connections from process ");
+        first.count("Serving ", 2);
+        let second = place.start(&format!("--uds FOLDER/public --workers {workers}"));
+        second.line("] Took over 0 connections from process ");
+        second.signal("TERM");
+        assert_eq!(second.end().0, Some(0));
+        assert!(at("public").exists() && !at("handover").exists(), "{workers} workers");
+        drop(other);
+    }
+}
+
+#[test]
 fn a_path_that_cannot_be_had_is_said_and_nothing_starts() {
     let place = Place::new();
     let at = |name: &str| place.0.path().join(name);
