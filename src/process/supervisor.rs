@@ -39,12 +39,13 @@ use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::{history_limits, random_epoch};
 use crate::wire::metrics::Metrics;
+use beginning::{Beginning, begin};
 use giving::Giving;
-use parting::{Beginning, begin};
 use taking::Taking;
 
+mod beginning;
+mod ending;
 mod giving;
-mod parting;
 mod taking;
 
 const SIGNALS: Token = Token(0);

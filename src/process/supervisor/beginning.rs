@@ -1,9 +1,7 @@
-//! How a supervisor begins, alone or where another process stops, and how it ends once another has taken over.
+//! How a supervisor begins, alone or where another process stops.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::ExitCode;
-use std::time::Duration;
 
 use mio::Registry;
 
@@ -17,9 +15,6 @@ use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
-
-/// How long the workers may take to end that have handed over everything, before they are told to leave.
-const PARTING: Duration = Duration::from_secs(1);
 
 /// What there is before any worker is started.
 pub(super) struct Beginning {
@@ -71,31 +66,5 @@ impl Supervisor {
         let all = self.listeners.bound_mut().chain(&mut self.path);
         let is_it = |bound: &&mut BoundSocket| matches!(bound.address(), Address::Unix(path) if path == file);
         all.filter(is_it).map(BoundSocket::own_file).count() > 0
-    }
-
-    /// Nothing is taken over: the workers, who have touched nobody, end with this process.
-    pub(super) fn end_all(&mut self) -> ExitCode {
-        for (_, child) in &mut self.children {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        ExitCode::from(3)
-    }
-
-    /// Once everything is another process's, this one ends with its last worker. Those who could not move some of their
-    /// connections leave as in a drain.
-    pub(super) fn end_parting(&mut self) -> Option<ExitCode> {
-        if !self.has_parted {
-            return None;
-        }
-        if self.children.is_empty() {
-            return Some(ExitCode::SUCCESS);
-        }
-        let leave_at = *self.leave_at.get_or_insert(self.now + PARTING);
-        if self.now.instant >= leave_at && !self.crew.is_leaving() {
-            self.crew.leave();
-        }
-        None
     }
 }
