@@ -13,10 +13,12 @@ use std::time::Duration;
 use log::debug;
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sd_notify::NotifyState;
 
 use crate::policy::drain::{LONGEST_FAREWELL, Step};
+use crate::server::clock::Now;
 
 /// How much longer than announced a drain may take before it is cut.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -96,15 +98,21 @@ pub fn room() -> Option<u32> {
 pub fn keep(name: &str, descriptor: BorrowedFd<'_>, timeout: Duration) -> io::Result<()> {
     // Whatever befalls the descriptor, it is kept: its other end is closed when this process ends.
     let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n");
+    let deadline = Now::read() + timeout;
+    let left = || deadline.saturating_duration_since(Now::read().instant);
     send(&text, timeout, &[descriptor])?;
     // It closes this once it has read everything before (sd_notify_barrier(3)).
     let (theirs, ours) = io::pipe()?;
-    send("BARRIER=1\n", timeout, &[ours.as_fd()])?;
+    send("BARRIER=1\n", left(), &[ours.as_fd()])?;
     drop(ours);
-    let timeout = Timespec::try_from(timeout).map_err(|_| ErrorKind::InvalidInput)?;
-    match poll(&mut [PollFd::new(&theirs, PollFlags::empty())], Some(&timeout))? {
-        0 => Err(ErrorKind::TimedOut.into()),
-        _ => Ok(()),
+    loop {
+        let timeout = Timespec::try_from(left()).map_err(|_| ErrorKind::InvalidInput)?;
+        match poll(&mut [PollFd::new(&theirs, PollFlags::empty())], Some(&timeout)) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
     }
 }
 
@@ -155,6 +163,7 @@ fn send(text: &str, timeout: Duration, descriptors: &[BorrowedFd<'_>]) -> io::Re
     if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(ErrorKind::InvalidInput.into());
     }
-    sendmsg(&socket, &[IoSlice::new(text.as_bytes())], &mut beside, SendFlags::NOSIGNAL)?;
+    let text = [IoSlice::new(text.as_bytes())];
+    retry_on_intr(|| sendmsg(&socket, &text, &mut beside, SendFlags::NOSIGNAL))?;
     Ok(())
 }

@@ -52,6 +52,25 @@ fn a_service_manager_that_does_not_answer_is_waited_for_as_long_as_for_a_hand_ov
 }
 
 #[test]
+fn a_signal_while_the_service_manager_is_waited_for_changes_nothing() {
+    let mut service = Service::start("");
+    let mut client = service.client();
+    service.manager.set_mood(Mood::Slow);
+    service.process().signal("TERM");
+    service.manager.until_asked();
+    service.process().signal("HUP");
+    while pending(service.process().pid()) {
+        std::thread::yield_now();
+    }
+    service.manager.answer();
+    service.manager.set_mood(Mood::Helpful);
+    service.parked();
+    service.go_on();
+    client.echo("still here");
+    client.leave();
+}
+
+#[test]
 fn a_service_manager_that_is_gone_keeps_nobody() {
     let service = Service::start("");
     let client = service.client();

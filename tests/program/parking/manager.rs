@@ -41,6 +41,8 @@ pub enum Mood {
     Full,
     /// It answers nothing.
     Busy,
+    /// It does as it is told, and answers once it is let.
+    Slow,
 }
 
 struct State {
@@ -103,6 +105,16 @@ impl Manager {
     /// Keeps this as if it had been told to.
     pub fn put(&self, name: &str, descriptor: OwnedFd) {
         self.state().store.push(Kept { name: name.to_owned(), descriptor, is_looked_at: false });
+    }
+
+    /// Waits until it owes an answer.
+    pub fn until_asked(&self) {
+        self.until("a question", |state| (!state.unanswered.is_empty()).then_some(()));
+    }
+
+    /// Answers whatever it was asked.
+    pub fn answer(&self) {
+        self.state().unanswered.clear();
     }
 
     /// What it is told next.
@@ -224,7 +236,9 @@ fn take(state: &mut State, socket: &UnixDatagram, room: usize) {
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let has = |line: &str| lines.iter().any(|said| said == line);
     let name = lines.iter().find_map(|line| line.strip_prefix("FDNAME="));
-    if state.mood == Mood::Busy && (has("FDSTORE=1") || has("BARRIER=1")) {
+    let is_late = state.mood == Mood::Busy && has("FDSTORE=1")
+        || matches!(state.mood, Mood::Busy | Mood::Slow) && has("BARRIER=1");
+    if is_late {
         return state.unanswered.extend(descriptors);
     }
     if has("BARRIER=1") {
