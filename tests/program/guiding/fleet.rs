@@ -109,7 +109,10 @@ impl Fleet {
                 .peek()
                 .map_or(GLANCE, |Reverse((at, _))| at.saturating_duration_since(Instant::now()).min(GLANCE));
             let began = looked;
-            self.poll.poll(&mut events, Some(patience)).expect("the poll works");
+            match self.poll.poll(&mut events, Some(patience)) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                polled => polled.expect("the poll works"),
+            }
             looked = Instant::now();
             self.longest_lag = self.longest_lag.max((looked - began).saturating_sub(patience));
             for event in &events {

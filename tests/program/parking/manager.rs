@@ -26,6 +26,9 @@ use crate::process::BINARY;
 /// The name under which connections are parked.
 pub const PARKED: &str = "slackwater-parked";
 
+/// What somebody says who wants to look at it: it has heard all before then.
+const LOOK: &[u8] = b"LOOK=1\n";
+
 /// One descriptor that it keeps.
 pub struct Kept {
     pub name: String,
@@ -47,6 +50,8 @@ pub enum Mood {
 
 struct State {
     mood: Mood,
+    /// How often somebody has asked to look.
+    looks: usize,
     store: Vec<Kept>,
     /// What it was told beside that.
     told: VecDeque<Vec<String>>,
@@ -72,7 +77,8 @@ impl Manager {
         for path in [folder.path(), &path] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
         }
-        let state = State { mood: Mood::Helpful, store: vec![], told: VecDeque::new(), unanswered: vec![] };
+        let state =
+            State { mood: Mood::Helpful, looks: 0, store: vec![], told: VecDeque::new(), unanswered: vec![] };
         let shared = Arc::new((Mutex::new(state), Condvar::new()));
         let (ended, end) = std::io::pipe().unwrap();
         let its = shared.clone();
@@ -92,8 +98,14 @@ impl Manager {
         self.state().mood = mood;
     }
 
-    /// The names of what it keeps.
+    /// The names of what it keeps, once it has heard all that was said before.
     pub fn kept(&self) -> Vec<String> {
+        let before = self.state().looks;
+        let said = UnixDatagram::unbound()
+            .and_then(|socket| socket.send_to(LOOK, self.folder.path().join("notify")));
+        if said.is_ok() {
+            self.until("its turn", |state| (state.looks > before).then_some(()));
+        }
         self.state().store.iter().map(|kept| kept.name.clone()).collect()
     }
 
@@ -234,6 +246,10 @@ fn take(state: &mut State, socket: &UnixDatagram, room: usize) {
     }
     let text = str::from_utf8(&octets[..received.bytes]).unwrap();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if text.as_bytes() == LOOK {
+        state.looks += 1;
+        return;
+    }
     let has = |line: &str| lines.iter().any(|said| said == line);
     let name = lines.iter().find_map(|line| line.strip_prefix("FDNAME="));
     let is_late = state.mood == Mood::Busy && has("FDSTORE=1")
