@@ -234,6 +234,12 @@ impl BoundSocket {
         }
     }
 
+    /// From now on this file goes with those of these sockets that it is the name of; whether there are any.
+    pub fn own_file_of<'a>(all: impl Iterator<Item = &'a mut Self>, file: &Path) -> bool {
+        let is_its = |bound: &&mut Self| matches!(bound.address(), Address::Unix(path) if path == file);
+        all.filter(is_its).map(Self::own_file).count() > 0
+    }
+
     /// Whether its file goes with it: nobody has put another in its place.
     pub fn owns_file(&self) -> bool {
         self.file.as_ref().is_some_and(SocketFile::is_there)

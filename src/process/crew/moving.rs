@@ -67,9 +67,7 @@ impl<S: Socket> Crew<S> {
     pub fn poll_handover(&mut self) -> Option<CrewStep> {
         let is_leaving = self.roster.is_leaving();
         let handover = self.handover.as_mut()?;
-        let known = self.leaving_alone.iter().copied();
-        let leaving: Vec<WorkerId> =
-            self.roster.leaving_alone().filter(|worker| known.clone().any(|id| id == *worker)).collect();
+        let leaving = self.roster.leaving_alone().filter(|worker| self.leaving_alone.contains(worker));
         let there: Vec<WorkerId> = self.roster.serving().chain(leaving).collect();
         let gone: Vec<WorkerId> = handover.workers().filter(|worker| !there.contains(worker)).collect();
         gone.into_iter().for_each(|worker| handover.on_gone(worker));

@@ -11,7 +11,6 @@ use crate::config::Config;
 use crate::process::crew::Crew;
 use crate::process::handover::{self, SuccessionError};
 use crate::process::listeners::slots::SlotSockets;
-use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
@@ -63,8 +62,6 @@ pub(super) fn begin(
 impl Supervisor {
     /// The file of a socket that was taken over goes with it from now on; whether it is listened on here.
     pub(super) fn own_file(&mut self, file: &Path) -> bool {
-        let all = self.listeners.bound_mut().chain(&mut self.path);
-        let is_it = |bound: &&mut BoundSocket| matches!(bound.address(), Address::Unix(path) if path == file);
-        all.filter(is_it).map(BoundSocket::own_file).count() > 0
+        BoundSocket::own_file_of(self.listeners.bound_mut().chain(&mut self.path), file)
     }
 }

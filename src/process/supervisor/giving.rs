@@ -46,7 +46,7 @@ pub(super) struct Giving {
 
 impl Drop for Giving {
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both);
+        self.channel.close();
     }
 }
 

@@ -15,7 +15,6 @@ use rustix::process::geteuid;
 use super::channel::{self, Channel};
 use super::giving::{Ended, Giving, let_go};
 use crate::policy::drain::Drain;
-use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::Control;
@@ -104,9 +103,7 @@ impl Server {
 
     /// The file of a socket that was taken over goes with it from now on; whether it is listened on here.
     pub fn own_file(&mut self, file: &Path) -> bool {
-        let all = self.doors.bound_mut().chain(&mut self.succession.path);
-        let is_it = |bound: &&mut BoundSocket| matches!(bound.address(), Address::Unix(path) if path == file);
-        all.filter(is_it).map(BoundSocket::own_file).count() > 0
+        BoundSocket::own_file_of(self.doors.bound_mut().chain(&mut self.succession.path), file)
     }
 
     /// Starts a successor.
