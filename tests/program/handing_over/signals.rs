@@ -109,9 +109,8 @@ fn a_predecessor_that_is_killed_takes_its_successor_with_it() {
         drop(waiting);
         let (code, lines) = server.ended();
         assert_eq!(code, None);
-        assert!(
-            lines.last().unwrap().starts_with("[ERROR] cannot take over: the other process has ended"),
-            "{lines:?}"
-        );
+        // Workers say that they leave, too, before that or after it.
+        let said = "[ERROR] cannot take over: the other process has ended";
+        assert_eq!(lines.iter().filter(|line| line.starts_with(said)).count(), 1, "{lines:?}");
     }
 }
