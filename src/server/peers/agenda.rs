@@ -68,6 +68,11 @@ impl Agenda {
         self.unread.push_back(key);
     }
 
+    /// Those that are to be read on.
+    pub(super) fn unread(&self) -> impl Iterator<Item = usize> {
+        self.unread.iter().copied()
+    }
+
     /// How many are to be read on.
     pub(super) fn count_unread(&self) -> usize {
         self.unread.len()

@@ -61,6 +61,23 @@ impl<S: Socket> Peers<S> {
         }
     }
 
+    /// As `read_unread`, but only those whose requests are half read; the others remain listed.
+    pub fn read_half_read(&mut self, now: Now) {
+        for _ in 0..self.agenda.count_unread() {
+            let Some(key) = self.agenda.next_unread() else { break };
+            if self.is_half_read_by(key) {
+                self.read_on(key, false, now);
+            } else {
+                self.agenda.list_unread(key);
+            }
+        }
+    }
+
+    /// Whether more has come of a request that is half read than one turn has read.
+    pub fn has_half_read_unread(&self) -> bool {
+        self.agenda.unread().any(|key| self.is_half_read_by(key))
+    }
+
     /// The buffer, for others that read in this turn.
     pub fn scratch(&mut self) -> &mut [u8] {
         &mut self.scratch

@@ -124,10 +124,12 @@ impl<S: Socket> Turn<S> {
         self.holding = Holding::default();
     }
 
-    /// Reads on, unless nobody is to be heard.
+    /// Reads on, of those that are to be heard.
     pub(super) fn read_unread(&mut self) {
-        if !self.is_held() {
-            self.peers.read_unread(self.now);
+        match self.holding.stage {
+            Stage::Serving | Stage::WindingUp | Stage::WoundUp => self.peers.read_unread(self.now),
+            Stage::Holding if !self.is_late() => self.peers.read_half_read(self.now),
+            Stage::Holding | Stage::Held | Stage::Moved => {}
         }
         self.ask();
     }
@@ -198,11 +200,12 @@ impl<S: Socket> Turn<S> {
         if !self.is_held() {
             return None;
         }
+        let finishes = self.holding.stage == Stage::Holding && !self.is_late();
         let has_work = !self.has_moved() && self.peers.wants_settling()
+            || finishes && self.peers.has_half_read_unread()
             || self.order.has_work()
             || self.order.is_unread();
-        let finishes_by =
-            self.holding.finishes_by.filter(|_| self.holding.stage == Stage::Holding && !self.is_late());
+        let finishes_by = self.holding.finishes_by.filter(|_| finishes);
         let next = self.order.next_retry().into_iter().chain(finishes_by).min();
         let timeout = next.map(|at| at.saturating_duration_since(self.now.instant));
         Some(if has_work { Some(Duration::ZERO) } else { timeout })

@@ -128,6 +128,33 @@ fn a_held_worker_hears_only_who_is_in_the_midst_of_a_request_and_says_when_nobod
 }
 
 #[test]
+fn a_request_is_read_to_its_end_though_more_of_it_has_come_than_one_turn_reads() {
+    let mut story = Story::serving("");
+    let (busy, other) = (story.connect(""), story.connect(""));
+    let body = "x".repeat(250_000);
+    let head = format!(
+        "POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let many = HEALTHZ.repeat(5_000);
+    for (key, said) in [(busy, head + &body), (other, many)] {
+        story.peers[key].borrow_mut().said.extend(said.as_bytes());
+    }
+    let mut octets = BytesMut::new();
+    encode(&ToWorker::Hold, &mut octets);
+    story.link.borrow_mut().said.extend(&octets);
+    let ready = |key| Ready::Peer { key, readiness: Readiness::Bytes, has_room: false };
+    story.run(vec![ready(busy), ready(other), Ready::Supervisor]);
+    let answers = story.answers(other);
+    assert!((1..5_000).contains(&answers), "only who is in the midst of a request is read on: {answers}");
+    assert_eq!(story.said(), ["Publish"]);
+    story.hear(&[ToWorker::Refused]);
+    assert_eq!((story.answers(busy), story.said()), (1, vec!["Held".to_owned()]));
+    story.hear(&[ToWorker::Resume]);
+    assert_eq!(story.answers(other), 5_000);
+}
+
+#[test]
 fn it_winds_up_once_no_request_is_half_read_and_serves_on_until_it_is_held() {
     let mut story = Story::serving("");
     let (other, busy) = (story.connect(""), story.connect(HALF));
