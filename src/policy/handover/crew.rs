@@ -80,7 +80,7 @@ enum Phase {
 }
 
 /// A supervisor that hands over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CrewPredecessor {
     own: Predecessor,
     phase: Phase,
@@ -220,3 +220,7 @@ fn said_of_a_crew(step: Step) -> Option<CrewStep> {
 #[cfg(test)]
 #[path = "crew_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "crew_model_tests.rs"]
+mod model;
