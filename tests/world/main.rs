@@ -23,6 +23,7 @@ mod judge;
 mod limits;
 mod moving;
 mod notices;
+mod periodic;
 mod pipe;
 mod publisher;
 mod random;

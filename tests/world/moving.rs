@@ -13,7 +13,6 @@ use crate::channel::Passed;
 use crate::draw::SECOND;
 use crate::socket::{Line, VirtualSocket};
 use crate::wire::Wire;
-use crate::witness::Witness;
 use crate::worker::Worker;
 
 /// All of one worker's connections, as they travel.
@@ -136,14 +135,5 @@ impl Worker {
         }
         self.server.say_ready();
         self.passed.push(Passed::TakenUp);
-    }
-
-    /// The witnesses that have moved.
-    pub fn take_moved_witnesses(&mut self) -> Vec<Witness> {
-        let lines = &self.lines;
-        let is_here = |line: &Rc<RefCell<Line>>| lines.values().any(|other| Rc::ptr_eq(line, other));
-        let (stays, moves) = std::mem::take(&mut self.witnesses).into_iter().partition(|w| is_here(&w.line));
-        self.witnesses = stays;
-        moves
     }
 }

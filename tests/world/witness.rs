@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::ear::{Heard, Id};
 use crate::random::Random;
-use crate::socket::Line;
+use crate::socket::{Line, VirtualSocket};
 use crate::speech::handshake;
 use crate::truth::Truth;
-use crate::worker::Place;
+use crate::worker::{Place, Worker};
 
 #[derive(Debug)]
 pub struct Witness {
@@ -21,27 +21,27 @@ pub struct Witness {
 }
 
 /// What holds for the process that a witness is connected to.
-pub struct Oath {
-    pub place: Place,
+struct Oath {
+    place: Place,
     /// Nobody else publishes.
-    pub is_alone: bool,
-    pub may_publish: bool,
-    pub has_said_farewell: bool,
-    pub at: Duration,
+    is_alone: bool,
+    may_publish: bool,
+    has_said_farewell: bool,
+    at: Duration,
     /// How many clients there were.
-    pub audience: usize,
+    audience: usize,
 }
 
 impl Witness {
     /// One that is about to connect.
-    pub fn new(random: &mut Random) -> Self {
+    fn new(random: &mut Random) -> Self {
         let line = Rc::new(RefCell::new(Line::new(random.fork(), 1 << 40)));
         line.borrow_mut().send(handshake("topic=*").as_bytes());
         Self { line, heard: 0, newest: 0 }
     }
 
     /// Says what it has heard.
-    pub fn testify(&mut self, truth: &mut Truth, oath: &Oath) {
+    fn testify(&mut self, truth: &mut Truth, oath: &Oath) {
         let mut line = self.line.borrow_mut();
         let (Place { reign, epoch, .. }, is_alone) = (oath.place, oath.is_alone);
         line.take(usize::MAX);
@@ -73,5 +73,47 @@ impl Witness {
         for _ in 0..pings {
             line.send(b"\x8a\x80mask");
         }
+    }
+}
+
+impl Worker {
+    /// From here on it accepts, its witness ahead of all others.
+    pub fn serve(&mut self, random: &mut Random) {
+        self.accepts = true;
+        if self.has_witness && self.witnesses.is_empty() {
+            let witness = Witness::new(random);
+            self.newcomers.insert(0, VirtualSocket::new(witness.line.clone()));
+            self.witnesses.push(witness);
+        }
+    }
+
+    /// Takes in what the witnesses have heard.
+    pub fn testify(&mut self, truth: &mut Truth, at: Duration, audience: usize, may_publish: bool) {
+        let oath = Oath {
+            place: self.place,
+            is_alone: self.link.is_none(),
+            may_publish,
+            has_said_farewell: self.farewell_at.is_some(),
+            at,
+            audience,
+        };
+        for witness in &mut self.witnesses {
+            witness.testify(truth, &oath);
+            self.newest = self.newest.max(witness.newest);
+        }
+    }
+
+    /// The witnesses' time is over.
+    pub fn dismiss_witness(&self) {
+        self.witnesses.iter().for_each(|witness| witness.line.borrow_mut().end());
+    }
+
+    /// The witnesses that have moved.
+    pub fn take_moved_witnesses(&mut self) -> Vec<Witness> {
+        let lines = &self.lines;
+        let is_here = |line: &Rc<RefCell<Line>>| lines.values().any(|other| Rc::ptr_eq(line, other));
+        let (stays, moves) = std::mem::take(&mut self.witnesses).into_iter().partition(|w| is_here(&w.line));
+        self.witnesses = stays;
+        moves
     }
 }

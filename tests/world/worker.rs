@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::heard::Look;
-use slackwater::policy::period::next_in_period;
 use slackwater::policy::roster::{SlotId, WorkerId};
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
@@ -19,6 +18,7 @@ use slackwater::wire::snapshot::Snapshot;
 use crate::channel::Passed;
 use crate::draw::SECOND;
 use crate::moving::{Giving, Taking};
+use crate::periodic::Periodic;
 use crate::pipe::{Pipe, Side};
 use crate::random::Random;
 use crate::reign::Setup;
@@ -28,7 +28,7 @@ use crate::subscriber::Subscriber;
 use crate::truth::Truth;
 use crate::visit::Visit;
 use crate::wire::Wire;
-use crate::witness::{Oath, Witness};
+use crate::witness::Witness;
 
 /// Which process it is, and of whom.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct Worker {
     pub outcome: Option<Outcome>,
     /// Who holds a key of the slab.
     pub lines: BTreeMap<usize, Rc<RefCell<Line>>>,
-    has_witness: bool,
+    pub has_witness: bool,
     pub witnesses: Vec<Witness>,
     /// The newest position that it has handed on, as the witnesses know.
     pub newest: u64,
@@ -92,15 +92,6 @@ pub struct Worker {
     turns: usize,
     /// Bytes that its history may have.
     pub history_bytes: usize,
-}
-
-/// The periodic notification, as nobody has heard it yet.
-#[derive(Debug, Default)]
-pub struct Periodic {
-    /// How often, and when next.
-    pub due: Option<(Duration, Instant)>,
-    /// How many clients there were each time.
-    pub audiences: Vec<usize>,
 }
 
 impl Worker {
@@ -153,21 +144,10 @@ impl Worker {
         self.newcomers.push(VirtualSocket::new(line));
     }
 
-    /// From here on it accepts, its witness ahead of all others.
-    pub fn serve(&mut self, random: &mut Random) {
-        self.accepts = true;
-        if self.has_witness && self.witnesses.is_empty() {
-            let witness = Witness::new(random);
-            self.newcomers.insert(0, VirtualSocket::new(witness.line.clone()));
-            self.witnesses.push(witness);
-        }
-    }
-
     pub fn notify_every(&mut self, interval: Option<Duration>) {
         self.server.notify_every(interval);
-        if let Some(periodic) = &mut self.periodic {
-            periodic.due = interval.map(|interval| (interval, self.server.now() + interval));
-        }
+        let now = self.server.now();
+        self.periodic.iter_mut().for_each(|periodic| periodic.begin(interval, now));
     }
 
     /// How many notifications there have been at least, where nothing else is published: once its witness has gone there
@@ -269,12 +249,7 @@ impl Worker {
             self.let_in();
         }
         let audience = self.server.clients();
-        if let Some(Periodic { due: Some((interval, due_at)), audiences }) = &mut self.periodic
-            && *due_at <= now.instant
-        {
-            audiences.push(audience);
-            *due_at = next_in_period(*due_at, *interval, now.instant);
-        }
+        self.periodic.iter_mut().for_each(|periodic| periodic.on_turn(audience, now.instant));
         loop {
             // The witness is not who is waited for.
             let is_hardly_left = !self.accepts && self.server.clients() == self.witnesses.len();
@@ -334,33 +309,12 @@ impl Worker {
             }
             Effect::Step(Step::Initiated) => {
                 self.leaving = Some((at, at + self.patience));
-                self.periodic.iter_mut().for_each(|periodic| periodic.due = None);
+                self.periodic.iter_mut().for_each(Periodic::stop);
             }
             Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.farewell_at = Some(at),
             Effect::Step(Step::Complete(outcome)) => self.outcome = Some(outcome),
             Effect::Step(_) | Effect::RestAdmin | Effect::OpenAdmin | Effect::CloseAdmin | Effect::Trim => {}
         }
-    }
-
-    /// Takes in what the witnesses have heard.
-    fn testify(&mut self, truth: &mut Truth, at: Duration, audience: usize, may_publish: bool) {
-        let oath = Oath {
-            place: self.place,
-            is_alone: self.link.is_none(),
-            may_publish,
-            has_said_farewell: self.farewell_at.is_some(),
-            at,
-            audience,
-        };
-        for witness in &mut self.witnesses {
-            witness.testify(truth, &oath);
-            self.newest = self.newest.max(witness.newest);
-        }
-    }
-
-    /// The witnesses' time is over.
-    pub fn dismiss_witness(&self) {
-        self.witnesses.iter().for_each(|witness| witness.line.borrow_mut().end());
     }
 
     /// Whether everybody has gone, and nothing is left of them.
