@@ -205,7 +205,7 @@ impl World {
             // It cannot be sent, and so nothing was handed over.
             Step::Commit => self.old = Doing::Serves,
             Step::GiveUp(_) => {
-                self.tell_successor(Told::Abort);
+                self.tell_successor(Told::Abort(None));
                 self.old = Doing::Serves;
             }
         }

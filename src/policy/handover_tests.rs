@@ -216,7 +216,7 @@ fn a_successor_ends_at_whatever_else_it_is_told() {
         }
         for (told, why) in [
             (Told::Refused("no".to_owned()), NoSuccession::Refused("no".to_owned())),
-            (Told::Abort, NoSuccession::Aborted),
+            (Told::Abort(Some("late".to_owned())), NoSuccession::Aborted(Some("late".to_owned()))),
             (Told::Ended, NoSuccession::Ended),
             (Told::Garbled, NoSuccession::Garbled),
         ] {

@@ -77,7 +77,7 @@ impl Taking {
                 self.commit = Some((moved, counted));
                 Told::Commit
             }
-            Word::Abort => Told::Abort,
+            Word::Abort => Told::Abort(None),
         }
     }
 

@@ -18,8 +18,8 @@ pub enum Told {
     Batch(usize),
     /// All is this process's now.
     Commit,
-    /// It goes on itself.
-    Abort,
+    /// It goes on itself, for this reason if it has said so.
+    Abort(Option<String>),
     /// Its end of the channel is closed.
     Ended,
     /// It has said what is no message.
@@ -47,8 +47,8 @@ pub enum Task {
 pub enum NoSuccession {
     #[error("the other process says: {0}")]
     Refused(String),
-    #[error("the other process goes on itself")]
-    Aborted,
+    #[error("the other process goes on itself{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Aborted(Option<String>),
     #[error("the other process has ended")]
     Ended,
     #[error("what the other process says is not understood")]
@@ -85,7 +85,7 @@ impl Successor {
     pub fn on_told(&mut self, told: Told) -> Result<Task, NoSuccession> {
         Ok(match (told, *self) {
             (Told::Refused(why), _) => return Err(NoSuccession::Refused(why)),
-            (Told::Abort, _) => return Err(NoSuccession::Aborted),
+            (Told::Abort(why), _) => return Err(NoSuccession::Aborted(why)),
             (Told::Ended, _) => return Err(NoSuccession::Ended),
             (Told::Sockets, Self::Greeting) => {
                 *self = Self::Ready;

@@ -88,6 +88,7 @@ impl Supervisor {
         let registered =
             SourceFd(&channel.as_raw_fd()).register(self.poll.registry(), SUCCESSOR, Interest::READABLE);
         if let Err(why) = registered {
+            let _ = channel.send(&ToSuccessor::abort(&why), &[]);
             return self.go_on(&why, 0.0);
         }
         let deadline = self.now + self.config.handover.handover_timeout;
@@ -151,6 +152,8 @@ impl Supervisor {
                 }
             };
             if let Err(why) = done {
+                // If it has ended, it may have said why.
+                self.hear_successor();
                 self.crew.on_handover_failed(format!("cannot hand over: {why}"));
             }
         }
@@ -238,7 +241,7 @@ impl Supervisor {
 
     fn give_up(&mut self, why: &Why) {
         let Some(giving) = self.giving.take() else { return };
-        let _ = giving.channel.send(&ToSuccessor::Abort, &[]);
+        let _ = giving.channel.send(&ToSuccessor::abort(why), &[]);
         self.go_on(why, giving.silent_ms() as f64 / 1000.0);
     }
 

@@ -12,7 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 
 use super::{PART, PREDECESSOR, Supervisor};
-use crate::policy::handover::successor::{NoSuccession, Successor, Task};
+use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::process::handover::Inheritance;
 use crate::server::clock::Now;
 use crate::server::handover::channel::Channel;
@@ -156,11 +156,16 @@ impl Supervisor {
         if let TakeOverError::Io(why) = failed {
             taking.decline(&why.to_string());
         }
-        if taking.stage == Stage::Prepared && taking.came.is_committed(&taking.channel) {
-            self.succeed();
-            return Ok(());
+        match taking.came.last_word(&taking.channel) {
+            Some(Told::Commit) if taking.stage == Stage::Prepared => {
+                self.succeed();
+                Ok(())
+            }
+            // From which everything else has followed.
+            Some(Told::Abort(why)) => Err(NoSuccession::Aborted(why).into()),
+            Some(Told::Refused(why)) => Err(NoSuccession::Refused(why).into()),
+            _ => taken,
         }
-        taken
     }
 
     fn take_on(&mut self) -> Result<(), TakeOverError> {

@@ -265,10 +265,11 @@ mod tests {
     fn what_was_sent_before_an_end_is_closed_is_received_and_nothing_can_be_sent_after_that() {
         let (one, other) = Channel::pair().unwrap();
         let other = Channel::from(other);
-        one.send(&ToSuccessor::Abort, &[]).unwrap();
+        let said = ToSuccessor::abort(&"this is why");
+        one.send(&said, &[]).unwrap();
         other.close();
-        assert_eq!(one.send(&ToSuccessor::Abort, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
-        assert_eq!(other.receive().unwrap().unwrap().octets, encode(&ToSuccessor::Abort));
+        assert_eq!(one.send(&said, &[]).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(other.receive().unwrap().unwrap().octets, encode(&said));
         assert!(other.receive().unwrap().is_none());
     }
 }

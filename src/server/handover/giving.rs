@@ -19,7 +19,7 @@ use crate::server::doors::Doors;
 use crate::server::socket::Stream;
 use crate::server::turn::Turn;
 use crate::wire::handover::FORMATS;
-use crate::wire::handover::message::{Commit, Hello, ToPredecessor, ToSuccessor, decode};
+use crate::wire::handover::message::{Commit, Hello, ToPredecessor, ToSuccessor, decode, printable};
 
 /// Descriptors that a process needs beside its connections.
 const OTHERS: usize = 32;
@@ -72,7 +72,9 @@ impl Giving {
             moving: vec![],
             sent: 0,
         };
-        giving.register(registry, token)?;
+        giving.register(registry, token).inspect_err(|why| {
+            let _ = giving.channel.send(&ToSuccessor::abort(why), &[]);
+        })?;
         Ok(giving)
     }
 
@@ -261,7 +263,7 @@ impl Giving {
     }
 
     fn give_up(&self, why: Why) -> Ended {
-        let _ = self.channel.send(&ToSuccessor::Abort, &[]);
+        let _ = self.channel.send(&ToSuccessor::abort(&why), &[]);
         Ended::GivenUp(why, self.silent_for())
     }
 }
@@ -311,9 +313,4 @@ impl Drop for Giving {
     fn drop(&mut self) {
         self.channel.close();
     }
-}
-
-/// For the log, where others write in.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

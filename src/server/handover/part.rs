@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::channel::Channel;
 use super::memory;
 use super::taking::{Came, TakeOverError};
-use crate::policy::handover::successor::{NoSuccession, Successor, Task};
+use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
 use crate::wire::handover::message::ToPredecessor;
 
@@ -22,6 +22,8 @@ pub struct Part {
     came: Came,
     image: Vec<u8>,
     is_whole: bool,
+    /// Nothing more comes. Why, the predecessor itself finds out and says.
+    is_over: bool,
 }
 
 impl AsRawFd for Part {
@@ -39,7 +41,8 @@ impl AsFd for Part {
 impl Part {
     /// Nothing has come yet.
     pub fn new(channel: Channel) -> Self {
-        Self { channel, machine: Successor::Ready, came: Came::default(), image: vec![], is_whole: false }
+        let (machine, came) = (Successor::Ready, Came::default());
+        Self { channel, machine, came, image: vec![], is_whole: false, is_over: false }
     }
 
     /// Whether all has come.
@@ -47,18 +50,27 @@ impl Part {
         self.is_whole
     }
 
+    /// Whether something is still to come.
+    pub fn is_awaited(&self) -> bool {
+        !self.is_whole && !self.is_over
+    }
+
     /// Takes what has come.
     ///
     /// # Errors
     /// When nothing comes of it.
     pub fn on_ready(&mut self) -> Result<(), TakeOverError> {
-        while !self.is_whole {
+        while self.is_awaited() {
             let task = match self.machine.poll() {
                 Some(task) => task,
                 None => match self.channel.receive() {
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                     Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                     received => match self.came.told(received)? {
+                        Some(Told::Ended) => {
+                            self.is_over = true;
+                            return Ok(());
+                        }
                         Some(told) => self.machine.on_told(told)?,
                         None => continue,
                     },

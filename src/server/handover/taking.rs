@@ -17,7 +17,9 @@ use crate::server::clock::Now;
 use crate::server::socket::Stream;
 use crate::server::{FIRST_PEER, Server};
 use crate::wire::handover::FORMATS;
-use crate::wire::handover::message::{Commit, Hello, Listening, Sockets, ToPredecessor, ToSuccessor, decode};
+use crate::wire::handover::message::{
+    Commit, Hello, Listening, Sockets, ToPredecessor, ToSuccessor, decode, printable,
+};
 use crate::wire::handover::parked::Left;
 use crate::wire::metrics::Handover;
 
@@ -167,7 +169,7 @@ impl Taking {
         let mut count = connections.len();
         server.take_up(&std::mem::take(&mut self.image), connections)?;
         while self.parts.iter().any(|part| !part.is_whole()) {
-            let channels = self.parts.iter().filter(|part| !part.is_whole()).map(AsFd::as_fd);
+            let channels = self.parts.iter().filter(|part| part.is_awaited()).map(AsFd::as_fd);
             let channels = channels.chain([self.channel.as_fd()]).collect::<Vec<_>>();
             wait_for_any(&channels, self.deadline).map_err(not_said)?;
             self.parts.iter_mut().try_for_each(Part::on_ready)?;
@@ -246,9 +248,18 @@ impl Came {
     /// Whether all was handed over before this process, which has said that it has everything, gives up: whoever hands over from
     /// here on is told that nobody is there.
     pub fn is_committed(&mut self, channel: &Channel) -> bool {
+        self.last_word(channel) == Some(Told::Commit)
+    }
+
+    /// What the other process has said last before this one, which gives up, takes nothing more from it: that all is handed over,
+    /// or that it is not, if it has said either.
+    pub fn last_word(&mut self, channel: &Channel) -> Option<Told> {
         channel.close();
         let mut rest = std::iter::from_fn(|| channel.receive().ok().flatten());
-        rest.any(|received| self.take(received) == Some(Told::Commit))
+        rest.find_map(|received| {
+            let is_last = |told: &Told| matches!(told, Told::Commit | Told::Abort(_) | Told::Refused(_));
+            self.take(received).filter(is_last)
+        })
     }
 
     /// The image, to be read here or passed on.
@@ -270,7 +281,7 @@ impl Came {
     fn take(&mut self, Received { octets, mut descriptors }: Received) -> Option<Told> {
         let Ok(message) = decode(&octets) else { return Some(Told::Garbled) };
         Some(match (message, descriptors.len()) {
-            (ToSuccessor::Refused { why }, _) => Told::Refused(why),
+            (ToSuccessor::Refused { why }, _) => Told::Refused(printable(&why)),
             (ToSuccessor::Sockets(mut offered), count)
                 if offered.listening.len() == count && FORMATS.contains(&offered.format) =>
             {
@@ -297,7 +308,7 @@ impl Came {
                 self.commit = commit;
                 Told::Commit
             }
-            (ToSuccessor::Abort, _) => Told::Abort,
+            (ToSuccessor::Abort { why }, _) => Told::Abort(why.as_deref().map(printable)),
             _ => Told::Garbled,
         })
     }

@@ -177,6 +177,6 @@ pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
         any::<(i64, u64, Option<String>, Option<u64>)>().prop_map(|(cut_at, stayed, counted, moved)| {
             ToSuccessor::Commit(Commit { cut_at, stayed, counted, moved })
         }),
-        Just(ToSuccessor::Abort),
+        any::<Option<String>>().prop_map(|why| ToSuccessor::Abort { why }),
     ]
 }

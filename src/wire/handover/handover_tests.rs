@@ -364,3 +364,24 @@ fn write_the_next_fixture() {
     let mut file = std::fs::File::create_new(fixture::NEXT).unwrap();
     file.write_all(&contents()).unwrap();
 }
+
+#[test]
+fn versions_that_give_no_reason_for_going_on_and_those_that_do_understand_each_other() {
+    /// What the first version knows of it.
+    #[derive(Debug, PartialEq, minicbor::Decode)]
+    enum First {
+        #[n(5)]
+        Abort,
+    }
+    let (first, later) = (b"\x82\x05\x80", b"\x82\x05\x81\x64late");
+    assert_eq!(decode(first), Ok(ToSuccessor::Abort { why: None }));
+    assert_eq!(decode(later), Ok(ToSuccessor::abort(&"late")));
+    assert_eq!(encode(&ToSuccessor::abort(&"late")), later);
+    assert_eq!((decode(first), decode(later)), (Ok(First::Abort), Ok(First::Abort)));
+}
+
+#[test]
+fn a_reason_is_as_long_as_a_line_takes_and_does_nothing_to_a_terminal() {
+    let ToSuccessor::Abort { why: Some(why) } = ToSuccessor::abort(&"\x1b\nö".repeat(1000)) else { panic!() };
+    assert_eq!(why, "ö".repeat(200));
+}

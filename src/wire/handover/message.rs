@@ -7,6 +7,9 @@ use super::Damaged;
 /// No message is longer, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// Of what the other process gives as a reason no more is taken, in characters.
+const MAX_REASON_CHARS: usize = 200;
+
 /// Descriptors that travel with one message at most: the kernel takes 253 (SCM_MAX_FD, unix(7)).
 pub const MAX_DESCRIPTORS: usize = 200;
 
@@ -111,7 +114,18 @@ pub enum ToSuccessor {
     Commit(#[n(0)] Commit),
     /// It goes on itself: everything is to be forgotten.
     #[n(5)]
-    Abort,
+    Abort {
+        /// Why, for the log. The first version has not said so.
+        #[n(0)]
+        why: Option<String>,
+    },
+}
+
+impl ToSuccessor {
+    /// It goes on itself, for this reason.
+    pub fn abort(why: &impl ToString) -> Self {
+        Self::Abort { why: Some(printable(&why.to_string())) }
+    }
 }
 
 /// How it went, for those who watch it.
@@ -190,6 +204,11 @@ pub enum Kind {
     /// Successors.
     #[n(2)]
     Handover,
+}
+
+/// What the other process says of itself, for the log: nothing that a terminal would obey, and of no more than some length.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect()
 }
 
 /// A message as octets.

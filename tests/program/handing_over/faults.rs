@@ -16,6 +16,11 @@ use crate::workers::program::Program;
 const KILL: &str = "signal=KILL";
 const STOP: &str = "signal=STOP";
 
+/// What a successor says whose predecessor goes on for this reason.
+pub fn told(why: &str) -> String {
+    format!("[ERROR] cannot take over: the other process goes on itself: {why}")
+}
+
 /// The messages of a successor: that it is there, that it could serve, that a batch has come, that it has everything.
 const OF_SUCCESSOR: usize = 4;
 
@@ -187,10 +192,10 @@ impl Meeting {
     fn goes_on(&mut self, fault: Fault, why: &str) {
         let trace = Trace::of(self.server.pid(), fault);
         let (code, lines) = self.succeed("").end();
-        assert_eq!((code, lines.len()), (Some(3), 1), "{fault:?}: {lines:?}");
         self.failures += 1;
         let line = self.server.failed(self.failures);
         assert!(line.contains(why), "{fault:?}: {line}");
+        assert_eq!((code, lines), (Some(3), vec![told(&line)]), "{fault:?}");
         assert!(trace.has_happened(), "{fault:?}");
         drop(trace);
         self.audience.is_served(&self.server);

@@ -2,7 +2,7 @@
 //! same TCP connections; where nothing comes of it, they do not notice either.
 
 mod doors;
-mod faults;
+pub mod faults;
 mod hangup;
 mod predecessors;
 pub mod rollback;

@@ -51,7 +51,8 @@ enum Step {
 enum Fault {
     Dies,
     IsSilent,
-    GoesOn,
+    GoesOn(Option<&'static str>),
+    Refuses(&'static str),
     SaysNonsense,
 }
 
@@ -167,7 +168,9 @@ fn a_predecessor_may_fail_at_any_step_and_in_any_way() {
         for (fault, why) in [
             (Fault::Dies, "the other process has ended"),
             (Fault::IsSilent, "the other process has said nothing in time (--handover-timeout)"),
-            (Fault::GoesOn, "the other process goes on itself"),
+            (Fault::GoesOn(None), "the other process goes on itself"),
+            (Fault::GoesOn(Some("\x1b]0;it leaves\n")), "the other process goes on itself: ]0;it leaves"),
+            (Fault::Refuses("\x1b]0;it leaves\n"), "the other process says: ]0;it leaves"),
             (Fault::SaysNonsense, "what the other process says is not understood"),
         ] {
             // It listens where nobody has listened before.
@@ -177,7 +180,10 @@ fn a_predecessor_may_fail_at_any_step_and_in_any_way() {
             match fault {
                 Fault::Dies => predecessor.channel = None,
                 Fault::IsSilent => {}
-                Fault::GoesOn => predecessor.say(&ToSuccessor::Abort, &[]),
+                Fault::GoesOn(why) => {
+                    predecessor.say(&ToSuccessor::Abort { why: why.map(str::to_owned) }, &[]);
+                }
+                Fault::Refuses(why) => predecessor.say(&ToSuccessor::Refused { why: why.to_owned() }, &[]),
                 Fault::SaysNonsense => predecessor.say(&ToSuccessor::Batch { connections: 7 }, &[]),
             }
             let line = predecessor.abandoned(inode);

@@ -197,7 +197,7 @@ fn a_successor_may_fail_at_any_step_and_in_any_way() {
             let line = server.failed(count);
             assert!(line.contains(why), "{step:?} {fault:?}: {line}");
             if matches!(fault, Fault::IsSilent) && step < Step::Ready {
-                assert_eq!(successor.hear(), ToSuccessor::Abort);
+                assert_eq!(successor.hear(), ToSuccessor::abort(&line), "it is told what is logged");
             }
             drop(successor);
             crowd.assert_failures(&server, count);

@@ -62,7 +62,7 @@ fn one_to_leave_that_comes_when_nobody_is_heard_any_more_is_obeyed_by_the_old_pr
     successor.greet();
     successor.get_ready();
     server.tell("TERM");
-    assert_eq!(successor.take_batches(), ToSuccessor::Abort);
+    assert_eq!(successor.take_batches(), ToSuccessor::abort(&"it has been told to leave"));
     assert_eq!(server.failed(1), "it has been told to leave");
     server.line("Waiting for 1");
     client.echo("x");

@@ -71,7 +71,7 @@ fn a_hand_over_that_is_not_over_comes_to_nothing() {
     let lines = service.park();
     let failed = format!("{FAILED}it has been told to leave");
     assert!(lines.contains(&failed), "{lines:#?}");
-    assert_eq!(successor.hear(), ToSuccessor::Abort);
+    assert_eq!(successor.hear(), ToSuccessor::abort(&"it has been told to leave"));
     service.go_on();
     client.echo("x");
 }

@@ -11,6 +11,7 @@ use super::crew::Crew;
 use super::handing_over::Meeting;
 use super::program::Program;
 use crate::audience::{Audience, published_while};
+use crate::handing_over::faults::told;
 use crate::process::{BINARY, signal};
 use crate::strace::{self, Fault, Trace};
 
@@ -40,7 +41,7 @@ struct Scene {
     old: Crew,
     audience: Audience,
     /// Those of the next.
-    flags: &'static str,
+    flags: String,
     failures: usize,
 }
 
@@ -55,24 +56,24 @@ enum Outcome {
 }
 
 impl Scene {
-    fn start(from: &str, to: &'static str) -> Self {
+    fn start(from: &str, to: &str) -> Self {
         let meeting = Meeting::new();
         let old = meeting.start(&format!("{from} --timeout-worker-healthcheck 60"));
         let audience = Audience::of(&old);
-        Self { meeting, old, audience, flags: to, failures: 0 }
+        Self { meeting, old, audience, flags: to.to_owned(), failures: 0 }
     }
 
     /// The next one, in which it happens.
     fn succeed_with(&self, place: Place, fault: Fault) -> (Crew, Trace, Program) {
         let (trace, program) = (Trace::new(), Program::new());
         let mut command = match place {
-            Supervisor => self.meeting.command(trace.command(BINARY, fault), self.flags),
+            Supervisor => self.meeting.command(trace.command(BINARY, fault), &self.flags),
             Worker => {
                 let traced = trace.script(BINARY, fault);
                 program.replace(&format!(
                     r#"case "$_SLACKWATER_WORKER" in "{VERSION} 1 "*) {traced};; esac; exec {BINARY} "$@""#
                 ));
-                self.meeting.command(program.command(""), self.flags)
+                self.meeting.command(program.command(""), &self.flags)
             }
         };
         let port = self.old.address().port().to_string();
@@ -126,12 +127,14 @@ impl Scene {
     /// It happens in the old server, which goes on and says why. Gives back the line.
     fn goes_on_itself(&mut self, place: Place, fault: Fault) -> String {
         let trace = Trace::of(self.process(place), fault);
-        let new = self.meeting.succeed(&self.old, self.flags);
+        let new = self.meeting.succeed(&self.old, &self.flags);
         self.old.count(FAILED, self.failures + 1);
         let said = self.failure().unwrap();
         assert!(trace.has_happened(), "{place:?} {fault:?}: {said}");
         self.failures += 1;
-        assert_eq!(new.end().0, Some(3));
+        let (code, lines) = new.end();
+        let errors: Vec<String> = lines.into_iter().filter(|line| line.starts_with("[ERROR]")).collect();
+        assert_eq!((code, errors), (Some(3), vec![told(&said)]), "{place:?} {fault:?}");
         said
     }
 
@@ -145,7 +148,7 @@ impl Scene {
 
     /// The next one takes over, and nothing has failed beside what should.
     fn ends(mut self) {
-        let new = self.meeting.succeed(&self.old, self.flags);
+        let new = self.meeting.succeed(&self.old, &self.flags);
         new.line("] Took over ");
         let (code, lines) = self.old.end();
         assert_eq!(code, Some(0));
@@ -157,7 +160,7 @@ impl Scene {
 
 /// The messages of a supervisor that takes over are these many before it has everything: that it is there, channels if it takes
 /// over from workers, that it could serve, two to its workers for each of these, that it has everything.
-fn is_killed_at_any_message(from: &str, to: &'static str, of_supervisor: usize, of_worker: usize) {
+fn is_killed_at_any_message(from: &str, to: &str, of_supervisor: usize, of_worker: usize) {
     let mut scene = Scene::start(from, to);
     for nth in 1..=of_supervisor {
         scene.goes_on(Supervisor, Fault::new("sendmsg", KILL, nth), "the successor has ended before it had ");
@@ -254,6 +257,24 @@ fn a_process_of_a_server_that_hands_over_may_be_refused_something_by_the_kernel(
 }
 
 #[test]
+fn a_successor_is_told_why_its_predecessor_goes_on_whether_either_is_one_process_or_several() {
+    if !strace::is_possible() {
+        return;
+    }
+    for (from, to) in [("1", "1"), ("1", "2"), ("2", "1"), ("3", "2")] {
+        let mut scene = Scene::start(&format!("--workers {from}"), &format!("--workers {to}"));
+        for (calls, what, nth) in [
+            ("memfd_create", "error=EMFILE", 1),
+            ("sendmsg", "error=ENOBUFS", 2),
+            ("epoll_ctl", "error=ENOMEM", 1),
+            ("sendmsg", "signal=TERM", 1),
+        ] {
+            scene.goes_on_itself(Supervisor, Fault::new(calls, what, nth));
+        }
+    }
+}
+
+#[test]
 fn a_server_of_which_a_process_is_only_interrupted_hands_over() {
     if !strace::is_possible() {
         return;
@@ -298,10 +319,11 @@ fn a_worker_that_is_killed_when_it_moves_its_connections_lets_all_others_go_on()
         let killed = old.process(1, 1);
         let _trace = Trace::of(killed, Fault::new("sendmsg", KILL, nth));
         let new = meeting.succeed(&old, "--workers 2");
-        // Who notices first cannot be known.
-        let line = old.line(FAILED);
-        assert!(line.contains(" ended"), "{line}");
-        assert_eq!(new.end().0, Some(3));
+        let why = "one of its workers has left or ended meanwhile";
+        assert_eq!(old.line(FAILED), format!("{FAILED}{why}"));
+        let (code, lines) = new.end();
+        assert_eq!(code, Some(3));
+        assert!(lines.contains(&told(why)), "{lines:#?}");
         clients.remove(&killed);
         clients.values_mut().flatten().for_each(|client| client.echo("x"));
         old.client_of(old.process(1, 2)).leave();
@@ -346,7 +368,7 @@ fn the_workers_of_a_supervisor_that_is_stopped_serve_meanwhile_or_have_handed_ov
     let mut has_ended = false;
     for nth in 1..=MANY {
         let trace = Trace::of(scene.old.pid(), Fault::new("sendmsg", STOP, nth));
-        let new = scene.meeting.succeed(&scene.old, scene.flags);
+        let new = scene.meeting.succeed(&scene.old, &scene.flags);
         has_ended = scene.outcome(&new) == Outcome::TookOver;
         scene.audience.hear(&[]);
         assert!(trace.has_happened(), "{nth}");
