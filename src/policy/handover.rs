@@ -26,6 +26,15 @@ pub const WINDING_UP: Duration = Duration::from_secs(1);
 /// Whoever leaves has nothing to hand over.
 pub const LEAVING: &str = "it has been told to leave";
 
+/// Why nobody may take over now, if that is so: the server leaves, or somebody is about to take over already.
+pub fn refusal(is_leaving: bool, is_under_way: bool) -> Option<&'static str> {
+    match () {
+        () if is_leaving => Some("the server leaves already"),
+        () if is_under_way => Some("another process is about to take over"),
+        () => None,
+    }
+}
+
 /// Why a predecessor goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // Each says what it is.

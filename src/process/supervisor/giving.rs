@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 
 use super::{SUCCESSOR, Supervisor};
 use crate::policy::handover::crew::CrewStep;
-use crate::policy::handover::{Heard, LEAVING, Predecessor, Why};
+use crate::policy::handover::{Heard, LEAVING, Predecessor, Why, refusal};
 use crate::process::crew::Signal;
 use crate::process::handover;
 use crate::server::bound_socket::BoundSocket;
@@ -53,11 +53,8 @@ impl Drop for Giving {
 impl Supervisor {
     /// Starts a successor.
     pub(super) fn launch_successor(&mut self) {
-        if self.giving.is_some() {
-            return warn!("Not handing over once more: another process is about to take over");
-        }
-        if self.crew.is_leaving() || self.has_parted {
-            return warn!("Not handing over: the server leaves already");
+        if let Some(why) = self.refusal() {
+            return warn!("Not handing over: {why}");
         }
         match self.launcher.launch() {
             Ok(channel) => self.begin_giving(channel.into()),
@@ -68,16 +65,16 @@ impl Supervisor {
     /// Hears of those who have connected at `--handover`.
     pub(super) fn accept_successors(&mut self) {
         while let Some(channel) = self.next_successor() {
-            let refused = match () {
-                () if self.crew.is_leaving() || self.has_parted => Some("the server leaves already"),
-                () if self.giving.is_some() => Some("another process is about to take over"),
-                () => None,
-            };
-            match refused {
-                Some(why) => drop(channel.send(&ToSuccessor::Refused { why: why.to_owned() }, &[])),
+            match self.refusal() {
+                Some(why) => channel.refuse(why),
                 None => self.begin_giving(channel),
             }
         }
+    }
+
+    /// Why nobody may take over now.
+    fn refusal(&self) -> Option<&'static str> {
+        refusal(self.crew.is_leaving() || self.has_parted, self.giving.is_some())
     }
 
     fn next_successor(&mut self) -> Option<Channel> {

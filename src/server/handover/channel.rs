@@ -17,7 +17,7 @@ use rustix::net::{
 };
 
 use crate::server::clock::Now;
-use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, encode};
+use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, ToSuccessor, encode};
 
 /// What the kernel counts for a message with descriptors, rounded up.
 const BYTES_OF_A_MESSAGE: usize = 1024;
@@ -164,6 +164,12 @@ impl Channel {
         // A pair is this process's own, at both ends, and the other was inherited by one that it has started.
         let pid = if peer == std::process::id() { said } else { peer };
         (pid > 0).then_some(pid)
+    }
+
+    /// Tells a successor that nothing is handed over to it, and why.
+    pub fn refuse(&self, why: &str) {
+        // It may have ended by itself.
+        let _ = self.send(&ToSuccessor::Refused { why: why.to_owned() }, &[]);
     }
 
     /// Takes nothing more from the other end, which finds it closed. What has come before can still be received.

@@ -15,12 +15,12 @@ use rustix::process::geteuid;
 use super::channel::{self, Channel};
 use super::giving::{Ended, Giving, let_go};
 use crate::policy::drain::Drain;
+use crate::policy::handover::refusal;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::Control;
 use crate::server::doors::ACCEPT_PAUSE;
 use crate::server::{SUCCESSOR, SUCCESSORS, Server};
-use crate::wire::handover::message::ToSuccessor;
 use crate::wire::metrics::Handover;
 
 const ROOT: u32 = 0;
@@ -108,11 +108,8 @@ impl Server {
 
     /// Starts a successor.
     pub(in crate::server) fn launch_successor(&mut self) {
-        if self.is_leaving() {
-            return warn!("Not handing over: the server leaves already");
-        }
-        if self.succession.giving.is_some() {
-            return warn!("Not handing over once more: another process is about to take over");
+        if let Some(why) = self.refusal() {
+            return warn!("Not handing over: {why}");
         }
         let Some(launcher) = &mut self.succession.launcher else {
             return warn!("Not handing over: there is no other program to start");
@@ -193,6 +190,11 @@ impl Server {
         self.turn.is_leaving() || self.park.state.has_begun()
     }
 
+    /// Why nobody may take over now.
+    fn refusal(&self) -> Option<&'static str> {
+        refusal(self.is_leaving(), self.succession.giving.is_some())
+    }
+
     fn count_failed(&mut self, silent_for: Duration) {
         self.turn.count_handover(Handover {
             ended_unix_ms: Now::read().wall.as_millisecond(),
@@ -214,13 +216,8 @@ impl Server {
         loop {
             let Succession { path: Some(path), again_at, .. } = &mut self.succession else { return };
             let Some(channel) = next_successor(path, again_at) else { return };
-            let refused = match () {
-                () if self.is_leaving() => Some("the server leaves already"),
-                () if self.succession.giving.is_some() => Some("another process is about to take over"),
-                () => None,
-            };
-            match refused {
-                Some(why) => drop(channel.send(&ToSuccessor::Refused { why: why.to_owned() }, &[])),
+            match self.refusal() {
+                Some(why) => channel.refuse(why),
                 None => self.begin(channel),
             }
         }
@@ -251,8 +248,7 @@ pub fn next_successor(path: &BoundSocket, again_at: &mut Option<Instant>) -> Opt
             Ok(peer) if [geteuid().as_raw(), ROOT].contains(&peer.uid()) => return Some(channel),
             Ok(peer) => {
                 warn!("Not handing over to process {}: it is another user's", peer.pid());
-                let why = "only its own user's processes may take over".to_owned();
-                let _ = channel.send(&ToSuccessor::Refused { why }, &[]);
+                channel.refuse("only its own user's processes may take over");
             }
             Err(why) => warn!("Not handing over to a process of which nothing is known: {why}"),
         }

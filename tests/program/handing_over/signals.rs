@@ -26,7 +26,7 @@ fn a_second_one_to_hand_over_changes_nothing() {
         let mut client = server.client();
         let _waiting = gate.reached();
         server.tell("HUP");
-        server.line("[WARNING] Not handing over once more: another process is about to take over");
+        server.line("[WARNING] Not handing over: another process is about to take over");
         gate.open();
         server.handed_over();
         client.echo("x");

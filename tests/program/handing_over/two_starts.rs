@@ -167,7 +167,7 @@ fn only_one_takes_over_at_a_time() {
     assert_eq!((code, log.lines().count()), (Some(3), 1), "{log}");
     assert!(log.contains("the other process says: another process is about to take over"), "{log}");
     server.signal("HUP");
-    server.line("[WARNING] Not handing over once more: another process is about to take over");
+    server.line("[WARNING] Not handing over: another process is about to take over");
     client.echo("x");
     one.get_ready();
     assert!(matches!(one.take_batches(), ToSuccessor::Commit(_)));

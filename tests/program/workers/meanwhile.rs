@@ -33,7 +33,7 @@ fn a_second_signal_to_hand_over_changes_nothing() {
     let mut client = crew.client();
     let _waiting = gate.reached();
     crew.signal("HUP");
-    crew.line("[WARNING] Not handing over once more: another process is about to take over");
+    crew.line("[WARNING] Not handing over: another process is about to take over");
     gate.open();
     crew.line("] Took over 1 connections from process ");
     client.echo("x");
