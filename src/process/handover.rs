@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::Duration;
 
 use log::info;
 use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
@@ -17,7 +16,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::process::listeners::OpenError;
-use crate::process::program::{self, Program};
+use crate::process::program::Program;
 use crate::process::service_manager;
 use crate::server::ListenError;
 use crate::server::address::Address;
@@ -30,13 +29,18 @@ use crate::server::handover::taking::{Offer, TakeOverError, Taking};
 use crate::server::prospect::{self, Prospect};
 use crate::wire::handover::message::{Kind, Listening};
 
+mod approach;
+
+pub use approach::Approach;
+
 /// The mode of the socket at `--handover`: who may connect gets everything.
 const FOR_ITS_USER: u32 = 0o600;
 
 /// Successors that wait there at most.
 const BACKLOG: u16 = 8;
 
-/// How much longer than the predecessor a successor waits: which of them gives up first is for the other to say.
+/// How much longer than the predecessor a successor waits that has been answered: which of them gives up first is for the other
+/// to say, and why.
 const PATIENCE: u32 = 2;
 
 /// Why nothing is taken over.
@@ -53,6 +57,9 @@ pub enum SuccessionError {
     /// What was inherited is no channel.
     #[error("cannot take over from the process that has started this one: {0}")]
     Inherited(io::Error),
+    /// No failure: it is not to serve any more.
+    #[error("Told to leave before anything was taken over")]
+    ToldToLeave,
     /// The predecessor does not hand over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
@@ -171,30 +178,22 @@ pub struct Inheritance {
     pub files: Vec<PathBuf>,
 }
 
-/// The way to the process that has started this one to take over, if one has.
-///
-/// # Errors
-/// When it is none.
-pub fn from_parent() -> Result<Option<OwnedFd>, SuccessionError> {
-    program::succession().map_err(SuccessionError::Inherited)
-}
-
 /// What there is to take over: from the process that has started this one, or from the one at `--handover`.
 ///
 /// # Errors
 /// When there is somebody who does not hand over.
-pub fn inherit(
-    config: &Config,
-    from_parent: Option<OwnedFd>,
-) -> Result<Option<Inheritance>, SuccessionError> {
-    let is_own = from_parent.is_some();
-    let channel = match from_parent {
+pub fn inherit(config: &Config, mut approach: Approach) -> Result<Option<Inheritance>, SuccessionError> {
+    let is_own = approach.is_own();
+    let channel = match approach.from_parent.take() {
         Some(channel) => Some(channel),
         None => config.handover.handover.as_deref().map(connect).transpose()?.flatten(),
     };
-    let Some(channel) = channel else { return Ok(None) };
-    let deadline = Now::read() + patience(config);
-    let (taking, Offer { pid, sockets, workers }) = Taking::begin(channel.into(), deadline)?;
+    let Some(channel) = channel else { return approach.end_if_told().map(|()| None) };
+    let (begun, timeout) = (Now::read(), config.handover.handover_timeout);
+    let mut taking = Taking::begin(channel.into(), begun + timeout * PATIENCE)?;
+    // A process that serves answers at once, and one that is just handing over to another within its own time.
+    approach.await_answer(&taking, begun + timeout)?;
+    let Offer { pid, sockets, workers } = taking.hear_offer()?;
     let Doors { slots, admin, path, files } =
         Doors::of(sockets).inspect_err(|why| taking.decline(&why.to_string()))?;
     Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, path, files }))
@@ -284,10 +283,6 @@ pub fn prospect(config: &Config) -> Result<Option<Prospect>, SuccessionError> {
 
 fn unusable(path: &Path, why: io::Error) -> SuccessionError {
     SuccessionError::Path { path: path.display().to_string(), why }
-}
-
-fn patience(config: &Config) -> Duration {
-    config.handover.handover_timeout * PATIENCE
 }
 
 /// The way to whoever serves there, if anybody does.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::policy::drain::Outcome;
-use crate::process::handover::SuccessionError;
+use crate::process::handover::SuccessionError::{self, ToldToLeave};
 use crate::process::listeners::OpenError;
 use crate::process::program::Inheritance;
 use crate::process::remarks::Remark;
@@ -69,9 +69,15 @@ pub enum RunError {
 pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
     survive_full_files();
-    let code = start(config, inheritance).unwrap_or_else(|why| {
-        error!("{why}");
-        ExitCode::from(3)
+    let code = start(config, inheritance).unwrap_or_else(|why| match why {
+        RunError::Succession(ToldToLeave) | RunError::Supervise(SupervisorError::Succession(ToldToLeave)) => {
+            info!("{why}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            error!("{why}");
+            ExitCode::from(3)
+        }
     });
     log::logger().flush();
     code

@@ -23,7 +23,7 @@ use crate::ffi;
 use crate::policy::drain;
 use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
 use crate::process::crew::{Arrived, Crew, CrewTerms, Signal};
-use crate::process::handover::{self, SuccessionError, SuccessorProcess};
+use crate::process::handover::{Approach, SuccessionError, SuccessorProcess};
 use crate::process::listeners::slots::SlotSockets;
 use crate::process::listeners::{self, OpenError};
 use crate::process::parking;
@@ -122,10 +122,10 @@ impl Supervisor {
     /// # Errors
     /// A message that names the act, the place and the mend.
     pub fn new(config: Config) -> Result<Self, SupervisorError> {
-        let parent = handover::from_parent()?;
+        let approach = Approach::begin(&config)?;
         // With the same arguments, but not with the same descriptors: what that one was given comes another way.
-        let inherited = if parent.is_some() { None } else { listeners::inherit(&config)? };
-        let parked = if parent.is_some() { vec![] } else { parking::find() };
+        let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
+        let parked = if approach.is_own() { vec![] } else { parking::find() };
         parking::close(parked, "several workers cannot go on with them");
         drop(parking::store(&config));
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
@@ -137,7 +137,7 @@ impl Supervisor {
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
         let Beginning { listeners, path, taking } =
-            begin(&config, parent, inherited, state_file.as_ref(), &mut crew, poll.registry())?;
+            begin(&config, approach, inherited, state_file.as_ref(), &mut crew, poll.registry())?;
         for socket in path.iter().flat_map(BoundSocket::sockets) {
             SourceFd(&socket.as_raw_fd()).register(poll.registry(), SUCCESSORS, Interest::READABLE)?;
         }

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGTTIN, SIGTTOU};
 use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain::Step;
-use crate::process::handover::{self, Inheritance, SuccessionError, SuccessorProcess};
+use crate::process::handover::{self, Approach, Inheritance, SuccessionError, SuccessorProcess};
 use crate::process::listeners;
 use crate::process::parking;
 use crate::process::program::{self, Program};
@@ -29,13 +29,13 @@ use crate::server::{Server, Service, StartError, Watched};
 /// # Errors
 /// Why it could not start.
 pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
-    let parent = handover::from_parent()?;
+    let approach = Approach::begin(config)?;
     // With the same arguments, but not with the same descriptors: what that one was given comes another way.
-    let inherited = if parent.is_some() { None } else { listeners::inherit(config)? };
-    let parked = if parent.is_some() { vec![] } else { parking::find() };
+    let inherited = if approach.is_own() { None } else { listeners::inherit(config)? };
+    let parked = if approach.is_own() { vec![] } else { parking::find() };
     let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-    let (mut server, admin_address) = match handover::inherit(config, parent)? {
+    let (mut server, admin_address) = match handover::inherit(config, approach)? {
         Some(inheritance) => {
             parking::close(parked, "another process hands over");
             take_over(config, inherited, inheritance, signals, state_file)?

@@ -1,6 +1,5 @@
 //! How a supervisor begins, alone or where another process stops.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use mio::Registry;
@@ -9,7 +8,7 @@ use super::taking::Taking;
 use super::{Supervisor, SupervisorError};
 use crate::config::Config;
 use crate::process::crew::Crew;
-use crate::process::handover::{self, SuccessionError};
+use crate::process::handover::{self, Approach, SuccessionError};
 use crate::process::listeners::slots::SlotSockets;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::socket::Stream;
@@ -27,13 +26,13 @@ pub(super) struct Beginning {
 /// Listens, on the sockets of a process that hands over if there is one.
 pub(super) fn begin(
     config: &Config,
-    parent: Option<OwnedFd>,
+    approach: Approach,
     inherited: Option<BoundSocket>,
     state_file: Option<&StateFile>,
     crew: &mut Crew<Stream>,
     registry: &Registry,
 ) -> Result<Beginning, SupervisorError> {
-    Ok(match handover::inherit(config, parent)? {
+    Ok(match handover::inherit(config, approach)? {
         Some(mut inheritance) => {
             let slots = std::mem::take(&mut inheritance.slots).into_values().collect();
             let (admin, path, is_own) =

@@ -17,7 +17,9 @@ use rustix::net::{
 };
 
 use crate::server::clock::Now;
-use crate::wire::handover::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, ToSuccessor, encode};
+use crate::wire::handover::message::{
+    MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, ToSuccessor, encode,
+};
 
 /// What the kernel counts for a message with descriptors, rounded up.
 const BYTES_OF_A_MESSAGE: usize = 1024;
@@ -222,13 +224,15 @@ pub fn wait_for_any(channels: &[BorrowedFd<'_>], deadline: Instant) -> io::Resul
 }
 
 fn wait(waited_for: &mut [PollFd<'_>], deadline: Instant) -> io::Result<()> {
-    let left = deadline.saturating_duration_since(Now::read().instant);
-    let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
-    match poll(waited_for, Some(&timeout)) {
-        Ok(0) => Err(ErrorKind::TimedOut.into()),
-        Ok(_) => Ok(()),
-        Err(Errno::INTR) => Ok(()),
-        Err(e) => Err(e.into()),
+    loop {
+        let left = deadline.saturating_duration_since(Now::read().instant);
+        let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+        match poll(waited_for, Some(&timeout)) {
+            Ok(0) => return Err(ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
     }
 }
 

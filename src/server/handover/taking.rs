@@ -1,7 +1,7 @@
 //! The process that takes over. It has nothing else to do yet, and waits for what comes.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use mio::event::Source;
@@ -67,12 +67,18 @@ pub struct Came {
     commit: Commit,
 }
 
+impl AsFd for Taking {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
 impl Taking {
-    /// Says that this process is there, and hears what the other one listens on.
+    /// Says that this process is there.
     ///
     /// # Errors
     /// When the other one does not hand over.
-    pub fn begin(channel: Channel, deadline: Instant) -> Result<(Self, Offer), TakeOverError> {
+    pub fn begin(channel: Channel, deadline: Instant) -> Result<Self, TakeOverError> {
         let most_descriptors = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
         let hello = Hello {
             oldest_format: *FORMATS.start(),
@@ -84,12 +90,19 @@ impl Taking {
         let (machine, came) = (Successor::Greeting, Came::default());
         let mut taking = Self { channel, machine, deadline, came, parts: vec![], image: vec![] };
         taking.say(&ToPredecessor::Hello(hello))?;
-        taking.hear()?;
-        let offered = taking.came.offered.take().ok_or(NoSuccession::Garbled)?;
-        let descriptors = std::mem::take(&mut taking.came.listening);
+        Ok(taking)
+    }
+
+    /// Hears what the other one listens on, which is what it answers.
+    ///
+    /// # Errors
+    /// When it does not hand over.
+    pub fn hear_offer(&mut self) -> Result<Offer, TakeOverError> {
+        self.hear()?;
+        let offered = self.came.offered.take().ok_or(NoSuccession::Garbled)?;
+        let descriptors = std::mem::take(&mut self.came.listening);
         let sockets = offered.listening.into_iter().zip(descriptors.into_iter().map(Socket::from));
-        let (pid, workers) = (offered.pid, offered.workers);
-        Ok((taking, Offer { pid, sockets: sockets.collect(), workers }))
+        Ok(Offer { pid: offered.pid, sockets: sockets.collect(), workers: offered.workers })
     }
 
     /// The way to the predecessor, how far it is, and until when, for one that has other things to do meanwhile.

@@ -382,6 +382,8 @@ fn versions_that_give_no_reason_for_going_on_and_those_that_do_understand_each_o
 
 #[test]
 fn a_reason_is_as_long_as_a_line_takes_and_does_nothing_to_a_terminal() {
-    let ToSuccessor::Abort { why: Some(why) } = ToSuccessor::abort(&"\x1b\nö".repeat(1000)) else { panic!() };
+    let ToSuccessor::Abort { why: Some(why) } = ToSuccessor::abort(&"\x1b\nö".repeat(1000)) else {
+        panic!()
+    };
     assert_eq!(why, "ö".repeat(200));
 }

@@ -141,9 +141,13 @@ impl StandIn {
     }
 
     /// The successor ends without having touched anything; the line that it leaves.
-    fn abandoned(mut self, inode: u64) -> String {
+    fn abandoned(self, inode: u64) -> String {
+        self.ended_with(3, inode)
+    }
+
+    fn ended_with(mut self, expected: i32, inode: u64) -> String {
         let (code, lines) = self.successor.end();
-        assert_eq!((code, lines.len()), (Some(3), 1), "{lines:?}");
+        assert_eq!((code, lines.len()), (Some(expected), 1), "{lines:?}");
         drop(self.channel);
         assert_eq!(fs::metadata(&self.path).unwrap().ino(), inode, "where it listens, it still does");
         assert_eq!(fs::read_dir(self.folder.path()).unwrap().count(), 1, "nothing is left behind");
@@ -189,6 +193,19 @@ fn a_predecessor_may_fail_at_any_step_and_in_any_way() {
             let line = predecessor.abandoned(inode);
             assert_eq!(line, format!("[ERROR] cannot take over: {why}"), "{step:?} {fault:?}");
         }
+    }
+}
+
+#[test]
+fn a_successor_that_is_told_to_leave_before_it_is_answered_ends_at_once() {
+    for (workers, signal) in [(1, "TERM"), (1, "INT"), (2, "TERM"), (2, "INT")] {
+        let flags = format!("--handover-timeout 300 --uds FOLDER/socket --workers {workers}");
+        let predecessor = StandIn::new(&flags);
+        let inode = fs::metadata(&predecessor.path).unwrap().ino();
+        predecessor.go(Step::Greeted);
+        predecessor.successor.signal(signal);
+        assert_eq!(predecessor.hear(), ToPredecessor::Failed { why: "it has been told to leave".to_owned() });
+        assert_eq!(predecessor.ended_with(0, inode), "[INFO] Told to leave before anything was taken over");
     }
 }
 

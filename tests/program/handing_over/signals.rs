@@ -5,6 +5,7 @@ use slackwater::wire::handover::message::ToSuccessor;
 use super::rollback::StandIn;
 use super::server::Server;
 use crate::process::signal;
+use crate::workers::crew::stop;
 use crate::workers::program::{Gate, Program};
 
 /// One process, and several workers.
@@ -86,15 +87,35 @@ fn a_server_that_leaves_hands_over_to_nobody() {
     }
 }
 
+/// The process of the successor that was started.
+fn successor(server: &Server) -> u32 {
+    let line = server.line("] Started /");
+    line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_successor_that_is_told_to_leave_while_its_predecessor_is_stopped_ends_at_once() {
+    for workers in EITHER {
+        let (_program, server, gate) = begun(workers);
+        let mut client = server.client();
+        let successor = successor(&server);
+        stop(server.now());
+        signal(successor, "TERM");
+        gate.open();
+        server.line("[INFO] Told to leave before anything was taken over");
+        server.tell("CONT");
+        assert_eq!(server.failed(1), "the successor says: it has been told to leave");
+        client.echo("x");
+    }
+}
+
 #[test]
 fn a_successor_that_is_killed_is_none() {
     for workers in EITHER {
         let (_program, server, gate) = begun(workers);
         let mut client = server.client();
         let _waiting = gate.reached();
-        let line = server.line("] Started /");
-        let pid = line.rsplit_once(" as process ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
-        signal(pid, "KILL");
+        signal(successor(&server), "KILL");
         assert_eq!(server.failed(1), "the successor has ended before it had said what it is");
         client.echo("x");
     }

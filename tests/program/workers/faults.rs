@@ -213,8 +213,8 @@ fn a_process_of_a_successor_may_be_refused_something_by_the_kernel() {
     let worker = HAS_ENDED;
     for (place, calls, what, nths, why) in [
         (Supervisor, "recvmsg", "error=ENOMEM", &[2, 3][..], "the successor "),
-        (Supervisor, "socketpair", "error=EMFILE", &[2], "the successor says: Too many open files"),
-        (Supervisor, "socketpair", "error=EMFILE", &[4], worker),
+        (Supervisor, "socketpair", "error=EMFILE", &[3], "the successor says: Too many open files"),
+        (Supervisor, "socketpair", "error=EMFILE", &[5], worker),
         (Supervisor, "epoll_ctl", "error=ENOMEM", &[2], "the successor says: Cannot allocate memory"),
         (Supervisor, "clone,clone3,fork,vfork", "error=EAGAIN", &[1, 2], worker),
         (Worker, "sendmsg", "error=ENOBUFS", &[1, 2], worker),

@@ -173,11 +173,11 @@ fn a_supervisor_that_is_told_to_leave_at_any_message_leaves_or_has_the_successor
 }
 
 #[test]
-fn a_successor_that_is_told_to_leave_at_any_message_does_so_once_it_serves() {
+fn a_successor_that_is_told_to_leave_at_any_message_but_its_first_does_so_once_it_serves() {
     if !strace::is_possible() {
         return;
     }
-    for nth in 1..=4 {
+    for nth in 2..=4 {
         let meeting = Meeting::new();
         let old = meeting.start("--workers 2");
         let mut client = old.client();

@@ -2,7 +2,7 @@
 //! and no fixed ports; who serves a connection is read from /proc.
 
 mod breaking;
-mod crew;
+pub mod crew;
 mod faults;
 mod handing_over;
 mod heard;
