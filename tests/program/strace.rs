@@ -88,13 +88,22 @@ impl Trace {
     pub fn has_happened(&self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let told = fs::read_to_string(self.path()).unwrap_or_default();
-            if ["INJECTED", "+++ killed by", "--- SIG"].iter().any(|part| told.contains(part)) {
+            if ["INJECTED", "+++ killed by", "--- SIG"].iter().any(|part| self.tells_of(part)) {
                 return true;
             }
             thread::yield_now();
         }
         false
+    }
+
+    /// Whether the process had taken this signal when it ended.
+    pub fn had_taken(mut self, signal: &str) -> bool {
+        self.tracer.iter_mut().for_each(|(tracer, _)| _ = tracer.wait());
+        self.tells_of(&format!("--- SIG{signal} "))
+    }
+
+    fn tells_of(&self, what: &str) -> bool {
+        fs::read_to_string(self.path()).unwrap_or_default().contains(what)
     }
 
     fn path(&self) -> PathBuf {

@@ -11,6 +11,7 @@ use super::server::{FAILED, Server};
 use crate::audience::{Audience, published_while};
 use crate::process::{BINARY, Process, signal};
 use crate::strace::{self, Fault, Trace};
+use crate::workers::crew::until_state;
 use crate::workers::program::Program;
 
 const KILL: &str = "signal=KILL";
@@ -353,16 +354,20 @@ fn a_predecessor_that_is_told_to_leave_at_any_message_leaves_or_has_the_successo
 }
 
 #[test]
-fn what_a_predecessor_has_handed_over_is_served_though_it_is_stopped_and_killed_then() {
+fn what_a_predecessor_has_handed_over_is_served_though_it_is_stopped_then_and_killed_or_continued() {
     if !strace::is_possible() {
         return;
     }
-    let mut meeting = Meeting::start("");
-    let _trace = Trace::of(meeting.server.pid(), Fault::new("sendmsg", STOP, OF_PREDECESSOR));
-    let next = meeting.succeed("");
-    next.line("] Took over ");
-    meeting.audience.is_served(&next);
-    meeting.server.signal("KILL");
-    assert_eq!(meeting.server.ended().0, None);
-    meeting.audience.is_served(&next);
+    for (name, code) in [("KILL", None), ("CONT", Some(0))] {
+        let mut meeting = Meeting::start("");
+        let trace = Trace::of(meeting.server.pid(), Fault::new("sendmsg", STOP, OF_PREDECESSOR));
+        let next = meeting.succeed("");
+        next.line("] Took over ");
+        until_state(meeting.server.pid(), "t");
+        meeting.audience.is_served(&next);
+        drop(trace);
+        meeting.server.signal(name);
+        assert_eq!(meeting.server.ended().0, code);
+        meeting.audience.is_served(&next);
+    }
 }

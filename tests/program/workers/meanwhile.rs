@@ -11,11 +11,15 @@ use super::program::{Gate, Program};
 use crate::process::{BINARY, signal};
 use crate::strace::{self, Fault, Trace};
 
-/// Its successor waits at the gate.
 fn begun() -> (Program, Crew, Gate) {
+    begun_with(2)
+}
+
+/// Its successor waits at the gate.
+fn begun_with(workers: usize) -> (Program, Crew, Gate) {
     let program = Program::new();
-    let flags = "--workers 2 --handover-timeout 20 --drain-check-interval 3600";
-    let crew = Crew::spawn(&mut program.command(flags));
+    let flags = format!("--workers {workers} --handover-timeout 20 --drain-check-interval 3600");
+    let crew = Crew::spawn(&mut program.command(&flags));
     let gate = program.gate_for_all();
     crew.signal("HUP");
     (program, crew, gate)
@@ -54,24 +58,44 @@ fn one_to_leave_ends_it_and_the_workers_leave_as_ever() {
 }
 
 #[test]
-fn one_for_another_worker_is_obeyed_by_whoever_serves_then() {
-    let (_program, crew, gate) = begun();
-    let mut client = crew.client();
-    let _waiting = gate.reached();
-    crew.signal("TTIN");
-    gate.open();
-    crew.line("] Took over 1 connections from process ");
-    crew.line("Started worker 3 as process ");
-    client.echo("x");
+fn one_for_more_or_fewer_workers_is_obeyed_once_by_whoever_serves_then() {
+    for (name, is_handed_over) in [("TTIN", true), ("TTIN", false), ("TTOU", true), ("TTOU", false)] {
+        let (_program, crew, gate) = begun_with(3);
+        let mut client = crew.client();
+        let waiting = gate.reached();
+        crew.signal(name);
+        if is_handed_over {
+            gate.open();
+            crew.handed_over();
+        } else {
+            signal(successor(&crew), "KILL");
+            crew.line("[WARNING] Hand-over failed, this process goes on: the successor has ended");
+        }
+        drop(waiting);
+        let servers = 1 + usize::from(is_handed_over);
+        let started = if name == "TTIN" {
+            crew.process(4, 1);
+            [servers, servers, servers, 1, 1, 0]
+        } else {
+            let third = crew.process(3, servers);
+            crew.line(&format!("worker 3 ({third}): Graceful shutdown initiated"));
+            [servers, servers, servers + 1, 0, 0, 0]
+        };
+        // If it is obeyed twice, this one starts another worker than it should.
+        crew.tell("TTIN");
+        crew.count("Started worker ", started.iter().sum());
+        client.echo("x");
+        client.leave();
+        crew.tell("TERM");
+        let lines = crew.end().1;
+        assert_eq!([1, 2, 3, 4, 5, 6].map(|number| starts(&lines, number)), started, "{name}: {lines:#?}");
+    }
+}
 
-    let (_program, crew, gate) = begun();
-    let mut client = crew.client();
-    let _waiting = gate.reached();
-    crew.signal("TTIN");
-    signal(successor(&crew), "KILL");
-    crew.line("[WARNING] Hand-over failed, this process goes on: the successor has ended");
-    crew.line("Started worker 3 as process ");
-    client.echo("x");
+/// How often a worker of this number was started.
+fn starts(lines: &[String], number: usize) -> usize {
+    let start = format!("Started worker {number} as process ");
+    lines.iter().filter(|line| line.contains(&start)).count()
 }
 
 #[test]
@@ -191,4 +215,34 @@ fn a_successor_that_is_told_to_leave_at_any_message_but_its_first_does_so_once_i
         client.leave();
         assert_eq!((old.end().0, new.end().0), (Some(0), Some(0)), "{nth}");
     }
+}
+
+#[test]
+fn a_supervisor_that_is_told_at_any_message_to_have_another_worker_has_the_successor_have_it() {
+    if !strace::is_possible() {
+        return;
+    }
+    let mut are_all_told = false;
+    for nth in 1..=20 {
+        let meeting = Meeting::new();
+        let old = meeting.start("--workers 2");
+        let mut client = old.client();
+        let trace = Trace::of(old.pid(), Fault::new("sendmsg", "signal=TTIN", nth));
+        let new = meeting.succeed(&old, "--workers 2");
+        new.line("] Took over 1 connections from process ");
+        let (code, lines) = old.end();
+        assert_eq!(code, Some(0));
+        are_all_told = !trace.had_taken("TTIN");
+        if are_all_told {
+            assert!(nth > 4, "all of it was said before");
+            break;
+        }
+        new.line("Started worker 3 as process ");
+        client.echo("x");
+        client.leave();
+        new.signal("TERM");
+        let lines = [lines, new.end().1].concat();
+        assert_eq!([1, 2, 3, 4].map(|number| starts(&lines, number)), [2, 2, 1, 0], "{nth}: {lines:#?}");
+    }
+    assert!(are_all_told);
 }
