@@ -10,13 +10,18 @@ use std::time::Duration;
 use slackwater::policy::handover::Heard;
 
 use crate::random::Random;
+use crate::socket::VirtualSocket;
 
 /// What the one that hands over says.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Word {
     Sockets,
-    /// How everything stands but the connections.
-    Image(Vec<u8>),
+    /// How everything stands, with so many connections that follow.
+    Image {
+        octets: Vec<u8>,
+        connections: u64,
+    },
+    Batch(Vec<VirtualSocket>),
     /// All is yours: so many connections have moved, and this was counted.
     Commit {
         moved: u64,
@@ -71,6 +76,8 @@ pub struct Channel {
     to_successor: VecDeque<(Duration, Word)>,
     is_predecessor_gone: bool,
     is_successor_gone: bool,
+    /// What was sent is served where it was sent to; when that is heard.
+    serves_at: Option<Duration>,
     pub passed: Vec<Passed>,
 }
 
@@ -83,6 +90,7 @@ impl Channel {
             to_successor: VecDeque::new(),
             is_predecessor_gone: false,
             is_successor_gone: false,
+            serves_at: None,
             passed: Vec::new(),
         }))
     }
@@ -128,6 +136,19 @@ impl Channel {
         heard.or(is_over.then_some(Heard::Ended))
     }
 
+    /// Says that what has come is served.
+    pub fn say_serving(&mut self, now: Duration) {
+        self.serves_at = Some(now + self.draw_delay());
+    }
+
+    /// Whether what was sent is served; `Some(false)` once it never will be.
+    pub fn is_served(&self, now: Duration) -> Option<bool> {
+        match self.serves_at {
+            Some(at) => (at <= now).then_some(true),
+            None => self.is_successor_gone.then_some(false),
+        }
+    }
+
     /// What has come for the one that takes over; an error if nothing more does.
     pub fn be_told(&mut self, now: Duration) -> Result<Option<Word>, ()> {
         let word = take_due(&mut self.to_successor, now);
@@ -164,7 +185,7 @@ impl Channel {
     pub fn next_time(&self) -> Option<Duration> {
         let to_predecessor = self.to_predecessor.front().map(|(due, _)| *due);
         let to_successor = self.to_successor.front().map(|(due, _)| *due);
-        to_predecessor.into_iter().chain(to_successor).min()
+        to_predecessor.into_iter().chain(to_successor).chain(self.serves_at).min()
     }
 
     pub fn hurry(&mut self) {
@@ -172,7 +193,28 @@ impl Channel {
     }
 }
 
+/// The end of the one that hands over, which is closed when it is dropped.
+#[derive(Debug)]
+pub struct GivingEnd(pub Rc<RefCell<Channel>>);
+
+impl Drop for GivingEnd {
+    fn drop(&mut self) {
+        self.0.borrow_mut().leave_predecessor();
+    }
+}
+
+/// The other end.
+#[derive(Debug)]
+pub struct TakingEnd(pub Rc<RefCell<Channel>>);
+
+impl Drop for TakingEnd {
+    fn drop(&mut self) {
+        let unheard = self.0.borrow_mut().leave_successor();
+        drop(unheard);
+    }
+}
+
 /// The next thing that has arrived by now.
-pub fn take_due<T>(under_way: &mut VecDeque<(Duration, T)>, now: Duration) -> Option<T> {
+fn take_due<T>(under_way: &mut VecDeque<(Duration, T)>, now: Duration) -> Option<T> {
     under_way.front().is_some_and(|(due, _)| *due <= now).then(|| under_way.pop_front())?.map(|(_, it)| it)
 }

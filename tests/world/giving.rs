@@ -75,7 +75,7 @@ impl Supervisor {
                 CrewStep::Move => {
                     channel.pass(Passed::Move);
                     let image = self.cut((now, at));
-                    let sent = channel.tell_successor(Word::Image(image), at);
+                    let sent = channel.tell_successor(Word::Image { octets: image, connections: 0 }, at);
                     if sent.is_ok() {
                         self.crew.sent();
                     }

@@ -7,6 +7,7 @@
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
 
+mod arriving;
 mod audit;
 mod behaviour;
 mod channel;

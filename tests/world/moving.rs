@@ -1,48 +1,81 @@
-//! A worker's connections on their way to another supervisor's worker, and back.
+//! A worker's connections on their way to another supervisor's worker, and back, as the program has them go. What has become of
+//! them it hears from its supervisor, or by the way that they went.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slackwater::policy::drain::{Drain, Outcome};
-use slackwater::policy::roster::WorkerId;
+use slackwater::policy::handover::{Heard, Predecessor, Step};
 use slackwater::server::clock::Now;
 use slackwater::wire::handover::times::Moment;
 
-use crate::channel::Passed;
+use crate::channel::{GivingEnd, Passed, Word};
 use crate::draw::SECOND;
 use crate::socket::{Line, VirtualSocket};
-use crate::wire::Wire;
 use crate::worker::Worker;
-
-/// All of one worker's connections, as they travel.
-#[derive(Debug)]
-pub struct Parcel {
-    pub from: WorkerId,
-    pub image: Vec<u8>,
-    pub sockets: Vec<VirtualSocket>,
-}
 
 /// How far a worker is that gives its connections away.
 #[derive(Debug, Default)]
 pub struct Giving {
+    /// To the worker that takes them.
+    pub end: Option<GivingEnd>,
+    /// While they are sent it does nothing else.
+    machine: Option<Predecessor>,
+    /// Until when they are sent.
+    deadline: Duration,
     /// By their old keys. They are registered here no longer.
     pub lines: Vec<(usize, Rc<RefCell<Line>>)>,
-    /// To be sent.
-    pub parcel: Option<Parcel>,
-    /// It does nothing else until it is told how that went, or until then.
-    pub waits_until: Option<Duration>,
+    sent: usize,
+    /// Until when it is waited for the supervisor's word.
+    held_until: Option<Duration>,
+    /// The supervisor is gone.
+    is_orphan: bool,
 }
 
-/// How far a worker is that takes connections over.
-#[derive(Debug)]
-pub struct Taking {
-    /// Of so many others.
-    pub expected: usize,
-    pub come: Vec<Parcel>,
-    /// Those who have to be told that theirs are taken up.
-    pub taken_up: Vec<WorkerId>,
-    pub is_done: bool,
+impl Giving {
+    /// Whether nothing else is done.
+    pub fn waits(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    /// What wakes it, while nothing else does.
+    pub fn is_woken(&self, at: Duration) -> bool {
+        self.deadline <= at || self.end.as_ref().is_none_or(|end| end.0.borrow().wakes_predecessor(at))
+    }
+
+    /// When it wakes by itself.
+    pub fn next_time(&self) -> Option<Duration> {
+        self.waits().then_some(self.deadline)
+    }
+
+    /// Whether it is said by now what has become of those who have moved.
+    fn is_told(&self, at: Duration) -> bool {
+        self.end.as_ref().is_some_and(|end| end.0.borrow().is_served(at).is_some())
+    }
+
+    fn say(&self, word: Word, at: Duration) {
+        // If it is gone, that is heard.
+        let _ = self.end.as_ref().map(|end| end.0.borrow_mut().tell_successor(word, at));
+    }
+
+    fn hear(&mut self, now: Instant, at: Duration) {
+        let (Some(end), Some(machine)) = (&self.end, &mut self.machine) else { return };
+        while let Some(heard) = end.0.borrow_mut().hear(at) {
+            let is_over = heard == Heard::Ended;
+            machine.on_heard(heard, now);
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn send_batch(&mut self, count: usize, at: Duration) {
+        let next = &self.lines[self.sent..self.sent + count];
+        let sockets = next.iter().map(|(_, line)| VirtualSocket::new(line.clone())).collect();
+        self.sent += count;
+        self.say(Word::Batch(sockets), at);
+    }
 }
 
 /// One moment, as all processes write it.
@@ -51,56 +84,58 @@ pub fn moment(now: Now) -> Moment {
 }
 
 impl Worker {
-    /// Takes up connections of so many workers of another supervisor's before it serves.
-    pub fn take_up_first(&mut self, expected: usize) {
-        self.server.take_up_first();
-        self.taking = Some(Taking { expected, come: vec![], taken_up: vec![], is_done: false });
-    }
-
     /// Sends all connections that can move, and waits.
     pub fn give(&mut self, by: i64, format: u32) {
-        let (now, mut image) = (self.server.now(), vec![]);
-        let at = moment(now);
-        let packed = self.server.pack(at, format, &mut image).expect("memory takes all of it");
+        let (now, mut octets) = (self.server.now(), vec![]);
+        let moment = moment(now);
+        let packed = self.server.pack(moment, format, &mut octets).expect("memory takes all of it");
         let lines = packed.connections.iter().map(|key| {
             let line = self.lines.remove(key).expect("it is registered");
             line.borrow_mut().has_travelled = true;
             (*key, line)
         });
         self.giving.lines = lines.collect();
-        let sockets = self.giving.lines.iter().map(|(_, line)| VirtualSocket::new(line.clone())).collect();
-        self.giving.parcel = Some(Parcel { from: self.place.id, image, sockets });
-        let left = at.instant(by).saturating_duration_since(now.instant);
-        self.giving.waits_until = Some(self.at + left);
+        let deadline = moment.instant(by);
+        self.giving.deadline = self.at + deadline.saturating_duration_since(now.instant);
+        self.giving.sent = 0;
+        self.giving.end = self.passage.take();
+        let connections = self.giving.lines.len();
+        let mut machine = Predecessor::part(deadline);
+        machine.moving(connections);
+        self.giving.machine = Some(machine);
+        self.giving.say(Word::Image { octets, connections: connections as u64 }, self.at);
+        self.passed.push(Passed::Sent);
+        self.go_on_giving(now.instant);
     }
 
-    /// It has been told how that went.
-    pub fn on_given(&mut self, result: Result<(), &str>) {
-        if self.giving.waits_until.take().is_none() {
-            return;
-        }
-        self.is_woken = true;
-        match result {
-            Ok(()) => self.server.say_moved(self.giving.lines.len()),
-            Err(why) => {
-                // They are registered again once all go on.
-                self.giving.parcel = None;
-                self.server.say_not_moved(why.to_owned());
+    /// Does nothing else until they are taken, or are not.
+    pub fn go_on_giving(&mut self, now: Instant) {
+        loop {
+            self.giving.hear(now, self.at);
+            let Some(machine) = &mut self.giving.machine else { return };
+            match machine.poll(now, || false) {
+                None => return,
+                Some(Step::Batch(count)) => {
+                    self.batches += 1;
+                    self.giving.send_batch(count, self.at);
+                }
+                Some(Step::Commit) => {
+                    self.server.say_moved(self.giving.lines.len());
+                    break;
+                }
+                Some(Step::GiveUp(why)) => {
+                    self.server.say_not_moved(why.to_string());
+                    break;
+                }
+                Some(other @ (Step::Offer { .. } | Step::Cut)) => panic!("that is not a worker's: {other:?}"),
             }
         }
-    }
-
-    fn register_again(&mut self) {
-        for (key, line) in self.giving.lines.drain(..) {
-            // That it is registered announces what has come.
-            line.borrow_mut().edge = true;
-            self.lines.insert(key, line);
-        }
+        (self.giving.machine, self.is_woken) = (None, true);
     }
 
     /// What has moved is another process's.
     pub fn part(&mut self) {
-        let keys: Vec<usize> = self.giving.lines.drain(..).map(|(key, _)| key).collect();
+        let keys: Vec<usize> = std::mem::take(&mut self.giving).lines.drain(..).map(|(key, _)| key).collect();
         self.accepts = false;
         self.server.part_with(&keys, Drain::new(self.patience, 5 * SECOND));
         if self.server.connections() == 0 {
@@ -110,30 +145,63 @@ impl Worker {
 
     /// All goes on here.
     pub fn resume(&mut self) {
-        self.register_again();
+        for (key, line) in std::mem::take(&mut self.giving).lines.drain(..) {
+            // That it is registered announces what has come.
+            line.borrow_mut().edge = true;
+            self.lines.insert(key, line);
+        }
+        let at = self.at;
+        self.taking.iter_mut().for_each(|taking| taking.say_serving(at));
         self.server.resume();
     }
 
-    /// Takes up what has come, once that is all.
-    pub fn take_parcels(&mut self, now: Now) {
-        let Some(taking) = &mut self.taking else { return };
-        if taking.is_done || taking.come.len() < taking.expected || !self.server.may_take_up() {
+    /// The supervisor is gone. What has become of those who have moved shows where they were sent to.
+    pub fn be_orphaned(&mut self) {
+        if self.giving.end.is_none() {
+            return self.vanish_for_good();
+        }
+        self.giving.is_orphan = true;
+    }
+
+    fn vanish_for_good(&mut self) {
+        self.has_vanished = true;
+        self.outcome = Some(Outcome::Forced);
+    }
+
+    /// Goes on, or parts with what has moved, without the supervisor's word if that does not come.
+    pub fn look_at_moved(&mut self) {
+        let (has_moved, giving) = (self.server.has_moved(), &mut self.giving);
+        if !self.server.is_held() || has_moved && giving.end.is_none() || giving.waits() {
+            giving.held_until = None;
             return;
         }
-        taking.is_done = true;
-        for Parcel { from, image, sockets } in std::mem::take(&mut taking.come) {
-            let (lines, mut sockets) = (&mut self.lines, sockets.into_iter());
-            let register = |key| {
-                let socket = sockets.next().expect("one for each");
-                socket.line().borrow_mut().edge = true;
-                lines.insert(key, socket.line().clone());
-                Ok(Wire::Client(socket))
-            };
-            self.server.take_over(&image, now, moment(now), register).expect("it can be gone on with");
-            assert!(sockets.next().is_none(), "more than there are in the image");
-            taking.taken_up.push(from);
+        let is_late = self.at >= *giving.held_until.get_or_insert(self.at + self.handover_timeout);
+        let is_orphan = giving.is_orphan;
+        let moved = giving.end.as_ref().filter(|_| has_moved);
+        match moved.map(|end| end.0.borrow().is_served(self.at)) {
+            Some(Some(true)) => {
+                self.parted_unasked = true;
+                return self.part();
+            }
+            Some(None) if is_orphan && is_late => return self.vanish_for_good(),
+            Some(None) => return,
+            None if !is_late => return,
+            Some(Some(false)) | None => self.resume(),
         }
-        self.server.say_ready();
-        self.passed.push(Passed::TakenUp);
+        if is_orphan {
+            self.server.leave();
+        }
+    }
+
+    /// Whether it is to look at those who have moved.
+    pub fn is_to_look_at_moved(&self, at: Duration) -> bool {
+        let is_late = self.held_until().is_some_and(|until| until <= at);
+        is_late || self.server.has_moved() && self.giving.is_told(at)
+    }
+
+    /// When it is to, at the latest.
+    pub fn held_until(&self) -> Option<Duration> {
+        let Giving { held_until, is_orphan, .. } = self.giving;
+        held_until.filter(|_| is_orphan || !self.server.has_moved())
     }
 }

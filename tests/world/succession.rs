@@ -2,17 +2,14 @@
 //! any step. Up to the commitment all go on in the first; from then on in the second.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use slackwater::policy::drain::Outcome;
 use slackwater::policy::handover::Heard;
 use slackwater::policy::roster::WorkerId;
 
-use crate::channel::{ALL_PASSED, Channel, Passed, Word, take_due};
+use crate::channel::{ALL_PASSED, Channel, GivingEnd, Passed, TakingEnd, Word};
 use crate::fates::Fate;
-use crate::moving::Parcel;
 use crate::random::Random;
 use crate::reign::{Reign, Setup};
 use crate::socket::Line;
@@ -56,12 +53,10 @@ pub struct Succession {
     /// The number of the reign that hands over.
     pub from: usize,
     pub channel: Rc<RefCell<Channel>>,
+    /// How long a word takes at most.
+    delay: Duration,
     setup: Setup,
     pub successor: Option<Reign>,
-    /// On their way, with the time at which they arrive.
-    parcels: VecDeque<(Duration, Parcel)>,
-    /// Those who have to be told that their connections are taken up.
-    answers: VecDeque<(Duration, WorkerId)>,
     /// The workers of the predecessor whose connections are sent, in their order.
     moving: Vec<WorkerId>,
     blow: Option<Blow>,
@@ -83,10 +78,9 @@ impl Succession {
             random,
             from,
             channel,
+            delay,
             setup,
             successor: None,
-            parcels: VecDeque::new(),
-            answers: VecDeque::new(),
             moving: Vec::new(),
             blow: None,
             strikes_at: None,
@@ -97,63 +91,21 @@ impl Succession {
 
     /// When something happens by itself.
     pub fn next_time(&self) -> Option<Duration> {
-        let parcel = self.parcels.front().map(|(due, _)| *due);
-        let answer = self.answers.front().map(|(due, _)| *due);
-        let of_channel = self.channel.borrow().next_time();
-        [parcel, answer, of_channel, self.strikes_at].into_iter().flatten().min()
+        self.channel.borrow().next_time().into_iter().chain(self.strikes_at).min()
     }
 
     /// Whether something happens now.
     pub fn is_awake(&self, at: Duration) -> bool {
         let wants_sockets = self.successor.is_none() && self.channel.borrow().wakes_successor(at);
-        wants_sockets
-            || self.parcels.front().is_some_and(|(due, _)| *due <= at)
-            || self.answers.front().is_some_and(|(due, _)| *due <= at)
-            || self.strikes_at.is_some_and(|due| due <= at)
+        wants_sockets || self.strikes_at.is_some_and(|due| due <= at)
     }
 
-    /// What is sent from worker to worker.
-    fn carry(&mut self, mut givers: Vec<&mut Worker>, at: Duration) {
-        let (slots, mut channel) = (self.setup.workers, self.channel.borrow_mut());
-        let slot_of = |id: WorkerId| self.moving.iter().position(|other| *other == id).map(|nth| nth % slots);
-        let takers = self.successor.as_mut().map_or(&mut [][..], |successor| &mut successor.workers);
-        for giver in &mut givers {
-            if let Some(parcel) = giver.giving.parcel.take() {
-                channel.pass(Passed::Sent);
-                let due = at + channel.draw_delay();
-                let nth = self.parcels.partition_point(|(other, _)| *other <= due);
-                self.parcels.insert(nth, (due, parcel));
-            }
-            let slot = slot_of(giver.place.id);
-            if giver.giving.waits_until.is_some_and(|until| until <= at) {
-                giver.on_given(Err("the successor is silent"));
-            } else if !takers.iter().any(|taker| Some(taker.slot) == slot) {
-                giver.on_given(Err("the successor has ended"));
-            }
-        }
-        while let Some(parcel) = take_due(&mut self.parcels, at) {
-            let slot = slot_of(parcel.from);
-            let Some(taker) = takers.iter_mut().find(|taker| Some(taker.slot) == slot) else { continue };
-            let is_whole = givers.iter().any(|giver| giver.place.id == parcel.from);
-            taker.is_woken = true;
-            match &mut taker.taking {
-                Some(taking) if is_whole => taking.come.push(parcel),
-                // What was to come with it has not, and it ends.
-                _ => taker.outcome = Some(Outcome::Forced),
-            }
-        }
-        for taker in takers {
-            taker.passed.drain(..).for_each(|passed| channel.pass(passed));
-            for id in taker.taking.iter_mut().flat_map(|taking| taking.taken_up.drain(..)) {
-                let due = at + channel.draw_delay();
-                let nth = self.answers.partition_point(|(other, _)| *other <= due);
-                self.answers.insert(nth, (due, id));
-            }
-        }
-        while let Some(id) = take_due(&mut self.answers, at) {
-            let giver = givers.iter_mut().find(|giver| giver.place.id == id);
-            giver.into_iter().for_each(|giver| giver.on_given(Ok(())));
-        }
+    /// Notes how far these are.
+    fn note<'a>(&mut self, workers: impl Iterator<Item = &'a mut Worker>) {
+        let mut channel = self.channel.borrow_mut();
+        let mut note = |worker: &mut Worker| worker.passed.drain(..).for_each(|passed| channel.pass(passed));
+        workers.for_each(&mut note);
+        self.successor.iter_mut().flat_map(|successor| &mut successor.workers).for_each(note);
     }
 
     /// From here on nothing is held up.
@@ -192,12 +144,7 @@ impl World {
 
     /// Goes on with it.
     pub fn succeed(&mut self) {
-        let Some(mut succession) = self.succession.take() else {
-            // Who has been told so late finds nobody there.
-            let workers =
-                self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).chain(&mut self.orphans);
-            return workers.for_each(|worker| worker.on_given(Err("the successor has ended")));
-        };
+        let Some(mut succession) = self.succession.take() else { return };
         let (at, from) = (self.now, succession.from);
         if succession.successor.is_none() && !succession.channel.borrow().is_successor_gone() {
             let told = succession.channel.borrow_mut().be_told(at);
@@ -208,7 +155,7 @@ impl World {
             }
         }
         let workers = self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).chain(&mut self.orphans);
-        succession.carry(workers.filter(|worker| worker.place.reign == from).collect(), at);
+        succession.note(workers.filter(|worker| worker.place.reign == from));
         if let Some(failed) = succession.successor.take_if(|reign| reign.has_failed()) {
             failed.workers.into_iter().for_each(Worker::die);
         }
@@ -235,7 +182,8 @@ impl World {
 
     fn start_successor(&mut self, succession: &mut Succession) {
         let (channel, setup) = (succession.channel.clone(), succession.setup.clone());
-        let taking = Taking::new(channel, succession.moving.len(), self.now + setup.handover_timeout);
+        let ends = self.open_channels(succession);
+        let taking = Taking::new(channel, ends, self.now + setup.handover_timeout);
         let epoch = self.reigns.iter().find(|reign| reign.number == succession.from).map(|reign| reign.epoch);
         let epoch = epoch.unwrap_or_default();
         let (number, now) = (self.reigns_so_far, self.clock());
@@ -244,6 +192,21 @@ impl World {
         succession.number = number;
         succession.successor =
             Some(Reign::successor(number, epoch, setup, taking, &mut succession.random, now));
+    }
+
+    /// One for each worker of the predecessor's; their other ends, for each slot of the successor's.
+    fn open_channels(&mut self, succession: &mut Succession) -> Vec<Vec<TakingEnd>> {
+        let slots = succession.setup.workers;
+        let mut ends: Vec<Vec<TakingEnd>> = (0..slots).map(|_| vec![]).collect();
+        let mut old: Vec<&mut Worker> = self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).collect();
+        for (nth, id) in succession.moving.iter().enumerate() {
+            let channel = Channel::new(succession.random.fork(), succession.delay);
+            ends[nth % slots].push(TakingEnd(channel.clone()));
+            let mut old = old.iter_mut().filter(|worker| worker.place.reign == succession.from);
+            let old = old.find(|worker| worker.place.id == *id);
+            old.into_iter().for_each(|worker| worker.passage = Some(GivingEnd(channel.clone())));
+        }
+        ends
     }
 
     /// All is the successor's.

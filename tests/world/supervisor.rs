@@ -216,10 +216,9 @@ impl Supervisor {
         self.children.push((id, pipe.clone()));
         let place = Place { id, reign: self.reign, epoch: self.epoch };
         let mut worker = Worker::new(place, Some(pipe), &self.setup, self.crew.now());
-        let slots = self.setup.workers;
         worker.slot = slot;
-        let expected = self.taking.as_mut().map(|taking| taking.expected(slot, slots));
-        expected.into_iter().for_each(|expected| worker.take_up_first(expected));
+        let ends = self.taking.as_mut().map(|taking| taking.ends_of(slot));
+        ends.into_iter().for_each(|ends| worker.take_up_first(ends));
         worker
     }
 

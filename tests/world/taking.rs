@@ -12,7 +12,7 @@ use slackwater::wire::handover::image::{Entry, Reader, Whole};
 use slackwater::wire::metrics::{Handover, Metrics};
 use slackwater::wire::snapshot::Snapshot;
 
-use crate::channel::{Channel, Passed, Word};
+use crate::channel::{Channel, Passed, TakingEnd, Word};
 use crate::moving::moment;
 use crate::supervisor::Supervisor;
 
@@ -32,16 +32,16 @@ pub struct Taking {
     stage: Stage,
     /// Until when.
     deadline: Duration,
-    /// Of the predecessor's workers each slot takes up some.
-    theirs: usize,
+    /// By which the predecessor's workers send their connections, for each slot.
+    ends: Vec<Vec<TakingEnd>>,
     image: Vec<u8>,
     commit: Option<(u64, String)>,
 }
 
 impl Taking {
-    pub fn new(channel: Rc<RefCell<Channel>>, theirs: usize, deadline: Duration) -> Self {
+    pub fn new(channel: Rc<RefCell<Channel>>, ends: Vec<Vec<TakingEnd>>, deadline: Duration) -> Self {
         let (machine, stage) = (Successor::Ready, Stage::Starting);
-        Self { channel, machine, stage, deadline, theirs, image: vec![], commit: None }
+        Self { channel, machine, stage, deadline, ends, image: vec![], commit: None }
     }
 
     pub fn deadline(&self) -> Duration {
@@ -52,9 +52,9 @@ impl Taking {
         self.deadline <= at || self.channel.borrow().wakes_successor(at)
     }
 
-    /// Of how many workers the first one of this slot is sent the connections.
-    pub fn expected(&mut self, slot: SlotId, slots: usize) -> usize {
-        (0..self.theirs).filter(|nth| nth % slots == slot).count()
+    /// Those for the first worker of this slot.
+    pub fn ends_of(&mut self, slot: SlotId) -> Vec<TakingEnd> {
+        self.ends.get_mut(slot).map(std::mem::take).unwrap_or_default()
     }
 
     fn told(&mut self, at: Duration) -> Option<Told> {
@@ -69,10 +69,11 @@ impl Taking {
     fn understand(&mut self, word: Word) -> Told {
         match word {
             Word::Sockets => Told::Sockets,
-            Word::Image(octets) => {
+            Word::Image { octets, connections } => {
                 self.image = octets;
-                Told::Image { connections: 0 }
+                Told::Image { connections }
             }
+            Word::Batch(sockets) => Told::Batch(sockets.len()),
             Word::Commit { moved, counted } => {
                 self.commit = Some((moved, counted));
                 Told::Commit

@@ -15,9 +15,10 @@ use slackwater::server::control::Control;
 use slackwater::server::turn::{Effect, Ready, Turn};
 use slackwater::wire::snapshot::Snapshot;
 
-use crate::channel::Passed;
+use crate::arriving::Arriving;
+use crate::channel::{Channel, GivingEnd, Passed};
 use crate::draw::SECOND;
-use crate::moving::{Giving, Taking};
+use crate::moving::Giving;
 use crate::periodic::Periodic;
 use crate::pipe::{Pipe, Side};
 use crate::random::Random;
@@ -72,10 +73,18 @@ pub struct Worker {
     pub witnesses: Vec<Witness>,
     /// The newest position that it has handed on, as the witnesses know.
     pub newest: u64,
+    /// By which it is to send its connections, once it is told to.
+    pub passage: Option<GivingEnd>,
     /// What it hands over.
     pub giving: Giving,
     /// What it takes over, if it is one of a successor's.
-    pub taking: Option<Taking>,
+    pub taking: Option<Arriving>,
+    /// How long a hand-over may take.
+    pub handover_timeout: Duration,
+    /// How many batches of connections it has sent.
+    pub batches: usize,
+    /// It has parted with what has moved before its supervisor has said so.
+    pub parted_unasked: bool,
     /// It has ended, and has said nothing to anybody.
     pub has_vanished: bool,
     /// Something has come that is no event of a socket.
@@ -119,8 +128,12 @@ impl Worker {
             has_witness: setup.has_witness,
             witnesses: Vec::new(),
             newest: 0,
+            passage: None,
             giving: Giving::default(),
             taking: None,
+            handover_timeout: setup.handover_timeout,
+            batches: 0,
+            parted_unasked: false,
             has_vanished: false,
             is_woken: false,
             passed: Vec::new(),
@@ -162,9 +175,9 @@ impl Worker {
     }
 
     /// What would wake it now.
-    pub fn is_awake(&self, now: Instant) -> bool {
-        if self.giving.waits_until.is_some() {
-            return false;
+    pub fn is_awake(&self, (now, at): (Instant, Duration)) -> bool {
+        if self.giving.waits() {
+            return self.giving.is_woken(at);
         }
         !(self.signals.is_empty() && (self.newcomers.is_empty() || !self.server.may_accept()))
             || self.is_woken
@@ -172,6 +185,8 @@ impl Worker {
             || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
             || self.lines.values().any(|line| line.borrow().edge)
             || self.next_time().is_some_and(|at| at <= now)
+            || self.is_to_look_at_moved(at)
+            || self.taking.as_ref().is_some_and(|taking| taking.is_woken(at))
     }
 
     /// Whether it would go on by itself at once.
@@ -179,9 +194,15 @@ impl Worker {
         self.server.next_timeout() == Some(Duration::ZERO)
     }
 
+    /// The ways by which its connections go, or others' come.
+    pub fn channels(&self) -> impl Iterator<Item = &Rc<RefCell<Channel>>> {
+        let taking = self.taking.iter().flat_map(Arriving::ends).map(|end| &end.0);
+        self.giving.end.iter().map(|end| &end.0).chain(taking)
+    }
+
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let timeout = self.server.next_timeout().filter(|_| self.giving.waits_until.is_none());
+        let timeout = self.server.next_timeout().filter(|_| !self.giving.waits());
         timeout.map(|timeout| self.server.now() + timeout)
     }
 
@@ -193,10 +214,14 @@ impl Worker {
         truth: &mut Truth,
         subscribers: &mut [Subscriber],
     ) {
-        let waits = self.giving.waits_until.is_some();
-        let is_woken = self.is_awake(now.instant) || !waits && random.chance(self.spurious_percent);
+        let waits = self.giving.waits();
+        let is_woken = self.is_awake((now.instant, at)) || !waits && random.chance(self.spurious_percent);
         if self.frozen_until > at || self.has_ended() || !is_woken {
             return;
+        }
+        if waits {
+            self.at = at;
+            return self.go_on_giving(now.instant);
         }
         let had_said_farewell = self.farewell_at.is_some();
         let visits = subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
@@ -258,11 +283,12 @@ impl Worker {
             }
             let Some(effect) = self.server.poll() else { break };
             self.perform(effect, at, random);
-            if self.giving.waits_until.is_some() || self.has_vanished {
+            if self.giving.waits() || self.has_vanished {
                 break;
             }
         }
-        self.take_parcels(now);
+        self.look_at_moved();
+        self.take_parts(now);
         let of_lines = self.lines.values().map(|line| line.borrow().deeds).sum::<usize>();
         let of_link = self.link.as_ref().map_or(0, |link| link.borrow().deeds(Side::Worker));
         self.spin.on_turn(of_lines + of_link, self.has_work() && !self.has_ended());
@@ -291,10 +317,7 @@ impl Worker {
             Effect::Move { by, format } => self.give(by, format),
             Effect::Commit => self.part(),
             Effect::Resume => self.resume(),
-            Effect::Vanish => {
-                self.has_vanished = true;
-                self.outcome = Some(Outcome::Forced);
-            }
+            Effect::Vanish => self.be_orphaned(),
             Effect::Accept => {
                 self.serve(random);
                 self.let_in();
@@ -352,7 +375,7 @@ impl Worker {
         let open = self.known_lines().filter(|line| !line.borrow().dropped);
         let mut lines: Vec<Rc<RefCell<Line>>> = open.cloned().collect();
         lines.iter().for_each(|line| line.borrow_mut().was_bereft = true);
-        drop((self.server, self.newcomers, self.giving, self.taking));
+        drop((self.server, self.newcomers, self.giving, self.passage, self.taking));
         lines.retain(|line| line.borrow().is_orphaned);
         lines
     }

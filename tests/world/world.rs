@@ -207,6 +207,7 @@ impl World {
         self.reigns.iter_mut().for_each(Reign::be_prompt);
         self.succession.iter_mut().for_each(Succession::be_prompt);
         self.pipes().for_each(|pipe| pipe.borrow_mut().hurry());
+        self.workers().flat_map(Worker::channels).for_each(|channel| channel.borrow_mut().hurry());
     }
 
     /// One turn of each process that is awake, in any order, and what the clients make of it.
@@ -328,7 +329,8 @@ impl World {
         self.judge(Crowd::judge_at_rest);
         let at = self.now;
         let can_connect = self.reigns.iter().flat_map(|reign| &reign.workers).any(|worker| worker.accepts);
-        let of_workers = self.workers().filter(|worker| worker.frozen_until <= at).map(Worker::next_time);
+        let awake_workers = || self.workers().filter(|worker| worker.frozen_until <= at);
+        let of_workers = awake_workers().map(Worker::next_time);
         let supervisors = || self.all_reigns().flat_map(Reign::supervisors);
         let awake = || supervisors().filter(|supervisor| supervisor.frozen_until <= at);
         let of_supervisors = awake().map(Supervisor::next_time);
@@ -336,7 +338,11 @@ impl World {
         let publishers = self.publishers.iter().filter(|p| can_connect || !p.wants_to_connect(at));
         let next = (of_workers.chain(of_supervisors).flatten().map(|wakes_at| wakes_at - self.base))
             .chain(self.workers().map(|worker| worker.frozen_until).filter(|until| *until > at))
-            .chain(self.workers().filter_map(|worker| worker.giving.waits_until))
+            .chain(awake_workers().filter_map(|worker| worker.giving.next_time()))
+            .chain(awake_workers().filter_map(Worker::held_until))
+            .chain(
+                self.workers().flat_map(Worker::channels).filter_map(|channel| channel.borrow().next_time()),
+            )
             .chain(awake().filter_map(Supervisor::next_deadline))
             .chain(supervisors().map(|supervisor| supervisor.frozen_until).filter(|until| *until > at))
             .chain(self.next_of_succession())
@@ -352,7 +358,7 @@ impl World {
     /// Whether every process would sleep, and no event would wake it.
     pub fn is_at_rest(&self) -> bool {
         let now = self.base + self.now;
-        let is_asleep = |worker: &Worker| worker.frozen_until > self.now || !worker.is_awake(now);
+        let is_asleep = |worker: &Worker| worker.frozen_until > self.now || !worker.is_awake((now, self.now));
         let rests = |supervisor: &Supervisor| {
             supervisor.frozen_until > self.now || !supervisor.is_awake((now, self.now))
         };
