@@ -144,6 +144,7 @@ impl World {
 
     /// Goes on with it.
     pub fn succeed(&mut self) {
+        self.batches = self.workers().map(|worker| worker.batches).chain([self.batches]).max().unwrap_or(0);
         let Some(mut succession) = self.succession.take() else { return };
         let (at, from) = (self.now, succession.from);
         if succession.successor.is_none() && !succession.channel.borrow().is_successor_gone() {

@@ -60,6 +60,10 @@ pub struct World {
     pub moved: usize,
     pub successors: usize,
     pub blows: usize,
+    /// The most batches in which a process has sent its connections.
+    pub batches: usize,
+    /// Orphans that were told by those who have taken their connections what became of these.
+    pub parted_unasked: usize,
     /// A worker has lost a supervisor that was there: what it has refused then may have been published.
     pub has_severed: bool,
     /// Came with an id that their worker had not been told of.
@@ -87,6 +91,8 @@ impl World {
             moved: 0,
             successors: 0,
             blows: 0,
+            batches: 0,
+            parted_unasked: 0,
             has_severed: false,
             ahead: 0,
             setup,
@@ -226,8 +232,12 @@ impl World {
         for worker in &mut self.orphans {
             worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
-        let ended = self.orphans.extract_if(.., |worker| worker.has_ended());
-        ended.filter(|worker| worker.has_vanished).for_each(|worker| drop(worker.vanish()));
+        for worker in self.orphans.extract_if(.., |worker| worker.has_ended()) {
+            self.parted_unasked += usize::from(worker.parted_unasked);
+            if worker.has_vanished {
+                worker.vanish();
+            }
+        }
         if let Some(legacy) = self.reign().take_legacy().filter(|_| self.setup.is_followed) {
             self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use slackwater::policy::handover::BATCH;
+
 use crate::channel::{ALL_PASSED, Passed};
 use crate::draw::{GENEROUS, Lot, SECOND, house, patient};
 use crate::ear::Heard;
@@ -127,8 +129,42 @@ fn from_any_number_of_workers_to_any_other_all_go_on_in_the_midst_of_what_they_s
 }
 
 #[test]
+fn hundreds_move_batch_by_batch_and_none_is_missing_or_taken_for_another() {
+    for_each_seed(33_100..33_104, |seed| {
+        let (from, to) = [(1, 1), (1, 3), (2, 1), (3, 2)][(seed % 4) as usize];
+        let mut world = house(seed, patient(from));
+        let ids: Vec<u32> = world.reign().workers.iter().map(|worker| worker.place.id).collect();
+        let most = 2 * BATCH + 50;
+        let lines: Vec<_> = (0..most * from)
+            .map(|nth| world.connect_to(ids[nth % from], 1 << 20, &handshake("topic=news")))
+            .collect();
+        world.calm_down();
+        publish(&mut world, ids[0], 1..=1, 10);
+        world.calm_down();
+        assert!(world.begin_succession(to, None));
+        for (nth, line) in lines.iter().enumerate() {
+            line.borrow_mut().send(&frame(&mut Random::new(1), TEXT, nth.to_string().as_bytes()));
+        }
+        world.run_while(|world| world.succession.is_some());
+        world.begin_calmly();
+        world.connect_to_any(&super::news(2, 10));
+        world.calm_down();
+        assert_eq!((world.handovers, world.batches), ([0, 1], 3), "{from} to {to}");
+        for (nth, line) in lines.iter().enumerate() {
+            assert!(Guests::has_gone_on(line, 2), "{from} to {to}: {nth} {:?}", positions(line));
+            assert_eq!(
+                count(line, |heard| *heard == Heard::Echo(nth.to_string())),
+                1,
+                "{from} to {to}: {nth}"
+            );
+        }
+    });
+}
+
+#[test]
 fn whoever_dies_at_any_step_all_go_on_in_the_first_until_the_commitment_and_from_then_on_in_the_second() {
     let steps = ALL_PASSED.iter().filter(|passed| **passed != Passed::GivenUp);
+    let mut parted_unasked = 0;
     for (nth, passed) in steps.enumerate() {
         for (from, to) in all_sizes() {
             for victim in VICTIMS {
@@ -178,7 +214,18 @@ fn whoever_dies_at_any_step_all_go_on_in_the_first_until_the_commitment_and_from
                 }
                 let mut sockets = guests.sockets.iter().filter(lives);
                 assert!(sockets.all(|line| Guests::is_answered(line)), "{what}");
+                if victim == Victim::Predecessor && !is_committed {
+                    // Its workers learn that nobody else serves them, and let them go.
+                    let is_let_go =
+                        |line: &Rc<RefCell<Line>>| line.borrow().outbound_ended && !line.borrow().is_orphaned;
+                    assert!(guests.all().all(is_let_go), "{what}");
+                    let codes = guests.sockets.iter().map(|line| line.borrow().ear.close);
+                    assert!(codes.into_iter().all(|close| close == Some(Some(1012))), "{what}");
+                }
+                assert!(world.orphans.is_empty(), "{what}: a worker stays though its supervisor is gone");
+                parted_unasked += world.parted_unasked;
             }
         }
     }
+    assert!(parted_unasked > 10, "{parted_unasked}");
 }
