@@ -33,7 +33,8 @@
 //!   side: [`policy::handover::crew`] has all of them stop, move and part at once; a worker does so in `server::turn::holding` and
 //!   `server::handover::share`, a supervisor in `process::crew::moving`, `process::supervisor::giving` and `taking`.
 //! * Leaving everything with the service manager for the next start: [`policy::parking`] says when, [`wire::handover::parked`] what is left;
-//!   [`server::handover`] does it, and [`process::parking`] finds it again.
+//!   [`server::handover::bundle`] leaves it, and [`process::parking`] finds it again; a supervisor does so in
+//!   `process::supervisor::parking` and `taking_up`.
 //! * Which worker processes there should be, and when one has to go: [`policy::roster`]. What is seen of one that does not
 //!   answer: [`process::sight`], by [`proc_stat`].
 //! * RFC 6455: [`wire::websocket`], on tungstenite's frame headers. RFC 7692, the compression of messages: agreed on in

@@ -227,6 +227,12 @@ impl Predecessor {
         self.failed.get_or_insert(failed);
     }
 
+    /// One that leaves everything for a later start, which is not there to be asked.
+    #[must_use]
+    pub fn for_a_later_start(now: Instant, deadline: Instant) -> Self {
+        Self { stage: Stage::Ready(now), ..Self::new([0, 0], 0, deadline) }
+    }
+
     /// What could not be done here.
     pub fn on_failed(&mut self, why: String) {
         self.failed.get_or_insert(Why::Own(why));

@@ -56,6 +56,18 @@ fn after(messages: usize, start: Instant) -> Predecessor {
 }
 
 #[test]
+fn what_is_left_for_a_later_start_waits_for_nobody_who_would_take_it() {
+    let now = Instant::now();
+    let mut leaving = Predecessor::for_a_later_start(now, now + PATIENCE);
+    assert_eq!(poll(&mut leaving, now), Some(Step::Cut));
+    leaving.moving(0);
+    assert_eq!(poll(&mut leaving, now), None);
+    assert_eq!(hear(&mut leaving, Heard::Prepared, now), Some(Step::Commit));
+    let mut late = Predecessor::for_a_later_start(now, now + PATIENCE);
+    assert_eq!(poll(&mut late, now + PATIENCE), Some(Step::GiveUp(Why::Silent(Stage::Ready(now)))));
+}
+
+#[test]
 fn all_is_handed_over_in_batches_each_of_which_has_arrived_before_the_next() {
     let now = Instant::now();
     let mut predecessor = after(5, now);

@@ -140,6 +140,11 @@ impl Roster {
         self.start_failed_again(now);
     }
 
+    /// How many there are, or are about to be started.
+    pub fn workers(&self) -> usize {
+        self.workers.len() + self.slots.iter().filter(|slot| slot.start_at.is_some()).count()
+    }
+
     /// The slot of a worker.
     pub fn slot_of(&self, id: WorkerId) -> Option<SlotId> {
         self.worker(id).map(|worker| worker.slot)
@@ -262,7 +267,8 @@ impl Roster {
         self.start_again(slot, exit, now);
     }
 
-    fn start_failed_again(&mut self, now: Instant) {
+    /// Starts those again that have ended before anybody served.
+    pub fn start_failed_again(&mut self, now: Instant) {
         for slot in 0..self.slots.len() {
             if let Some(exit) = self.slots[slot].failed.take() {
                 self.start_again(slot, exit, now);

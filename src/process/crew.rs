@@ -67,6 +67,8 @@ pub struct Crew<S> {
     notify: Option<(Duration, Instant)>,
     /// While everything is handed over.
     handover: Option<CrewPredecessor>,
+    /// To a later start.
+    is_parking: bool,
     /// Until everything that is taken over is its own.
     is_taking_over: bool,
     /// Workers of which it was known when that began that they leave alone: their clients move, too.
@@ -87,6 +89,7 @@ impl<S: Socket> Crew<S> {
             longest_drain: times.drain_delay + times.grace,
             notify: notify_interval.map(|period| (period, now + period)),
             handover: None,
+            is_parking: false,
             is_taking_over: false,
             leaving_alone: Vec::new(),
             put_off: Vec::new(),
@@ -190,6 +193,8 @@ impl<S: Socket> Crew<S> {
         match event {
             WorkerEvent::Ready => self.roster.on_ready(worker, now),
             WorkerEvent::Closed => self.roster.on_closed(worker),
+            // It leaves with all others, as soon as everything is parked or is not.
+            WorkerEvent::Signalled if self.is_parking => {}
             WorkerEvent::Signalled => self.roster.on_signalled(worker, now),
             WorkerEvent::Alive => self.roster.on_heard(worker),
             WorkerEvent::AskedToLeave => self.roster.ask_to_leave(now),

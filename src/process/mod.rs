@@ -104,6 +104,8 @@ fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
     admin.map(remarks::operators).iter().for_each(Remark::log);
     remarks::of_access(config, address, admin).iter().for_each(Remark::log);
+    // Whoever hears that it is ready may look for that line.
+    log::logger().flush();
     service_manager::ready(&serving(address));
 }
 

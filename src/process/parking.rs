@@ -1,25 +1,33 @@
 //! Parking connections with the service manager when this process is told to leave, and going on with those that an earlier one
 //! has parked there.
 
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::{info, warn};
-use thiserror::Error;
+use socket2::Socket;
 
 use crate::config::Config;
 use crate::ffi;
+use crate::process::RunError;
 use crate::process::handover::Doors;
 use crate::process::listeners::{self, OpenError};
 use crate::process::service_manager;
 use crate::server::address::Address;
-use crate::server::bound_socket::{BoundSocket, ListenError};
-use crate::server::handover::Store;
+use crate::server::bound_socket::BoundSocket;
+use crate::server::handover::bundle::Store;
 use crate::server::handover::channel::Channel;
-use crate::server::handover::parked::{Parked, ParkedError};
-use crate::server::{Server, Service, StartError};
+use crate::server::handover::parked::{Parked, silent_since};
+use crate::server::state_file::StateFile;
+use crate::server::{Server, Service};
+use crate::wire::handover::message::Listening;
+use crate::wire::handover::parked::Left;
 
 /// The name of what is kept, among all that the service manager hands a process (FDNAME=, sd_pid_notify_with_fds(3)).
 pub const PARKED: &str = "slackwater-parked";
@@ -33,8 +41,10 @@ struct ServiceManager {
 impl Store for ServiceManager {
     fn keep(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         let kept = service_manager::keep(PARKED, descriptor, self.timeout);
-        kept.map_err(|why| {
-            io::Error::new(why.kind(), format!("the service manager does not keep them: {why}"))
+        kept.map_err(|why| match why.raw_os_error() {
+            // It was not even sent.
+            Some(libc::ETOOMANYREFS) => why,
+            _ => io::Error::new(why.kind(), format!("the service manager does not keep them: {why}")),
         })
     }
 
@@ -43,102 +53,150 @@ impl Store for ServiceManager {
     }
 }
 
+/// Why nobody will be parked, though everybody is to be.
+pub fn is_in_vain(config: &Config) -> Option<&'static str> {
+    let is_kept = !config.handover.park || service_manager::room().is_some();
+    (!is_kept).then_some(
+        "SLACKWATER_PARK is set in vain, and the server drains when it is told to leave: the service manager keeps nothing for the next start: set FileDescriptorStoreMax=1 in its unit",
+    )
+}
+
 /// Where connections are to be parked, if they are to be and can be.
 pub fn store(config: &Config) -> Option<Box<dyn Store>> {
-    if !config.handover.park {
+    if let Some(why) = is_in_vain(config) {
+        warn!("{why}");
         return None;
     }
-    let why = match service_manager::room() {
-        _ if config.workers > 1 => "of several workers nobody is parked",
-        None => {
-            "the service manager keeps nothing for the next start: set FileDescriptorStoreMax=1 in its unit"
-        }
-        Some(_) => return Some(Box::new(ServiceManager { timeout: config.handover.handover_timeout })),
-    };
-    warn!("SLACKWATER_PARK is set in vain, and the server drains when it is told to leave: {why}");
-    None
+    let timeout = config.handover.handover_timeout;
+    config.handover.park.then(|| Box::new(ServiceManager { timeout }) as Box<dyn Store>)
 }
 
 /// What earlier processes have parked. To be asked before this process opens anything that could get its number.
 pub fn find() -> Vec<Channel> {
+    if let Some(pid) = service_manager::handed_to_another(PARKED) {
+        closed(&format!(
+            "they were handed to process {pid}, which is not this one: a script that starts the server is to do so by exec"
+        ));
+    }
     let handed_over = service_manager::handed_over().unwrap_or_default().into_iter();
-    let parked = handed_over.filter(|(_, name)| name == PARKED).filter_map(|(fd, _)| ffi::socket(fd).ok());
-    // Whatever it was made, it is not waited for.
-    let parked = parked.filter(|socket| socket.set_nonblocking(true).is_ok());
-    parked.map(|socket| OwnedFd::from(socket).into()).collect()
+    let parked = handed_over.filter(|(_, name)| name == PARKED).map(|(fd, _)| {
+        let socket = ffi::socket(fd)?;
+        // Whatever it was made, it is not waited for.
+        socket.set_nonblocking(true)?;
+        Ok(OwnedFd::from(socket).into())
+    });
+    parked.filter_map(|channel: io::Result<Channel>| channel.inspect_err(|why| closed(why)).ok()).collect()
 }
 
-/// Why it is not gone on with.
-#[derive(Debug, Error)]
-enum UnparkError {
-    #[error(transparent)]
-    Parked(#[from] ParkedError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
-    Start(#[from] StartError),
+/// What can be gone on with of what was parked; of anything else it is said that it is closed. All of it stays where it is.
+pub fn look(channels: &[Channel]) -> Option<Parked> {
+    let mut found = None;
+    for channel in channels {
+        match Parked::look(channel) {
+            Ok(Some(_)) if found.is_some() => closed(&"others were parked, too, and go on"),
+            Ok(Some(parked)) => found = Some(parked),
+            Ok(None) => info!("Nothing is in what was parked"),
+            Err(why) => closed(&why),
+        }
+    }
+    found
 }
 
-/// Closes what was parked: it cannot be gone on with.
-pub fn close(parked: Vec<Channel>, why: &str) {
-    if parked.is_empty() {
+/// Says that connections are closed.
+pub fn closed(why: &dyn Display) {
+    warn!("The connections that were parked are closed: {why}");
+}
+
+/// Closes what was parked and is still there, if it is, and has it kept no longer.
+pub fn forget(channels: Vec<Channel>) {
+    if channels.is_empty() {
         return;
     }
-    drop(parked);
+    // At once: the service manager takes its time, and what was listened on is in there, too.
+    channels.iter().for_each(Channel::discard);
+    drop(channels);
     service_manager::forget(PARKED);
-    warn!("The connections that were parked are closed: {why}");
+}
+
+/// Says that this start has failed, but that the next may go on with what was parked.
+pub fn say_kept(pid: u32) {
+    warn!("What process {pid} has parked stays with the service manager, for a start that can listen");
+}
+
+/// Says that all of it was gone on with. What was left beside it, in case that it was lost, goes now: by it a later start would give
+/// ids once more. So does what another start has left in this one's state file, and so do the files of sockets that nobody
+/// listens on any more.
+pub fn say_taken_up(pid: u32, left: &Left, state_file: Option<&StateFile>, unowned: &[PathBuf]) {
+    unowned.iter().for_each(|file| drop(fs::remove_file(file)));
+    let beside = left.state_file.as_ref().map(|path| StateFile::open(Path::new(OsStr::from_bytes(path))));
+    let superseded = beside.map_or(Ok(()), |beside| beside?.supersede());
+    for result in [superseded, state_file.map_or(Ok(()), StateFile::supersede)] {
+        result.unwrap_or_else(|why| warn!("An older history is left where it was: {why}"));
+    }
+    info!(
+        "Took up {} connections that process {pid} had parked: nobody was heard for {} ms",
+        left.connections,
+        silent_since(left).as_millis()
+    );
 }
 
 /// Goes on with what was parked, if there is anything that can be gone on with: otherwise it is closed. What is listened on was
 /// `inherited`, or parked, if it is what the configuration names, or is opened.
+///
+/// # Errors
+/// Why this process cannot serve. Nothing is closed then.
 pub fn go_on(
     config: &Config,
     inherited: Option<&BoundSocket>,
-    parked: Vec<Channel>,
-) -> Option<(Server, Option<Address>)> {
-    if parked.is_empty() {
-        return None;
-    }
-    let read: Vec<_> = parked.iter().filter_map(|channel| Parked::read(channel).transpose()).collect();
-    drop(parked);
-    // Whatever becomes of them, nothing is left in it.
-    service_manager::forget(PARKED);
-    let mut server = None;
-    for parked in read {
-        let taken = match parked {
-            Ok(_) if server.is_some() => continue,
-            Ok(parked) => take_up(config, inherited, parked),
-            Err(why) => Err(why.into()),
-        };
-        match taken {
-            Ok(taken) => server = Some(taken),
-            Err(why) => warn!("The connections that were parked are closed: {why}"),
+    state_file: Option<&StateFile>,
+    channels: Vec<Channel>,
+) -> Result<Option<(Server, Option<Address>)>, RunError> {
+    let mut parked = look(&channels);
+    let gone_on = match &mut parked {
+        Some(parked) => {
+            let sockets = std::mem::take(&mut parked.sockets);
+            let begun = begin(config, inherited, sockets).inspect_err(|_| say_kept(parked.pid));
+            take_up(begun?, state_file, parked)
         }
-    }
-    server
+        None => None,
+    };
+    drop(parked);
+    forget(channels);
+    Ok(gone_on)
 }
 
-fn take_up(
+/// A server that has no connections yet, its address for operators, and the files of the sockets that were parked.
+type Begun = (Server, Option<Address>, Vec<PathBuf>);
+
+fn begin(
     config: &Config,
     inherited: Option<&BoundSocket>,
-    mut parked: Parked,
-) -> Result<(Server, Option<Address>), UnparkError> {
-    let inherited = inherited.map(BoundSocket::share).transpose()?;
-    let pid = parked.pid;
-    let Doors { slots, admin, files, .. } = Doors::of(std::mem::take(&mut parked.sockets))?;
+    sockets: Vec<(Listening, Socket)>,
+) -> Result<Begun, RunError> {
+    let inherited = inherited.map(BoundSocket::share).transpose().map_err(OpenError::Listen)?;
+    let Doors { slots, admin, files, .. } = Doors::of(sockets)?;
     let public = BoundSocket::join(slots.into_values());
     let listening = listeners::adopt(config, inherited, public, false)?;
     let admin = listeners::adopt_admin(config, admin, false)?;
     let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-    let mut server = Server::over(listening, admin, config, Service::Notifications)?;
-    let (count, silent) = server.take_up_parked(parked)?;
-    // Those of sockets that nobody listens on any more go now.
-    files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));
-    info!(
-        "Took up {count} connections that process {pid} had parked: nobody was heard for {} ms",
-        silent.as_millis()
-    );
-    Ok((server, admin_address))
+    Ok((Server::over(listening, admin, config, Service::Notifications)?, admin_address, files))
+}
+
+fn take_up(
+    begun: Begun,
+    state_file: Option<&StateFile>,
+    parked: &mut Parked,
+) -> Option<(Server, Option<Address>)> {
+    let (mut server, admin_address, files) = begun;
+    match server.take_up_parked(parked) {
+        Ok(left) => {
+            let unowned: Vec<_> = files.into_iter().filter(|file| !server.own_file(file)).collect();
+            say_taken_up(parked.pid, &left, state_file, &unowned);
+            Some((server, admin_address))
+        }
+        Err(why) => {
+            closed(&why);
+            None
+        }
+    }
 }

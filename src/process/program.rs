@@ -14,11 +14,15 @@ use socket2::{Domain, Socket, Type};
 use crate::config::Config;
 use crate::config::secret::Secret;
 use crate::ffi;
+use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
 use crate::wire::link::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// Stands ahead of channels in which an earlier server has left connections.
+const PARKED: &str = "parked";
 
 /// Stands for no descriptors at all.
 const NONE: &str = "-";
@@ -54,8 +58,8 @@ pub struct Inheritance {
     pub line: RawFd,
     /// The sockets for operators; none where they have none of their own.
     pub admin: Vec<RawFd>,
-    /// Channels to workers of a predecessor's, if it takes over from those of one.
-    pub channels: Option<Vec<RawFd>>,
+    /// Where connections come from, if it takes some up.
+    pub origin: Option<Origin<RawFd>>,
 }
 
 /// What a supervisor has of a worker that it has started.
@@ -93,9 +97,10 @@ impl Inheritance {
             some => some.split(',').map(fd).collect::<Option<Vec<RawFd>>>(),
         };
         let [version, number, listeners, supervisor, line, admin, rest @ ..] = fields else { return None };
-        let channels = match rest {
+        let origin = match rest {
             [] => None,
-            [channels] => Some(fds(channels)?),
+            [channels] => Some(Origin::Predecessor(fds(channels)?)),
+            [PARKED, channels] => Some(Origin::Parked(fds(channels)?)),
             _ => return None,
         };
         (version.parse() == Ok(VERSION)).then_some(Self {
@@ -104,7 +109,7 @@ impl Inheritance {
             supervisor: fd(supervisor)?,
             line: fd(line)?,
             admin: fds(admin)?,
-            channels,
+            origin,
         })
     }
 }
@@ -141,8 +146,7 @@ impl Program {
         &self.path
     }
 
-    /// Starts a worker of this number, counted from 1. With channels it takes over from a predecessor's workers at their
-    /// other ends, be they none.
+    /// Starts a worker of this number, counted from 1. With an origin it takes up what comes from there, be it nothing.
     ///
     /// # Errors
     /// As fork(2) and execve(2).
@@ -151,16 +155,16 @@ impl Program {
         number: u32,
         listeners: &[Socket],
         admin: &[Socket],
-        channels: Option<Vec<OwnedFd>>,
+        origin: Option<Origin<OwnedFd>>,
     ) -> io::Result<Started> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let (line, their_line) = Channel::pair()?;
         let their_line = Socket::from(their_line);
-        let channels: Option<Vec<Socket>> =
-            channels.map(|channels| channels.into_iter().map(Socket::from).collect());
-        let of_others = || channels.iter().flatten();
+        let origin = origin.map(|origin| origin.try_map(|channel| Ok::<_, io::Error>(Socket::from(channel))));
+        let origin = origin.transpose()?;
+        let of_others = || origin.iter().flat_map(Origin::channels);
         let handed_over = || listeners.iter().chain([&theirs, &their_line]).chain(admin).chain(of_others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
@@ -169,7 +173,8 @@ impl Program {
         let one = |socket: &Socket| socket.as_raw_fd().to_string();
         let mut said = vec![VERSION.to_string(), number.to_string(), fds(listeners), one(&theirs)];
         said.extend([one(&their_line), fds(admin)]);
-        said.extend(channels.as_deref().map(fds));
+        said.extend(matches!(origin, Some(Origin::Parked(_))).then(|| PARKED.to_owned()));
+        said.extend(origin.as_ref().map(|origin| fds(origin.channels())));
         let mut command = self.command();
         command.stdin(Stdio::null()).env(INHERITANCE, said.join(" ")).env_remove(SUCCESSION);
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
@@ -252,12 +257,13 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_its_number_and_its_descriptors() {
-        for (text, listeners, admin, channels) in [
+        for (text, listeners, admin, origin) in [
             ("2 5 7 8 -", vec![5], vec![], None),
-            ("2 5 7 8 9 -", vec![5], vec![9], Some(vec![])),
-            ("2 5,6 7 8 9,10 11,12", vec![5, 6], vec![9, 10], Some(vec![11, 12])),
+            ("2 5 7 8 9 -", vec![5], vec![9], Some(Origin::Predecessor(vec![]))),
+            ("2 5,6 7 8 9,10 11,12", vec![5, 6], vec![9, 10], Some(Origin::Predecessor(vec![11, 12]))),
+            ("2 5 7 8 9 parked 11,12", vec![5], vec![9], Some(Origin::Parked(vec![11, 12]))),
         ] {
-            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, channels };
+            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, origin };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
     }
@@ -286,7 +292,8 @@ mod tests {
         for text in ["", "1", "0 2 5 7 8 -"] {
             assert!(Inheritance::parse(text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }
-        for text in ["2 5 7", "2 5 7 8 9 10 11", "2 5 -7 8 -", "2 5, 7 8 -", "2 5 7 - -"] {
+        for text in ["2 5 7", "2 5 7 8 9 10 11", "2 5 -7 8 -", "2 5, 7 8 -", "2 5 7 - -", "2 5 7 8 - parked"]
+        {
             let text = format!("{VERSION} {text}");
             assert!(Inheritance::parse(&text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }

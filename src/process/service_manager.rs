@@ -136,6 +136,14 @@ pub fn handed_over() -> io::Result<Vec<(RawFd, String)>> {
     Ok(sd_notify::listen_fds()?.map(|fd| (fd, String::new())).collect())
 }
 
+/// The process that it has handed something of this name, if that is another one.
+pub fn handed_to_another(name: &str) -> Option<String> {
+    let names = env::var("LISTEN_FDNAMES").ok()?;
+    let pid = env::var("LISTEN_PID").ok()?;
+    let is_another = pid.parse() != Ok(std::process::id()) && names.split(':').any(|given| given == name);
+    is_another.then_some(pid)
+}
+
 fn tell(state: &[NotifyState<'_>], timeout: Duration) {
     let text: String = state.iter().map(|assignment| format!("{assignment}\n")).collect();
     if let Err(why) = send(&text, timeout, &[]) {

@@ -5,7 +5,7 @@
 //! and ends anything; **settle** with the workers.
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -22,31 +22,37 @@ use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain;
 use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
-use crate::process::crew::{Arrived, Crew, CrewTerms, Signal};
+use crate::process;
+use crate::process::crew::{Arrived, Crew, CrewTerms};
 use crate::process::handover::{Approach, SuccessionError, SuccessorProcess};
 use crate::process::listeners::slots::SlotSockets;
 use crate::process::listeners::{self, OpenError};
-use crate::process::parking;
 use crate::process::program::{Program, Started};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::exhaustion::with_mend;
-use crate::server::handover::Launcher;
+use crate::server::handover::bundle::Store;
 use crate::server::handover::channel::Channel;
+use crate::server::handover::{Launcher, Origin};
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::{history_limits, random_epoch};
 use crate::wire::metrics::Metrics;
 use beginning::{Beginning, begin};
 use giving::Giving;
+use parking::Parking;
 use taking::Taking;
+use taking_up::TakingUp;
 
 mod beginning;
 mod ending;
 mod giving;
+mod parking;
+mod signals;
 mod taking;
+mod taking_up;
 
 const SIGNALS: Token = Token(0);
 const SUCCESSOR: Token = Token(1);
@@ -101,6 +107,13 @@ pub struct Supervisor {
     accept_at: Option<Instant>,
     giving: Option<Giving>,
     taking: Option<Taking>,
+    /// What an earlier server has parked, until it is served.
+    taking_up: Option<TakingUp>,
+    /// Where everything is parked when this server is told to leave, if it is to be.
+    store: Option<Box<dyn Store>>,
+    parking: Option<Parking>,
+    /// It is to be in this turn.
+    is_to_park: bool,
     /// What a predecessor has counted.
     counted: Option<Metrics>,
     /// A successor is to be started in this turn.
@@ -125,9 +138,7 @@ impl Supervisor {
         let approach = Approach::begin(&config)?;
         // With the same arguments, but not with the same descriptors: what that one was given comes another way.
         let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
-        let parked = if approach.is_own() { vec![] } else { parking::find() };
-        parking::close(parked, "several workers cannot go on with them");
-        drop(parking::store(&config));
+        let parked = if approach.is_own() { vec![] } else { process::parking::find() };
         // Ahead of what listens: one that comes while this process starts waits until it is heard.
         let mut signals = Signals::new(OBEYED)?;
         ffi::unblock(&OBEYED)?;
@@ -136,8 +147,8 @@ impl Supervisor {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
-        let Beginning { listeners, path, taking } =
-            begin(&config, approach, inherited, state_file.as_ref(), &mut crew, poll.registry())?;
+        let Beginning { listeners, path, taking, taking_up } =
+            begin(&config, approach, inherited, parked, state_file.as_ref(), &mut crew, poll.registry())?;
         for socket in path.iter().flat_map(BoundSocket::sockets) {
             SourceFd(&socket.as_raw_fd()).register(poll.registry(), SUCCESSORS, Interest::READABLE)?;
         }
@@ -156,8 +167,12 @@ impl Supervisor {
             path,
             accept_at: None,
             giving: None,
+            parking: None,
+            store: process::parking::store(&config),
             taking,
+            taking_up,
             counted: None,
+            is_to_park: false,
             is_to_hand_over: false,
             has_lost_one: false,
             has_parted: false,
@@ -178,11 +193,16 @@ impl Supervisor {
                 Err(why) => return loop_failed(&why),
             };
             self.has_lost_one |= !arrived.ended.is_empty();
+            // Ahead of what workers ask that were sent the same signal.
+            if std::mem::take(&mut self.is_to_park) {
+                self.begin_parking();
+            }
             self.crew.handle(arrived, self.now);
             // Whoever has ended by now has nothing that could be moved.
             if std::mem::take(&mut self.is_to_hand_over) {
                 self.launch_successor();
             }
+            self.take_up();
             if let Err(why) = self.take_over() {
                 error!("{why}");
                 return self.end_all();
@@ -232,24 +252,7 @@ impl Supervisor {
                 break;
             }
         }
-        let is_at_terminal = self.is_at_terminal;
-        let mut hands_over = false;
-        // Until it serves, a signal is for the predecessor to answer: it waits.
-        let signals = if self.taking.is_none() { self.take_signals() } else { vec![] };
-        arrived.signals.extend(signals.into_iter().filter_map(|signal| match signal {
-            SIGTERM | SIGINT => Some(Signal::Leave),
-            // The terminal at which it was started is gone.
-            SIGHUP if is_at_terminal => Some(Signal::Leave),
-            SIGHUP => {
-                hands_over = true;
-                None
-            }
-            SIGTTIN => Some(Signal::Grow),
-            SIGTTOU => Some(Signal::Shrink),
-            // Every turn looks for processes that have ended.
-            _ => None,
-        }));
-        self.is_to_hand_over = hands_over;
+        self.take_in_signals(&mut arrived);
         self.children.retain_mut(|(worker, child)| {
             let Ok(Some(status)) = child.try_wait() else { return true };
             debug!("Worker process {} has ended: {status}", child.id());
@@ -259,13 +262,6 @@ impl Supervisor {
         let children = &self.children;
         self.lines.retain(|(worker, _)| children.iter().any(|(child, _)| child == worker));
         Ok(arrived)
-    }
-
-    /// Signals that have come since.
-    fn take_signals(&mut self) -> Vec<i32> {
-        let mut signals = std::mem::take(&mut self.ahead);
-        signals.extend(self.signals.pending());
-        signals
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -313,10 +309,10 @@ impl Supervisor {
 
     fn start(&mut self, worker: WorkerId, slot: SlotId) {
         let number = u32::try_from(slot + 1).unwrap_or(u32::MAX);
+        let origin = self.origin_of(slot);
         let sockets = self.listeners.of(slot);
-        let channels = self.taking.as_mut().map(|taking| taking.channels_of(slot));
         let started =
-            sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin, channels));
+            sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin, origin?));
         let admitted = started.and_then(|Started { child, link, line }| {
             let (mut socket, token) = (Stream::from(link), Token(FIRST_WORKER + worker as usize));
             debug!("Started worker {} as process {}", slot + 1, child.id());
@@ -332,6 +328,15 @@ impl Supervisor {
             self.crew.on_exit(worker, Exit::NotStarted);
             self.has_lost_one = true;
         }
+    }
+
+    /// Where the connections come from that the worker in this slot takes up, before any of them serves.
+    fn origin_of(&mut self, slot: SlotId) -> io::Result<Option<Origin<OwnedFd>>> {
+        if let Some(taking) = &mut self.taking {
+            return Ok(Some(Origin::Predecessor(taking.channels_of(slot))));
+        }
+        let taking_up = self.taking_up.as_ref();
+        taking_up.map(|taking_up| Ok(Origin::Parked(taking_up.channels_of(slot)?))).transpose()
     }
 
     /// Looks at what a worker's process does.

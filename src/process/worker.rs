@@ -37,7 +37,10 @@ pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
     let (mut server, admin_address) = match handover::inherit(config, approach)? {
         Some(inheritance) => {
-            parking::close(parked, "another process hands over");
+            if !parked.is_empty() {
+                parking::closed(&"another process hands over");
+            }
+            parking::forget(parked);
             take_over(config, inherited, inheritance, signals, state_file)?
         }
         None => begin(config, inherited, parked, signals, state_file)?,
@@ -85,23 +88,21 @@ fn begin(
     state_file: Option<StateFile>,
 ) -> Result<(Server, Option<Address>), RunError> {
     let path = handover::open(config)?;
-    let (mut server, admin_address) = match parking::go_on(config, inherited.as_ref(), parked) {
-        Some((mut server, admin_address)) => {
-            if let Some(state_file) = state_file {
-                state_file.supersede()?;
-                server.leave_state_in(state_file);
+    let (mut server, admin_address) =
+        match parking::go_on(config, inherited.as_ref(), state_file.as_ref(), parked)? {
+            Some((mut server, admin_address)) => {
+                state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
+                (server, admin_address)
             }
-            (server, admin_address)
-        }
-        None => {
-            let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
-            let admin = listeners::open_admin(config)?;
-            let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-            let mut server = Server::over(listening, admin, config, Service::Notifications)?;
-            state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
-            (server, admin_address)
-        }
-    };
+            None => {
+                let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
+                let admin = listeners::open_admin(config)?;
+                let admin_address = admin.as_ref().map(|admin| admin.address().clone());
+                let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+                state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
+                (server, admin_address)
+            }
+        };
     server.obey_signals(signals)?;
     path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
     Ok((server, admin_address))
@@ -148,9 +149,9 @@ pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> R
     let admin = listeners::all_inherited(&inheritance.admin)?;
     let supervisor = listeners::take(inheritance.supervisor)?;
     let signals = hear_signals()?;
-    let taken = |fd: &i32| listeners::take(*fd).map(OwnedFd::from);
-    let channels = inheritance.channels.as_ref().map(|all| all.iter().map(taken).collect()).transpose()?;
-    let means = Means { line: taken(&inheritance.line)?, channels };
+    let taken = |fd: i32| listeners::take(fd).map(OwnedFd::from);
+    let origin = inheritance.origin.clone().map(|origin| origin.try_map(taken)).transpose()?;
+    let means = Means { line: taken(inheritance.line)?, origin };
     let mut server = Server::worker(listening, admin, supervisor.into(), means, config)?;
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))

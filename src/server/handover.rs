@@ -1,6 +1,7 @@
 //! Handing over to another process, and taking over from one. What is said and when is decided in `policy::handover`; here it
 //! is done.
 
+pub mod bundle;
 pub mod channel;
 mod giving;
 pub mod memory;
@@ -14,8 +15,7 @@ pub mod taking;
 
 pub use giving::heard_of;
 pub(super) use parking::Park;
-pub use parking::Store;
-pub use share::Means;
 pub(super) use share::Share;
+pub use share::{Means, Origin};
 pub(super) use succession::Succession;
 pub use succession::{Launcher, next_successor};

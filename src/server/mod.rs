@@ -356,6 +356,7 @@ impl Server {
             Effect::Park => self.park.state.signal(self.turn.now().instant),
             Effect::HandOver => self.launch_successor(),
             Effect::Move { by, format } => self.move_connections(by, format),
+            Effect::ParkPart { format } => self.park_part(format),
             Effect::Commit => return Ok(self.part_with_moved()),
             Effect::Resume => self.resume(),
             Effect::Vanish => return Ok(self.vanish()),

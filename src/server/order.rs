@@ -84,6 +84,11 @@ pub enum Moving {
         /// In this format.
         format: u32,
     },
+    /// Leave them for a later start.
+    Park {
+        /// In this format.
+        format: u32,
+    },
     /// Part with them.
     Commit,
     /// Go on.

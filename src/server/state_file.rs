@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +129,11 @@ impl StateFile {
     pub fn supersede(&self) -> Result<(), StateFileError> {
         let taken = self.discard_draft().and_then(|()| self.take());
         taken.map(drop).map_err(|why| StateFileError { path: self.path.clone(), why })
+    }
+
+    /// Where it is, for another process.
+    pub fn octets_of_path(&self) -> Vec<u8> {
+        self.path.as_os_str().as_bytes().to_vec()
     }
 
     /// What a server that starts now would find, which stays.

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -62,6 +62,11 @@ pub enum ToWorker<'a> {
     Move {
         /// Until then, in nanoseconds of CLOCK_MONOTONIC.
         by: i64,
+        /// In this format of an image.
+        format: u32,
+    },
+    /// As `Move`, but nobody is at the other end of that channel: leave them there for a later start.
+    Park {
         /// In this format of an image.
         format: u32,
     },

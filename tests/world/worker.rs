@@ -313,7 +313,7 @@ impl Worker {
     fn perform(&mut self, effect: Effect, at: Duration, random: &mut Random) {
         match effect {
             Effect::Accept if self.server.is_leaving() => {}
-            Effect::HandOver | Effect::Park => panic!("nobody has asked for it"),
+            Effect::HandOver | Effect::Park | Effect::ParkPart { .. } => panic!("nobody has asked for it"),
             Effect::Move { by, format } => self.give(by, format),
             Effect::Commit => self.part(),
             Effect::Resume => self.resume(),

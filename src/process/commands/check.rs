@@ -11,7 +11,7 @@ use crate::config::command::CheckRequest;
 use crate::process::contradictions::{self, Doors};
 use crate::process::dangers::{self, Findings};
 use crate::process::remarks::{self, Remark};
-use crate::process::{handover, listeners, raise_open_files, secrets};
+use crate::process::{handover, listeners, parking, raise_open_files, secrets};
 use crate::server::clock::Now;
 use crate::server::descriptors::{OpenFiles, room_for_clients};
 use crate::server::key_file::KeyFile;
@@ -79,6 +79,7 @@ impl Report {
         report.remarks.push(Remark::Fact(format!("Would serve {}", remarks::serving(&config, address))));
         report.remarks.extend(admin.map(remarks::operators));
         report.remarks.extend(remarks::of_access(&config, address, admin));
+        report.remarks.extend(parking::is_in_vain(&config).map(|why| Remark::Note(why.to_owned())));
         let keys = keys.as_ref();
         report
             .remarks

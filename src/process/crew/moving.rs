@@ -33,6 +33,12 @@ impl<S: Socket> Crew<S> {
         self.handover = Some(CrewPredecessor::new(own, moving));
     }
 
+    /// Begins to leave everything for a later start, by this time.
+    pub fn park(&mut self, deadline: Instant) {
+        self.is_parking = true;
+        self.hand_over(Predecessor::for_a_later_start(self.now.instant, deadline));
+    }
+
     /// The workers whose connections are to move, in the order of their channels.
     pub fn moving(&self) -> Vec<WorkerId> {
         self.handover.iter().flat_map(CrewPredecessor::workers).collect()
@@ -87,8 +93,17 @@ impl<S: Socket> Crew<S> {
     /// Positions nothing more, and tells the workers to move until then. How everything stands but for them, and what was
     /// published.
     pub fn cut(&mut self, at: Moment, deadline: Instant, format: u32) -> (Whole, Snapshot) {
+        self.cut_by(&ToWorker::Move { by: at.monotonic(deadline), format }, at)
+    }
+
+    /// The same, and tells them to park.
+    pub fn cut_to_park(&mut self, at: Moment, format: u32) -> (Whole, Snapshot) {
+        self.cut_by(&ToWorker::Park { format }, at)
+    }
+
+    fn cut_by(&mut self, word: &ToWorker<'_>, at: Moment) -> (Whole, Snapshot) {
         let moving = self.moving();
-        self.relay.cut_off(&moving, &ToWorker::Move { by: at.monotonic(deadline), format });
+        self.relay.cut_off(&moving, word);
         let (notifications, begun) = self.relay.counted_publications();
         let whole = Whole {
             notifications,
@@ -124,11 +139,16 @@ impl<S: Socket> Crew<S> {
         self.obey(Signal::Leave);
     }
 
-    /// The workers go on as if nothing had been.
+    /// A hand-over has come to nothing: the workers go on as if nothing had been.
     pub fn go_on(&mut self, failed: Handover) {
-        self.moving().into_iter().for_each(|worker| self.relay.tell(worker, &ToWorker::Resume));
-        self.handover = None;
         self.relay.past().handovers.count(failed);
+        self.resume();
+    }
+
+    /// The workers go on as if nothing had been.
+    pub fn resume(&mut self) {
+        self.moving().into_iter().for_each(|worker| self.relay.tell(worker, &ToWorker::Resume));
+        (self.handover, self.is_parking) = (None, false);
         self.relay.go_on(self.now);
         self.take_events();
         std::mem::take(&mut self.put_off).into_iter().for_each(|signal| self.obey(signal));
@@ -138,6 +158,16 @@ impl<S: Socket> Crew<S> {
     pub fn await_predecessor(&mut self) {
         self.is_taking_over = true;
         self.relay.await_history();
+    }
+
+    /// How many workers there are, or are about to be.
+    pub fn workers(&self) -> usize {
+        self.roster.workers()
+    }
+
+    /// Starts those again that have ended before anybody served.
+    pub fn start_failed_again(&mut self) {
+        self.roster.start_failed_again(self.now.instant);
     }
 
     /// How many workers have said that they are there, and how many that they could serve.

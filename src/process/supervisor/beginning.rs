@@ -5,12 +5,16 @@ use std::path::Path;
 use mio::Registry;
 
 use super::taking::Taking;
+use super::taking_up::TakingUp;
 use super::{Supervisor, SupervisorError};
 use crate::config::Config;
 use crate::process::crew::Crew;
-use crate::process::handover::{self, Approach, SuccessionError};
+use crate::process::handover::{self, Approach, Doors, SuccessionError};
+use crate::process::listeners::OpenError;
 use crate::process::listeners::slots::SlotSockets;
+use crate::process::parking;
 use crate::server::bound_socket::BoundSocket;
+use crate::server::handover::channel::Channel;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 
@@ -21,6 +25,8 @@ pub(super) struct Beginning {
     pub(super) path: Option<BoundSocket>,
     /// The process that hands over, if there is one.
     pub(super) taking: Option<Taking>,
+    /// What an earlier server has parked, if it has.
+    pub(super) taking_up: Option<TakingUp>,
 }
 
 /// Listens, on the sockets of a process that hands over if there is one.
@@ -28,6 +34,7 @@ pub(super) fn begin(
     config: &Config,
     approach: Approach,
     inherited: Option<BoundSocket>,
+    parked: Vec<Channel>,
     state_file: Option<&StateFile>,
     crew: &mut Crew<Stream>,
     registry: &Registry,
@@ -45,17 +52,52 @@ pub(super) fn begin(
             };
             let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
             crew.await_predecessor();
-            Beginning { listeners, path, taking: Some(taking) }
+            Beginning { listeners, path, taking: Some(taking), taking_up: None }
         }
         None => {
             let path = handover::open(config)?;
-            let listeners = SlotSockets::open(config, inherited)?;
-            if let Some(snapshot) = state_file.map(StateFile::take_up).transpose()?.flatten() {
-                crew.restore(snapshot);
-            }
-            Beginning { listeners, path, taking: None }
+            let (listeners, taking_up) = match begin_with_parked(config, inherited.as_ref(), parked)? {
+                Some((listeners, taking_up)) => {
+                    crew.await_predecessor();
+                    (listeners, Some(taking_up))
+                }
+                None => {
+                    let listeners = SlotSockets::open(config, inherited)?;
+                    if let Some(snapshot) = state_file.map(StateFile::take_up).transpose()?.flatten() {
+                        crew.restore(snapshot);
+                    }
+                    (listeners, None)
+                }
+            };
+            Beginning { listeners, path, taking: None, taking_up }
         }
     })
+}
+
+/// Listens on what was parked, if there is anything that can be gone on with: otherwise it is closed.
+fn begin_with_parked(
+    config: &Config,
+    inherited: Option<&BoundSocket>,
+    found: Vec<Channel>,
+) -> Result<Option<(SlotSockets, TakingUp)>, SupervisorError> {
+    let mut parked = parking::look(&found);
+    let taken_up = parked.as_mut().map(|parked| TakingUp::new(parked, config.workers.into())).transpose();
+    let (Some(parked), Some(mut taking_up)) =
+        (parked, taken_up.inspect_err(|why| parking::closed(why)).unwrap_or_default())
+    else {
+        parking::forget(found);
+        return Ok(None);
+    };
+    let pid = parked.pid;
+    let open = || -> Result<_, OpenError> {
+        let Doors { slots, admin, files, .. } = Doors::of(parked.sockets)?;
+        let inherited = inherited.map(BoundSocket::share).transpose()?;
+        let slots = slots.into_values().collect();
+        Ok((SlotSockets::adopt(config, inherited, slots, admin, false)?, files))
+    };
+    let (listeners, files) = open().inspect_err(|_| parking::say_kept(pid))?;
+    (taking_up.files, taking_up.found) = (files, found);
+    Ok(Some((listeners, taking_up)))
 }
 
 impl Supervisor {

@@ -16,6 +16,7 @@ use crate::policy::handover::crew::CrewStep;
 use crate::policy::handover::{Heard, LEAVING, Predecessor, Why, refusal};
 use crate::process::crew::Signal;
 use crate::process::handover;
+use crate::process::listeners::slots::SlotSockets;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::handover::channel::{Channel, Received};
@@ -74,7 +75,8 @@ impl Supervisor {
 
     /// Why nobody may take over now.
     fn refusal(&self) -> Option<&'static str> {
-        refusal(self.crew.is_leaving() || self.has_parted, self.giving.is_some())
+        let leaves = self.crew.is_leaving() || self.has_parted || self.parking.is_some();
+        refusal(leaves, self.giving.is_some())
     }
 
     fn next_successor(&mut self) -> Option<Channel> {
@@ -130,6 +132,10 @@ impl Supervisor {
     /// Goes on with handing over, as far as that is possible now.
     pub(super) fn hand_over(&mut self) {
         while let Some(step) = self.crew.poll_handover() {
+            if self.parking.is_some() {
+                self.park(step);
+                continue;
+            }
             let Some(giving) = &mut self.giving else { return };
             let done = match step {
                 CrewStep::Offer { format } => {
@@ -158,14 +164,7 @@ impl Supervisor {
 
     fn offer(&self) -> io::Result<()> {
         let Some(giving) = &self.giving else { return Ok(()) };
-        let slots = self.listeners.slots().zip(0..).map(|(bound, slot)| (Kind::Public, bound, slot));
-        let admin = self.listeners.admin().map(|bound| (Kind::Admin, bound, 0));
-        let path = self.path.as_ref().map(|bound| (Kind::Handover, bound, 0));
-        let mut offer = Offer::default();
-        for (kind, bound, slot) in slots.chain(admin).chain(path) {
-            let owns_file = bound.owns_file() || kind == Kind::Public && self.listeners.owns_file();
-            offer.add(kind, bound, slot, owns_file);
-        }
+        let offer = offer(&self.listeners, self.path.as_ref());
         let workers = u32::try_from(self.crew.moving().len()).ok();
         offer.send(&giving.channel, giving.deadline, giving.format, workers)
     }
@@ -252,6 +251,19 @@ impl Supervisor {
         });
         warn!("Hand-over failed, this process goes on: {why}");
     }
+}
+
+/// What a supervisor listens on.
+pub(super) fn offer<'a>(listeners: &'a SlotSockets, path: Option<&'a BoundSocket>) -> Offer<'a> {
+    let slots = listeners.slots().zip(0..).map(|(bound, slot)| (Kind::Public, bound, slot));
+    let admin = listeners.admin().map(|bound| (Kind::Admin, bound, 0));
+    let path = path.map(|bound| (Kind::Handover, bound, 0));
+    let mut offer = Offer::default();
+    for (kind, bound, slot) in slots.chain(admin).chain(path) {
+        let owns_file = bound.owns_file() || kind == Kind::Public && listeners.owns_file();
+        offer.add(kind, bound, slot, owns_file);
+    }
+    offer
 }
 
 /// What a successor is sent that this process has not obeyed.

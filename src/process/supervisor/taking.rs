@@ -21,6 +21,7 @@ use crate::server::handover::taking::{Came, TakeOverError, completed, not_said};
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::{Entry, Reader, Whole};
 use crate::wire::handover::message::{ToPredecessor, ToSuccessor, decode};
+use crate::wire::handover::parked::Left;
 use crate::wire::metrics::Metrics;
 use crate::wire::snapshot::Snapshot;
 
@@ -233,7 +234,7 @@ impl Supervisor {
             None if all > 0 => return Err(NoSuccession::Garbled.into()),
             None => {}
         }
-        let (whole, snapshot) = read(&octets).map_err(std::io::Error::other)?;
+        let (whole, snapshot, _) = read(&octets).map_err(std::io::Error::other)?;
         let counted = whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok());
         self.counted = counted;
         taking.stage = Stage::TakingUp;
@@ -275,18 +276,19 @@ impl Taking {
     }
 }
 
-/// What an image says of the whole server.
-fn read(octets: &[u8]) -> Result<(Whole, Snapshot), Damaged> {
+/// What an image says of the whole server, and how it was left, if that was for a later start.
+pub(super) fn read(octets: &[u8]) -> Result<(Whole, Snapshot, Option<Left>), Damaged> {
     let mut entries = Reader::new(octets)?;
-    let (mut whole, mut snapshot) = (Whole::default(), None);
+    let (mut whole, mut snapshot, mut left) = (Whole::default(), None, None);
     while let Some(entry) = entries.next_entry()? {
         match entry {
             Entry::Whole(said) => whole = *said,
             Entry::Snapshot(octets) => {
                 snapshot = Some(Snapshot::decode_handed_over(octets).map_err(|_| Damaged)?);
             }
-            Entry::Shared(_) | Entry::Connection(_) | Entry::Left(_) => {}
+            Entry::Left(how) => left = Some(how),
+            Entry::Shared(_) | Entry::Connection(_) => {}
         }
     }
-    Ok((whole, snapshot.ok_or(Damaged)?))
+    Ok((whole, snapshot.ok_or(Damaged)?, left))
 }

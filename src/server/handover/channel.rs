@@ -8,6 +8,7 @@ use std::time::Instant;
 use minicbor::Encode;
 use nix::sys::socket::sockopt::{PeerCredentials, SndBuf, SndBufForce};
 use nix::sys::socket::{UnixCredentials, getsockopt, setsockopt};
+use nix::{setsockopt_impl, sockopt_impl};
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -26,6 +27,15 @@ const BYTES_OF_A_MESSAGE: usize = 1024;
 
 /// What it begins with is about this much.
 const LEAST_ROOM_BYTES: usize = 256 * 1024;
+
+sockopt_impl!(
+    /// Where a look into a channel goes on (SO_PEEK_OFF, socket(7)); none by -1.
+    PeekOffset,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_PEEK_OFF,
+    libc::c_int
+);
 
 /// One end. Never blocks but in `wait`.
 #[derive(Debug)]
@@ -120,11 +130,16 @@ impl Channel {
     /// As recvmsg(2); `WouldBlock` when there is none yet, `InvalidData` when it has not come whole, with all that was sent
     /// beside it: near the limit of open files the kernel leaves out what there is no room for (MSG_CTRUNC).
     pub fn receive(&self) -> io::Result<Option<Received>> {
+        self.receive_with(RecvFlags::empty())
+    }
+
+    fn receive_with(&self, flags: RecvFlags) -> io::Result<Option<Received>> {
         let mut octets = vec![0; MAX_MESSAGE_BYTES];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let mut pieces = [IoSliceMut::new(&mut octets)];
-        let mut receive = || recvmsg(&self.socket, &mut pieces, &mut beside, RecvFlags::CMSG_CLOEXEC);
+        let flags = flags | RecvFlags::CMSG_CLOEXEC;
+        let mut receive = || recvmsg(&self.socket, &mut pieces, &mut beside, flags);
         let received = match receive() {
             // Once, ahead of what the other end has said before it was closed with something unread.
             Err(Errno::CONNRESET) => receive()?,
@@ -143,6 +158,37 @@ impl Channel {
         }
         octets.truncate(received.bytes);
         Ok((received.bytes > 0).then_some(Received { octets, descriptors }))
+    }
+
+    /// As `receive`, of what somebody has left; `None` also where whoever did that is still there, and has left no more.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn receive_left(&self) -> io::Result<Option<Received>> {
+        none_left(|| self.receive())
+    }
+
+    /// Everything that somebody has left in it, where all of it stays, also for whoever has this end of it, too.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn look(&self) -> io::Result<Vec<Received>> {
+        // From the first on, and past each that was seen (socket(7), SO_PEEK_OFF).
+        setsockopt(&self.socket, PeekOffset, &0)?;
+        let next = || none_left(|| self.receive_with(RecvFlags::PEEK)).transpose();
+        let seen = std::iter::from_fn(next).collect();
+        setsockopt(&self.socket, PeekOffset, &-1)?;
+        seen
+    }
+
+    /// Closes everything that somebody has left in it.
+    pub fn discard(&self) {
+        let is_over = |received: io::Result<Option<Received>>| match received {
+            Ok(there) => there.is_none(),
+            // What has not come whole is gone as well.
+            Err(why) => why.kind() != ErrorKind::InvalidData,
+        };
+        while !is_over(self.receive_left()) {}
     }
 
     /// As `receive`, and waits for it.
@@ -210,6 +256,16 @@ impl Channel {
 
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
         wait(&mut [PollFd::new(&self.socket, what)], deadline)
+    }
+}
+
+fn none_left(receive: impl Fn() -> io::Result<Option<Received>>) -> io::Result<Option<Received>> {
+    loop {
+        match receive() {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+            received => return received,
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(in crate::server) struct Giving {
     /// The keys of those who move, and how many have been sent.
     moving: Vec<usize>,
     sent: usize,
+    /// They were left for a later start.
+    is_parked: bool,
 }
 
 impl Giving {
@@ -71,6 +73,7 @@ impl Giving {
             cut: None,
             moving: vec![],
             sent: 0,
+            is_parked: false,
         };
         giving.register(registry, token).inspect_err(|why| {
             let _ = giving.channel.send(&ToSuccessor::abort(why), &[]);
@@ -111,7 +114,34 @@ impl Giving {
     /// One worker's share of what its supervisor hands over.
     pub(in crate::server) fn part(channel: Channel, format: u32, deadline: Instant) -> Self {
         let machine = Predecessor::part(deadline);
-        Self { channel, machine, pid: 0, deadline, format, cut: None, moving: vec![], sent: 0 }
+        Self {
+            channel,
+            machine,
+            pid: 0,
+            deadline,
+            format,
+            cut: None,
+            moving: vec![],
+            sent: 0,
+            is_parked: false,
+        }
+    }
+
+    /// Those that were left there for a later start.
+    pub(in crate::server) fn left(channel: Channel, format: u32, moved: Vec<usize>) -> Self {
+        let mut giving = Self::part(channel, format, Now::read().instant);
+        (giving.is_parked, giving.moving) = (true, moved);
+        giving
+    }
+
+    /// Whether they wait for a later start.
+    pub(in crate::server) fn is_parked(&self) -> bool {
+        self.is_parked
+    }
+
+    /// How many move.
+    pub(in crate::server) fn moved(&self) -> usize {
+        self.moving.len()
     }
 
     /// Sends all connections that can move. Does nothing else until they are taken; how many they are.

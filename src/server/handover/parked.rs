@@ -7,12 +7,12 @@ use std::time::Duration;
 use socket2::Socket;
 use thiserror::Error;
 
-use super::channel::Channel;
+use super::channel::{Channel, Received};
 use super::memory;
 use crate::server::Server;
 use crate::server::clock::Now;
 use crate::wire::handover::message::{Listening, decode};
-use crate::wire::handover::parked;
+use crate::wire::handover::parked::{self, Left};
 use crate::wire::handover::{Damaged, FORMATS};
 use crate::wire::metrics::Handover;
 
@@ -57,66 +57,88 @@ impl From<io::Error> for ParkedError {
     }
 }
 
-/// What was left.
+/// What was left, but for the connections.
 #[derive(Debug)]
 pub struct Parked {
     /// Its process then.
     pub pid: u32,
     /// What it listened on, and what each is for.
     pub sockets: Vec<(Listening, Socket)>,
-    image: Vec<u8>,
-    connections: Vec<OwnedFd>,
+    /// The file that says how everything else stands.
+    pub rest: OwnedFd,
+    /// Channels that hold the connections.
+    pub parts: Vec<Channel>,
 }
 
 impl Parked {
-    /// Takes everything out of the channel; `None` where nothing is in it, or no more.
+    /// Looks at what is in the channel, where all of it stays; `None` where nothing is.
     ///
     /// # Errors
-    /// Why it cannot be gone on with. Everything is closed then.
-    pub fn read(channel: &Channel) -> Result<Option<Self>, ParkedError> {
-        let (mut server, mut file, mut connections) = (None, None, vec![]);
-        while let Some(mut received) = next(channel)? {
-            match (decode(&received.octets)?, received.descriptors.len()) {
-                (parked::Parked::Server(said), _) if !FORMATS.contains(&said.format) => {
+    /// Why it cannot be gone on with.
+    pub fn look(channel: &Channel) -> Result<Option<Self>, ParkedError> {
+        let (mut pid, mut sockets, mut rest, mut parts) = (None, vec![], None, vec![]);
+        let seen = channel.look()?;
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        for Received { octets, mut descriptors } in seen {
+            let count = descriptors.len();
+            match decode(&octets)? {
+                parked::Parked::Server(said) if !FORMATS.contains(&said.format) => {
                     return Err(ParkedError::Format(said.format));
                 }
-                (parked::Parked::Server(said), count)
-                    if server.is_none() && said.listening.len() == count =>
-                {
-                    let sockets = received.descriptors.into_iter().map(Socket::from);
-                    server = Some((said.pid, said.listening.into_iter().zip(sockets).collect()));
+                parked::Parked::Server(said) if said.listening.len() == count => {
+                    pid = Some(said.pid);
+                    sockets.extend(said.listening.into_iter().zip(descriptors.into_iter().map(Socket::from)));
                 }
-                (parked::Parked::Image { connections }, 1) if file.is_none() => {
-                    look_at_limit(connections)?;
-                    file = received.descriptors.pop();
-                }
-                (parked::Parked::Batch { connections: said }, count)
-                    if usize::try_from(said) == Ok(count) =>
-                {
-                    connections.append(&mut received.descriptors);
+                parked::Parked::Image if count == 1 && rest.is_none() => rest = descriptors.pop(),
+                parked::Parked::Parts { count: said } if usize::try_from(said) == Ok(count) => {
+                    parts.extend(descriptors.into_iter().map(Channel::from));
                 }
                 _ => return Err(Damaged.into()),
             }
         }
-        match (server, file) {
-            (None, None) if connections.is_empty() => Ok(None),
-            (Some((pid, sockets)), Some(file)) => {
-                Ok(Some(Self { pid, sockets, image: memory::read_all(file)?, connections }))
-            }
+        match (pid, rest) {
+            (Some(pid), Some(rest)) => Ok(Some(Self { pid, sockets, rest, parts })),
             _ => Err(Damaged.into()),
         }
     }
+
+    /// How everything stands but for the connections: an image.
+    ///
+    /// # Errors
+    /// When it is not whole, or there is no memory for it.
+    pub fn read_rest(&mut self) -> Result<Vec<u8>, ParkedError> {
+        Ok(memory::read_all(self.rest.try_clone()?)?)
+    }
 }
 
-/// What comes next; `None` once that was all.
-fn next(channel: &Channel) -> io::Result<Option<super::channel::Received>> {
-    loop {
-        match channel.receive() {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            // Whoever has left it is still there, and has nothing more to say.
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
-            received => return received,
+/// Connections that were left in one channel, and how they stand.
+#[derive(Debug)]
+struct Part {
+    image: Vec<u8>,
+    connections: Vec<OwnedFd>,
+}
+
+impl Part {
+    /// Takes everything out of the channel. This process has so many connections already.
+    fn take(channel: &Channel, had: usize) -> Result<Self, ParkedError> {
+        let (mut file, mut connections) = (None, vec![]);
+        while let Some(Received { octets, mut descriptors }) = channel.receive_left()? {
+            let count = descriptors.len();
+            match decode(&octets)? {
+                parked::Part::Image { connections } if count == 1 && file.is_none() => {
+                    look_at_limit(connections.saturating_add(had as u64))?;
+                    file = descriptors.pop();
+                }
+                parked::Part::Batch { connections: said } if usize::try_from(said) == Ok(count) => {
+                    connections.append(&mut descriptors);
+                }
+                _ => return Err(Damaged.into()),
+            }
         }
+        let image = memory::read_all(file.ok_or(Damaged)?)?;
+        Ok(Self { image, connections })
     }
 }
 
@@ -126,23 +148,48 @@ fn look_at_limit(connections: u64) -> Result<(), ParkedError> {
     if needed > most { Err(ParkedError::Descriptors { most, needed }) } else { Ok(()) }
 }
 
+/// How long nobody has been heard who was left at this moment.
+#[must_use]
+pub fn silent_since(left: &Left) -> Duration {
+    let silent_ns = Now::moment().monotonic.saturating_sub(left.at);
+    Duration::from_nanos(silent_ns.try_into().unwrap_or_default())
+}
+
+/// That it was gone on with.
+#[must_use]
+pub fn completed(left: &Left, connections: u64) -> Handover {
+    Handover {
+        is_completed: true,
+        ended_unix_ms: Now::read().wall.as_millisecond(),
+        silent_seconds: silent_since(left).as_secs_f64(),
+        moved: connections,
+        stayed: left.behind,
+    }
+}
+
 impl Server {
-    /// Goes on with what was left. How many connections that are, and how long nobody was heard.
+    /// Goes on with what was left, and says how it was.
     ///
     /// # Errors
     /// When it cannot be gone on with: then this server is none any more.
-    pub fn take_up_parked(&mut self, parked: Parked) -> Result<(usize, Duration), ParkedError> {
-        let count = parked.connections.len();
-        let left = self.take_up(&parked.image, parked.connections)?.ok_or(Damaged)?;
-        let silent_ns = Now::moment().monotonic.saturating_sub(left.at);
-        let silent = Duration::from_nanos(silent_ns.try_into().unwrap_or_default());
-        self.turn.count_handover(Handover {
-            is_completed: true,
-            ended_unix_ms: Now::read().wall.as_millisecond(),
-            silent_seconds: silent.as_secs_f64(),
-            moved: count as u64,
-            stayed: left.behind,
-        });
-        Ok((count, silent))
+    pub fn take_up_parked(&mut self, parked: &mut Parked) -> Result<Left, ParkedError> {
+        let left = self.take_up(&parked.read_rest()?, vec![])?.ok_or(Damaged)?;
+        let mut count = 0;
+        for part in &parked.parts {
+            count += self.take_up_part(part, count)?;
+        }
+        self.turn.count_handover(completed(&left, count as u64));
+        Ok(Left { connections: count as u64, ..left })
+    }
+
+    /// Goes on with the connections that were left there, beside those that it has: how many.
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub(super) fn take_up_part(&mut self, channel: &Channel, had: usize) -> Result<usize, ParkedError> {
+        let Part { image, connections } = Part::take(channel, had)?;
+        let count = connections.len();
+        self.take_up(&image, connections)?;
+        Ok(count)
     }
 }

@@ -5,16 +5,18 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use log::{debug, error, info};
+use log::{debug, error, info, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, event::Source};
 
+use super::bundle::{explained, leave};
 use super::channel::Channel;
 use super::giving::{Giving, let_go};
 use super::part::Part;
 use super::taking::TakeOverError;
-use crate::policy::drain::Outcome;
+use crate::policy::drain::{Drain, Outcome};
 use crate::policy::handover::Why;
+use crate::policy::parking::LEFT_BEHIND;
 use crate::server::clock::Now;
 use crate::server::{SUCCESSOR, Server};
 use crate::wire::handover::message::{Passage, decode};
@@ -24,8 +26,48 @@ use crate::wire::handover::message::{Passage, decode};
 pub struct Means {
     /// Through which channels come from its supervisor.
     pub line: OwnedFd,
-    /// Channels to workers of the predecessor's, if this is one of a successor's.
-    pub channels: Option<Vec<OwnedFd>>,
+    /// Where connections come from that are to be taken up, if some are.
+    pub origin: Option<Origin<OwnedFd>>,
+}
+
+/// Where connections come from: channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin<T> {
+    /// To workers of the predecessor's, if this is one of a successor's.
+    Predecessor(Vec<T>),
+    /// In which an earlier server has left them.
+    Parked(Vec<T>),
+}
+
+impl<T> Origin<T> {
+    /// The channels.
+    pub fn channels(&self) -> &[T] {
+        match self {
+            Self::Predecessor(channels) | Self::Parked(channels) => channels,
+        }
+    }
+
+    /// The same, with the channels taken in another way.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub fn try_map<U, E>(self, take: impl FnMut(T) -> Result<U, E>) -> Result<Origin<U>, E> {
+        Ok(match self {
+            Self::Predecessor(channels) => {
+                Origin::Predecessor(channels.into_iter().map(take).collect::<Result<_, E>>()?)
+            }
+            Self::Parked(channels) => {
+                Origin::Parked(channels.into_iter().map(take).collect::<Result<_, E>>()?)
+            }
+        })
+    }
+}
+
+/// Connections that are to be taken up.
+#[derive(Debug)]
+enum Taking {
+    Predecessor(Vec<Part>),
+    Parked(Vec<Channel>),
 }
 
 /// A worker's share.
@@ -35,7 +77,7 @@ pub(in crate::server) struct Share {
     /// Connections that have moved, or are about to.
     giving: Option<Giving>,
     /// Connections that are to be taken up, until they are.
-    taking: Option<Vec<Part>>,
+    taking: Option<Taking>,
     /// Those that were, until they are served.
     taken: Vec<Part>,
     /// Until when it is waited for the supervisor's word, while nobody is heard.
@@ -44,13 +86,32 @@ pub(in crate::server) struct Share {
     is_orphan: bool,
 }
 
+impl Taking {
+    fn of(origin: Origin<OwnedFd>) -> Self {
+        match origin {
+            Origin::Predecessor(all) => {
+                Self::Predecessor(all.into_iter().map(|channel| Part::new(channel.into())).collect())
+            }
+            Origin::Parked(all) => Self::Parked(all.into_iter().map(Channel::from).collect()),
+        }
+    }
+
+    /// Takes what has come; whether that is all.
+    fn on_ready(&mut self) -> Result<bool, TakeOverError> {
+        let Self::Predecessor(parts) = self else { return Ok(true) };
+        parts.iter_mut().try_for_each(Part::on_ready)?;
+        Ok(parts.iter().all(Part::is_whole))
+    }
+}
+
 impl Share {
     /// Nothing moves yet. What comes from a predecessor's workers is announced.
     pub(in crate::server) fn new(means: Means, registry: &Registry) -> io::Result<Self> {
-        let parts = means.channels.map(|all| all.into_iter().map(|channel| Part::new(channel.into())));
-        let taking: Option<Vec<Part>> = parts.map(Iterator::collect);
-        for part in taking.iter().flatten() {
-            SourceFd(&part.as_raw_fd()).register(registry, SUCCESSOR, Interest::READABLE)?;
+        let taking = means.origin.map(Taking::of);
+        if let Some(Taking::Predecessor(parts)) = &taking {
+            for part in parts {
+                SourceFd(&part.as_raw_fd()).register(registry, SUCCESSOR, Interest::READABLE)?;
+            }
         }
         Ok(Self {
             line: means.line.into(),
@@ -112,13 +173,33 @@ impl Server {
         }
     }
 
+    /// Leaves all connections that can be parked in the channel that its supervisor has sent; from here on they are neither read nor
+    /// written here, unless it fails.
+    pub(in crate::server) fn park_part(&mut self, format: u32) {
+        let Some(share) = &mut self.share else { return };
+        let left = share.passage().and_then(|channel| {
+            let moved = leave(&channel, &mut self.turn, Now::moment(), format)?;
+            Ok(Giving::left(channel, format, moved))
+        });
+        match left.map_err(explained) {
+            Ok(giving) => {
+                let count = giving.moved();
+                share.giving = Some(giving);
+                self.turn.say_moved(count);
+            }
+            Err(why) => self.turn.say_not_moved(why.to_string()),
+        }
+    }
+
     /// The connections that were sent are another process's; whether nothing is left here to do.
     pub(in crate::server) fn part_with_moved(&mut self) -> Option<Outcome> {
         let giving = self.share.as_mut().and_then(|share| share.giving.take())?;
+        let is_parked = giving.is_parked();
         let moved = giving.into_moved();
         self.doors.bequeath(self.poll.registry());
         let_go(&moved, &mut self.turn, self.poll.registry());
-        self.turn.part_with(&moved, self.succession.drain());
+        let drain = if is_parked { Drain::new(LEFT_BEHIND, LEFT_BEHIND) } else { self.succession.drain() };
+        self.turn.part_with(&moved, drain);
         let left = self.turn.connections();
         info!("Handed over {} connections; {left} could not be moved", moved.len());
         (left == 0).then_some(Outcome::Drained)
@@ -191,14 +272,23 @@ impl Server {
     /// # Errors
     /// When it cannot be gone on with.
     pub(in crate::server) fn take_parts(&mut self) -> Result<(), TakeOverError> {
-        let Some(parts) = self.share.as_mut().and_then(|share| share.taking.as_mut()) else { return Ok(()) };
-        parts.iter_mut().try_for_each(Part::on_ready)?;
-        if !self.turn.may_take_up() || parts.iter().any(|part| !part.is_whole()) {
+        let Some(taking) = self.share.as_mut().and_then(|share| share.taking.as_mut()) else { return Ok(()) };
+        if !taking.on_ready()? || !self.turn.may_take_up() {
             return Ok(());
         }
-        let parts = self.share.as_mut().and_then(|share| share.taking.take());
+        let count = match self.share.as_mut().and_then(|share| share.taking.take()) {
+            Some(Taking::Predecessor(parts)) => self.take_up_parts(parts)?,
+            Some(Taking::Parked(channels)) => self.take_up_parked_parts(&channels),
+            None => 0,
+        };
+        debug!("Could go on with {count} connections");
+        self.turn.say_ready();
+        Ok(())
+    }
+
+    fn take_up_parts(&mut self, parts: Vec<Part>) -> Result<usize, TakeOverError> {
         let (mut count, mut taken) = (0, vec![]);
-        for mut part in parts.into_iter().flatten() {
+        for mut part in parts {
             let (image, connections) = part.take();
             count += connections.len();
             self.take_up(&image, connections)?;
@@ -207,9 +297,19 @@ impl Server {
             taken.push(part);
         }
         self.share.iter_mut().for_each(|share| share.taken.append(&mut taken));
-        debug!("Could go on with {count} connections");
-        self.turn.say_ready();
-        Ok(())
+        Ok(count)
+    }
+
+    /// Nobody is there who could go on with those that cannot be taken up here.
+    fn take_up_parked_parts(&mut self, channels: &[Channel]) -> usize {
+        let mut count = 0;
+        for channel in channels {
+            match self.take_up_part(channel, count) {
+                Ok(taken) => count += taken,
+                Err(why) => warn!("The connections that were parked are closed: {why}"),
+            }
+        }
+        count
     }
 
     /// As `take_parts`; when it fails there is nothing to serve, and nobody was touched.

@@ -269,6 +269,7 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said
         ToWorker::WindUp => instruction(Instruction::Moving(Moving::WindUp)),
         ToWorker::Hold => instruction(Instruction::Moving(Moving::Hold)),
         ToWorker::Move { by, format } => instruction(Instruction::Moving(Moving::Move { by, format })),
+        ToWorker::Park { format } => instruction(Instruction::Moving(Moving::Park { format })),
         ToWorker::Commit => instruction(Instruction::Moving(Moving::Commit)),
         ToWorker::Resume => instruction(Instruction::Moving(Moving::Resume)),
     };

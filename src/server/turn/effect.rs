@@ -33,6 +33,11 @@ pub enum Effect {
         /// In this format.
         format: u32,
     },
+    /// Leave all connections where its supervisor parks them.
+    ParkPart {
+        /// In this format.
+        format: u32,
+    },
     /// Part with them.
     Commit,
     /// Go on with them.

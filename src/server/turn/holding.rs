@@ -96,6 +96,10 @@ impl<S: Socket> Turn<S> {
                 *stage = Stage::Held;
                 self.effects.push_back(Effect::Move { by, format });
             }
+            Moving::Park { format } if *stage < Stage::Moved => {
+                *stage = Stage::Held;
+                self.effects.push_back(Effect::ParkPart { format });
+            }
             Moving::Commit if *stage == Stage::Moved => self.effects.push_back(Effect::Commit),
             Moving::Resume if *stage != Stage::Serving => self.effects.push_back(Effect::Resume),
             _ => {}

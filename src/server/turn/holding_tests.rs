@@ -155,6 +155,15 @@ fn a_request_is_read_to_its_end_though_more_of_it_has_come_than_one_turn_reads()
 }
 
 #[test]
+fn it_is_told_to_park_as_it_is_told_to_move() {
+    let mut story = Story::serving("");
+    story.connect(HEALTHZ);
+    story.hear(&[ToWorker::WindUp, ToWorker::Hold]);
+    assert_eq!(story.hear(&[ToWorker::Park { format: 1 }]), [Effect::ParkPart { format: 1 }]);
+    assert!(story.turn.is_held());
+}
+
+#[test]
 fn it_winds_up_once_no_request_is_half_read_and_serves_on_until_it_is_held() {
     let mut story = Story::serving("");
     let (other, busy) = (story.connect(""), story.connect(HALF));

@@ -36,38 +36,46 @@ impl<S: Socket> Turn<S> {
     /// Those of writing.
     pub fn pack(&mut self, at: Moment, format: u32, to: impl Write) -> io::Result<Packed> {
         let mut image = Writer::new(to, format)?;
-        let connections = self.pack_into(&mut image, at, usize::MAX)?;
+        self.peers.forget_old(self.now);
+        let addresses = self.peers.addresses_lately(self.now, at);
+        image.whole(&Whole { addresses, ..self.whole(at) })?;
+        if let Some(snapshot) = self.snapshot_at_cut() {
+            image.history(&snapshot)?;
+        }
+        let connections = self.peers.pack(self.now, at, usize::MAX, &mut image)?;
         Ok(Packed { bytes: image.end()?, connections })
     }
 
-    /// As `pack`, for a later start, with so many connections at most. `at` is when it was left.
+    /// Writes how the connections stand, so many at most, for a later start.
     ///
     /// # Errors
     /// Those of writing.
-    pub fn pack_to_leave(
-        &mut self,
-        at: Moment,
-        format: u32,
-        most: usize,
-        to: impl Write,
-    ) -> io::Result<Packed> {
+    pub fn pack_part(&mut self, at: Moment, format: u32, most: usize, to: impl Write) -> io::Result<Packed> {
         let mut image = Writer::new(to, format)?;
-        let connections = self.pack_into(&mut image, at, most)?;
-        let behind = (self.peers.connections() - connections.len()) as u64;
-        image.left(&Left { at: at.monotonic, behind })?;
+        self.peers.forget_old(self.now);
+        let addresses = self.peers.addresses_lately(self.now, at);
+        image.whole(&Whole { addresses, ..Whole::default() })?;
+        let connections = self.peers.pack(self.now, at, most, &mut image)?;
         Ok(Packed { bytes: image.end()?, connections })
     }
 
-    fn pack_into<W: Write>(
-        &mut self,
-        image: &mut Writer<W>,
-        at: Moment,
-        most: usize,
-    ) -> io::Result<Vec<usize>> {
-        let now = self.now;
-        self.peers.forget_old(now);
+    /// Writes how everything else stands, and how it was left.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn pack_rest(&mut self, at: Moment, format: u32, left: &Left, to: impl Write) -> io::Result<()> {
+        let mut image = Writer::new(to, format)?;
+        image.whole(&self.whole(at))?;
+        if let Some(snapshot) = self.snapshot_at_cut() {
+            image.history(&snapshot)?;
+        }
+        image.left(left)?;
+        image.end().map(drop)
+    }
+
+    fn whole(&mut self, at: Moment) -> Whole {
         let (notifications, begun) = self.order.counted().unzip();
-        image.whole(&Whole {
+        Whole {
             // What a worker has counted it tells its supervisor.
             counted: match self.order.has_supervisor() {
                 true => None,
@@ -76,12 +84,8 @@ impl<S: Socket> Turn<S> {
             notifications: notifications.unwrap_or_default(),
             next_notification: self.notify.map(|(_, due)| at.monotonic(due)),
             begun,
-            addresses: self.peers.addresses_lately(now, at),
-        })?;
-        if let Some(snapshot) = self.snapshot_at_cut() {
-            image.history(&snapshot)?;
+            addresses: vec![],
         }
-        self.peers.pack(now, at, most, image)
     }
 
     /// What was published lately; nothing is published until `part_with`. A worker's is its supervisor's.

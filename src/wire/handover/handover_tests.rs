@@ -105,7 +105,7 @@ proptest! {
         addresses: Vec<(u64, i64)>,
         left: Option<(i64, u64)>,
     ) {
-        let left = left.map(|(at, behind)| Left { at, behind });
+        let left = left.map(|(at, behind)| Left { at, behind, ..Left::default() });
         let whole = Whole { notifications, addresses, ..Whole::default() };
         let octets = image(|image| {
             image.whole(&whole).unwrap();

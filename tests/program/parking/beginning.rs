@@ -10,8 +10,9 @@ use slackwater::server::handover::memory;
 use slackwater::wire::handover::FORMATS;
 use slackwater::wire::handover::image::{Whole, Writer};
 use slackwater::wire::handover::message::{Kind, Listening, Sockets, encode};
-use slackwater::wire::handover::parked::{Left, Parked};
+use slackwater::wire::handover::parked::{Left, Parked, Part};
 use slackwater::wire::handover::record::{Http, Phase, Record};
+use slackwater::wire::snapshot::Snapshot;
 use support::HEALTHZ;
 use support::client::Client;
 use support::peer::Peer;
@@ -31,6 +32,8 @@ const DAMAGED: &str = "what was parked is damaged, or not whole";
 struct StandIn {
     channel: Channel,
     kept: Option<OwnedFd>,
+    part: Channel,
+    kept_part: OwnedFd,
     public: TcpListener,
     peer: Peer,
     accepted: TcpStream,
@@ -43,7 +46,8 @@ impl StandIn {
         let accepted = public.accept().unwrap().0;
         accepted.set_nonblocking(true).unwrap();
         let (channel, kept) = Channel::pair().unwrap();
-        Self { channel, kept: Some(kept), public, peer, accepted }
+        let (part, kept_part) = Channel::pair().unwrap();
+        Self { channel, kept: Some(kept), part, kept_part, public, peer, accepted }
     }
 
     fn say(&self, message: &Parked, beside: &[BorrowedFd<'_>]) {
@@ -58,20 +62,35 @@ impl StandIn {
         self.say(&Parked::Server(server), &[self.public.as_fd()]);
     }
 
+    fn say_rest(&self) {
+        self.say(&Parked::Image, &[rest().as_fd()]);
+    }
+
+    fn say_part(&self) {
+        self.say(&Parked::Parts { count: 1 }, &[self.kept_part.as_fd()]);
+    }
+
     fn say_image(&self, file: &OwnedFd, connections: u64) {
-        self.say(&Parked::Image { connections }, &[file.as_fd()]);
+        self.part.send(&Part::Image { connections }, &[file.as_fd()]).unwrap();
     }
 
     fn say_batch(&self, connections: u32) {
-        self.say(&Parked::Batch { connections }, &[self.accepted.as_fd()]);
+        self.part.send(&Part::Batch { connections }, &[self.accepted.as_fd()]).unwrap();
+    }
+
+    /// All but the connections.
+    fn say_all_else(&self) {
+        self.say_server(1);
+        self.say_rest();
+        self.say_part();
     }
 
     /// Whatever becomes of it at the next start; its connection, if it lives.
     fn begin(self, flags: &str) -> (Service, Peer) {
-        let Self { channel, kept, public, peer, accepted } = self;
+        let Self { channel, kept, part, kept_part, public, peer, accepted } = self;
         let manager = Manager::new(1);
         manager.put(PARKED, kept.unwrap());
-        drop((channel, accepted, public));
+        drop((channel, part, kept_part, accepted, public));
         (Service::under(manager, flags), peer)
     }
 
@@ -102,7 +121,20 @@ fn image_of(connections: usize) -> OwnedFd {
         let mut image = Writer::new(file, *FORMATS.end())?;
         image.whole(&Whole::default())?;
         (0..connections).try_for_each(|_| image.connection(&Record::of(Phase::Http(Http::default()))))?;
-        image.left(&Left::default())?;
+        image.end().map(drop)
+    })
+    .unwrap();
+    file
+}
+
+/// How everything else stands.
+fn rest() -> OwnedFd {
+    let snapshot = Snapshot { epoch: 7, newest: 0, publications: vec![], answers: vec![] };
+    let (file, ()) = memory::write(|file| {
+        let mut image = Writer::new(file, *FORMATS.end())?;
+        image.whole(&Whole::default())?;
+        image.history(&snapshot)?;
+        image.left(&Left { connections: 1, ..Left::default() })?;
         image.end().map(drop)
     })
     .unwrap();
@@ -117,7 +149,7 @@ fn file_of(octets: &[u8]) -> OwnedFd {
 fn what_is_whole_is_gone_on_with() {
     let parked = StandIn::new();
     let address = parked.public.local_addr().unwrap();
-    parked.say_server(1);
+    parked.say_all_else();
     parked.say_image(&image_of(1), 1);
     parked.say_batch(1);
     let (service, mut peer) = parked.begin(&format!("--port {}", address.port()));
@@ -129,46 +161,78 @@ fn what_is_whole_is_gone_on_with() {
 
 #[test]
 fn what_is_damaged_or_not_whole_is_closed() {
-    let cases: [Case; 8] = [
+    let cases: [Case; 12] = [
         (DAMAGED, &|parked| {
-            parked.say_server(1);
+            parked.say_all_else();
             parked.say_image(&file_of(b"nonsense"), 1);
             parked.say_batch(1);
         }),
         ("it is of format 1000, and this program reads 1 to 1", &|parked| {
             parked.say_server(1000);
+            parked.say_rest();
+            parked.say_part();
             parked.say_image(&image_of(1), 1);
             parked.say_batch(1);
         }),
         // Written to this day by whoever has died meanwhile.
         (DAMAGED, &|parked| {
             let draft = memory::Draft::new().unwrap();
-            parked.say_server(1);
-            parked.say(&Parked::Image { connections: 1 }, &[draft.as_fd()]);
+            parked.say_all_else();
+            parked.part.send(&Part::Image { connections: 1 }, &[draft.as_fd()]).unwrap();
             parked.say_batch(1);
         }),
         (DAMAGED, &|parked| {
+            let draft = memory::Draft::new().unwrap();
             parked.say_server(1);
-            parked.say_batch(1);
-        }),
-        (DAMAGED, &|parked| {
+            parked.say(&Parked::Image, &[draft.as_fd()]);
+            parked.say_part();
             parked.say_image(&image_of(1), 1);
             parked.say_batch(1);
         }),
         (DAMAGED, &|parked| {
             parked.say_server(1);
+            parked.say(&Parked::Image, &[image_of(0).as_fd()]);
+            parked.say_part();
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_part();
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_rest();
+            parked.say_part();
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_all_else();
+            parked.say_batch(1);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_all_else();
             parked.say_image(&image_of(2), 2);
             parked.say_batch(1);
         }),
         (DAMAGED, &|parked| {
-            parked.say_server(1);
+            parked.say_all_else();
             parked.say_image(&image_of(0), 0);
             parked.say_batch(1);
         }),
         (DAMAGED, &|parked| {
-            parked.say_server(1);
+            parked.say_all_else();
             parked.say_image(&image_of(1), 1);
             parked.say_batch(2);
+        }),
+        (DAMAGED, &|parked| {
+            parked.say_server(1);
+            parked.say_rest();
+            parked.say(&Parked::Parts { count: 2 }, &[parked.kept_part.as_fd()]);
+            parked.say_image(&image_of(1), 1);
+            parked.say_batch(1);
         }),
     ];
     for (nth, (why, leave)) in cases.into_iter().enumerate() {
@@ -182,16 +246,21 @@ fn what_is_damaged_or_not_whole_is_closed() {
 fn what_another_program_says_is_none_of_it() {
     let parked = StandIn::new();
     parked.channel.send(&"nonsense", &[parked.accepted.as_fd()]).unwrap();
-    assert_ne!(encode(&"nonsense"), encode(&Parked::Batch { connections: 1 }));
+    assert_ne!(encode(&"nonsense"), encode(&Parked::Image));
     assert_eq!(parked.refused(), DAMAGED);
 }
 
 #[test]
-fn a_store_with_nothing_in_it_is_passed_over_in_silence() {
+fn a_store_with_nothing_in_it_says_so() {
     let (service, _) = StandIn::new().begin("");
     assert_eq!(service.manager.kept(), [""; 0]);
     let lines = service.process().lines();
-    assert!(!lines.iter().any(|line| line.contains("park")), "{lines:#?}");
+    assert_eq!(
+        lines.iter().filter(|line| line.contains("Nothing is in what was parked")).count(),
+        1,
+        "{lines:#?}"
+    );
+    assert!(!lines.iter().any(|line| line.starts_with(WHY)), "{lines:#?}");
 }
 
 #[test]
@@ -234,6 +303,76 @@ fn a_start_that_fails_leaves_what_was_parked_to_the_next() {
     assert_eq!(code, Some(3), "{lines:?}");
     service.go_on();
     client.echo("x");
+}
+
+#[test]
+fn a_start_that_cannot_listen_leaves_what_was_parked_to_the_next() {
+    let mut service = Service::start("");
+    let (address, mut client) = (service.address(), service.client());
+    service.park();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for flags in [&format!("--port {port}"), "--uds /none/socket", "--host no.such.host.invalid"] {
+        let lines = service.fail(flags);
+        assert_eq!(
+            lines.iter().filter(|line| line.contains(" has parked stays with ")).count(),
+            1,
+            "{lines:#?}"
+        );
+    }
+    let mut waiting = Peer::connect(address);
+    waiting.send(HEALTHZ);
+    service.go_on();
+    assert_eq!(service.address(), address);
+    assert_eq!(waiting.response().status, 200);
+    client.echo("x");
+}
+
+#[test]
+fn a_start_without_the_state_file_takes_away_what_was_left_in_it() {
+    for flags in ["", "--workers 2"] {
+        let manager = Manager::new(1);
+        let state = manager.folder().join("state");
+        let mut service = Service::under(manager, &format!("{flags} --state-file {}", state.display()));
+        let mut client = service.client();
+        service.park();
+        assert!(state.exists());
+        service.flags = flags.to_owned();
+        service.go_on();
+        service.process().line("] Took up 1 connections");
+        client.echo("x");
+        assert!(!state.exists(), "by it a later start would give ids once more");
+    }
+}
+
+#[test]
+fn who_was_parked_counts_once_against_the_limit_on_open_files() {
+    let limited = r#"ulimit -n 100; exec "$0" "$@""#;
+    let mut service = Service::idle(Manager::new(1), "");
+    service.go_on_by(limited, &[]);
+    let mut clients: Vec<Client> = (0..40).map(|_| service.client()).collect();
+    service.park();
+    service.go_on_by(limited, &[]);
+    clients.extend((0..10).map(|_| service.client()));
+    clients.iter_mut().for_each(|client| client.echo("x"));
+}
+
+#[test]
+fn what_was_handed_to_another_process_is_said_to_be_lost() {
+    let mut service = Service::start("");
+    service.park();
+    service.go_on_by(r#""$0" "$@"; exit"#, &[]);
+    let line = service.process().line(WHY);
+    assert!(line.contains("a script that starts the server is to do so by exec"), "{line}");
+}
+
+#[test]
+fn what_is_no_socket_is_closed() {
+    let manager = Manager::new(1);
+    manager.put(PARKED, std::fs::File::open("/dev/null").unwrap().into());
+    let service = Service::under(manager, "");
+    service.process().line(WHY);
+    service.client().leave();
 }
 
 #[test]
@@ -280,17 +419,4 @@ fn who_has_no_time_left_is_closed_with_its_code_and_everybody_else_goes_on() {
     service.go_on();
     assert_eq!(kept.rest(), b"");
     client.echo("x");
-}
-
-#[test]
-fn several_workers_close_what_was_parked() {
-    let mut service = Service::start("");
-    let mut client = service.client();
-    service.park();
-    service.flags = "--workers 2".to_owned();
-    service.go_on();
-    service.process().line(&format!("{WHY}several workers cannot go on with them"));
-    assert!(client.try_hear().is_err());
-    assert_eq!(service.manager.kept(), [""; 0]);
-    service.client().leave();
 }

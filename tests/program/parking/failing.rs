@@ -10,10 +10,10 @@ use super::server::{PARK, Service};
 use crate::process::Process;
 
 /// How the line begins that says why.
-const WHY: &str = "[WARNING] Not parking the connections: ";
+pub const WHY: &str = "[WARNING] Not parking the connections: ";
 
 /// Waits until the server drains, and lets the client leave in its own time.
-fn assert_drains(mut service: Service, mut client: Client) -> Vec<String> {
+pub fn assert_drains(mut service: Service, mut client: Client) -> Vec<String> {
     service.process().line("Waiting for 1");
     client.echo("still here");
     client.leave();
@@ -24,7 +24,7 @@ fn assert_drains(mut service: Service, mut client: Client) -> Vec<String> {
 }
 
 /// The only line that begins so.
-fn only<'a>(lines: &'a [String], start: &str) -> &'a str {
+pub fn only<'a>(lines: &'a [String], start: &str) -> &'a str {
     let mut found = lines.iter().filter_map(|line| line.strip_prefix(start));
     let line = found.next().unwrap_or_else(|| panic!("{start} is in none of {lines:#?}"));
     assert_eq!(found.next(), None);
@@ -59,9 +59,7 @@ fn a_signal_while_the_service_manager_is_waited_for_changes_nothing() {
     service.process().signal("TERM");
     service.manager.until_asked();
     service.process().signal("HUP");
-    while pending(service.process().pid()) {
-        std::thread::yield_now();
-    }
+    until_taken(service.process().pid());
     service.manager.answer();
     service.manager.set_mood(Mood::Helpful);
     service.parked();
@@ -155,10 +153,17 @@ fn a_second_signal_while_a_request_is_waited_for_closes_everybody() {
         let pid = service.process().pid();
         service.process().signal("TERM");
         // The first is taken once it no longer pends.
-        while pending(pid) {}
+        until_taken(pid);
         crate::process::signal(pid, second);
         assert_eq!(client.close_code(), Some(1012));
         assert_eq!((service.end().0, service.manager.kept()), (Some(1), vec![]));
+    }
+}
+
+/// Waits until no signal waits to be taken.
+pub fn until_taken(pid: u32) {
+    while pending(pid) {
+        std::thread::yield_now();
     }
 }
 
@@ -167,13 +172,4 @@ fn pending(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let masks = status.lines().filter_map(|line| line.strip_prefix("ShdPnd:"));
     masks.into_iter().any(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() != 0)
-}
-
-#[test]
-fn several_workers_say_at_their_start_that_nobody_is_parked() {
-    let service = Service::start("--workers 2");
-    let client = service.client();
-    service.process().line("SLACKWATER_PARK is set in vain");
-    service.process().signal("TERM");
-    assert_drains(service, client);
 }

@@ -7,3 +7,4 @@ mod living;
 mod manager;
 mod server;
 mod staying;
+mod workers;

@@ -87,6 +87,14 @@ impl Service {
         self.address()
     }
 
+    /// A next start with these flags that fails: what it has logged. What was parked stays where it is.
+    pub fn fail(&self, flags: &str) -> Vec<String> {
+        let mut command = self.manager.command(flags, &[]);
+        let (code, lines) = Process::spawn_only(command.env(PARK.0, PARK.1).stdin(Stdio::null())).end();
+        assert_eq!((code, self.manager.kept()), (Some(3), vec![PARKED.to_owned()]), "{lines:#?}");
+        lines
+    }
+
     /// Waits for the end of a process that does not park: its exit code, and what it has logged.
     pub fn end(&mut self) -> (Option<i32>, Vec<String>) {
         self.process.take().unwrap().end()

@@ -20,6 +20,7 @@ use crate::server::peers::Readiness;
 use crate::server::socket::Socket;
 use crate::server::terms::{Terms, terms};
 use crate::server::turn::{Packed, Ready, Turn};
+use crate::wire::handover::parked::Left;
 use crate::wire::handover::times::Moment;
 
 /// How far apart the steady clocks of two processes are, as each writes it.
@@ -245,7 +246,7 @@ impl House {
     /// A server with these flags takes over; gives back how many could not be moved.
     pub fn hand_over(&mut self, flags: &str) -> usize {
         let (image, packed) = self.pack();
-        self.take_up(flags, &image, &packed)
+        self.take_up(flags, &[&image], &packed)
     }
 
     /// As many as this are left for a server with these flags that is started later: what is said to nobody meanwhile it is said.
@@ -256,16 +257,18 @@ impl House {
         duration: Duration,
         meanwhile: &[(usize, &[u8])],
     ) -> usize {
-        let (at, mut image) = (self.moment(), vec![]);
-        let packed = self.turn.pack_to_leave(at, 1, most, &mut image).unwrap();
+        let (at, mut image, mut rest) = (self.moment(), vec![], vec![]);
+        let packed = self.turn.pack_part(at, 1, most, &mut image).unwrap();
+        self.turn.pack_rest(at, 1, &Left::default(), &mut rest).unwrap();
         self.elapsed += duration;
         for (who, octets) in meanwhile {
             self.clients[*who].borrow_mut().said.extend(*octets);
         }
-        self.take_up(flags, &image, &packed)
+        self.take_up(flags, &[&rest, &image], &packed)
     }
 
-    fn take_up(&mut self, flags: &str, image: &[u8], packed: &Packed) -> usize {
+    /// Takes up the connections of the last of these images, and whatever the others say.
+    fn take_up(&mut self, flags: &str, images: &[&[u8]], packed: &Packed) -> usize {
         let old_ends = std::mem::take(&mut self.ends);
         self.begin.instant += SHIFT;
         let next = turn(flags, self.now());
@@ -273,16 +276,17 @@ impl House {
         let moved: Vec<_> = packed.connections.iter().map(|key| old_ends[*key].clone().unwrap()).collect();
         let mut arrive = moved.into_iter();
         let (now, at, ends) = (self.now(), self.moment(), &mut self.ends);
-        self.turn
-            .take_over(image, now, at, |key| {
+        for image in images {
+            let taken = self.turn.take_over(image, now, at, |key| {
                 let end = arrive.next().expect("one for each");
                 // Its socket is registered, and that announces what has come.
                 end.borrow_mut().has_event = true;
                 ends.resize(ends.len().max(key + 1), None);
                 ends[key] = Some(end.clone());
                 Ok(Wire(end))
-            })
-            .unwrap();
+            });
+            taken.unwrap();
+        }
         assert!(arrive.next().is_none());
         old.part_with(&packed.connections, Drain::new(30 * SECOND, 5 * SECOND));
         while old.poll().is_some() {}

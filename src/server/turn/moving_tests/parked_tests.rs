@@ -63,8 +63,9 @@ fn the_next_server_knows_for_how_long_nobody_was_heard() {
     let mut house = House::with("");
     listen(&mut house, "topic=a");
     let (at, mut image) = (house.moment(), vec![]);
-    house.turn.pack_to_leave(at, 1, 0, &mut image).unwrap();
+    let told = Left { at: at.monotonic, behind: 1, ..Left::default() };
+    house.turn.pack_rest(at, 1, &told, &mut image).unwrap();
     let mut next = House::with("");
     let left = next.turn.take_over(&image, next.now(), next.moment(), |_| Err(io::Error::other("nobody")));
-    assert_eq!(left.unwrap(), Some(Left { at: at.monotonic, behind: 1 }));
+    assert_eq!(left.unwrap(), Some(told));
 }
