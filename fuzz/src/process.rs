@@ -204,6 +204,16 @@ impl Process {
                     Err(why) => self.server.say_not_moved(why.to_string()),
                 }
             }
+            Effect::ParkPart { format } => {
+                let at = moment(self.server.now());
+                match self.server.pack_part(at, format, usize::MAX, &mut io::sink()) {
+                    Ok(packed) => {
+                        self.server.say_moved(packed.connections.len());
+                        self.moved = packed.connections;
+                    }
+                    Err(why) => self.server.say_not_moved(why.to_string()),
+                }
+            }
             Effect::Commit => {
                 let drain = Drain::new(GRACE, REPORT_INTERVAL);
                 self.server.part_with(&std::mem::take(&mut self.moved), drain);

@@ -67,6 +67,7 @@ impl Voice {
             18 => ToWorker::Move { by: i64::MAX, format: 1 },
             19 => ToWorker::Commit,
             20 => ToWorker::Resume,
+            21 => ToWorker::Park { format: 1 },
             _ => return self.other_message(kind, content, now),
         })
     }
@@ -173,7 +174,7 @@ pub fn dismisses(kind: u8) -> bool {
 
 /// Whether one of this kind has to do with handing over.
 pub fn moves(kind: u8) -> bool {
-    matches!(kind % 32, 16..=20)
+    matches!(kind % 32, 16..=21)
 }
 
 fn overview(number: u64) -> Overview {

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use slackwater::server::clock::Now;
 use slackwater::wire::handover::image::{Entry, Reader, Writer};
 use slackwater::wire::handover::message::{ToPredecessor, ToSuccessor, decode, encode};
-use slackwater::wire::handover::parked::Parked;
+use slackwater::wire::handover::parked::{Parked, Part};
 use slackwater::wire::snapshot::Snapshot;
 use slackwater_fuzz::line::Line;
 use slackwater_fuzz::process::Process;
@@ -32,6 +32,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(decode(&encode(&message)), Ok(message));
     }
     if let Ok(message) = within(most_bytes, || decode::<Parked>(input)) {
+        assert_eq!(decode(&encode(&message)), Ok(message));
+    }
+    if let Ok(message) = within(most_bytes, || decode::<Part>(input)) {
         assert_eq!(decode(&encode(&message)), Ok(message));
     }
     for octets in [input, &sealed(input)] {
