@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use log::info;
+use rustix::fs::fstat;
 use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -219,7 +220,14 @@ impl Doors {
     /// When one of them does not listen.
     pub fn of(sockets: Vec<(Listening, Socket)>) -> Result<Self, OpenError> {
         let mut doors = Self::default();
+        let mut seen = vec![];
         for (listening, socket) in sockets {
+            // Several workers may accept from one: it is passed once for each, and listened on once.
+            let identity = fstat(&socket).map(|stat| (stat.st_dev, stat.st_ino));
+            if identity.is_ok_and(|identity| seen.contains(&identity)) {
+                continue;
+            }
+            seen.extend(identity);
             let path = listening.path.map(OsString::from_vec).map(PathBuf::from);
             let bound = BoundSocket::adopt(socket, path, listening.is_shared).map_err(OpenError::Listen)?;
             if let (Address::Unix(path), true) = (bound.address(), listening.owns_file)

@@ -1,5 +1,6 @@
 //! What a supervisor listens on: a socket for each of its workers.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use socket2::Socket;
@@ -16,9 +17,20 @@ pub struct SlotSockets {
     /// The first one; none once leaving. A Unix socket's file goes with it.
     first: Option<BoundSocket>,
     slots: Vec<BoundSocket>,
+    /// Those that slots have beside their own, as there have been more workers once.
+    spares: Vec<Spare>,
     /// The same for all slots.
     admin: Option<BoundSocket>,
     backlog: u16,
+}
+
+/// What a slot has beside its own. It stays that one's, who accepts there; another slot may accept there, too, instead of opening
+/// one more. It is not closed, as that would lose those who wait there, until its owner is.
+#[derive(Debug)]
+struct Spare {
+    owner: usize,
+    lent_to: Option<usize>,
+    socket: BoundSocket,
 }
 
 impl SlotSockets {
@@ -32,6 +44,7 @@ impl SlotSockets {
             address: first.address().clone(),
             first: Some(first),
             slots: Vec::new(),
+            spares: Vec::new(),
             admin: open_admin(config)?,
             backlog: config.backlog,
         })
@@ -54,33 +67,41 @@ impl SlotSockets {
         let admin = adopt_admin(config, admin, is_own)?;
         if !is_kept {
             let opened = inherited.map_or_else(|| open(config, true), Ok)?;
-            return Ok(Self::of_first(config, opened, vec![], admin));
+            return Ok(Self::of_first(config, opened, admin));
         }
         let all: Vec<BoundSocket> = slots.into_iter().flat_map(BoundSocket::apart).collect();
         let mut firsts: Vec<BoundSocket> = vec![];
+        let workers = usize::from(config.workers);
         // As evenly as they go: who has few of them opens more, and these would be ever more otherwise.
-        let mut places: Vec<Vec<BoundSocket>> = (0..config.workers).map(|_| vec![]).collect();
+        let mut places: Vec<Vec<BoundSocket>> = (0..workers).map(|_| vec![]).collect();
+        let mut spares: BTreeMap<usize, Vec<BoundSocket>> = BTreeMap::new();
         let mut seen: Vec<Address> = vec![];
         for socket in all {
             let nth = seen.iter().filter(|address| *address == socket.address()).count();
             if nth == 0 {
                 firsts.push(socket.share()?);
             }
+            if nth >= workers {
+                spares.entry(nth).or_default().push(socket.share()?);
+            }
             seen.push(socket.address().clone());
-            places[nth % usize::from(config.workers)].push(socket);
+            places[nth % workers].push(socket);
         }
         let slots = places.into_iter().filter_map(BoundSocket::join).collect();
         let first = BoundSocket::join(firsts).expect("what is kept is listened on");
-        Ok(Self::of_first(config, first, slots, admin))
+        let spares = spares.into_iter().filter_map(|(nth, sockets)| {
+            let socket = BoundSocket::join(sockets)?;
+            // What another slot is to accept from is all that clients come in by.
+            let is_whole = socket.addresses().len() == first.addresses().len();
+            is_whole.then_some(Spare { owner: nth % workers, lent_to: None, socket })
+        });
+        let spares = spares.collect();
+        Ok(Self { slots, spares, ..Self::of_first(config, first, admin) })
     }
 
-    fn of_first(
-        config: &Config,
-        first: BoundSocket,
-        slots: Vec<BoundSocket>,
-        admin: Option<BoundSocket>,
-    ) -> Self {
-        Self { address: first.address().clone(), first: Some(first), slots, admin, backlog: config.backlog }
+    fn of_first(config: &Config, first: BoundSocket, admin: Option<BoundSocket>) -> Self {
+        let address = first.address().clone();
+        Self { address, first: Some(first), slots: vec![], spares: vec![], admin, backlog: config.backlog }
     }
 
     /// What the workers accept from, in their order.
@@ -108,6 +129,7 @@ impl SlotSockets {
         let owners = [self.first.take(), self.admin.take()];
         owners.into_iter().flatten().for_each(BoundSocket::bequeath);
         self.slots.drain(..).for_each(BoundSocket::bequeath);
+        self.spares.clear();
     }
 
     /// Where all listen.
@@ -128,8 +150,15 @@ impl SlotSockets {
         let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         (0..KEPT_BACK).map(|_| first.sockets()[0].try_clone()).collect::<io::Result<Vec<Socket>>>()?;
         while self.slots.len() <= slot {
-            let is_further = first.is_shared() && !self.slots.is_empty();
-            let next = if is_further { first.bind_again(self.backlog) } else { first.share() };
+            let nth = self.slots.len();
+            let next = match self.spares.iter_mut().find(|spare| spare.lent_to.is_none()) {
+                Some(spare) => {
+                    spare.lent_to = Some(nth);
+                    spare.socket.share()
+                }
+                None if first.is_shared() && nth > 0 => first.bind_again(self.backlog),
+                None => first.share(),
+            };
             self.slots.push(next.map_err(io::Error::other)?);
         }
         Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], BoundSocket::sockets)))
@@ -138,11 +167,16 @@ impl SlotSockets {
     /// Closes all that clients come in by. Operators come in until the workers have ended.
     pub fn close_all(&mut self) {
         self.slots.clear();
+        self.spares.clear();
         self.first = None;
     }
 
     /// Closes the listener of the last slot.
     pub fn close(&mut self, slot: usize) {
         self.slots.truncate(slot);
+        self.spares.retain(|spare| spare.owner < slot);
+        for spare in &mut self.spares {
+            spare.lent_to.take_if(|to| *to >= slot);
+        }
     }
 }

@@ -287,7 +287,7 @@ fn clients_of_a_worker_that_leaves_alone_move_as_all_others() {
 }
 
 /// Sockets that listen at this port, by proc_net_tcp(5).
-fn listening_at(port: u16) -> usize {
+pub fn listening_at(port: u16) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     table.lines().filter(|line| line.contains(&format!("0100007F:{port:04X} 00000000:0000 0A"))).count()
 }
