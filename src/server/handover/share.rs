@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use log::{debug, error, info, warn};
+use log::{Level, debug, error, log, warn};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, event::Source};
 
@@ -201,7 +201,9 @@ impl Server {
         let drain = if is_parked { Drain::new(LEFT_BEHIND, LEFT_BEHIND) } else { self.succession.drain() };
         self.turn.part_with(&moved, drain);
         let left = self.turn.connections();
-        info!("Handed over {} connections; {left} could not be moved", moved.len());
+        // The supervisor says so of all workers together.
+        let level = if left == 0 { Level::Debug } else { Level::Info };
+        log!(level, "Handed over {} connections; {left} could not be moved", moved.len());
         (left == 0).then_some(Outcome::Drained)
     }
 

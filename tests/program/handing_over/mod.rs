@@ -9,4 +9,4 @@ pub mod rollback;
 pub mod server;
 mod service_manager;
 mod signals;
-mod two_starts;
+pub mod two_starts;

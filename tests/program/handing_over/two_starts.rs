@@ -204,7 +204,7 @@ fn another_users_process_is_refused() {
 }
 
 /// Publishes "late", of which half is read.
-fn half_publisher(server: &Process) -> Peer {
+pub fn half_publisher(server: &Process) -> Peer {
     let mut publisher = Peer::connect(server.address());
     publisher.send(
         "POST /publish HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::crew::{Crew, stop};
 use super::program::{Program, mark_of};
 use crate::audience::{Audience, published_while};
+use crate::handing_over::two_starts::half_publisher;
 use crate::process::{BINARY, signal};
 
 /// Where a server and its successors meet.
@@ -111,6 +112,24 @@ fn workers_hand_over_at_sighup_to_the_program_that_is_there_now() {
     crew.tell("TERM");
     drop((audience, back));
     assert_eq!(crew.end().0, Some(0));
+}
+
+#[test]
+fn what_a_worker_could_not_move_is_said_of_it_and_all_else_of_all_together() {
+    let meeting = Meeting::new();
+    let old = meeting.start("--workers 2");
+    let (_client, publisher) = (old.client(), half_publisher(&old));
+    let new = meeting.succeed(&old, "--workers 2");
+    new.line("] Took over 1 connections from process ");
+    old.line("; 1 could not be moved");
+    drop(publisher);
+    let (_, lines) = old.end();
+    let levels = |part: &str| -> Vec<String> {
+        let said = lines.iter().filter(|line| line.contains("): Handed over ") && line.ends_with(part));
+        said.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(levels("; 1 could not be moved"), ["[INFO]"], "{lines:#?}");
+    assert_eq!(levels("; 0 could not be moved"), ["[DEBUG]"], "{lines:#?}");
 }
 
 /// A server one of whose two workers waits until this is dropped.
