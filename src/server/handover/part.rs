@@ -97,7 +97,7 @@ impl Part {
     /// They could be gone on with.
     ///
     /// # Errors
-    /// When nobody hears it.
+    /// When it cannot be said.
     pub fn say_prepared(&self) -> Result<(), TakeOverError> {
         Ok(self.say(&ToPredecessor::Prepared)?)
     }
@@ -110,6 +110,10 @@ impl Part {
 
     fn say(&self, message: &ToPredecessor) -> io::Result<()> {
         let deadline: Instant = Now::read() + ANSWER_TIMEOUT;
-        self.channel.send_by(deadline, message, &[])
+        match self.channel.send_by(deadline, message, &[]) {
+            // That, too, the predecessor itself finds out.
+            Err(why) if matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
+            said => said,
+        }
     }
 }

@@ -121,7 +121,8 @@ impl Taking {
             self.parts.push(Part::new(ours));
             theirs.push(other);
         }
-        self.channel.send_channels(self.deadline, &theirs).map_err(not_said)
+        let sent = self.channel.send_channels(self.deadline, &theirs);
+        sent.map_err(|why| self.unsaid(why))
     }
 
     /// This process does not take over after all.
@@ -208,15 +209,15 @@ impl Taking {
     }
 
     fn say(&mut self, message: &ToPredecessor) -> Result<(), TakeOverError> {
-        let Err(why) = self.channel.send_by(self.deadline, message, &[]) else { return Ok(()) };
-        Err(match why.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.last_words(),
-            _ => not_said(why),
-        })
+        let sent = self.channel.send_by(self.deadline, message, &[]);
+        sent.map_err(|why| self.unsaid(why))
     }
 
-    /// Why a process has ended that may have said so.
-    fn last_words(&mut self) -> TakeOverError {
+    /// Why something could not be said: a process that has ended may have said why.
+    fn unsaid(&mut self, why: io::Error) -> TakeOverError {
+        if !matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) {
+            return not_said(why);
+        }
         loop {
             if let Err(why) = self.hear() {
                 return why;
