@@ -9,6 +9,7 @@ mod commands;
 mod door;
 mod exposition;
 mod guiding;
+mod halves;
 mod handing_over;
 mod handover;
 mod memory;

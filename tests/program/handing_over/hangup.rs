@@ -8,12 +8,13 @@ use std::thread;
 use serde_json::Value;
 use support::client::Client;
 use support::events::Listener;
-use support::frames::{frame, text};
+use support::frames::frame;
 use support::peer::Peer;
 use support::publisher::Publisher;
-use support::{HANDSHAKE, HEALTHZ, handshake};
+use support::{HANDSHAKE, handshake};
 
 use super::server::{Server, open_files};
+use crate::halves::{Half, Requesting};
 use crate::process::Process;
 use crate::workers::program::{Program, mark_of};
 
@@ -45,28 +46,11 @@ fn everybody_stays_on_the_same_connection_and_hears_all_once_and_in_order() {
 #[test]
 fn what_is_half_read_is_read_to_its_end_by_the_successor() {
     let server = Server::start("");
-    let long = "x".repeat(65_536);
-    let messages = ["short", &"m".repeat(500), &long];
-    let mut halves = vec![];
-    for message in messages {
-        let whole = text(message);
-        for cut in [1, 3, 5, 7, 9, 13, whole.len() - 1].into_iter().filter(|cut| *cut < whole.len()) {
-            let mut peer = Peer::connect(server.address()).upgraded();
-            // Read together: once the first is answered, the beginning of the second has been read.
-            peer.send([&text("first"), &whole[..cut]].concat());
-            assert_eq!(answer(&mut peer), "Server received: first");
-            halves.push((peer, whole[cut..].to_vec(), format!("Server received: {message}")));
-        }
-    }
-    let mut fragmented = Peer::connect(server.address()).upgraded();
-    // A fragment ends within a character.
-    fragmented.send([text("first"), frame(0x01, [b'a', 0xe2, 0x82])].concat());
-    assert_eq!(answer(&mut fragmented), "Server received: first");
-    halves.push((fragmented, frame(0x80, [0xac]), "Server received: a€".to_owned()));
+    let halves = Half::all(server.address());
     server.hand_over();
-    for (mut peer, rest, expected) in halves {
-        peer.send(rest);
-        assert_eq!(answer(&mut peer), expected.as_str());
+    for mut half in halves {
+        half.say_rest();
+        half.assert_answered();
     }
 }
 
@@ -92,21 +76,9 @@ fn a_compressed_message_may_be_half_read_and_what_is_published_is_compressed_as_
 #[test]
 fn connections_between_requests_and_within_a_head_go_on() {
     let server = Server::start("");
-    let mut kept = Peer::connect(server.address());
-    kept.send(HEALTHZ);
-    assert_eq!(kept.response().status, 200);
-    let mut within = Peer::connect(server.address());
-    within.send([HEALTHZ, &HEALTHZ[..20]].concat());
-    assert_eq!(within.response().status, 200);
-    let mut silent = Peer::connect(server.address());
+    let requesting = Requesting::begin(server.address());
     server.hand_over();
-    within.send(&HEALTHZ[20..]);
-    for peer in [&mut kept, &mut silent] {
-        peer.send(HEALTHZ);
-    }
-    for mut peer in [kept, silent, within] {
-        assert_eq!(peer.response().status, 200);
-    }
+    requesting.assert_answered();
 }
 
 #[test]

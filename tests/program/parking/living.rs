@@ -5,11 +5,11 @@ use std::time::Instant;
 use support::HEALTHZ;
 use support::client::Client;
 use support::events::Listener;
-use support::frames::{frame, text};
 use support::peer::Peer;
 use support::publisher::Publisher;
 
 use super::server::Service;
+use crate::halves::{Half, Requesting};
 
 #[test]
 fn everybody_stays_on_the_same_connection_through_several_restarts_and_hears_all_once_and_in_order() {
@@ -33,48 +33,16 @@ fn everybody_stays_on_the_same_connection_through_several_restarts_and_hears_all
 #[test]
 fn what_is_half_said_is_said_to_its_end_while_nobody_serves_or_later() {
     let mut service = Service::start("");
-    let long = "x".repeat(65_536);
-    let messages = ["short", &"m".repeat(500), &long];
-    let mut halves = vec![];
-    for message in messages {
-        let whole = text(message);
-        for cut in [1, 3, 5, 7, 9, 13, whole.len() - 1].into_iter().filter(|cut| *cut < whole.len()) {
-            let mut peer = Peer::connect(service.address()).upgraded();
-            peer.send([&text("first"), &whole[..cut]].concat());
-            assert_eq!(peer.message()["message"], "Server received: first");
-            halves.push((peer, whole[cut..].to_vec(), format!("Server received: {message}")));
-        }
-    }
-    let mut fragmented = Peer::connect(service.address()).upgraded();
-    fragmented.send([text("first"), frame(0x01, [b'a', 0xe2, 0x82])].concat());
-    assert_eq!(fragmented.message()["message"], "Server received: first");
-    halves.push((fragmented, frame(0x80, [0xac]), "Server received: a€".to_owned()));
-    let mut within = Peer::connect(service.address());
-    within.send([HEALTHZ, &HEALTHZ[..20]].concat());
-    assert_eq!(within.response().status, 200);
-    let (mut kept, mut silent) = (Peer::connect(service.address()), Peer::connect(service.address()));
-    kept.send(HEALTHZ);
-    assert_eq!(kept.response().status, 200);
+    let mut halves = Half::all(service.address());
+    let requesting = Requesting::begin(service.address());
     // Once it is answered, all who have connected before have been accepted.
     assert_eq!(service.process().door().get("/healthz").status, 200);
     service.park();
-    for (peer, rest, _) in halves.iter_mut().step_by(2) {
-        peer.send(rest);
-    }
+    halves.iter_mut().step_by(2).for_each(Half::say_rest);
     service.go_on();
-    for (peer, rest, _) in halves.iter_mut().skip(1).step_by(2) {
-        peer.send(rest);
-    }
-    for (mut peer, _, expected) in halves {
-        assert_eq!(peer.message()["message"], expected.as_str());
-    }
-    within.send(&HEALTHZ[20..]);
-    for peer in [&mut kept, &mut silent] {
-        peer.send(HEALTHZ);
-    }
-    for mut peer in [kept, silent, within] {
-        assert_eq!(peer.response().status, 200);
-    }
+    halves.iter_mut().skip(1).step_by(2).for_each(Half::say_rest);
+    halves.into_iter().for_each(Half::assert_answered);
+    requesting.assert_answered();
 }
 
 #[test]
