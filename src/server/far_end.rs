@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,8 +23,12 @@ pub(crate) struct FarEnd {
     pub now: Duration,
     /// It has ended its side.
     pub is_closed: bool,
-    /// It has been told that nothing follows.
+    /// It has been told that nothing follows, and when that was first.
     pub has_ended: bool,
+    pub ended_at: Option<Duration>,
+    /// Something has come of it that nobody was told of yet.
+    pub has_event: bool,
+    pub address: Option<IpAddr>,
     /// The machine has no memory for what is written.
     pub is_short: bool,
 }
@@ -73,12 +78,16 @@ impl Write for Wire {
 
 impl Socket for Wire {
     fn finish(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().has_ended = true;
+        self.0.borrow_mut().end();
         Ok(())
     }
 
     fn abort(&mut self) {
-        self.0.borrow_mut().has_ended = true;
+        self.0.borrow_mut().end();
+    }
+
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(self.0.borrow().address)
     }
 }
 
@@ -86,6 +95,11 @@ impl FarEnd {
     /// One that takes everything.
     pub(crate) fn open() -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self { room: usize::MAX, ..Self::default() }))
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.ended_at.get_or_insert(self.now);
     }
 
     pub(crate) fn say(&mut self, message: &ToSupervisor) {

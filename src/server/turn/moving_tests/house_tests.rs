@@ -1,8 +1,6 @@
 //! A server in virtual time and the other ends of its connections, which another one may take over.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,8 +14,8 @@ use crate::policy::heard::Look;
 use crate::server::Service;
 use crate::server::address::Address;
 use crate::server::clock::Now;
+use crate::server::far_end::{FarEnd, Wire};
 use crate::server::peers::Readiness;
-use crate::server::socket::Socket;
 use crate::server::terms::{Terms, terms};
 use crate::server::turn::{Packed, Ready, Turn};
 use crate::wire::handover::parked::Left;
@@ -31,88 +29,15 @@ const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// The other end of a connection.
-#[derive(Debug, Default)]
-pub struct End {
-    said: VecDeque<u8>,
-    pub room: usize,
-    pub taken: Vec<u8>,
-    pub has_ended: bool,
-    pub ended_at: Option<Duration>,
-    pub address: Option<IpAddr>,
-    has_left: bool,
-    now: Duration,
-    has_event: bool,
-}
-
-#[derive(Debug)]
-pub struct Wire(Rc<RefCell<End>>);
-
-impl Read for Wire {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut end = self.0.borrow_mut();
-        if end.said.is_empty() && !end.has_left {
-            Err(ErrorKind::WouldBlock.into())
-        } else {
-            end.said.read(buffer)
-        }
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let mut end = self.0.borrow_mut();
-        let count = octets.len().min(end.room);
-        if count == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        end.room -= count;
-        end.taken.extend(&octets[..count]);
-        Ok(count)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        self.write(&all)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Wire {
-    fn ended(&self) {
-        let mut end = self.0.borrow_mut();
-        let now = end.now;
-        (end.has_ended, end.ended_at) = (true, end.ended_at.or(Some(now)));
-    }
-}
-
-impl Socket for Wire {
-    fn finish(&mut self) -> io::Result<()> {
-        self.ended();
-        Ok(())
-    }
-
-    fn abort(&mut self) {
-        self.ended();
-    }
-
-    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
-        Ok(self.0.borrow().address)
-    }
-}
-
 /// A server, and a clock that moves only from one deadline to the next.
 pub struct House {
     pub turn: Turn<Wire>,
     begin: Now,
     pub elapsed: Duration,
     /// By their keys.
-    ends: Vec<Option<Rc<RefCell<End>>>>,
+    ends: Vec<Option<Rc<RefCell<FarEnd>>>>,
     /// In the order in which they have connected.
-    pub clients: Vec<Rc<RefCell<End>>>,
+    pub clients: Vec<Rc<RefCell<FarEnd>>>,
 }
 
 impl House {
@@ -140,7 +65,7 @@ impl House {
     }
 
     pub fn connect_from(&mut self, address: Option<IpAddr>, said: impl AsRef<[u8]>) -> usize {
-        let end = Rc::new(RefCell::new(End { room: usize::MAX, address, ..End::default() }));
+        let end = Rc::new(RefCell::new(FarEnd { room: usize::MAX, address, ..FarEnd::default() }));
         self.clients.push(end.clone());
         let mut key = None;
         let ends = &mut self.ends;
@@ -167,7 +92,7 @@ impl House {
 
     /// Somebody has nothing more to say, and leaves.
     pub fn leave(&mut self, who: usize) {
-        self.clients[who].borrow_mut().has_left = true;
+        self.clients[who].borrow_mut().is_closed = true;
         self.say(who, "");
     }
 
@@ -191,7 +116,7 @@ impl House {
     pub fn run(&mut self) {
         for _ in 0..10_000 {
             self.step();
-            let has_event = |end: &Rc<RefCell<End>>| end.borrow().has_event;
+            let has_event = |end: &Rc<RefCell<FarEnd>>| end.borrow().has_event;
             let waits = self.ends.iter().flatten().any(has_event);
             if !waits && self.turn.next_timeout() != Some(Duration::ZERO) {
                 return;
@@ -209,7 +134,7 @@ impl House {
             end.now = self.elapsed;
             if std::mem::take(&mut end.has_event) {
                 let readiness = match end.said.is_empty() {
-                    true if end.has_left => Readiness::End,
+                    true if end.is_closed => Readiness::End,
                     true => Readiness::Room,
                     false => Readiness::Bytes,
                 };
@@ -300,7 +225,8 @@ impl House {
         let (now, at) = (self.now(), self.moment());
         let (ends, clients) = (&mut self.ends, &mut self.clients);
         let taken = self.turn.take_over(image, now, at, |key| {
-            let end = Rc::new(RefCell::new(End { room: usize::MAX, has_event: true, ..End::default() }));
+            let end =
+                Rc::new(RefCell::new(FarEnd { room: usize::MAX, has_event: true, ..FarEnd::default() }));
             clients.push(end.clone());
             ends.resize(ends.len().max(key + 1), None);
             ends[key] = Some(end.clone());
