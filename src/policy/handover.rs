@@ -23,6 +23,14 @@ pub mod successor;
 /// How long it is waited for a moment in which nobody is in the midst of a request.
 pub const WINDING_UP: Duration = Duration::from_secs(1);
 
+/// How much one process hands over at most of what its connections are in the midst of: halves of messages, and what they have not
+/// taken. It is copied while nobody is heard, and is in memory three times for a moment. Whoever has more than there is room for
+/// stays, and leaves as in a drain. (Measured: 0.6 s, on a machine that had nothing else to do.)
+pub const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// Whoever is in the midst of no more than this always moves.
+pub const FEW_BYTES: usize = 4096;
+
 /// Whoever leaves has nothing to hand over.
 pub const LEAVING: &str = "it has been told to leave";
 

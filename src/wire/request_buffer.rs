@@ -64,6 +64,11 @@ impl RequestBuffer {
         self.unread().is_empty() && self.skip == 0 && self.unfinished.is_none() && self.put_back.is_none()
     }
 
+    /// How much has come that is not read yet.
+    pub fn unread_bytes(&self) -> usize {
+        self.unread().len()
+    }
+
     /// Whether a part of the next request is here. A body that is being skipped belongs to the one before.
     pub fn has_begun(&self) -> bool {
         !self.unread().is_empty() || self.unfinished.is_some() || self.put_back.is_some()

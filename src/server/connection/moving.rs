@@ -49,6 +49,17 @@ impl<S: Socket> Connection<S> {
         matches!(&self.phase, Phase::Request { buffer, .. } if !buffer.is_between_bodies())
     }
 
+    /// How much it is in the midst of: half of a message or a request, and what it has not taken but for what others have not,
+    /// either.
+    pub(in crate::server) fn bytes_to_move(&self, is_shared: impl Fn(&Bytes) -> bool) -> usize {
+        let read = match &self.phase {
+            Phase::Request { buffer, .. } => buffer.unread_bytes(),
+            Phase::Open { session, .. } => session.unfinished_bytes(),
+            Phase::Stream { .. } | Phase::Closing(_) => 0,
+        };
+        read + self.queue().filter(|octets| !is_shared(octets)).map(Bytes::len).sum::<usize>()
+    }
+
     /// How it stands, if it can be handed over so. What others know of it is not in it. `piece` says how what is still to be
     /// written to it is written.
     ///

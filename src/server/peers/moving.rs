@@ -10,6 +10,7 @@ use super::agenda::Agenda;
 use super::leaving::Mode;
 use crate::policy::addresses::Address;
 use crate::policy::feed::Feed;
+use crate::policy::handover::{FEW_BYTES, MOST_BYTES};
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
@@ -21,6 +22,21 @@ use crate::wire::handover::image::Writer;
 use crate::wire::handover::record::{self, Monotonic, Piece, Record};
 use crate::wire::handover::times::Moment;
 use crate::wire::metrics::{Handover, Metrics};
+
+/// How much there is room for.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Connections.
+    pub connections: usize,
+    /// Bytes that these are in the midst of, where that are more than a few for each.
+    pub bytes: usize,
+}
+
+impl Default for Most {
+    fn default() -> Self {
+        Self { connections: usize::MAX, bytes: MOST_BYTES }
+    }
+}
 
 /// The pieces that several outboxes share, by where they end in memory: of one that has been written in part the rest ends
 /// there, too.
@@ -49,6 +65,11 @@ impl Shared {
         if known.octets.len() < octets.len() {
             known.octets = octets.clone();
         }
+    }
+
+    /// Whether it was noted.
+    fn holds(&self, octets: &Bytes) -> bool {
+        self.known.contains_key(&octets.as_ptr_range().end)
     }
 
     /// How a piece that was noted is written, once `write` has written what others share of it.
@@ -94,7 +115,7 @@ impl<S: Socket> Peers<S> {
             .any(|(_, connection)| connection.is_half_read() && connection.ending().is_none())
     }
 
-    /// Writes how each stands that can be handed over, so many of them at most, and gives back their keys in the same order.
+    /// Writes how each stands that can be handed over, as many as there is room for, and gives back their keys in the same order.
     /// Takes nothing away.
     ///
     /// # Errors
@@ -103,7 +124,7 @@ impl<S: Socket> Peers<S> {
         &mut self,
         now: Now,
         at: Moment,
-        most: usize,
+        most: Most,
         to: &mut Writer<W>,
     ) -> io::Result<Vec<usize>> {
         // From here on nobody has anything to hear but what is in its outbox, or in the history.
@@ -118,13 +139,20 @@ impl<S: Socket> Peers<S> {
         for (_, connection) in &self.connections {
             connection.queue().for_each(|octets| shared.note(octets));
         }
+        let mut room = most.bytes;
         for (key, connection) in &self.connections {
-            if packed.len() == most {
+            if packed.len() == most.connections {
                 break;
+            }
+            let own = connection.bytes_to_move(|octets| shared.holds(octets)) + self.unheard.of(key).len();
+            let weight = if own > FEW_BYTES { own } else { 0 };
+            if weight > room {
+                continue;
             }
             let piece = |octets: &Bytes| shared.piece(octets, |octets| to.shared(octets));
             let Some(record) = connection.pack(at, piece)? else { continue };
             to.connection(&self.complete(key, connection, record, at))?;
+            room -= weight;
             packed.push(key);
         }
         Ok(packed)

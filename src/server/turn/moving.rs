@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::Turn;
 use crate::policy::drain::Drain;
 use crate::server::clock::Now;
+use crate::server::peers::Most;
 use crate::server::socket::Socket;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::{Entry, Reader, Whole, Writer};
@@ -35,6 +36,14 @@ impl<S: Socket> Turn<S> {
     /// # Errors
     /// Those of writing.
     pub fn pack(&mut self, at: Moment, format: u32, to: impl Write) -> io::Result<Packed> {
+        self.pack_within(Most::default(), at, format, to)
+    }
+
+    /// As `pack`, with no more than this.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn pack_within(&mut self, most: Most, at: Moment, format: u32, to: impl Write) -> io::Result<Packed> {
         let mut image = Writer::new(to, format)?;
         self.peers.forget_old(self.now);
         let addresses = self.peers.addresses_lately(self.now, at);
@@ -42,7 +51,7 @@ impl<S: Socket> Turn<S> {
         if let Some(snapshot) = self.snapshot_at_cut() {
             image.history(&snapshot)?;
         }
-        let connections = self.peers.pack(self.now, at, usize::MAX, &mut image)?;
+        let connections = self.peers.pack(self.now, at, most, &mut image)?;
         Ok(Packed { bytes: image.end()?, connections })
     }
 
@@ -51,6 +60,7 @@ impl<S: Socket> Turn<S> {
     /// # Errors
     /// Those of writing.
     pub fn pack_part(&mut self, at: Moment, format: u32, most: usize, to: impl Write) -> io::Result<Packed> {
+        let most = Most { connections: most, ..Most::default() };
         let mut image = Writer::new(to, format)?;
         self.peers.forget_old(self.now);
         let addresses = self.peers.addresses_lately(self.now, at);

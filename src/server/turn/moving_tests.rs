@@ -7,6 +7,8 @@ use support::handshake;
 use super::*;
 use house::{House, SECOND, turn};
 
+#[path = "moving_tests/bounded_tests.rs"]
+mod bounded;
 #[path = "moving_tests/foreign_tests.rs"]
 mod foreign;
 #[path = "moving_tests/house_tests.rs"]

@@ -33,6 +33,12 @@ impl Session {
         })
     }
 
+    /// How much has come of a message that is not whole.
+    pub fn unfinished_bytes(&self) -> usize {
+        let message = self.unfinished.as_deref().and_then(|unfinished| unfinished.message.as_ref());
+        message.map_or(0, |message| message.payload.len())
+    }
+
     /// One that goes on in the midst of this.
     ///
     /// # Errors

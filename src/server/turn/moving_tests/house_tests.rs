@@ -15,6 +15,7 @@ use crate::server::Service;
 use crate::server::address::Address;
 use crate::server::clock::Now;
 use crate::server::far_end::{FarEnd, Wire};
+use crate::server::peers::Most;
 use crate::server::peers::Readiness;
 use crate::server::terms::{Terms, terms};
 use crate::server::turn::{Packed, Ready, Turn};
@@ -172,6 +173,13 @@ impl House {
     pub fn hand_over(&mut self, flags: &str) -> usize {
         let (image, packed) = self.pack();
         self.take_up(flags, &[&image], &packed)
+    }
+
+    /// The same with no more than these bytes of what they are in the midst of.
+    pub fn hand_over_within(&mut self, bytes: usize) -> usize {
+        let (at, mut image) = (self.moment(), vec![]);
+        let packed = self.turn.pack_within(Most { bytes, ..Most::default() }, at, 1, &mut image).unwrap();
+        self.take_up("", &[&image], &packed)
     }
 
     /// As many as this are left for a server with these flags that is started later: what is said to nobody meanwhile it is said.
