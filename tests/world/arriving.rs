@@ -1,6 +1,8 @@
 //! A worker that takes up connections of another supervisor's workers before it serves: each of these sends its own by a way of
 //! their own.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use slackwater::policy::drain::Outcome;
@@ -8,7 +10,7 @@ use slackwater::policy::handover::Heard;
 use slackwater::policy::handover::successor::{Successor, Task, Told};
 use slackwater::server::clock::Now;
 
-use crate::channel::{Passed, TakingEnd, Word};
+use crate::channel::{Channel, Passed, TakingEnd, Word};
 use crate::moving::moment;
 use crate::socket::VirtualSocket;
 use crate::wire::Wire;
@@ -16,7 +18,7 @@ use crate::worker::Worker;
 
 /// The connections of one worker of the predecessor's.
 #[derive(Debug)]
-struct Part {
+pub struct Part {
     end: TakingEnd,
     machine: Successor,
     image: Vec<u8>,
@@ -32,8 +34,38 @@ pub struct Arriving {
 }
 
 impl Part {
+    pub fn new(end: TakingEnd) -> Self {
+        Self { end, machine: Successor::Ready, image: vec![], sockets: vec![], is_whole: false }
+    }
+
+    pub fn channel(&self) -> &Rc<RefCell<Channel>> {
+        &self.end.0
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Whether something has come that is waited for.
+    pub fn is_woken(&self, at: Duration) -> bool {
+        !self.is_whole && self.channel().borrow().wakes_successor(at)
+    }
+
+    pub fn poll(&mut self) -> Option<Task> {
+        self.machine.poll()
+    }
+
+    pub fn on_told(&mut self, told: Told) -> Result<Task, ()> {
+        self.machine.on_told(told).map_err(|_| ())
+    }
+
+    /// They are served from here on.
+    pub fn say_serving(self, at: Duration) {
+        self.end.0.borrow_mut().say_serving(at);
+    }
+
     /// Takes what has come; an error when nothing comes of it.
-    fn on_turn(&mut self, at: Duration) -> Result<(), ()> {
+    pub fn on_turn(&mut self, at: Duration) -> Result<(), ()> {
         while !self.is_whole {
             let task = match self.machine.poll() {
                 Some(task) => task,
@@ -56,45 +88,48 @@ impl Part {
         let word = self.end.0.borrow_mut().be_told(at);
         Some(match word {
             Ok(None) => return None,
-            Ok(Some(Word::Image { octets, connections })) => {
-                self.image = octets;
-                Told::Image { connections }
-            }
-            Ok(Some(Word::Batch(mut sockets))) => {
-                let count = sockets.len();
-                self.sockets.append(&mut sockets);
-                Told::Batch(count)
-            }
-            Ok(Some(other)) => panic!("that is not a worker's: {other:?}"),
+            Ok(Some(word)) => self.understand(word),
             Err(()) => Told::Ended,
         })
     }
 
-    fn answer(&self, heard: Heard, at: Duration) {
+    pub fn understand(&mut self, word: Word) -> Told {
+        match word {
+            Word::Image { octets, connections } => {
+                self.image = octets;
+                Told::Image { connections }
+            }
+            Word::Batch(mut sockets) => {
+                let count = sockets.len();
+                self.sockets.append(&mut sockets);
+                Told::Batch(count)
+            }
+            other => panic!("that is not for it: {other:?}"),
+        }
+    }
+
+    pub fn answer(&self, heard: Heard, at: Duration) {
         self.end.0.borrow_mut().tell_predecessor(heard, at);
     }
 }
 
 impl Arriving {
     pub fn new(ends: Vec<TakingEnd>) -> Self {
-        let part =
-            |end| Part { end, machine: Successor::Ready, image: vec![], sockets: vec![], is_whole: false };
-        Self { parts: ends.into_iter().map(part).collect(), is_done: false }
+        Self { parts: ends.into_iter().map(Part::new).collect(), is_done: false }
     }
 
     /// Whether something has come.
     pub fn is_woken(&self, at: Duration) -> bool {
-        let mut missing = self.parts.iter().filter(|part| !part.is_whole);
-        missing.any(|part| part.end.0.borrow().wakes_successor(at))
+        self.parts.iter().any(|part| part.is_woken(at))
     }
 
     /// They are served from here on.
     pub fn say_serving(&mut self, at: Duration) {
-        self.parts.drain(..).for_each(|part| part.end.0.borrow_mut().say_serving(at));
+        self.parts.drain(..).for_each(|part| part.say_serving(at));
     }
 
-    pub fn ends(&self) -> impl Iterator<Item = &TakingEnd> {
-        self.parts.iter().map(|part| &part.end)
+    pub fn channels(&self) -> impl Iterator<Item = &Rc<RefCell<Channel>>> {
+        self.parts.iter().map(Part::channel)
     }
 }
 
@@ -117,19 +152,26 @@ impl Worker {
             return;
         }
         taking.is_done = true;
-        for part in &mut taking.parts {
-            let (lines, mut sockets) = (&mut self.lines, std::mem::take(&mut part.sockets).into_iter());
-            let register = |key| {
-                let socket = sockets.next().expect("one for each");
-                socket.line().borrow_mut().edge = true;
-                lines.insert(key, socket.line().clone());
-                Ok(Wire::Client(socket))
-            };
-            self.server.take_over(&part.image, now, moment(now), register).expect("it can be gone on with");
-            assert!(sockets.next().is_none(), "more than there are in the image");
+        let mut parts = std::mem::take(&mut taking.parts);
+        for part in &mut parts {
+            self.take_up(part, now);
             part.answer(Heard::Prepared, at);
         }
+        self.taking.iter_mut().for_each(|taking| taking.parts.append(&mut parts));
         self.server.say_ready();
         self.passed.push(Passed::TakenUp);
+    }
+
+    /// Goes on with what has come.
+    pub fn take_up(&mut self, part: &mut Part, now: Now) {
+        let (lines, mut sockets) = (&mut self.lines, std::mem::take(&mut part.sockets).into_iter());
+        let register = |key| {
+            let socket = sockets.next().expect("one for each");
+            socket.line().borrow_mut().edge = true;
+            lines.insert(key, socket.line().clone());
+            Ok(Wire::Client(socket))
+        };
+        self.server.take_over(&part.image, now, moment(now), register).expect("it can be gone on with");
+        assert!(sockets.next().is_none(), "more than there are in the image");
     }
 }

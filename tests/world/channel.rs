@@ -25,7 +25,7 @@ pub enum Word {
     /// All is yours: so many connections have moved, and this was counted.
     Commit {
         moved: u64,
-        counted: String,
+        counted: Option<String>,
     },
     Abort,
 }
@@ -169,6 +169,11 @@ impl Channel {
 
     pub fn is_successor_gone(&self) -> bool {
         self.is_successor_gone
+    }
+
+    /// Whether something was said to the one that hands over.
+    pub fn has_answer(&self, now: Duration) -> bool {
+        self.to_predecessor.front().is_some_and(|(due, _)| *due <= now)
     }
 
     /// Whether there is something for the one that hands over.

@@ -70,11 +70,11 @@ impl World {
                 self.handovers[usize::from(is_done)] += 1;
             }
             Fate::Succeeded => {
-                let workers = self.random.within(1..4);
+                let workers = self.random.within(0..4);
                 self.begin_succession(workers, None);
             }
             Fate::Struck => {
-                let (workers, blow) = (self.random.within(1..4), Blow::draw(&mut self.random));
+                let (workers, blow) = (self.random.within(0..4), Blow::draw(&mut self.random));
                 self.begin_succession(workers, Some(blow));
             }
             Fate::Severed => {

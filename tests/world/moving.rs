@@ -10,7 +10,8 @@ use slackwater::policy::handover::{Heard, Predecessor, Step};
 use slackwater::server::clock::Now;
 use slackwater::wire::handover::times::Moment;
 
-use crate::channel::{GivingEnd, Passed, Word};
+use crate::arriving::Arriving;
+use crate::channel::{Channel, GivingEnd, Passed, Word};
 use crate::draw::SECOND;
 use crate::socket::{Line, VirtualSocket};
 use crate::worker::Worker;
@@ -22,8 +23,6 @@ pub struct Giving {
     pub end: Option<GivingEnd>,
     /// While they are sent it does nothing else.
     machine: Option<Predecessor>,
-    /// Until when they are sent.
-    deadline: Duration,
     /// By their old keys. They are registered here no longer.
     pub lines: Vec<(usize, Rc<RefCell<Line>>)>,
     sent: usize,
@@ -34,19 +33,29 @@ pub struct Giving {
 }
 
 impl Giving {
-    /// Whether nothing else is done.
-    pub fn waits(&self) -> bool {
-        self.machine.is_some()
+    pub fn begin(&mut self, end: GivingEnd, machine: Predecessor) {
+        (self.end, self.machine) = (Some(end), Some(machine));
     }
 
-    /// What wakes it, while nothing else does.
-    pub fn is_woken(&self, at: Duration) -> bool {
-        self.deadline <= at || self.end.as_ref().is_none_or(|end| end.0.borrow().wakes_predecessor(at))
+    pub fn machine_mut(&mut self) -> Option<&mut Predecessor> {
+        self.machine.as_mut()
+    }
+
+    /// Whether nothing else is done.
+    pub fn waits(&self) -> bool {
+        self.machine.as_ref().is_some_and(Predecessor::is_cut)
+    }
+
+    /// What wakes it, beside whatever else does if it does not wait.
+    pub fn is_woken(&self, (now, at): (Instant, Duration)) -> bool {
+        let Some(machine) = &self.machine else { return false };
+        machine.next_deadline() <= now
+            || self.end.as_ref().is_none_or(|end| end.0.borrow().wakes_predecessor(at))
     }
 
     /// When it wakes by itself.
-    pub fn next_time(&self) -> Option<Duration> {
-        self.waits().then_some(self.deadline)
+    pub fn next_time(&self) -> Option<Instant> {
+        self.machine.as_ref().map(Predecessor::next_deadline)
     }
 
     /// Whether it is said by now what has become of those who have moved.
@@ -54,12 +63,12 @@ impl Giving {
         self.end.as_ref().is_some_and(|end| end.0.borrow().is_served(at).is_some())
     }
 
-    fn say(&self, word: Word, at: Duration) {
-        // If it is gone, that is heard.
-        let _ = self.end.as_ref().map(|end| end.0.borrow_mut().tell_successor(word, at));
+    /// Whether it could be said; if not, that is heard, too.
+    pub fn say(&self, word: Word, at: Duration) -> bool {
+        self.end.as_ref().is_some_and(|end| end.0.borrow_mut().tell_successor(word, at).is_ok())
     }
 
-    fn hear(&mut self, now: Instant, at: Duration) {
+    pub fn hear(&mut self, now: Instant, at: Duration) {
         let (Some(end), Some(machine)) = (&self.end, &mut self.machine) else { return };
         while let Some(heard) = end.0.borrow_mut().hear(at) {
             let is_over = heard == Heard::Ended;
@@ -86,26 +95,32 @@ pub fn moment(now: Now) -> Moment {
 impl Worker {
     /// Sends all connections that can move, and waits.
     pub fn give(&mut self, by: i64, format: u32) {
+        let now = self.server.now();
+        let end = self.passage.take().expect("it has come before");
+        self.giving.begin(end, Predecessor::part(moment(now).instant(by)));
+        self.send_image(format);
+        self.go_on_giving(now.instant);
+    }
+
+    /// Sends how all stand that can move.
+    pub fn send_image(&mut self, format: u32) {
         let (now, mut octets) = (self.server.now(), vec![]);
-        let moment = moment(now);
-        let packed = self.server.pack(moment, format, &mut octets).expect("memory takes all of it");
+        let packed = self.server.pack(moment(now), format, &mut octets).expect("memory takes all of it");
         let lines = packed.connections.iter().map(|key| {
             let line = self.lines.remove(key).expect("it is registered");
             line.borrow_mut().has_travelled = true;
             (*key, line)
         });
-        self.giving.lines = lines.collect();
-        let deadline = moment.instant(by);
-        self.giving.deadline = self.at + deadline.saturating_duration_since(now.instant);
-        self.giving.sent = 0;
-        self.giving.end = self.passage.take();
+        (self.giving.lines, self.giving.sent) = (lines.collect(), 0);
         let connections = self.giving.lines.len();
-        let mut machine = Predecessor::part(deadline);
-        machine.moving(connections);
-        self.giving.machine = Some(machine);
+        self.giving.machine.iter_mut().for_each(|machine| machine.moving(connections));
         self.giving.say(Word::Image { octets, connections: connections as u64 }, self.at);
         self.passed.push(Passed::Sent);
-        self.go_on_giving(now.instant);
+    }
+
+    pub fn send_batch(&mut self, count: usize) {
+        self.batches += 1;
+        self.giving.send_batch(count, self.at);
     }
 
     /// Does nothing else until they are taken, or are not.
@@ -115,10 +130,7 @@ impl Worker {
             let Some(machine) = &mut self.giving.machine else { return };
             match machine.poll(now, || false) {
                 None => return,
-                Some(Step::Batch(count)) => {
-                    self.batches += 1;
-                    self.giving.send_batch(count, self.at);
-                }
+                Some(Step::Batch(count)) => self.send_batch(count),
                 Some(Step::Commit) => {
                     self.server.say_moved(self.giving.lines.len());
                     break;
@@ -145,14 +157,37 @@ impl Worker {
 
     /// All goes on here.
     pub fn resume(&mut self) {
+        self.register_again();
+        let at = self.at;
+        self.taking.iter_mut().for_each(|taking| taking.say_serving(at));
+        self.server.resume();
+    }
+
+    pub fn register_again(&mut self) {
         for (key, line) in std::mem::take(&mut self.giving).lines.drain(..) {
             // That it is registered announces what has come.
             line.borrow_mut().edge = true;
             self.lines.insert(key, line);
         }
-        let at = self.at;
-        self.taking.iter_mut().for_each(|taking| taking.say_serving(at));
-        self.server.resume();
+    }
+
+    /// Gives or takes over, and does nothing else.
+    pub fn hand_on(&mut self, (now, at): (Now, Duration)) {
+        self.at = at;
+        if self.alone.is_some() {
+            self.take_over_alone(now);
+        } else if self.link.is_some() {
+            self.go_on_giving(now.instant);
+        } else {
+            self.hand_over_alone(now);
+        }
+    }
+
+    /// The ways by which its connections go, or others' come.
+    pub fn channels(&self) -> impl Iterator<Item = &Rc<RefCell<Channel>>> {
+        let taking = self.taking.iter().flat_map(Arriving::channels);
+        let alone = self.alone.iter().flat_map(|taking| taking.channels());
+        self.giving.end.iter().map(|end| &end.0).chain(taking).chain(alone)
     }
 
     /// The supervisor is gone. What has become of those who have moved shows where they were sent to.

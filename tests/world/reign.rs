@@ -11,11 +11,13 @@ use slackwater::server::control::Control;
 use slackwater::server::terms::Terms;
 use slackwater::wire::snapshot::Snapshot;
 
+use crate::channel::Channel;
 use crate::pipe::{Pace, Pipe, Side};
 use crate::random::Random;
 use crate::subscriber::Subscriber;
 use crate::supervisor::Supervisor;
 use crate::taking::Taking;
+use crate::taking_alone::TakingAlone;
 use crate::truth::Truth;
 use crate::worker::{Place, Worker};
 
@@ -97,9 +99,62 @@ impl Reign {
         }
     }
 
+    /// One process that takes over.
+    pub fn successor_alone(
+        number: usize,
+        epoch: u32,
+        mut setup: Setup,
+        taking: TakingAlone,
+        now: Now,
+    ) -> Self {
+        setup.terms.epoch = epoch;
+        let mut worker = Worker::new(Place { id: 0, reign: number, epoch }, None, &setup, now);
+        worker.notify_every(setup.notify_interval);
+        worker.take_over_first(taking);
+        Self { number, epoch, supervisor: None, workers: vec![worker], has_been_told_to_leave: false }
+    }
+
     /// Whether it could not take over.
     pub fn has_failed(&self) -> bool {
-        self.supervisor.as_ref().is_some_and(|supervisor| supervisor.has_failed)
+        let has_worker_failed =
+            |worker: &Worker| worker.alone.as_ref().is_some_and(|taking| taking.has_failed);
+        self.supervisors().any(|supervisor| supervisor.has_failed)
+            || self.workers.iter().any(has_worker_failed)
+    }
+
+    /// Whether one process is all of it.
+    pub fn is_alone(&self) -> bool {
+        self.supervisor.is_none()
+    }
+
+    /// Whether a successor could be heard now.
+    pub fn may_hand_over(&self) -> bool {
+        match &self.supervisor {
+            Some(supervisor) => supervisor.may_hand_over() && supervisor.has_begun,
+            None => self.workers.iter().all(Worker::may_hand_over),
+        }
+    }
+
+    /// A successor has come by this channel. The workers whose connections are to move.
+    pub fn begin_giving(
+        &mut self,
+        channel: Rc<RefCell<Channel>>,
+        (now, at): (Now, Duration),
+    ) -> Vec<WorkerId> {
+        let Some(supervisor) = &mut self.supervisor else {
+            self.workers.iter_mut().for_each(|worker| worker.begin_giving(channel.clone(), now, at));
+            return vec![0];
+        };
+        supervisor.begin_giving(channel, at);
+        supervisor.crew.moving()
+    }
+
+    /// Its first process takes no turn until then.
+    pub fn freeze(&mut self, until: Duration) {
+        match &mut self.supervisor {
+            Some(supervisor) => supervisor.frozen_until = until,
+            None => self.workers.iter_mut().for_each(|worker| worker.frozen_until = until),
+        }
     }
 
     /// Where it is known that there is one.
@@ -132,7 +187,8 @@ impl Reign {
                 supervisor.is_woken = true;
             }
             (None, Signal::Leave) => self.workers.iter_mut().for_each(|worker| worker.signal(Control::Leave)),
-            (None, _) => panic!("nobody would understand {signal:?}"),
+            // It ignores them.
+            (None, Signal::Grow | Signal::Shrink) => {}
         }
     }
 

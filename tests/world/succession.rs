@@ -1,4 +1,4 @@
-//! One server hands over to another, both of them a supervisor and its workers: what goes between them, and what may befall either at
+//! One server hands over to another, each of them one process or a supervisor and its workers: what goes between them, and what may befall either at
 //! any step. Up to the commitment all go on in the first; from then on in the second.
 
 use std::cell::RefCell;
@@ -9,11 +9,13 @@ use slackwater::policy::handover::Heard;
 use slackwater::policy::roster::WorkerId;
 
 use crate::channel::{ALL_PASSED, Channel, GivingEnd, Passed, TakingEnd, Word};
+use crate::ear::Id;
 use crate::fates::Fate;
 use crate::random::Random;
 use crate::reign::{Reign, Setup};
 use crate::socket::Line;
 use crate::taking::Taking;
+use crate::taking_alone::TakingAlone;
 use crate::worker::Worker;
 use crate::world::World;
 
@@ -57,6 +59,8 @@ pub struct Succession {
     delay: Duration,
     setup: Setup,
     pub successor: Option<Reign>,
+    /// The predecessor is one process.
+    is_from_alone: bool,
     /// The workers of the predecessor whose connections are sent, in their order.
     moving: Vec<WorkerId>,
     blow: Option<Blow>,
@@ -81,12 +85,18 @@ impl Succession {
             delay,
             setup,
             successor: None,
+            is_from_alone: false,
             moving: Vec::new(),
             blow: None,
             strikes_at: None,
             is_committed: false,
             number: usize::MAX,
         }
+    }
+
+    /// Whether the successor has been started, be it there still or not.
+    fn has_started(&self) -> bool {
+        self.number != usize::MAX
     }
 
     /// When something happens by itself.
@@ -96,7 +106,7 @@ impl Succession {
 
     /// Whether something happens now.
     pub fn is_awake(&self, at: Duration) -> bool {
-        let wants_sockets = self.successor.is_none() && self.channel.borrow().wakes_successor(at);
+        let wants_sockets = !self.has_started() && self.channel.borrow().wakes_successor(at);
         wants_sockets || self.strikes_at.is_some_and(|due| due <= at)
     }
 
@@ -128,15 +138,16 @@ impl Succession {
 impl World {
     /// The server that serves begins to hand over to one with so many workers, if it can. Whether it does.
     pub fn begin_succession(&mut self, workers: usize, blow: Option<Blow>) -> bool {
-        let may = self.reign().supervisors().any(|s| s.may_hand_over() && s.has_begun);
+        let may = self.reign().may_hand_over();
         if self.succession.is_some() || !may {
             return false;
         }
         let (at, from, mut setup) = (self.now, self.reign().number, self.setup.clone());
         setup.workers = workers;
         let mut succession = Succession::new(self.random.fork(), from, setup, at);
-        self.supervisor().begin_giving(succession.channel.clone(), at);
-        succession.moving = self.supervisor().crew.moving();
+        let now = self.clock();
+        succession.is_from_alone = self.reign().is_alone();
+        succession.moving = self.reign().begin_giving(succession.channel.clone(), (now, at));
         succession.blow = blow;
         self.succession = Some(succession);
         true
@@ -147,7 +158,7 @@ impl World {
         self.batches = self.workers().map(|worker| worker.batches).chain([self.batches]).max().unwrap_or(0);
         let Some(mut succession) = self.succession.take() else { return };
         let (at, from) = (self.now, succession.from);
-        if succession.successor.is_none() && !succession.channel.borrow().is_successor_gone() {
+        if !succession.has_started() && !succession.channel.borrow().is_successor_gone() {
             let told = succession.channel.borrow_mut().be_told(at);
             match told {
                 Ok(None) => {}
@@ -156,7 +167,8 @@ impl World {
             }
         }
         let workers = self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).chain(&mut self.orphans);
-        succession.note(workers.filter(|worker| worker.place.reign == from));
+        let number = succession.number;
+        succession.note(workers.filter(|worker| [from, number].contains(&worker.place.reign)));
         if let Some(failed) = succession.successor.take_if(|reign| reign.has_failed()) {
             failed.workers.into_iter().for_each(Worker::die);
         }
@@ -183,21 +195,36 @@ impl World {
 
     fn start_successor(&mut self, succession: &mut Succession) {
         let (channel, setup) = (succession.channel.clone(), succession.setup.clone());
-        let ends = self.open_channels(succession);
-        let taking = Taking::new(channel, ends, self.now + setup.handover_timeout);
+        let deadline = self.now + setup.handover_timeout;
         let epoch = self.reigns.iter().find(|reign| reign.number == succession.from).map(|reign| reign.epoch);
         let epoch = epoch.unwrap_or_default();
         let (number, now) = (self.reigns_so_far, self.clock());
         self.reigns_so_far += 1;
         self.successors += 1;
         succession.number = number;
-        succession.successor =
-            Some(Reign::successor(number, epoch, setup, taking, &mut succession.random, now));
+        succession.successor = Some(match (setup.workers, succession.is_from_alone) {
+            (0, is_from_alone) => {
+                let ends = if is_from_alone { vec![] } else { self.open_channels(succession).remove(0) };
+                Reign::successor_alone(number, epoch, setup, TakingAlone::new(channel, ends, deadline), now)
+            }
+            (slots, true) => {
+                // What a worker says there is there before what it says then to its supervisor: nothing is late.
+                let passage = Channel::new(succession.random.fork(), Duration::ZERO);
+                let mut ends: Vec<Vec<TakingEnd>> = (0..slots).map(|_| vec![]).collect();
+                ends[0].push(TakingEnd(passage.clone()));
+                let taking = Taking::new(channel, ends, Some(GivingEnd(passage)), deadline);
+                Reign::successor(number, epoch, setup, taking, &mut succession.random, now)
+            }
+            (_, false) => {
+                let taking = Taking::new(channel, self.open_channels(succession), None, deadline);
+                Reign::successor(number, epoch, setup, taking, &mut succession.random, now)
+            }
+        });
     }
 
     /// One for each worker of the predecessor's; their other ends, for each slot of the successor's.
     fn open_channels(&mut self, succession: &mut Succession) -> Vec<Vec<TakingEnd>> {
-        let slots = succession.setup.workers;
+        let slots = succession.setup.workers.max(1);
         let mut ends: Vec<Vec<TakingEnd>> = (0..slots).map(|_| vec![]).collect();
         let mut old: Vec<&mut Worker> = self.reigns.iter_mut().flat_map(|reign| &mut reign.workers).collect();
         for (nth, id) in succession.moving.iter().enumerate() {
@@ -214,9 +241,18 @@ impl World {
     fn on_committed(&mut self, succession: &mut Succession) {
         self.setup.workers = succession.setup.workers;
         let mut successor = succession.successor.take().expect("it has said so");
-        let slots = succession.setup.workers;
+        let slots = succession.setup.workers.max(1);
         let old =
             self.reigns.iter_mut().find(|reign| reign.number == succession.from).expect("it hands over");
+        if succession.is_from_alone {
+            // What is still to be written to its witness others may hear before that.
+            let known = self.truth.newest(old.epoch);
+            for (position, publication) in old.workers[0].server.history().after(known) {
+                let payload = publication.message.json().to_vec();
+                let id = Id { epoch: old.epoch, position };
+                self.truth.hear_of(id, payload, self.now, old.number);
+            }
+        }
         for old in &mut old.workers {
             let nth = succession.moving.iter().position(|id| *id == old.place.id);
             let slot = nth.map_or(0, |nth| nth % slots);
@@ -229,6 +265,10 @@ impl World {
             // Its door is the successor's from here on.
             old.accepts = false;
             new.newcomers.append(&mut old.newcomers);
+        }
+        if succession.setup.workers == 0 {
+            // One that is alone is the witness's only source.
+            successor.workers.iter_mut().for_each(|worker| worker.invite_witness(&mut succession.random));
         }
         for worker in &successor.workers {
             let is_its = |line: &Rc<RefCell<Line>>| worker.known_lines().any(|other| Rc::ptr_eq(line, other));
@@ -248,15 +288,21 @@ impl World {
     fn strike(&mut self, succession: &mut Succession, blow: Blow) {
         self.blows += 1;
         let until = blow.stops.map(|duration| self.now + duration);
-        match (blow.victim, until) {
+        let is_to_alone = succession.setup.workers == 0;
+        let victim = match blow.victim {
+            Victim::OldWorker if succession.is_from_alone => Victim::Predecessor,
+            Victim::NewWorker if is_to_alone => Victim::Successor,
+            victim => victim,
+        };
+        match (victim, until) {
             (Victim::Predecessor, Some(until)) => {
                 let old = self.reigns.iter_mut().find(|reign| reign.number == succession.from);
-                old.into_iter().for_each(|reign| reign.supervisor_mut().frozen_until = until);
+                old.into_iter().for_each(|reign| reign.freeze(until));
             }
             (Victim::Predecessor, None) => self.kill_predecessor(succession),
             (Victim::Successor, Some(until)) => {
                 let new = self.successor_of(succession);
-                new.into_iter().for_each(|reign| reign.supervisor_mut().frozen_until = until);
+                new.into_iter().for_each(|reign| reign.freeze(until));
             }
             (Victim::Successor, None) => self.kill_successor(succession),
             (Victim::OldWorker, until) => {
@@ -293,6 +339,16 @@ impl World {
             return self.fulfil(Fate::Crashed);
         }
         self.orphans.extend(succession.successor.take().into_iter().flat_map(Reign::crash));
+    }
+
+    /// Workers whose supervisor is gone, and who have ended.
+    pub fn bury_orphans(&mut self) {
+        for worker in self.orphans.extract_if(.., |worker| worker.has_ended()) {
+            self.parted_unasked += usize::from(worker.parted_unasked);
+            if worker.has_vanished {
+                worker.vanish();
+            }
+        }
     }
 
     /// The server that takes over, until all is its own.

@@ -12,8 +12,9 @@ use slackwater::wire::handover::image::{Entry, Reader, Whole};
 use slackwater::wire::metrics::{Handover, Metrics};
 use slackwater::wire::snapshot::Snapshot;
 
-use crate::channel::{Channel, Passed, TakingEnd, Word};
+use crate::channel::{Channel, GivingEnd, Passed, TakingEnd, Word};
 use crate::moving::moment;
+use crate::socket::VirtualSocket;
 use crate::supervisor::Supervisor;
 
 /// How far it is.
@@ -34,14 +35,34 @@ pub struct Taking {
     deadline: Duration,
     /// By which the predecessor's workers send their connections, for each slot.
     ends: Vec<Vec<TakingEnd>>,
+    /// By which the connections of a predecessor that has them itself are passed on to the first worker.
+    passage: Option<GivingEnd>,
     image: Vec<u8>,
-    commit: Option<(u64, String)>,
+    batch: Vec<VirtualSocket>,
+    /// What the predecessor had counted at the cut.
+    counted: Option<String>,
+    commit: Option<(u64, Option<String>)>,
 }
 
 impl Taking {
-    pub fn new(channel: Rc<RefCell<Channel>>, ends: Vec<Vec<TakingEnd>>, deadline: Duration) -> Self {
-        let (machine, stage) = (Successor::Ready, Stage::Starting);
-        Self { channel, machine, stage, deadline, ends, image: vec![], commit: None }
+    pub fn new(
+        channel: Rc<RefCell<Channel>>,
+        ends: Vec<Vec<TakingEnd>>,
+        passage: Option<GivingEnd>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            channel,
+            machine: Successor::Ready,
+            stage: Stage::Starting,
+            deadline,
+            ends,
+            passage,
+            image: vec![],
+            batch: vec![],
+            counted: None,
+            commit: None,
+        }
     }
 
     pub fn deadline(&self) -> Duration {
@@ -49,7 +70,10 @@ impl Taking {
     }
 
     pub fn is_woken(&self, at: Duration) -> bool {
-        self.deadline <= at || self.channel.borrow().wakes_successor(at)
+        let has_answered = |passage: &GivingEnd| passage.0.borrow().has_answer(at);
+        self.deadline <= at
+            || self.channel.borrow().wakes_successor(at)
+            || self.passage.as_ref().is_some_and(has_answered)
     }
 
     /// Those for the first worker of this slot.
@@ -73,7 +97,10 @@ impl Taking {
                 self.image = octets;
                 Told::Image { connections }
             }
-            Word::Batch(sockets) => Told::Batch(sockets.len()),
+            Word::Batch(sockets) => {
+                self.batch = sockets;
+                Told::Batch(self.batch.len())
+            }
             Word::Commit { moved, counted } => {
                 self.commit = Some((moved, counted));
                 Told::Commit
@@ -87,6 +114,22 @@ impl Taking {
         let rest = self.channel.borrow_mut().leave_successor();
         let told: Vec<Told> = rest.into_iter().map(|word| self.understand(word)).collect();
         self.stage == Stage::Prepared && told.contains(&Told::Commit)
+    }
+
+    fn pass_on(&self, word: Word, at: Duration) -> Result<(), ()> {
+        let Some(passage) = &self.passage else { return Err(()) };
+        passage.0.borrow_mut().tell_successor(word, at).map_err(|_| ())
+    }
+
+    /// What the worker says of connections that are passed on to it is for the predecessor to hear.
+    fn pass_answers_on(&self, at: Duration) {
+        let Some(passage) = &self.passage else { return };
+        while passage.0.borrow().has_answer(at) {
+            let answer = passage.0.borrow_mut().hear(at);
+            if let Some(taken @ Heard::Taken(_)) = answer {
+                self.channel.borrow_mut().tell_predecessor(taken, at);
+            }
+        }
     }
 
     fn pass(&self, passed: Passed) {
@@ -114,6 +157,7 @@ impl Supervisor {
         if self.has_lost_one {
             return Err(());
         }
+        taking.pass_answers_on(at);
         let (there, _) = self.crew.waiting();
         if taking.stage == Stage::Starting && there == self.setup.workers {
             taking.stage = Stage::Ready;
@@ -132,7 +176,12 @@ impl Supervisor {
                 Task::Read => {
                     assert_eq!(taking.stage, Stage::Ready);
                     taking.stage = Stage::TakingUp;
+                    if taking.passage.is_some() {
+                        let Successor::Taking { all, .. } = taking.machine else { panic!("it has come") };
+                        taking.pass_on(Word::Image { octets: taking.image.clone(), connections: all }, at)?;
+                    }
                     let (whole, snapshot) = read(&taking.image);
+                    taking.counted.clone_from(&whole.counted);
                     self.crew.take_over(&whole, snapshot, moment(now));
                 }
                 Task::TakeUp => {}
@@ -140,7 +189,12 @@ impl Supervisor {
                     assert_eq!(taking.stage, Stage::Prepared);
                     self.succeed();
                 }
-                Task::Prepare | Task::Acknowledge(_) => panic!("nobody has said that"),
+                // The worker that they are passed on to says so.
+                Task::Acknowledge(_) => {
+                    let batch = std::mem::take(&mut taking.batch);
+                    taking.pass_on(Word::Batch(batch), at)?;
+                }
+                Task::Prepare => panic!("nobody has said that"),
             }
         }
         let Some(taking) = &mut self.taking else { return Ok(()) };
@@ -156,6 +210,7 @@ impl Supervisor {
     fn succeed(&mut self) {
         let taking = self.taking.take().expect("it takes over");
         let (moved, counted) = taking.commit.clone().expect("it was told so");
+        let counted = counted.or_else(|| taking.counted.clone()).expect("it is there, one way or the other");
         let counted: Metrics = serde_json::from_str(&counted).expect("it was written so");
         let completed = Handover { is_completed: true, moved, ..Handover::default() };
         self.crew.succeed(Some(&counted), completed);
@@ -172,7 +227,7 @@ fn read(octets: &[u8]) -> (Whole, Snapshot) {
         match entry {
             Entry::Whole(said) => whole = *said,
             Entry::Snapshot(octets) => snapshot = Snapshot::decode_handed_over(octets).ok(),
-            other => panic!("a supervisor has none: {other:?}"),
+            Entry::Shared(_) | Entry::Connection(_) | Entry::Left(_) => {}
         }
     }
     (whole, snapshot.expect("it is whole"))

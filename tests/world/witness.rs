@@ -56,7 +56,11 @@ impl Witness {
                 Heard::Ping => pings += 1,
                 Heard::Welcome { last, .. } => {
                     let newest = truth.newest(epoch);
-                    assert!(last.epoch == epoch && last.position <= newest);
+                    assert!(
+                        last.epoch == epoch && last.position <= newest,
+                        "{last:?} {epoch} {newest} {:?}",
+                        oath.place
+                    );
                     assert!(last.position == newest || !is_alone);
                     self.newest = last.position;
                 }
@@ -80,6 +84,11 @@ impl Worker {
     /// From here on it accepts, its witness ahead of all others.
     pub fn serve(&mut self, random: &mut Random) {
         self.accepts = true;
+        self.invite_witness(random);
+    }
+
+    /// Has a witness if there is none.
+    pub fn invite_witness(&mut self, random: &mut Random) {
         if self.has_witness && self.witnesses.is_empty() {
             let witness = Witness::new(random);
             self.newcomers.insert(0, VirtualSocket::new(witness.line.clone()));

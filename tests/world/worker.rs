@@ -16,7 +16,7 @@ use slackwater::server::turn::{Effect, Ready, Turn};
 use slackwater::wire::snapshot::Snapshot;
 
 use crate::arriving::Arriving;
-use crate::channel::{Channel, GivingEnd, Passed};
+use crate::channel::{GivingEnd, Passed};
 use crate::draw::SECOND;
 use crate::moving::Giving;
 use crate::periodic::Periodic;
@@ -26,6 +26,7 @@ use crate::reign::Setup;
 use crate::socket::{Line, VirtualSocket};
 use crate::spin::Spin;
 use crate::subscriber::Subscriber;
+use crate::taking_alone::TakingAlone;
 use crate::truth::Truth;
 use crate::visit::Visit;
 use crate::wire::Wire;
@@ -79,6 +80,8 @@ pub struct Worker {
     pub giving: Giving,
     /// What it takes over, if it is one of a successor's.
     pub taking: Option<Arriving>,
+    /// What it takes over, if it has no supervisor.
+    pub alone: Option<Box<TakingAlone>>,
     /// How long a hand-over may take.
     pub handover_timeout: Duration,
     /// How many batches of connections it has sent.
@@ -131,6 +134,7 @@ impl Worker {
             passage: None,
             giving: Giving::default(),
             taking: None,
+            alone: None,
             handover_timeout: setup.handover_timeout,
             batches: 0,
             parted_unasked: false,
@@ -176,8 +180,11 @@ impl Worker {
 
     /// What would wake it now.
     pub fn is_awake(&self, (now, at): (Instant, Duration)) -> bool {
+        if let Some(taking) = &self.alone {
+            return taking.is_woken(at);
+        }
         if self.giving.waits() {
-            return self.giving.is_woken(at);
+            return self.giving.is_woken((now, at));
         }
         !(self.signals.is_empty() && (self.newcomers.is_empty() || !self.server.may_accept()))
             || self.is_woken
@@ -185,6 +192,7 @@ impl Worker {
             || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
             || self.lines.values().any(|line| line.borrow().edge)
             || self.next_time().is_some_and(|at| at <= now)
+            || self.giving.is_woken((now, at))
             || self.is_to_look_at_moved(at)
             || self.taking.as_ref().is_some_and(|taking| taking.is_woken(at))
     }
@@ -194,16 +202,12 @@ impl Worker {
         self.server.next_timeout() == Some(Duration::ZERO)
     }
 
-    /// The ways by which its connections go, or others' come.
-    pub fn channels(&self) -> impl Iterator<Item = &Rc<RefCell<Channel>>> {
-        let taking = self.taking.iter().flat_map(Arriving::ends).map(|end| &end.0);
-        self.giving.end.iter().map(|end| &end.0).chain(taking)
-    }
-
     /// When it wakes by itself.
     pub fn next_time(&self) -> Option<Instant> {
-        let timeout = self.server.next_timeout().filter(|_| !self.giving.waits());
-        timeout.map(|timeout| self.server.now() + timeout)
+        let waits = self.giving.waits() || self.alone.is_some();
+        let timeout = self.server.next_timeout().filter(|_| !waits);
+        let own = timeout.map(|timeout| self.server.now() + timeout);
+        own.into_iter().chain(self.giving.next_time()).min()
     }
 
     /// A turn if anything wakes it, and what is to be noted of those who are connected to it.
@@ -214,14 +218,13 @@ impl Worker {
         truth: &mut Truth,
         subscribers: &mut [Subscriber],
     ) {
-        let waits = self.giving.waits();
+        let waits = self.giving.waits() || self.alone.is_some();
         let is_woken = self.is_awake((now.instant, at)) || !waits && random.chance(self.spurious_percent);
         if self.frozen_until > at || self.has_ended() || !is_woken {
             return;
         }
         if waits {
-            self.at = at;
-            return self.go_on_giving(now.instant);
+            return self.hand_on((now, at));
         }
         let had_said_farewell = self.farewell_at.is_some();
         let visits = subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut());
@@ -286,6 +289,9 @@ impl Worker {
             if self.giving.waits() || self.has_vanished {
                 break;
             }
+        }
+        if self.link.is_none() {
+            self.hand_over_alone(now);
         }
         self.look_at_moved();
         self.take_parts(now);
@@ -375,7 +381,7 @@ impl Worker {
         let open = self.known_lines().filter(|line| !line.borrow().dropped);
         let mut lines: Vec<Rc<RefCell<Line>>> = open.cloned().collect();
         lines.iter().for_each(|line| line.borrow_mut().was_bereft = true);
-        drop((self.server, self.newcomers, self.giving, self.passage, self.taking));
+        drop((self.server, self.newcomers, self.giving, self.passage, self.taking, self.alone));
         lines.retain(|line| line.borrow().is_orphaned);
         lines
     }

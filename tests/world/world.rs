@@ -232,12 +232,7 @@ impl World {
         for worker in &mut self.orphans {
             worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
-        for worker in self.orphans.extract_if(.., |worker| worker.has_ended()) {
-            self.parted_unasked += usize::from(worker.parted_unasked);
-            if worker.has_vanished {
-                worker.vanish();
-            }
-        }
+        self.bury_orphans();
         if let Some(legacy) = self.reign().take_legacy().filter(|_| self.setup.is_followed) {
             self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }
@@ -348,7 +343,7 @@ impl World {
         let publishers = self.publishers.iter().filter(|p| can_connect || !p.wants_to_connect(at));
         let next = (of_workers.chain(of_supervisors).flatten().map(|wakes_at| wakes_at - self.base))
             .chain(self.workers().map(|worker| worker.frozen_until).filter(|until| *until > at))
-            .chain(awake_workers().filter_map(|worker| worker.giving.next_time()))
+            .chain(awake_workers().filter_map(Worker::takes_over_until))
             .chain(awake_workers().filter_map(Worker::held_until))
             .chain(
                 self.workers().flat_map(Worker::channels).filter_map(|channel| channel.borrow().next_time()),
@@ -385,6 +380,7 @@ impl World {
             && self.succession.is_none()
             && reign.is_whole()
             && reign.workers.iter().all(stays)
+            && reign.supervisors().all(|supervisor| supervisor.frozen_until <= self.now)
             && self.publishers.iter().all(Publisher::is_done)
             && self.subscribers.iter().all(Subscriber::is_settled)
     }

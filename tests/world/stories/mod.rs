@@ -8,6 +8,7 @@ mod crews;
 mod crowds;
 mod departures;
 mod drawn;
+mod expiring;
 mod fan_out;
 mod handovers;
 mod leaving;

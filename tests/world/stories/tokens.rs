@@ -1,7 +1,6 @@
 //! Clients with tokens: each is closed when its own has expired, and what one of them publishes is heard by all.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -12,22 +11,20 @@ use slackwater::http::token::Verifier;
 use slackwater::policy::rate::Rate;
 use slackwater::policy::topic::Filter;
 
-use crate::channel::Passed;
 use crate::draw::{SECOND, house, patient};
 use crate::ear::Heard;
+use crate::for_each_seed;
 use crate::random::Random;
 use crate::reign::Setup;
 use crate::socket::Line;
 use crate::speech::{CLOSE, PONG, TEXT, frame, handshake};
-use crate::stories::{answers, count, hold_up, last_heard, news, positions};
-use crate::succession::{Blow, Victim};
+use crate::stories::{answers, hold_up, last_heard, news, positions};
 use crate::world::{BEGINNING, World};
-use crate::{asked_seed, for_each_seed};
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// Tokens are expected, though the witnesses hear everything without one.
-fn guarded(seed: u64, workers: usize) -> World {
+pub(super) fn guarded(seed: u64, workers: usize) -> World {
     guarded_as(seed, patient(workers))
 }
 
@@ -48,22 +45,19 @@ fn command(random: &mut Random, command: &Value) -> Vec<u8> {
     frame(random, TEXT, command.to_string().as_bytes())
 }
 
-fn refresh(random: &mut Random, expires: Duration) -> Vec<u8> {
+pub(super) fn refresh(random: &mut Random, expires: Duration) -> Vec<u8> {
     command(random, &json!({"type": "refresh", "token": token(expires)}))
 }
 
-fn listen(expires: Duration) -> String {
+pub(super) fn listen(expires: Duration) -> String {
     handshake(&format!("topic=news&token={}", token(expires)))
 }
 
-fn close_code(line: &RefCell<Line>) -> Option<Option<u16>> {
+pub(super) fn close_code(line: &RefCell<Line>) -> Option<Option<u16>> {
     line.borrow().ear.close
 }
 
-const A_MOMENT: Duration = Duration::from_millis(2);
-
-/// What a word takes from one process to the other, and a moment.
-const A_WORD: Duration = Duration::from_millis(22);
+pub(super) const A_MOMENT: Duration = Duration::from_millis(2);
 
 #[test]
 fn each_client_is_closed_when_its_own_token_expires_and_not_before() {
@@ -139,93 +133,6 @@ fn a_token_that_expires_while_its_client_is_held_back_closes_it_behind_what_it_w
         let line = line.borrow();
         assert_eq!((line.dropped, line.dropped_over_unread, line.aborted), (true, false, false));
     });
-}
-
-/// A client, when its token expires, whether it refreshes that in time, and when it was closed.
-struct Expiring {
-    line: Rc<RefCell<Line>>,
-    expires: Duration,
-    /// Not said yet.
-    refresh: Option<Vec<u8>>,
-    refreshes: bool,
-    closed: Option<Duration>,
-}
-
-impl Expiring {
-    fn on_turn(&mut self, now: Duration) {
-        if let Some(refresh) = self.refresh.take_if(|_| now + A_MOMENT >= self.expires) {
-            self.line.borrow_mut().send(&refresh);
-        }
-        if close_code(&self.line).is_some() {
-            self.closed.get_or_insert(now);
-        }
-    }
-}
-
-#[test]
-fn a_token_that_expires_during_a_hand_over_closes_its_client_once_it_is_served_again_and_only_once() {
-    let mut expired_meanwhile = [0, 0];
-    for_each_seed(12_950..12_970, |seed| {
-        for is_given_up in [false, true] {
-            let mut random = Random::new(seed);
-            let (from, to) = (random.within(1..4), random.within(1..4));
-            let mut world = guarded(seed, from);
-            let first = world.now + Duration::from_millis(40);
-            let mut clients: Vec<Expiring> = (0..200)
-                .map(|nth| {
-                    let expires = first + nth * Duration::from_micros(500);
-                    let worker = world.reign().workers[random.below(from)].place.id;
-                    let line = world.connect_to(worker, 1 << 20, &listen(expires));
-                    let refreshes = random.chance(30);
-                    let refresh = refreshes.then(|| refresh(&mut random, expires + 100 * SECOND));
-                    Expiring { line, expires, refresh, refreshes, closed: None }
-                })
-                .collect();
-            world.run_until(first - 2 * A_MOMENT);
-            let (passed, victim) = (Passed::TakenUp, Victim::Successor);
-            let blow = is_given_up.then_some(Blow { passed, later: Duration::ZERO, victim, stops: None });
-            assert!(world.begin_succession(to, blow));
-            let (mut held, mut over) = (None, None);
-            let end = first + SECOND;
-            while world.now < end {
-                world.turn();
-                clients.iter_mut().for_each(|client| client.on_turn(world.now));
-                match &world.succession {
-                    Some(succession) if succession.channel.borrow().has_passed(Passed::Hold) => {
-                        held.get_or_insert(world.now);
-                    }
-                    Some(_) => {}
-                    None => {
-                        over.get_or_insert(world.now);
-                    }
-                }
-                world.sleep(world.now + A_MOMENT);
-            }
-            let (held, over) = (held.expect("they were held"), over.expect("it is over"));
-            assert_eq!(world.handovers, if is_given_up { [1, 0] } else { [0, 1] });
-            for client in &clients {
-                let Expiring { line, expires, refreshes, closed, .. } = client;
-                if *refreshes {
-                    assert_eq!((close_code(line), last_heard(line)), (None, Some(Heard::Refreshed)));
-                    continue;
-                }
-                let closed = closed.expect("its token has expired");
-                // A word that was on its way is heard first.
-                assert!(
-                    closed + A_MOMENT >= *expires && closed <= over.max(*expires) + A_WORD,
-                    "{closed:?} {expires:?} {held:?} to {over:?}"
-                );
-                assert_eq!(count(line, |heard| *heard == Heard::Close(Some(4004))), 1);
-                let is_meanwhile = (held + A_MOMENT..over).contains(expires);
-                expired_meanwhile[usize::from(is_given_up)] += usize::from(is_meanwhile);
-                assert!(!is_meanwhile || closed >= over, "it was told so though it had moved");
-            }
-        }
-    });
-    assert!(
-        asked_seed().is_some() || expired_meanwhile.iter().all(|many| *many > 20),
-        "{expired_meanwhile:?}"
-    );
 }
 
 #[test]
