@@ -3,6 +3,7 @@
 mod beginning;
 mod doors;
 mod failing;
+mod faults;
 mod living;
 mod manager;
 mod server;

@@ -59,8 +59,19 @@ impl Service {
 
     /// The same; the shell starts it by this.
     pub fn go_on_by(&mut self, script: &str, sockets: &[&dyn AsFd]) {
+        self.begin_by(script, sockets);
+        self.process().line("Serving ");
+    }
+
+    /// The same; waits for nothing.
+    pub fn begin_by(&mut self, script: &str, sockets: &[&dyn AsFd]) {
         let mut command = self.manager.command_by(script, &self.flags, sockets);
-        self.process = Some(Process::spawn(command.env(PARK.0, PARK.1).stdin(Stdio::null())));
+        self.process = Some(Process::spawn_only(command.env(PARK.0, PARK.1).stdin(Stdio::null())));
+    }
+
+    /// Ends all processes at once.
+    pub fn kill(&mut self) {
+        self.process = None;
     }
 
     /// Stops the process, which parks everything: what it has logged.

@@ -1,6 +1,7 @@
 //! Workers park as one process does, and any number of them goes on with what any other has parked.
 
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 
 use slackwater::wire::link::VERSION;
 use support::HEALTHZ;
@@ -77,17 +78,21 @@ fn who_connects_or_asks_while_no_worker_serves_is_answered_by_the_next() {
 }
 
 #[test]
-fn a_signal_to_all_processes_parks_everybody() {
-    let mut service = Service::start("--workers 3");
-    let mut clients: Vec<Client> = (0..12).map(|_| service.client()).collect();
-    let pid = service.process().pid();
-    // Each hears of it at a time of its own.
-    for pid in children(pid).into_iter().chain([pid]) {
-        signal(pid, "TERM");
+fn a_signal_to_all_processes_parks_everybody_whoever_hears_it_first() {
+    for is_supervisor_first in [true, false] {
+        let mut service = Service::start("--workers 3");
+        let mut clients: Vec<Client> = (0..12).map(|_| service.client()).collect();
+        let pid = service.process().pid();
+        let mut all = [children(pid), vec![pid]].concat();
+        all.rotate_right(usize::from(is_supervisor_first));
+        // At once: by then one that was told first may have ended.
+        let targets: Vec<String> = all.iter().map(u32::to_string).collect();
+        let kill = format!("kill -s TERM {} 2>/dev/null", targets.join(" "));
+        let _ = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        service.parked();
+        service.go_on();
+        clients.iter_mut().for_each(|client| client.echo("x"));
     }
-    service.parked();
-    service.go_on();
-    clients.iter_mut().for_each(|client| client.echo("x"));
 }
 
 #[test]
