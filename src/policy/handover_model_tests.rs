@@ -131,44 +131,20 @@ impl World {
             }
         });
         for nth in 0..self.to_predecessor.len() {
-            may_fail(&|world| {
-                world.to_predecessor.remove(nth);
-                true
-            });
-            may_fail(&|world| {
-                world.to_predecessor[nth] = Heard::Garbled;
-                true
-            });
-            may_fail(&|world| {
-                world.to_predecessor.insert(nth, self.to_predecessor[nth].clone());
-                true
-            });
-            may_fail(&|world| {
-                nth > 0 && {
-                    world.to_predecessor.swap(nth - 1, nth);
+            for spoiled in spoiled(&self.to_predecessor, nth, Heard::Garbled) {
+                may_fail(&|world| {
+                    world.to_predecessor.clone_from(&spoiled);
                     true
-                }
-            });
+                });
+            }
         }
         for nth in (0..self.to_successor.len()).filter(|nth| self.to_successor[*nth] != Told::Commit) {
-            may_fail(&|world| {
-                world.to_successor.remove(nth);
-                true
-            });
-            may_fail(&|world| {
-                world.to_successor[nth] = Told::Garbled;
-                true
-            });
-            may_fail(&|world| {
-                world.to_successor.insert(nth, self.to_successor[nth].clone());
-                true
-            });
-            may_fail(&|world| {
-                nth > 0 && {
-                    world.to_successor.swap(nth - 1, nth);
+            for spoiled in spoiled(&self.to_successor, nth, Told::Garbled) {
+                may_fail(&|world| {
+                    world.to_successor.clone_from(&spoiled);
                     true
-                }
-            });
+                });
+            }
         }
         all
     }
@@ -321,4 +297,17 @@ fn without_a_fault_it_comes_to_its_end_one_way_or_the_other() {
 fn there_are_never_two_that_serve_and_never_none_while_one_lives() {
     let [ends, served] = explore(FAULTS);
     assert!(ends > 500 && served > 10, "{served} of {ends}");
+}
+
+/// What is under way, with one message spoiled: it is lost, garbled, doubled, or overtakes another.
+fn spoiled<T: Clone>(under_way: &[T], nth: usize, garbled: T) -> Vec<Vec<T>> {
+    let with = |instead: &[T]| [&under_way[..nth], instead, &under_way[nth + 1..]].concat();
+    let twice = [under_way[nth].clone(), under_way[nth].clone()];
+    let mut all = vec![with(&[]), with(&[garbled]), with(&twice)];
+    if nth > 0 {
+        let mut swapped = under_way.to_vec();
+        swapped.swap(nth - 1, nth);
+        all.push(swapped);
+    }
+    all
 }
