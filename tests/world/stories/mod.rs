@@ -11,6 +11,7 @@ mod drawn;
 mod expiring;
 mod fan_out;
 mod handovers;
+mod holding;
 mod leaving;
 mod limits;
 mod links;
