@@ -181,7 +181,7 @@ fn a_stream_whose_worker_steps_down_in_the_middle_of_its_replay_goes_on_at_anoth
         world.fulfil(Fate::Shrink);
         let mut visits = 1;
         while heard.last() != Some(&60) {
-            let taken = world.random.within(1..10_000);
+            let taken = world.random.within(1..8_000);
             line.borrow_mut().take(taken);
             world.run_for(SECOND / 50);
             let is_over = line.borrow().outbound_ended || line.borrow().dropped;
