@@ -57,9 +57,9 @@ impl Counts {
         self.past = Some(Box::new(counted));
     }
 
-    /// Of all clients so many are left, none of them a stream's.
-    pub(super) fn part_with(&mut self, clients: usize) {
-        (self.clients, self.streams) = (clients, 0);
+    /// Of all clients so many are left, and so many of them are streams.
+    pub(super) fn part_with(&mut self, clients: usize, streams: usize) {
+        (self.clients, self.streams) = (clients, streams);
     }
 
     /// A hand-over has come to an end.

@@ -208,7 +208,9 @@ impl<S: Socket> Peers<S> {
             member.into_iter().for_each(|member| member.forget(*key, &mut self.expiries));
             self.unheard.forget(*key);
         }
-        self.counts.part_with(self.connections.iter().filter(|(_, connection)| connection.is_client).count());
+        let left = || self.connections.iter().filter(|(_, connection)| connection.is_client);
+        let streams = left().filter(|(_, connection)| connection.is_stream()).count();
+        self.counts.part_with(left().count(), streams);
         self.feed = Feed::empty(self.feed.epoch(), self.terms.history, self.feed.newest().position());
         (self.notices, self.held_back, self.addresses) = (None, None, None);
         self.agenda = Agenda::default();

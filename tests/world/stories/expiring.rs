@@ -9,7 +9,7 @@ use crate::draw::SECOND;
 use crate::ear::Heard;
 use crate::random::Random;
 use crate::socket::Line;
-use crate::stories::tokens::{A_MOMENT, close_code, guarded, listen, refresh};
+use crate::stories::tokens::{A_MOMENT, close_code, guarded, listen, refresh, token};
 use crate::stories::{count, last_heard};
 use crate::succession::{Blow, Victim};
 use crate::{asked_seed, for_each_seed};
@@ -29,7 +29,7 @@ struct Expiring {
 
 impl Expiring {
     fn on_turn(&mut self, now: Duration) {
-        if let Some(refresh) = self.refresh.take_if(|_| now + A_MOMENT >= self.expires) {
+        if let Some(refresh) = self.refresh.take_if(|_| now + 3 * A_MOMENT >= self.expires) {
             self.line.borrow_mut().send(&refresh);
         }
         if close_code(&self.line).is_some() {
@@ -102,4 +102,25 @@ fn a_token_that_expires_during_a_hand_over_closes_its_client_once_it_is_served_a
         asked_seed().is_some() || expired_meanwhile.iter().all(|many| *many > 20),
         "{expired_meanwhile:?}"
     );
+}
+
+#[test]
+fn a_stream_that_has_ended_and_is_not_taken_stays_behind_and_is_counted_until_it_departs() {
+    for (from, to) in [(0, 0), (0, 2), (2, 0), (1, 2)] {
+        let mut world = guarded(12_980, from);
+        let expires = world.now + SECOND;
+        let request = format!("GET /events?topic=news&token={} HTTP/1.1\r\nHost: x\r\n\r\n", token(expires));
+        // Less than the head of the response.
+        let ended = world.connect_to(0, 100, &request);
+        let other = world.connect_to(0, 1 << 20, &listen(expires + 1000 * SECOND));
+        world.run_until(expires + A_MOMENT);
+        assert!(world.begin_succession(to, None));
+        world.run_while(|world| world.succession.is_some());
+        assert_eq!((world.handovers, world.reigns.len()), ([0, 1], 2), "{from} to {to}: one is left behind");
+        ended.borrow_mut().take(usize::MAX);
+        ended.borrow_mut().capacity = 1 << 20;
+        world.run_for(20 * SECOND);
+        assert_eq!((world.reigns.len(), ended.borrow().dropped), (1, true), "{from} to {to}");
+        assert_eq!(close_code(&other), None, "{from} to {to}");
+    }
 }

@@ -35,7 +35,7 @@ fn guarded_as(seed: u64, mut setup: Setup) -> World {
 }
 
 /// A token that expires at this time of the world.
-fn token(expires: Duration) -> String {
+pub(super) fn token(expires: Duration) -> String {
     let exp = (BEGINNING + expires).as_duration().as_secs_f64();
     let claims = json!({"sub": "ada", "exp": exp, "slackwater": {"subscribe": ["*"], "publish": ["news", "elsewhere"]}});
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).expect("it can be signed")
