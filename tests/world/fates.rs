@@ -93,7 +93,7 @@ impl World {
                 self.crashed.insert(reign.number, self.now);
                 let succession = self.succession.iter().filter(|it| it.from == reign.number);
                 succession.for_each(|it| it.channel.borrow_mut().leave_predecessor());
-                self.orphans.extend(reign.crash());
+                self.orphan(reign.crash());
                 self.begin(None);
             }
         }

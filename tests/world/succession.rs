@@ -327,10 +327,10 @@ impl World {
         succession.channel.borrow_mut().leave_predecessor();
         if !succession.is_committed && !succession.channel.borrow().has_passed(Passed::Commit) {
             self.crashed.insert(reign.number, self.now);
-            self.orphans.extend(reign.crash());
+            self.orphan(reign.crash());
             return self.begin(None);
         }
-        self.orphans.extend(reign.crash());
+        self.orphan(reign.crash());
     }
 
     fn kill_successor(&mut self, succession: &mut Succession) {
@@ -338,7 +338,15 @@ impl World {
         if succession.is_committed {
             return self.fulfil(Fate::Crashed);
         }
-        self.orphans.extend(succession.successor.take().into_iter().flat_map(Reign::crash));
+        let workers = succession.successor.take().into_iter().flat_map(Reign::crash).collect();
+        self.orphan(workers);
+    }
+
+    /// Their supervisor is gone. Nobody would kill those that are stopped: they are continued before long.
+    pub fn orphan(&mut self, mut workers: Vec<Worker>) {
+        let latest = self.now + Duration::from_secs(10);
+        workers.iter_mut().for_each(|worker| worker.frozen_until = worker.frozen_until.min(latest));
+        self.orphans.append(&mut workers);
     }
 
     /// Workers whose supervisor is gone, and who have ended.
