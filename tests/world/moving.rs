@@ -23,7 +23,7 @@ pub struct Giving {
     pub end: Option<GivingEnd>,
     /// While they are sent it does nothing else.
     machine: Option<Predecessor>,
-    /// By their old keys. They are registered here no longer.
+    /// By their old keys. Their events are announced here as well as where they move to.
     pub lines: Vec<(usize, Rc<RefCell<Line>>)>,
     sent: usize,
     /// Until when it is waited for the supervisor's word.

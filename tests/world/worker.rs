@@ -259,6 +259,9 @@ impl Worker {
             let is_spurious = random.chance(self.spurious_percent) && !line.dropped;
             ready.extend((std::mem::take(&mut line.edge) || is_spurious).then(|| line.ready(*key)));
         }
+        // What comes of those who are about to move is announced here, too.
+        let given = self.giving.lines.iter().filter(|(_, line)| line.borrow().edge);
+        ready.extend(given.map(|(key, line)| line.borrow().ready(*key)));
         if self.link.as_ref().is_some_and(|link| link.borrow_mut().take_event(Side::Worker)) {
             ready.push(Ready::Supervisor);
         }
@@ -266,7 +269,9 @@ impl Worker {
         let most = self.events_per_look;
         for left in ready.drain(most.min(ready.len())..) {
             match left {
-                Ready::Peer { key, .. } => self.lines[&key].borrow_mut().edge = true,
+                Ready::Peer { key, .. } => {
+                    self.lines.get(&key).into_iter().for_each(|line| line.borrow_mut().edge = true);
+                }
                 Ready::Supervisor => self.link().wake(Side::Worker),
             }
         }

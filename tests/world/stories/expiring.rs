@@ -82,7 +82,11 @@ fn a_token_that_expires_during_a_hand_over_closes_its_client_once_it_is_served_a
             for client in &clients {
                 let Expiring { line, expires, refreshes, closed, .. } = client;
                 if *refreshes {
-                    assert_eq!((close_code(line), last_heard(line)), (None, Some(Heard::Refreshed)));
+                    assert_eq!(
+                        (close_code(line), last_heard(line)),
+                        (None, Some(Heard::Refreshed)),
+                        "{from} to {to} {is_given_up} expires {expires:?} closed {closed:?} held {held:?} over {over:?}"
+                    );
                     continue;
                 }
                 let closed = closed.expect("its token has expired");
