@@ -270,6 +270,10 @@ impl World {
             // One that is alone is the witness's only source.
             successor.workers.iter_mut().for_each(|worker| worker.invite_witness(&mut succession.random));
         }
+        for worker in &mut successor.workers {
+            // What its witness has still to be brought, too.
+            worker.newest = worker.newest.max(*worker.server.history().positions().end());
+        }
         for worker in &successor.workers {
             let is_its = |line: &Rc<RefCell<Line>>| worker.known_lines().any(|other| Rc::ptr_eq(line, other));
             for visit in self.subscribers.iter_mut().filter_map(|subscriber| subscriber.visit.as_mut()) {
