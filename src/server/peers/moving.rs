@@ -11,6 +11,7 @@ use super::leaving::Mode;
 use crate::policy::addresses::Address;
 use crate::policy::feed::Feed;
 use crate::policy::handover::{FEW_BYTES, MOST_BYTES};
+use crate::policy::replay::Forgotten;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
@@ -211,19 +212,39 @@ impl<S: Socket> Peers<S> {
         let left = || self.connections.iter().filter(|(_, connection)| connection.is_client);
         let streams = left().filter(|(_, connection)| connection.is_stream()).count();
         self.counts.part_with(left().count(), streams);
+        self.bring_the_rest(now);
         self.feed = Feed::empty(self.feed.epoch(), self.terms.history, self.feed.newest().position());
         (self.notices, self.held_back, self.addresses) = (None, None, None);
         self.agenda = Agenda::default();
         self.mode = Mode::Leaving;
         for (key, connection) in &mut self.connections {
-            // It begins anew elsewhere, if it comes back; here nothing is left to bring.
-            connection.replay = None;
             connection.dirty = false;
             self.agenda.mark_dirty(key, connection);
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }
         self.upkeep.shrink_later(now.instant);
+    }
+
+    /// Queues for those who are left all that they miss: the history goes, and they are told how far they have heard.
+    fn bring_the_rest(&mut self, now: Now) {
+        for (_, connection) in &mut self.connections {
+            let Some(mut replay) = connection.replay.take() else { continue };
+            while !self.feed.is_complete(&replay) {
+                match self.feed.next_piece(&mut replay, usize::MAX) {
+                    Ok(piece) => {
+                        piece
+                            .iter()
+                            .for_each(|message| connection.send_missed(message, &mut self.compressor));
+                    }
+                    Err(Forgotten) => {
+                        connection.end(Ending::TooSlow, now);
+                        break;
+                    }
+                }
+            }
+            connection.finish_if_answered(now);
+        }
     }
 
     /// A hand-over has come to an end.

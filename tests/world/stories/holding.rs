@@ -7,8 +7,9 @@ use slackwater::policy::handover::WINDING_UP;
 use slackwater::policy::handover::crew::HOLDING;
 
 use crate::draw::{SECOND, house, patient};
+use crate::ear::Id;
 use crate::for_each_seed;
-use crate::stories::{answers, hold_up, news, positions, stream};
+use crate::stories::{answers, hold, hold_up, news, positions, publish, stream};
 
 #[test]
 fn a_request_that_is_under_way_when_all_are_held_is_answered_unless_it_takes_too_long() {
@@ -41,4 +42,25 @@ fn a_request_that_is_under_way_when_all_are_held_is_answered_unless_it_takes_too
             assert_eq!(positions(&listener), Vec::from_iter(1..=published), "{takes:?}");
         }
     });
+}
+
+#[test]
+fn a_stream_that_is_left_behind_is_brought_what_it_missed_before_it_is_told_how_far_it_has_heard() {
+    for to in [0, 1, 2] {
+        let mut world = house(33_300, patient(2));
+        // A worker is told late of what a client has heard elsewhere, and what it asks about that takes long.
+        hold(&mut world, 0, SECOND / 2);
+        hold_up(&mut world, 0, WINDING_UP + HOLDING + SECOND);
+        publish(&mut world, 1, 1..=1, 10);
+        world.run_for(SECOND / 10);
+        let left = world.connect_to(0, 1 << 20, &stream(Some(Id { epoch: 0xbeef, position: 1 })));
+        world.turn();
+        assert!(world.begin_succession(to, None));
+        publish(&mut world, 1, 2..=3, 10);
+        world.run_while(|world| world.succession.is_some());
+        world.run_for(5 * SECOND);
+        assert_eq!(world.handovers, [0, 1], "to {to}");
+        let told = answers(&left);
+        assert!(left.borrow().outbound_ended && positions(&left) == [2, 3], "to {to}: {told:?}");
+    }
 }
