@@ -6,9 +6,12 @@ use log::error;
 use slackwater::config::Config;
 use slackwater::config::command::Command;
 use slackwater::process::program::Inheritance;
-use slackwater::process::{self, commands, logging};
+use slackwater::process::{self, commands, detached, logging};
 
 fn main() -> ExitCode {
+    if let Some(code) = detached::run() {
+        return code;
+    }
     match Command::read(std::env::args_os()) {
         Ok(Command::Serve(config)) => serve(*config),
         Ok(Command::Token(request)) => commands::token::run(*request),

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use log::info;
 use rustix::fs::fstat;
@@ -16,6 +15,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::process::detached::Detached;
 use crate::process::listeners::OpenError;
 use crate::process::program::Program;
 use crate::process::service_manager;
@@ -75,7 +75,7 @@ pub struct SuccessorProcess {
     program: Program,
     /// Of this process, as the service manager was told.
     status: String,
-    child: Option<Child>,
+    successor: Option<Detached>,
     /// What the service manager has been told.
     told: Told,
 }
@@ -92,7 +92,7 @@ enum Told {
 impl SuccessorProcess {
     /// Of this program, for a server with this status.
     pub fn new(program: Program, status: String) -> Self {
-        Self { program, status, child: None, told: Told::Nothing }
+        Self { program, status, successor: None, told: Told::Nothing }
     }
 
     fn start(&mut self) -> io::Result<OwnedFd> {
@@ -104,9 +104,9 @@ impl SuccessorProcess {
         }
         let (ours, theirs) = Channel::pair()?;
         let named = |why| io::Error::other(format!("cannot start {}: {why}", self.program.path().display()));
-        let child = self.program.start_successor(theirs).map_err(named)?;
-        info!("Started {} as process {} to hand over to", self.program.path().display(), child.id());
-        self.child = Some(child);
+        let successor = self.program.start_successor(theirs).map_err(named)?;
+        info!("Started {} as process {} to hand over to", self.program.path().display(), successor.id());
+        self.successor = Some(successor);
         Ok(ours.into())
     }
 }
@@ -141,11 +141,7 @@ impl Launcher for SuccessorProcess {
         if told != Told::Nothing {
             service_manager::ready(&self.status);
         }
-        if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.successor.take().into_iter().for_each(Detached::end);
     }
 }
 

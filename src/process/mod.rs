@@ -25,6 +25,7 @@ pub mod commands;
 pub mod contradictions;
 pub mod crew;
 pub mod dangers;
+pub mod detached;
 pub mod handover;
 pub mod listeners;
 pub mod logging;

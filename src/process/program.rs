@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 use crate::config::Config;
 use crate::config::secret::Secret;
 use crate::ffi;
+use crate::process::detached::Detached;
 use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
 use crate::wire::link::VERSION;
@@ -188,7 +189,7 @@ impl Program {
     ///
     /// # Errors
     /// As fork(2) and execve(2).
-    pub fn start_successor(&self, channel: OwnedFd) -> io::Result<Child> {
+    pub fn start_successor(&self, channel: OwnedFd) -> io::Result<Detached> {
         let channel = Socket::from(channel);
         let mut command = self.command();
         command.env(SUCCESSION, channel.as_raw_fd().to_string());
@@ -197,7 +198,7 @@ impl Program {
             command.env_remove(activation);
         }
         channel.set_cloexec(false)?;
-        spawn(&mut command)
+        Detached::start(&command, spawn)
     }
 
     fn command(&self) -> Command {

@@ -34,6 +34,36 @@ fn the_successor_is_named_by_the_predecessor_before_it_says_that_it_is_ready() {
     assert_eq!(manager.forget_rest(), 0);
 }
 
+/// The parent of a process (proc_pid_status(5)).
+fn parent_of(pid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn the_successor_is_nobody_s_child_but_the_service_manager_s_before_it_is_named() {
+    for workers in [1, 2] {
+        let (manager, program) = (Manager::new(), Program::new());
+        let mut command = program.command(&format!("--workers {workers}"));
+        let server = Server::of(Process::spawn(command.env("NOTIFY_SOCKET", manager.path())));
+        manager.hear_ready();
+        let gate = program.gate_for_all();
+        server.tell("HUP");
+        let door = gate.reached();
+        let started = server.line(" to hand over to");
+        let pid: u32 = started.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        // A service manager would not wait for it at a stop.
+        assert_ne!(parent_of(pid), server.pid(), "{started}");
+        program.mark("real");
+        drop(door);
+        assert_eq!(server.handed_over(), pid);
+        hear_reloading(&manager);
+        assert_eq!(manager.hear(), [format!("MAINPID={pid}")]);
+        manager.hear_ready();
+        assert_eq!(server.leave().0, Some(0));
+    }
+}
+
 #[test]
 fn where_nothing_comes_of_it_the_old_server_is_ready_as_before() {
     for workers in [1, 2] {
