@@ -100,6 +100,8 @@ pub fn keep(name: &str, descriptor: BorrowedFd<'_>, timeout: Duration) -> io::Re
     let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n");
     let deadline = Now::read() + timeout;
     let left = || deadline.saturating_duration_since(Now::read().instant);
+    // What it keeps under this name while a server serves is of one that was ended meanwhile, and takes up room.
+    forget(name);
     send(&text, timeout, &[descriptor])?;
     // It closes this once it has read everything before (sd_notify_barrier(3)).
     let (theirs, ours) = io::pipe()?;

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use log::warn;
 
@@ -15,6 +16,10 @@ use crate::server::turn::Turn;
 use crate::wire::handover::message::MAX_DESCRIPTORS;
 use crate::wire::handover::parked::{Parked, Part};
 use crate::wire::handover::times::Moment;
+
+/// How long a service manager that has answered may take to close what it had no room for (systemd from 254 on does so beside
+/// all else).
+const CLOSING: Duration = Duration::from_millis(30);
 
 /// Messages of a channel beside those with connections.
 const OTHERS: usize = 8;
@@ -50,10 +55,8 @@ impl Bundle {
         let rest = Draft::new()?;
         let kept_by_store = store.keep(kept.as_fd());
         drop(kept);
-        let is_kept = kept_by_store.and_then(|()| match channel.is_abandoned() {
-            true => Err(io::Error::other(
-                "the service manager has not kept them: FileDescriptorStoreMax= is used up",
-            )),
+        let is_kept = kept_by_store.and_then(|()| match channel.is_abandoned_within(CLOSING) {
+            true => Err(ErrorKind::BrokenPipe.into()),
             false => Ok(()),
         });
         is_kept.map(|()| Self { channel, rest }).map_err(explained).inspect_err(|_| store.forget())
@@ -138,6 +141,8 @@ fn send_all(channel: &Channel, descriptors: &[BorrowedFd<'_>]) -> io::Result<(us
 
 const CROWDED: &str = "as many as the limit on open files wait somewhere already (LimitNOFILE=)";
 
+const NOT_KEPT: &str = "the service manager has not kept them: FileDescriptorStoreMax= is used up";
+
 /// Whether too many descriptors are in flight (unix(7), ETOOMANYREFS).
 fn is_crowded(why: &io::Error) -> bool {
     why.raw_os_error() == Some(libc::ETOOMANYREFS)
@@ -146,7 +151,12 @@ fn is_crowded(why: &io::Error) -> bool {
 /// The same, as operators understand it.
 #[must_use]
 pub fn explained(why: io::Error) -> io::Error {
-    if is_crowded(&why) { io::Error::other(CROWDED) } else { why }
+    match why.kind() {
+        _ if is_crowded(&why) => io::Error::other(CROWDED),
+        // Nobody has the other end.
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => io::Error::other(NOT_KEPT),
+        _ => why,
+    }
 }
 
 #[cfg(test)]
@@ -178,9 +188,9 @@ mod tests {
     #[test]
     fn a_channel_that_nobody_keeps_is_seen_to_be_abandoned() {
         let (channel, kept) = Channel::pair().unwrap();
-        assert!(!channel.is_abandoned());
+        assert!(!channel.is_abandoned_within(Duration::ZERO));
         drop(kept);
-        assert!(channel.is_abandoned());
+        assert!(channel.is_abandoned_within(Duration::ZERO));
     }
 
     #[test]

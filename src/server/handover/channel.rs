@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use minicbor::Encode;
 use nix::sys::socket::sockopt::{PeerCredentials, SndBuf, SndBufForce};
@@ -11,7 +11,7 @@ use nix::sys::socket::{UnixCredentials, getsockopt, setsockopt};
 use nix::{setsockopt_impl, sockopt_impl};
 use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -248,10 +248,11 @@ impl Channel {
         }
     }
 
-    /// Whether nobody has the other end any more.
-    pub fn is_abandoned(&self) -> bool {
+    /// Whether nobody has the other end any more, at the end of this time at the latest.
+    pub fn is_abandoned_within(&self, time: Duration) -> bool {
         let mut asked = [PollFd::new(&self.socket, PollFlags::empty())];
-        poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().contains(PollFlags::HUP)
+        let time = Timespec::try_from(time).unwrap_or_default();
+        retry_on_intr(|| poll(&mut asked, Some(&time))).is_ok() && asked[0].revents().contains(PollFlags::HUP)
     }
 
     fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
@@ -303,8 +304,6 @@ pub fn peer(socket: &impl AsFd) -> io::Result<UnixCredentials> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::wire::handover::message::ToSuccessor;
 

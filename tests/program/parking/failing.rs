@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use support::client::Client;
 use support::peer::Peer;
 
-use super::manager::{Manager, Mood};
+use super::manager::{Manager, Mood, PARKED};
 use super::server::{PARK, Service};
 use crate::process::Process;
 
@@ -33,12 +33,24 @@ pub fn only<'a>(lines: &'a [String], start: &str) -> &'a str {
 
 #[test]
 fn a_store_that_is_full_keeps_nobody_and_everybody_is_let_go() {
-    let service = Service::start("");
-    let client = service.client();
-    service.manager.set_mood(Mood::Full);
-    service.process().signal("TERM");
-    let lines = assert_drains(service, client);
-    assert!(only(&lines, WHY).contains("FileDescriptorStoreMax= is used up"));
+    for mood in [Mood::Full, Mood::FullAndSlow] {
+        let service = Service::start("");
+        let client = service.client();
+        service.manager.set_mood(mood);
+        service.process().signal("TERM");
+        let lines = assert_drains(service, client);
+        assert!(only(&lines, WHY).contains("FileDescriptorStoreMax= is used up"));
+    }
+}
+
+#[test]
+fn what_is_kept_under_its_name_while_it_serves_is_in_nobody_s_way() {
+    let mut service = Service::start("");
+    let mut client = service.client();
+    // A server that was killed when it was about to park may have told it so late.
+    service.manager.put(PARKED, std::io::pipe().unwrap().0.into());
+    service.restart();
+    client.echo("x");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -42,6 +42,8 @@ pub enum Mood {
     Helpful,
     /// It keeps nothing, though it has said that it would.
     Full,
+    /// The same, and it closes what it does not keep a little after it has answered (systemd from 254 on).
+    FullAndSlow,
     /// It answers nothing.
     Busy,
     /// It does as it is told, and answers once it is let.
@@ -265,9 +267,15 @@ fn take(state: &mut State, socket: &UnixDatagram, room: usize) {
         state.store.retain(|kept| kept.name != name);
     } else if has("FDSTORE=1") {
         for descriptor in descriptors {
-            let is_full = state.mood == Mood::Full || state.store.len() >= room;
+            let is_late = state.mood == Mood::FullAndSlow;
+            let is_full = is_late || state.mood == Mood::Full || state.store.len() >= room;
             let is_kept = state.store.iter().any(|kept| file_of(&kept.descriptor) == file_of(&descriptor));
-            if !is_full && !is_kept {
+            if is_late {
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(5));
+                    drop(descriptor);
+                });
+            } else if !is_full && !is_kept {
                 let name = name.unwrap_or("stored").to_owned();
                 state.store.push(Kept { name, descriptor, is_looked_at: !has("FDPOLL=0") });
             }
