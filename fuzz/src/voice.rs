@@ -145,6 +145,7 @@ impl Voice {
             | ToSupervisor::Metrics(_)
             | ToSupervisor::Beat
             | ToSupervisor::There
+            | ToSupervisor::TookUp(_)
             | ToSupervisor::WoundUp
             | ToSupervisor::Held
             | ToSupervisor::Moved { .. }

@@ -183,7 +183,11 @@ impl<S: Socket> Crew<S> {
     pub fn on_exit(&mut self, worker: WorkerId, exit: Exit) {
         self.relay.forget(worker, self.now);
         self.take_events();
-        self.handover.iter_mut().for_each(|handover| handover.on_gone(worker));
+        match &mut self.handover {
+            Some(handover) if self.is_parking => handover.do_without(worker),
+            Some(handover) => handover.on_gone(worker),
+            None => {}
+        }
         self.roster.on_exit(worker, exit, self.now.instant);
     }
 

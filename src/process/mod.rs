@@ -17,6 +17,7 @@ use crate::process::remarks::Remark;
 use crate::process::secrets::SecretError;
 use crate::process::supervisor::{Supervisor, SupervisorError};
 use crate::server::clock::Now;
+use crate::server::handover::parked::ParkedError;
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::state_file::StateFileError;
 use crate::server::{Address, StartError};
@@ -54,6 +55,9 @@ pub enum RunError {
     /// Nothing to take over.
     #[error(transparent)]
     Succession(#[from] SuccessionError),
+    /// Not with what was parked.
+    #[error("cannot take up what was parked: {0}")]
+    Parked(#[from] ParkedError),
     /// No supervisor.
     #[error(transparent)]
     Supervise(#[from] SupervisorError),

@@ -23,11 +23,10 @@ use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::handover::bundle::Store;
 use crate::server::handover::channel::Channel;
-use crate::server::handover::parked::{Parked, silent_since};
+use crate::server::handover::parked::{Parked, ParkedError, TakenUp, silent_since};
 use crate::server::state_file::StateFile;
 use crate::server::{Server, Service};
 use crate::wire::handover::message::Listening;
-use crate::wire::handover::parked::Left;
 
 /// The name of what is kept, among all that the service manager hands a process (FDNAME=, sd_pid_notify_with_fds(3)).
 pub const PARKED: &str = "slackwater-parked";
@@ -74,9 +73,9 @@ pub fn store(config: &Config) -> Option<Box<dyn Store>> {
 /// What earlier processes have parked. To be asked before this process opens anything that could get its number.
 pub fn find() -> Vec<Channel> {
     if let Some(pid) = service_manager::handed_to_another(PARKED) {
-        closed(&format!(
-            "they were handed to process {pid}, which is not this one: a script that starts the server is to do so by exec"
-        ));
+        warn!(
+            "What was parked was handed to process {pid} and not to this one, and is not taken up: a script that starts the server is to do so by exec"
+        );
     }
     let handed_over = service_manager::handed_over().unwrap_or_default().into_iter();
     let parked = handed_over.filter(|(_, name)| name == PARKED).map(|(fd, _)| {
@@ -85,21 +84,34 @@ pub fn find() -> Vec<Channel> {
         socket.set_nonblocking(true)?;
         Ok(OwnedFd::from(socket).into())
     });
-    parked.filter_map(|channel: io::Result<Channel>| channel.inspect_err(|why| closed(why)).ok()).collect()
+    let (channels, others): (Vec<io::Result<Channel>>, Vec<_>) = parked.partition(Result::is_ok);
+    others.iter().filter_map(|other| other.as_ref().err()).for_each(|why| closed(why));
+    // Beside something that may be gone on with it goes later, with that.
+    if channels.is_empty() && !others.is_empty() {
+        service_manager::forget(PARKED);
+    }
+    channels.into_iter().flatten().collect()
 }
 
 /// What can be gone on with of what was parked; of anything else it is said that it is closed. All of it stays where it is.
-pub fn look(channels: &[Channel]) -> Option<Parked> {
+///
+/// # Errors
+/// When another start may go on with it.
+pub fn look(channels: &[Channel]) -> Result<Option<Parked>, ParkedError> {
     let mut found = None;
     for channel in channels {
         match Parked::look(channel) {
             Ok(Some(_)) if found.is_some() => closed(&"others were parked, too, and go on"),
             Ok(Some(parked)) => found = Some(parked),
             Ok(None) => info!("Nothing is in what was parked"),
+            Err(why) if why.is_of_this_start() => {
+                say_kept(None);
+                return Err(why);
+            }
             Err(why) => closed(&why),
         }
     }
-    found
+    Ok(found)
 }
 
 /// Says that connections are closed.
@@ -119,23 +131,28 @@ pub fn forget(channels: Vec<Channel>) {
 }
 
 /// Says that this start has failed, but that the next may go on with what was parked.
-pub fn say_kept(pid: u32) {
-    warn!("What process {pid} has parked stays with the service manager, for a start that can listen");
+pub fn say_kept(pid: Option<u32>) {
+    let what = pid.map_or("What was".to_owned(), |pid| format!("What process {pid} has"));
+    warn!("{what} parked stays with the service manager, for the next start");
 }
 
-/// Says that all of it was gone on with. What was left beside it, in case that it was lost, goes now: by it a later start would give
+/// Says what of it was gone on with. What was left beside it, in case that it was lost, goes now: by it a later start would give
 /// ids once more. So does what another start has left in this one's state file, and so do the files of sockets that nobody
 /// listens on any more.
-pub fn say_taken_up(pid: u32, left: &Left, state_file: Option<&StateFile>, unowned: &[PathBuf]) {
+pub fn say_taken_up(pid: u32, taken: &TakenUp, state_file: Option<&StateFile>, unowned: &[PathBuf]) {
+    let TakenUp { left, connections } = taken;
     unowned.iter().for_each(|file| drop(fs::remove_file(file)));
     let beside = left.state_file.as_ref().map(|path| StateFile::open(Path::new(OsStr::from_bytes(path))));
     let superseded = beside.map_or(Ok(()), |beside| beside?.supersede());
     for result in [superseded, state_file.map_or(Ok(()), StateFile::supersede)] {
         result.unwrap_or_else(|why| warn!("An older history is left where it was: {why}"));
     }
+    let lost = left.connections.saturating_sub(*connections);
+    if lost > 0 {
+        warn!("{lost} of the connections that were parked are closed: they could not be taken up");
+    }
     info!(
-        "Took up {} connections that process {pid} had parked: nobody was heard for {} ms",
-        left.connections,
+        "Took up {connections} connections that process {pid} had parked: nobody was heard for {} ms",
         silent_since(left).as_millis()
     );
 }
@@ -151,18 +168,28 @@ pub fn go_on(
     state_file: Option<&StateFile>,
     channels: Vec<Channel>,
 ) -> Result<Option<(Server, Option<Address>)>, RunError> {
-    let mut parked = look(&channels);
-    let gone_on = match &mut parked {
-        Some(parked) => {
-            let sockets = std::mem::take(&mut parked.sockets);
-            let begun = begin(config, inherited, sockets).inspect_err(|_| say_kept(parked.pid));
-            take_up(begun?, state_file, parked)
+    let Some(mut parked) = look(&channels)? else {
+        forget(channels);
+        return Ok(None);
+    };
+    let (pid, sockets) = (parked.pid, std::mem::take(&mut parked.sockets));
+    let begun = begin(config, inherited, sockets).inspect_err(|_| say_kept(Some(pid)));
+    let (mut server, admin_address, files) = begun?;
+    let taken = match server.take_up_parked(&parked) {
+        Err(why) if why.is_of_this_start() => {
+            say_kept(Some(pid));
+            return Err(why.into());
         }
-        None => None,
+        taken => taken.inspect_err(|why| closed(why)).ok(),
     };
     drop(parked);
+    // Before anybody is served: a later start would go on where this one began.
     forget(channels);
-    Ok(gone_on)
+    Ok(taken.map(|taken| {
+        let unowned: Vec<_> = files.into_iter().filter(|file| !server.own_file(file)).collect();
+        say_taken_up(pid, &taken, state_file, &unowned);
+        (server, admin_address)
+    }))
 }
 
 /// A server that has no connections yet, its address for operators, and the files of the sockets that were parked.
@@ -180,23 +207,4 @@ fn begin(
     let admin = listeners::adopt_admin(config, admin, false)?;
     let admin_address = admin.as_ref().map(|admin| admin.address().clone());
     Ok((Server::over(listening, admin, config, Service::Notifications)?, admin_address, files))
-}
-
-fn take_up(
-    begun: Begun,
-    state_file: Option<&StateFile>,
-    parked: &mut Parked,
-) -> Option<(Server, Option<Address>)> {
-    let (mut server, admin_address, files) = begun;
-    match server.take_up_parked(parked) {
-        Ok(left) => {
-            let unowned: Vec<_> = files.into_iter().filter(|file| !server.own_file(file)).collect();
-            say_taken_up(parked.pid, &left, state_file, &unowned);
-            Some((server, admin_address))
-        }
-        Err(why) => {
-            closed(&why);
-            None
-        }
-    }
 }

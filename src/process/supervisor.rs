@@ -33,9 +33,7 @@ use crate::process::{announce, exit_code, loop_failed, service_manager, serving,
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::exhaustion::with_mend;
-use crate::server::handover::bundle::Store;
-use crate::server::handover::channel::Channel;
-use crate::server::handover::{Launcher, Origin};
+use crate::server::handover::{Launcher, Origin, bundle::Store, channel::Channel, parked::ParkedError};
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::{history_limits, random_epoch};
@@ -81,6 +79,9 @@ pub enum SupervisorError {
     /// Nothing to take over.
     #[error(transparent)]
     Succession(#[from] SuccessionError),
+    /// Not with what was parked.
+    #[error("cannot take up what was parked: {0}")]
+    Parked(#[from] ParkedError),
     /// No poll or no signals: the machine is out of something.
     #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
@@ -291,7 +292,7 @@ impl Supervisor {
                 }
                 // What is taken over is another's still, who is to be told.
                 Step::GiveUp { .. } if self.taking.is_some() => {}
-                Step::GiveUp { .. } => return Some(ExitCode::from(3)),
+                Step::GiveUp { .. } => return Some(self.end_unserved()),
                 Step::Drain(drain::Step::Complete(outcome)) => {
                     self.progress_bar.hide();
                     return Some(exit_code(outcome));

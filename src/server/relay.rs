@@ -104,6 +104,7 @@ impl<S: Socket> Relay<S> {
             is_deaf: false,
             is_there: false,
             is_ready: false,
+            taken_up: 0,
         };
         self.members.insert(id, member);
     }
@@ -335,6 +336,7 @@ impl<S: Socket> Relay<S> {
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
             ToSupervisor::There => member.is_there = true,
+            ToSupervisor::TookUp(count) => member.taken_up = count,
             ToSupervisor::Ready if self.pause.admits_nobody => member.is_ready = true,
             ToSupervisor::WoundUp
             | ToSupervisor::Held

@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Conflict, Published};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 11;
+pub const VERSION: u32 = 12;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -126,6 +126,8 @@ pub enum ToSupervisor {
     },
     /// They could not be moved, for this reason.
     NotMoved(String),
+    /// So many connections are taken up; ahead of `Ready`.
+    TookUp(u64),
 }
 
 /// What came is not a message: the other end is another program, or broken.

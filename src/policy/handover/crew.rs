@@ -156,6 +156,11 @@ impl CrewPredecessor {
         }
     }
 
+    /// The same, where the others can be left without it: nobody has to take over all or nothing. What it has left whole is left.
+    pub fn do_without(&mut self, worker: WorkerId) {
+        self.parts.remove(&worker);
+    }
+
     /// The server has been told to leave.
     pub fn on_leaving(&mut self) {
         self.own.on_cause(LEAVING.to_owned());

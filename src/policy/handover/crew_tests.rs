@@ -156,6 +156,29 @@ fn a_worker_that_cannot_move_or_moves_unasked_lets_all_go_on() {
 }
 
 #[test]
+fn what_is_left_for_a_later_start_is_left_without_a_worker_that_is_gone() {
+    let now = Instant::now();
+    let own = Predecessor::for_a_later_start(now, now + TIMEOUT);
+    let crew = CrewPredecessor::new(own, [1, 2, 3]);
+    let mut story = Story { crew, now };
+    assert_eq!(story.steps(), [CrewStep::WindUp]);
+    story.crew.do_without(1);
+    [2, 3].into_iter().for_each(|worker| story.crew.on_said(worker, Said::WoundUp));
+    assert_eq!(story.steps(), [CrewStep::Hold]);
+    [2, 3].into_iter().for_each(|worker| story.crew.on_said(worker, Said::Held));
+    assert_eq!(story.steps(), [CrewStep::Move]);
+    story.crew.moving();
+    story.crew.on_heard(Heard::Prepared, now);
+    story.crew.on_said(2, Said::Moved { moved: 5, stayed: 1 });
+    assert_eq!(story.steps(), []);
+    // What it has left whole stays, and nobody waits for one that has not.
+    story.crew.do_without(2);
+    story.crew.do_without(3);
+    story.crew.on_said(3, Said::Moved { moved: 7, stayed: 0 });
+    assert_eq!((story.steps(), story.crew.counted()), (vec![CrewStep::Commit], (5, 1)));
+}
+
+#[test]
 fn without_any_worker_that_serves_the_rest_is_handed_over() {
     let now = Instant::now();
     let crew = CrewPredecessor::new(Predecessor::new([1, 1], 10, now + TIMEOUT), []);

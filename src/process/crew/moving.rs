@@ -76,7 +76,15 @@ impl<S: Socket> Crew<S> {
         let leaving = self.roster.leaving_alone().filter(|worker| self.leaving_alone.contains(worker));
         let there: Vec<WorkerId> = self.roster.serving().chain(leaving).collect();
         let gone: Vec<WorkerId> = handover.workers().filter(|worker| !there.contains(worker)).collect();
-        gone.into_iter().for_each(|worker| handover.on_gone(worker));
+        for worker in gone {
+            if self.is_parking {
+                handover.do_without(worker);
+                // In case that its process is still there.
+                self.relay.tell(worker, &ToWorker::Resume);
+            } else {
+                handover.on_gone(worker);
+            }
+        }
         if is_leaving {
             handover.on_leaving();
         }
@@ -173,6 +181,11 @@ impl<S: Socket> Crew<S> {
     /// How many workers have said that they are there, and how many that they could serve.
     pub fn waiting(&self) -> (usize, usize) {
         self.relay.waiting()
+    }
+
+    /// Connections that those have taken up who could serve.
+    pub fn taken_up(&self) -> u64 {
+        self.relay.taken_up()
     }
 
     /// Goes on where the predecessor stopped: the workers are told the history from here on.

@@ -80,11 +80,15 @@ fn begin_with_parked(
     inherited: Option<&BoundSocket>,
     found: Vec<Channel>,
 ) -> Result<Option<(SlotSockets, TakingUp)>, SupervisorError> {
-    let mut parked = parking::look(&found);
-    let taken_up = parked.as_mut().map(|parked| TakingUp::new(parked, config.workers.into())).transpose();
-    let (Some(parked), Some(mut taking_up)) =
-        (parked, taken_up.inspect_err(|why| parking::closed(why)).unwrap_or_default())
-    else {
+    let mut parked = parking::look(&found)?;
+    let taking_up = match parked.as_mut().map(|parked| TakingUp::new(parked, config.workers.into())) {
+        Some(Err(why)) if why.is_of_this_start() => {
+            parking::say_kept(parked.map(|parked| parked.pid));
+            return Err(why.into());
+        }
+        taking_up => taking_up.transpose().inspect_err(|why| parking::closed(why)).unwrap_or_default(),
+    };
+    let (Some(parked), Some(mut taking_up)) = (parked, taking_up) else {
         parking::forget(found);
         return Ok(None);
     };
@@ -95,7 +99,7 @@ fn begin_with_parked(
         let slots = slots.into_values().collect();
         Ok((SlotSockets::adopt(config, inherited, slots, admin, false)?, files))
     };
-    let (listeners, files) = open().inspect_err(|_| parking::say_kept(pid))?;
+    let (listeners, files) = open().inspect_err(|_| parking::say_kept(Some(pid)))?;
     (taking_up.files, taking_up.found) = (files, found);
     Ok(Some((listeners, taking_up)))
 }

@@ -4,11 +4,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::Supervisor;
+use super::taking_up::TakingUp;
 
 /// How long the workers may take to end that have handed over everything, before they are told to leave.
 const PARTING: Duration = Duration::from_secs(1);
 
 impl Supervisor {
+    /// No worker starts.
+    pub(super) fn end_unserved(&self) -> ExitCode {
+        self.taking_up.iter().for_each(TakingUp::say_kept);
+        ExitCode::from(3)
+    }
+
     /// Nothing is taken over: the workers, who have touched nobody, end with this process.
     pub(super) fn end_all(&mut self) -> ExitCode {
         for (_, child) in &mut self.children {

@@ -88,7 +88,12 @@ impl Supervisor {
         let channels = parking.bundle.fill(&offer, format, workers.len())?;
         for (worker, channel) in workers.iter().zip(channels) {
             let line = self.lines.iter().find(|(id, _)| id == worker).map(|(_, line)| line);
-            line.ok_or(ErrorKind::NotFound)?.send_by(parking.deadline, &Passage {}, &[channel.as_fd()])?;
+            let sent = line.map(|line| line.send_by(parking.deadline, &Passage {}, &[channel.as_fd()]));
+            match sent.transpose() {
+                // It has ended, which is about to be seen.
+                Err(why) if why.kind() == ErrorKind::BrokenPipe => {}
+                sent => drop(sent?),
+            }
         }
         parking.rest = Some(self.crew.cut_to_park(Now::moment(), format));
         // They are told at once.

@@ -5,11 +5,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use log::warn;
+
 use super::{Supervisor, taking};
 use crate::process::parking;
 use crate::server::clock::Now;
 use crate::server::handover::channel::Channel;
-use crate::server::handover::parked::{Parked, ParkedError, completed};
+use crate::server::handover::parked::{Parked, ParkedError, TakenUp, completed};
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::Whole;
 use crate::wire::handover::parked::Left;
@@ -37,13 +39,9 @@ impl TakingUp {
     /// Reads what says how everything stands, and spreads the connections over the slots.
     pub(super) fn new(parked: &mut Parked, slots: usize) -> Result<Self, ParkedError> {
         let (whole, snapshot, left) = taking::read(&parked.read_rest()?)?;
-        let mut of_slots: Vec<Vec<OwnedFd>> = (0..slots).map(|_| vec![]).collect();
-        for (nth, part) in std::mem::take(&mut parked.parts).into_iter().enumerate() {
-            of_slots[nth % slots].push(part.into());
-        }
         Ok(Self {
             pid: parked.pid,
-            of_slots,
+            of_slots: parked.spread(slots)?,
             left: left.ok_or(Damaged)?,
             counted: whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok()),
             rest: Some((whole, snapshot)),
@@ -51,6 +49,11 @@ impl TakingUp {
             files: vec![],
             found: vec![],
         })
+    }
+
+    /// Says that the next start may go on with it.
+    pub(super) fn say_kept(&self) {
+        parking::say_kept(Some(self.pid));
     }
 
     /// The channels for the worker that is started in this slot: it takes up whoever is still there.
@@ -71,7 +74,7 @@ impl Supervisor {
                 // Another may take up who is still there; nobody serves before.
                 return self.crew.start_failed_again();
             }
-            parking::closed(&"a worker has ended once more before it had taken them up");
+            warn!("A worker has ended once more before it had taken up its part of what was parked");
         }
         let (there, ready) = self.crew.waiting();
         let all = self.crew.workers();
@@ -89,12 +92,17 @@ impl Supervisor {
     }
 
     fn serve_taken_up(&mut self) {
-        let Some(TakingUp { pid, left, counted, files, found, .. }) = self.taking_up.take() else { return };
-        self.crew.succeed(counted.as_ref(), completed(&left, left.connections));
-        self.crew.settle();
-        let unowned: Vec<PathBuf> = files.into_iter().filter(|file| !self.own_file(file)).collect();
-        parking::say_taken_up(pid, &left, self.state_file.as_ref(), &unowned);
+        let Some(TakingUp { pid, of_slots, left, counted, files, found, .. }) = self.taking_up.take() else {
+            return;
+        };
+        // Before anybody is served: a later start would go on where this one began, and who is closed here would stay open.
+        drop(of_slots);
         parking::forget(found);
+        let taken = TakenUp { left, connections: self.crew.taken_up() };
+        let unowned: Vec<PathBuf> = files.into_iter().filter(|file| !self.own_file(file)).collect();
+        parking::say_taken_up(pid, &taken, self.state_file.as_ref(), &unowned);
+        self.crew.succeed(counted.as_ref(), completed(&taken.left, taken.connections));
+        self.crew.settle();
         // They have come while there was nobody to leave; no event announces them once more.
         self.accept_successors();
         self.ahead = self.take_signals();

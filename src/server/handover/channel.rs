@@ -17,6 +17,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use thiserror::Error;
+
 use crate::server::clock::Now;
 use crate::wire::handover::message::{
     MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ToPredecessor, ToSuccessor, encode,
@@ -42,6 +44,11 @@ sockopt_impl!(
 pub struct Channel {
     socket: OwnedFd,
 }
+
+/// Descriptors that came beside a message are missing.
+#[derive(Debug, Error)]
+#[error("not all descriptors have come: the limit on open files is reached")]
+pub struct CutShort;
 
 /// A message and what came beside it.
 #[derive(Debug)]
@@ -150,11 +157,11 @@ impl Channel {
             _ => None,
         });
         let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(io::Error::new(
-                ErrorKind::InvalidData,
-                "not all descriptors have come: the limit on open files is reached",
-            ));
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::Error::new(ErrorKind::InvalidData, CutShort));
+        }
+        if received.flags.contains(ReturnFlags::TRUNC) {
+            return Err(ErrorKind::InvalidData.into());
         }
         octets.truncate(received.bytes);
         Ok((received.bytes > 0).then_some(Received { octets, descriptors }))
@@ -173,10 +180,18 @@ impl Channel {
     /// # Errors
     /// As `receive`.
     pub fn look(&self) -> io::Result<Vec<Received>> {
+        self.look_at_first(usize::MAX)
+    }
+
+    /// The first so many of them, at most.
+    ///
+    /// # Errors
+    /// As `receive`.
+    pub fn look_at_first(&self, most: usize) -> io::Result<Vec<Received>> {
         // From the first on, and past each that was seen (socket(7), SO_PEEK_OFF).
         setsockopt(&self.socket, PeekOffset, &0)?;
         let next = || none_left(|| self.receive_with(RecvFlags::PEEK)).transpose();
-        let seen = std::iter::from_fn(next).collect();
+        let seen = std::iter::from_fn(next).take(most).collect();
         setsockopt(&self.socket, PeekOffset, &-1)?;
         seen
     }

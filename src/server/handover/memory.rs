@@ -1,8 +1,9 @@
 //! A file in memory (memfd_create(2)), through which a process hands another how everything stands.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 
@@ -82,24 +83,27 @@ pub fn read(descriptor: OwnedFd, bytes: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it is none, or there is no memory for it.
 pub fn read_all(descriptor: OwnedFd) -> io::Result<Vec<u8>> {
-    let mut file = File::from(descriptor);
-    if !fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SEALS)) {
+    let file = File::from(descriptor);
+    if !is_sealed(&file) {
         return Err(ErrorKind::InvalidData.into());
     }
     let bytes = file.metadata()?.len();
     let length = usize::try_from(bytes).map_err(|_| ErrorKind::OutOfMemory)?;
     let mut octets = Vec::new();
     octets.try_reserve_exact(length).map_err(|_| ErrorKind::OutOfMemory)?;
-    // From its beginning: the place in it is that of the other process, which has written to its end.
-    file.rewind()?;
-    file.take(bytes).read_to_end(&mut octets)?;
+    octets.resize(length, 0);
+    // Whatever the place in it is: another process may read it at the same time.
+    file.read_exact_at(&mut octets, 0)?;
     Ok(octets)
+}
+
+/// Whether it is such a file, and nobody writes it any more.
+pub fn is_sealed(file: &impl AsFd) -> bool {
+    fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SEALS))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use log::{Level, debug, error, log, warn};
+use log::{Level, debug, error, log};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, event::Source};
 
@@ -279,8 +279,8 @@ impl Server {
             return Ok(());
         }
         let count = match self.share.as_mut().and_then(|share| share.taking.take()) {
-            Some(Taking::Predecessor(parts)) => self.take_up_parts(parts)?,
-            Some(Taking::Parked(channels)) => self.take_up_parked_parts(&channels),
+            Some(Taking::Predecessor(parts)) => self.take_up_parts(parts)? as u64,
+            Some(Taking::Parked(channels)) => self.take_up_portions(channels.iter())?,
             None => 0,
         };
         debug!("Could go on with {count} connections");
@@ -300,18 +300,6 @@ impl Server {
         }
         self.share.iter_mut().for_each(|share| share.taken.append(&mut taken));
         Ok(count)
-    }
-
-    /// Nobody is there who could go on with those that cannot be taken up here.
-    fn take_up_parked_parts(&mut self, channels: &[Channel]) -> usize {
-        let mut count = 0;
-        for channel in channels {
-            match self.take_up_part(channel, count) {
-                Ok(taken) => count += taken,
-                Err(why) => warn!("The connections that were parked are closed: {why}"),
-            }
-        }
-        count
     }
 
     /// As `take_parts`; when it fails there is nothing to serve, and nobody was touched.

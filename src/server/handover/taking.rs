@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::channel::{Channel, Received, wait_for_any};
 use super::memory;
+use super::parked::ParkedError;
 use super::part::Part;
 use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
@@ -32,6 +33,9 @@ pub enum TakeOverError {
     /// What it hands over cannot be taken.
     #[error("cannot take over: {0}")]
     Io(#[from] io::Error),
+    /// Not what was parked, which another process may take up.
+    #[error("cannot take up what was parked: {0}")]
+    Parked(#[from] ParkedError),
 }
 
 /// A process that hands over is there.

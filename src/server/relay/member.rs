@@ -36,6 +36,8 @@ pub(super) struct Member<S> {
     pub(super) is_there: bool,
     /// It could serve, and was not told to.
     pub(super) is_ready: bool,
+    /// Connections that it has taken up before it could serve.
+    pub(super) taken_up: u64,
 }
 
 /// How much of what was published a worker has been told.

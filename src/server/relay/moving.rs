@@ -56,6 +56,11 @@ impl<S: Socket> Relay<S> {
         (count(|member| member.is_there), count(|member| member.is_ready))
     }
 
+    /// Connections that those have taken up who could serve.
+    pub fn taken_up(&self) -> u64 {
+        self.members.values().filter(|member| member.is_ready).map(|member| member.taken_up).sum()
+    }
+
     /// From here on nothing is positioned; what was is handed on, and then all of these hear that they are to move.
     pub fn cut_off(&mut self, workers: &[WorkerId], word: &ToWorker<'_>) {
         self.pause.questions.get_or_insert_default();

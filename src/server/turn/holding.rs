@@ -77,9 +77,10 @@ impl<S: Socket> Turn<S> {
         self.order.may_take_up()
     }
 
-    /// It could serve now. What it has taken up is in the supervisor's numbers from the first moment on.
+    /// It could serve now. What it has taken up, which is all that it has, is in the supervisor's numbers from the first moment on.
     pub fn say_ready(&mut self) {
         self.order.tell_metrics(|| self.peers.metrics());
+        self.order.say(&ToSupervisor::TookUp(self.peers.connections() as u64));
         self.order.say(&ToSupervisor::Ready);
     }
 

@@ -170,6 +170,20 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// How many connections there are in an image.
+///
+/// # Errors
+/// When it is not whole, or of a format that is not understood.
+pub fn connections(octets: &[u8]) -> Result<usize, Damaged> {
+    let (mut entries, mut count) = (Reader::new(octets)?, 0);
+    loop {
+        match entries.next_raw()? {
+            (END, _) => return Ok(count),
+            (kind, _) => count += usize::from(kind == CONNECTION),
+        }
+    }
+}
+
 /// Reads an image.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -196,10 +210,7 @@ impl<'a> Reader<'a> {
     /// When it is none.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, Damaged> {
         loop {
-            let kind = self.rest.try_get_u8().map_err(|_| Damaged)?;
-            let length = self.rest.try_get_u64().map_err(|_| Damaged)?;
-            let length = usize::try_from(length).map_err(|_| Damaged)?;
-            let octets = self.rest.split_off(..length).ok_or(Damaged)?;
+            let (kind, octets) = self.next_raw()?;
             return Ok(Some(match kind {
                 WHOLE => Entry::Whole(Box::new(message::decode(octets)?)),
                 SNAPSHOT => Entry::Snapshot(octets),
@@ -211,5 +222,12 @@ impl<'a> Reader<'a> {
                 _ => continue,
             }));
         }
+    }
+
+    fn next_raw(&mut self) -> Result<(u8, &'a [u8]), Damaged> {
+        let kind = self.rest.try_get_u8().map_err(|_| Damaged)?;
+        let length = self.rest.try_get_u64().map_err(|_| Damaged)?;
+        let length = usize::try_from(length).map_err(|_| Damaged)?;
+        Ok((kind, self.rest.split_off(..length).ok_or(Damaged)?))
     }
 }

@@ -25,6 +25,9 @@ use crate::process::Process;
 /// How the line begins that says why.
 const WHY: &str = "[WARNING] The connections that were parked are closed: ";
 
+/// The same, of those in one channel.
+const WHY_SOME: &str = "[WARNING] Some of the connections that were parked are closed: ";
+
 /// What follows where it is not whole.
 const DAMAGED: &str = "what was parked is damaged, or not whole";
 
@@ -101,7 +104,8 @@ impl StandIn {
         service.client().leave();
         assert_eq!(service.manager.kept(), [""; 0]);
         let lines = service.process().lines();
-        let mut reasons = lines.iter().filter_map(|line| line.strip_prefix(WHY));
+        let reason = |line| [WHY, WHY_SOME].iter().find_map(|why| str::strip_prefix(line, why));
+        let mut reasons = lines.iter().filter_map(|line| reason(line));
         let why = reasons.next().unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
         assert_eq!(reasons.next(), None);
         // The next has everything that there is.
@@ -243,6 +247,35 @@ fn what_is_damaged_or_not_whole_is_closed() {
 }
 
 #[test]
+fn it_is_said_how_many_of_those_who_were_parked_are_missing() {
+    let cases: [&dyn Fn(&StandIn); 3] = [
+        &|parked| {
+            parked.say_server(1);
+            parked.say_rest();
+        },
+        &|parked| {
+            parked.say_all_else();
+            parked.say_image(&image_of(0), 0);
+        },
+        &|parked| parked.say_all_else(),
+    ];
+    for leave in cases {
+        for flags in ["", "--workers 2"] {
+            let parked = StandIn::new();
+            leave(&parked);
+            let (service, mut peer) = parked.begin(flags);
+            assert_eq!(peer.rest(), b"");
+            let line =
+                "[WARNING] 1 of the connections that were parked are closed: they could not be taken up";
+            service.process().line(line);
+            service.process().line("] Took up 0 connections that process 77 had parked");
+            let moved = "slackwater_handover_connections_total{result=\"moved\"}";
+            assert_eq!(service.process().door().metrics().of(moved), 0.0);
+        }
+    }
+}
+
+#[test]
 fn what_another_program_says_is_none_of_it() {
     let parked = StandIn::new();
     parked.channel.send(&"nonsense", &[parked.accepted.as_fd()]).unwrap();
@@ -271,26 +304,6 @@ fn what_has_another_name_is_none_of_it() {
     manager.put("another", listener.into());
     let service = Service::under(manager, "");
     assert_eq!(service.address(), address, "it is a socket to listen on, as ever");
-}
-
-#[test]
-fn a_limit_on_open_files_that_is_too_low_is_seen_before_anything_is_cut_short() {
-    let mut service = Service::start("");
-    let address = service.address();
-    let mut clients: Vec<Client> = (0..100).map(|_| service.client()).collect();
-    let first = Publisher::connect(address).publish("x");
-    service.park();
-    service.go_on_by("ulimit -n 90; exec \"$0\" \"$@\"", &[]);
-    let line = service.process().line(WHY);
-    let (needed, _) = line.split_once(" are needed: raise it (LimitNOFILE=)").unwrap();
-    assert!(needed.starts_with(&format!("{WHY}the limit on open files is 90, and 13")), "{line}");
-    for client in &mut clients {
-        assert_eq!(client.hear_data(), "x");
-        assert!(client.try_hear().is_err());
-    }
-    // It is another history, as after a crash.
-    let newcomer = Client::resume(service.address(), &first);
-    assert_eq!(newcomer.welcome["resumed"], false);
 }
 
 #[test]
@@ -346,33 +359,28 @@ fn a_start_without_the_state_file_takes_away_what_was_left_in_it() {
 }
 
 #[test]
-fn who_was_parked_counts_once_against_the_limit_on_open_files() {
-    let limited = r#"ulimit -n 100; exec "$0" "$@""#;
-    let mut service = Service::idle(Manager::new(1), "");
-    service.go_on_by(limited, &[]);
-    let mut clients: Vec<Client> = (0..40).map(|_| service.client()).collect();
-    service.park();
-    service.go_on_by(limited, &[]);
-    clients.extend((0..10).map(|_| service.client()));
-    clients.iter_mut().for_each(|client| client.echo("x"));
-}
-
-#[test]
 fn what_was_handed_to_another_process_is_said_to_be_lost() {
     let mut service = Service::start("");
     service.park();
     service.go_on_by(r#""$0" "$@"; exit"#, &[]);
-    let line = service.process().line(WHY);
-    assert!(line.contains("a script that starts the server is to do so by exec"), "{line}");
+    let line = service.process().line("[WARNING] What was parked was handed to process ");
+    let why =
+        " and not to this one, and is not taken up: a script that starts the server is to do so by exec";
+    assert!(line.ends_with(why), "{line}");
+    assert!(!service.process().lines().iter().any(|line| line.contains("closed")));
+    assert_eq!(service.manager.kept(), [PARKED]);
 }
 
 #[test]
 fn what_is_no_socket_is_closed() {
     let manager = Manager::new(1);
     manager.put(PARKED, std::fs::File::open("/dev/null").unwrap().into());
-    let service = Service::under(manager, "");
+    let mut service = Service::under(manager, "");
     service.process().line(WHY);
-    service.client().leave();
+    let mut client = service.client();
+    assert_eq!(service.manager.kept(), [""; 0]);
+    service.restart();
+    client.echo("there is room for others");
 }
 
 #[test]

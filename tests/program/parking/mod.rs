@@ -4,6 +4,7 @@ mod beginning;
 mod doors;
 mod failing;
 mod faults;
+mod limits;
 mod living;
 mod manager;
 mod server;

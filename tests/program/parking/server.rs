@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use support::client::Client;
 
@@ -100,7 +100,15 @@ impl Service {
 
     /// A next start with these flags that fails: what it has logged. What was parked stays where it is.
     pub fn fail(&self, flags: &str) -> Vec<String> {
-        let mut command = self.manager.command(flags, &[]);
+        self.failed(self.manager.command(flags, &[]))
+    }
+
+    /// The same with its flags; the shell starts it by this.
+    pub fn fail_by(&self, script: &str) -> Vec<String> {
+        self.failed(self.manager.command_by(script, &self.flags, &[]))
+    }
+
+    fn failed(&self, mut command: Command) -> Vec<String> {
         let (code, lines) = Process::spawn_only(command.env(PARK.0, PARK.1).stdin(Stdio::null())).end();
         assert_eq!((code, self.manager.kept()), (Some(3), vec![PARKED.to_owned()]), "{lines:#?}");
         lines

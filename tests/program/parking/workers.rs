@@ -170,20 +170,29 @@ fn a_worker_that_does_not_answer_keeps_all_from_being_parked() {
 }
 
 #[test]
-fn a_worker_that_is_killed_meanwhile_keeps_all_from_being_parked() {
-    let mut service = Service::start("--workers 2 --timeout-worker-healthcheck 60");
-    let pids = children(service.process().pid());
-    let clients: Vec<Client> = (0..20).map(|_| service.client()).collect();
-    stop(pids[0]);
-    service.process().signal("TERM");
-    super::failing::until_taken(service.process().pid());
-    signal(pids[0], "KILL");
-    service.process().line(&format!("{NOT_PARKING}one of its workers has left or ended meanwhile"));
-    service.process().line("Waiting for ");
-    // Those of the one that is gone are closed already.
-    drop(clients);
-    service.end();
-    assert_eq!(service.manager.kept(), [""; 0]);
+fn without_a_worker_that_is_killed_meanwhile_those_of_all_others_are_parked() {
+    for is_stopped_first in [true, false] {
+        let mut service = Service::start("--workers 2 --timeout-worker-healthcheck 60");
+        let pids = children(service.process().pid());
+        let mut clients: Vec<Client> = (0..20).map(|_| service.client()).collect();
+        if is_stopped_first {
+            stop(pids[0]);
+            service.process().signal("TERM");
+            super::failing::until_taken(service.process().pid());
+            signal(pids[0], "KILL");
+        } else {
+            // Both at once.
+            let kill = format!("kill -s KILL {}; kill -s TERM {}", pids[0], service.process().pid());
+            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        }
+        let lines = service.parked();
+        let parked = only(&lines, "[INFO] Parked ").split(' ').next().unwrap().to_owned();
+        service.go_on();
+        service.process().line(&format!("] Took up {parked} connections"));
+        Publisher::connect(service.address()).publish("x");
+        let living = clients.iter_mut().filter_map(|client| client.try_hear().ok()).count();
+        assert_eq!((living.to_string(), living > 0 && living < 20), (parked, true));
+    }
 }
 
 #[test]
@@ -244,12 +253,18 @@ fn workers_serve_also_if_one_of_them_never_takes_anybody_up() {
     std::fs::write(&thrice, "111").unwrap();
     let ends_if = format!(r#"test -s {0} && sed -i s/1// {0}"#, thrice.display());
     go_on_with_ending(&mut service, &ends_if);
-    service.process().line("are closed: a worker has ended once more before it had taken them up");
+    service
+        .process()
+        .line("] A worker has ended once more before it had taken up its part of what was parked");
     service.process().line("] Took up ");
     // The last that who lives on hears.
     Publisher::connect(service.address()).publish("x");
     let closed = clients.iter_mut().filter_map(|client| client.try_hear().err()).count();
     assert!(closed > 0 && closed < 20, "{closed}");
+    service.process().line(&format!("[WARNING] {closed} of the connections that were parked are closed: "));
+    service.process().line(&format!("] Took up {} connections", 20 - closed));
+    let moved = "slackwater_handover_connections_total{result=\"moved\"}";
+    assert_eq!(service.process().door().metrics().of(moved), (20 - closed) as f64);
     service.client().echo("x");
     assert_eq!(service.manager.kept(), [""; 0]);
 }
