@@ -29,7 +29,7 @@
 //!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].
 //! * Handing everything over to another process: [`policy::handover`] says which step is next, [`wire::handover`] how all of it is
 //!   written; `moving` in [`server::turn`], [`server::peers`] and [`server::connection`] packs it and goes on from it;
-//!   [`server::handover`] does it, and [`process::handover`] starts the successor and finds the predecessor. With workers on either
+//!   [`server::handover`] does it, and [`process::handover`] starts the successor (as [`process::detached`], nobody's child) and finds the predecessor. With workers on either
 //!   side: [`policy::handover::crew`] has all of them stop, move and part at once; a worker does so in `server::turn::holding` and
 //!   `server::handover::share`, a supervisor in `process::crew::moving`, `process::supervisor::giving` and `taking`.
 //! * Leaving everything with the service manager for the next start: [`policy::parking`] says when, [`wire::handover::parked`] what is left;
