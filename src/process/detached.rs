@@ -78,12 +78,12 @@ impl Detached {
 
     /// Ends it, if it has not ended by itself.
     pub fn end(self) {
-        match self.handle {
-            Ok(handle) => {
-                let _ = pidfd_send_signal(&handle, Signal::KILL);
-                // It can be read once it has ended.
-                let _ = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&ENDING));
-            }
+        let handle = self.handle.as_ref();
+        match handle.map_err(|why| *why).and_then(|handle| pidfd_send_signal(handle, Signal::KILL)) {
+            // It can be read once it has ended.
+            Ok(()) => handle.into_iter().for_each(|handle| {
+                let _ = poll(&mut [PollFd::new(handle, PollFlags::IN)], Some(&ENDING));
+            }),
             Err(Errno::SRCH) => {}
             Err(why) => {
                 debug!("Process {} is ended by its number: {why}", self.pid);

@@ -204,6 +204,8 @@ fn all_go_on(fail: impl FnOnce(&Meeting, &Crew) -> Crew, why: &str) {
     let meeting = Meeting::new();
     let old = meeting.start("--workers 2 --handover-timeout 2");
     let mut audience = Audience::of(&old);
+    // However few of those one worker may have.
+    let _others = old.clients(12);
     let published = published_while(&old, || {
         let successor = fail(&meeting, &old);
         old.line("[WARNING] Hand-over failed, this process goes on: ");
