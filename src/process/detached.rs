@@ -27,7 +27,7 @@ const ENDING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// A process that was started so.
 #[derive(Debug)]
 pub struct Detached {
-    pid: u32,
+    pid: Pid,
     /// It stands for this process only, also once another has its number (pidfd_open(2)).
     handle: Result<OwnedFd, Errno>,
 }
@@ -59,21 +59,19 @@ impl Detached {
         started?.wait()?;
         read?;
         let pid = match said.trim().split_once(' ') {
-            Some(("pid", pid)) => pid.parse().ok(),
+            Some(("pid", pid)) => pid.parse().ok().and_then(Pid::from_raw),
             Some(("errno", errno)) => {
                 return Err(io::Error::from_raw_os_error(errno.parse().unwrap_or_default()));
             }
             _ => None,
         };
-        let pid: u32 =
-            pid.ok_or_else(|| io::Error::other("it could not be started by way of another process"))?;
-        let of_pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
-        Ok(Self { pid, handle: of_pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) })
+        let pid = pid.ok_or_else(|| io::Error::other("it could not be started by way of another process"))?;
+        Ok(Self { pid, handle: pidfd_open(pid, PidfdFlags::empty()) })
     }
 
     /// Its number.
     pub fn id(&self) -> u32 {
-        self.pid
+        self.pid.as_raw_pid().unsigned_abs()
     }
 
     /// Ends it, if it has not ended by itself.
@@ -86,9 +84,8 @@ impl Detached {
             }),
             Err(Errno::SRCH) => {}
             Err(why) => {
-                debug!("Process {} is ended by its number: {why}", self.pid);
-                let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-                let _ = pid.map(|pid| kill_process(pid, Signal::KILL));
+                debug!("Process {} is ended by its number: {why}", self.id());
+                let _ = kill_process(self.pid, Signal::KILL);
             }
         }
     }

@@ -4,9 +4,9 @@
 use std::io::{self, ErrorKind};
 
 use log::{info, warn};
-use mio::event::Source;
 
 use super::bundle::{Bundle, Store, leave};
+use super::giving::let_go;
 use super::offer::Offer;
 use crate::policy::drain::Drain;
 use crate::policy::parking::{LEFT_BEHIND, Parking, Step};
@@ -91,10 +91,7 @@ impl Server {
     /// These are the next start's, and so is all else. Who is left has a moment.
     fn part_with_parked(&mut self, moved: &[usize]) -> Parted {
         let registry = self.poll.registry();
-        for key in moved {
-            // The channel has them, too: to close them here would not end their events.
-            let _ = self.turn.socket(*key).map(|socket| socket.deregister(registry));
-        }
+        let_go(moved, &mut self.turn, registry);
         self.doors.bequeath(registry);
         self.succession.close_path();
         // In case that what is kept gets lost.
