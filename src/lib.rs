@@ -53,6 +53,7 @@
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
 //!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
 //!   request carries its token: [`http::credentials`].
+//! * RESP, the protocol of Redis and Valkey: [`wire::resp`]; replies in [`wire::resp::decoder`], commands in [`wire::resp::command`].
 //! * The event-stream format: [`wire::event_stream`], in chunks by [`wire::chunk`]; a connection that is one: `server::connection::streaming`, and what it is
 //!   told: `server::peers::streaming`.
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].

@@ -24,6 +24,7 @@ pub mod published;
 pub mod refusal;
 pub mod request;
 pub mod request_buffer;
+pub mod resp;
 pub mod response;
 pub mod snapshot;
 pub mod subscriptions;
