@@ -6,6 +6,7 @@ pub mod addresses;
 mod age;
 mod alternatives;
 pub mod auth;
+mod authority;
 pub mod command;
 mod compression;
 mod handover;

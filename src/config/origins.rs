@@ -1,10 +1,11 @@
 //! The origins whose pages are let in besides the server's own, as they are written. Whether a request comes from one of
 //! them is for `http` to say.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use clap::Args;
 
+use super::authority::{is_host, read_port, split_port};
 use super::listed::{Listed, listed};
 
 const FORM: &str = "give an origin, such as https://app.example.com or http://localhost:3000; https://*.example.com for all \
@@ -100,27 +101,6 @@ impl AllowedOrigin {
 fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|first: char| first.is_ascii_lowercase())
         && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet))
-}
-
-/// The host and, if there is one, what stands for the port.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let end = if authority.starts_with('[') { authority.find(']')? + 1 } else { 0 };
-    let Some(colon) = authority[end..].find(':') else { return Some((authority, None)) };
-    let (host, port) = authority.split_at(end + colon);
-    Some((host, Some(&port[1..])))
-}
-
-fn is_host(host: &str) -> bool {
-    if let Some(address) = host.strip_prefix('[') {
-        return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
-    }
-    let is_allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
-    host.split('.').all(|label| !label.is_empty() && label.bytes().all(is_allowed))
-}
-
-fn read_port(digits: &str) -> Option<u16> {
-    let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
-    digits.parse().ok().filter(|port| is_number && *port > 0)
 }
 
 #[cfg(test)]
