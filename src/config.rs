@@ -9,6 +9,7 @@ pub mod auth;
 mod authority;
 pub mod command;
 mod compression;
+pub mod engine;
 mod handover;
 pub mod listed;
 mod log_level;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::auth::AuthConfig;
+use crate::config::engine::EngineFlags;
 use crate::config::secret::Secret;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -50,7 +52,7 @@ const MIB: u64 = 1024 * 1024;
 /// A WebSocket notification server that can be redeployed without its clients noticing.
 ///
 /// Every flag can also be set by the environment variable named beside it; the flag wins.
-/// Durations are in seconds, fractions allowed.
+/// Durations are in seconds, fractions allowed, unless another unit is named.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "slackwater", version, max_term_width = 100)]
 pub struct Config {
@@ -197,6 +199,10 @@ pub struct Config {
     #[arg(value_name = "SECONDS", value_parser = seconds(0.0..=7.0 * DAY), allow_negative_numbers = true)]
     pub history_ttl: Duration,
 
+    /// Through what several machines hear the same.
+    #[command(flatten)]
+    pub engine: EngineFlags,
+
     /// File that hands history on from a leaving process to its successor
     #[arg(long, env = "SLACKWATER_STATE_FILE", help_heading = "Leaving")]
     #[arg(value_name = "PATH")]
@@ -275,6 +281,10 @@ impl Config {
             return Err(usage_error(format!("invalid value for '{place}': {why}")));
         }
         config.auth.check(matches)?;
+        config.engine.check(matches)?;
+        if let Some(why) = engine::contradiction(&config) {
+            return Err(usage_error(why));
+        }
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.
         let needs_notices = [
             ("--drain-close-after", config.drain_close_after),

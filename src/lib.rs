@@ -63,6 +63,7 @@
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
+//! * Through what several machines hear the same publications: [`config::engine`].
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
 //!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. A flag sets aside
 //!   the variables of those that it excludes: `config::alternatives`. Which variables are unknown: [`config::variables`].

@@ -15,7 +15,7 @@ const LOGS: &str = "the log has one format, on standard error; choose how much w
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
 const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value, but \
-    for a sub-command in front ('--help' lists them); if it belongs to '--publish-token <TOKEN>' or '--auth-secret <SECRET>', quote the value";
+    for a sub-command in front ('--help' lists them); if it belongs to '--publish-token <TOKEN>', '--auth-secret <SECRET>' or '--engine <URL>', quote the value";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin with it.
 const REFUSED: &[(&str, &str)] = &[

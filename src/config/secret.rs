@@ -1,10 +1,10 @@
-//! A token: it is never shown, and the time of a comparison does not tell how much of it was right.
+//! A token or a password: it is never shown, and the time of a comparison does not tell how much of it was right.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// A token as it can stand in a header field.
+/// A token, a password, or a text in which one stands.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -49,7 +49,18 @@ impl Secret {
         Ok(())
     }
 
-    /// The token itself, for a worker's environment.
+    /// Reads a password of the engine's.
+    ///
+    /// # Errors
+    /// What it has to be; the text itself is not shown.
+    pub fn read_password(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err("give at least one character, and no control characters");
+        }
+        Ok(Self::unchecked(text))
+    }
+
+    /// The token itself, for a worker's environment and for whom it is shown to.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -33,7 +33,15 @@ pub fn all(config: &Config, doors: &Doors<'_>, files: &OpenFiles) -> Vec<String>
     let successors = handover.and_then(|handover| of_successors(handover, &others));
     let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin, handover]));
     let files = public.and_then(|public| of_open_files(config, public, doors, files));
-    clash.into_iter().chain(successors).chain(state).chain(files).collect()
+    let faults = clash.into_iter().chain(successors).chain(state).chain(files);
+    faults.chain(of_engine(config)).collect()
+}
+
+/// Why there is no start with an engine. Until a server can ask one it is not passed over: its publications would reach this
+/// machine alone.
+pub fn of_engine(config: &Config) -> Option<String> {
+    let engine = config.engine.url.as_ref()?;
+    Some(format!("cannot use the engine {engine}: this version has none yet; start it without --engine"))
 }
 
 fn of_doors(public: &Prospect, admin: &Prospect) -> Option<String> {

@@ -64,6 +64,9 @@ pub enum RunError {
     /// No secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// What contradicts itself.
+    #[error("{0}")]
+    Contradiction(String),
     /// No keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -93,6 +96,10 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
     }
+    if let Some(why) = contradictions::of_engine(&config) {
+        return Err(RunError::Contradiction(why));
+    }
+    secrets::read_engine_password(&mut config.engine)?;
     remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);
     secrets::of_others(&config).iter().for_each(Remark::log);
     // Whoever serves reads it anew; without keys in it no worker would start.

@@ -36,7 +36,7 @@ const SUCCESSION: &str = "_SLACKWATER_HANDOVER";
 const HELD_BACK: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU];
 
 /// The flags whose values are secrets.
-const SECRET_FLAGS: [&str; 2] = ["--publish-token", "--auth-secret"];
+const SECRET_FLAGS: [&str; 3] = ["--publish-token", "--auth-secret", "--engine"];
 
 /// The variable of a secret, and those that the flag has set aside, as the variable would not.
 type Variables = (&'static str, &'static [&'static str]);
@@ -45,6 +45,9 @@ const PUBLISH_TOKEN: Variables = ("SLACKWATER_PUBLISH_TOKEN", &["SLACKWATER_PUBL
 
 const AUTH_SECRET: Variables =
     ("SLACKWATER_AUTH_SECRET", &["SLACKWATER_AUTH_SECRET_FILE", "SLACKWATER_AUTH_KEY_FILE"]);
+
+/// With no other set aside: beside the flag none is, either.
+const ENGINE: Variables = ("SLACKWATER_ENGINE", &[]);
 
 /// What a worker is started with.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,7 +140,8 @@ impl Program {
         let path = if is_path { std::path::absolute(named)? } else { env::current_exe()? };
         let token = config.publish_token.clone().filter(|_| config.token_is_in_arguments);
         let secret = config.auth.auth_secret.clone().filter(|_| config.auth.secret_is_in_arguments);
-        let variables = [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret)];
+        let engine = config.engine.in_arguments().cloned();
+        let variables = [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret), (ENGINE, engine)];
         let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
         Ok(Self { path, args: without_secrets(args), secrets: secrets.collect() })
     }
@@ -235,7 +239,7 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
     started
 }
 
-/// The arguments but for `--publish-token TOKEN` and `--auth-secret SECRET`, also with `=`.
+/// The arguments but for `--publish-token TOKEN`, `--auth-secret SECRET` and `--engine URL`, also with `=`.
 fn without_secrets(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept = vec![];
     while let Some(arg) = args.next() {
@@ -284,6 +288,7 @@ mod tests {
             assert_eq!(kept(args), "--port 1");
         }
         assert_eq!(kept("--publish-token --publish-token --port 1"), "--port 1");
+        assert_eq!(kept("--engine redis://:s@h --engine-name n --engine=s"), "--engine-name n");
         assert_eq!(kept("--publish-token-file s --port 1"), "--publish-token-file s --port 1");
         assert_eq!(kept("--auth-secret-file s --auth-secret=t"), "--auth-secret-file s");
     }

@@ -1,5 +1,5 @@
 //! The secrets of the configuration, from where it has them: the token that publishers show, the secret by which tokens are
-//! verified, and the key by which they are signed; and what is said about how they are kept. Of the secrets themselves nothing
+//! verified, the key by which they are signed, and the engine's password; and what is said about how they are kept. Of the secrets themselves nothing
 //! is said.
 
 use std::fs::File;
@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::config::Config;
 use crate::config::auth::AuthConfig;
+use crate::config::engine::EngineFlags;
 use crate::config::secret::Secret;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
@@ -68,6 +69,18 @@ pub fn read_auth_secret(auth: &mut AuthConfig) -> Result<(), SecretError> {
     Ok(())
 }
 
+/// Reads the engine's password from its file, if it is in one.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_engine_password(engine: &mut EngineFlags) -> Result<(), SecretError> {
+    if let (Some(path), Some(url)) = (&engine.engine_password_file, &mut engine.url) {
+        let password = read_file("--engine-password-file", path, "password", Secret::read_password)?;
+        url.password = Some(password);
+    }
+    Ok(())
+}
+
 /// Reads the private key by which tokens are signed.
 ///
 /// # Errors
@@ -111,7 +124,20 @@ pub fn of_others(config: &Config) -> Vec<Remark> {
                 .to_owned(),
         )
     });
-    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).chain(same).collect()
+    let engine = of_engine(&config.engine);
+    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).chain(same).chain(engine).collect()
+}
+
+fn of_engine(engine: &EngineFlags) -> Vec<Remark> {
+    let in_arguments = engine.password_is_in_arguments().then(|| {
+        Remark::Danger(
+            "Everyone on this machine may read the engine's password in the arguments: use --engine-password-file or \
+             SLACKWATER_ENGINE instead of --engine"
+                .to_owned(),
+        )
+    });
+    let file = engine.engine_password_file.as_deref().and_then(|path| of_readers("engine's password", path));
+    in_arguments.into_iter().chain(file).collect()
 }
 
 /// Who else can read or change what tokens are verified by.

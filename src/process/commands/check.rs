@@ -60,6 +60,8 @@ impl Report {
             None => None,
         };
         let keys = keys.map(|(keys, _)| keys);
+        let password = secrets::read_engine_password(&mut config.engine);
+        report.keep(password);
         report.remarks.extend(secrets::of_others(&config));
         let public =
             inherited.and_then(|inherited| inherited.map_or_else(|| listeners::prospect(&config), Ok));

@@ -207,3 +207,104 @@ fn a_token_in_the_environment_is_nothing_to_warn_of() {
     assert_eq!(server.preamble(), [""; 0]);
     assert_eq!(publish(&server, TOKEN), 400);
 }
+
+/// Standard output and error of a command that ends.
+fn said(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn an_engine_that_is_refused_is_not_shown() {
+    for args in [
+        &["--engine", "redis://:sekrit@h/x"][..],
+        &["--engine=sekrit"],
+        &["--engine", "-sekrit"],
+        &["--engine", "redis://h:sekrit"],
+        &["--engine", "redis://:sekrit/sekrit@h"],
+        &["--engine", "redis://:a", "sekrit@h"],
+        &["--engine:redis://:sekrit@h"],
+        &["--engin=redis://:sekrit@h"],
+        &["--engine", "rediss://:sekrit@h"],
+        &["--engine", "redis://:sekrit@h", "--state-file", "/x"],
+        &["--engine", "redis://:sekrit@h", "--engine-password-file", "/x"],
+        &["--engine", "redis://:sekrit@h", "--engine-wait", "1s"],
+    ] {
+        for command in [&[][..], &["check"]] {
+            let (code, text) = said(Command::new(BINARY).args(command).args(args));
+            assert_eq!((code, text.contains("sekrit")), (Some(2), false), "{args:?}: {text}");
+            assert!(text.contains("--engin"), "{args:?}: {text}");
+        }
+    }
+    for url in ["rediss://:sekrit@h", "sekrit"] {
+        let (code, text) = said(Command::new(BINARY).env("SLACKWATER_ENGINE", url));
+        assert_eq!((code, text.contains("sekrit")), (Some(2), false), "{text}");
+        assert!(text.contains("invalid value for 'SLACKWATER_ENGINE': "), "{text}");
+    }
+}
+
+#[test]
+fn an_engine_is_shown_without_its_user_and_its_password() {
+    let url = "redis://u-sekrit:sekrit@192.0.2.1/3";
+    for args in [vec!["check"], vec!["check", "--engine", url], vec!["--help"]] {
+        let (_, text) = said(Command::new(BINARY).args(&args).env("SLACKWATER_ENGINE", url));
+        assert!(!text.contains("sekrit"), "{args:?}: {text}");
+        assert!(args == ["--help"] || text.contains("redis://192.0.2.1:6379/3"), "{args:?}: {text}");
+        let is_warned =
+            text.contains("Everyone on this machine may read the engine's password in the arguments");
+        assert_eq!(is_warned, args.contains(&url), "{text}");
+    }
+}
+
+#[test]
+fn an_engines_password_in_a_file_is_read_and_its_readers_are_named() {
+    let check = |path: &str| {
+        said(Command::new(BINARY).args(["check", "--engine", "redis://u@h", "--engine-password-file", path]))
+            .1
+    };
+    let (_folder, path) = token_file("a sekrit\n", 0o644);
+    let path = path.to_str().unwrap();
+    let text = check(path);
+    let readers =
+        format!("Everyone on this machine may read or change the engine's password in {path} (mode 0644)");
+    assert!(text.contains(&readers) && !text.contains("sekrit") && !text.contains("cannot read"), "{text}");
+    for (content, why) in
+        [("", "give at least one character"), ("sekrit\nsekrit", "it holds more than one line")]
+    {
+        let (_folder, path) = token_file(content, 0o600);
+        let text = check(path.to_str().unwrap());
+        assert!(text.contains("cannot read --engine-password-file") && text.contains(why), "{text}");
+        assert!(!text.contains("sekrit"), "{text}");
+    }
+}
+
+#[test]
+fn no_server_starts_as_if_there_were_no_engine() {
+    for (name, value) in [("SLACKWATER_STATE_FILE", "/x"), ("SLACKWATER_ENGINE", "redis://:sekrit@h")] {
+        // The flag does not set the other's variable aside.
+        let flag = if name == "SLACKWATER_ENGINE" {
+            ["--state-file", "/x"]
+        } else {
+            ["--engine", "redis://:sekrit@h"]
+        };
+        let (code, stderr) = failed(Command::new(BINARY).args(flag).env(name, value));
+        assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
+        assert!(
+            stderr.contains("'--state-file' (SLACKWATER_STATE_FILE) cannot be used with '--engine'"),
+            "{stderr}"
+        );
+    }
+    for workers in ["1", "2"] {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["--workers", workers, "--log-level", "trace"])
+            .env("SLACKWATER_ENGINE", "redis://:sekrit@h");
+        let (code, stderr) = failed(&mut command);
+        assert_eq!((code, stderr.contains("sekrit")), (Some(3), false), "{stderr}");
+        assert!(
+            stderr.contains("cannot use the engine redis://h:6379/0: this version has none yet"),
+            "{stderr}"
+        );
+    }
+}
