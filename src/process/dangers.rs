@@ -1,7 +1,7 @@
 //! What is dangerous about a configuration, or makes it mean something else than it says: what `slackwater check` prints
 //! beside what a server that starts says of itself. Decides by what has been found out; reads nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -55,6 +55,7 @@ pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
         of_compression(config).into_iter().collect(),
         of_silence(config).into_iter().collect(),
         of_leaving(config),
+        of_engine(config),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -277,6 +278,57 @@ fn of_leaving(config: &Config) -> Vec<Remark> {
         )
     });
     [time].into_iter().chain(late).chain(state_file).collect()
+}
+
+/// What others than this machine can do by the way to the engine.
+fn of_engine(config: &Config) -> Vec<Remark> {
+    let Some(url) = &config.engine.url else { return vec![] };
+    let hosts = url.at.hosts();
+    let way_out = hosts.iter().map(|host| (way(host), *host)).max_by_key(|(way, _)| *way);
+    let Some((way, host)) = way_out.filter(|(way, _)| *way != Way::Own) else { return vec![] };
+    let passwords = if url.password.is_some() { "the engine's password and " } else { "" };
+    let read = format!(
+        "There is no TLS to the engine yet: whoever is on the way to {host} can read {passwords}all that is published, and change it"
+    );
+    let read = match way {
+        Way::Public => Some(Danger(format!("{read}; go through a tunnel, such as stunnel or Envoy"))),
+        Way::Unknown => Some(Note(format!("{read}; outside of a private network go through a tunnel"))),
+        Way::Private | Way::Own => None,
+    };
+    let open = url.password.is_none().then(|| {
+        Danger(format!(
+            "The engine at {host} has no password: whoever can reach it may publish everything to everybody; give it one \
+             (requirepass, ACL SETUSER), and --engine-password-file"
+        ))
+    });
+    read.into_iter().chain(open).collect()
+}
+
+/// Who may be on the way to a host, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Own,
+    Private,
+    Unknown,
+    Public,
+}
+
+/// As far as its name says: none is looked up, as a check asks nobody.
+fn way(host: &str) -> Way {
+    let is_shared = |address: Ipv4Addr| address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(address) if address.is_loopback() => Way::Own,
+        // RFC 1918, RFC 3927, RFC 6598, RFC 4193, RFC 4291.
+        Ok(IpAddr::V4(address)) if address.is_private() || address.is_link_local() || is_shared(address) => {
+            Way::Private
+        }
+        Ok(IpAddr::V6(address)) if address.is_unique_local() || address.is_unicast_link_local() => {
+            Way::Private
+        }
+        Ok(_) => Way::Public,
+        Err(_) if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") => Way::Own,
+        Err(_) => Way::Unknown,
+    }
 }
 
 fn seconds(duration: Duration) -> String {

@@ -275,3 +275,41 @@ fn what_compression_tells_of_a_message_is_said_where_it_is_switched_on() {
     told("--ws-per-message-deflate", &[note]);
     told("--ws-per-message-deflate false", &[]);
 }
+
+#[test]
+fn whoever_is_on_the_way_to_the_engine_reads_along_and_without_a_password_publishes() {
+    let read = |what: &str, host: &str, mend: &str| {
+        format!(
+            "There is no TLS to the engine yet: whoever is on the way to {host} can read {what}all that is published, and change it; {mend}"
+        )
+    };
+    let open = |host: &str| {
+        format!(
+            "warning: The engine at {host} has no password: whoever can reach it may publish everything to everybody; give it one \
+                 (requirepass, ACL SETUSER), and --engine-password-file"
+        )
+    };
+    let tunnel = "go through a tunnel, such as stunnel or Envoy";
+    let outside = "outside of a private network go through a tunnel";
+    for url in [
+        "redis://127.0.0.1",
+        "redis://[::1]",
+        "redis://localhost",
+        "unix:///x",
+        "redis://:s@10.0.0.1",
+        "redis://:s@[fd00::1]",
+        "redis://:s@100.64.0.1",
+    ] {
+        told(&format!("--engine {url}"), &[]);
+    }
+    told("--engine redis://192.168.0.1", &[&open("192.168.0.1")]);
+    told(
+        "--engine redis://:s@100.128.0.1",
+        &[&format!("warning: {}", read("the engine's password and ", "100.128.0.1", tunnel))],
+    );
+    told("--engine redis://valkey", &[&format!("note: {}", read("", "valkey", outside)), &open("valkey")]);
+    told(
+        "--engine redis+sentinel://:s@10.0.0.1,[2001:db8::1],valkey/main",
+        &[&format!("warning: {}", read("the engine's password and ", "2001:db8::1", tunnel))],
+    );
+}

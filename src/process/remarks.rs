@@ -75,6 +75,14 @@ pub fn operators(admin: &Address) -> Remark {
     Remark::Fact(format!("Operators are answered on {scheme}{admin}"))
 }
 
+/// With whom publications are shared, if with anybody.
+pub fn engine(config: &Config) -> Option<Remark> {
+    let (url, name) = (config.engine.url.as_ref()?, &config.engine.engine_name);
+    Some(Remark::Fact(format!(
+        "Publications are shared, in one order, with all that use the engine {url} under the name {name}"
+    )))
+}
+
 /// Who may do what: what a server says once it serves at this address, and at the one for operators.
 pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) -> Vec<Remark> {
     let mut remarks = vec![];

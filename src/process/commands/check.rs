@@ -80,6 +80,7 @@ impl Report {
         let (address, admin) = (public.address(), admin.as_ref().map(Prospect::address));
         report.remarks.push(Remark::Fact(format!("Would serve {}", remarks::serving(&config, address))));
         report.remarks.extend(admin.map(remarks::operators));
+        report.remarks.extend(remarks::engine(&config));
         report.remarks.extend(remarks::of_access(&config, address, admin));
         report.remarks.extend(parking::is_in_vain(&config).map(|why| Remark::Note(why.to_owned())));
         let keys = keys.as_ref();
