@@ -41,8 +41,7 @@ pub struct EngineFlags {
     #[arg(value_parser = name, requires = "engine")]
     pub engine_name: String,
 
-    /// Time to wait for a replica of the engine to have a publication before its publisher is answered, in milliseconds, as
-    /// the engine takes it; 0 not to wait
+    /// Time to wait for a replica of the engine to have a publication before its publisher is answered, in milliseconds; 0 not to wait
     #[arg(long, env = "SLACKWATER_ENGINE_WAIT", value_name = "MS", default_value = "0")]
     #[arg(value_parser = wait, requires = "engine", allow_negative_numbers = true)]
     pub engine_wait: Period,

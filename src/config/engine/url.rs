@@ -182,7 +182,7 @@ fn read_host(text: &str, default_port: u16) -> Result<(String, u16), String> {
     let port = match port {
         None => default_port,
         Some(digits) => read_port(digits).ok_or_else(|| {
-            format!("the port is none: give one from 1 to 65535, or leave it out for {default_port}")
+            format!("give the port as a number from 1 to 65535, or none for {default_port}")
         })?,
     };
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
@@ -222,7 +222,7 @@ fn read_db(digits: &str) -> Result<u32, String> {
     }
     let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
     let db = digits.parse().ok().filter(|db| is_number && *db <= MAX_DB);
-    db.ok_or_else(|| format!("the database is none: give a whole number from 0 to {MAX_DB}"))
+    db.ok_or_else(|| format!("give the database as a whole number from 0 to {MAX_DB}"))
 }
 
 /// Reads `db=N`, all that may stand there.

@@ -92,8 +92,8 @@ fn a_user_and_a_password_stand_in_front_and_are_percent_encoded() {
 #[test]
 fn what_is_none_is_refused_with_what_to_write_instead() {
     let host = "give a host: a name, an address, or one of IPv6 in brackets";
-    let port = "the port is none: give one from 1 to 65535, or leave it out for 6379";
-    let db = "the database is none: give a whole number from 0 to 2147483646";
+    let port = "give the port as a number from 1 to 65535, or none for 6379";
+    let db = "give the database as a whole number from 0 to 2147483646";
     let name = "behind the sentinels stands a / and what they call the engine";
     for (text, why) in [
         ("", "give redis://[user:password@]host[:port][/db]"),
@@ -118,7 +118,7 @@ fn what_is_none_is_refused_with_what_to_write_instead() {
         ("redis://h:65536", port),
         ("redis://h:", port),
         ("redis://h:+1", port),
-        ("redis+sentinel://a:x/n", "leave it out for 26379"),
+        ("redis+sentinel://a:x/n", "or none for 26379"),
         ("redis://h/2147483647", db),
         ("redis://h/-1", db),
         ("redis://h/x", db),
