@@ -1,11 +1,13 @@
-//! What is published, for those who are here and for those who were away: the hub and the history, which advance together.
+//! What is published, for those who are here and for those who were away: the hub and the line, which advance together.
 //! Reads no clock and sees no socket.
 
 use std::time::Instant;
 
 use crate::message::Message;
-use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::epochs::Place;
+use crate::policy::history::{History, Publication};
 use crate::policy::hub::{Hub, SubscriberKey, TooMany};
+use crate::policy::line::{Continuation, Continuity, Line};
 use crate::policy::replay::{Forgotten, Replay};
 use crate::policy::sequencer::{Position, PublicationId};
 use crate::policy::topic::Filter;
@@ -13,43 +15,53 @@ use crate::policy::topic::Filter;
 /// One order of publications, as far as it is known here.
 #[derive(Debug)]
 pub struct Feed {
-    epoch: u32,
+    line: Line,
     hub: Hub,
-    history: History,
     /// How many are still being brought what they missed: until then history keeps it beyond its number.
     replays: usize,
 }
 
 impl Feed {
-    /// Goes on behind the newest of these, which belong to an epoch. Nobody listens yet.
-    pub fn new(epoch: u32, history: History) -> Self {
-        Self { epoch, hub: Hub::new(*history.positions().end()), history, replays: 0 }
+    /// Goes on behind the newest of these. Nobody listens yet.
+    pub fn new(line: Line) -> Self {
+        Self { hub: Hub::new(line.newest()), line, replays: 0 }
     }
 
-    /// With nothing in it, as if all up to `newest` had been forgotten.
-    pub fn empty(epoch: u32, limits: HistoryLimits, newest: Position) -> Self {
-        Self::new(epoch, History::new(limits, newest))
+    /// What was published lately, and its ids.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
-    /// The epoch of all ids.
-    pub fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    /// The id of the newest publication.
+    /// What names all so far.
     pub fn newest(&self) -> PublicationId {
-        PublicationId::new(self.epoch, self.hub.newest())
+        self.line.newest_id()
+    }
+
+    /// What names all up to a position that somebody has heard.
+    pub fn id_up_to(&self, position: Position) -> Option<PublicationId> {
+        self.line.epochs().up_to(position)
     }
 
     /// What was published lately.
     pub fn history(&self) -> &History {
-        &self.history
+        self.line.history()
+    }
+
+    /// Goes on as whoever keeps the order says. Replays that are under way have to be told.
+    pub fn go_on(&mut self, continuation: Continuation) -> Continuity {
+        let continuity = self.line.go_on(continuation);
+        match continuity {
+            Continuity::Kept => {}
+            Continuity::Rewound(position) => self.hub.rewind(position),
+            Continuity::Restarted(position) | Continuity::Begun(position) => self.hub.restart(position),
+        }
+        continuity
     }
 
     /// Takes the next publication in the one order: for those who are here, and for those who come back.
     pub fn publish(&mut self, publication: Publication) {
         self.hub.publish(&publication.topic, &publication.message);
-        self.history.push_beyond(publication);
+        self.line.history_mut().push_beyond(publication);
     }
 
     /// Adds a filter for what follows; also to the replay of one that is being brought what it missed.
@@ -107,30 +119,29 @@ impl Feed {
     /// The position behind which whoever has heard this last can be brought all that it missed; `None` when that would
     /// leave a hole.
     pub fn resume(&mut self, last: PublicationId, now: Instant) -> Option<Position> {
-        self.history.expire(now);
-        last.position_in(self.epoch).filter(|position| self.history.can_bring(*position))
+        self.line.resume(last, now)
     }
 
-    /// Whether this position has been reached here.
-    pub fn has_reached(&self, position: Position) -> bool {
-        position <= self.hub.newest()
+    /// Whether this id may have been heard elsewhere and be still on its way here.
+    pub fn is_ahead(&self, id: PublicationId) -> bool {
+        self.line.place(id) == Place::Ahead
     }
 
     /// Begins to bring a subscriber all behind a position, unless it has heard all or something of that is forgotten.
     pub fn replay(&mut self, key: usize, after: Position) -> Option<Replay> {
-        if after >= self.hub.newest() || !self.history.reaches(after) {
+        if after >= self.hub.newest() || !self.history().reaches(after) {
             return None;
         }
         self.replays += 1;
         let filters = self.hub.filters(number(key)).map(|filter| (filter.clone(), after)).collect();
-        Some(Replay::new(after, filters, &mut self.history))
+        Some(Replay::new(after, filters, self.line.history_mut()))
     }
 
     /// Goes on with a replay that was begun elsewhere; `None` when something of it is forgotten here.
     pub fn replay_on(&mut self, reached: Position, filters: Vec<(Filter, Position)>) -> Option<Replay> {
-        let can = self.history.reaches(reached);
+        let can = self.history().reaches(reached);
         self.replays += usize::from(can);
-        can.then(|| Replay::new(reached, filters, &mut self.history))
+        can.then(|| Replay::new(reached, filters, self.line.history_mut()))
     }
 
     /// The next piece of a replay, about so many bytes of JSON.
@@ -138,7 +149,7 @@ impl Feed {
     /// # Errors
     /// `Forgotten` when there is a gap.
     pub fn next_piece(&mut self, replay: &mut Replay, bytes: usize) -> Result<Vec<Message>, Forgotten> {
-        replay.next_piece(&mut self.history, bytes)
+        replay.next_piece(self.line.history_mut(), bytes)
     }
 
     /// Whether a replay has brought all there is so far.
@@ -159,30 +170,30 @@ impl Feed {
 
     /// Forgets what has become too old; whether there was anything.
     pub fn expire(&mut self, now: Instant) -> bool {
-        self.history.expire(now)
+        self.line.history_mut().expire(now)
     }
 
     /// When the oldest becomes too old.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.history.next_expiry()
+        self.history().next_expiry()
     }
 
     /// Forgets what there are too many of, unless somebody is still being brought them.
     pub fn forget_surplus(&mut self) {
         if self.replays == 0 && !self.hub.has_pending() {
-            self.history.forget_surplus();
+            self.line.history_mut().forget_surplus();
         }
     }
 
     /// Nobody is coming back at the moment: drops what makes that cheap. It is made again for the next one.
     pub fn rest(&mut self) {
-        self.history.drop_index();
+        self.line.history_mut().drop_index();
     }
 
     /// Gives back the memory that a departed crowd needed.
     pub fn shrink(&mut self) {
         self.hub.shrink();
-        self.history.shrink();
+        self.line.history_mut().shrink();
     }
 }
 
@@ -196,12 +207,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::policy::history::HistoryLimits;
     use crate::policy::topic::TopicName;
 
     /// Is to keep two publications; its only subscriber has not been visited yet with so many.
     fn feed(publications: usize) -> Feed {
         let limits = HistoryLimits { publications: 2, bytes: 1_000_000, age: Duration::MAX };
-        let mut feed = Feed::empty(7, limits, 0);
+        let mut feed = Feed::new(Line::empty(7, limits));
         feed.subscribe(0, &Filter::parse("a").unwrap(), None).unwrap();
         for _ in 0..publications {
             let (topic, message) = (TopicName::parse("a").unwrap(), Message::new(b"x", 1));

@@ -90,6 +90,20 @@ impl History {
         }
     }
 
+    /// Forgets what follows this position: the next publication does. What there was before is kept.
+    pub fn rewind(&mut self, position: Position) {
+        self.index = None;
+        let lost = usize::try_from(self.newest.saturating_sub(position)).unwrap_or(usize::MAX);
+        let kept = self.ring.len().saturating_sub(lost);
+        self.bytes -= self.ring.drain(kept..).map(|forgotten| forgotten.held_bytes()).sum::<usize>();
+        self.newest = self.newest.min(position);
+    }
+
+    /// Forgets all: the next publication follows this position.
+    pub fn restart(&mut self, position: Position) {
+        *self = Self::new(self.limits, position);
+    }
+
     /// Forgets what has become too old, and says whether there was anything.
     pub fn expire(&mut self, now: Instant) -> bool {
         let kept = self.ring.len();
@@ -243,6 +257,26 @@ mod tests {
         assert_eq!(all(&mut history), [4, 5]);
         history.drop_index();
         assert_eq!(all(&mut history), [4, 5]);
+    }
+
+    #[test]
+    fn what_follows_the_place_that_it_is_rewound_to_is_forgotten_and_replaced() {
+        let (mut history, start) = history(GENEROUS, 5);
+        let (bytes, next) = (history.bytes / 5, Publication { at: start, ..history.ring[0].clone() });
+        history.index();
+        history.rewind(3);
+        assert_eq!((history.positions(), history.bytes), (1..=3, 3 * bytes));
+        assert!(history.reaches(3) && !history.reaches(4));
+        history.push(next.clone());
+        assert_eq!(after(&history, 2), [3, 4]);
+        let everything = Filter::parse("*").unwrap();
+        assert_eq!(history.index().merge([(&everything, 2)].into_iter()).collect::<Vec<_>>(), [3, 4]);
+
+        history.restart(9);
+        history.push(next);
+        history.rewind(7);
+        assert_eq!((after(&history, 7), history.bytes), (vec![], 0), "further back than it reaches");
+        assert!(!history.reaches(6));
     }
 
     #[test]

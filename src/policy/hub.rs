@@ -174,6 +174,24 @@ impl Hub {
         }
     }
 
+    /// What follows this position is lost, whoever has heard it: the next publication follows this one, and all who listen hear
+    /// it. The bytes that were pending count until their pass has ended.
+    pub fn rewind(&mut self, position: Position) {
+        self.newest = self.newest.min(position);
+        self.pass.upto = self.pass.upto.min(position);
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.heard = subscriber.heard.min(position));
+        for (_, channel) in &mut self.channels {
+            channel.pending.retain(|(pending, _)| *pending <= position);
+        }
+    }
+
+    /// The next publication follows this position, and nothing is pending ahead of it.
+    pub fn restart(&mut self, position: Position) {
+        self.rewind(0);
+        (self.newest, self.pass.upto) = (position, position);
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.heard = position);
+    }
+
     /// Whether somebody may still have to be visited.
     pub fn has_pending(&self) -> bool {
         !self.pass.channels.is_empty() || !self.pass.done.is_empty() || !self.next.channels.is_empty()

@@ -99,6 +99,55 @@ fn whoever_joins_late_hears_only_what_follows() {
 }
 
 #[test]
+fn what_is_lost_in_the_middle_of_a_pass_reaches_nobody_else_and_what_comes_instead_reaches_all() {
+    for (cut, first, second) in
+        (0..4).flat_map(|cut| (0..36).map(move |visits| (cut, visits / 6, visits % 6)))
+    {
+        let mut room = Room::default();
+        let keys: Vec<SubscriberKey> = (0..5).map(|_| room.join(&["a"])).collect();
+        let wide = room.join(&["a", "*"]);
+        room.publish("a", "1");
+        room.publish("a", "2");
+        (0..first).for_each(|_| _ = room.visit_next());
+        room.publish("a", "3");
+        (0..second).for_each(|_| _ = room.visit_next());
+        let before = room.heard.clone();
+        room.hub.rewind(cut);
+        room.publish("a", "new");
+        room.visit_all();
+        for key in keys.into_iter().chain([wide]) {
+            let mut expected: Vec<String> = before[key as usize].clone();
+            let kept = ["1", "2", "3"].into_iter().take(usize::try_from(cut).unwrap()).skip(expected.len());
+            expected.extend(kept.chain(["new"]).map(str::to_owned));
+            assert_eq!(room.heard(key), expected, "cut at {cut} after {first} and {second} visits");
+        }
+        assert_eq!(
+            (room.hub.newest(), room.hub.pending_bytes(), room.hub.has_pending()),
+            (cut + 1, 0, false)
+        );
+    }
+}
+
+#[test]
+fn where_a_hub_begins_anew_nothing_is_pending_and_all_hear_what_follows() {
+    for visits in 0..3 {
+        let mut room = Room::default();
+        let keys: Vec<SubscriberKey> = (0..3).map(|_| room.join(&["a"])).collect();
+        ["1", "2"].into_iter().for_each(|text| room.publish("a", text));
+        (0..visits).for_each(|_| _ = room.visit_next());
+        room.publish("a", "3");
+        room.hub.restart(1);
+        room.publish("a", "new");
+        room.visit_all();
+        let unvisited = keys.into_iter().filter(|key| room.heard(*key) == ["new"]).count();
+        assert_eq!((unvisited, room.hub.newest()), (3 - visits, 2));
+        assert!(
+            room.heard.iter().all(|heard| matches!(heard.len(), 1 | 3) && heard.last().unwrap() == "new")
+        );
+    }
+}
+
+#[test]
 fn leaving_in_the_middle_of_a_pass_takes_nothing_from_the_others() {
     for leaver in 0..5 {
         for visited in 0..5 {

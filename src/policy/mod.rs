@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod drain;
+pub mod epochs;
 pub mod expiries;
 pub mod feed;
 pub mod fingerprint;
@@ -10,6 +11,7 @@ pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod line;
 pub mod mentions;
 pub mod message_limit;
 pub mod moments;

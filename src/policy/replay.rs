@@ -4,6 +4,7 @@
 
 use crate::message::Message;
 use crate::policy::history::History;
+use crate::policy::line::Continuity;
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
 
@@ -55,6 +56,18 @@ impl Replay {
     /// Takes a filter away.
     pub fn unsubscribe(&mut self, filter: &Filter) {
         self.filters.retain(|(other, _)| other != filter);
+    }
+
+    /// The line goes on so: what is lost is not waited for.
+    pub fn go_on(&mut self, continuity: Continuity) {
+        let positions = self.filters.iter_mut().map(|(_, from)| from).chain([&mut self.reached]);
+        match continuity {
+            Continuity::Kept => {}
+            Continuity::Rewound(to) => positions.for_each(|position| *position = to.min(*position)),
+            Continuity::Restarted(at) | Continuity::Begun(at) => {
+                positions.for_each(|position| *position = at);
+            }
+        }
     }
 
     /// What it listens to, each from behind its own position.
@@ -168,6 +181,21 @@ mod tests {
         publish(&mut history, "b");
         replay.unsubscribe(&Filter::parse("a").unwrap());
         assert_eq!(texts(replay.next_piece(&mut history, 1000)), ["b3"]);
+    }
+
+    #[test]
+    fn where_what_it_has_brought_is_lost_it_goes_on_with_what_comes_instead() {
+        for bytes in [1, 1000] {
+            let mut history = history(100, &["a", "a", "a"]);
+            let mut replay = replay(&mut history, 0, &["a"]);
+            texts(replay.next_piece(&mut history, bytes));
+            replay.subscribe(Filter::parse("b").unwrap(), 3);
+            history.rewind(2);
+            replay.go_on(Continuity::Rewound(2));
+            ["b", "a"].iter().for_each(|topic| publish(&mut history, topic));
+            let left: &[&str] = if bytes == 1 { &["a2", "b3", "a4"] } else { &["b3", "a4"] };
+            assert_eq!(texts(replay.next_piece(&mut history, 1000)), left);
+        }
     }
 
     #[test]

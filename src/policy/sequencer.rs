@@ -54,14 +54,14 @@ impl PublicationId {
         Self { epoch, position }
     }
 
+    /// Its epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// The position within its epoch.
     pub fn position(&self) -> Position {
         self.position
-    }
-
-    /// The position, if the id is of this epoch.
-    pub fn position_in(&self, epoch: u32) -> Option<Position> {
-        (self.epoch == epoch).then_some(self.position)
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn an_id_is_read_only_as_it_was_written() {
         let id: PublicationId = "0000beef-42".parse().unwrap();
-        assert_eq!((id.position_in(0xbeef), id.position_in(0xbee)), (Some(42), None));
+        assert_eq!((id.epoch(), id.position()), (0xbeef, 42));
         for nonsense in [
             "",
             "-",

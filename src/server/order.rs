@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::history::{HistoryLimits, Publication};
+use crate::policy::line::{Continuation, Line};
 use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::order::ledger::Ledger;
@@ -35,13 +36,8 @@ pub enum Heard {
     Publication(Publication),
     /// The answer to a question.
     Answer(Ticket, Answer),
-    /// All begins anew, in this epoch and behind this position.
-    Restart {
-        /// Of all ids.
-        epoch: u32,
-        /// The next publication follows it.
-        newest: Position,
-    },
+    /// The line of publications goes on so.
+    Line(Continuation),
     /// The supervisor wants something of the server.
     Instruction(Instruction),
     /// The supervisor wants to know what was counted.
@@ -220,9 +216,9 @@ impl<S: Socket> Order<S> {
 
     /// What a successor needs to go on in the same epoch; a worker's is the supervisor's to leave. All that was positioned
     /// must be in the history.
-    pub fn snapshot(&self, history: &History, now: Now) -> Option<Snapshot> {
+    pub fn snapshot(&self, line: &Line, now: Now) -> Option<Snapshot> {
         match self {
-            Self::Own(own) => Some(own.ledger.snapshot(history, now)),
+            Self::Own(own) => Some(own.ledger.snapshot(line, now)),
             Self::Upstream(_) => None,
         }
     }
@@ -244,10 +240,9 @@ impl<S: Socket> Order<S> {
     }
 
     /// Goes on where a predecessor stopped, with what was published lately.
-    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, u32, History) {
-        let (ledger, history) = Ledger::restore(snapshot, limits, now);
-        let epoch = ledger.epoch();
-        (Self::own(ledger), epoch, history)
+    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, Line) {
+        let (ledger, line) = Ledger::restore(snapshot, limits, now);
+        (Self::own(ledger), line)
     }
 
     fn upstream(&self) -> Option<&Upstream<S>> {

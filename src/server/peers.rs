@@ -13,6 +13,7 @@ use crate::http::site::Site;
 use crate::policy::addresses::Addresses;
 use crate::policy::expiries::Expiries;
 use crate::policy::feed::Feed;
+use crate::policy::line::Line;
 use crate::policy::mentions::Mentions;
 use crate::policy::message_limit::MessageLimit;
 use crate::policy::reconnect_notices::ReconnectNotices;
@@ -36,6 +37,7 @@ mod addressing;
 mod agenda;
 mod conversation;
 mod counts;
+mod gaps;
 mod guiding;
 mod held_back;
 #[cfg(test)]
@@ -103,7 +105,7 @@ impl<S: Socket> Peers<S> {
     pub fn new(terms: Terms, now: Now) -> Self {
         Self {
             connections: Slab::new(),
-            feed: Feed::empty(terms.epoch, terms.history, 0),
+            feed: Feed::new(Line::empty(terms.epoch, terms.history)),
             waiting: Waiting::default(),
             agenda: Agenda::default(),
             upkeep: Upkeep::default(),

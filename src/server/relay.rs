@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-
-use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::history::HistoryLimits;
+use crate::policy::line::Line;
 use crate::policy::roster::WorkerId;
 use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
 use crate::server::order::ledger::Ledger;
-use crate::server::relay::member::{CatchUp, Member, encode_publication};
+use crate::server::relay::member::{CatchUp, Member};
+use crate::server::relay::publications::Publications;
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
@@ -22,6 +22,7 @@ use crate::wire::snapshot::Snapshot;
 mod event;
 mod member;
 mod moving;
+mod publications;
 
 pub use event::WorkerEvent;
 use moving::Pause;
@@ -42,13 +43,9 @@ const STUCK_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Relay<S> {
     order: Ledger,
-    history: History,
+    publications: Publications,
     limits: HistoryLimits,
     members: BTreeMap<WorkerId, Member<S>>,
-    /// The publications of this turn that were not handed on yet, encoded once for all workers.
-    batch: BytesMut,
-    /// What was published in this turn, encoded.
-    turn_bytes: usize,
     /// The worker that is listened to first in the next turn, as there was no room for it in this one.
     put_off: Option<WorkerId>,
     events: Vec<(WorkerId, WorkerEvent)>,
@@ -76,11 +73,9 @@ impl<S: Socket> Relay<S> {
     pub fn new(epoch: u32, limits: HistoryLimits) -> Self {
         Self {
             order: Ledger::new(epoch, 0),
-            history: History::new(limits, 0),
+            publications: Publications::new(Line::empty(epoch, limits)),
             limits,
             members: BTreeMap::new(),
-            batch: BytesMut::new(),
-            turn_bytes: 0,
             put_off: None,
             events: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
@@ -157,7 +152,7 @@ impl<S: Socket> Relay<S> {
     pub fn has_work(&self, now: Instant) -> bool {
         let is_congested = self.is_congested(now);
         let mut present = self.members.values().filter(|member| !member.is_gone);
-        !self.batch.is_empty()
+        self.publications.has_batch()
             || present.any(|member| {
                 member.wants_settling(self.pause.awaits_history) || member.is_unread && !is_congested
             })
@@ -198,7 +193,7 @@ impl<S: Socket> Relay<S> {
     /// Publishes the periodic notification.
     pub fn publish_periodic(&mut self, now: Now) {
         let publication = self.order.notify(self.clients(), now);
-        self.turn_bytes += keep_and_encode(&mut self.batch, &mut self.history, publication, now);
+        self.publications.push(publication, now);
     }
 
     /// A worker's socket is ready. What it had no room for is written at once; what it says is read by `listen`.
@@ -239,17 +234,16 @@ impl<S: Socket> Relay<S> {
 
     /// Hands on what was published, and writes to each worker what it takes.
     pub fn settle(&mut self, now: Now) {
-        self.history.expire(now.instant);
-        self.turn_bytes = 0;
-        // In memory of its own: otherwise the next batch would keep this one's memory in use.
-        let batch = std::mem::take(&mut self.batch).freeze();
+        self.publications.forget_old(now);
+        self.publications.end_turn();
+        let batch = self.publications.take_batch();
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
             match member.told {
                 CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
                 CatchUp::Live => {}
                 CatchUp::New if self.pause.awaits_history => {}
                 CatchUp::New | CatchUp::CatchingUp(_) => {
-                    member.catch_up(self.order.epoch(), &self.history, now);
+                    member.catch_up(self.order.epoch(), self.publications.line().history(), now);
                 }
             }
             if member.flush(now) {
@@ -266,13 +260,14 @@ impl<S: Socket> Relay<S> {
     /// What a successor needs to go on in the same epoch.
     pub fn snapshot(&mut self, now: Now) -> Snapshot {
         debug_assert!(self.is_closed, "what is published later would be missing");
-        self.history.expire(now.instant);
-        self.order.snapshot(&self.history, now)
+        self.publications.forget_old(now);
+        self.order.snapshot(self.publications.line(), now)
     }
 
     /// Goes on where a predecessor stopped. There must be no workers yet.
     pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
-        (self.order, self.history) = Ledger::restore(snapshot, self.limits, now);
+        let (order, line) = Ledger::restore(snapshot, self.limits, now);
+        (self.order, self.publications) = (order, Publications::new(line));
     }
 
     fn is_congested(&self, now: Instant) -> bool {
@@ -282,12 +277,7 @@ impl<S: Socket> Relay<S> {
                 && member.link.queued_bytes() > CONGESTED_BYTES
                 && member.link.stalled_since().is_none_or(|since| now < since + STALL_LIMIT)
         };
-        self.is_full() || self.members.values().any(keeps_waiting)
-    }
-
-    /// Whether as much was published in this turn as may be: what else has come waits for the next.
-    fn is_full(&self) -> bool {
-        self.turn_bytes > CONGESTED_BYTES
+        self.publications.is_full() || self.members.values().any(keeps_waiting)
     }
 
     fn read(&mut self, id: WorkerId, now: Now) {
@@ -315,7 +305,7 @@ impl<S: Socket> Relay<S> {
         let has_ended = member.has_ended;
         let mut inbox = member.link.open_inbox();
         let heard = loop {
-            if self.is_full() && !has_ended {
+            if self.publications.is_full() && !has_ended {
                 break Heard::Part;
             }
             match inbox.next() {
@@ -331,7 +321,7 @@ impl<S: Socket> Relay<S> {
     }
 
     fn on_message(&mut self, id: WorkerId, message: ToSupervisor, now: Now) {
-        let is_full = self.is_full();
+        let is_full = self.publications.is_full();
         let Some(message) = self.put_off(id, message) else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
@@ -367,8 +357,7 @@ impl<S: Socket> Relay<S> {
             // There is no later turn for it, and nobody left to be told that it was published.
             ToSupervisor::Publish(_) if is_full && member.has_ended => {}
             ToSupervisor::Publish(submission) => {
-                let (batch, history, bytes) = (&mut self.batch, &mut self.history, &mut self.turn_bytes);
-                let publish = |publication| *bytes += keep_and_encode(batch, history, publication, now);
+                let publish = |publication| self.publications.push(publication, now);
                 let published = self.order.submit(submission, now, publish);
                 member.link.send(&ToWorker::Published(published));
             }
@@ -376,24 +365,16 @@ impl<S: Socket> Relay<S> {
     }
 
     fn hand_on(&mut self) {
-        if self.batch.is_empty() {
+        if !self.publications.has_batch() {
             return;
         }
-        let batch = std::mem::take(&mut self.batch).freeze();
+        let batch = self.publications.take_batch();
         for member in
             self.members.values_mut().filter(|member| member.told == CatchUp::Live && !member.is_deaf)
         {
             member.link.send_encoded(batch.clone());
         }
     }
-}
-
-/// Keeps a publication and adds it to the batch; says by how many bytes.
-fn keep_and_encode(batch: &mut BytesMut, history: &mut History, publication: Publication, now: Now) -> usize {
-    let before = batch.len();
-    encode_publication(batch, &publication, now);
-    history.push(publication);
-    batch.len() - before
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::server::clock::Now;
 use crate::server::control::Control;
 use crate::server::order::ledger::Ledger;
 use crate::server::order::upstream::Upstream;
-use crate::server::order::{Heard, Instruction, Order};
+use crate::server::order::{Instruction, Order};
 use crate::server::peers::{Peers, Readiness};
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
@@ -23,6 +23,7 @@ use crate::wire::snapshot::Snapshot;
 use holding::Holding;
 
 mod effect;
+mod hearing;
 mod holding;
 mod moving;
 mod obeying;
@@ -107,16 +108,16 @@ impl<S: Socket> Turn<S> {
 
     /// Goes on where a predecessor stopped. Nobody must have connected yet.
     pub fn restore(&mut self, snapshot: Snapshot) {
-        let (order, epoch, history) = Order::restore(snapshot, self.peers.history_limits(), self.now);
+        let (order, line) = Order::restore(snapshot, self.peers.history_limits(), self.now);
         self.order = order;
-        self.peers.restart(epoch, history);
+        self.peers.restore(line);
     }
 
     /// What a successor needs to go on; a worker's is the supervisor's to leave.
     pub fn snapshot(&mut self) -> Option<Snapshot> {
         debug_assert!(self.drain.is_leaving(), "what is published later would be missing");
         self.peers.forget_old(self.now);
-        self.order.snapshot(self.peers.history(), self.now)
+        self.order.snapshot(self.peers.line(), self.now)
     }
 
     /// Verifies tokens by other keys from now on.
@@ -126,7 +127,7 @@ impl<S: Socket> Turn<S> {
 
     /// What was published lately, for whoever comes back.
     pub fn history(&self) -> &History {
-        self.peers.history()
+        self.peers.line().history()
     }
 
     /// The time of this turn.
@@ -235,26 +236,6 @@ impl<S: Socket> Turn<S> {
         ];
         let earliest = deadlines.into_iter().flatten().min();
         earliest.map(|deadline| deadline.saturating_duration_since(self.now.instant))
-    }
-
-    /// Hands on what the peers ask, and takes in what there is to hear.
-    fn ask(&mut self) {
-        let now = self.now;
-        loop {
-            while let Some((ticket, question)) = self.peers.next_question() {
-                self.order.ask(ticket, question, now);
-            }
-            match self.order.poll(now) {
-                Some(Heard::Publication(publication)) => self.peers.publish(publication, now),
-                Some(Heard::Answer(ticket, answer)) => self.peers.on_answer(ticket, answer, now),
-                Some(Heard::Restart { epoch, newest }) => self.peers.restart_empty(epoch, newest),
-                Some(Heard::Instruction(instruction)) => self.follow(instruction),
-                Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics()),
-                None if self.peers.has_answered() => self.peers.go_on(now),
-                None => break,
-            }
-        }
-        self.peers.hold_publishers(self.order.is_congested());
     }
 
     fn settle(&mut self) {

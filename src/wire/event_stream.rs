@@ -44,9 +44,10 @@ pub fn heartbeat(heard: Option<impl Display>) -> Block {
     [Bytes::from_static(b":"), rest]
 }
 
-/// Publications may have been missed up to this id, which a client takes over together with that news.
-pub fn gap(gap: &ServerMessage<'_>, newest: impl Display) -> Block {
-    [Bytes::from_static(b"event: gap\n"), format!("data: {}\nid: {newest}\n\n", gap.to_json()).into()]
+/// Publications may have been missed; up to this id, where that is known, which a client takes over together with that news.
+pub fn gap(gap: &ServerMessage<'_>, heard: Option<impl Display>) -> Block {
+    let lines = format!("data: {}\n{}\n", gap.to_json(), id_line(heard));
+    [Bytes::from_static(b"event: gap\n"), lines.into()]
 }
 
 /// The last words to a client that is to come back after this time, and has heard all up to this id.
@@ -121,8 +122,12 @@ mod tests {
         let timestamp = Timestamp::UNIX_EPOCH;
         let data = r#"{"type":"gap","timestamp":"1970-01-01T00:00:00.000Z"}"#;
         let text = format!("event: gap\ndata: {data}\nid: 7-2\n\n");
-        let told = read(&gap(&ServerMessage::Gap { timestamp }, "7-2"));
+        let message = ServerMessage::Gap { timestamp, last_event_id: None };
+        let told = read(&gap(&message, Some("7-2")));
         assert_eq!(told, (text, vec![event("gap", data, "7-2")], "7-2".to_owned(), None));
+        let text = format!("event: gap\ndata: {data}\n\n");
+        let told = read(&gap(&message, UNKNOWN));
+        assert_eq!(told, (text, vec![event("gap", data, "7-1")], "7-1".to_owned(), None));
 
         let notice = ServerMessage::Reconnect {
             reason: "server_restart",

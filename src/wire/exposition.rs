@@ -73,6 +73,9 @@ impl Collector for Scrape {
         let help = "Bytes that they were compressed to";
         counter(to, "compression_output_bytes", help, sum.compression_output_bytes)?;
         resumes(to, &sum)?;
+        let help =
+            "Times that all clients were told to have possibly missed something, as the engine has lost it";
+        counter(to, "gaps", help, sum.gaps)?;
         rejected(to, &sum)?;
         let help =
             "Requests to publish, for an event stream or for operators that were refused, by path and by why";

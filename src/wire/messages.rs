@@ -141,6 +141,9 @@ pub enum ServerMessage<'a> {
         /// When it was said.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
+        /// Where to resume from, if nothing is published before the connection ends; the last id may be worth nothing any more.
+        #[serde(serialize_with = "display_if_any", skip_serializing_if = "Option::is_none")]
+        last_event_id: Option<PublicationId>,
     },
     /// The answer to a command that cannot be carried out.
     Error {
@@ -189,6 +192,14 @@ fn milliseconds_or_null<S: Serializer>(at: &Option<Timestamp>, serializer: S) ->
 
 fn display<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+#[allow(clippy::ref_option)] // As serde asks for it.
+fn display_if_any<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => display(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -241,6 +252,17 @@ mod tests {
             r#"{"type":"refreshed","expires":"1970-01-01T00:00:00.000Z","timestamp":"1970-01-01T00:00:00.000Z"}"#
         );
         assert!(refreshed(None).starts_with(r#"{"type":"refreshed","expires":null,"#));
+    }
+
+    #[test]
+    fn a_gap_names_the_id_to_resume_from_where_there_is_one() {
+        let gap =
+            |last_event_id| json(&ServerMessage::Gap { timestamp: Timestamp::UNIX_EPOCH, last_event_id });
+        assert_eq!(gap(None), r#"{"type":"gap","timestamp":"1970-01-01T00:00:00.000Z"}"#);
+        assert_eq!(
+            gap(Some(Sequencer::new(14, 0).newest())),
+            r#"{"type":"gap","timestamp":"1970-01-01T00:00:00.000Z","last_event_id":"0000000e-0"}"#
+        );
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct Metrics {
     pub resumed: u64,
     /// Clients that came back and may have missed something.
     pub not_resumed: u64,
+    /// How often all who listened may have missed something, since whoever keeps the order has lost it. Of the whole server.
+    #[serde(default)]
+    pub gaps: u64,
     /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
     /// Requests to publish, for an event stream or for operators that were refused, by path and reason.
@@ -238,6 +241,7 @@ impl Metrics {
         add(&mut self.compression_output_bytes, other.compression_output_bytes);
         add(&mut self.resumed, other.resumed);
         add(&mut self.not_resumed, other.not_resumed);
+        add(&mut self.gaps, other.gaps);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
         other.requests_refused.iter().for_each(|refused| add_refused(&mut self.requests_refused, refused));
         other.commands_refused.iter().for_each(|refused| add_refused(&mut self.commands_refused, refused));

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
+use crate::policy::epochs::Epochs;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::idempotency::{Answer, Idempotency, OtherPayload, Scope};
+use crate::policy::line::Line;
 use crate::policy::positions::Positions;
 use crate::policy::sequencer::{Position, Sequencer};
 use crate::policy::topic::TopicName;
@@ -161,7 +163,8 @@ impl Ledger {
     }
 
     /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
-    pub fn snapshot(&self, history: &History, now: Now) -> Snapshot {
+    pub fn snapshot(&self, line: &Line, now: Now) -> Snapshot {
+        let history = line.history();
         let kept = history.after(*history.positions().start() - 1).map(|(_, publication)| Kept {
             topic: publication.topic.clone(),
             message: publication.message.clone(),
@@ -181,7 +184,7 @@ impl Ledger {
     }
 
     /// Goes on where a predecessor stopped.
-    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, History) {
+    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, Line) {
         let before = snapshot.newest - snapshot.publications.len() as u64;
         let mut ledger = Self::new(snapshot.epoch, snapshot.newest);
         for Given { key, answer, at_unix_ms } in snapshot.answers {
@@ -193,7 +196,8 @@ impl Ledger {
             history.push_beyond(Publication { topic, message, at: now.instant_of(at_unix_ms) });
         }
         history.expire(now.instant);
-        (ledger, history)
+        let line = Line::new(Epochs::of(ledger.epoch()), history);
+        (ledger, line)
     }
 }
 

@@ -14,13 +14,13 @@ const LIMITS: HistoryLimits =
 /// An order with what it has published, and the time.
 struct Desk {
     order: Ledger,
-    history: History,
+    line: Line,
     now: Now,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { order: Ledger::new(7, 0), history: History::new(LIMITS, 0), now: Now::read() }
+        Self { order: Ledger::new(7, 0), line: Line::empty(7, LIMITS), now: Now::read() }
     }
 
     /// Submits a JSON body as the operators: the positions that are answered, or why nothing is published.
@@ -31,13 +31,9 @@ impl Desk {
     fn submit_as(&mut self, scope: Scope, key: &str, body: &str) -> Result<Vec<Position>, String> {
         let drafts = publish::read(Some("application/json"), &[], body.as_bytes(), 1 << 20).unwrap();
         let key = (!key.is_empty()).then(|| drafts.key(key.as_bytes(), scope));
-        let publish = |publication| self.history.push(publication);
+        let publish = |publication| self.line.history_mut().push(publication);
         let outcome = self.order.submit(Submission { key, scope, drafts }, self.now, publish);
-        assert_eq!(
-            self.order.newest(),
-            *self.history.positions().end(),
-            "all that is positioned is published"
-        );
+        assert_eq!(self.order.newest(), self.line.newest(), "all that is positioned is published");
         outcome.map(|published| published.answer.positions.iter().collect()).map_err(|why| why.to_string())
     }
 
@@ -47,10 +43,10 @@ impl Desk {
 
     /// Another process goes on, so much later, with what this one has written.
     fn hand_over(self, after: Duration) -> Self {
-        let octets = self.order.snapshot(&self.history, self.now).encode();
+        let octets = self.order.snapshot(&self.line, self.now).encode();
         let now = Now { instant: self.now + Duration::from_secs(1_000), wall: self.now.wall + after };
-        let (order, history) = Ledger::restore(Snapshot::decode(&octets).unwrap(), LIMITS, now);
-        Self { order, history, now }
+        let (order, line) = Ledger::restore(Snapshot::decode(&octets).unwrap(), LIMITS, now);
+        Self { order, line, now }
     }
 }
 
@@ -217,15 +213,19 @@ fn times_that_no_clock_has_shown_do_no_harm() {
     for at_unix_ms in [i64::MIN, i64::MIN + 1, 0, i64::MAX] {
         let mut desk = Desk::new();
         assert_eq!(desk.submit("k", r#"{"data":1}"#), Ok(vec![1]));
-        let mut snapshot = desk.order.snapshot(&desk.history, desk.now);
+        let mut snapshot = desk.order.snapshot(&desk.line, desk.now);
         snapshot.publications[0].at_unix_ms = at_unix_ms;
         snapshot.answers[0].at_unix_ms = at_unix_ms;
-        let (order, history) = Ledger::restore(snapshot, LIMITS, desk.now);
-        let mut desk = Desk { order, history, now: desk.now };
+        let (order, line) = Ledger::restore(snapshot, LIMITS, desk.now);
+        let mut desk = Desk { order, line, now: desk.now };
         let is_ahead = at_unix_ms == i64::MAX;
-        assert_eq!(desk.history.positions().count(), usize::from(is_ahead), "what is too old is forgotten");
+        assert_eq!(
+            desk.line.history().positions().count(),
+            usize::from(is_ahead),
+            "what is too old is forgotten"
+        );
         assert_eq!(desk.submit("k", r#"{"data":1}"#), Ok(vec![if is_ahead { 1 } else { 2 }]));
-        desk.order.snapshot(&desk.history, desk.now).encode();
+        desk.order.snapshot(&desk.line, desk.now).encode();
     }
 }
 
@@ -236,6 +236,6 @@ fn thousands_of_keyed_batches_take_up_little_of_a_state_file() {
     for key in 0..20 {
         assert_eq!(desk.submit(&key.to_string(), &body).unwrap().len(), 1_000);
     }
-    let empty = History::new(LIMITS, desk.order.newest());
+    let empty = Line::new(Epochs::of(7), History::new(LIMITS, desk.order.newest()));
     assert!(desk.order.snapshot(&empty, desk.now).encode().len() < 20 * 64 + 64);
 }

@@ -8,8 +8,10 @@ use log::error;
 
 use super::{Heard, Instruction, Moving, own_overview};
 use crate::message::Message;
+use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
-use crate::policy::sequencer::MAX_POSITION;
+use crate::policy::line::Continuation;
+use crate::policy::sequencer::{MAX_POSITION, PublicationId};
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::link::{Inbox, Link, Taken};
@@ -255,7 +257,10 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said
         ToWorker::Beat => {
             return Said { heard: Some(Heard::MetricsWanted), reply: Some(ToSupervisor::Beat) };
         }
-        ToWorker::Begin { epoch, newest } => Some(Heard::Restart { epoch, newest }),
+        ToWorker::Begin { epoch, newest } => {
+            let epochs = Epochs::new(PublicationId::new(epoch, newest), newest);
+            Some(Heard::Line(Continuation::Begin { epochs, newest }))
+        }
         ToWorker::Publication(relayed) => publication(&relayed, now).map(Heard::Publication),
         ToWorker::Published(published) => answer(Answer::Published(published)),
         ToWorker::Overview(overview) => answer(Answer::Overview(overview)),
@@ -325,14 +330,17 @@ mod tests {
         let begin = |newest| ToWorker::Begin { epoch: 1, newest };
         let again = heard(&[begin(0), begin(7), ToWorker::CaughtUp]);
         assert!(
-            matches!(again[..], [Heard::Restart { newest: 0, .. }, Heard::Restart { newest: 7, .. }]),
+            matches!(
+                again[..],
+                [
+                    Heard::Line(Continuation::Begin { newest: 0, .. }),
+                    Heard::Line(Continuation::Begin { newest: 7, .. })
+                ]
+            ),
             "{again:?}"
         );
         let late = heard(&[begin(0), ToWorker::CaughtUp, begin(0)]);
-        assert!(
-            matches!(late[..], [Heard::Restart { .. }, Heard::Instruction(Instruction::Leave)]),
-            "{late:?}"
-        );
+        assert!(matches!(late[..], [Heard::Line(_), Heard::Instruction(Instruction::Leave)]), "{late:?}");
         let beyond = heard(&[begin(u64::MAX)]);
         assert!(matches!(beyond[..], [Heard::Instruction(Instruction::Leave)]), "{beyond:?}");
     }

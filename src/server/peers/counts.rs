@@ -62,6 +62,11 @@ impl Counts {
         (self.clients, self.streams) = (clients, streams);
     }
 
+    /// Something may have been missed by all who listen.
+    pub(super) fn on_gap(&mut self) {
+        self.metrics.gaps += 1;
+    }
+
     /// A hand-over has come to an end.
     pub(super) fn on_handed_over(&mut self, handover: Handover) {
         self.metrics.handovers.count(handover);

@@ -12,7 +12,6 @@ use support::handshake_with;
 use super::*;
 use crate::config::Config;
 use crate::policy::history::Publication;
-use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::TopicName;
 use crate::server::Service;
 use crate::server::address::Address;
@@ -105,7 +104,8 @@ impl House {
     /// Publishes within a turn that goes on.
     pub(super) fn publish_to(&mut self, topic: &str, message: &str) {
         self.published += 1;
-        let id = PublicationId::new(self.peers.feed.epoch(), self.published);
+        let line = self.peers.line();
+        let id = line.epochs().id(line.newest() + 1).unwrap();
         let (timestamp, at) = (self.now().wall, self.now().instant);
         let message = ServerMessage::Notification { id, topic, message, timestamp, active_connections: 0 }
             .to_message(id);

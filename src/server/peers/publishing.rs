@@ -3,9 +3,10 @@
 use super::Peers;
 use crate::http::auth::forbidden;
 use crate::policy::feed::Feed;
-use crate::policy::history::{History, HistoryLimits, Publication};
+use crate::policy::history::{HistoryLimits, Publication};
 use crate::policy::hub::TooMany;
 use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
+use crate::policy::line::Line;
 use crate::policy::replay::Forgotten;
 use crate::policy::rights::Publisher;
 use crate::policy::sequencer::Position;
@@ -227,15 +228,10 @@ impl<S: Socket> Peers<S> {
         self.flush(key, now);
     }
 
-    /// Begins anew: in this epoch, with what was published lately.
-    pub fn restart(&mut self, epoch: u32, history: History) {
-        self.feed = Feed::new(epoch, history);
+    /// Goes on with what was published lately. Nobody must have connected yet.
+    pub fn restore(&mut self, line: Line) {
+        self.feed = Feed::new(line);
         self.upkeep.look_by(self.feed.next_expiry());
-    }
-
-    /// As `restart`, with nothing that was published before.
-    pub fn restart_empty(&mut self, epoch: u32, newest: Position) {
-        self.restart(epoch, History::new(self.terms.history, newest));
     }
 
     /// What of it is kept at most.
@@ -243,9 +239,9 @@ impl<S: Socket> Peers<S> {
         self.terms.history
     }
 
-    /// What was published lately.
-    pub fn history(&self) -> &History {
-        self.feed.history()
+    /// What was published lately, and its ids.
+    pub fn line(&self) -> &Line {
+        self.feed.line()
     }
 
     /// Forgets what has become too old.

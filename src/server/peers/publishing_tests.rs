@@ -25,7 +25,7 @@ fn crowd(flags: &str, count: usize) -> (House, Vec<usize>) {
 
 /// How many messages of so many bytes of JSON it takes to have this much.
 fn messages(house: &House, bytes: usize) -> u64 {
-    let json = house.peers.history().after(0).next().unwrap().1.message.json().len();
+    let json = house.peers.line().history().after(0).next().unwrap().1.message.json().len();
     assert!(json > BYTES);
     bytes.div_ceil(json) as u64
 }

@@ -7,7 +7,6 @@ use super::conversation::share;
 use super::{Mode, Peers};
 use crate::http::answer::Delay;
 use crate::policy::reconnect_notices::ReconnectReason;
-use crate::policy::sequencer::PublicationId;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::event_stream;
@@ -40,7 +39,7 @@ impl<S: Socket> Peers<S> {
         let id = match resumes {
             None => Some(self.feed.newest()),
             // Its own, as what it missed is still to come.
-            Some(Some(position)) => Some(PublicationId::new(self.feed.epoch(), position)),
+            Some(Some(position)) => self.feed.id_up_to(position),
             // That comes with the gap: a client that has heard of one has heard of the other.
             Some(None) => None,
         };
@@ -51,8 +50,8 @@ impl<S: Socket> Peers<S> {
             None => {}
             Some(Some(position)) => self.begin_replay(key, position, now),
             Some(None) => {
-                let gap = ServerMessage::Gap { timestamp: now.wall };
-                self.connections[key].send_block(event_stream::gap(&gap, self.feed.newest()));
+                let gap = ServerMessage::Gap { timestamp: now.wall, last_event_id: None };
+                self.connections[key].send_block(event_stream::gap(&gap, Some(self.feed.newest())));
             }
         }
         self.give_moment(key, now);

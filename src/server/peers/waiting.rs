@@ -121,10 +121,7 @@ impl<S: Socket> Peers<S> {
     ) -> bool {
         let is_behind_others =
             self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip;
-        let is_ahead = || {
-            routes::resumes_after(request, self.feed.epoch())
-                .is_some_and(|position| !self.feed.has_reached(position))
-        };
+        let is_ahead = || routes::resumes_after(request).is_some_and(|last| self.feed.is_ahead(last));
         is_behind_others || is_ahead()
     }
 

@@ -71,8 +71,8 @@ impl<S: Socket> Relay<S> {
     /// How everything stands that was published; nothing is positioned.
     pub fn snapshot_at_cut(&mut self, now: Now) -> Snapshot {
         debug_assert!(self.pause.questions.is_some(), "what is published later would be missing");
-        self.history.expire(now.instant);
-        self.order.snapshot(&self.history, now)
+        self.publications.forget_old(now);
+        self.order.snapshot(self.publications.line(), now)
     }
 
     /// All goes on here: what was asked meanwhile is answered, and who could serve does.

@@ -100,7 +100,7 @@ impl<S: Socket> Turn<S> {
 
     /// What was published lately; nothing is published until `part_with`. A worker's is its supervisor's.
     pub fn snapshot_at_cut(&self) -> Option<Snapshot> {
-        self.order.snapshot(self.peers.history(), self.now)
+        self.order.snapshot(self.peers.line(), self.now)
     }
 
     /// Goes on with what another process has counted.
