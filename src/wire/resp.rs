@@ -14,6 +14,10 @@ pub mod reply;
 
 use thiserror::Error;
 
+/// The longest line, its CR included: a simple string, an error, a number, a length. Redis has the same limit on the lines that
+/// it reads.
+pub const MAX_LINE_BYTES: usize = 64 * 1024;
+
 /// Why no more replies can be taken from a connection: what came is not RESP, or more than a limit allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RespError {

@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use crate::wire::resp::RespError;
-
-/// The longest line, its CR included. Long strings are not lines; Redis has the same limit for those that it reads.
-pub const MAX_BYTES: usize = 64 * 1024;
+use crate::wire::resp::{MAX_LINE_BYTES, RespError};
 
 /// Takes the rest of a line off the front of the input, without its end. While it is not whole, all of the input goes into
 /// `kept`, and there is none.
@@ -15,7 +12,7 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// When it is too long, or contains CR or LF.
 pub fn take<'a>(kept: &mut Vec<u8>, input: &mut &'a [u8]) -> Result<Option<Cow<'a, [u8]>>, RespError> {
     let end = input.iter().position(|octet| *octet == b'\n');
-    if kept.len() + end.unwrap_or(input.len()) > MAX_BYTES {
+    if kept.len() + end.unwrap_or(input.len()) > MAX_LINE_BYTES {
         return Err(RespError::Malformed("a line is too long"));
     }
     let Some(end) = end else {
