@@ -7,7 +7,7 @@ use bytes::BytesMut;
 /// Appends a command: its name and its arguments, of any octets. There has to be one part at least, the name: a server answers
 /// nothing to none.
 ///
-/// Each command is answered by one reply, in the order in which they were sent.
+/// Each is answered by one reply, in the order in which they were sent; but those of publish/subscribe by pushes.
 pub fn encode<Parts>(buffer: &mut BytesMut, parts: Parts)
 where
     Parts: IntoIterator<Item: AsRef<[u8]>, IntoIter: ExactSizeIterator>,
