@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod drain;
+pub mod engine;
 pub mod epochs;
 pub mod expiries;
 pub mod feed;

@@ -21,8 +21,9 @@ const LONGEST_ID: usize = EPOCH_DIGITS + 1 + POSITION_DIGITS;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// An id as clients see it, opaque to them: the epoch tells one history from another, the position orders within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// An id as clients see it, opaque to them: the epoch tells one history from another, the position orders within it. Of two
+/// that were given by one order, the later one is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublicationId {
     epoch: u32,
     position: Position,

@@ -1,0 +1,249 @@
+//! The life with an engine, in virtual time.
+
+use super::*;
+use crate::policy::engine::cursor::Change;
+
+fn id(epoch: u32, position: u64) -> PublicationId {
+    PublicationId::new(epoch, position)
+}
+
+fn steps(course: &mut Course, now: Instant) -> Vec<Step> {
+    std::iter::from_fn(|| course.poll(now)).collect()
+}
+
+fn master(version: &str) -> Greeting {
+    Greeting { product: "redis".into(), version: version.into(), is_master: true }
+}
+
+/// Begins an attempt, which comes as far as reading the stream.
+fn begin(course: &mut Course, begun: Begun, now: Instant) -> Vec<Step> {
+    steps(course, now);
+    course.on_greeting(master("7.0.15"), now);
+    steps(course, now);
+    course.on_begun(begun);
+    steps(course, now)
+}
+
+/// One that follows an empty stream of epoch 7.
+fn following() -> (Course, Instant) {
+    let now = Instant::now();
+    let mut course = Course::new(0, 1, now);
+    begin(&mut course, Begun { epoch: 7, newest: id(7, 0) }, now);
+    course.on_page(false, now);
+    steps(&mut course, now);
+    (course, now)
+}
+
+/// How long it waits before the next attempt.
+fn pause(course: &Course, now: Instant) -> Duration {
+    course.deadline().unwrap() - now
+}
+
+#[test]
+fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
+    let now = Instant::now();
+    let mut course = Course::new(0, 1, now);
+    let writer = |ask| Step::Ask(Line::Writer, ask);
+    let connect = Step::Connect(Line::Writer, Target::Configured);
+    assert_eq!(steps(&mut course, now), [connect, writer(Ask::Greet)]);
+    course.on_greeting(master("7.0.15"), now);
+    assert_eq!(steps(&mut course, now), [writer(Ask::Begin { known: 0 })]);
+    course.on_begun(Begun { epoch: 7, newest: id(7, 1) });
+    let reader = |ask| Step::Ask(Line::Reader, ask);
+    assert_eq!(steps(&mut course, now)[1..], [reader(Ask::Greet), reader(Ask::Page { from: None })]);
+    assert_eq!((course.epoch(), course.has_read_all()), (None, false));
+    let restart = Change::Restart { epoch: 7, newest: 0 };
+    assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Changed(restart)));
+    course.on_page(false, now);
+    let follow = reader(Ask::Follow { after: id(7, 1) });
+    assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat)]);
+    assert_eq!((course.epoch(), course.has_read_all()), (Some(7), true));
+}
+
+#[test]
+fn a_full_page_is_followed_by_another_which_begins_with_what_was_heard_last() {
+    let now = Instant::now();
+    let mut course = Course::new(0, 1, now);
+    begin(&mut course, Begun { epoch: 7, newest: id(7, 2) }, now);
+    course.take(id(7, 1), Kind::Publication).unwrap();
+    course.on_page(true, now);
+    let page = Ask::Page { from: Some(id(7, 1)) };
+    assert_eq!(steps(&mut course, now), [Step::Ask(Line::Reader, page)]);
+    assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Known));
+    assert_eq!(course.take(id(7, 2), Kind::Publication), Ok(Taken::Next));
+}
+
+#[test]
+fn the_first_attempts_follow_soon_and_later_ones_within_seconds_but_not_on_all_machines_at_once() {
+    let pauses = |seed| {
+        let mut now = Instant::now();
+        let mut course = Course::new(0, seed, now);
+        let mut pauses = vec![];
+        for _ in 0..12 {
+            steps(&mut course, now);
+            course.on_fault(Fault::Closed, now);
+            pauses.push(pause(&course, now));
+            now += pause(&course, now);
+        }
+        pauses
+    };
+    let (one, other) = (pauses(1), pauses(2));
+    assert!(one[0] >= FIRST_PAUSE / 2 && one[0] <= FIRST_PAUSE * 3 / 2, "{one:?}");
+    assert!(one[11] >= LONGEST_PAUSE / 2 && one[11] <= LONGEST_PAUSE * 3 / 2, "{one:?}");
+    assert!(one.iter().zip(&other).all(|(one, other)| one != other));
+}
+
+#[test]
+fn a_fault_gives_up_both_connections_and_only_the_first_is_news() {
+    let (mut course, now) = following();
+    course.on_fault(Fault::Closed, now);
+    let down = |is_again| Step::Down { fault: Fault::Closed, is_again };
+    assert_eq!(steps(&mut course, now), [Step::HangUp, down(false)]);
+    assert_eq!(course.epoch(), None);
+    course.on_fault(Fault::Closed, now);
+    assert_eq!(steps(&mut course, now), []);
+    let later = now + 2 * FIRST_PAUSE;
+    steps(&mut course, later);
+    course.on_fault(Fault::Closed, later);
+    assert_eq!(steps(&mut course, later), [Step::HangUp, down(true)]);
+}
+
+#[test]
+fn whoever_waits_to_have_heard_all_waits_no_longer_than_the_engine_is_there() {
+    let (mut course, now) = following();
+    course.sync(1);
+    assert_eq!(steps(&mut course, now), [Step::Ask(Line::Writer, Ask::Tail)]);
+    course.on_tail(id(7, 1), now);
+    assert_eq!(steps(&mut course, now), [Step::Synced(vec![])]);
+    course.sync(2);
+    course.on_fault(Fault::Closed, now);
+    assert!(steps(&mut course, now).contains(&Step::Synced(vec![1, 2])));
+    course.sync(3);
+    assert_eq!(steps(&mut course, now), [Step::Synced(vec![3])]);
+}
+
+#[test]
+fn a_mark_is_passed_when_what_the_engine_had_by_then_has_been_heard() {
+    let (mut course, now) = following();
+    course.sync(1);
+    steps(&mut course, now);
+    course.on_tail(id(7, 1), now);
+    steps(&mut course, now);
+    course.take(id(7, 1), Kind::Publication).unwrap();
+    course.on_page(false, now);
+    assert!(steps(&mut course, now).contains(&Step::Synced(vec![1])));
+}
+
+#[test]
+fn an_old_engine_and_a_replica_are_not_kept_company_with() {
+    for (greeting, fault) in [
+        (master("6.2.14"), Fault::TooOld { product: "redis".into(), version: "6.2.14".into() }),
+        (master("nonsense"), Fault::TooOld { product: "redis".into(), version: "nonsense".into() }),
+        (Greeting { is_master: false, ..master("7.0.0") }, Fault::Replica),
+    ] {
+        let now = Instant::now();
+        let mut course = Course::new(0, 1, now);
+        steps(&mut course, now);
+        course.on_greeting(greeting, now);
+        assert_eq!(steps(&mut course, now), [Step::HangUp, Step::Down { fault, is_again: false }]);
+    }
+}
+
+#[test]
+fn sentinels_are_asked_one_after_the_other_until_one_knows_the_master() {
+    let mut now = Instant::now();
+    let mut course = Course::new(2, 1, now);
+    for sentinel in [0, 1, 0] {
+        let connect = Step::Connect(Line::Locator, Target::Sentinel(sentinel));
+        assert_eq!(steps(&mut course, now), [connect, Step::Ask(Line::Locator, Ask::Master)]);
+        if sentinel == 0 && !course.has_failed() {
+            course.on_master(None, now);
+        } else {
+            course.on_fault(Fault::Closed, now);
+        }
+        steps(&mut course, now);
+        now += pause(&course, now);
+    }
+    steps(&mut course, now);
+    course.on_master(Some(("10.0.0.7".into(), 6380)), now);
+    let connect = Step::Connect(Line::Writer, Target::Named("10.0.0.7".into(), 6380));
+    assert_eq!(steps(&mut course, now)[0], connect);
+}
+
+/// As a sentinel names it.
+fn address(host: &str) -> Option<(String, u16)> {
+    Some((host.into(), 6379))
+}
+
+#[test]
+fn a_sentinel_is_asked_every_second_and_another_master_is_gone_to_at_once() {
+    let mut now = Instant::now();
+    let mut course = Course::new(2, 1, now);
+    steps(&mut course, now);
+    course.on_master(address("one"), now);
+    begin(&mut course, Begun { epoch: 7, newest: id(7, 0) }, now);
+    course.on_page(false, now);
+    steps(&mut course, now);
+    let ask = Step::Ask(Line::Locator, Ask::Master);
+    now += WATCH_INTERVAL;
+    assert_eq!(steps(&mut course, now), std::slice::from_ref(&ask));
+    course.on_master(address("one"), now);
+    assert_eq!(steps(&mut course, now), []);
+    course.on_locator_fault(Fault::Closed, now);
+    assert_eq!(steps(&mut course, now), [Step::Part(Line::Locator)]);
+    now += WATCH_INTERVAL;
+    assert_eq!(steps(&mut course, now), [Step::Connect(Line::Locator, Target::Sentinel(1)), ask]);
+    course.on_master(address("other"), now);
+    let fault = Fault::Replaced("other".into(), 6379);
+    assert_eq!(steps(&mut course, now)[1], Step::Down { fault, is_again: false });
+    assert_eq!(course.state, State::Locating);
+}
+
+#[test]
+fn another_node_of_a_cluster_is_followed_to_at_once_and_once() {
+    let (mut course, now) = following();
+    course.on_fault(Fault::Moved("10.0.0.8".into(), 7001), now);
+    let connect = |target| Step::Connect(Line::Writer, target);
+    assert!(steps(&mut course, now).contains(&connect(Target::Named("10.0.0.8".into(), 7001))));
+    course.on_fault(Fault::Closed, now);
+    assert!(steps(&mut course, now + LONGEST_PAUSE).contains(&connect(Target::Configured)));
+}
+
+#[test]
+fn a_beat_tells_when_the_stream_is_gone_or_another_epoch_has_begun() {
+    for (newest, fault) in [(None, Some(Fault::Gone)), (Some(8), Some(Fault::Superseded)), (Some(7), None)] {
+        let (mut course, now) = following();
+        steps(&mut course, now);
+        course.on_beat(newest, now);
+        let down = fault.map(|fault| Step::Down { fault, is_again: false });
+        assert_eq!(steps(&mut course, now).into_iter().nth(1), down);
+    }
+}
+
+#[test]
+fn it_lags_while_something_was_positioned_that_has_not_been_heard_and_while_it_is_down() {
+    let (mut course, now) = following();
+    let second = Duration::from_secs(1);
+    assert_eq!(course.lag(now + second), Duration::ZERO);
+    course.on_positioned(id(7, 1), now);
+    course.on_positioned(id(7, 2), now + second);
+    assert_eq!(course.lag(now + 2 * second), 2 * second);
+    course.take(id(7, 1), Kind::Publication).unwrap();
+    course.take(id(7, 2), Kind::Publication).unwrap();
+    assert_eq!(course.lag(now + 2 * second), Duration::ZERO);
+    course.on_fault(Fault::Closed, now + 2 * second);
+    assert_eq!(course.lag(now + 5 * second), 3 * second);
+}
+
+#[test]
+fn a_successor_reads_on_where_its_predecessor_has_stopped() {
+    let now = Instant::now();
+    let mut course = Course::new(0, 1, now);
+    course.go_on_behind(id(7, 5));
+    assert!(course.has_read_all());
+    let asked = begin(&mut course, Begun { epoch: 7, newest: id(7, 9) }, now);
+    let page = Ask::Page { from: Some(id(7, 5)) };
+    assert_eq!(asked.last(), Some(&Step::Ask(Line::Reader, page)));
+    assert_eq!(course.take(id(7, 5), Kind::Publication), Ok(Taken::Known));
+    assert_eq!(course.take(id(7, 6), Kind::Publication), Ok(Taken::Next));
+}
