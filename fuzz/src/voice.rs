@@ -11,7 +11,7 @@ use slackwater::server::clock::Now;
 use slackwater::server::order::ledger::Ledger;
 use slackwater::wire::link::{Relayed, ToSupervisor, ToWorker, encode, next};
 use slackwater::wire::overview::{Overview, WorkerStatus};
-use slackwater::wire::published::{Conflict, Published};
+use slackwater::wire::published::{Unpublished, Published};
 
 use crate::line::Line;
 use crate::process::EPOCH;
@@ -94,8 +94,8 @@ impl Voice {
             2 => ToWorker::Publication(relayed(&text)),
             3 => ToWorker::CaughtUp,
             4 => ToWorker::Serve,
-            5 => ToWorker::Published(Ok(Published { epoch: EPOCH, answer })),
-            6 => ToWorker::Published(Err(Conflict::Request)),
+            5 => ToWorker::Published(Ok(Published::of(EPOCH, &answer))),
+            6 => ToWorker::Published(Err(Unpublished::OtherRequest)),
             7 => ToWorker::Refused,
             8 => ToWorker::Synced,
             9 => ToWorker::Overview(Box::new(overview(number))),

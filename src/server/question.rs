@@ -3,7 +3,7 @@
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview};
 use crate::wire::publish::Submission;
-use crate::wire::published::{Conflict, Published};
+use crate::wire::published::{Published, Unpublished};
 
 /// Tells an answer's question from others that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Answer {
     /// To `Publish`.
-    Published(Result<Published, Conflict>),
+    Published(Result<Published, Unpublished>),
     /// To `Sync`.
     Synced,
     /// To `Overview`.

@@ -8,7 +8,7 @@ use crate::policy::sequencer::Position;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
-use crate::wire::published::{Conflict, Published};
+use crate::wire::published::{Published, Unpublished};
 
 /// The version of these messages. It is raised with every change to them.
 pub const VERSION: u32 = 13;
@@ -34,7 +34,7 @@ pub enum ToWorker<'a> {
     /// The answer to `Ready`: serve.
     Serve,
     /// The answer to `Publish`.
-    Published(Result<Published, Conflict>),
+    Published(Result<Published, Unpublished>),
     /// The answer to `Publish` when the whole server is leaving.
     Refused,
     /// The answer to `Sync`.

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod commands;
 pub mod deflate;
 pub mod ending;
+pub mod engine;
 pub mod event_stream;
 pub mod exposition;
 pub mod extensions;

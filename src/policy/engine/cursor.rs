@@ -15,6 +15,8 @@ pub enum Kind {
         /// The last id that precedes it; `None` if nothing that was published before does.
         after: Option<PublicationId>,
     },
+    /// Nobody knows what: something was to be heard here, and is not.
+    Alien,
 }
 
 /// How the line of publications goes on.
@@ -107,6 +109,7 @@ impl Cursor {
             Kind::Begin { after: Some(after) } if is_known => {
                 Taken::Changed(Change::Epoch { epoch: id.epoch(), after })
             }
+            Kind::Alien => Taken::Changed(Change::Restart { epoch: id.epoch(), newest: id.position() }),
             Kind::Publication | Kind::Begin { .. } => {
                 let newest = id.position().saturating_sub(1);
                 Taken::Changed(Change::Restart { epoch: id.epoch(), newest })
@@ -179,6 +182,13 @@ mod tests {
         cursor.reopen();
         assert_eq!(cursor.on_end(id(7, 3)), None);
         assert_eq!(publication(&mut cursor, 7, 4), Ok(Taken::Next));
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_a_hole() {
+        let mut cursor = Cursor::behind(id(7, 3));
+        assert_eq!(cursor.take(id(7, 4), Kind::Alien), restart(7, 4));
+        assert_eq!(publication(&mut cursor, 7, 5), Ok(Taken::Next));
     }
 
     #[test]

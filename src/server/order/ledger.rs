@@ -16,7 +16,7 @@ use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
 use crate::wire::publish::{Draft, Submission};
-use crate::wire::published::{Conflict, Published};
+use crate::wire::published::{Published, Unpublished};
 use crate::wire::snapshot::{Given, Kept, Snapshot};
 
 /// The order of all publications, and what their publishers were answered.
@@ -83,14 +83,16 @@ impl Ledger {
         submission: Submission,
         now: Now,
         mut publish: impl FnMut(Publication),
-    ) -> Result<Published, Conflict> {
+    ) -> Result<Published, Unpublished> {
         let Submission { key, scope, drafts } = submission;
         let epoch = self.epoch();
         if let Some(key) = &key {
-            let first =
-                self.idempotency.recall(key, now.instant).map_err(|OtherPayload| Conflict::Request)?;
+            let first = self
+                .idempotency
+                .recall(key, now.instant)
+                .map_err(|OtherPayload| Unpublished::OtherRequest)?;
             if let Some(first) = first {
-                return Ok(Published { epoch, answer: first.clone() });
+                return Ok(Published::of(epoch, first));
             }
         }
         let mut known = self.recall_objects(&drafts.list, scope, now)?;
@@ -112,10 +114,11 @@ impl Ledger {
             }
         }
         let answer = Answer { positions, is_batch: drafts.is_batch };
+        let published = Published::of(epoch, &answer);
         if let Some(key) = &key {
-            self.idempotency.remember(key, answer.clone(), now.instant);
+            self.idempotency.remember(key, answer, now.instant);
         }
-        Ok(Published { epoch, answer })
+        Ok(published)
     }
 
     /// What is known of each object's key, before anything is positioned: what follows may push old answers out.
@@ -124,14 +127,14 @@ impl Ledger {
         drafts: &[Draft],
         scope: Scope,
         now: Now,
-    ) -> Result<HashMap<Fingerprint, Known>, Conflict> {
+    ) -> Result<HashMap<Fingerprint, Known>, Unpublished> {
         let mut all: HashMap<Fingerprint, Known> = HashMap::new();
         let keyed = drafts.iter().filter_map(|draft| Some((draft.key.as_ref()?, &draft.topics)));
         for (object, topic) in
             keyed.flat_map(|(object, topics)| topics.iter().map(move |topic| (object, topic)))
         {
             let key = object.on(topic, scope);
-            let conflict = || Conflict::Object { id: object.id.clone(), topic: topic.clone() };
+            let conflict = || Unpublished::OtherData { id: object.id.clone(), topic: topic.clone() };
             let twin = all.get(&key.name);
             if twin.is_some_and(|twin| twin.payload != key.payload) {
                 return Err(conflict());

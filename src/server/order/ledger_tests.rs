@@ -34,7 +34,9 @@ impl Desk {
         let publish = |publication| self.line.history_mut().push(publication);
         let outcome = self.order.submit(Submission { key, scope, drafts }, self.now, publish);
         assert_eq!(self.order.newest(), self.line.newest(), "all that is positioned is published");
-        outcome.map(|published| published.answer.positions.iter().collect()).map_err(|why| why.to_string())
+        outcome
+            .map(|published| published.ids().map(|id| id.position()).collect())
+            .map_err(|why| why.to_string())
     }
 
     fn wait(&mut self, time: Duration) {

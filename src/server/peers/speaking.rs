@@ -5,7 +5,6 @@ use serde_json::value::RawValue;
 use super::{Mode, Peers};
 use crate::http::token::Identity;
 use crate::policy::idempotency::Scope;
-use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::{Filter, TopicName};
 use crate::server::clock::Now;
 use crate::server::question::Answer;
@@ -58,11 +57,8 @@ impl<S: Socket> Peers<S> {
     /// Tells a client what has become of what it has published.
     pub(super) fn tell_speaker(&mut self, key: usize, answer: Answer, reference: Option<&Json>, now: Now) {
         let published = match answer {
-            Answer::Published(Ok(published)) => {
-                let position = published.answer.positions.iter().next();
-                position.map(|position| PublicationId::new(published.epoch, position)).ok_or_else(restarting)
-            }
-            Answer::Published(Err(conflict)) => Err(("id_conflict", conflict.to_string())),
+            Answer::Published(Ok(published)) => published.ids().next().ok_or_else(restarting),
+            Answer::Published(Err(why)) => Err((why.code(), why.to_string())),
             _ => Err(restarting()),
         };
         match published {

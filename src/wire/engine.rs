@@ -1,0 +1,169 @@
+//! What is said to an engine, the Redis or Valkey that orders the publications of all machines: its keys, its entries, the
+//! commands and scripts, and what their answers mean. Opens no connection and decides nothing.
+//!
+//! Sources: the commands' pages at <https://redis.io/docs/latest/commands/>; the scripts are in this folder. All keys have the name
+//! as their hash tag, so that one node of a cluster has them all. The id of an entry is that of the publication, in decimal:
+//! `<epoch>-<position>`.
+
+use std::fmt::Write;
+
+use bytes::BytesMut;
+
+use crate::policy::engine::BLOCK;
+use crate::policy::engine::step::Ask;
+use crate::policy::fingerprint::Fingerprint;
+use crate::policy::sequencer::PublicationId;
+use crate::wire::resp::command::encode;
+
+pub mod answer;
+pub mod entry;
+pub mod publishing;
+
+const BEGIN: &str = include_str!("engine/begin.lua");
+const BEAT: &str = concat!(include_str!("engine/machines.lua"), include_str!("engine/beat.lua"));
+const NOTIFY: &str = concat!(include_str!("engine/machines.lua"), include_str!("engine/notify.lua"));
+const TAIL: &str = include_str!("engine/tail.lua");
+
+/// How many entries a page and a reading take at most: many times the largest of them still fit into memory.
+pub const PAGE: usize = 128;
+
+/// Who greets, if anybody has to be known.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// `default` without one.
+    pub user: Option<String>,
+    /// In plain text, for the engine alone.
+    pub password: Option<String>,
+}
+
+/// What is the same in all that is said to an engine.
+#[derive(Clone)]
+pub struct Speaker {
+    stream: String,
+    epoch: String,
+    machines: String,
+    lease: String,
+    notifications: String,
+    /// What keys of publishers begin with.
+    keys: String,
+    /// Tells this machine from the others.
+    machine: String,
+    credentials: Credentials,
+    database: u32,
+    /// The master, as its sentinels call it.
+    master: String,
+    /// How many entries the stream keeps at least.
+    kept: usize,
+}
+
+impl Speaker {
+    /// Speaks of what is kept under this name, for this machine. The stream keeps so many entries at least.
+    pub fn new(name: &str, machine: String, kept: usize) -> Self {
+        let key = |what: &str| format!("{{{name}}}:{what}");
+        Self {
+            stream: key("stream"),
+            epoch: key("epoch"),
+            machines: key("machines"),
+            lease: key("notified"),
+            notifications: key("notifications"),
+            keys: key("key:"),
+            machine,
+            credentials: Credentials::default(),
+            database: 0,
+            master: String::new(),
+            kept: kept.max(1),
+        }
+    }
+
+    /// Is known by these, and uses this database.
+    #[must_use]
+    pub fn known_by(mut self, credentials: Credentials, database: u32) -> Self {
+        (self.credentials, self.database) = (credentials, database);
+        self
+    }
+
+    /// Asks sentinels for the master of this name.
+    #[must_use]
+    pub fn asking_for(mut self, master: String) -> Self {
+        self.master = master;
+        self
+    }
+
+    /// Appends a question. Its answer is the last of as many replies as are given back.
+    pub fn ask(&self, ask: &Ask, clients: usize, to: &mut BytesMut) -> usize {
+        match ask {
+            Ask::Master => encode(to, ["SENTINEL", "get-master-addr-by-name", &self.master]),
+            Ask::Greet => return self.greet(to),
+            Ask::Begin { known } => {
+                let known = known.to_string();
+                encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known]);
+            }
+            Ask::Page { from } => {
+                let from = from.map_or_else(|| "-".into(), stream_id);
+                encode(to, ["XRANGE", &self.stream, &from, "+", "COUNT", &PAGE.to_string()]);
+            }
+            Ask::Follow { after } => {
+                let (block, page, after) =
+                    (BLOCK.as_millis().to_string(), PAGE.to_string(), stream_id(*after));
+                encode(to, ["XREAD", "COUNT", &page, "BLOCK", &block, "STREAMS", &self.stream, &after]);
+            }
+            Ask::Tail => encode(to, ["EVAL", TAIL, "1", &self.stream]),
+            Ask::Beat => {
+                let clients = clients.to_string();
+                encode(
+                    to,
+                    ["EVAL", BEAT, "3", &self.stream, &self.epoch, &self.machines, &self.machine, &clients],
+                );
+            }
+        }
+        1
+    }
+
+    /// Appends who this is, and what it wants to use.
+    fn greet(&self, to: &mut BytesMut) -> usize {
+        let Credentials { user, password } = &self.credentials;
+        let user = user.as_deref().unwrap_or("default");
+        match password {
+            Some(password) => encode(to, ["HELLO", "3", "AUTH", user, password]),
+            None => encode(to, ["HELLO", "3"]),
+        }
+        if self.database == 0 {
+            return 1;
+        }
+        encode(to, ["SELECT", &self.database.to_string()]);
+        2
+    }
+
+    /// Appends the periodic notification, unless a machine has published it during the last so many milliseconds.
+    pub fn notify(&self, clients: usize, within_ms: u128, epoch: u32, at_unix_ms: i64, to: &mut BytesMut) {
+        let numbers = [clients.to_string(), within_ms.max(1).to_string(), epoch.to_string()];
+        let [clients, within, epoch] = &numbers;
+        let (kept, at) = (self.kept.to_string(), at_unix_ms.to_string());
+        let keys = [&self.stream, &self.lease, &self.notifications, &self.machines].map(String::as_str);
+        let [stream, lease, notifications, machines] = keys;
+        let script = ["EVAL", NOTIFY, "4", stream, lease, notifications, machines];
+        let arguments = [&self.machine, clients, within, epoch, &kept, &at].map(String::as_str);
+        encode(to, script.into_iter().chain(arguments).collect::<Vec<_>>());
+    }
+
+    /// Appends that the engine is to wait for a replica, so long at most.
+    pub fn wait(&self, most_ms: u32, to: &mut BytesMut) {
+        encode(to, ["WAIT", "1", &most_ms.to_string()]);
+    }
+
+    fn key(&self, name: Fingerprint) -> String {
+        format!("{}{}", self.keys, hexadecimal(name))
+    }
+}
+
+/// As the stream has it.
+pub fn stream_id(id: PublicationId) -> String {
+    format!("{}-{}", id.epoch(), id.position())
+}
+
+fn hexadecimal(Fingerprint(octets): Fingerprint) -> String {
+    octets.iter().fold(String::with_capacity(32), |mut text, octet| {
+        write!(text, "{octet:02x}").expect("a string takes all of it");
+        text
+    })
+}

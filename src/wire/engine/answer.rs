@@ -1,0 +1,182 @@
+//! What an engine answers to all but publications, and what its errors mean.
+
+use crate::policy::engine::fault::Fault;
+use crate::policy::engine::step::{Begun, Greeting};
+use crate::policy::sequencer::{MAX_POSITION, PublicationId};
+use crate::wire::resp::reply::{Reply, ServerError};
+
+/// How much of an answer is shown that is not understood.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// What an error says of the engine. Most say no more than what they are.
+pub fn fault_of(error: &ServerError) -> Fault {
+    let text = error.to_string();
+    let mut words = text.split_whitespace();
+    match words.next() {
+        Some("MOVED") => {
+            let named = words.nth(1).and_then(|address| address.rsplit_once(':'));
+            let named = named.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+            let named = named.filter(|(host, _)| !host.is_empty());
+            named.map_or(Fault::Refused(shown(&text)), |(host, port)| Fault::Moved(host, port))
+        }
+        Some("READONLY") => Fault::Replica,
+        _ if text.contains("equal or smaller than the target stream top item") => Fault::Superseded,
+        _ => Fault::Refused(shown(&text)),
+    }
+}
+
+/// Who has answered `HELLO` (<https://redis.io/docs/latest/commands/hello/>).
+///
+/// # Errors
+/// Why this is no engine. What it says is not shown: one that does not know the command gives back the password.
+pub fn greeting(reply: &Reply) -> Result<Greeting, Fault> {
+    let pairs = match reply {
+        Reply::Map(pairs) => pairs,
+        Reply::Error(error) => return Err(not_greeted(error)),
+        _ => return Err(garbled("no greeting", reply)),
+    };
+    let field = |name| {
+        let pair = pairs.iter().find(|(key, _)| text_of(key) == Some(name));
+        pair.and_then(|(_, value)| text_of(value)).map(str::to_owned)
+    };
+    let (Some(product), Some(version)) = (field("server"), field("version")) else {
+        return Err(Fault::Garbled("a greeting that names no server and no version".to_owned()));
+    };
+    Ok(Greeting {
+        product: shown(&product),
+        version: shown(&version),
+        is_master: field("role").as_deref() == Some("master"),
+    })
+}
+
+fn not_greeted(error: &ServerError) -> Fault {
+    match error.code() {
+        "NOAUTH" => Fault::Refused("NOAUTH: it wants a password".to_owned()),
+        "WRONGPASS" => Fault::Refused("WRONGPASS: it does not know this user with this password".to_owned()),
+        "ERR" if error.to_string().contains("unknown command") => {
+            Fault::TooOld { product: "a Redis".to_owned(), version: "without HELLO".to_owned() }
+        }
+        code => Fault::Refused(shown(code)),
+    }
+}
+
+/// Where the master is, as a sentinel says; `None` if it does not know it.
+///
+/// # Errors
+/// Why that is no answer.
+pub fn master(reply: &Reply) -> Result<Option<(String, u16)>, Fault> {
+    match reply {
+        Reply::Null => Ok(None),
+        Reply::Error(error) => Err(fault_of(error)),
+        Reply::Array(parts) => match &parts[..] {
+            [host, port] => {
+                let port = text_of(port).and_then(|port| port.parse().ok());
+                let address = text_of(host).map(str::to_owned).zip(port);
+                address.map(Some).ok_or_else(|| garbled("no address", reply))
+            }
+            _ => Err(garbled("no address", reply)),
+        },
+        _ => Err(garbled("no address", reply)),
+    }
+}
+
+/// The epoch in which is published, and the eviction policy that may take the stream, if there is one.
+///
+/// # Errors
+/// Why nothing can be published.
+pub fn begun(reply: &Reply) -> Result<(Begun, Option<String>), Fault> {
+    let Reply::Array(parts) = reply else { return Err(other(reply, "no epoch")) };
+    let [Reply::Integer(epoch), newest, evicts] = &parts[..] else { return Err(garbled("no epoch", reply)) };
+    let epoch = u32::try_from(*epoch).map_err(|_| garbled("no epoch", reply))?;
+    let evicts = text_of(evicts).filter(|policy| !policy.is_empty()).map(shown);
+    Ok((Begun { epoch, newest: id_of(newest)? }, evicts))
+}
+
+/// The newest epoch, as a beat is answered; `None` if the stream is gone.
+///
+/// # Errors
+/// Why that is no answer.
+pub fn beaten(reply: &Reply) -> Result<Option<u32>, Fault> {
+    match reply {
+        Reply::Null => Ok(None),
+        Reply::Integer(epoch) => u32::try_from(*epoch).map(Some).map_err(|_| garbled("no epoch", reply)),
+        _ => Err(other(reply, "no epoch")),
+    }
+}
+
+/// The newest id of the stream, or that of the periodic notification; `None` if there is none.
+///
+/// # Errors
+/// Why that is no answer.
+pub fn id(reply: &Reply) -> Result<Option<PublicationId>, Fault> {
+    match reply {
+        Reply::Null => Ok(None),
+        Reply::Bulk(_) => id_of(reply).map(Some),
+        _ => Err(other(reply, "no id")),
+    }
+}
+
+/// How many replicas have confirmed what was published.
+///
+/// # Errors
+/// Why that is no answer.
+pub fn replicas(reply: &Reply) -> Result<i64, Fault> {
+    match reply {
+        Reply::Integer(count) => Ok(*count),
+        _ => Err(other(reply, "no number of replicas")),
+    }
+}
+
+/// Whether a command was done whose answer says nothing else.
+///
+/// # Errors
+/// Why it was not.
+pub fn done(reply: &Reply) -> Result<(), Fault> {
+    match reply {
+        Reply::Simple(_) => Ok(()),
+        _ => Err(other(reply, "no OK")),
+    }
+}
+
+/// Reads an id as the stream has it.
+pub(super) fn id_of(reply: &Reply) -> Result<PublicationId, Fault> {
+    let text = text_of(reply).unwrap_or_default();
+    stream_id_from(text).ok_or_else(|| {
+        Fault::Refused(format!(
+            "an id that no machine gives: {}; is the key used for something else? Choose another --engine-name or delete it",
+            shown(text)
+        ))
+    })
+}
+
+/// Reads `<epoch>-<position>`, in decimal.
+pub(super) fn stream_id_from(text: &str) -> Option<PublicationId> {
+    let (epoch, position) = text.split_once('-')?;
+    let position = position.parse().ok().filter(|position| *position <= MAX_POSITION)?;
+    Some(PublicationId::new(epoch.parse().ok()?, position))
+}
+
+/// The text of a string, if it is one.
+pub(super) fn text_of(reply: &Reply) -> Option<&str> {
+    match reply {
+        Reply::Bulk(octets) | Reply::Simple(octets) => str::from_utf8(octets).ok(),
+        _ => None,
+    }
+}
+
+/// An error, or something that is no answer.
+pub(super) fn other(reply: &Reply, expected: &str) -> Fault {
+    match reply {
+        Reply::Error(error) => fault_of(error),
+        _ => garbled(expected, reply),
+    }
+}
+
+pub(super) fn garbled(expected: &str, reply: &Reply) -> Fault {
+    Fault::Garbled(format!("{expected}, but {}", shown(&format!("{reply:?}"))))
+}
+
+/// Foreign text in a line of the log: one line, and not long.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

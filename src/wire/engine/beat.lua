@@ -1,0 +1,7 @@
+-- KEYS: the stream, the epoch, the machines. ARGV: the machine, its clients.
+-- Answers the newest epoch; 0 if that is of another replication line, and nothing if the stream is gone.
+clients_of_all(KEYS[3], ARGV[1], ARGV[2])
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+local begun = redis.call('HMGET', KEYS[2], 'epoch', 'line')
+local line = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+return begun[2] == line and tonumber(begun[1] or 0) or 0
