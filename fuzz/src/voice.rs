@@ -11,7 +11,7 @@ use slackwater::server::clock::Now;
 use slackwater::server::order::ledger::Ledger;
 use slackwater::wire::link::{Relayed, ToSupervisor, ToWorker, encode, next};
 use slackwater::wire::overview::{Overview, WorkerStatus};
-use slackwater::wire::published::{Unpublished, Published};
+use slackwater::wire::published::{Published, Unpublished};
 
 use crate::line::Line;
 use crate::process::EPOCH;

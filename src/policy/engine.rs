@@ -229,7 +229,7 @@ impl Course {
                 self.steps.push_back(Step::Ask(Line::Reader, Ask::Page { from: Some(newest) }));
             }
             (State::Reading, _) => {
-                self.steps.extend(self.cursor.on_end(begun.newest).map(Step::Change));
+                self.steps.extend(self.cursor.on_end(begun.newest).map(Step::Line));
                 self.state = State::Following;
                 (self.has_read_all, self.down_since) = (true, None);
                 self.next_beat = Some(now);
@@ -297,7 +297,7 @@ impl Course {
         (self.begun, self.next_beat, self.behind) = (None, None, None);
         (self.is_watching, self.next_watch) = (false, None);
         // What was about to be asked is not any more.
-        self.steps.retain(|step| matches!(step, Step::Change(_) | Step::Synced(_)));
+        self.steps.retain(|step| matches!(step, Step::Line(_) | Step::Synced(_)));
         self.steps.extend([Step::HangUp, Step::Down { fault, is_again }]);
         self.give_up_marks();
     }

@@ -1,7 +1,7 @@
 //! The life with an engine, in virtual time.
 
 use super::*;
-use crate::policy::engine::cursor::Change;
+use crate::policy::line::Continuation;
 
 fn id(epoch: u32, position: u64) -> PublicationId {
     PublicationId::new(epoch, position)
@@ -52,7 +52,7 @@ fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
     let reader = |ask| Step::Ask(Line::Reader, ask);
     assert_eq!(steps(&mut course, now)[1..], [reader(Ask::Greet), reader(Ask::Page { from: None })]);
     assert_eq!((course.epoch(), course.has_read_all()), (None, false));
-    let restart = Change::Restart { epoch: 7, newest: 0 };
+    let restart = Continuation::Restart(id(7, 0));
     assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Changed(restart)));
     course.on_page(false, now);
     let follow = reader(Ask::Follow { after: id(7, 1) });

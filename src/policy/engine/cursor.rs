@@ -3,7 +3,8 @@
 
 use thiserror::Error;
 
-use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::line::Continuation;
+use crate::policy::sequencer::PublicationId;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,34 +20,15 @@ pub enum Kind {
     Alien,
 }
 
-/// How the line of publications goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// In another epoch, behind an id of an earlier one. What was heard behind that id is lost.
-    Epoch {
-        /// Its ids begin with it.
-        epoch: u32,
-        /// The last id that counts of what was before.
-        after: PublicationId,
-    },
-    /// Anew: something between this and what was heard is not there.
-    Restart {
-        /// Of the ids from here.
-        epoch: u32,
-        /// The next publication follows this position.
-        newest: Position,
-    },
-}
-
 /// What an entry is to a machine that has heard what was before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     /// It was heard already, and is there still.
     Known,
     /// The next one.
     Next,
     /// The line goes on in another way, and with this entry if it is a publication.
-    Changed(Change),
+    Changed(Continuation),
 }
 
 /// An entry that cannot come here: the engine gave an older one behind a newer one.
@@ -82,13 +64,13 @@ impl Cursor {
     }
 
     /// All that was there has been read. Where nothing was ever heard, the first to be heard follows this id.
-    pub fn on_end(&mut self, newest: PublicationId) -> Option<Change> {
+    pub fn on_end(&mut self, newest: PublicationId) -> Option<Continuation> {
         self.expects_own = false;
         if self.newest.is_some() {
             return None;
         }
         self.newest = Some(newest);
-        Some(Change::Restart { epoch: newest.epoch(), newest: newest.position() })
+        Some(Continuation::Restart(newest))
     }
 
     /// Takes the next entry.
@@ -107,12 +89,12 @@ impl Cursor {
         Ok(match kind {
             Kind::Publication if follows => Taken::Next,
             Kind::Begin { after: Some(after) } if is_known => {
-                Taken::Changed(Change::Epoch { epoch: id.epoch(), after })
+                Taken::Changed(Continuation::Epoch { epoch: id.epoch(), after })
             }
-            Kind::Alien => Taken::Changed(Change::Restart { epoch: id.epoch(), newest: id.position() }),
+            Kind::Alien => Taken::Changed(Continuation::Restart(id)),
             Kind::Publication | Kind::Begin { .. } => {
-                let newest = id.position().saturating_sub(1);
-                Taken::Changed(Change::Restart { epoch: id.epoch(), newest })
+                let before = PublicationId::new(id.epoch(), id.position().saturating_sub(1));
+                Taken::Changed(Continuation::Restart(before))
             }
         })
     }
@@ -121,6 +103,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::sequencer::Position;
 
     fn id(epoch: u32, position: Position) -> PublicationId {
         PublicationId::new(epoch, position)
@@ -131,7 +114,7 @@ mod tests {
     }
 
     fn restart(epoch: u32, newest: Position) -> Result<Taken, Disorder> {
-        Ok(Taken::Changed(Change::Restart { epoch, newest }))
+        Ok(Taken::Changed(Continuation::Restart(id(epoch, newest))))
     }
 
     #[test]
@@ -147,7 +130,7 @@ mod tests {
     #[test]
     fn where_nothing_is_the_first_follows_what_the_engine_has_given_last() {
         let mut cursor = Cursor::default();
-        assert_eq!(cursor.on_end(id(7, 3)), Some(Change::Restart { epoch: 7, newest: 3 }));
+        assert_eq!(cursor.on_end(id(7, 3)), Some(Continuation::Restart(id(7, 3))));
         assert_eq!(publication(&mut cursor, 7, 4), Ok(Taken::Next));
         assert_eq!(cursor.on_end(id(7, 9)), None);
     }
@@ -164,7 +147,7 @@ mod tests {
     fn another_epoch_names_what_it_follows_if_it_follows_anything() {
         let mut cursor = Cursor::behind(id(7, 3));
         let begin = Kind::Begin { after: Some(id(7, 2)) };
-        let change = Change::Epoch { epoch: 9, after: id(7, 2) };
+        let change = Continuation::Epoch { epoch: 9, after: id(7, 2) };
         assert_eq!(cursor.take(id(9, 0), begin), Ok(Taken::Changed(change)));
         assert_eq!(publication(&mut cursor, 9, 1), Ok(Taken::Next));
         assert_eq!(cursor.take(id(10, 0), Kind::Begin { after: None }), restart(10, 0));

@@ -1,7 +1,7 @@
 //! What is to be done for the company that a machine keeps with its engine: where to connect, what to ask, what is to be known.
 
-use crate::policy::engine::cursor::Change;
 use crate::policy::engine::fault::Fault;
+use crate::policy::line::Continuation;
 use crate::policy::sequencer::PublicationId;
 
 /// A connection to the engine, or to who knows where it is.
@@ -87,7 +87,7 @@ pub enum Step {
     /// To give up all connections; whoever waits for an answer gets none.
     HangUp,
     /// The line goes on in another way.
-    Change(Change),
+    Line(Continuation),
     /// These need not wait any longer: everything has been heard, or nobody can say.
     Synced(Vec<u64>),
     /// It can be published and heard from here on.
