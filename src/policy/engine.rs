@@ -131,6 +131,11 @@ impl Course {
         begun.map(|begun| begun.epoch)
     }
 
+    /// The newest id that was heard.
+    pub fn newest(&self) -> Option<PublicationId> {
+        self.cursor.newest()
+    }
+
     /// Whether all that the stream held has been read once.
     pub fn has_read_all(&self) -> bool {
         self.has_read_all

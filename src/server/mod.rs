@@ -34,6 +34,7 @@ pub mod connection;
 pub mod control;
 pub mod descriptors;
 mod doors;
+pub mod engine;
 pub mod exhaustion;
 #[cfg(test)]
 pub(crate) mod far_end;

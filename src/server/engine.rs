@@ -1,0 +1,382 @@
+//! The way to the engine that orders the publications of several machines: what is published goes there, and only what comes back
+//! from there is heard. Owns no poll and opens no connection: sockets are handed to it. What comes next is decided by
+//! `policy::engine`, what is said by `wire::engine`.
+//!
+//! Invariant: whoever has asked is answered once, in the order of the questions, also when the engine is gone.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::policy::engine::Course;
+use crate::policy::engine::fault::Fault;
+use crate::policy::engine::step::{Greeting, Line, Target};
+use crate::policy::history::Publication;
+use crate::policy::line::Continuation;
+use crate::policy::sequencer::PublicationId;
+use crate::server::clock::Now;
+use crate::server::engine::conversation::Conversation;
+use crate::server::engine::owed::Owed;
+use crate::server::socket::Socket;
+use crate::wire::engine::Speaker;
+use crate::wire::engine::entry::Entry;
+use crate::wire::engine::publishing::Sent;
+use crate::wire::publish::Submission;
+use crate::wire::published::{Published, Unpublished};
+
+mod acting;
+mod conversation;
+mod hearing;
+mod owed;
+
+/// What waits for the engine before publishers have to wait, too.
+const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// What is the same for one engine as long as the process lives.
+#[derive(Clone)]
+pub struct EngineTerms {
+    /// Says what is to be said.
+    pub speaker: Speaker,
+    /// As lines of the log name it, without any password.
+    pub name: String,
+    /// How many sentinels know where it is; none if it is known.
+    pub sentinels: usize,
+    /// How long a replica is waited for, in milliseconds, if one is.
+    pub wait_ms: Option<u32>,
+    /// Draws pauses: another number on each machine.
+    pub seed: u64,
+}
+
+/// The connections to the engine, and who waits for it. `K` says who asks.
+pub struct Engine<S, K> {
+    terms: EngineTerms,
+    course: Course,
+    locator: Option<Conversation<S, Expected>>,
+    writer: Option<Conversation<S, Expected>>,
+    reader: Option<Conversation<S, Expected>>,
+    /// Of these connections: what belongs to earlier ones is passed over.
+    generation: u64,
+    greeting: Option<Greeting>,
+    owed: Owed<K, Given>,
+    /// Published, and not known to be on a replica: those about which the engine was asked first.
+    unconfirmed: VecDeque<(u64, Result<Published, Unpublished>)>,
+    /// How many of what was published it was not asked about.
+    unasked: usize,
+    /// What has come of the stream and was not taken yet; nothing between two answers.
+    page: Option<PageOf>,
+    news: VecDeque<News<K>>,
+    clients: usize,
+    /// Somebody may listen already.
+    serves: bool,
+    has_been_up: bool,
+    reconnects: u64,
+}
+
+/// Entries of one answer.
+#[derive(Debug)]
+struct PageOf {
+    entries: std::vec::IntoIter<Entry>,
+    is_full: bool,
+    /// They were there before this machine was.
+    is_old: bool,
+}
+
+/// What is expected in return for what was asked.
+#[derive(Debug)]
+enum Expected {
+    Master,
+    Greeting,
+    Done,
+    Begun,
+    Page,
+    News,
+    Tail,
+    Beat,
+    Notified,
+    Published {
+        number: u64,
+        sent: Sent,
+    },
+    /// Of so many publications, whether a replica has them.
+    Confirmed(usize),
+}
+
+/// What somebody has waited for.
+#[derive(Debug)]
+enum Given {
+    Published(Result<Published, Unpublished>),
+    Synced,
+    Turn,
+}
+
+/// What there is to hear, and to do.
+#[derive(Debug)]
+pub enum News<K> {
+    /// The next publication.
+    Publication(Publication),
+    /// The line of publications goes on so.
+    Line(Continuation),
+    /// What has become of what somebody has published.
+    Published(K, Result<Published, Unpublished>),
+    /// All has been heard that was published before somebody asked.
+    Synced(K),
+    /// All that was asked before somebody asked for its turn is answered.
+    Turn(K),
+    /// A connection is wanted: to be given to `on_connected`.
+    Connect(Wanted),
+}
+
+/// A connection that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Which one.
+    pub line: Line,
+    /// To what.
+    pub target: Target,
+    /// Of which generation.
+    pub generation: u64,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineStatus {
+    /// Whether it can be published and heard.
+    pub is_up: bool,
+    /// How long it has been since everything was heard that may have been published.
+    pub lag: Duration,
+    /// How often the connections were made anew.
+    pub reconnects: u64,
+}
+
+impl<S: Socket, K> Engine<S, K> {
+    /// Nothing is connected yet; `poll` says what is to be.
+    pub fn new(terms: EngineTerms, now: Now) -> Self {
+        Self {
+            course: Course::new(terms.sentinels, terms.seed, now.instant),
+            terms,
+            locator: None,
+            writer: None,
+            reader: None,
+            generation: 0,
+            greeting: None,
+            owed: Owed::default(),
+            unconfirmed: VecDeque::new(),
+            unasked: 0,
+            page: None,
+            news: VecDeque::new(),
+            clients: 0,
+            serves: false,
+            has_been_up: false,
+            reconnects: 0,
+        }
+    }
+
+    /// Goes on behind what a predecessor has heard. To be called ahead of everything else.
+    pub fn go_on_behind(&mut self, newest: PublicationId) {
+        self.course.go_on_behind(newest);
+    }
+
+    /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.
+    pub fn may_serve(&self) -> bool {
+        self.course.has_read_all() || self.course.has_failed()
+    }
+
+    /// From here on somebody may listen.
+    pub fn serve(&mut self) {
+        self.serves = true;
+    }
+
+    /// Whether all that the stream held has been read once.
+    pub fn has_read_all(&self) -> bool {
+        self.course.has_read_all()
+    }
+
+    /// How it stands.
+    pub fn status(&self, now: Instant) -> EngineStatus {
+        EngineStatus {
+            is_up: self.course.epoch().is_some(),
+            lag: self.course.lag(now),
+            reconnects: self.reconnects,
+        }
+    }
+
+    /// Publishes for somebody, all of it or nothing.
+    pub fn submit(&mut self, who: K, submission: &Submission, now: Now) {
+        let number = self.owed.ask(who);
+        let (Some(epoch), Some(writer)) = (self.course.epoch(), &mut self.writer) else {
+            return self.owed.answer(number, Given::Published(Err(Unpublished::EngineDown)));
+        };
+        let (speaker, at) = (&self.terms.speaker, now.wall.as_millisecond());
+        let sent = writer.write(now.instant, |to| speaker.publish(submission, epoch, at, to));
+        writer.expect(Expected::Published { number, sent });
+        self.unasked += 1;
+    }
+
+    /// Says so once all has been heard that was published before.
+    pub fn sync(&mut self, who: K) {
+        let number = self.owed.ask(who);
+        self.course.sync(number);
+    }
+
+    /// Says so once all is answered that was asked before.
+    pub fn take_turn(&mut self, who: K) {
+        let number = self.owed.ask(who);
+        self.owed.answer(number, Given::Turn);
+    }
+
+    /// Publishes the periodic notification, unless a machine has done so during the last period or most of it.
+    pub fn notify(&mut self, period: Duration, now: Now) {
+        let (Some(epoch), Some(writer)) = (self.course.epoch(), &mut self.writer) else { return };
+        let (speaker, clients) = (&self.terms.speaker, self.clients);
+        let (within_ms, at) = (period.as_millis() * 9 / 10, now.wall.as_millisecond());
+        writer.write(now.instant, |to| speaker.notify(clients, within_ms, epoch, at, to));
+        writer.expect(Expected::Notified);
+    }
+
+    /// This machine has so many clients.
+    pub fn count(&mut self, clients: usize) {
+        self.clients = clients;
+    }
+
+    /// Whether publishers have to wait until what they have sent is taken.
+    pub fn is_congested(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.queued_bytes() > CONGESTED_BYTES)
+    }
+
+    /// Whether anybody is still owed an answer.
+    pub fn owes_answers(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether there is something to do that no event will announce.
+    pub fn has_work(&self) -> bool {
+        self.page.is_some()
+            || !self.news.is_empty()
+            || self.conversations().any(|it| it.is_unread() || it.wants_flush())
+    }
+
+    /// When there is something to do, though nothing has come.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.conversations().filter_map(Conversation::deadline).chain(self.course.deadline()).min()
+    }
+
+    /// A connection that was wanted is there, or cannot be.
+    pub fn on_connected(&mut self, wanted: &Wanted, socket: Result<S, String>, now: Instant) {
+        if wanted.generation != self.generation {
+            return;
+        }
+        match socket {
+            Ok(socket) => {
+                if let Some(conversation) = self.conversation(wanted.line) {
+                    conversation.connect(socket);
+                }
+            }
+            Err(why) => self.fail(wanted.line, Fault::Connection(why), now),
+        }
+    }
+
+    /// A socket is ready.
+    pub fn on_ready(&mut self, line: Line) {
+        self.conversation(line).iter_mut().for_each(Conversation::on_ready);
+    }
+
+    /// Takes in what the engine has said, for `poll`: not what was published while so much of that has still to reach its
+    /// subscribers that it `is_behind`.
+    pub fn take_in(&mut self, is_behind: bool, scratch: &mut [u8], now: Now) {
+        for line in [Line::Locator, Line::Writer, Line::Reader] {
+            let waits = line == Line::Reader && (is_behind || self.page.is_some());
+            let Some(conversation) = self.conversation(line) else { continue };
+            if waits {
+                conversation.excuse(now.instant);
+                continue;
+            }
+            let is_late = |it: &Conversation<S, Expected>| it.deadline().is_some_and(|at| at <= now.instant);
+            // What has come while this process was not running counts.
+            if is_late(conversation) {
+                conversation.on_ready();
+            }
+            let mut replies = vec![];
+            let taken = if conversation.is_unread() {
+                conversation.take(scratch, now.instant, &mut replies)
+            } else {
+                Ok(())
+            };
+            let silence = is_late(conversation).then(|| Fault::Silent(conversation.limit()));
+            let generation = self.generation;
+            for (expected, reply) in replies {
+                let heard = self.hear(expected, reply, now);
+                heard.unwrap_or_else(|fault| self.fail(line, fault, now.instant));
+            }
+            if let Some(fault) = taken.err().or(silence)
+                && generation == self.generation
+            {
+                self.fail(line, fault, now.instant);
+            }
+        }
+    }
+
+    /// Sends what waits for the engine.
+    pub fn flush(&mut self, now: Instant) {
+        if let (Some(most), Some(writer)) = (self.terms.wait_ms, &mut self.writer)
+            && self.unasked > 0
+        {
+            let asked = std::mem::take(&mut self.unasked);
+            writer.write(now, |to| self.terms.speaker.wait(most, to));
+            writer.expect(Expected::Confirmed(asked));
+        }
+        for line in [Line::Locator, Line::Writer, Line::Reader] {
+            let flushed = self.conversation(line).as_mut().map_or(Ok(()), |it| it.flush(now));
+            flushed.unwrap_or_else(|fault| self.fail(line, fault, now));
+        }
+    }
+
+    /// What there is to hear or to do next. Call until `None`.
+    pub fn poll(&mut self, now: Now) -> Option<News<K>> {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return Some(news);
+            }
+            if let Some((who, given)) = self.owed.next() {
+                return Some(match given {
+                    Given::Published(outcome) => News::Published(who, outcome),
+                    Given::Synced => News::Synced(who),
+                    Given::Turn => News::Turn(who),
+                });
+            }
+            if let Some(page) = &mut self.page {
+                match page.entries.next() {
+                    Some(entry) => {
+                        let is_old = page.is_old;
+                        self.take(entry, is_old, now);
+                    }
+                    None => {
+                        let is_full = page.is_full;
+                        self.page = None;
+                        self.course.on_page(is_full, now.instant);
+                    }
+                }
+                continue;
+            }
+            let step = self.course.poll(now.instant)?;
+            self.perform(step, now.instant);
+        }
+    }
+
+    fn fail(&mut self, line: Line, fault: Fault, now: Instant) {
+        match line {
+            Line::Locator => self.course.on_locator_fault(fault, now),
+            Line::Writer | Line::Reader => self.course.on_fault(fault, now),
+        }
+    }
+
+    fn conversation(&mut self, line: Line) -> &mut Option<Conversation<S, Expected>> {
+        match line {
+            Line::Locator => &mut self.locator,
+            Line::Writer => &mut self.writer,
+            Line::Reader => &mut self.reader,
+        }
+    }
+
+    fn conversations(&self) -> impl Iterator<Item = &Conversation<S, Expected>> {
+        [&self.locator, &self.writer, &self.reader].into_iter().flatten()
+    }
+}

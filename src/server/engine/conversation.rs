@@ -1,0 +1,164 @@
+//! One connection to the engine: what is still to be sent, what has come and is not whole yet, and which answers are expected.
+//! Any fault of it is the end of it.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::policy::engine::fault::Fault;
+use crate::server::socket::Socket;
+use crate::wire::outbox::Outbox;
+use crate::wire::resp::decoder::{Decoder, Limits};
+use crate::wire::resp::reply::Reply;
+
+/// Bytes taken from the engine in one turn.
+const READ_BUDGET: usize = 1024 * 1024;
+
+/// A connection, and what was asked by it. `E` says what is expected of an answer.
+#[derive(Debug)]
+pub(super) struct Conversation<S, E> {
+    /// `None` until it is there.
+    socket: Option<S>,
+    batch: BytesMut,
+    outbox: Outbox,
+    decoder: Decoder,
+    expected: VecDeque<E>,
+    /// How long an answer may take.
+    limit: Duration,
+    /// Since when an answer is waited for, or when something of one has come last.
+    quiet_since: Option<Instant>,
+    is_unread: bool,
+}
+
+impl<S: Socket, E> Conversation<S, E> {
+    /// The connection is not there yet.
+    pub(super) fn new(limit: Duration, now: Instant) -> Self {
+        Self {
+            socket: None,
+            batch: BytesMut::new(),
+            outbox: Outbox::default(),
+            decoder: Decoder::new(Limits::default()),
+            expected: VecDeque::new(),
+            limit,
+            quiet_since: Some(now),
+            is_unread: false,
+        }
+    }
+
+    /// It is there, or will be once the socket can be written to.
+    pub(super) fn connect(&mut self, socket: S) {
+        (self.socket, self.is_unread) = (Some(socket), true);
+    }
+
+    /// Says something: `write` appends it. Each answer to it is to be expected.
+    pub(super) fn write<R>(&mut self, now: Instant, write: impl FnOnce(&mut BytesMut) -> R) -> R {
+        self.quiet_since.get_or_insert(now);
+        write(&mut self.batch)
+    }
+
+    /// This is expected in return for what was said, behind all that is expected already.
+    pub(super) fn expect(&mut self, expected: E) {
+        self.expected.push_back(expected);
+    }
+
+    /// The socket is ready.
+    pub(super) fn on_ready(&mut self) {
+        self.is_unread = true;
+    }
+
+    /// Whether something may have come.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread && self.socket.is_some()
+    }
+
+    /// Bytes that wait to be taken by the engine.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.batch.len() + self.outbox.queued_bytes()
+    }
+
+    /// Whether there is something to write that no event will announce.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.socket.is_some() && self.queued_bytes() > 0 && self.outbox.stalled_since().is_none()
+    }
+
+    /// Writes what the engine takes.
+    ///
+    /// # Errors
+    /// The connection has come to its end.
+    pub(super) fn flush(&mut self, now: Instant) -> Result<(), Fault> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        if !self.batch.is_empty() {
+            self.outbox.push_unbounded(std::mem::take(&mut self.batch).freeze());
+        }
+        match self.outbox.flush_to(socket, now) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Fault::Connection(e.to_string())),
+        }
+    }
+
+    /// Takes in what has come: each reply with what was expected, until so much has come that the rest waits for the next turn.
+    ///
+    /// # Errors
+    /// The connection has come to its end, behind what was taken.
+    pub(super) fn take(
+        &mut self,
+        scratch: &mut [u8],
+        now: Instant,
+        replies: &mut Vec<(E, Reply)>,
+    ) -> Result<(), Fault> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        let mut budget = READ_BUDGET;
+        while budget > 0 {
+            let count = match socket.read(scratch) {
+                Ok(0) => return Err(Fault::Closed),
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    self.is_unread = false;
+                    break;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Fault::Connection(e.to_string())),
+            };
+            budget = budget.saturating_sub(count);
+            let mut input = &scratch[..count];
+            self.quiet_since = Some(now);
+            while let Some(reply) =
+                self.decoder.next(&mut input).map_err(|why| Fault::Garbled(why.to_string()))?
+            {
+                // What nobody has asked for.
+                if matches!(reply, Reply::Push(_)) {
+                    continue;
+                }
+                let expected =
+                    self.expected.pop_front().ok_or_else(|| Fault::Garbled("more than was asked".into()))?;
+                replies.push((expected, reply));
+            }
+        }
+        if self.expected.is_empty() {
+            self.quiet_since = None;
+        }
+        Ok(())
+    }
+
+    /// It is not listened to at the moment, and is not to blame for its silence.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.quiet_since = self.quiet_since.map(|_| now);
+    }
+
+    /// When it counts as gone unless something comes.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.quiet_since.map(|since| since + self.limit)
+    }
+
+    /// How long an answer may take.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Gives up what was asked and not answered, oldest first.
+    pub(super) fn into_expected(self) -> impl Iterator<Item = E> {
+        self.expected.into_iter()
+    }
+}

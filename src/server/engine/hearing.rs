@@ -1,0 +1,173 @@
+//! What the engine says: answers, and the entries of its stream, which become publications here.
+
+use jiff::Timestamp;
+use log::{debug, info, warn};
+
+use super::{Engine, Expected, Given, News, PageOf};
+use crate::policy::engine::cursor::Taken;
+use crate::policy::engine::fault::Fault;
+use crate::policy::engine::step::Line;
+use crate::policy::epochs::Epochs;
+use crate::policy::history::Publication;
+use crate::policy::line::Continuation;
+use crate::policy::topic::TopicName;
+use crate::server::clock::Now;
+use crate::server::socket::Socket;
+use crate::wire::engine::entry::{Content, Entry, news, page};
+use crate::wire::engine::publishing::outcome;
+use crate::wire::engine::{PAGE, answer};
+use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
+use crate::wire::published::{Published, Unpublished};
+use crate::wire::resp::reply::Reply;
+
+impl<S: Socket, K> Engine<S, K> {
+    /// Takes an answer.
+    pub(super) fn hear(&mut self, expected: Expected, reply: Reply, now: Now) -> Result<(), Fault> {
+        let at = now.instant;
+        match expected {
+            Expected::Master => self.course.on_master(answer::master(&reply)?, at),
+            Expected::Greeting => {
+                let greeting = answer::greeting(&reply)?;
+                self.greeting = Some(greeting.clone());
+                self.course.on_greeting(greeting, at);
+            }
+            Expected::Done => answer::done(&reply)?,
+            Expected::Begun => {
+                let (begun, evicts) = answer::begun(&reply)?;
+                if let Some(policy) = evicts {
+                    warn!(
+                        "The engine {} may evict what is published (maxmemory-policy {policy}): set it to noeviction",
+                        self.terms.name
+                    );
+                }
+                self.course.on_begun(begun);
+            }
+            Expected::Page => {
+                let entries = page(reply)?;
+                self.page = Some(PageOf {
+                    is_full: entries.len() == PAGE,
+                    is_old: !self.course.has_read_all(),
+                    entries: entries.into_iter(),
+                });
+            }
+            Expected::News => {
+                self.page = Some(PageOf { entries: news(reply)?.into_iter(), is_full: false, is_old: false });
+            }
+            Expected::Tail => {
+                let newest = answer::id(&reply)?.or(self.course.newest());
+                newest.into_iter().for_each(|newest| self.course.on_tail(newest, at));
+            }
+            Expected::Beat => match answer::beaten(&reply) {
+                Err(Fault::Refused(why)) => {
+                    debug!("The engine {} refuses to note this machine: {why}", self.terms.name)
+                }
+                beaten => self.course.on_beat(beaten?, at),
+            },
+            Expected::Notified => match answer::id(&reply) {
+                Err(Fault::Refused(why)) => {
+                    debug!("The engine {} refuses a notification: {why}", self.terms.name)
+                }
+                id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
+            },
+            Expected::Published { number, sent } => match outcome(&reply, sent) {
+                Ok(outcome) => {
+                    let newest = outcome.iter().flat_map(Published::ids).max();
+                    newest.into_iter().for_each(|id| self.course.on_positioned(id, at));
+                    self.on_outcome(number, outcome);
+                }
+                Err(fault) => {
+                    self.on_outcome(number, Err(Unpublished::EngineDown));
+                    return Err(fault);
+                }
+            },
+            Expected::Confirmed(count) => {
+                let is_confirmed = answer::replicas(&reply)? > 0;
+                for (number, outcome) in self.unconfirmed.drain(..count.min(self.unconfirmed.len())) {
+                    let outcome =
+                        if is_confirmed { outcome } else { outcome.and(Err(Unpublished::Unconfirmed)) };
+                    self.owed.answer(number, Given::Published(outcome));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine has said what has become of a submission; a replica may have to confirm it.
+    fn on_outcome(&mut self, number: u64, outcome: Result<Published, Unpublished>) {
+        if self.terms.wait_ms.is_some() {
+            self.unconfirmed.push_back((number, outcome));
+        } else {
+            self.owed.answer(number, Given::Published(outcome));
+        }
+    }
+
+    /// Takes the next entry of the stream.
+    pub(super) fn take(&mut self, entry: Entry, is_old: bool, now: Now) {
+        match self.course.take(entry.id, entry.content.kind()) {
+            Ok(Taken::Known) => {}
+            Ok(Taken::Next) => self.publish(entry, is_old, now),
+            Ok(Taken::Changed(continuation)) => {
+                if matches!(entry.content, Content::Alien) {
+                    warn!(
+                        "The engine {} holds an entry that no machine has written, {}",
+                        self.terms.name, entry.id
+                    );
+                }
+                self.go_on(continuation);
+                self.publish(entry, is_old, now);
+            }
+            Err(fault) => {
+                self.page = None;
+                self.fail(Line::Reader, fault, now.instant);
+            }
+        }
+    }
+
+    fn publish(&mut self, entry: Entry, is_old: bool, now: Now) {
+        let id = entry.id;
+        let wall = |at_unix_ms| Timestamp::from_millisecond(at_unix_ms).unwrap_or(now.wall);
+        let (topic, message, at_unix_ms) = match entry.content {
+            Content::Data { topic, data, at_unix_ms } => {
+                let timestamp = wall(at_unix_ms);
+                let message = ServerMessage::Data { id, topic: topic.as_str(), data: &data, timestamp };
+                let message = message.to_message(id);
+                (topic, message, at_unix_ms)
+            }
+            Content::Periodic { number, clients, at_unix_ms } => {
+                let message = ServerMessage::Notification {
+                    id,
+                    topic: DEFAULT_TOPIC,
+                    message: &format!("Periodic notification #{number}"),
+                    timestamp: wall(at_unix_ms),
+                    active_connections: clients,
+                };
+                let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
+                (topic, message.to_message(id), at_unix_ms)
+            }
+            Content::Begin { .. } | Content::Alien => return,
+        };
+        // The clocks of machines differ: what is heard as it is published is as old as that.
+        let at = if is_old { now.instant_of(at_unix_ms) } else { now.instant };
+        self.news.push_back(News::Publication(Publication { topic, message, at }));
+    }
+
+    /// The line goes on so. What was there before anybody could listen is simply where it begins.
+    pub(super) fn go_on(&mut self, continuation: Continuation) {
+        let continuation = match continuation {
+            Continuation::Restart(id) if !self.serves => {
+                Continuation::Begin { epochs: Epochs::new(id, id.position()), newest: id.position() }
+            }
+            continuation => {
+                match &continuation {
+                    Continuation::Epoch { epoch, after } => info!("Epoch {epoch:08x} begins behind {after}"),
+                    Continuation::Restart(id) => {
+                        warn!("Publications may be missing: the stream goes on behind {id}")
+                    }
+                    Continuation::Begin { .. } => {}
+                }
+                continuation
+            }
+        };
+        self.news.push_back(News::Line(continuation));
+    }
+}
