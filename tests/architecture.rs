@@ -23,7 +23,11 @@ fn sources() -> Vec<Source> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path, found) } else { found.push(path) }
+            match path.extension() {
+                _ if path.is_dir() => walk(&path, found),
+                Some(extension) if extension == "rs" => found.push(path),
+                _ => {}
+            }
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

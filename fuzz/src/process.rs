@@ -194,7 +194,7 @@ impl Process {
                 None => assert!(self.link.is_some(), "it has no supervisor"),
             },
             Effect::Step(Step::Complete(_)) => self.has_ended = true,
-            Effect::HandOver | Effect::Park => unreachable!("nobody asks for it"),
+            Effect::HandOver | Effect::Park | Effect::Connect(_) => unreachable!("nobody asks for it"),
             Effect::Move { format, .. } => {
                 match self.server.pack(moment(self.server.now()), format, &mut io::sink()) {
                     Ok(packed) => {

@@ -66,7 +66,7 @@ pub enum RunError {
     Secret(#[from] SecretError),
     /// What contradicts itself.
     #[error("{0}")]
-    Contradiction(String),
+    Contradiction(&'static str),
     /// No keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -96,7 +96,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
     }
-    if let Some(why) = contradictions::of_engine(&config) {
+    if let Some(why) = contradictions::of_workers(&config) {
         return Err(RunError::Contradiction(why));
     }
     secrets::read_engine_password(&mut config.engine)?;

@@ -25,6 +25,7 @@ use crate::wire::published::{Published, Unpublished};
 
 mod acting;
 mod conversation;
+pub mod dial;
 mod hearing;
 mod owed;
 
@@ -32,7 +33,7 @@ mod owed;
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// What is the same for one engine as long as the process lives.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct EngineTerms {
     /// Says what is to be said.
     pub speaker: Speaker,
@@ -47,6 +48,7 @@ pub struct EngineTerms {
 }
 
 /// The connections to the engine, and who waits for it. `K` says who asks.
+#[derive(Debug)]
 pub struct Engine<S, K> {
     terms: EngineTerms,
     course: Course,
@@ -178,11 +180,6 @@ impl<S: Socket, K> Engine<S, K> {
     /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.
     pub fn may_serve(&self) -> bool {
         self.course.has_read_all() || self.course.has_failed()
-    }
-
-    /// From here on somebody may listen.
-    pub fn serve(&mut self) {
-        self.serves = true;
     }
 
     /// Whether all that the stream held has been read once.
@@ -356,7 +353,10 @@ impl<S: Socket, K> Engine<S, K> {
                 }
                 continue;
             }
-            let step = self.course.poll(now.instant)?;
+            let Some(step) = self.course.poll(now.instant) else {
+                self.serves |= self.may_serve();
+                return None;
+            };
             self.perform(step, now.instant);
         }
     }

@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use log::{Level, log};
-use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
@@ -16,15 +15,15 @@ use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
+use crate::server::engine::dial::Dialer;
 use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Means, Park, Share, Succession};
 use crate::server::key_file::{KeyFile, KeyFileError};
 use crate::server::log_pace::LogPace;
-use crate::server::peers::Readiness;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
-use crate::server::turn::{Effect, Ready, Turn};
+use crate::server::turn::{Effect, Turn};
 
 mod acceptor;
 pub mod address;
@@ -33,8 +32,10 @@ pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod descriptors;
+mod dialling;
 mod doors;
 pub mod engine;
+mod event;
 pub mod exhaustion;
 #[cfg(test)]
 pub(crate) mod far_end;
@@ -67,8 +68,10 @@ const SUPERVISOR: Token = Token(3);
 const ADMIN: Token = Token(4);
 const SUCCESSOR: Token = Token(5);
 const SUCCESSORS: Token = Token(6);
+/// The first of the engine's.
+const ENGINE: usize = 7;
 /// A connection's token is its key beyond this.
-const FIRST_PEER: usize = 7;
+const FIRST_PEER: usize = ENGINE + dialling::TOKENS;
 
 /// As many as can be answered in one turn: with more, a crowd that leaves at once piles up answers, and the memory for
 /// them stays.
@@ -101,6 +104,8 @@ pub struct Server {
     succession: Succession,
     share: Option<Share>,
     park: Park,
+    /// To the engine, where this process is a whole machine.
+    dialer: Option<Dialer>,
 }
 
 /// What the caller of `run` may watch.
@@ -149,6 +154,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let mut server = Self::new(socket, admin, config, service, None)?;
         server.turn.notify_every(config.notify_interval.0.filter(|_| service == Service::Notifications));
+        server.share_order(config)?;
         server.doors.open(server.poll.registry())?;
         Ok(server)
     }
@@ -203,6 +209,7 @@ impl Server {
             succession: Succession::new(config.handover.handover_timeout, undelayed),
             share: None,
             park: Park::default(),
+            dialer: None,
             poll,
         })
     }
@@ -301,12 +308,16 @@ impl Server {
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
+        let has_found = has_come(dialling::FOUND);
         // Until what it has taken up is served, a signal waits: it would be for the predecessor to answer.
         let may_obey = !self.takes_up();
         let has_come_to_do =
             may_obey && (has_come(CONTROLS) || has_come(SIGNALS) || self.controls.is_ahead());
         let controls = if has_come_to_do { self.controls.take() } else { vec![] };
-        self.turn.handle(events.iter().filter_map(ready), controls, now);
+        self.turn.handle(events.iter().filter_map(event::ready), controls, now);
+        if has_found {
+            self.connect_found();
+        }
         Ok(())
     }
 
@@ -361,27 +372,9 @@ impl Server {
             Effect::Commit => return Ok(self.part_with_moved()),
             Effect::Resume => self.resume(),
             Effect::Vanish => return Ok(self.vanish()),
+            Effect::Connect(wanted) => self.connect(wanted),
             Effect::Trim => watch(Watched::Trim),
         }
         Ok(None)
-    }
-}
-
-/// What an event says about a peer, or the supervisor.
-fn ready(event: &Event) -> Option<Ready> {
-    match event.token() {
-        CONTROLS | SIGNALS | LISTENER | ADMIN | SUCCESSOR | SUCCESSORS => None,
-        SUPERVISOR => Some(Ready::Supervisor),
-        Token(peer) => {
-            let is_ended = event.is_read_closed() || event.is_error();
-            let readiness = match () {
-                () if is_ended => Readiness::End,
-                () if event.is_readable() => Readiness::Bytes,
-                () => Readiness::Room,
-            };
-            // What is written to one that is gone fails, and shows it.
-            let has_room = event.is_writable() || event.is_write_closed();
-            Some(Ready::Peer { key: peer - FIRST_PEER, readiness, has_room })
-        }
     }
 }

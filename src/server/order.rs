@@ -2,13 +2,16 @@
 //! answer may come at once or much later, but behind all publications that were positioned before it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::policy::engine::step::Line as EngineLine;
 use crate::policy::history::{HistoryLimits, Publication};
 use crate::policy::line::{Continuation, Line};
 use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
+use crate::server::engine::{Engine, EngineTerms, Wanted};
 use crate::server::order::ledger::Ledger;
+use crate::server::order::shared::{Asker, Shared};
 use crate::server::order::upstream::Upstream;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
@@ -18,6 +21,7 @@ use crate::wire::overview::{Draining, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
 pub mod ledger;
+pub mod shared;
 pub mod upstream;
 
 /// Who gives publications their place.
@@ -27,6 +31,8 @@ pub enum Order<S> {
     Own(Own),
     /// A supervisor, for all of its workers.
     Upstream(Upstream<S>),
+    /// An engine, for several machines.
+    Shared(Box<Shared<S>>),
 }
 
 /// What there is to hear.
@@ -42,6 +48,8 @@ pub enum Heard {
     Instruction(Instruction),
     /// The supervisor wants to know what was counted.
     MetricsWanted,
+    /// A connection to the engine is wanted.
+    Connect(Wanted),
 }
 
 /// What a supervisor wants of one of its workers.
@@ -104,6 +112,11 @@ impl<S: Socket> Order<S> {
         Self::Own(Own { ledger, heard: VecDeque::new() })
     }
 
+    /// Of several machines.
+    pub fn shared(terms: EngineTerms, now: Now) -> Self {
+        Self::Shared(Box::new(Shared::new(terms, now)))
+    }
+
     /// Whether it is one of several workers that asks.
     pub fn has_supervisor(&self) -> bool {
         matches!(self, Self::Upstream(_))
@@ -114,6 +127,7 @@ impl<S: Socket> Order<S> {
         match self {
             Self::Own(own) => own.ask(ticket, question, now),
             Self::Upstream(upstream) => upstream.ask(ticket, question),
+            Self::Shared(shared) => shared.ask(ticket, question, now),
         }
     }
 
@@ -122,24 +136,37 @@ impl<S: Socket> Order<S> {
         match self {
             Self::Own(own) => own.heard.pop_front(),
             Self::Upstream(upstream) => upstream.poll(now),
+            Self::Shared(shared) => shared.poll(now),
         }
     }
 
-    /// Publishes the periodic notification, unless a supervisor does.
-    pub fn notify(&mut self, clients: usize, now: Now) {
-        if let Self::Own(Own { ledger, heard }) = self {
-            heard.push_back(Heard::Publication(ledger.notify(clients, now)));
+    /// Publishes the periodic notification, unless a supervisor does, or another machine has during this period.
+    pub fn notify(&mut self, clients: usize, period: Duration, now: Now) {
+        match self {
+            Self::Own(Own { ledger, heard }) => {
+                heard.push_back(Heard::Publication(ledger.notify(clients, now)));
+            }
+            Self::Upstream(_) => {}
+            Self::Shared(shared) => shared.notify(clients, period, now),
         }
     }
 
     /// Whether publishers have to wait until what they have sent is taken.
     pub fn is_congested(&self) -> bool {
-        matches!(self, Self::Upstream(upstream) if upstream.is_congested())
+        match self {
+            Self::Own(_) => false,
+            Self::Upstream(upstream) => upstream.is_congested(),
+            Self::Shared(shared) => shared.engine.is_congested(),
+        }
     }
 
     /// Whether there is something to do that no event will announce.
     pub fn has_work(&self) -> bool {
-        matches!(self, Self::Upstream(upstream) if upstream.has_work())
+        match self {
+            Self::Own(_) => false,
+            Self::Upstream(upstream) => upstream.has_work(),
+            Self::Shared(shared) => shared.engine.has_work(),
+        }
     }
 
     /// Whether there may be something to take in.
@@ -147,9 +174,41 @@ impl<S: Socket> Order<S> {
         matches!(self, Self::Upstream(upstream) if upstream.is_unread())
     }
 
-    /// When to try again what has failed for want of memory.
-    pub fn next_retry(&self) -> Option<Instant> {
-        self.upstream().and_then(Upstream::next_retry)
+    /// When there is something to do, though nothing has come: to try again what has failed for want of memory, or whatever the
+    /// engine is to be asked.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Own(_) => None,
+            Self::Upstream(upstream) => upstream.next_retry(),
+            Self::Shared(shared) => shared.engine.next_deadline(),
+        }
+    }
+
+    /// Whether nobody is to be let in yet: what was published before is still to be read.
+    pub fn is_beginning(&self) -> bool {
+        self.engine().is_some_and(|engine| !engine.may_serve())
+    }
+
+    /// The engine, if there is one.
+    pub fn engine(&self) -> Option<&Engine<S, Asker>> {
+        match self {
+            Self::Shared(shared) => Some(&shared.engine),
+            Self::Own(_) | Self::Upstream(_) => None,
+        }
+    }
+
+    /// A socket to the engine is ready.
+    pub fn on_engine_ready(&mut self, line: EngineLine) {
+        if let Self::Shared(shared) = self {
+            shared.on_ready(line);
+        }
+    }
+
+    /// A connection to the engine that was wanted is there, or cannot be.
+    pub fn on_connected(&mut self, wanted: &Wanted, socket: Result<S, String>, now: Now) {
+        if let Self::Shared(shared) = self {
+            shared.engine.on_connected(wanted, socket, now.instant);
+        }
     }
 
     /// The supervisor's socket is ready.
@@ -157,18 +216,22 @@ impl<S: Socket> Order<S> {
         self.upstream_mut().into_iter().for_each(Upstream::on_ready);
     }
 
-    /// Takes in what the supervisor has said, for `poll`: not while so much of what it said before has still to reach its
-    /// subscribers that it `is_behind`.
+    /// Takes in what the supervisor or the engine has said, for `poll`: not while so much of what it said before has still to
+    /// reach its subscribers that it `is_behind`.
     pub fn take_in(&mut self, is_behind: bool, scratch: &mut [u8], now: Now) {
-        if let Self::Upstream(upstream) = self {
-            upstream.take_in(is_behind, scratch, now.instant);
+        match self {
+            Self::Own(_) => {}
+            Self::Upstream(upstream) => upstream.take_in(is_behind, scratch, now.instant),
+            Self::Shared(shared) => shared.engine.take_in(is_behind, scratch, now),
         }
     }
 
-    /// Sends the supervisor what waits for it, and the number of clients.
+    /// Sends the supervisor or the engine what waits for it, and the number of clients.
     pub fn flush(&mut self, clients: usize, now: Now) {
-        if let Self::Upstream(upstream) = self {
-            upstream.flush(clients, now.instant);
+        match self {
+            Self::Own(_) => {}
+            Self::Upstream(upstream) => upstream.flush(clients, now.instant),
+            Self::Shared(shared) => shared.flush(clients, now),
         }
     }
 
@@ -219,6 +282,8 @@ impl<S: Socket> Order<S> {
     pub fn snapshot(&self, line: &Line, now: Now) -> Option<Snapshot> {
         match self {
             Self::Own(own) => Some(own.ledger.snapshot(line, now)),
+            // The answers to keys are the engine's to keep.
+            Self::Shared(_) => Some(Ledger::new(line.epochs().epoch(), line.newest()).snapshot(line, now)),
             Self::Upstream(_) => None,
         }
     }
@@ -228,6 +293,7 @@ impl<S: Socket> Order<S> {
     pub fn counted(&self) -> Option<(u64, Position)> {
         match self {
             Self::Own(own) => Some(own.ledger.counted()),
+            Self::Shared(_) => None,
             Self::Upstream(_) => None,
         }
     }
@@ -239,22 +305,26 @@ impl<S: Socket> Order<S> {
         }
     }
 
-    /// Goes on where a predecessor stopped, with what was published lately.
-    pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, Line) {
+    /// Goes on where a predecessor stopped; gives back what was published lately. To be called ahead of everything else.
+    pub fn restore(&mut self, snapshot: Snapshot, limits: HistoryLimits, now: Now) -> Line {
         let (ledger, line) = Ledger::restore(snapshot, limits, now);
-        (Self::own(ledger), line)
+        match self {
+            Self::Shared(shared) => shared.engine.go_on_behind(line.newest_id()),
+            Self::Own(_) | Self::Upstream(_) => *self = Self::own(ledger),
+        }
+        line
     }
 
     fn upstream(&self) -> Option<&Upstream<S>> {
         match self {
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Shared(_) => None,
             Self::Upstream(upstream) => Some(upstream),
         }
     }
 
     fn upstream_mut(&mut self) -> Option<&mut Upstream<S>> {
         match self {
-            Self::Own(_) => None,
+            Self::Own(_) | Self::Shared(_) => None,
             Self::Upstream(upstream) => Some(upstream),
         }
     }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::addresses::AddressFlags;
+use crate::config::engine::EngineAddress;
 use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
@@ -17,8 +18,10 @@ use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
 use crate::policy::topic::Filter;
 use crate::server::address::Address;
+use crate::server::engine::EngineTerms;
 use crate::server::footprint;
 use crate::server::limits::Limits;
+use crate::wire::engine::{Credentials, Speaker};
 use crate::wire::metrics::Process;
 use crate::wire::websocket::Rules;
 
@@ -146,6 +149,28 @@ pub fn access(config: &Config, address: &Address, is_admin: bool) -> Access {
 /// What is kept for clients that come back.
 pub fn history_limits(config: &Config) -> HistoryLimits {
     HistoryLimits { publications: config.history_size, bytes: config.history_bytes, age: config.history_ttl }
+}
+
+/// How the engine is spoken to, if the configuration names one.
+pub fn engine_terms(config: &Config) -> Option<EngineTerms> {
+    let url = config.engine.url.as_ref()?;
+    let seed = RandomState::new().hash_one(());
+    let password = url.password.as_ref().map(|password| password.reveal().to_owned());
+    let credentials = Credentials { user: url.user.clone(), password };
+    let speaker = Speaker::new(&config.engine.engine_name, format!("{seed:016x}"), config.history_size)
+        .known_by(credentials, url.db);
+    let (speaker, sentinels) = match &url.at {
+        EngineAddress::Sentinel { sentinels, name } => (speaker.asking_for(name.clone()), sentinels.len()),
+        EngineAddress::Tcp { .. } | EngineAddress::Unix(_) => (speaker, 0),
+    };
+    let wait = config.engine.engine_wait.0;
+    Some(EngineTerms {
+        speaker,
+        name: url.to_string(),
+        sentinels,
+        wait_ms: wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
+        seed,
+    })
 }
 
 /// A random number that distinguishes one history from another.

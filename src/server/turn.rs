@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
+use crate::policy::engine::step::Line as EngineLine;
+use crate::policy::epochs::Epochs;
 use crate::policy::heard::{self, Look};
 use crate::policy::history::History;
+use crate::policy::line::Continuation;
 use crate::policy::period::next_in_period;
 use crate::server::clock::Now;
 use crate::server::control::Control;
+use crate::server::engine::{EngineTerms, Wanted};
 use crate::server::order::ledger::Ledger;
 use crate::server::order::upstream::Upstream;
 use crate::server::order::{Instruction, Order};
@@ -45,6 +49,8 @@ pub enum Ready {
     },
     /// That to the supervisor.
     Supervisor,
+    /// One to the engine.
+    Engine(EngineLine),
 }
 
 /// With whom a server leaves.
@@ -101,6 +107,19 @@ impl<S: Socket> Turn<S> {
         }
     }
 
+    /// Lets an engine give the order, for several machines. Nobody must have connected yet.
+    pub fn share_order(&mut self, terms: EngineTerms) {
+        self.order = Order::shared(terms, self.now);
+        // Any id is ahead of this epoch: only the engine can tell.
+        let none = Continuation::Begin { epochs: Epochs::of(0), newest: 0 };
+        self.peers.go_on_with(none, self.now);
+    }
+
+    /// A connection to the engine that was wanted is there, or cannot be.
+    pub fn on_connected(&mut self, wanted: &Wanted, socket: Result<S, String>) {
+        self.order.on_connected(wanted, socket, self.now);
+    }
+
     /// Publishes the periodic notification from now on, or stops.
     pub fn notify_every(&mut self, period: Option<Duration>) {
         self.notify = period.map(|period| (period, self.now + period));
@@ -108,8 +127,7 @@ impl<S: Socket> Turn<S> {
 
     /// Goes on where a predecessor stopped. Nobody must have connected yet.
     pub fn restore(&mut self, snapshot: Snapshot) {
-        let (order, line) = Order::restore(snapshot, self.peers.history_limits(), self.now);
-        self.order = order;
+        let line = self.order.restore(snapshot, self.peers.history_limits(), self.now);
         self.peers.restore(line);
     }
 
@@ -231,7 +249,7 @@ impl<S: Socket> Turn<S> {
         let deadlines = [
             self.notify.map(|(_, at)| at),
             self.peers.next_deadline(),
-            self.order.next_retry(),
+            self.order.next_deadline(),
             self.drain.deadline(),
         ];
         let earliest = deadlines.into_iter().flatten().min();
@@ -288,7 +306,7 @@ impl<S: Socket> Turn<S> {
         }
         let now = self.now;
         if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant) {
-            self.order.notify(self.peers.clients(), now);
+            self.order.notify(self.peers.clients(), period, now);
             self.ask();
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }

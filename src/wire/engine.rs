@@ -5,7 +5,7 @@
 //! as their hash tag, so that one node of a cluster has them all. The id of an entry is that of the publication, in decimal:
 //! `<epoch>-<position>`.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use bytes::BytesMut;
 
@@ -36,8 +36,15 @@ pub struct Credentials {
     pub password: Option<String>,
 }
 
+/// Shows nothing.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
 /// What is the same in all that is said to an engine.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Speaker {
     stream: String,
     epoch: String,

@@ -273,6 +273,7 @@ impl Worker {
                     self.lines.get(&key).into_iter().for_each(|line| line.borrow_mut().edge = true);
                 }
                 Ready::Supervisor => self.link().wake(Side::Worker),
+                Ready::Engine(_) => unreachable!("it has none"),
             }
         }
         let look = Look { began: self.server.now().instant, events: ready.len(), most };
@@ -290,7 +291,7 @@ impl Worker {
                 self.dismiss_witness();
             }
             let Some(effect) = self.server.poll() else { break };
-            self.perform(effect, at, random);
+            self.perform(&effect, at, random);
             if self.giving.waits() || self.has_vanished {
                 break;
             }
@@ -321,11 +322,13 @@ impl Worker {
         }
     }
 
-    fn perform(&mut self, effect: Effect, at: Duration, random: &mut Random) {
+    fn perform(&mut self, effect: &Effect, at: Duration, random: &mut Random) {
         match effect {
             Effect::Accept if self.server.is_leaving() => {}
-            Effect::HandOver | Effect::Park | Effect::ParkPart { .. } => panic!("nobody has asked for it"),
-            Effect::Move { by, format } => self.give(by, format),
+            Effect::HandOver | Effect::Park | Effect::ParkPart { .. } | Effect::Connect(_) => {
+                panic!("nobody has asked for it")
+            }
+            Effect::Move { by, format } => self.give(*by, *format),
             Effect::Commit => self.part(),
             Effect::Resume => self.resume(),
             Effect::Vanish => self.be_orphaned(),
@@ -336,7 +339,7 @@ impl Worker {
             Effect::LeaveState => self.legacy = self.server.snapshot(),
             Effect::StopAccepting { admits_waiting } => {
                 self.accepts = false;
-                if admits_waiting {
+                if *admits_waiting {
                     self.accepts_per_turn = usize::MAX;
                     self.let_in();
                 }
@@ -346,7 +349,7 @@ impl Worker {
                 self.periodic.iter_mut().for_each(Periodic::stop);
             }
             Effect::Step(Step::TimedOut { .. } | Step::Insisted { .. }) => self.farewell_at = Some(at),
-            Effect::Step(Step::Complete(outcome)) => self.outcome = Some(outcome),
+            Effect::Step(Step::Complete(outcome)) => self.outcome = Some(*outcome),
             Effect::Step(_) | Effect::RestAdmin | Effect::OpenAdmin | Effect::CloseAdmin | Effect::Trim => {}
         }
     }

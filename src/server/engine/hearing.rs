@@ -59,13 +59,13 @@ impl<S: Socket, K> Engine<S, K> {
             }
             Expected::Beat => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
-                    debug!("The engine {} refuses to note this machine: {why}", self.terms.name)
+                    debug!("The engine {} refuses to note this machine: {why}", self.terms.name);
                 }
                 beaten => self.course.on_beat(beaten?, at),
             },
             Expected::Notified => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
-                    debug!("The engine {} refuses a notification: {why}", self.terms.name)
+                    debug!("The engine {} refuses a notification: {why}", self.terms.name);
                 }
                 id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
             },
@@ -161,7 +161,7 @@ impl<S: Socket, K> Engine<S, K> {
                 match &continuation {
                     Continuation::Epoch { epoch, after } => info!("Epoch {epoch:08x} begins behind {after}"),
                     Continuation::Restart(id) => {
-                        warn!("Publications may be missing: the stream goes on behind {id}")
+                        warn!("Publications may be missing: the stream goes on behind {id}");
                     }
                     Continuation::Begin { .. } => {}
                 }

@@ -1,9 +1,10 @@
 //! What a turn wants done with what it does not know: the listeners, the state file, the log and the allocator.
 
 use crate::policy::drain::Step;
+use crate::server::engine::Wanted;
 
 /// What is to be done outside, before the turn is asked again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// A worker may serve: accept from now on.
     Accept,
@@ -44,6 +45,8 @@ pub enum Effect {
     Resume,
     /// End at once, and touch nobody's connection: they are another process's.
     Vanish,
+    /// Connect to the engine.
+    Connect(Wanted),
     /// Memory was freed, which the allocator may still keep.
     Trim,
 }

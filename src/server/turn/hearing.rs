@@ -1,6 +1,6 @@
 //! What the peers ask of the order, and what it has to say.
 
-use super::Turn;
+use super::{Effect, Turn};
 use crate::server::order::Heard;
 use crate::server::socket::Socket;
 
@@ -24,6 +24,7 @@ impl<S: Socket> Turn<S> {
                 }
                 Some(Heard::Instruction(instruction)) => self.follow(instruction),
                 Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics()),
+                Some(Heard::Connect(wanted)) => self.effects.push_back(Effect::Connect(wanted)),
                 None if self.peers.has_answered() => self.peers.go_on(now),
                 None => break,
             }

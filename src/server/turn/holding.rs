@@ -43,9 +43,10 @@ impl<S: Socket> Turn<S> {
         self.holding.stage >= Stage::Holding
     }
 
-    /// Whether newcomers may be let in: not while it is held, nor before it has taken up what it is to take up.
+    /// Whether newcomers may be let in: not while it is held, nor before it has taken up what it is to take up, nor before all
+    /// has been read that the engine holds, unless that cannot be done now.
     pub fn may_accept(&self) -> bool {
-        !self.is_held() && !self.order.takes_up_first()
+        !self.is_held() && !self.order.takes_up_first() && !self.order.is_beginning()
     }
 
     /// Takes up connections of a predecessor's before it may serve.
@@ -148,6 +149,7 @@ impl<S: Socket> Turn<S> {
                     self.ask();
                 }
                 Ready::Supervisor => self.order.on_ready(),
+                Ready::Engine(line) => self.order.on_engine_ready(line),
             }
         }
     }
@@ -168,7 +170,7 @@ impl<S: Socket> Turn<S> {
     /// Puts off what is not to be heard now.
     pub(super) fn puts_off(&mut self, ready: Ready) -> bool {
         let is_put_off = match (self.holding.stage, ready) {
-            (_, Ready::Supervisor) => false,
+            (_, Ready::Supervisor | Ready::Engine(_)) => false,
             (Stage::Holding, Ready::Peer { key, .. }) => self.is_late() || !self.peers.is_half_read_by(key),
             (stage, Ready::Peer { .. }) => stage >= Stage::Held,
         };
@@ -211,7 +213,7 @@ impl<S: Socket> Turn<S> {
             || self.order.has_work()
             || self.order.is_unread();
         let finishes_by = self.holding.finishes_by.filter(|_| finishes);
-        let next = self.order.next_retry().into_iter().chain(finishes_by).min();
+        let next = self.order.next_deadline().into_iter().chain(finishes_by).min();
         let timeout = next.map(|at| at.saturating_duration_since(self.now.instant));
         Some(if has_work { Some(Duration::ZERO) } else { timeout })
     }

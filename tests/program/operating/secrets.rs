@@ -280,7 +280,7 @@ fn an_engines_password_in_a_file_is_read_and_its_readers_are_named() {
 }
 
 #[test]
-fn no_server_starts_as_if_there_were_no_engine() {
+fn an_engine_and_a_state_file_are_one_too_many() {
     for (name, value) in [("SLACKWATER_STATE_FILE", "/x"), ("SLACKWATER_ENGINE", "redis://:sekrit@h")] {
         // The flag does not set the other's variable aside.
         let flag = if name == "SLACKWATER_ENGINE" {
@@ -292,18 +292,6 @@ fn no_server_starts_as_if_there_were_no_engine() {
         assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
         assert!(
             stderr.contains("'--state-file' (SLACKWATER_STATE_FILE) cannot be used with '--engine'"),
-            "{stderr}"
-        );
-    }
-    for workers in ["1", "2"] {
-        let mut command = Command::new(BINARY);
-        command
-            .args(["--workers", workers, "--log-level", "trace"])
-            .env("SLACKWATER_ENGINE", "redis://:sekrit@h");
-        let (code, stderr) = failed(&mut command);
-        assert_eq!((code, stderr.contains("sekrit")), (Some(3), false), "{stderr}");
-        assert!(
-            stderr.contains("cannot use the engine redis://h:6379/0: this version has none yet"),
             "{stderr}"
         );
     }
