@@ -5,8 +5,11 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use slackwater::message::Message;
+use slackwater::policy::epochs::Epochs;
 use slackwater::policy::history::Publication;
 use slackwater::policy::idempotency::Answer;
+use slackwater::policy::line::Continuation;
+use slackwater::policy::sequencer::PublicationId;
 use slackwater::server::clock::Now;
 use slackwater::server::order::ledger::Ledger;
 use slackwater::wire::link::{Relayed, ToSupervisor, ToWorker, encode, next};
@@ -48,7 +51,8 @@ impl Voice {
 
     /// Lets the worker serve.
     pub fn begin(&mut self) {
-        let said = [ToWorker::Begin { epoch: EPOCH, newest: 0 }, ToWorker::CaughtUp, ToWorker::Serve];
+        let begin = Continuation::Begin { epochs: Epochs::of(EPOCH), newest: 0 };
+        let said = [ToWorker::Line(begin), ToWorker::CaughtUp, ToWorker::Serve];
         said.iter().for_each(|message| self.line.borrow_mut().send(&encoded(message)));
     }
 
@@ -89,7 +93,14 @@ impl Voice {
             message: publication.octets(),
         };
         encoded(&match kind % 16 {
-            0 => ToWorker::Begin { epoch: EPOCH, newest: number >> 1 },
+            0 => ToWorker::Line(match number % 4 {
+                0 => Continuation::Restart(PublicationId::new(EPOCH + 1, number >> 2)),
+                1 => Continuation::Epoch {
+                    epoch: u32::from(content.last().copied().unwrap_or_default()),
+                    after: PublicationId::new(EPOCH, number >> 2 & 0xff),
+                },
+                _ => Continuation::Begin { epochs: Epochs::of(EPOCH), newest: number >> 2 },
+            }),
             1 => ToWorker::Publication(relayed("notifications")),
             2 => ToWorker::Publication(relayed(&text)),
             3 => ToWorker::CaughtUp,

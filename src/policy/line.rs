@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::epochs::{Epochs, Place};
 use crate::policy::history::{History, HistoryLimits};
-use crate::policy::sequencer::{Position, PublicationId};
+use crate::policy::sequencer::{MAX_POSITION, Position, PublicationId};
 
 /// What is kept of it.
 #[derive(Debug)]
@@ -35,6 +35,17 @@ pub enum Continuation {
         /// The position.
         newest: Position,
     },
+}
+
+impl Continuation {
+    /// Whether there can be such positions: another process may say anything.
+    pub fn is_possible(&self) -> bool {
+        match self {
+            Self::Epoch { .. } => true,
+            Self::Restart(id) => id.position() <= MAX_POSITION,
+            Self::Begin { epochs, newest } => (epochs.known_after()..=MAX_POSITION).contains(newest),
+        }
+    }
 }
 
 /// What that means for those who have heard what there was.

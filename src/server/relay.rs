@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::policy::history::HistoryLimits;
-use crate::policy::line::Line;
+use crate::policy::line::{Continuation, Continuity, Line};
 use crate::policy::roster::WorkerId;
 use crate::server::clock::Now;
 use crate::server::link::{Link, Taken};
@@ -196,6 +196,15 @@ impl<S: Socket> Relay<S> {
         self.publications.push(publication, now);
     }
 
+    /// The line of publications goes on so, here and in all workers. These tell their clients where there is a gap; it is counted
+    /// here, once.
+    pub fn go_on_with(&mut self, continuation: Continuation) -> Continuity {
+        let continuity = self.publications.go_on(continuation);
+        self.members.values_mut().for_each(Member::begin_again);
+        self.past.gaps += u64::from(continuity.is_gap());
+        continuity
+    }
+
     /// A worker's socket is ready. What it had no room for is written at once; what it says is read by `listen`.
     pub fn on_ready(&mut self, id: WorkerId, now: Now) {
         if let Some(member) = self.members.get_mut(&id) {
@@ -243,7 +252,7 @@ impl<S: Socket> Relay<S> {
                 CatchUp::Live => {}
                 CatchUp::New if self.pause.awaits_history => {}
                 CatchUp::New | CatchUp::CatchingUp(_) => {
-                    member.catch_up(self.order.epoch(), self.publications.line().history(), now);
+                    member.catch_up(self.publications.line(), now);
                 }
             }
             if member.flush(now) {
@@ -377,5 +386,7 @@ impl<S: Socket> Relay<S> {
     }
 }
 
+#[cfg(test)]
+mod line_tests;
 #[cfg(test)]
 mod tests;

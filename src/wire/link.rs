@@ -4,7 +4,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::policy::sequencer::Position;
+use crate::policy::line::Continuation;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
@@ -19,13 +19,8 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 /// What the supervisor says.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker<'a> {
-    /// A history begins: of this epoch, behind this position.
-    Begin {
-        /// The epoch of all ids.
-        epoch: u32,
-        /// The next publication follows it.
-        newest: Position,
-    },
+    /// The line of publications goes on so: first with where it begins, which it may do again.
+    Line(Continuation),
     /// The publication that follows the last one.
     #[serde(borrow)]
     Publication(Relayed<'a>),
@@ -163,7 +158,9 @@ fn octets<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::epochs::{Epochs, Run};
     use crate::policy::idempotency::Scope;
+    use crate::policy::sequencer::PublicationId;
     use crate::policy::topic::TopicName;
     use crate::wire::publish::{self, Drafts};
 
@@ -175,8 +172,8 @@ mod tests {
     #[test]
     fn messages_are_read_one_by_one_however_they_are_cut() {
         let relayed = Relayed { at_unix_ms: -5, topic: "a/b", message: b"\x81\x02{}" };
-        let said =
-            [ToWorker::Begin { epoch: 7, newest: 1 << 40 }, ToWorker::Publication(relayed), ToWorker::Beat];
+        let begin = Continuation::Begin { epochs: Epochs::of(7), newest: 1 << 40 };
+        let said = [ToWorker::Line(begin), ToWorker::Publication(relayed), ToWorker::Beat];
         let mut octets = BytesMut::new();
         said.iter().for_each(|message| encode(message, &mut octets));
         for end in 0..=octets.len() {
@@ -203,6 +200,19 @@ mod tests {
         assert_eq!((first.data.get(), id), (r#"{"x": 1}"#, Some("k")));
         assert_eq!(second.topics, [topics("a"), topics("b/c")]);
         assert_eq!(second.data.get(), r#""ö""#);
+    }
+
+    #[test]
+    fn epochs_that_cannot_follow_each_other_are_garbled() {
+        let garbled = |runs: Vec<Run>| {
+            let mut octets = BytesMut::new();
+            // As the line would go on with them: the first of its variants that has any, and the position.
+            encode(&(0_u32, 2_u32, runs, 9_u64), &mut octets);
+            next::<ToWorker<'_>>(&mut &octets[..]).err()
+        };
+        let run = |epoch| Run { id: PublicationId::new(epoch, 0), position: 0 };
+        assert_eq!(garbled(vec![run(1), run(2)]), None);
+        assert_eq!(garbled(vec![run(2), run(1)]), Some(Garbled));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use slackwater::message::Message;
 use slackwater::policy::drain;
+use slackwater::policy::line::Continuation;
 use slackwater::policy::roster::{Doing, Exit, Sight, SlotId, Step, Times, WorkerId};
 use slackwater::process::crew::{Arrived, Crew, CrewTerms, Signal};
 use slackwater::server::clock::Now;
@@ -240,8 +241,8 @@ impl Supervisor {
         let mut input = &octets[..];
         while let Some(message) = next(&mut input).expect("messages are whole") {
             match message {
-                ToWorker::Begin { epoch, newest } => {
-                    assert_eq!(epoch, self.epoch);
+                ToWorker::Line(Continuation::Begin { epochs, newest }) => {
+                    assert_eq!(epochs.plain(), Some(self.epoch));
                     self.scribed = newest;
                 }
                 ToWorker::Publication(relayed) => {

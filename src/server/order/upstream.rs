@@ -8,10 +8,7 @@ use log::error;
 
 use super::{Heard, Instruction, Moving, own_overview};
 use crate::message::Message;
-use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
-use crate::policy::line::Continuation;
-use crate::policy::sequencer::{MAX_POSITION, PublicationId};
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::link::{Inbox, Link, Taken};
@@ -97,8 +94,7 @@ impl<S: Socket> Upstream<S> {
                 return Some(heard);
             }
             let said = match self.inbox.as_mut()?.next() {
-                // Clients follow the history that they were told of.
-                Ok(Some(ToWorker::Begin { newest, .. })) if self.has_caught_up || newest > MAX_POSITION => {
+                Ok(Some(ToWorker::Line(continuation))) if !continuation.is_possible() => {
                     self.lose();
                     continue;
                 }
@@ -257,10 +253,7 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said
         ToWorker::Beat => {
             return Said { heard: Some(Heard::MetricsWanted), reply: Some(ToSupervisor::Beat) };
         }
-        ToWorker::Begin { epoch, newest } => {
-            let epochs = Epochs::new(PublicationId::new(epoch, newest), newest);
-            Some(Heard::Line(Continuation::Begin { epochs, newest }))
-        }
+        ToWorker::Line(continuation) => Some(Heard::Line(continuation)),
         ToWorker::Publication(relayed) => publication(&relayed, now).map(Heard::Publication),
         ToWorker::Published(published) => answer(Answer::Published(published)),
         ToWorker::Overview(overview) => answer(Answer::Overview(overview)),
@@ -296,6 +289,9 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
+    use crate::policy::epochs::Epochs;
+    use crate::policy::line::Continuation;
+    use crate::policy::sequencer::PublicationId;
     use crate::server::socket::Stream;
     use crate::wire::link::encode;
 
@@ -326,22 +322,25 @@ mod tests {
     }
 
     #[test]
-    fn once_all_has_come_no_other_history_begins_nor_one_beyond_all_positions() {
-        let begin = |newest| ToWorker::Begin { epoch: 1, newest };
-        let again = heard(&[begin(0), begin(7), ToWorker::CaughtUp]);
-        assert!(
-            matches!(
-                again[..],
-                [
-                    Heard::Line(Continuation::Begin { newest: 0, .. }),
-                    Heard::Line(Continuation::Begin { newest: 7, .. })
-                ]
-            ),
-            "{again:?}"
-        );
-        let late = heard(&[begin(0), ToWorker::CaughtUp, begin(0)]);
-        assert!(matches!(late[..], [Heard::Line(_), Heard::Instruction(Instruction::Leave)]), "{late:?}");
-        let beyond = heard(&[begin(u64::MAX)]);
-        assert!(matches!(beyond[..], [Heard::Instruction(Instruction::Leave)]), "{beyond:?}");
+    fn a_line_begins_again_and_goes_on_in_another_epoch_but_not_beyond_all_positions() {
+        let begin = |newest| Continuation::Begin { epochs: Epochs::of(1), newest };
+        let epoch = Continuation::Epoch { epoch: 2, after: PublicationId::new(1, 7) };
+        let said = [begin(0), begin(7), epoch].map(ToWorker::Line);
+        let lines = heard(&said).into_iter().map(|heard| match heard {
+            Heard::Line(continuation) => ToWorker::Line(continuation),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(lines.collect::<Vec<_>>(), said);
+        let late = heard(&[ToWorker::Line(begin(0)), ToWorker::CaughtUp, ToWorker::Line(begin(0))]);
+        assert!(matches!(late[..], [Heard::Line(_), Heard::Line(_)]), "{late:?}");
+        let unknown = Epochs::new(PublicationId::new(1, 0), 5);
+        for impossible in [
+            begin(u64::MAX),
+            Continuation::Begin { epochs: unknown, newest: 4 },
+            Continuation::Restart(PublicationId::new(1, u64::MAX)),
+        ] {
+            let heard = heard(&[ToWorker::Line(impossible)]);
+            assert!(matches!(heard[..], [Heard::Instruction(Instruction::Leave)]), "{heard:?}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use crate::policy::history::{History, Publication};
+use crate::policy::history::Publication;
+use crate::policy::line::{Continuation, Line};
 use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::link::Link;
@@ -57,6 +58,14 @@ impl<S: Socket> Member<S> {
         self.link.hang_up();
     }
 
+    /// The line goes on other than with the next publication: what it has been told of a history on the way to the newest may
+    /// not be the beginning of it any more. Nobody is connected to it yet.
+    pub(super) fn begin_again(&mut self) {
+        if let CatchUp::CatchingUp(_) = self.told {
+            self.told = CatchUp::New;
+        }
+    }
+
     pub(super) fn wants_settling(&self, awaits_history: bool) -> bool {
         let is_behind =
             self.told != CatchUp::Live && !awaits_history && self.link.queued_bytes() < CATCH_UP_BYTES;
@@ -74,13 +83,16 @@ impl<S: Socket> Member<S> {
     }
 
     /// Tells it as much of the history as there is room for. What history has forgotten meanwhile, no client can ask for.
-    pub(super) fn catch_up(&mut self, epoch: u32, history: &History, now: Now) {
+    pub(super) fn catch_up(&mut self, line: &Line, now: Now) {
+        let history = line.history();
         while self.link.queued_bytes() < CATCH_UP_BYTES {
             let reached = match self.told {
                 CatchUp::CatchingUp(reached) if history.reaches(reached) => reached,
                 _ => {
-                    let newest = *history.positions().start() - 1;
-                    self.link.send(&ToWorker::Begin { epoch, newest });
+                    // What is kept of epochs that are not known any more, no client can ask for either.
+                    let newest = (*history.positions().start() - 1).max(line.epochs().known_after());
+                    let epochs = line.epochs().clone();
+                    self.link.send(&ToWorker::Line(Continuation::Begin { epochs, newest }));
                     newest
                 }
             };

@@ -92,7 +92,7 @@ fn who_could_serve_while_all_is_handed_over_does_so_once_all_go_on_and_has_heard
     ends[1].borrow_mut().say(&ToSupervisor::Ready);
     ask(&ends[0], 1, 1);
     hear_all(&mut relay, 2, now);
-    assert_eq!(all_told(&ends), [vec!["Move"], vec!["Begin", "CaughtUp"]]);
+    assert_eq!(all_told(&ends), [vec!["Move"], vec!["Line", "CaughtUp"]]);
     relay.take_events();
     relay.go_on(now);
     assert_eq!(relay.take_events(), [(1, WorkerEvent::Ready)]);
@@ -121,7 +121,7 @@ fn a_successor_s_workers_hear_the_history_once_it_has_come_and_serve_once_they_a
     relay.begin_history();
     assert!(relay.has_work(now.instant));
     relay.settle(now);
-    let history = vec!["Begin", "Publication", "Publication", "Publication", "CaughtUp"];
+    let history = vec!["Line", "Publication", "Publication", "Publication", "CaughtUp"];
     assert_eq!(all_told(&ends), [history]);
     ends[0].borrow_mut().say(&ToSupervisor::Ready);
     hear_all(&mut relay, 1, now);

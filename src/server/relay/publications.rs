@@ -5,8 +5,9 @@ use bytes::{Bytes, BytesMut};
 use super::CONGESTED_BYTES;
 use super::member::encode_publication;
 use crate::policy::history::Publication;
-use crate::policy::line::Line;
+use crate::policy::line::{Continuation, Continuity, Line};
 use crate::server::clock::Now;
+use crate::wire::link::{ToWorker, encode};
 
 /// All of it, as far as it is known here.
 #[derive(Debug)]
@@ -35,6 +36,12 @@ impl Publications {
         encode_publication(&mut self.batch, &publication, now);
         self.turn_bytes += self.batch.len() - before;
         self.line.history_mut().push(publication);
+    }
+
+    /// The line goes on so, behind what was published up to now: for all who hear that, too.
+    pub(super) fn go_on(&mut self, continuation: Continuation) -> Continuity {
+        encode(&ToWorker::Line(continuation.clone()), &mut self.batch);
+        self.line.go_on(continuation)
     }
 
     /// Whether there are any to be handed on.

@@ -52,7 +52,7 @@ fn heard(end: &RefCell<FarEnd>) -> (usize, usize) {
         match message {
             ToWorker::Published(_) => count.0 += 1,
             ToWorker::Publication(_) => count.1 += 1,
-            ToWorker::Begin { .. } | ToWorker::CaughtUp => {}
+            ToWorker::Line(_) | ToWorker::CaughtUp => {}
             other => panic!("told {other:?}"),
         }
     }

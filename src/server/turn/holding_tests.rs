@@ -10,7 +10,9 @@ use super::*;
 use crate::config::Config;
 use crate::http::routes::Door;
 use crate::policy::drain::Drain;
+use crate::policy::epochs::Epochs;
 use crate::policy::heard::Look;
+use crate::policy::line::Continuation;
 use crate::server::Service;
 use crate::server::address::Address;
 use crate::server::clock::Now;
@@ -23,6 +25,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const HALF: &str = "POST /publish?topic=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nab";
 const MOVE: ToWorker<'static> = ToWorker::Move { by: i64::MAX, format: 1 };
+
+fn begin() -> ToWorker<'static> {
+    ToWorker::Line(Continuation::Begin { epochs: Epochs::of(7), newest: 0 })
+}
 
 struct Story {
     turn: Turn<Wire>,
@@ -42,7 +48,7 @@ impl Story {
         let drain = Drain::new(30 * SECOND, 5 * SECOND);
         let turn = Turn::new(terms, Some(Wire(link.clone())), drain, now);
         let mut story = Self { turn, now, link, peers: vec![] };
-        story.hear(&[ToWorker::Begin { epoch: 7, newest: 0 }, ToWorker::CaughtUp, ToWorker::Serve]);
+        story.hear(&[begin(), ToWorker::CaughtUp, ToWorker::Serve]);
         story.said();
         story
     }
