@@ -149,6 +149,8 @@ impl Worker {
     pub fn part(&mut self) {
         let keys: Vec<usize> = std::mem::take(&mut self.giving).lines.drain(..).map(|(key, _)| key).collect();
         self.accepts = false;
+        // Its witness has moved, and is told elsewhere what those who stay are brought now.
+        self.newest = self.newest.max(*self.server.history().positions().end());
         self.server.part_with(&keys, Drain::new(self.patience, 5 * SECOND));
         if self.server.connections() == 0 {
             self.outcome = Some(Outcome::Drained);

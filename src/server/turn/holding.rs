@@ -103,7 +103,13 @@ impl<S: Socket> Turn<S> {
                 self.effects.push_back(Effect::ParkPart { format });
             }
             Moving::Commit if *stage == Stage::Moved => self.effects.push_back(Effect::Commit),
-            Moving::Resume if *stage != Stage::Serving => self.effects.push_back(Effect::Resume),
+            Moving::Resume if *stage != Stage::Serving => {
+                // Told both at once it has sent nothing yet, and what it would send now nobody would ask for: the next one who
+                // takes over could take it for what that was to be sent.
+                self.effects
+                    .retain(|effect| !matches!(effect, Effect::Move { .. } | Effect::ParkPart { .. }));
+                self.effects.push_back(Effect::Resume);
+            }
             _ => {}
         }
     }

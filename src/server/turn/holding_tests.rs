@@ -161,6 +161,20 @@ fn a_request_is_read_to_its_end_though_more_of_it_has_come_than_one_turn_reads()
 }
 
 #[test]
+fn one_that_was_stopped_meanwhile_and_hears_at_once_that_it_is_to_move_and_to_go_on_sends_nothing() {
+    for word in [MOVE, ToWorker::Park { format: 1 }] {
+        let mut story = Story::serving("");
+        story.hear(&[ToWorker::Hold]);
+        assert_eq!(story.hear(&[word, ToWorker::Resume]), [Effect::Resume]);
+        assert!(story.turn.may_accept());
+        // That is the next one's who takes over.
+        story.hear(&[ToWorker::WindUp, ToWorker::Hold]);
+        let effects = story.hear(&[MOVE, ToWorker::Resume, ToWorker::WindUp, MOVE]);
+        assert_eq!(effects, [Effect::Resume, Effect::Move { by: i64::MAX, format: 1 }]);
+    }
+}
+
+#[test]
 fn it_is_told_to_park_as_it_is_told_to_move() {
     let mut story = Story::serving("");
     story.connect(HEALTHZ);
