@@ -175,6 +175,7 @@ impl<S: Socket, K> Engine<S, K> {
     /// Goes on behind what a predecessor has heard. To be called ahead of everything else.
     pub fn go_on_behind(&mut self, newest: PublicationId) {
         self.course.go_on_behind(newest);
+        self.serves = true;
     }
 
     /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.

@@ -3,16 +3,17 @@
 use mio::Token;
 use mio::event::Event;
 
-use super::{ADMIN, CONTROLS, FIRST_PEER, LISTENER, SIGNALS, SUCCESSOR, SUCCESSORS, SUPERVISOR, dialling};
+use super::{ADMIN, CONTROLS, ENGINE, FIRST_PEER, LISTENER, SIGNALS, SUCCESSOR, SUCCESSORS, SUPERVISOR};
+use crate::server::engine::dial::Dialer;
 use crate::server::peers::Readiness;
 use crate::server::turn::Ready;
 
 /// What an event says about a peer, the supervisor or the engine.
 pub(super) fn ready(event: &Event) -> Option<Ready> {
     match event.token() {
-        CONTROLS | SIGNALS | LISTENER | ADMIN | SUCCESSOR | SUCCESSORS | dialling::FOUND => None,
+        CONTROLS | SIGNALS | LISTENER | ADMIN | SUCCESSOR | SUCCESSORS => None,
         SUPERVISOR => Some(Ready::Supervisor),
-        token if dialling::line_of(token).is_some() => dialling::line_of(token).map(Ready::Engine),
+        token if token.0 < FIRST_PEER => Dialer::line_of(token, ENGINE).map(Ready::Engine),
         Token(peer) => {
             let is_ended = event.is_read_closed() || event.is_error();
             let readiness = match () {

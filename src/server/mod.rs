@@ -15,7 +15,7 @@ use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
-use crate::server::engine::dial::Dialer;
+use crate::server::engine::dial::{self, Dialer};
 use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Means, Park, Share, Succession};
 use crate::server::key_file::{KeyFile, KeyFileError};
@@ -71,7 +71,7 @@ const SUCCESSORS: Token = Token(6);
 /// The first of the engine's.
 const ENGINE: usize = 7;
 /// A connection's token is its key beyond this.
-const FIRST_PEER: usize = ENGINE + dialling::TOKENS;
+const FIRST_PEER: usize = ENGINE + dial::TOKENS;
 
 /// As many as can be answered in one turn: with more, a crowd that leaves at once piles up answers, and the memory for
 /// them stays.
@@ -308,7 +308,7 @@ impl Server {
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
-        let has_found = has_come(dialling::FOUND);
+        let has_found = events.iter().any(|event| Dialer::has_found(event.token(), ENGINE));
         // Until what it has taken up is served, a signal waits: it would be for the predecessor to answer.
         let may_obey = !self.takes_up();
         let has_come_to_do =

@@ -1,4 +1,4 @@
-//! Opens connections to the engine without waiting for them. Decides nothing, and registers no socket.
+//! Opens connections to the engine without waiting for them, and registers them with the poll. Decides nothing.
 //!
 //! A name is looked up in a thread of its own, since the system's resolver knows no way but to wait (getaddrinfo(3)): the loop
 //! turns meanwhile, and is woken when it is found.
@@ -10,21 +10,31 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use mio::unix::pipe;
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::engine::EngineAddress;
-use crate::policy::engine::step::Target;
+use crate::policy::engine::step::{Line, Target};
 use crate::server::engine::Wanted;
 use crate::server::socket::Stream;
 
 /// What has become of a connection that was wanted.
 pub type Dialled = (Wanted, Result<Stream, String>);
 
+/// In the order of their tokens.
+const LINES: [Line; 3] = [Line::Locator, Line::Writer, Line::Reader];
+
+/// How many tokens the engine has: one for each connection, and behind them one for names that were looked up.
+pub const TOKENS: usize = LINES.len() + 1;
+
 type Found = (String, u16, io::Result<Vec<SocketAddr>>);
 
 /// Connects to where the engine is.
 pub struct Dialer {
     address: EngineAddress,
+    registry: Registry,
+    /// The first of the engine's tokens.
+    first: usize,
     /// Wakes the loop.
     bell: Arc<pipe::Sender>,
     rung: pipe::Receiver,
@@ -35,19 +45,26 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// To the engine at this address.
+    /// To the engine at this address. Its tokens begin with this one.
     ///
     /// # Errors
     /// When the machine is out of descriptors.
-    pub fn new(address: EngineAddress) -> io::Result<Self> {
-        let (bell, rung) = pipe::new()?;
+    pub fn new(address: EngineAddress, registry: &Registry, first: usize) -> io::Result<Self> {
+        let (bell, mut rung) = pipe::new()?;
+        registry.register(&mut rung, Token(first + LINES.len()), Interest::READABLE)?;
         let (sender, found) = mpsc::channel();
-        Ok(Self { address, bell: Arc::new(bell), rung, sender, found, waiting: vec![] })
+        let (registry, bell) = (registry.try_clone()?, Arc::new(bell));
+        Ok(Self { address, registry, first, bell, rung, sender, found, waiting: vec![] })
     }
 
-    /// Can be read from when a name has been looked up.
-    pub fn rung(&mut self) -> &mut pipe::Receiver {
-        &mut self.rung
+    /// Which connection an event is about, if it is one to the engine.
+    pub fn line_of(token: Token, first: usize) -> Option<Line> {
+        LINES.get(token.0.checked_sub(first)?).copied()
+    }
+
+    /// Whether an event says that a name has been looked up.
+    pub fn has_found(token: Token, first: usize) -> bool {
+        token.0 == first + LINES.len()
     }
 
     /// Begins a connection; what has become of it, unless a name is to be looked up first. It may turn out later that nobody is
@@ -57,7 +74,7 @@ impl Dialer {
             (Target::Named(host, port), _) => (host.clone(), *port),
             (Target::Configured, EngineAddress::Tcp { host, port }) => (host.clone(), *port),
             (Target::Configured, EngineAddress::Unix(path)) => {
-                let socket = SockAddr::unix(path).and_then(|address| connect(&address));
+                let socket = SockAddr::unix(path).and_then(|address| self.connect(&address, wanted.line));
                 return Some((wanted, socket.map_err(|e| e.to_string())));
             }
             (Target::Sentinel(number), EngineAddress::Sentinel { sentinels, .. }) => {
@@ -70,12 +87,12 @@ impl Dialer {
             }
         };
         if let Ok(address) = host.parse::<IpAddr>() {
-            let socket = connect(&SocketAddr::new(address, port).into());
+            let socket = self.connect(&SocketAddr::new(address, port).into(), wanted.line);
             return Some((wanted, socket.map_err(|e| e.to_string())));
         }
-        let is_asked = self.waiting.iter().any(|(name, at, _)| (name, *at) == (&host, port));
+        let is_under_way = self.waiting.iter().any(|(name, at, _)| (name, *at) == (&host, port));
         self.waiting.push((host.clone(), port, wanted));
-        if !is_asked {
+        if !is_under_way {
             self.look_up(host, port);
         }
         None
@@ -87,13 +104,22 @@ impl Dialer {
         while self.rung.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
         while let Ok((host, port, found)) = self.found.try_recv() {
             let is_of = |(name, at, _): &mut (String, u16, Wanted)| (&*name, *at) == (&host, port);
-            for (_, _, wanted) in self.waiting.extract_if(.., is_of) {
-                let socket =
-                    connect_to_one(&found, wanted.generation).map_err(|why| format!("{host}: {why}"));
-                dialled.push((wanted, socket));
+            for (_, _, wanted) in self.waiting.extract_if(.., is_of).collect::<Vec<_>>() {
+                let socket = one_of(&found, wanted.generation).and_then(|address| {
+                    self.connect(&address.into(), wanted.line).map_err(|e| e.to_string())
+                });
+                dialled.push((wanted, socket.map_err(|why| format!("{host}: {why}"))));
             }
         }
         dialled
+    }
+
+    fn connect(&self, address: &SockAddr, line: Line) -> io::Result<Stream> {
+        let mut socket = connect(address)?;
+        let index = LINES.iter().position(|one| *one == line).unwrap_or_default();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut socket, Token(self.first + index), both)?;
+        Ok(socket)
     }
 
     fn look_up(&self, host: String, port: u16) {
@@ -109,12 +135,11 @@ impl Dialer {
     }
 }
 
-/// Connects to one of the addresses of a name, each time to another one.
-fn connect_to_one(found: &io::Result<Vec<SocketAddr>>, time: u64) -> Result<Stream, String> {
+/// One of the addresses of a name, each time another.
+fn one_of(found: &io::Result<Vec<SocketAddr>>, time: u64) -> Result<SocketAddr, String> {
     let addresses = found.as_ref().map_err(ToString::to_string)?;
     let index = usize::try_from(time).unwrap_or_default().checked_rem(addresses.len());
-    let address = index.map(|index| addresses[index]).ok_or("the name has no address")?;
-    connect(&address.into()).map_err(|e| e.to_string())
+    Ok(index.map(|index| addresses[index]).ok_or("the name has no address")?)
 }
 
 fn connect(address: &SockAddr) -> io::Result<Stream> {
