@@ -33,14 +33,7 @@ pub fn all(config: &Config, doors: &Doors<'_>, files: &OpenFiles) -> Vec<String>
     let successors = handover.and_then(|handover| of_successors(handover, &others));
     let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin, handover]));
     let files = public.and_then(|public| of_open_files(config, public, doors, files));
-    let workers = of_workers(config).map(str::to_owned);
-    clash.into_iter().chain(successors).chain(state).chain(files).chain(workers).collect()
-}
-
-/// Workers would each have an order of their own.
-pub fn of_workers(config: &Config) -> Option<&'static str> {
-    let is_refused = config.engine.url.is_some() && config.workers > 1;
-    is_refused.then_some("cannot use an engine with several workers yet: leave --workers out")
+    clash.into_iter().chain(successors).chain(state).chain(files).collect()
 }
 
 fn of_doors(public: &Prospect, admin: &Prospect) -> Option<String> {

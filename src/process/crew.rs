@@ -7,11 +7,13 @@
 use std::time::{Duration, Instant};
 
 use crate::policy::drain;
+use crate::policy::engine::step::Line;
 use crate::policy::handover::crew::CrewPredecessor;
 use crate::policy::history::HistoryLimits;
 use crate::policy::period::next_in_period;
 use crate::policy::roster::{Exit, Roster, Sight, Step, Times, WorkerId};
 use crate::server::clock::Now;
+use crate::server::engine::{EngineTerms, Wanted};
 use crate::server::relay::{Relay, WorkerEvent};
 use crate::server::socket::Socket;
 use crate::wire::link::ToWorker;
@@ -54,6 +56,8 @@ pub struct Arrived {
     pub signals: Vec<Signal>,
     /// Workers whose processes have ended.
     pub ended: Vec<(WorkerId, Exit)>,
+    /// Connections to the engine whose sockets are ready.
+    pub engine: Vec<Line>,
 }
 
 /// The workers of one supervisor, and its links to them.
@@ -97,6 +101,21 @@ impl<S: Socket> Crew<S> {
         }
     }
 
+    /// Lets an engine give the order, for several machines.
+    pub fn share_order(&mut self, terms: EngineTerms) {
+        self.relay.share_order(terms, self.now);
+    }
+
+    /// Connections to the engine that are to be opened.
+    pub fn take_wanted(&mut self) -> Vec<Wanted> {
+        self.relay.take_wanted()
+    }
+
+    /// One of them is there, or cannot be.
+    pub fn on_connected(&mut self, wanted: &Wanted, socket: Result<S, String>) {
+        self.relay.on_connected(wanted, socket, self.now);
+    }
+
     /// Publishes the periodic notification from now on, or no more.
     pub fn notify_every(&mut self, period: Option<Duration>) {
         self.notify = period.map(|period| (period, self.now + period));
@@ -117,14 +136,18 @@ impl<S: Socket> Crew<S> {
         for signal in arrived.signals {
             self.obey(signal);
         }
+        for line in arrived.engine {
+            self.relay.on_engine_ready(line);
+        }
         self.relay.listen(now);
+        self.relay.hear_engine(now);
         self.take_events();
         for (worker, exit) in arrived.ended {
             self.on_exit(worker, exit);
         }
         self.excuse_held();
         if let Some((period, at)) = self.notify.filter(|(_, at)| *at <= now.instant && self.may_publish()) {
-            self.relay.publish_periodic(now);
+            self.relay.publish_periodic(period, now);
             self.notify = Some((period, next_in_period(at, period, now.instant)));
         }
     }

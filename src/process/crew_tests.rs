@@ -46,7 +46,7 @@ impl Story {
 
     fn turn(&mut self, signals: &[Signal]) -> Vec<Step> {
         let ready = (0..).take(self.ends.len()).collect();
-        self.handle(Arrived { ready, signals: signals.to_vec(), ended: vec![] })
+        self.handle(Arrived { ready, signals: signals.to_vec(), ended: vec![], engine: vec![] })
     }
 
     /// What the caller is to do, apart from what is done here.

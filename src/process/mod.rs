@@ -64,9 +64,6 @@ pub enum RunError {
     /// No secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What contradicts itself.
-    #[error("{0}")]
-    Contradiction(&'static str),
     /// No keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
@@ -95,9 +92,6 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     secrets::read(&mut config)?;
     if let Some(inheritance) = inheritance {
         return worker::serve_inherited(&config, inheritance);
-    }
-    if let Some(why) = contradictions::of_workers(&config) {
-        return Err(RunError::Contradiction(why));
     }
     secrets::read_engine_password(&mut config.engine)?;
     remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);

@@ -21,9 +21,9 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain;
-use crate::policy::roster::{Exit, SlotId, Step, Times, WorkerId};
+use crate::policy::roster::{Exit, SlotId, Step, WorkerId};
 use crate::process;
-use crate::process::crew::{Arrived, Crew, CrewTerms};
+use crate::process::crew::{Arrived, Crew};
 use crate::process::handover::{Approach, SuccessionError, SuccessorProcess};
 use crate::process::listeners::slots::SlotSockets;
 use crate::process::listeners::{self, OpenError};
@@ -32,13 +32,13 @@ use crate::process::progress_bar::ProgressBar;
 use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
+use crate::server::engine::dial::{self, Dialer};
 use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Launcher, Origin, bundle::Store, channel::Channel, parked::ParkedError};
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
-use crate::server::terms::{history_limits, random_epoch};
 use crate::wire::metrics::Metrics;
-use beginning::{Beginning, begin};
+use beginning::{Beginning, begin, terms};
 use giving::Giving;
 use parking::Parking;
 use taking::Taking;
@@ -48,6 +48,7 @@ mod beginning;
 mod ending;
 mod giving;
 mod parking;
+mod sharing;
 mod signals;
 mod taking;
 mod taking_up;
@@ -57,8 +58,10 @@ const SUCCESSOR: Token = Token(1);
 const SUCCESSORS: Token = Token(2);
 const PREDECESSOR: Token = Token(3);
 const PART: Token = Token(4);
+/// The first of the engine's.
+const ENGINE: usize = 5;
 /// A worker's token is its number beyond this.
-const FIRST_WORKER: usize = 5;
+const FIRST_WORKER: usize = ENGINE + dial::TOKENS;
 
 const EVENTS_PER_TURN: usize = 256;
 
@@ -97,6 +100,8 @@ pub struct Supervisor {
     program: Program,
     listeners: SlotSockets,
     crew: Crew<Stream>,
+    /// To the engine, if there is one.
+    dialer: Option<Dialer>,
     children: Vec<(WorkerId, Child)>,
     /// Through which workers are sent channels.
     lines: Vec<(WorkerId, Channel)>,
@@ -148,6 +153,7 @@ impl Supervisor {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
+        let dialer = sharing::share_order(&config, &mut crew, poll.registry())?;
         let Beginning { listeners, path, taking, taking_up } =
             begin(&config, approach, inherited, parked, state_file.as_ref(), &mut crew, poll.registry())?;
         for socket in path.iter().flat_map(BoundSocket::sockets) {
@@ -161,6 +167,7 @@ impl Supervisor {
             program: Program::own(&config)?,
             listeners,
             crew,
+            dialer,
             children: Vec::new(),
             lines: Vec::new(),
             state_file,
@@ -199,6 +206,7 @@ impl Supervisor {
                 self.begin_parking();
             }
             self.crew.handle(arrived, self.now);
+            self.connect();
             // Whoever has ended by now has nothing that could be moved.
             if std::mem::take(&mut self.is_to_hand_over) {
                 self.launch_successor();
@@ -248,6 +256,7 @@ impl Supervisor {
             }
             let workers = events.iter().filter_map(|event| event.token().0.checked_sub(FIRST_WORKER));
             arrived.ready.extend(workers.filter_map(|id| WorkerId::try_from(id).ok()));
+            arrived.engine.extend(events.iter().filter_map(|event| Dialer::line_of(event.token(), ENGINE)));
             timeout = Some(Duration::ZERO);
             if has_looked {
                 break;
@@ -374,21 +383,6 @@ impl Supervisor {
         {
             error!("cannot kill worker process {}: {why}", child.id());
         }
-    }
-}
-
-fn terms(config: &Config) -> CrewTerms {
-    CrewTerms {
-        workers: config.workers.into(),
-        epoch: random_epoch(),
-        history: history_limits(config),
-        times: Times {
-            healthcheck: config.timeout_worker_healthcheck,
-            drain_delay: config.drain_delay,
-            grace: config.timeout_graceful_shutdown,
-            report_interval: config.drain_check_interval,
-        },
-        notify_interval: config.notify_interval.0,
     }
 }
 

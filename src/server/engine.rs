@@ -32,6 +32,9 @@ mod owed;
 /// What waits for the engine before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long clients wait at the start for an engine that cannot be used: it may be starting, too.
+const START_LIMIT: Duration = Duration::from_secs(3);
+
 /// What is the same for one engine as long as the process lives.
 #[derive(Debug, Clone)]
 pub struct EngineTerms {
@@ -67,6 +70,7 @@ pub struct Engine<S, K> {
     page: Option<PageOf>,
     news: VecDeque<News<K>>,
     clients: usize,
+    begun: Instant,
     /// Somebody may listen already.
     serves: bool,
     has_been_up: bool,
@@ -166,6 +170,7 @@ impl<S: Socket, K> Engine<S, K> {
             page: None,
             news: VecDeque::new(),
             clients: 0,
+            begun: now.instant,
             serves: false,
             has_been_up: false,
             reconnects: 0,
@@ -180,7 +185,7 @@ impl<S: Socket, K> Engine<S, K> {
 
     /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.
     pub fn may_serve(&self) -> bool {
-        self.course.has_read_all() || self.course.has_failed()
+        self.serves
     }
 
     /// Whether all that the stream held has been read once.
@@ -254,7 +259,9 @@ impl<S: Socket, K> Engine<S, K> {
 
     /// When there is something to do, though nothing has come.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.conversations().filter_map(Conversation::deadline).chain(self.course.deadline()).min()
+        let start = (!self.serves && self.course.has_failed()).then_some(self.begun + START_LIMIT);
+        let deadlines = self.conversations().filter_map(Conversation::deadline).chain(start);
+        deadlines.chain(self.course.deadline()).min()
     }
 
     /// A connection that was wanted is there, or cannot be.
@@ -355,7 +362,8 @@ impl<S: Socket, K> Engine<S, K> {
                 continue;
             }
             let Some(step) = self.course.poll(now.instant) else {
-                self.serves |= self.may_serve();
+                let is_late = now.instant >= self.begun + START_LIMIT && self.course.has_failed();
+                self.serves |= self.course.has_read_all() || is_late;
                 return None;
             };
             self.perform(step, now.instant);

@@ -17,15 +17,16 @@ use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview, WorkerStatus};
-use crate::wire::snapshot::Snapshot;
 
 mod event;
 mod member;
 mod moving;
 mod publications;
+mod sharing;
 
 pub use event::WorkerEvent;
 use moving::Pause;
+use sharing::Sharing;
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
@@ -56,6 +57,8 @@ pub struct Relay<S> {
     pause: Pause,
     /// What workers that have ended had counted.
     past: Metrics,
+    /// The engine that gives the order instead, if one does.
+    sharing: Option<Box<Sharing<S>>>,
 }
 
 /// How much was done of what a worker has said.
@@ -83,6 +86,7 @@ impl<S: Socket> Relay<S> {
             draining: None,
             pause: Pause::default(),
             past: Metrics::default(),
+            sharing: None,
         }
     }
 
@@ -125,7 +129,7 @@ impl<S: Socket> Relay<S> {
             status
         };
         let workers = self.members.values().map(status).collect();
-        let publications = self.order.published();
+        let publications = self.sharing.as_ref().map_or(self.order.published(), |sharing| sharing.heard);
         Overview { drain: self.draining, publications, workers, past: self.past.clone() }
     }
 
@@ -153,15 +157,18 @@ impl<S: Socket> Relay<S> {
         let is_congested = self.is_congested(now);
         let mut present = self.members.values().filter(|member| !member.is_gone);
         self.publications.has_batch()
+            || self.has_engine_work()
             || present.any(|member| {
-                member.wants_settling(self.pause.awaits_history) || member.is_unread && !is_congested
+                member.wants_settling(self.pause.awaits_history()) || member.is_unread && !is_congested
             })
     }
 
     /// When there is something to do, though nothing has happened.
     pub fn deadline(&self) -> Option<Instant> {
         let present = self.members.values().filter(|member| !member.is_gone);
-        present.filter_map(|member| member.link.retry_at()).min()
+        let engine = self.sharing.as_ref().and_then(|sharing| sharing.engine.next_deadline());
+        let engine = engine.filter(|_| self.pause.hears_engine());
+        present.filter_map(|member| member.link.retry_at()).chain(engine).min()
     }
 
     /// Tells one worker something.
@@ -190,9 +197,14 @@ impl<S: Socket> Relay<S> {
         self.is_closed = true;
     }
 
-    /// Publishes the periodic notification.
-    pub fn publish_periodic(&mut self, now: Now) {
-        let publication = self.order.notify(self.clients(), now);
+    /// Publishes the periodic notification, unless another machine has during this period.
+    pub fn publish_periodic(&mut self, period: Duration, now: Now) {
+        let clients = self.clients();
+        if let Some(sharing) = &mut self.sharing {
+            sharing.engine.count(clients);
+            return sharing.engine.notify(period, now);
+        }
+        let publication = self.order.notify(clients, now);
         self.publications.push(publication, now);
     }
 
@@ -243,6 +255,7 @@ impl<S: Socket> Relay<S> {
 
     /// Hands on what was published, and writes to each worker what it takes.
     pub fn settle(&mut self, now: Now) {
+        self.flush_engine(now);
         self.publications.forget_old(now);
         self.publications.end_turn();
         let batch = self.publications.take_batch();
@@ -250,7 +263,7 @@ impl<S: Socket> Relay<S> {
             match member.told {
                 CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
                 CatchUp::Live => {}
-                CatchUp::New if self.pause.awaits_history => {}
+                CatchUp::New if self.pause.awaits_history() => {}
                 CatchUp::New | CatchUp::CatchingUp(_) => {
                     member.catch_up(self.publications.line(), now);
                 }
@@ -266,20 +279,14 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// What a successor needs to go on in the same epoch.
-    pub fn snapshot(&mut self, now: Now) -> Snapshot {
-        debug_assert!(self.is_closed, "what is published later would be missing");
-        self.publications.forget_old(now);
-        self.order.snapshot(self.publications.line(), now)
-    }
-
-    /// Goes on where a predecessor stopped. There must be no workers yet.
-    pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
-        let (order, line) = Ledger::restore(snapshot, self.limits, now);
-        (self.order, self.publications) = (order, Publications::new(line));
-    }
-
+    /// Whether too much waits for the engine, or for some worker.
     fn is_congested(&self, now: Instant) -> bool {
+        let is_engine_full = self.sharing.as_ref().is_some_and(|sharing| sharing.engine.is_congested());
+        is_engine_full || self.is_behind(now)
+    }
+
+    /// Whether too much of what was published waits for some worker, or to be handed on.
+    fn is_behind(&self, now: Instant) -> bool {
         let keeps_waiting = |member: &Member<S>| {
             member.told == CatchUp::Live
                 && !member.is_deaf
@@ -331,7 +338,8 @@ impl<S: Socket> Relay<S> {
 
     fn on_message(&mut self, id: WorkerId, message: ToSupervisor, now: Now) {
         let is_full = self.publications.is_full();
-        let Some(message) = self.put_off(id, message) else { return };
+        let message = self.put_off(id, message).and_then(|message| self.pass_on(id, message, now));
+        let Some(message) = message else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
         match message {
             ToSupervisor::There => member.is_there = true,
@@ -355,13 +363,7 @@ impl<S: Socket> Relay<S> {
                 self.tell(id, &ToWorker::Overview(Box::new(overview)));
             }
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
-            ToSupervisor::Sync => {
-                // Behind all that was positioned so far.
-                if member.told == CatchUp::Live {
-                    self.hand_on();
-                }
-                self.tell(id, &ToWorker::Synced);
-            }
+            ToSupervisor::Sync => self.tell_synced(id),
             ToSupervisor::Publish(_) if self.is_closed => member.link.send(&ToWorker::Refused),
             // There is no later turn for it, and nobody left to be told that it was published.
             ToSupervisor::Publish(_) if is_full && member.has_ended => {}

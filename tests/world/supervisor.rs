@@ -165,7 +165,10 @@ impl Supervisor {
         let ended = std::mem::take(&mut self.exits);
         self.children.retain(|(id, _)| !ended.iter().any(|(other, _)| other == id));
         self.has_lost_one |= !ended.is_empty();
-        self.crew.handle(Arrived { ready, signals: std::mem::take(&mut self.signals), ended }, now);
+        self.crew.handle(
+            Arrived { ready, signals: std::mem::take(&mut self.signals), ended, engine: vec![] },
+            now,
+        );
         self.take_over((now, at));
         self.hand_over((now, at));
         self.end_parting(at);

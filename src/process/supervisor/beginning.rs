@@ -8,7 +8,8 @@ use super::taking::Taking;
 use super::taking_up::TakingUp;
 use super::{Supervisor, SupervisorError};
 use crate::config::Config;
-use crate::process::crew::Crew;
+use crate::policy::roster::Times;
+use crate::process::crew::{Crew, CrewTerms};
 use crate::process::handover::{self, Approach, Doors, SuccessionError};
 use crate::process::listeners::OpenError;
 use crate::process::listeners::slots::SlotSockets;
@@ -17,6 +18,7 @@ use crate::server::bound_socket::BoundSocket;
 use crate::server::handover::channel::Channel;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
+use crate::server::terms::{history_limits, random_epoch};
 
 /// What there is before any worker is started.
 pub(super) struct Beginning {
@@ -108,5 +110,21 @@ impl Supervisor {
     /// The file of a socket that was taken over goes with it from now on; whether it is listened on here.
     pub(super) fn own_file(&mut self, file: &Path) -> bool {
         BoundSocket::own_file_of(self.listeners.bound_mut().chain(&mut self.path), file)
+    }
+}
+
+/// What holds for the crew of this configuration.
+pub(super) fn terms(config: &Config) -> CrewTerms {
+    CrewTerms {
+        workers: config.workers.into(),
+        epoch: random_epoch(),
+        history: history_limits(config),
+        times: Times {
+            healthcheck: config.timeout_worker_healthcheck,
+            drain_delay: config.drain_delay,
+            grace: config.timeout_graceful_shutdown,
+            report_interval: config.drain_check_interval,
+        },
+        notify_interval: config.notify_interval.0,
     }
 }

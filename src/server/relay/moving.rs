@@ -1,10 +1,12 @@
 //! The supervisor's half of handing over: what its workers say about it, and what is put off meanwhile.
 
+use super::publications::Publications;
 use super::{Relay, WorkerEvent};
 use crate::policy::handover::crew::Said;
 use crate::policy::roster::WorkerId;
 use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
+use crate::server::order::ledger::Ledger;
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
@@ -15,10 +17,24 @@ use crate::wire::snapshot::Snapshot;
 pub(super) struct Pause {
     /// The history is a predecessor's still: nobody is told one.
     pub(super) awaits_history: bool,
+    /// The engine has still to say what it holds.
+    pub(super) awaits_engine: bool,
     /// Nobody may serve who does not yet.
     pub(super) admits_nobody: bool,
     /// Nothing is positioned, and what was asked is answered later.
     pub(super) questions: Option<Vec<(WorkerId, ToSupervisor)>>,
+}
+
+impl Pause {
+    /// Whether it is not known yet with what to begin.
+    pub(super) fn awaits_history(&self) -> bool {
+        self.awaits_history || self.awaits_engine
+    }
+
+    /// Whether the engine is listened to: not while it is a predecessor's to do so, or everything is handed over.
+    pub(super) fn hears_engine(&self) -> bool {
+        !self.awaits_history && self.questions.is_none()
+    }
 }
 
 impl<S: Socket> Relay<S> {
@@ -61,6 +77,29 @@ impl<S: Socket> Relay<S> {
         self.members.values().filter(|member| member.is_ready).map(|member| member.taken_up).sum()
     }
 
+    /// What a successor needs to go on in the same epoch.
+    pub fn snapshot(&mut self, now: Now) -> Snapshot {
+        debug_assert!(self.is_closed, "what is published later would be missing");
+        self.picture(now)
+    }
+
+    /// How everything stands. The answers to keys are the engine's to keep, where there is one.
+    fn picture(&mut self, now: Now) -> Snapshot {
+        self.publications.forget_old(now);
+        let line = self.publications.line();
+        match self.sharing {
+            Some(_) => Ledger::new(line.epochs().epoch(), line.newest()).snapshot(line, now),
+            None => self.order.snapshot(line, now),
+        }
+    }
+
+    /// Goes on where a predecessor stopped. There must be no workers yet.
+    pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
+        let (order, line) = Ledger::restore(snapshot, self.limits, now);
+        self.sharing.iter_mut().for_each(|sharing| sharing.engine.go_on_behind(line.newest_id()));
+        (self.order, self.publications) = (order, Publications::new(line));
+    }
+
     /// From here on nothing is positioned; what was is handed on, and then all of these hear that they are to move.
     pub fn cut_off(&mut self, workers: &[WorkerId], word: &ToWorker<'_>) {
         self.pause.questions.get_or_insert_default();
@@ -71,8 +110,7 @@ impl<S: Socket> Relay<S> {
     /// How everything stands that was published; nothing is positioned.
     pub fn snapshot_at_cut(&mut self, now: Now) -> Snapshot {
         debug_assert!(self.pause.questions.is_some(), "what is published later would be missing");
-        self.publications.forget_old(now);
-        self.order.snapshot(self.publications.line(), now)
+        self.picture(now)
     }
 
     /// All goes on here: what was asked meanwhile is answered, and who could serve does.
