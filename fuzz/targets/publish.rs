@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use slackwater::policy::epochs::Epochs;
 use slackwater::policy::fingerprint::Fingerprint;
 use slackwater::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use slackwater::policy::sequencer::PublicationId;
@@ -92,7 +93,7 @@ fn check_messages(drafts: &Drafts) {
     });
     let publications: Vec<Kept> = publications.collect();
     let newest = publications.len() as u64;
-    let snapshot = Snapshot { epoch, newest, publications, answers: vec![] };
+    let snapshot = Snapshot { epochs: Epochs::of(epoch), newest, publications, answers: vec![] };
     assert_eq!(Snapshot::decode(&snapshot.encode()), Ok(snapshot));
 }
 

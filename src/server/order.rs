@@ -283,7 +283,7 @@ impl<S: Socket> Order<S> {
         match self {
             Self::Own(own) => Some(own.ledger.snapshot(line, now)),
             // The answers to keys are the engine's to keep.
-            Self::Shared(_) => Some(Ledger::new(line.epochs().epoch(), line.newest()).snapshot(line, now)),
+            Self::Shared(_) => Some(ledger::legacy(line, now)),
             Self::Upstream(_) => None,
         }
     }

@@ -197,7 +197,7 @@ impl StateFile {
         let mut octets = Vec::new();
         file.read_to_end(&mut octets)?;
         match Snapshot::decode(&octets) {
-            Ok(there) if there.epoch != own.epoch || there.newest > own.newest => Err(Unfit::Another),
+            Ok(there) if !own.holds(&there) => Err(Unfit::Another),
             _ => Ok(()),
         }
     }

@@ -7,9 +7,10 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::*;
+use crate::policy::epochs::Epochs;
 
 fn snapshot() -> Snapshot {
-    Snapshot { epoch: 7, newest: 3, publications: vec![], answers: vec![] }
+    Snapshot { epochs: Epochs::of(7), newest: 3, publications: vec![], answers: vec![] }
 }
 
 /// A folder, and the state file in it.
@@ -198,7 +199,7 @@ fn another_history_that_was_left_there_meanwhile_is_not_written_over() {
     let (folder, path) = place();
     let file = StateFile::open(&path).unwrap();
     for (epoch, newest, stays) in [(8, 1, true), (8, 3, true), (7, 4, true), (7, 3, false), (7, 2, false)] {
-        let there = Snapshot { epoch, newest, publications: vec![], answers: vec![] };
+        let there = Snapshot { epochs: Epochs::of(epoch), newest, publications: vec![], answers: vec![] };
         fs::write(&path, there.encode()).unwrap();
         assert_eq!(matches!(file.write(&snapshot()), Err(Unfit::Another)), stays, "{epoch} {newest}");
         let left = if stays { there } else { snapshot() };

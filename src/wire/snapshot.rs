@@ -1,4 +1,4 @@
-//! What a leaving process hands to its successor: the epoch, the newest position, the history and the answers to keys, as
+//! What a leaving process hands to its successor: the epochs, the newest position, the history and the answers to keys, as
 //! octets with a version and a checksum. Anything but a whole snapshot is an error, never guessed at. A checksum does not
 //! prove who wrote it, so that only what a server could have written is accepted.
 //!
@@ -7,6 +7,10 @@
 //! and of its JSON (u32), the topic, the JSON; before version 3 a frame instead of the JSON. Then, since version 2, the count (u64) of answers and each of them: when
 //! it was given (i64), the fingerprints of its key's name and payload (16 octets each), whether it is a batch's (u8), the
 //! count (u32) of runs and each of them: its first position (u64) and how many there are (u32). Numbers are big-endian.
+//!
+//! Version 4 is written only where there is more to say than one epoch whose ids have the positions that they have here, so that
+//! earlier programs read all else. Instead of the epoch it has the count (u8) of runs and each of them, as `policy::epochs` has
+//! it: the epoch (u32) and the position in it (u64) of the id ahead of the run, and its position here (u64).
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -18,6 +22,7 @@ use thiserror::Error;
 
 use crate::frame::text_range;
 use crate::message::Message;
+use crate::policy::epochs::{self, Epochs, Place};
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::{Answer, Key};
 use crate::policy::positions::{Positions, Run};
@@ -28,18 +33,24 @@ use crate::wire::publish::MAX_PUBLICATIONS;
 /// What files of every version begin with.
 pub const FAMILY: &[u8] = b"slackwater st ";
 
-/// Of each version. The last one is written, all are read.
-const MAGICS: [&[u8; 16]; 3] = [b"slackwater st 1\n", b"slackwater st 2\n", b"slackwater st 3\n"];
-const MAGIC: &[u8; 16] = MAGICS[MAGICS.len() - 1];
+/// Of each version. The last two are written, all are read.
+const MAGICS: [&[u8; 16]; 4] =
+    [b"slackwater st 1\n", b"slackwater st 2\n", b"slackwater st 3\n", b"slackwater st 4\n"];
+
+/// What is written, unless there is more than one epoch to tell of.
+const PLAIN: &[u8; 16] = MAGICS[2];
+
+/// What is written if there is.
+const WITH_EPOCHS: &[u8; 16] = MAGICS[3];
 
 /// The magic and the checksum.
-const HEAD_BYTES: usize = MAGIC.len() + 4;
+const HEAD_BYTES: usize = PLAIN.len() + 4;
 
 /// The state of one process's history.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The epoch of all ids.
-    pub epoch: u32,
+    /// The ids of the positions.
+    pub epochs: Epochs,
     /// The position of the newest publication.
     pub newest: Position,
     /// The publications up to the newest, without a gap.
@@ -92,6 +103,16 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
+    /// What names all that was published.
+    pub fn newest_id(&self) -> PublicationId {
+        self.epochs.up_to(self.newest).expect("the newest position is of the newest epoch")
+    }
+
+    /// Whether another one is an earlier state of the same history.
+    pub fn holds(&self, other: &Self) -> bool {
+        matches!(self.epochs.place(other.newest_id(), self.newest), Place::At(_))
+    }
+
     /// The snapshot as octets.
     pub fn encode(&self) -> Vec<u8> {
         let summed = self.sum_up();
@@ -115,7 +136,10 @@ impl Snapshot {
     /// All that is behind the checksum, piece by piece.
     fn each_piece(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut numbers = Vec::new();
-        numbers.put_u32(self.epoch);
+        match self.epochs.plain() {
+            Some(epoch) => numbers.put_u32(epoch),
+            None => encode_epochs(&self.epochs, &mut numbers),
+        }
         numbers.put_u64(self.newest);
         numbers.put_u64(self.publications.len() as u64);
         take(&numbers)?;
@@ -169,18 +193,24 @@ impl Snapshot {
         version: usize,
         is_sound: impl Fn(&[u8], PublicationId, &TopicName) -> bool,
     ) -> Option<Self> {
-        let (epoch, newest) = (rest.try_get_u32().ok()?, rest.try_get_u64().ok()?);
+        let epochs = match version {
+            ..=3 => Epochs::of(rest.try_get_u32().ok()?),
+            _ => decode_epochs(rest)?,
+        };
+        let newest = rest.try_get_u64().ok().filter(|newest| *newest <= MAX_POSITION)?;
+        let last = epochs.runs().last()?;
+        let newest_in_epoch = last.id.position() + newest.checked_sub(last.position)?;
         let count = rest.try_get_u64().ok()?;
-        let before = Some(newest).filter(|newest| *newest <= MAX_POSITION)?.checked_sub(count)?;
-        let ids = (before + 1..=newest).map(|position| PublicationId::new(epoch, position));
+        let before = newest.checked_sub(count)?;
         // Collected one by one: memory is not reserved by what a count says.
-        let publications =
-            ids.map(|id| Kept::decode(rest, id, version, &is_sound)).collect::<Option<Vec<_>>>()?;
+        let publications = (before + 1..=newest)
+            .map(|position| Kept::decode(rest, epochs.id(position)?, version, &is_sound))
+            .collect::<Option<Vec<_>>>()?;
         let count = if version >= 2 { rest.try_get_u64().ok()? } else { 0 };
-        let answers = (0..count).map(|_| Given::decode(rest, newest)).collect::<Option<Vec<_>>>()?;
+        let answers = (0..count).map(|_| Given::decode(rest, newest_in_epoch)).collect::<Option<Vec<_>>>()?;
         let names: HashSet<Fingerprint> = answers.iter().map(|given| given.key.name).collect();
         let is_whole = rest.is_empty() && names.len() == answers.len();
-        is_whole.then_some(Self { epoch, newest, publications, answers })
+        is_whole.then_some(Self { epochs, newest, publications, answers })
     }
 }
 
@@ -205,11 +235,33 @@ impl Summed<'_> {
     /// The first octets, and the checksum of those that follow.
     pub fn head(&self) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
-        let (magic, checksum) = head.split_at_mut(MAGIC.len());
-        magic.copy_from_slice(MAGIC);
+        let of_version = if self.snapshot.epochs.plain().is_some() { PLAIN } else { WITH_EPOCHS };
+        let (magic, checksum) = head.split_at_mut(of_version.len());
+        magic.copy_from_slice(of_version);
         checksum.copy_from_slice(&self.checksum.clone().finalize().to_be_bytes());
         head
     }
+}
+
+fn encode_epochs(epochs: &Epochs, octets: &mut Vec<u8>) {
+    let runs = epochs.runs();
+    octets.put_u8(u8::try_from(runs.len()).expect("no more are remembered"));
+    for epochs::Run { id, position } in runs {
+        octets.put_u32(id.epoch());
+        octets.put_u64(id.position());
+        octets.put_u64(*position);
+    }
+}
+
+/// Those that an earlier version could have written it would have written in another way.
+fn decode_epochs(rest: &mut &[u8]) -> Option<Epochs> {
+    let count = rest.try_get_u8().ok()?;
+    let mut run = || {
+        let id = PublicationId::new(rest.try_get_u32().ok()?, rest.try_get_u64().ok()?);
+        Some(epochs::Run { id, position: rest.try_get_u64().ok()? })
+    };
+    let runs = (0..count).map(|_| run()).collect::<Option<Vec<_>>>()?;
+    Epochs::try_from(runs).ok().filter(|epochs| epochs.plain().is_none())
 }
 
 impl Kept {

@@ -9,7 +9,10 @@ const EPOCH: u32 = 0xbeef;
 
 /// A publication as the server would have made it.
 fn kept(position: Position, data: &str) -> Kept {
-    let id = PublicationId::new(EPOCH, position);
+    kept_as(PublicationId::new(EPOCH, position), data)
+}
+
+fn kept_as(id: PublicationId, data: &str) -> Kept {
     let text = format!(r#"{{"type":"notification","id":"{id}","topic":"orders/7","data":{data}}}"#);
     Kept {
         topic: topic("orders/7"),
@@ -32,18 +35,27 @@ fn given(name: &str, runs: &[(Position, u32)]) -> Given {
 fn snapshot() -> Snapshot {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     Snapshot {
-        epoch: EPOCH,
+        epochs: Epochs::of(EPOCH),
         newest: 42,
         publications: vec![kept(41, "\"ö\""), kept(42, &deep)],
         answers: vec![given("a", &[(42, 1)]), given("b", &[(7, 30), (1, 2)])],
     }
 }
 
+/// A history of two epochs, of which the second one has cut the first one short.
+fn divided() -> Snapshot {
+    let mut epochs = Epochs::of(EPOCH);
+    epochs.begin(EPOCH + 1, PublicationId::new(EPOCH, 41), 50).unwrap();
+    let publications = [(EPOCH, 40), (EPOCH, 41), (EPOCH + 1, 1), (EPOCH + 1, 2)];
+    let kept = publications.map(|(epoch, position)| kept_as(PublicationId::new(epoch, position), "1"));
+    Snapshot { epochs, newest: 43, publications: kept.into(), answers: vec![given("a", &[(1, 2)])] }
+}
+
 /// Publication 1 of `orders/7`, and nothing else, with these octets for its JSON.
 fn of_json(json: &[u8]) -> Vec<u8> {
     let id = PublicationId::new(EPOCH, 1);
     let kept = Kept { topic: topic("orders/7"), message: Message::new(json, id), at_unix_ms: 0 };
-    Snapshot { epoch: EPOCH, newest: 1, publications: vec![kept], answers: vec![] }.encode()
+    Snapshot { epochs: Epochs::of(EPOCH), newest: 1, publications: vec![kept], answers: vec![] }.encode()
 }
 
 /// The octets as a version's own, with a checksum that fits.
@@ -58,7 +70,12 @@ fn body(snapshot: &Snapshot) -> Vec<u8> {
 
 /// As an earlier version wrote it: with frames instead of the JSON.
 fn with_frames(snapshot: &Snapshot, frames: &[Vec<u8>]) -> Vec<u8> {
-    let bare = Snapshot { publications: vec![], answers: vec![], ..*snapshot };
+    let bare = Snapshot {
+        publications: vec![],
+        answers: vec![],
+        epochs: snapshot.epochs.clone(),
+        newest: snapshot.newest,
+    };
     let mut octets = body(&bare);
     octets.truncate(12);
     octets.put_u64(frames.len() as u64);
@@ -111,8 +128,10 @@ fn what_was_handed_over_is_text_and_the_publication_of_its_id_and_topic() {
 #[test]
 fn what_was_written_is_read_again() {
     assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
-    let empty = Snapshot { epoch: 1, newest: 0, publications: vec![], answers: vec![] };
+    let empty = Snapshot { epochs: Epochs::of(1), newest: 0, publications: vec![], answers: vec![] };
     assert_eq!(Snapshot::decode(&empty.encode()), Ok(empty));
+    assert_eq!(Snapshot::decode(&divided().encode()), Ok(divided()));
+    assert_eq!(Snapshot::decode_handed_over(&divided().encode()), Ok(divided()));
 }
 
 #[test]
@@ -156,7 +175,7 @@ fn any_damage_is_noticed() {
 
 #[test]
 fn what_is_something_else_is_called_foreign() {
-    for foreign in [&b""[..], b"{}", b"slackwater st 4\n\0\0\0\0", b"slackwater st "] {
+    for foreign in [&b""[..], b"{}", b"slackwater st 5\n\0\0\0\0", b"slackwater st "] {
         assert_eq!(Snapshot::decode(foreign), Err(SnapshotError::Foreign));
     }
 }
@@ -186,8 +205,12 @@ fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
     for newest in [0, 1, u64::MAX, u64::MAX - 1, 1 << 62] {
         let hostile = Snapshot { newest, answers: vec![], ..snapshot() };
         assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{newest}");
-        let hostile =
-            Snapshot { newest, publications: vec![], answers: vec![given("a", &[(2, 1)])], epoch: 1 };
+        let hostile = Snapshot {
+            newest,
+            publications: vec![],
+            answers: vec![given("a", &[(2, 1)])],
+            epochs: Epochs::of(1),
+        };
         assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{newest}");
     }
     let runs: [&[(u64, u32)]; 7] =
@@ -200,6 +223,67 @@ fn what_no_server_could_have_written_is_refused_in_spite_of_its_checksum() {
     assert_eq!(Snapshot::decode(&sealed(b'3', &longer)), Err(SnapshotError::Damaged));
     let twice = Snapshot { answers: vec![given("a", &[(1, 1)]), given("a", &[(2, 1)])], ..snapshot() };
     assert_eq!(Snapshot::decode(&twice.encode()), Err(SnapshotError::Damaged));
+}
+
+#[test]
+fn epochs_are_written_only_where_there_is_more_to_say_than_one_whose_positions_are_those_here() {
+    assert!(snapshot().encode().starts_with(b"slackwater st 3\n"));
+    let octets = divided().encode();
+    let mut expected = b"slackwater st 4\n".to_vec();
+    expected.extend(crc32fast::hash(&octets[20..]).to_be_bytes());
+    expected.extend(b"\x02\0\0\xbe\xef\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    expected.extend(b"\0\0\xbe\xf0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x29");
+    expected.extend(b"\0\0\0\0\0\0\0\x2b\0\0\0\0\0\0\0\x04");
+    assert!(octets.starts_with(&expected), "{octets:x?}");
+    let single = Epochs::new(PublicationId::new(EPOCH, 0), 40);
+    let shifted = Snapshot {
+        epochs: single,
+        newest: 42,
+        publications: vec![kept(1, "1"), kept(2, "2")],
+        answers: vec![],
+    };
+    assert!(shifted.encode().starts_with(b"slackwater st 4\n"));
+    assert_eq!(Snapshot::decode(&shifted.encode()), Ok(shifted));
+}
+
+#[test]
+fn epochs_and_ids_that_do_not_fit_each_other_are_refused_in_spite_of_their_checksum() {
+    let id = |epoch, position| PublicationId::new(epoch, position);
+    let ahead = Epochs::new(id(EPOCH, 0), 41);
+    let hostile = [
+        // Of the lost end of the first epoch, of the second one too early, and of what is ahead of all known epochs.
+        Snapshot { publications: vec![kept_as(id(EPOCH, 42), "1")], newest: 42, ..divided() },
+        Snapshot { publications: vec![kept_as(id(EPOCH + 1, 1), "1")], newest: 41, ..divided() },
+        Snapshot {
+            publications: vec![kept(41, "1"), kept_as(id(EPOCH, 1), "1")],
+            newest: 42,
+            epochs: ahead.clone(),
+            ..divided()
+        },
+        Snapshot { publications: vec![], newest: 40, epochs: ahead, ..divided() },
+        Snapshot { answers: vec![given("a", &[(2, 2)])], ..divided() },
+        Snapshot { publications: vec![], newest: 1 << 62, ..divided() },
+    ];
+    for hostile in hostile {
+        assert_eq!(Snapshot::decode(&hostile.encode()), Err(SnapshotError::Damaged), "{hostile:?}");
+    }
+    // Another way to write what an earlier version writes.
+    let plain = [b"\x01", &EPOCH.to_be_bytes()[..], &[0; 16], &[0; 24]].concat();
+    assert_eq!(Snapshot::decode(&sealed(b'4', &plain)), Err(SnapshotError::Damaged));
+}
+
+#[test]
+fn a_history_holds_its_earlier_states_and_no_other() {
+    let earlier = |epoch, position| {
+        let (mut epochs, newest) = (Epochs::of(EPOCH), position);
+        if epoch > EPOCH {
+            epochs.begin(epoch, PublicationId::new(EPOCH, 41), 41).unwrap();
+        }
+        Snapshot { epochs, newest, publications: vec![], answers: vec![] }
+    };
+    let held = [(EPOCH, 3), (EPOCH, 41), (EPOCH, 42), (EPOCH + 1, 42), (EPOCH + 1, 44), (EPOCH + 2, 41)]
+        .map(|(epoch, position)| divided().holds(&earlier(epoch, position)));
+    assert_eq!(held, [true, true, false, true, false, false]);
 }
 
 #[test]
@@ -216,8 +300,8 @@ fn announced_lengths_reserve_no_memory() {
 proptest! {
     /// Whatever is read can be written again as it was: nothing was guessed, and nothing panics.
     #[test]
-    fn random_octets_with_a_valid_checksum_do_no_harm(octets in vec(any::<u8>(), 0..200)) {
-        let octets = sealed(b'3', &octets);
+    fn random_octets_with_a_valid_checksum_do_no_harm(version in b'3'..=b'4', octets in vec(any::<u8>(), 0..200)) {
+        let octets = sealed(version, &octets);
         if let Ok(read) = Snapshot::decode(&octets) {
             prop_assert_eq!(read.encode(), octets);
         }
@@ -228,13 +312,15 @@ proptest! {
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         end in any::<prop::sample::Index>(),
         is_cut in any::<bool>(),
+        has_epochs in any::<bool>(),
     ) {
-        let mut octets = body(&snapshot());
+        let (version, snapshot) = if has_epochs { (b'4', divided()) } else { (b'3', snapshot()) };
+        let mut octets = body(&snapshot);
         changes.iter().for_each(|(place, octet)| { *place.get_mut(&mut octets) = *octet; });
         if is_cut {
             octets.truncate(end.index(octets.len()));
         }
-        let octets = sealed(b'3', &octets);
+        let octets = sealed(version, &octets);
         if let Ok(read) = Snapshot::decode(&octets) {
             prop_assert_eq!(read.encode(), octets);
         }

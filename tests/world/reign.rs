@@ -63,7 +63,7 @@ impl Reign {
         now: Now,
     ) -> Self {
         setup.terms.epoch = 0xbeef + u32::try_from(number).expect("few");
-        let epoch = snapshot.as_ref().map_or(setup.terms.epoch, |snapshot| snapshot.epoch);
+        let epoch = snapshot.as_ref().map_or(setup.terms.epoch, |snapshot| snapshot.epochs.epoch());
         let (mut supervisor, mut workers) = (None, Vec::new());
         if setup.workers > 0 {
             supervisor = Some(Supervisor::new(number, epoch, snapshot, setup, random, now));

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use crate::policy::epochs::Epochs;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::{History, HistoryLimits, Publication};
 use crate::policy::idempotency::{Answer, Idempotency, OtherPayload, Scope};
@@ -167,41 +166,52 @@ impl Ledger {
 
     /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
     pub fn snapshot(&self, line: &Line, now: Now) -> Snapshot {
-        let history = line.history();
-        let kept = history.after(*history.positions().start() - 1).map(|(_, publication)| Kept {
-            topic: publication.topic.clone(),
-            message: publication.message.clone(),
-            at_unix_ms: now.unix_ms_of(publication.at),
-        });
         let given = self.idempotency.remembered(now.instant).map(|(at, key, answer)| Given {
             key,
             answer: answer.clone(),
             at_unix_ms: now.unix_ms_of(at),
         });
-        Snapshot {
-            epoch: self.epoch(),
-            newest: self.newest(),
-            publications: kept.collect(),
-            answers: given.collect(),
-        }
+        Snapshot { answers: given.collect(), ..legacy(line, now) }
     }
 
     /// Goes on where a predecessor stopped.
     pub fn restore(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> (Self, Line) {
-        let before = snapshot.newest - snapshot.publications.len() as u64;
-        let mut ledger = Self::new(snapshot.epoch, snapshot.newest);
-        for Given { key, answer, at_unix_ms } in snapshot.answers {
-            ledger.idempotency.remember(&key, answer, now.instant_of(at_unix_ms));
+        let newest = snapshot.newest_id();
+        let mut ledger = Self::new(newest.epoch(), newest.position());
+        for Given { key, answer, at_unix_ms } in &snapshot.answers {
+            ledger.idempotency.remember(key, answer.clone(), now.instant_of(*at_unix_ms));
         }
-        let mut history = History::new(limits, before);
-        for Kept { topic, message, at_unix_ms } in snapshot.publications {
-            // Somebody may be in the midst of being brought more than is kept for others.
-            history.push_beyond(Publication { topic, message, at: now.instant_of(at_unix_ms) });
-        }
-        history.expire(now.instant);
-        let line = Line::new(Epochs::of(ledger.epoch()), history);
-        (ledger, line)
+        (ledger, line_of(snapshot, limits, now))
     }
+}
+
+/// What a successor needs of a line to go on with it, where nobody has to be answered again.
+pub fn legacy(line: &Line, now: Now) -> Snapshot {
+    let history = line.history();
+    // What is kept of epochs that are not known any more has no ids.
+    let begin = (*history.positions().start() - 1).max(line.epochs().known_after());
+    let kept = history.after(begin).map(|(_, publication)| Kept {
+        topic: publication.topic.clone(),
+        message: publication.message.clone(),
+        at_unix_ms: now.unix_ms_of(publication.at),
+    });
+    Snapshot {
+        epochs: line.epochs().clone(),
+        newest: line.newest(),
+        publications: kept.collect(),
+        answers: vec![],
+    }
+}
+
+/// The line as a predecessor has left it.
+pub fn line_of(snapshot: Snapshot, limits: HistoryLimits, now: Now) -> Line {
+    let mut history = History::new(limits, snapshot.newest - snapshot.publications.len() as u64);
+    for Kept { topic, message, at_unix_ms } in snapshot.publications {
+        // Somebody may be in the midst of being brought more than is kept for others.
+        history.push_beyond(Publication { topic, message, at: now.instant_of(at_unix_ms) });
+    }
+    history.expire(now.instant);
+    Line::new(snapshot.epochs, history)
 }
 
 #[cfg(test)]

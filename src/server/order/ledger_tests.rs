@@ -5,7 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::epochs::Epochs;
 use crate::policy::idempotency::{Key, REMEMBERED};
+use crate::policy::line::Continuation;
+use crate::policy::sequencer::PublicationId;
 use crate::wire::publish;
 
 const LIMITS: HistoryLimits =
@@ -208,6 +211,31 @@ fn a_successor_gives_the_first_answer_for_as_long_as_it_would_have_been_given() 
     assert!(desk.submit("k", r#"{"data":3}"#).is_err());
     desk.wait(Duration::from_secs(1));
     assert_eq!(desk.submit("k", first), Ok(vec![4, 5]), "after five minutes");
+}
+
+#[test]
+fn a_successor_knows_the_same_epochs_and_goes_on_in_the_last_one() {
+    for begins in [1, 70] {
+        let mut desk = Desk::new();
+        assert_eq!(desk.submit("", r#"[{"data":1},{"data":2}]"#), Ok(vec![1, 2]));
+        for epoch in 8..8 + begins {
+            let after = desk.line.newest_id();
+            // Of the first one the end is lost.
+            let after = if epoch == 8 { PublicationId::new(7, 1) } else { after };
+            desk.line.go_on(Continuation::Epoch { epoch, after });
+            desk.order = Ledger::new(epoch, 0);
+            let (topic, data) =
+                (TopicName::parse("a").unwrap(), RawValue::from_string("3".to_owned()).unwrap());
+            desk.line.history_mut().push(desk.order.position(&topic, &data, desk.now));
+        }
+        let (epochs, newest) = (desk.line.epochs().clone(), desk.line.newest());
+        let mut next = desk.hand_over(Duration::ZERO);
+        assert_eq!((next.line.epochs(), next.line.newest()), (&epochs, newest));
+        assert_eq!(*next.line.history().positions().start(), epochs.known_after() + 1);
+        let publication = next.order.notify(0, next.now);
+        let id = format!("{:08x}-2", 7 + begins);
+        assert!(String::from_utf8_lossy(publication.message.json()).contains(&id), "{publication:?}");
+    }
 }
 
 #[test]

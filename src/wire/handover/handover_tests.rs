@@ -11,6 +11,7 @@ use super::parked::Left;
 use super::record::{Http, Monotonic, Phase, Record, WebSocket};
 use super::{Damaged, FORMATS, drawn, fixture};
 use crate::message::Message;
+use crate::policy::epochs::Epochs;
 use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::TopicName;
 use crate::wire::snapshot::{Kept, Snapshot};
@@ -317,8 +318,12 @@ fn a_history_stands_in_an_image_as_it_stands_in_a_state_file() {
         let message = Message::new(json.as_bytes(), id);
         Kept { topic: TopicName::parse("t").unwrap(), message, at_unix_ms: 1_000 + n.cast_signed() }
     });
-    let history =
-        Snapshot { epoch: 0xbeef, newest: 3, publications: publications.collect(), answers: vec![] };
+    let history = Snapshot {
+        epochs: Epochs::of(0xbeef),
+        newest: 3,
+        publications: publications.collect(),
+        answers: vec![],
+    };
     let image = image(|image| {
         image.whole(&Whole::default()).unwrap();
         image.history(&history).unwrap();
@@ -334,7 +339,7 @@ fn a_history_stands_in_an_image_as_it_stands_in_a_state_file() {
 
 /// What stands in the fixture.
 fn contents() -> Vec<u8> {
-    let history = Snapshot { epoch: 0xbeef, newest: 0, publications: vec![], answers: vec![] };
+    let history = Snapshot { epochs: Epochs::of(0xbeef), newest: 0, publications: vec![], answers: vec![] };
     image(|image| {
         image.whole(&fixture::whole()).unwrap();
         image.history(&history).unwrap();
@@ -352,7 +357,7 @@ fn the_image_that_the_first_version_has_written_is_read_for_ever() {
         panic!("{entries:?}")
     };
     assert_eq!((&**whole, *shared), (&fixture::whole(), fixture::SHARED));
-    assert_eq!(Snapshot::decode(history).map(|history| history.epoch), Ok(0xbeef));
+    assert_eq!(Snapshot::decode(history).map(|history| history.epochs.plain()), Ok(Some(0xbeef)));
     let records = fixture::records().into_iter().map(|record| Entry::Connection(record.into()));
     assert_eq!(connections, records.collect::<Vec<_>>());
 }

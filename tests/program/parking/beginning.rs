@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 
+use slackwater::policy::epochs::Epochs;
 use slackwater::server::handover::channel::Channel;
 use slackwater::server::handover::memory;
 use slackwater::wire::handover::FORMATS;
@@ -133,7 +134,7 @@ fn image_of(connections: usize) -> OwnedFd {
 
 /// How everything else stands.
 fn rest() -> OwnedFd {
-    let snapshot = Snapshot { epoch: 7, newest: 0, publications: vec![], answers: vec![] };
+    let snapshot = Snapshot { epochs: Epochs::of(7), newest: 0, publications: vec![], answers: vec![] };
     let (file, ()) = memory::write(|file| {
         let mut image = Writer::new(file, *FORMATS.end())?;
         image.whole(&Whole::default())?;
