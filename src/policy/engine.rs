@@ -67,8 +67,10 @@ pub struct Course {
     redirected: Option<Target>,
     /// Attempts since all was well.
     failures: u32,
-    /// Draws the pauses, differently on each machine.
+    /// Draws pauses and epochs, differently on each machine.
     seed: u64,
+    /// How many entries are read at once at most, and how many now.
+    page: (usize, usize),
     next_beat: Option<Instant>,
     /// When a sentinel is asked again; `None` while it is, or where there is none.
     next_watch: Option<Instant>,
@@ -82,8 +84,8 @@ pub struct Course {
 }
 
 impl Course {
-    /// Nothing is known yet. There are so many sentinels to ask, if any; pauses are drawn by the seed.
-    pub fn new(sentinels: usize, seed: u64, now: Instant) -> Self {
+    /// Nothing is known yet. There are so many sentinels to ask, if any; at most so many entries, 1 or more, are read at once.
+    pub fn new(sentinels: usize, page: usize, seed: u64, now: Instant) -> Self {
         Self {
             state: State::Waiting { until: now },
             steps: VecDeque::new(),
@@ -95,6 +97,7 @@ impl Course {
             redirected: None,
             failures: 0,
             seed,
+            page: (page.max(2), page.max(2)),
             next_beat: None,
             next_watch: None,
             is_watching: false,
@@ -195,7 +198,8 @@ impl Course {
         } else if self.state == State::Greeting {
             self.state = State::Beginning;
             let known = self.cursor.newest().map_or(0, |newest| newest.epoch());
-            self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known }));
+            let salt = u16::try_from(self.draw() >> 48).unwrap_or_default();
+            self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt }));
         }
     }
 
@@ -204,7 +208,7 @@ impl Course {
         self.begun = Some(begun);
         self.state = State::Reading;
         self.cursor.reopen();
-        let page = Ask::Page { from: self.cursor.newest() };
+        let page = Ask::Page { from: self.cursor.newest(), most: self.page.1 };
         self.steps.extend([
             Step::Connect(Line::Reader, self.target.clone()),
             Step::Ask(Line::Reader, Ask::Greet),
@@ -227,11 +231,13 @@ impl Course {
     /// All entries of an answer have been taken; there may be more of them if it `is_full`.
     pub fn on_page(&mut self, is_full: bool, now: Instant) {
         let Some(begun) = self.begun else { return };
+        self.page.1 = (self.page.1 * 2).min(self.page.0);
         match (self.state, self.cursor.newest()) {
             (State::Reading, Some(newest)) if is_full => {
                 // What was heard last does come again, so that a page brings something else, too.
                 self.cursor.reopen();
-                self.steps.push_back(Step::Ask(Line::Reader, Ask::Page { from: Some(newest) }));
+                let page = Ask::Page { from: Some(newest), most: self.page.1 };
+                self.steps.push_back(Step::Ask(Line::Reader, page));
             }
             (State::Reading, _) => {
                 self.steps.extend(self.cursor.on_end(begun.newest).map(Step::Line));
@@ -295,6 +301,10 @@ impl Course {
         if is_elsewhere && self.failures == 0 {
             pause = Duration::ZERO;
         }
+        if matches!(self.state, State::Reading | State::Following) {
+            // An engine parts with whoever takes too little of too much (client-output-buffer-limit).
+            self.page.1 = (self.page.1 / 8).max(2);
+        }
         self.sentinels.1 = (self.sentinels.1 + 1) % self.sentinels.0.max(1);
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: now + pause };
@@ -349,7 +359,7 @@ impl Course {
 
     fn follow(&mut self) {
         if let Some(after) = self.cursor.newest() {
-            self.steps.push_back(Step::Ask(Line::Reader, Ask::Follow { after }));
+            self.steps.push_back(Step::Ask(Line::Reader, Ask::Follow { after, most: self.page.1 }));
         }
     }
 
@@ -362,15 +372,18 @@ impl Course {
 
     /// From half of what is meant to one and a half times that, so that many machines do not come all at once.
     fn draw_pause(&mut self) -> Duration {
+        let share = 0.5 + (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        let meant = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        meant.mul_f64(share)
+    }
+
+    fn draw(&mut self) -> u64 {
         // SplitMix64 (Steele, Lea, Flood 2014).
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut drawn = self.seed;
         drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        drawn ^= drawn >> 31;
-        let share = 0.5 + (drawn >> 11) as f64 / (1_u64 << 53) as f64;
-        let meant = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
-        meant.mul_f64(share)
+        drawn ^ (drawn >> 31)
     }
 }
 

@@ -3,6 +3,8 @@
 use super::*;
 use crate::policy::line::Continuation;
 
+const PAGE: usize = 128;
+
 fn id(epoch: u32, position: u64) -> PublicationId {
     PublicationId::new(epoch, position)
 }
@@ -27,7 +29,7 @@ fn begin(course: &mut Course, begun: Begun, now: Instant) -> Vec<Step> {
 /// One that follows an empty stream of epoch 7.
 fn following() -> (Course, Instant) {
     let now = Instant::now();
-    let mut course = Course::new(0, 1, now);
+    let mut course = Course::new(0, PAGE, 1, now);
     begin(&mut course, Begun { epoch: 7, newest: id(7, 0) }, now);
     course.on_page(false, now);
     steps(&mut course, now);
@@ -42,20 +44,23 @@ fn pause(course: &Course, now: Instant) -> Duration {
 #[test]
 fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
     let now = Instant::now();
-    let mut course = Course::new(0, 1, now);
+    let mut course = Course::new(0, PAGE, 1, now);
     let writer = |ask| Step::Ask(Line::Writer, ask);
     let connect = Step::Connect(Line::Writer, Target::Configured);
     assert_eq!(steps(&mut course, now), [connect, writer(Ask::Greet)]);
     course.on_greeting(master("7.0.15"), now);
-    assert_eq!(steps(&mut course, now), [writer(Ask::Begin { known: 0 })]);
+    assert!(matches!(steps(&mut course, now)[..], [Step::Ask(Line::Writer, Ask::Begin { known: 0, .. })]));
     course.on_begun(Begun { epoch: 7, newest: id(7, 1) });
     let reader = |ask| Step::Ask(Line::Reader, ask);
-    assert_eq!(steps(&mut course, now)[1..], [reader(Ask::Greet), reader(Ask::Page { from: None })]);
+    assert_eq!(
+        steps(&mut course, now)[1..],
+        [reader(Ask::Greet), reader(Ask::Page { from: None, most: PAGE })]
+    );
     assert_eq!((course.epoch(), course.has_read_all()), (None, false));
     let restart = Continuation::Restart(id(7, 0));
     assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Changed(restart)));
     course.on_page(false, now);
-    let follow = reader(Ask::Follow { after: id(7, 1) });
+    let follow = reader(Ask::Follow { after: id(7, 1), most: PAGE });
     assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat)]);
     assert_eq!((course.epoch(), course.has_read_all()), (Some(7), true));
 }
@@ -63,11 +68,11 @@ fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
 #[test]
 fn a_full_page_is_followed_by_another_which_begins_with_what_was_heard_last() {
     let now = Instant::now();
-    let mut course = Course::new(0, 1, now);
+    let mut course = Course::new(0, PAGE, 1, now);
     begin(&mut course, Begun { epoch: 7, newest: id(7, 2) }, now);
     course.take(id(7, 1), Kind::Publication).unwrap();
     course.on_page(true, now);
-    let page = Ask::Page { from: Some(id(7, 1)) };
+    let page = Ask::Page { from: Some(id(7, 1)), most: PAGE };
     assert_eq!(steps(&mut course, now), [Step::Ask(Line::Reader, page)]);
     assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Known));
     assert_eq!(course.take(id(7, 2), Kind::Publication), Ok(Taken::Next));
@@ -77,7 +82,7 @@ fn a_full_page_is_followed_by_another_which_begins_with_what_was_heard_last() {
 fn the_first_attempts_follow_soon_and_later_ones_within_seconds_but_not_on_all_machines_at_once() {
     let pauses = |seed| {
         let mut now = Instant::now();
-        let mut course = Course::new(0, seed, now);
+        let mut course = Course::new(0, PAGE, seed, now);
         let mut pauses = vec![];
         for _ in 0..12 {
             steps(&mut course, now);
@@ -142,7 +147,7 @@ fn an_old_engine_and_a_replica_are_not_kept_company_with() {
         (Greeting { is_master: false, ..master("7.0.0") }, Fault::Replica),
     ] {
         let now = Instant::now();
-        let mut course = Course::new(0, 1, now);
+        let mut course = Course::new(0, PAGE, 1, now);
         steps(&mut course, now);
         course.on_greeting(greeting, now);
         assert_eq!(steps(&mut course, now), [Step::HangUp, Step::Down { fault, is_again: false }]);
@@ -152,7 +157,7 @@ fn an_old_engine_and_a_replica_are_not_kept_company_with() {
 #[test]
 fn sentinels_are_asked_one_after_the_other_until_one_knows_the_master() {
     let mut now = Instant::now();
-    let mut course = Course::new(2, 1, now);
+    let mut course = Course::new(2, PAGE, 1, now);
     for sentinel in [0, 1, 0] {
         let connect = Step::Connect(Line::Locator, Target::Sentinel(sentinel));
         assert_eq!(steps(&mut course, now), [connect, Step::Ask(Line::Locator, Ask::Master)]);
@@ -178,7 +183,7 @@ fn address(host: &str) -> Option<(String, u16)> {
 #[test]
 fn a_sentinel_is_asked_every_second_and_another_master_is_gone_to_at_once() {
     let mut now = Instant::now();
-    let mut course = Course::new(2, 1, now);
+    let mut course = Course::new(2, PAGE, 1, now);
     steps(&mut course, now);
     course.on_master(address("one"), now);
     begin(&mut course, Begun { epoch: 7, newest: id(7, 0) }, now);
@@ -238,12 +243,35 @@ fn it_lags_while_something_was_positioned_that_has_not_been_heard_and_while_it_i
 #[test]
 fn a_successor_reads_on_where_its_predecessor_has_stopped() {
     let now = Instant::now();
-    let mut course = Course::new(0, 1, now);
+    let mut course = Course::new(0, PAGE, 1, now);
     course.go_on_behind(id(7, 5));
     assert!(course.has_read_all());
     let asked = begin(&mut course, Begun { epoch: 7, newest: id(7, 9) }, now);
-    let page = Ask::Page { from: Some(id(7, 5)) };
+    let page = Ask::Page { from: Some(id(7, 5)), most: PAGE };
     assert_eq!(asked.last(), Some(&Step::Ask(Line::Reader, page)));
     assert_eq!(course.take(id(7, 5), Kind::Publication), Ok(Taken::Known));
     assert_eq!(course.take(id(7, 6), Kind::Publication), Ok(Taken::Next));
+}
+
+#[test]
+fn an_engine_that_parts_in_the_midst_of_much_is_asked_for_less_until_that_goes_well() {
+    let now = Instant::now();
+    let mut course = Course::new(0, PAGE, 1, now);
+    let mut asked = vec![];
+    for is_cut in [true, true, true, false] {
+        let later = now + 60 * LONGEST_PAUSE;
+        let steps = begin(&mut course, Begun { epoch: 7, newest: id(7, 1) }, later);
+        asked.extend(steps.into_iter().filter_map(|step| match step {
+            Step::Ask(Line::Reader, Ask::Page { most, .. }) => Some(most),
+            _ => None,
+        }));
+        if is_cut {
+            course.on_fault(Fault::Closed, now);
+        }
+    }
+    assert_eq!(asked, [PAGE, PAGE / 8, 2, 2]);
+    course.take(id(7, 1), Kind::Publication).unwrap();
+    course.on_page(true, now);
+    let page = Ask::Page { from: Some(id(7, 1)), most: 4 };
+    assert_eq!(steps(&mut course, now), [Step::Ask(Line::Reader, page)]);
 }

@@ -44,6 +44,8 @@ pub struct EngineTerms {
     pub name: String,
     /// How many sentinels know where it is; none if it is known.
     pub sentinels: usize,
+    /// How many entries are read at once at most.
+    pub page: usize,
     /// How long a replica is waited for, in milliseconds, if one is.
     pub wait_ms: Option<u32>,
     /// Draws pauses: another number on each machine.
@@ -92,8 +94,10 @@ enum Expected {
     Master,
     Greeting,
     Done,
+    Anything,
     Begun,
-    Page,
+    /// With so many entries at most.
+    Page(usize),
     News,
     Tail,
     Beat,
@@ -157,7 +161,7 @@ impl<S: Socket, K> Engine<S, K> {
     /// Nothing is connected yet; `poll` says what is to be.
     pub fn new(terms: EngineTerms, now: Now) -> Self {
         Self {
-            course: Course::new(terms.sentinels, terms.seed, now.instant),
+            course: Course::new(terms.sentinels, terms.page, terms.seed, now.instant),
             terms,
             locator: None,
             writer: None,

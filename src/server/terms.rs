@@ -21,7 +21,7 @@ use crate::server::address::Address;
 use crate::server::engine::EngineTerms;
 use crate::server::footprint;
 use crate::server::limits::Limits;
-use crate::wire::engine::{Credentials, Speaker};
+use crate::wire::engine::{Credentials, Speaker, page_for};
 use crate::wire::metrics::Process;
 use crate::wire::websocket::Rules;
 
@@ -168,6 +168,7 @@ pub fn engine_terms(config: &Config) -> Option<EngineTerms> {
         speaker,
         name: url.to_string(),
         sentinels,
+        page: page_for(config.max_publish_size),
         wait_ms: wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
         seed,
     })

@@ -24,8 +24,16 @@ const BEAT: &str = concat!(include_str!("engine/machines.lua"), include_str!("en
 const NOTIFY: &str = concat!(include_str!("engine/machines.lua"), include_str!("engine/notify.lua"));
 const TAIL: &str = include_str!("engine/tail.lua");
 
-/// How many entries a page and a reading take at most: many times the largest of them still fit into memory.
-pub const PAGE: usize = 128;
+/// How many entries are read at once at most.
+const LONGEST_PAGE: usize = 128;
+
+/// What they come to at most, unless two of them are larger.
+const PAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many entries are to be read at once, where each has so many bytes at most.
+pub fn page_for(entry_bytes: usize) -> usize {
+    (PAGE_BYTES / entry_bytes.max(1)).clamp(2, LONGEST_PAGE)
+}
 
 /// Who greets, if anybody has to be known.
 #[derive(Clone, Default)]
@@ -96,22 +104,22 @@ impl Speaker {
         self
     }
 
-    /// Appends a question. Its answer is the last of as many replies as are given back.
+    /// Appends a question, and says how many replies there will be. Of a greeting, it is answered by the first, else by the last.
     pub fn ask(&self, ask: &Ask, clients: usize, to: &mut BytesMut) -> usize {
         match ask {
-            Ask::Master => encode(to, ["SENTINEL", "get-master-addr-by-name", &self.master]),
+            Ask::Master => return self.ask_for_master(to),
             Ask::Greet => return self.greet(to),
-            Ask::Begin { known } => {
-                let known = known.to_string();
-                encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known]);
+            Ask::Begin { known, salt } => {
+                let (known, salt) = (known.to_string(), salt.to_string());
+                encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known, &salt]);
             }
-            Ask::Page { from } => {
+            Ask::Page { from, most } => {
                 let from = from.map_or_else(|| "-".into(), stream_id);
-                encode(to, ["XRANGE", &self.stream, &from, "+", "COUNT", &PAGE.to_string()]);
+                encode(to, ["XRANGE", &self.stream, &from, "+", "COUNT", &most.to_string()]);
             }
-            Ask::Follow { after } => {
+            Ask::Follow { after, most } => {
                 let (block, page, after) =
-                    (BLOCK.as_millis().to_string(), PAGE.to_string(), stream_id(*after));
+                    (BLOCK.as_millis().to_string(), most.to_string(), stream_id(*after));
                 encode(to, ["XREAD", "COUNT", &page, "BLOCK", &block, "STREAMS", &self.stream, &after]);
             }
             Ask::Tail => encode(to, ["EVAL", TAIL, "1", &self.stream]),
@@ -124,6 +132,17 @@ impl Speaker {
             }
         }
         1
+    }
+
+    /// Appends the question where the master is. A sentinel that wants a password mostly wants the same one, and others take any.
+    fn ask_for_master(&self, to: &mut BytesMut) -> usize {
+        let Credentials { user, password } = &self.credentials;
+        let login = [Some("AUTH"), user.as_deref(), password.as_deref()];
+        if password.is_some() {
+            encode(to, login.into_iter().flatten().collect::<Vec<_>>());
+        }
+        encode(to, ["SENTINEL", "get-master-addr-by-name", &self.master]);
+        1 + usize::from(password.is_some())
     }
 
     /// Appends who this is, and what it wants to use.

@@ -38,16 +38,23 @@ pub enum Ask {
     Begin {
         /// The newest epoch that is known here; 0 for none.
         known: u32,
+        /// By how much the number of a new one is to be beyond the seconds since 1970: two engines that begin in the same second are
+        /// to differ.
+        salt: u16,
     },
     /// What is in the stream, from this id on; from the beginning without one.
     Page {
         /// That included.
         from: Option<PublicationId>,
+        /// So many entries at most.
+        most: usize,
     },
     /// What is in the stream behind this id, as soon as there is anything.
     Follow {
         /// That excluded.
         after: PublicationId,
+        /// So many entries at most.
+        most: usize,
     },
     /// The newest id of the stream.
     Tail,

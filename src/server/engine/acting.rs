@@ -43,11 +43,16 @@ impl<S: Socket, K> Engine<S, K> {
         let (speaker, clients) = (self.terms.speaker.clone(), self.clients);
         let Some(conversation) = self.conversation(line) else { return };
         let replies = conversation.write(now, |to| speaker.ask(ask, clients, to));
+        if *ask == Ask::Master {
+            // Who takes no password says so here.
+            (1..replies).for_each(|_| conversation.expect(Expected::Anything));
+            return conversation.expect(Expected::Master);
+        }
         conversation.expect(match ask {
             Ask::Master => Expected::Master,
             Ask::Greet => Expected::Greeting,
             Ask::Begin { .. } => Expected::Begun,
-            Ask::Page { .. } => Expected::Page,
+            Ask::Page { most, .. } => Expected::Page(*most),
             Ask::Follow { .. } => Expected::News,
             Ask::Tail => Expected::Tail,
             Ask::Beat => Expected::Beat,

@@ -13,9 +13,9 @@ use crate::policy::line::Continuation;
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
+use crate::wire::engine::answer;
 use crate::wire::engine::entry::{Content, Entry, news, page};
 use crate::wire::engine::publishing::outcome;
-use crate::wire::engine::{PAGE, answer};
 use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
 use crate::wire::published::{Published, Unpublished};
 use crate::wire::resp::reply::Reply;
@@ -32,6 +32,7 @@ impl<S: Socket, K> Engine<S, K> {
                 self.course.on_greeting(greeting, at);
             }
             Expected::Done => answer::done(&reply)?,
+            Expected::Anything => {}
             Expected::Begun => {
                 let (begun, evicts) = answer::begun(&reply)?;
                 if let Some(policy) = evicts {
@@ -42,10 +43,10 @@ impl<S: Socket, K> Engine<S, K> {
                 }
                 self.course.on_begun(begun);
             }
-            Expected::Page => {
+            Expected::Page(most) => {
                 let entries = page(reply)?;
                 self.page = Some(PageOf {
-                    is_full: entries.len() == PAGE,
+                    is_full: entries.len() >= most,
                     is_old: !self.course.has_read_all(),
                     entries: entries.into_iter(),
                 });

@@ -1,6 +1,6 @@
 -- Begins an epoch, unless the newest is of the replication line that this master is on: each restart and each change of the
 -- master is another line, and may have lost what was acknowledged last.
--- KEYS: the stream, the epoch. ARGV: the newest epoch that the machine knows of.
+-- KEYS: the stream, the epoch. ARGV: the newest epoch that the machine knows of, and what a new one is beyond the time.
 -- Answers the epoch, the newest id of the stream, and whether this server may evict either of them.
 local line = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 local memory = redis.call('INFO', 'memory')
@@ -17,7 +17,7 @@ if newest and epoch > 0 and begun[2] == line and last <= epoch and known <= epoc
   return { epoch, newest[1], evicts }
 end
 epoch = math.max(epoch, known, last) + 1
-epoch = math.max(epoch, tonumber(redis.call('TIME')[1]))
+epoch = math.max(epoch, tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2]))
 local id = string.format('%.0f-0', epoch)
 redis.call('XADD', KEYS[1], id, 'begin', line, 'after', newest and newest[1] or '')
 redis.call('HSET', KEYS[2], 'epoch', string.format('%.0f', epoch), 'line', line)
