@@ -146,6 +146,8 @@ client.addEventListener('resume', ({ detail }) => {
   else showResumed(detail.to);
 });
 
+client.addEventListener('gap', showLiveGap);
+
 /** How to add words to the row of the latest hint, and to that of the move under way. */
 let sayOfHint = null;
 let sayOfMove = null;
@@ -272,6 +274,11 @@ function showResumedInMove() {
 function showGap() {
   addRow(local('gap', GAP));
   ui.note.textContent += ` ${GAP}.`;
+}
+
+/** Its message has a row of its own. */
+function showLiveGap() {
+  ui.note.textContent = `There may be a gap at ${TIME.format()}: the server may have lost something.`;
 }
 
 /** Missed is what was published before the welcome, by the server's clock: only this count depends on it. */

@@ -72,6 +72,7 @@ function summary({ type, timestamp, ...rest }) {
   if (type === 'unsubscribed') return { text: `No longer listening to ${inWords(rest.topic)}` };
   if (type === 'refreshed') return { text: 'The new token counts from now on' };
   if (type === 'reconnect') return { text: hint(rest.reason) };
+  if (type === 'gap') return { text: 'There may be a gap: the server may have lost something' };
   return data(rest);
 }
 

@@ -146,6 +146,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  *     const client = new Slackwater('/ws?topic=orders');
  *     client.addEventListener('message', ({ detail }) => console.log(detail.message ?? detail.raw));
  *     client.addEventListener('resume', ({ detail }) => detail.resumed || reloadEverything());
+ *     client.addEventListener('gap', () => reloadEverything());
  *     client.connect();
  *
  * The place is the id of the last publication heard, or what the welcome called the newest when none has been heard since.
@@ -182,6 +183,9 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * - `resume`, detail `{ resumed: boolean, from: string, to: string | null }`: the answer to a connection that asked to go on
  *   from a place, right behind the `message` of its welcome. Resumed: what was missed follows, all of it, up to `to`, the
  *   newest id of all topics. Not resumed: there may be a gap between the two, and the client goes on from `to`.
+ * - `gap`, detail `{ from: string | null, to: string | null }`: publications may have been missed though the connection lived on,
+ *   as the machines that share the publications have lost some. Comes right behind the `message` that says so; the client goes
+ *   on from `to`, or from where it was if that is null.
  * - `close`, detail `{ code: number, reason: string, wasOpen: boolean, willRetry: boolean, retryAt: number | null }`: an
  *   ending the user did not ask for, or an attempt that failed (`wasOpen` false). Comes after its `statechange`. There is no
  *   `retryAt` when none will be, nor when the connection ended during a move, whose attempt is then the next.
@@ -520,6 +524,7 @@ export class Slackwater extends EventTarget {
 
   #hear(message, raw) {
     if (message?.type === 'welcome') return this.#onWelcome(message, raw);
+    if (message?.type === 'gap') return this.#onGap(message, raw);
     if (message?.type === 'notification') {
       if (!this.#isNew(message)) return;
       if (typeof message.id === 'string') this.#place = message.id;
@@ -561,6 +566,15 @@ export class Slackwater extends EventTarget {
     }
     this.#tell('message', { message, raw });
     if (from !== null) this.#tell('resume', { resumed, from: lastHeard, to });
+  }
+
+  /** What was heard last may be lost: no server would know how to go on from there. */
+  #onGap(message, raw) {
+    const from = this.#place;
+    const to = typeof message.last_event_id === 'string' ? message.last_event_id : null;
+    this.#place = to ?? from;
+    this.#tell('message', { message, raw });
+    this.#tell('gap', { from, to });
   }
 
   /** Whether a publication is to be handed on. */

@@ -73,8 +73,7 @@ impl Collector for Scrape {
         let help = "Bytes that they were compressed to";
         counter(to, "compression_output_bytes", help, sum.compression_output_bytes)?;
         resumes(to, &sum)?;
-        let help =
-            "Times that all clients were told to have possibly missed something, as the engine has lost it";
+        let help = "Times that all clients were told that they may have missed something";
         counter(to, "gaps", help, sum.gaps)?;
         rejected(to, &sum)?;
         let help =

@@ -65,6 +65,31 @@ test('the answer to a reconnect tells whether there may be a gap, right behind t
   }
 });
 
+test('a gap on the way is told right behind its message, and is the new place', () => {
+  const { client, sockets, hears, reconnects, asked } = connected({ last_event_id: 'e-7' });
+  const order = [];
+  client.addEventListener('message', ({ detail }) => order.push(detail.message.type));
+  client.addEventListener('gap', ({ detail }) => order.push(detail));
+  hears('e-8');
+  sockets[0].says('{"type":"gap","timestamp":"2026-11-22T12:00:00.000Z","last_event_id":"f-0"}');
+  assert.deepEqual(order, ['notification', 'gap', { from: 'e-8', to: 'f-0' }]);
+  assert.equal(client.lastEventId, 'f-0');
+  reconnects();
+  assert.equal(asked().from, 'f-0');
+});
+
+test('a gap without a place, amid what was missed, leaves it where it is', () => {
+  for (const said of ['{"type":"gap"}', '{"type":"gap","last_event_id":7}']) {
+    const { client, sockets, hears } = connected({ last_event_id: 'e-7' });
+    const gaps = [];
+    client.addEventListener('gap', ({ detail }) => gaps.push(detail));
+    sockets[0].says(said);
+    assert.deepEqual([gaps, client.lastEventId], [[{ from: 'e-7', to: null }], 'e-7']);
+    hears('f-1');
+    assert.equal(client.lastEventId, 'f-1');
+  }
+});
+
 test('only a plain yes is a resume', () => {
   for (const welcome of [{}, { resumed: 'true' }, { resumed: 1, last_event_id: 7 }]) {
     const { client, reconnects, welcomes, resumes } = connected({ last_event_id: 'e-7' });
