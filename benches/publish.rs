@@ -1,5 +1,5 @@
 //! Publishing: publications a second over HTTP, and many publications to many clients against one write for each.
-//! `cargo bench --bench publish`, with `-- --quick` for a glance. What the figures mean: `benches/README.md`.
+//! `cargo bench --bench publish`, with `-- --quick` for a glance; with `-- --engine` by way of a Redis, and beside it without one. What the figures mean: `benches/README.md`.
 
 mod common;
 
@@ -10,6 +10,7 @@ use common::load::{Load, Pace};
 use common::machine::{self, Cores};
 use common::program::Program;
 use common::publisher::Request;
+use common::redis::Redis;
 
 const CLIENTS: usize = 1000;
 
@@ -43,12 +44,14 @@ fn main() -> ExitCode {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => bench(&FULL),
         ["--quick"] => bench(&QUICK),
+        ["--engine"] => return bench_engine(&FULL),
+        ["--engine", "--quick"] => return bench_engine(&QUICK),
         // What this program starts itself as.
         ["--floor", clients] => {
             common::floor::run(clients.parse().expect("a number")).expect("the floor holds");
         }
         _ => {
-            eprintln!("usage: cargo bench --bench publish [-- --quick]");
+            eprintln!("usage: cargo bench --bench publish [-- [--engine] [--quick]]");
             return ExitCode::from(2);
         }
     }
@@ -86,13 +89,7 @@ fn bench(extent: &Extent) {
 fn publications(extent: &Extent, cores: Option<Cores>, workers: usize, subscribers: usize) -> [Row; 4] {
     let server = Program::server_with(cores, workers, "").expect("the server starts");
     let mut load = Load::on_server(server.address, subscribers);
-    let measures = [
-        ("one POST after the other", Request::single(), extent.one_after_the_other, Pace::Unanswered(1)),
-        ("the next once it was heard", Request::single(), extent.one_after_the_other, Pace::Heard),
-        ("POSTs pipelined", Request::single(), extent.pipelined, Pace::Unanswered(PIPELINED)),
-        ("NDJSON, 1,000 lines a POST", Request::lines(BATCH), extent.batches, Pace::Unanswered(1)),
-    ];
-    let rows = measures.map(|(name, request, times, pace)| {
+    let rows = measures(extent).map(|(name, request, times, pace)| {
         eprintln!("{workers} workers, {subscribers} listening: {name} …");
         let mut row = Row::new(name);
         load.publish(&request, times / 10, pace);
@@ -104,6 +101,53 @@ fn publications(extent: &Extent, cores: Option<Cores>, workers: usize, subscribe
     });
     load.expect_silence();
     rows
+}
+
+/// How is published, with what, how often and how fast.
+type Measure = (&'static str, Request, u64, Pace);
+
+fn measures(extent: &Extent) -> [Measure; 4] {
+    [
+        ("one POST after the other", Request::single(), extent.one_after_the_other, Pace::Unanswered(1)),
+        ("the next once it was heard", Request::single(), extent.one_after_the_other, Pace::Heard),
+        ("POSTs pipelined", Request::single(), extent.pipelined, Pace::Unanswered(PIPELINED)),
+        ("NDJSON, 1,000 lines a POST", Request::lines(BATCH), extent.batches, Pace::Unanswered(1)),
+    ]
+}
+
+/// The same publications, which one listens to, by way of an engine on this machine and without one, round by round.
+fn bench_engine(extent: &Extent) -> ExitCode {
+    let cores = Cores::part();
+    let redis = match Redis::start(cores) {
+        Ok(redis) => redis,
+        Err(why) => {
+            eprintln!("cannot start redis-server: {why}: install it (Debian: redis-server)");
+            return ExitCode::FAILURE;
+        }
+    };
+    let servers =
+        ["", &redis.flag()].map(|flags| Program::server_with(cores, 1, flags).expect("the server starts"));
+    let mut loads = servers.each_ref().map(|server| Load::on_server(server.address, 1));
+    let rows = measures(extent).map(|(name, request, times, pace)| {
+        eprintln!("{name} …");
+        let mut rows = [Row::new(name), Row::new(name)];
+        loads.iter_mut().for_each(|load| load.publish(&request, times / 10, pace));
+        for _ in 0..extent.rounds {
+            for ((row, load), server) in rows.iter_mut().zip(&mut loads).zip(&servers) {
+                let count = times * request.publications;
+                row.samples.push(Sample::of(server, count, || load.publish(&request, times, pace)));
+            }
+        }
+        rows
+    });
+    loads.iter_mut().for_each(Load::expect_silence);
+    println!("\n{}", machine::describe(cores));
+    println!("{} rounds each: median (least–most)\n", extent.rounds);
+    print_table("without an engine", &rows.each_ref().map(|[without, _]| without));
+    print_table("by way of a Redis", &rows.each_ref().map(|[_, with]| with));
+    let ratios = rows.each_ref().map(|[without, with]| (with.name, with, without));
+    print_ratios("with ÷ without", &ratios);
+    ExitCode::SUCCESS
 }
 
 /// Publications to all clients: in one turn of the server, in a few, and in a turn for each, so that each is a write

@@ -16,6 +16,7 @@ pub mod machine;
 pub mod notifications;
 pub mod program;
 pub mod publisher;
+pub mod redis;
 pub mod remote;
 pub mod sources;
 pub mod span;
