@@ -153,9 +153,9 @@ impl Supervisor {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
-        let dialer = sharing::share_order(&config, &mut crew, poll.registry())?;
         let Beginning { listeners, path, taking, taking_up } =
             begin(&config, approach, inherited, parked, state_file.as_ref(), &mut crew, poll.registry())?;
+        let dialer = sharing::share_order(&config, listeners.address(), &mut crew, poll.registry())?;
         for socket in path.iter().flat_map(BoundSocket::sockets) {
             SourceFd(&socket.as_raw_fd()).register(poll.registry(), SUCCESSORS, Interest::READABLE)?;
         }

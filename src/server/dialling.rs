@@ -11,7 +11,7 @@ use crate::server::terms::engine_terms;
 impl Server {
     /// Lets the engine give the order, if the configuration names one.
     pub(super) fn share_order(&mut self, config: &Config) -> io::Result<()> {
-        if let (Some(terms), Some(url)) = (engine_terms(config), &config.engine.url) {
+        if let (Some(terms), Some(url)) = (engine_terms(config, &self.address), &config.engine.url) {
             self.dialer = Some(Dialer::new(url.at.clone(), self.poll.registry(), ENGINE)?);
             self.turn.share_order(terms);
         }

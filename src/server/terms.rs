@@ -1,5 +1,6 @@
 //! What is the same for all peers of a server, as the configuration has it.
 
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::config::addresses::AddressFlags;
@@ -13,6 +14,7 @@ use crate::http::host::Host;
 use crate::http::keys::VerifyingKeys;
 use crate::http::token::Verifier;
 use crate::policy::addresses::AddressLimits;
+use crate::policy::fingerprint::Fingerprint;
 use crate::policy::history::HistoryLimits;
 use crate::policy::rate::Rate;
 use crate::policy::reconnect_notices::ReconnectTerms;
@@ -151,14 +153,18 @@ pub fn history_limits(config: &Config) -> HistoryLimits {
     HistoryLimits { publications: config.history_size, bytes: config.history_bytes, age: config.history_ttl }
 }
 
-/// How the engine is spoken to, if the configuration names one.
-pub fn engine_terms(config: &Config) -> Option<EngineTerms> {
+/// How the engine is spoken to by the machine that listens at this address, if the configuration names one.
+pub fn engine_terms(config: &Config, address: &Address) -> Option<EngineTerms> {
     let url = config.engine.url.as_ref()?;
     let seed = RandomState::new().hash_one(());
+    // The same after a restart and for a successor, so that nobody's clients are counted twice.
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let place = [host.trim().as_bytes(), address.to_string().as_bytes()].map(<[u8]>::to_vec);
+    let machine = Fingerprint::of(place.iter().map(Vec::as_slice));
     let password = url.password.as_ref().map(|password| password.reveal().to_owned());
     let credentials = Credentials { user: url.user.clone(), password };
-    let speaker = Speaker::new(&config.engine.engine_name, format!("{seed:016x}"), config.history_size)
-        .known_by(credentials, url.db);
+    let speaker =
+        Speaker::new(&config.engine.engine_name, machine, config.history_size).known_by(credentials, url.db);
     let (speaker, sentinels) = match &url.at {
         EngineAddress::Sentinel { sentinels, name } => (speaker.asking_for(name.clone()), sentinels.len()),
         EngineAddress::Tcp { .. } | EngineAddress::Unix(_) => (speaker, 0),

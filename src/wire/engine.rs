@@ -73,7 +73,7 @@ pub struct Speaker {
 
 impl Speaker {
     /// Speaks of what is kept under this name, for this machine. The stream keeps so many entries at least.
-    pub fn new(name: &str, machine: String, kept: usize) -> Self {
+    pub fn new(name: &str, machine: Fingerprint, kept: usize) -> Self {
         let key = |what: &str| format!("{{{name}}}:{what}");
         Self {
             stream: key("stream"),
@@ -82,7 +82,7 @@ impl Speaker {
             lease: key("notified"),
             notifications: key("notifications"),
             keys: key("key:"),
-            machine,
+            machine: hexadecimal(machine),
             credentials: Credentials::default(),
             database: 0,
             master: String::new(),

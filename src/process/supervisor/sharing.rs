@@ -7,6 +7,7 @@ use mio::Registry;
 use super::{ENGINE, Supervisor};
 use crate::config::Config;
 use crate::process::crew::Crew;
+use crate::server::address::Address;
 use crate::server::engine::dial::{Dialer, Dialled};
 use crate::server::socket::Stream;
 use crate::server::terms::engine_terms;
@@ -14,10 +15,13 @@ use crate::server::terms::engine_terms;
 /// Lets the engine give the order, if the configuration names one.
 pub(super) fn share_order(
     config: &Config,
+    address: &Address,
     crew: &mut Crew<Stream>,
     registry: &Registry,
 ) -> io::Result<Option<Dialer>> {
-    let (Some(terms), Some(url)) = (engine_terms(config), &config.engine.url) else { return Ok(None) };
+    let (Some(terms), Some(url)) = (engine_terms(config, address), &config.engine.url) else {
+        return Ok(None);
+    };
     crew.share_order(terms);
     Dialer::new(url.at.clone(), registry, ENGINE).map(Some)
 }

@@ -15,7 +15,7 @@ fn submission(body: &str, key: Option<&str>) -> Submission {
 
 /// What is sent, part by part.
 fn sent(submission: &Submission) -> (Vec<String>, Sent) {
-    let (speaker, mut buffer) = (Speaker::new("n", "m".into(), 100), BytesMut::new());
+    let (speaker, mut buffer) = (Speaker::new("n", Fingerprint([0; 16]), 100), BytesMut::new());
     let sent = speaker.publish(submission, 7, 1000, &mut buffer);
     let command = Decoder::new(Limits::default()).next(&mut &buffer[..]).unwrap().unwrap();
     let Reply::Array(parts) = command else { panic!("{command:?}") };
