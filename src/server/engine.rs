@@ -254,11 +254,15 @@ impl<S: Socket, K> Engine<S, K> {
         !self.owed.is_empty()
     }
 
-    /// Whether there is something to do that no event will announce.
-    pub fn has_work(&self) -> bool {
+    /// Whether there is something to do that no event will announce. Where so much has still to reach its subscribers that it
+    /// `is_behind`, nothing more is taken in of what was published.
+    pub fn has_work(&self, is_behind: bool) -> bool {
+        let reader = self.reader.as_ref().filter(|_| is_behind);
+        let waits = reader.map_or(0, |reader| usize::from(reader.is_unread()));
         self.page.is_some()
             || !self.news.is_empty()
-            || self.conversations().any(|it| it.is_unread() || it.wants_flush())
+            || self.conversations().any(Conversation::wants_flush)
+            || self.conversations().filter(|it| it.is_unread()).count() > waits
     }
 
     /// When there is something to do, though nothing has come.

@@ -165,7 +165,7 @@ impl<S: Socket> Order<S> {
         match self {
             Self::Own(_) => false,
             Self::Upstream(upstream) => upstream.has_work(),
-            Self::Shared(shared) => shared.engine.has_work(),
+            Self::Shared(shared) => shared.engine.has_work(false),
         }
     }
 

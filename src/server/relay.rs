@@ -157,7 +157,7 @@ impl<S: Socket> Relay<S> {
         let is_congested = self.is_congested(now);
         let mut present = self.members.values().filter(|member| !member.is_gone);
         self.publications.has_batch()
-            || self.has_engine_work()
+            || self.has_engine_work(now)
             || present.any(|member| {
                 member.wants_settling(self.pause.awaits_history()) || member.is_unread && !is_congested
             })

@@ -1,6 +1,8 @@
 //! The supervisor's half of publishing where an engine gives the order: what workers publish goes there, and what comes back from
 //! there all of them hear. Answers come much later than questions then, but in their order.
 
+use std::time::Instant;
+
 use super::publications::Publications;
 use super::{CatchUp, Relay};
 use crate::policy::engine::step::Line as EngineLine;
@@ -112,8 +114,9 @@ impl<S: Socket> Relay<S> {
     }
 
     /// Whether there is something to do with the engine that no event will announce.
-    pub(super) fn has_engine_work(&self) -> bool {
-        self.pause.hears_engine() && self.sharing.as_ref().is_some_and(|sharing| sharing.engine.has_work())
+    pub(super) fn has_engine_work(&self, now: Instant) -> bool {
+        let has_work = |sharing: &Sharing<S>| sharing.engine.has_work(self.is_behind(now));
+        self.pause.hears_engine() && self.sharing.as_deref().is_some_and(has_work)
     }
 
     /// Passes a question on to the engine; gives back what is none, or is to be answered here.
