@@ -93,7 +93,10 @@ impl Headquarters {
         let ready =
             self.children.iter().filter(|(_, line)| std::mem::take(&mut line.borrow_mut().has_far_event));
         let ready = ready.map(|(id, _)| *id).collect();
-        self.crew.handle(Arrived { ready, signals: std::mem::take(&mut self.signals), ended }, now);
+        self.crew.handle(
+            Arrived { ready, signals: std::mem::take(&mut self.signals), ended, ..Arrived::default() },
+            now,
+        );
         while let Some(step) = self.crew.poll() {
             self.take(step, workers, now);
         }

@@ -5,7 +5,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
 use crate::wire::exposition;
-use crate::wire::overview::Overview;
+use crate::wire::overview::{EngineState, EngineStatus, Overview};
 use crate::wire::response::Response;
 
 /// What may be asked for.
@@ -34,11 +34,20 @@ impl Report {
 }
 
 fn readiness(overview: &Overview) -> Response {
+    let engine = overview.engine.as_ref();
+    // One that is down is no reason to send clients elsewhere: it is the same engine there.
+    let word = engine.map_or_else(String::new, |it| format!(r#","engine":"{}""#, it.state.word()));
     let Some(drain) = &overview.drain else {
-        return Response::new(200, "application/json", r#"{"status":"ready"}"#);
+        // Whoever comes back would be told that nothing is known of what it has missed.
+        let (code, status) = match engine {
+            Some(engine) if !engine.has_been_read => (503, "starting"),
+            _ => (200, "ready"),
+        };
+        return Response::new(code, "application/json", format!(r#"{{"status":"{status}"{word}}}"#));
     };
     let (connections, deadline) = (overview.connections(), rfc3339(drain.deadline_unix_ms));
-    let body = format!(r#"{{"status":"draining","connections":{connections},"deadline":"{deadline}"}}"#);
+    let body =
+        format!(r#"{{"status":"draining","connections":{connections},"deadline":"{deadline}"{word}}}"#);
     Response::new(503, "application/json", body)
 }
 
@@ -50,6 +59,10 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     status.insert("connections".to_owned(), overview.connections().into());
     status.insert("event_streams".to_owned(), overview.event_streams().into());
     status.insert("publications".to_owned(), overview.publications.into());
+    if let Some(status_of_engine) = &overview.engine {
+        let reconnects = overview.sum().engine_reconnects;
+        status.insert("engine".to_owned(), engine(status_of_engine, reconnects));
+    }
     if let Some(drain) = &overview.drain {
         let drain = json!({
             "since": rfc3339(drain.since_unix_ms),
@@ -83,7 +96,29 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     status.into()
 }
 
+fn engine(status: &EngineStatus, reconnects: u64) -> Value {
+    let mut engine = Map::new();
+    engine.insert("status".to_owned(), status.state.word().into());
+    engine.insert("address".to_owned(), status.address.as_str().into());
+    if let Some((product, version)) = &status.software {
+        engine.insert("product".to_owned(), product.as_str().into());
+        engine.insert("version".to_owned(), version.as_str().into());
+    }
+    match &status.state {
+        // As ids begin.
+        EngineState::Up { epoch } => engine.insert("epoch".to_owned(), format!("{epoch:08x}").into()),
+        EngineState::Down { why } => engine.insert("error".to_owned(), why.as_deref().into()),
+    };
+    engine.insert("lag_seconds".to_owned(), status.lag_seconds.into());
+    engine.insert("reconnects".to_owned(), reconnects.into());
+    engine.into()
+}
+
 fn rfc3339(unix_ms: i64) -> String {
     let timestamp = Timestamp::UNIX_EPOCH.saturating_add(unix_ms.milliseconds());
     timestamp.map_or_else(|_| String::new(), |timestamp| format!("{timestamp:.3}"))
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -105,7 +105,7 @@ fn a_crew_serves_on_for_its_delay_and_then_waits_for_thirty_minutes_and_for_its_
         let is_woken = story.ends.iter().any(|end| !end.borrow().said.is_empty());
         story.now.instant += if is_woken { Duration::ZERO } else { timeout };
     }
-    let announced = story.crew.relay.overview().drain.expect("it leaves");
+    let announced = story.crew.relay.overview(story.now.instant).drain.expect("it leaves");
     assert_eq!(announced.deadline_unix_ms - announced.since_unix_ms, 1_810_000);
     assert_eq!(lines, ["0 Shutdown signal received", "10 Graceful shutdown initiated"]);
     assert_eq!((reports, story.told(1)), (378, vec!["Close".to_owned(), "Leave".to_owned()]));
@@ -157,11 +157,11 @@ fn a_successor_publishes_nothing_before_all_is_its_own() {
     story.turn(&[]);
     story.now.instant += 2 * SECOND;
     story.turn(&[]);
-    assert_eq!(story.crew.relay.overview().publications, 0);
+    assert_eq!(story.crew.relay.overview(story.now.instant).publications, 0);
     assert!(story.crew.next_timeout().is_none_or(|timeout| !timeout.is_zero()), "it spins");
     story.crew.succeed(None, Handover::default());
     story.turn(&[]);
-    assert_eq!(story.crew.relay.overview().publications, 1);
+    assert_eq!(story.crew.relay.overview(story.now.instant).publications, 1);
 }
 
 #[test]

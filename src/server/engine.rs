@@ -28,6 +28,7 @@ mod conversation;
 pub mod dial;
 mod hearing;
 mod owed;
+mod status;
 
 /// What waits for the engine before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
@@ -76,7 +77,8 @@ pub struct Engine<S, K> {
     /// Somebody may listen already.
     serves: bool,
     has_been_up: bool,
-    reconnects: u64,
+    /// Why it cannot be used.
+    why_down: Option<String>,
 }
 
 /// Entries of one answer.
@@ -115,7 +117,7 @@ enum Expected {
 enum Given {
     Published(Result<Published, Unpublished>),
     Synced,
-    Turn,
+    Refused,
 }
 
 /// What there is to hear, and to do.
@@ -129,10 +131,12 @@ pub enum News<K> {
     Published(K, Result<Published, Unpublished>),
     /// All has been heard that was published before somebody asked.
     Synced(K),
-    /// All that was asked before somebody asked for its turn is answered.
-    Turn(K),
+    /// Somebody is refused, as everything leaves.
+    Refused(K),
     /// A connection is wanted: to be given to `on_connected`.
     Connect(Wanted),
+    /// The connections were lost, and are there again.
+    Reconnected,
 }
 
 /// A connection that is wanted.
@@ -144,17 +148,6 @@ pub struct Wanted {
     pub target: Target,
     /// Of which generation.
     pub generation: u64,
-}
-
-/// How it stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EngineStatus {
-    /// Whether it can be published and heard.
-    pub is_up: bool,
-    /// How long it has been since everything was heard that may have been published.
-    pub lag: Duration,
-    /// How often the connections were made anew.
-    pub reconnects: u64,
 }
 
 impl<S: Socket, K> Engine<S, K> {
@@ -177,33 +170,22 @@ impl<S: Socket, K> Engine<S, K> {
             begun: now.instant,
             serves: false,
             has_been_up: false,
-            reconnects: 0,
+            why_down: None,
         }
     }
 
     /// Goes on behind what a predecessor has heard. To be called ahead of everything else.
     pub fn go_on_behind(&mut self, newest: PublicationId) {
-        self.course.go_on_behind(newest);
+        // Epoch 0 is that of a predecessor that has never heard anything: all is still to be read.
+        if newest.epoch() > 0 {
+            self.course.go_on_behind(newest);
+        }
         self.serves = true;
     }
 
     /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.
     pub fn may_serve(&self) -> bool {
         self.serves
-    }
-
-    /// Whether all that the stream held has been read once.
-    pub fn has_read_all(&self) -> bool {
-        self.course.has_read_all()
-    }
-
-    /// How it stands.
-    pub fn status(&self, now: Instant) -> EngineStatus {
-        EngineStatus {
-            is_up: self.course.epoch().is_some(),
-            lag: self.course.lag(now),
-            reconnects: self.reconnects,
-        }
     }
 
     /// Publishes for somebody, all of it or nothing.
@@ -224,10 +206,10 @@ impl<S: Socket, K> Engine<S, K> {
         self.course.sync(number);
     }
 
-    /// Says so once all is answered that was asked before.
-    pub fn take_turn(&mut self, who: K) {
+    /// Publishes nothing for somebody, and says so once all is answered that was asked before.
+    pub fn refuse(&mut self, who: K) {
         let number = self.owed.ask(who);
-        self.owed.answer(number, Given::Turn);
+        self.owed.answer(number, Given::Refused);
     }
 
     /// Publishes the periodic notification, unless a machine has done so during the last period or most of it.
@@ -352,7 +334,7 @@ impl<S: Socket, K> Engine<S, K> {
                 return Some(match given {
                     Given::Published(outcome) => News::Published(who, outcome),
                     Given::Synced => News::Synced(who),
-                    Given::Turn => News::Turn(who),
+                    Given::Refused => News::Refused(who),
                 });
             }
             if let Some(page) = &mut self.page {

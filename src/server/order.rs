@@ -11,13 +11,13 @@ use crate::policy::sequencer::Position;
 use crate::server::clock::Now;
 use crate::server::engine::{Engine, EngineTerms, Wanted};
 use crate::server::order::ledger::Ledger;
-use crate::server::order::shared::{Asker, Shared};
+use crate::server::order::shared::Shared;
 use crate::server::order::upstream::Upstream;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::link::ToSupervisor;
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, Overview, WorkerStatus};
+use crate::wire::overview::{Draining, EngineStatus, Overview, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
 pub mod ledger;
@@ -50,6 +50,8 @@ pub enum Heard {
     MetricsWanted,
     /// A connection to the engine is wanted.
     Connect(Wanted),
+    /// Those to the engine were lost, and are there again.
+    Reconnected,
 }
 
 /// What a supervisor wants of one of its workers.
@@ -190,7 +192,7 @@ impl<S: Socket> Order<S> {
     }
 
     /// The engine, if there is one.
-    pub fn engine(&self) -> Option<&Engine<S, Asker>> {
+    pub fn engine(&self) -> Option<&Engine<S, Ticket>> {
         match self {
             Self::Shared(shared) => Some(&shared.engine),
             Self::Own(_) | Self::Upstream(_) => None,
@@ -339,14 +341,19 @@ impl Own {
                 Answer::Published(ledger.submit(submission, now, publish))
             }
             Question::Sync => Answer::Synced,
-            Question::Overview { metrics, drain } => own_overview(metrics, drain, ledger.published()),
+            Question::Overview { metrics, drain } => own_overview(metrics, drain, ledger.published(), None),
         };
         heard.push_back(Heard::Answer(ticket, answer));
     }
 }
 
 /// All there is to say about a server that is this process alone.
-fn own_overview(metrics: Box<Metrics>, drain: Option<Draining>, publications: u64) -> Answer {
-    let worker = WorkerStatus { number: None, pid: std::process::id(), metrics: *metrics };
-    Answer::Overview(Overview { drain, publications, workers: vec![worker], past: Metrics::default() }.into())
+fn own_overview(
+    metrics: Box<Metrics>,
+    drain: Option<Draining>,
+    publications: u64,
+    engine: Option<EngineStatus>,
+) -> Answer {
+    let workers = vec![WorkerStatus { number: None, pid: std::process::id(), metrics: *metrics }];
+    Answer::Overview(Overview { drain, publications, workers, past: Metrics::default(), engine }.into())
 }

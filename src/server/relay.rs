@@ -16,11 +16,12 @@ use crate::server::relay::publications::Publications;
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, Overview, WorkerStatus};
+use crate::wire::overview::{Draining, WorkerStatus};
 
 mod event;
 mod member;
 mod moving;
+mod overview;
 mod publications;
 mod sharing;
 
@@ -119,32 +120,6 @@ impl<S: Socket> Relay<S> {
         if let Some(member) = self.members.remove(&id) {
             self.past.add_totals(&member.status.metrics);
         }
-    }
-
-    /// All there is to say about the whole server.
-    pub fn overview(&self) -> Overview {
-        let status = |member: &Member<S>| {
-            let mut status = member.status.clone();
-            status.metrics.connections = member.clients as u64;
-            status
-        };
-        let workers = self.members.values().map(status).collect();
-        let publications = self.sharing.as_ref().map_or(self.order.published(), |sharing| sharing.heard);
-        Overview { drain: self.draining, publications, workers, past: self.past.clone() }
-    }
-
-    /// The whole server is about to leave, until then at the latest.
-    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
-        self.draining = Some(Draining {
-            since_unix_ms: now.wall.as_millisecond(),
-            deadline_unix_ms: now.unix_ms_until(deadline),
-            clients_then: self.clients() as u64,
-        });
-    }
-
-    /// Clients of all workers together.
-    pub fn clients(&self) -> usize {
-        self.members.values().map(|member| member.clients).sum()
     }
 
     /// What has happened since the last call.
@@ -359,7 +334,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Drain => self.events.push((id, WorkerEvent::AskedToLeave)),
             ToSupervisor::Metrics(metrics) => member.status.metrics = *metrics,
             ToSupervisor::Overview => {
-                let overview = self.overview();
+                let overview = self.overview(now.instant);
                 self.tell(id, &ToWorker::Overview(Box::new(overview)));
             }
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),

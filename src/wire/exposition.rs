@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::wire::metrics::{BOUNDS, Handovers, Histogram, Metrics, Process, Refused};
-use crate::wire::overview::Overview;
+use crate::wire::overview::{EngineState, EngineStatus, Overview};
 
 /// The text for one scrape.
 pub fn text(overview: &Overview, now: Timestamp) -> String {
@@ -53,8 +53,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Encoded {
         let to = &mut encoder;
         let overview = &self.overview;
-        let mut sum = overview.past.clone();
-        overview.workers.iter().for_each(|worker| sum.add(&worker.metrics));
+        let sum = overview.sum();
         build_info(to)?;
         self.each(to, "connections", "Clients connected now", |m| m.connections as f64)?;
         let help = "Clients connected now that hear an event stream";
@@ -75,6 +74,9 @@ impl Collector for Scrape {
         resumes(to, &sum)?;
         let help = "Times that all clients were told that they may have missed something";
         counter(to, "gaps", help, sum.gaps)?;
+        if let Some(status) = &overview.engine {
+            engine(to, status, sum.engine_reconnects)?;
+        }
         rejected(to, &sum)?;
         let help =
             "Requests to publish, for an event stream or for operators that were refused, by path and by why";
@@ -224,6 +226,15 @@ fn handovers(to: &mut DescriptorEncoder<'_>, handovers: &Handovers) -> Encoded {
     counters(to, "handover_connections", help, values.into_iter())?;
     let seconds = handovers.last.as_ref().map_or(0.0, |last| last.silent_seconds);
     gauge(to, "handover_seconds", "Time in which nobody was heard during the last hand-over", seconds)
+}
+
+fn engine(to: &mut DescriptorEncoder<'_>, status: &EngineStatus, reconnects: u64) -> Encoded {
+    let is_up = matches!(status.state, EngineState::Up { .. });
+    gauge(to, "engine_up", "1 while the engine can be published and heard", f64::from(u8::from(is_up)))?;
+    let help = "Time since everything was heard that may have been published";
+    gauge(to, "engine_lag_seconds", help, status.lag_seconds)?;
+    let help = "Times that the connections to the engine were lost and made anew";
+    counter(to, "engine_reconnects", help, reconnects)
 }
 
 fn rejected(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {

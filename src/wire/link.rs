@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Published, Unpublished};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 13;
+pub const VERSION: u32 = 14;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -83,7 +83,7 @@ pub struct Relayed<'a> {
     pub message: &'a [u8],
 }
 
-/// What a worker says. Answers come in the order of the questions.
+/// What a worker says. Answers to `Publish` and `Sync` come in the order of these questions, and to `Overview` in the order of those.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSupervisor {
     /// It could serve now. Until it is told to, nothing is lost if it ends.

@@ -44,6 +44,9 @@ pub struct Metrics {
     /// How often all who listened may have missed something, since whoever keeps the order has lost it. Of the whole server.
     #[serde(default)]
     pub gaps: u64,
+    /// How often the connections to the engine were made anew. Of the whole server.
+    #[serde(default)]
+    pub engine_reconnects: u64,
     /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
     /// Requests to publish, for an event stream or for operators that were refused, by path and reason.
@@ -242,6 +245,7 @@ impl Metrics {
         add(&mut self.resumed, other.resumed);
         add(&mut self.not_resumed, other.not_resumed);
         add(&mut self.gaps, other.gaps);
+        add(&mut self.engine_reconnects, other.engine_reconnects);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
         other.requests_refused.iter().for_each(|refused| add_refused(&mut self.requests_refused, refused));
         other.commands_refused.iter().for_each(|refused| add_refused(&mut self.commands_refused, refused));

@@ -16,6 +16,48 @@ pub struct Overview {
     pub workers: Vec<WorkerStatus>,
     /// What ended processes have counted.
     pub past: Metrics,
+    /// The engine, if one gives the order of several machines.
+    pub engine: Option<EngineStatus>,
+}
+
+/// The engine, as this machine sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineStatus {
+    /// Where it is, without its password.
+    pub address: String,
+    /// What it is and of which version, as it has said itself.
+    pub software: Option<(String, String)>,
+    /// Whether it can be published and heard.
+    pub state: EngineState,
+    /// Whether all that it held has been read once.
+    pub has_been_read: bool,
+    /// How long it has been since everything was heard that may have been published, in seconds.
+    pub lag_seconds: f64,
+}
+
+/// Whether an engine can be published and heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EngineState {
+    /// It can.
+    Up {
+        /// In this epoch.
+        epoch: u32,
+    },
+    /// It cannot.
+    Down {
+        /// Since the last attempt has failed, and for this reason.
+        why: Option<String>,
+    },
+}
+
+impl EngineState {
+    /// As operators read it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Up { .. } => "up",
+            Self::Down { .. } => "down",
+        }
+    }
 }
 
 /// How far a server has left.
@@ -55,6 +97,13 @@ impl Overview {
     pub fn last_handover(&self) -> Option<&Handover> {
         let counted = self.workers.iter().map(|worker| &worker.metrics).chain([&self.past]);
         counted.filter_map(|metrics| metrics.handovers.last.as_ref()).max_by_key(|last| last.ended_unix_ms)
+    }
+
+    /// What all processes have counted, and what is true of them now.
+    pub fn sum(&self) -> Metrics {
+        let mut sum = self.past.clone();
+        self.workers.iter().for_each(|worker| sum.add(&worker.metrics));
+        sum
     }
 
     /// Clients that depart each second, since the drain began.

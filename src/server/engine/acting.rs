@@ -79,10 +79,14 @@ impl<S: Socket, K> Engine<S, K> {
         let (product, version) =
             self.greeting.as_ref().map_or(("", ""), |greeting| (&greeting.product, &greeting.version));
         info!("The engine {name} is there ({product} {version}), in epoch {epoch:08x}");
-        self.reconnects += u64::from(std::mem::replace(&mut self.has_been_up, true));
+        self.why_down = None;
+        if std::mem::replace(&mut self.has_been_up, true) {
+            self.news.push_back(News::Reconnected);
+        }
     }
 
-    fn on_down(&self, fault: &Fault, is_again: bool) {
+    fn on_down(&mut self, fault: &Fault, is_again: bool) {
+        self.why_down = Some(fault.to_string());
         let name = &self.terms.name;
         if is_again {
             debug!("The engine {name} cannot be used: {fault}");

@@ -1,5 +1,5 @@
 //! The supervisor, as one of its workers sees it: publications are sent up, come back with their position, and only
-//! then are they heard. Questions are answered in the order in which they were asked.
+//! then are they heard. Questions about them are answered in the order in which they were asked, and so are those about the whole server.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,8 +29,10 @@ pub struct Upstream<S> {
     link: Link<S>,
     /// What was taken in and not polled yet.
     inbox: Option<Inbox>,
-    /// Whose questions are not answered yet, oldest first.
+    /// Whose questions about publications are not answered yet, oldest first.
     waiting: VecDeque<Ticket>,
+    /// The same of those about the whole server, which are answered sooner where the others wait for an engine.
+    watching: VecDeque<Ticket>,
     /// To be heard ahead of what it says: once it is lost, the answers that nobody else gives.
     own: VecDeque<Heard>,
     /// How many clients the supervisor knows of.
@@ -56,6 +58,7 @@ impl<S: Socket> Upstream<S> {
             link: Link::new(socket),
             inbox: None,
             waiting: VecDeque::new(),
+            watching: VecDeque::new(),
             own: VecDeque::new(),
             told_clients: 0,
             has_caught_up: false,
@@ -73,19 +76,25 @@ impl<S: Socket> Upstream<S> {
             let answer = match question {
                 Question::Publish(_) => Answer::Refused,
                 Question::Sync => Answer::Synced,
-                Question::Overview { metrics, drain } => own_overview(metrics, drain, 0),
+                Question::Overview { metrics, drain } => own_overview(metrics, drain, 0, None),
             };
             return self.own.push_back(Heard::Answer(ticket, answer));
         }
         match question {
-            Question::Publish(submission) => self.tell(&ToSupervisor::Publish(submission)),
-            Question::Sync => self.tell(&ToSupervisor::Sync),
+            Question::Publish(submission) => {
+                self.tell(&ToSupervisor::Publish(submission));
+                self.waiting.push_back(ticket);
+            }
+            Question::Sync => {
+                self.tell(&ToSupervisor::Sync);
+                self.waiting.push_back(ticket);
+            }
             Question::Overview { metrics, .. } => {
                 self.tell_metrics(metrics);
                 self.tell(&ToSupervisor::Overview);
+                self.watching.push_back(ticket);
             }
         }
-        self.waiting.push_back(ticket);
     }
 
     pub(super) fn poll(&mut self, now: Now) -> Option<Heard> {
@@ -105,7 +114,7 @@ impl<S: Socket> Upstream<S> {
                 Ok(Some(message)) => {
                     self.has_caught_up |= message == ToWorker::CaughtUp;
                     self.takes_up_first &= message != ToWorker::Serve;
-                    hear(message, &mut self.waiting, now)
+                    hear(message, &mut self.waiting, &mut self.watching, now)
                 }
                 Ok(None) => {
                     self.inbox.take().into_iter().for_each(|inbox| self.link.close_inbox(inbox));
@@ -233,7 +242,7 @@ impl<S: Socket> Upstream<S> {
         // It may still be there, though what it says cannot be understood: it is told that this worker is on its own now.
         self.link.hang_up();
         let refused = |ticket| Heard::Answer(ticket, Answer::Refused);
-        self.own.extend(std::mem::take(&mut self.waiting).into_iter().map(refused));
+        self.own.extend(self.waiting.drain(..).chain(self.watching.drain(..)).map(refused));
         self.own.push_back(Heard::Instruction(Instruction::Leave));
     }
 }
@@ -245,7 +254,12 @@ struct Said {
     reply: Option<ToSupervisor>,
 }
 
-fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said {
+fn hear(
+    message: ToWorker<'_>,
+    waiting: &mut VecDeque<Ticket>,
+    watching: &mut VecDeque<Ticket>,
+    now: Now,
+) -> Said {
     let mut answer = |answer| waiting.pop_front().map(|ticket| Heard::Answer(ticket, answer));
     let instruction = |instruction| Some(Heard::Instruction(instruction));
     let heard = match message {
@@ -256,7 +270,9 @@ fn hear(message: ToWorker<'_>, waiting: &mut VecDeque<Ticket>, now: Now) -> Said
         ToWorker::Line(continuation) => Some(Heard::Line(continuation)),
         ToWorker::Publication(relayed) => publication(&relayed, now).map(Heard::Publication),
         ToWorker::Published(published) => answer(Answer::Published(published)),
-        ToWorker::Overview(overview) => answer(Answer::Overview(overview)),
+        ToWorker::Overview(overview) => {
+            watching.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Overview(overview)))
+        }
         ToWorker::Refused => answer(Answer::Refused),
         ToWorker::Synced => answer(Answer::Synced),
         ToWorker::Serve => instruction(Instruction::Serve),
@@ -319,6 +335,28 @@ mod tests {
         upstream.on_ready();
         upstream.take_in(false, &mut [0; 1000], now.instant);
         std::iter::from_fn(|| upstream.poll(now)).collect()
+    }
+
+    #[test]
+    fn how_everything_stands_is_answered_to_whoever_has_asked_that_ahead_of_what_waits_for_an_engine() {
+        let (socket, mut other) = UnixStream::pair().expect("there are descriptors");
+        socket.set_nonblocking(true).expect("it is a socket");
+        let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
+        upstream.ask(Ticket(1), Question::Sync);
+        upstream.ask(Ticket(2), Question::Overview { metrics: Box::default(), drain: None });
+        let mut octets = BytesMut::new();
+        for answer in [ToWorker::Overview(Box::default()), ToWorker::Synced] {
+            encode(&answer, &mut octets);
+        }
+        other.write_all(&octets).expect("there is room");
+        upstream.on_ready();
+        upstream.take_in(false, &mut [0; 1000], now.instant);
+        let heard: Vec<_> = std::iter::from_fn(|| upstream.poll(now)).collect();
+        let [Heard::Answer(first, Answer::Overview(_)), Heard::Answer(second, Answer::Synced)] = heard[..]
+        else {
+            panic!("{heard:?}")
+        };
+        assert_eq!((first, second), (Ticket(2), Ticket(1)));
     }
 
     #[test]

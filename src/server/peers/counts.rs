@@ -67,6 +67,11 @@ impl Counts {
         self.metrics.gaps += 1;
     }
 
+    /// The connections to the engine were made anew.
+    pub(super) fn on_reconnected(&mut self) {
+        self.metrics.engine_reconnects += 1;
+    }
+
     /// A hand-over has come to an end.
     pub(super) fn on_handed_over(&mut self, handover: Handover) {
         self.metrics.handovers.count(handover);

@@ -26,6 +26,11 @@ impl<S: Socket> Peers<S> {
         self.counts.on_gap();
     }
 
+    /// The connections to the engine were lost and made anew, whether or not there is a gap.
+    pub fn count_reconnect(&mut self) {
+        self.counts.on_reconnected();
+    }
+
     /// Only queues it, which takes no longer for all of them than for a few to be written to: that is done as with replies.
     fn tell_gap(&mut self, now: Now) {
         let (timestamp, newest) = (now.wall, self.feed.newest());

@@ -9,7 +9,6 @@ use crate::server::clock::Now;
 use crate::server::order::ledger::Ledger;
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
-use crate::wire::metrics::Metrics;
 use crate::wire::snapshot::Snapshot;
 
 /// What is not done for now.
@@ -125,23 +124,6 @@ impl<S: Socket> Relay<S> {
         self.is_closed = true;
         let questions = self.pause.questions.take();
         questions.into_iter().flatten().for_each(|(id, question)| self.on_message(id, question, now));
-    }
-
-    /// What all workers have counted, also those that have ended.
-    pub fn counted(&self) -> Metrics {
-        let mut counted = self.past.clone();
-        self.members.values().for_each(|member| counted.add_totals(&member.status.metrics));
-        counted
-    }
-
-    /// Goes on with what another process has counted.
-    pub fn go_on_counting(&mut self, counted: &Metrics) {
-        self.past.add_totals(counted);
-    }
-
-    /// What belongs to no worker, to be counted here.
-    pub fn past(&mut self) -> &mut Metrics {
-        &mut self.past
     }
 
     /// Periodic notifications so far, and the position before the first that was given since this server began to count.

@@ -7,6 +7,7 @@ use super::super::tests::{ask, relay_with, turn};
 use super::*;
 use crate::server::far_end::{FarEnd, Wire};
 use crate::wire::link;
+use crate::wire::metrics::Metrics;
 
 const MOVE: ToWorker<'static> = ToWorker::Move { by: 7, format: 1 };
 

@@ -13,31 +13,14 @@ use crate::server::engine::{Engine, EngineTerms, News, Wanted};
 use crate::server::socket::Socket;
 use crate::wire::link::{ToSupervisor, ToWorker};
 
-/// The engine, and what it wants.
+/// The engine, and what it wants. Workers ask.
 #[derive(Debug)]
 pub(super) struct Sharing<S> {
-    pub(super) engine: Engine<S, Asker>,
+    pub(super) engine: Engine<S, WorkerId>,
     /// Connections to be opened.
     wanted: Vec<Wanted>,
     /// Publications that were heard since this process began to count.
     pub(super) heard: u64,
-}
-
-/// Who has asked, and what is to be answered when it is its turn.
-#[derive(Debug)]
-pub(super) struct Asker {
-    worker: WorkerId,
-    what: What,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    /// What the engine says.
-    Engine,
-    /// What there is to say about the whole server.
-    Overview,
-    /// That it leaves.
-    Refusal,
 }
 
 impl<S: Socket> Relay<S> {
@@ -82,7 +65,7 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    fn on_news(&mut self, news: News<Asker>, now: Now) {
+    fn on_news(&mut self, news: News<WorkerId>, now: Now) {
         match news {
             News::Publication(publication) => {
                 self.sharing.iter_mut().for_each(|sharing| sharing.heard += 1);
@@ -91,16 +74,13 @@ impl<S: Socket> Relay<S> {
             News::Line(continuation) => {
                 self.go_on_with(continuation);
             }
-            News::Published(asker, outcome) => self.tell(asker.worker, &ToWorker::Published(outcome)),
-            News::Synced(asker) => self.tell_synced(asker.worker),
-            News::Turn(Asker { worker, what: What::Refusal }) => self.tell(worker, &ToWorker::Refused),
-            News::Turn(asker) => {
-                let overview = self.overview();
-                self.tell(asker.worker, &ToWorker::Overview(Box::new(overview)));
-            }
+            News::Published(worker, outcome) => self.tell(worker, &ToWorker::Published(outcome)),
+            News::Synced(worker) => self.tell_synced(worker),
+            News::Refused(worker) => self.tell(worker, &ToWorker::Refused),
             News::Connect(wanted) => {
                 self.sharing.iter_mut().for_each(|sharing| sharing.wanted.push(wanted.clone()));
             }
+            News::Reconnected => self.past.engine_reconnects += 1,
         }
     }
 
@@ -119,15 +99,14 @@ impl<S: Socket> Relay<S> {
         self.pause.hears_engine() && self.sharing.as_deref().is_some_and(has_work)
     }
 
-    /// Passes a question on to the engine; gives back what is none, or is to be answered here.
+    /// Passes a question on to the engine; gives back what is none, or is to be answered here: how everything stands is told also
+    /// while the engine is silent.
     pub(super) fn pass_on(&mut self, id: WorkerId, message: ToSupervisor, now: Now) -> Option<ToSupervisor> {
         let Some(sharing) = &mut self.sharing else { return Some(message) };
-        let (engine, asker) = (&mut sharing.engine, |what| Asker { worker: id, what });
         match message {
-            ToSupervisor::Publish(_) if self.is_closed => engine.take_turn(asker(What::Refusal)),
-            ToSupervisor::Publish(submission) => engine.submit(asker(What::Engine), &submission, now),
-            ToSupervisor::Sync => engine.sync(asker(What::Engine)),
-            ToSupervisor::Overview => engine.take_turn(asker(What::Overview)),
+            ToSupervisor::Publish(_) if self.is_closed => sharing.engine.refuse(id),
+            ToSupervisor::Publish(submission) => sharing.engine.submit(id, &submission, now),
+            ToSupervisor::Sync => sharing.engine.sync(id),
             message => return Some(message),
         }
         None
@@ -141,3 +120,7 @@ impl<S: Socket> Relay<S> {
         self.tell(id, &ToWorker::Synced);
     }
 }
+
+#[cfg(test)]
+#[path = "sharing_tests.rs"]
+mod tests;

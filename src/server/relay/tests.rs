@@ -98,7 +98,7 @@ fn what_a_worker_that_has_ended_had_asked_for_is_bounded_too() {
     relay.forget(0, now);
     relay.settle(now);
     assert_eq!(heard(&ends[1]), (0, 500));
-    assert!(!relay.has_work(now.instant) && relay.overview().workers.len() == 1);
+    assert!(!relay.has_work(now.instant) && relay.overview(now.instant).workers.len() == 1);
 }
 
 #[test]

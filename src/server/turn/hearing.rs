@@ -24,6 +24,7 @@ impl<S: Socket> Turn<S> {
                 }
                 Some(Heard::Instruction(instruction)) => self.follow(instruction),
                 Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics()),
+                Some(Heard::Reconnected) => self.peers.count_reconnect(),
                 Some(Heard::Connect(wanted)) => self.effects.push_back(Effect::Connect(wanted)),
                 None if self.peers.has_answered() => self.peers.go_on(now),
                 None => break,

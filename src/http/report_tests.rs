@@ -1,0 +1,81 @@
+//! What operators are told, as tables.
+
+use super::*;
+use crate::wire::metrics::Metrics;
+use crate::wire::overview::Draining;
+use crate::wire::response::Exchange;
+
+fn told(report: Report, overview: &Overview) -> (u16, String) {
+    let now = Timestamp::UNIX_EPOCH;
+    let (head, body) = report.response(overview, now).encode(&Exchange::last(now, None));
+    let code = str::from_utf8(&head[9..12]).unwrap().parse().unwrap();
+    (code, String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn engine(state: EngineState, has_been_read: bool) -> Option<EngineStatus> {
+    let software = Some(("valkey".to_owned(), "9.1.2".to_owned()));
+    let address = "redis://***@10.0.0.5:6379".to_owned();
+    Some(EngineStatus { address, software, state, has_been_read, lag_seconds: 1.5 })
+}
+
+const UP: EngineState = EngineState::Up { epoch: 0x2a };
+
+fn down() -> EngineState {
+    EngineState::Down { why: Some("it has not answered for 5 s".to_owned()) }
+}
+
+#[test]
+fn it_is_ready_without_its_engine_but_not_before_it_has_read_once_what_that_holds() {
+    let drain = Some(Draining { since_unix_ms: 0, deadline_unix_ms: 1000, clients_then: 0 });
+    let draining = r#"{"status":"draining","connections":0,"deadline":"1970-01-01T00:00:01.000Z""#;
+    for (drain, engine, code, body) in [
+        (None, None, 200, r#"{"status":"ready"}"#.to_owned()),
+        (None, engine(UP, true), 200, r#"{"status":"ready","engine":"up"}"#.to_owned()),
+        (None, engine(down(), true), 200, r#"{"status":"ready","engine":"down"}"#.to_owned()),
+        (None, engine(down(), false), 503, r#"{"status":"starting","engine":"down"}"#.to_owned()),
+        (drain, None, 503, format!("{draining}}}")),
+        (drain, engine(down(), false), 503, format!(r#"{draining},"engine":"down"}}"#)),
+    ] {
+        let overview = Overview { drain, engine, ..Overview::default() };
+        assert_eq!(told(Report::Readiness, &overview), (code, body));
+    }
+}
+
+#[test]
+fn the_status_says_where_the_engine_is_and_what_is_wrong_with_it() {
+    let past = Metrics { engine_reconnects: 3, ..Metrics::default() };
+    for (state, rest) in [
+        (UP, r#""epoch":"0000002a","lag_seconds":1.5,"reconnects":3}"#),
+        (down(), r#""error":"it has not answered for 5 s","lag_seconds":1.5,"reconnects":3}"#),
+        (EngineState::Down { why: None }, r#""error":null,"lag_seconds":1.5,"reconnects":3}"#),
+    ] {
+        let word = state.word();
+        let overview = Overview { engine: engine(state, true), past: past.clone(), ..Overview::default() };
+        let status: Value = serde_json::from_str(&told(Report::Status, &overview).1).unwrap();
+        let expected = format!(
+            r#"{{"status":"{word}","address":"redis://***@10.0.0.5:6379","product":"valkey","version":"9.1.2",{rest}"#
+        );
+        assert_eq!(status["engine"], serde_json::from_str::<Value>(&expected).unwrap());
+    }
+    let status = told(Report::Status, &Overview::default()).1;
+    assert!(!status.contains("engine"), "{status}");
+}
+
+#[test]
+fn the_engine_is_measured_only_where_there_is_one() {
+    let past = Metrics { engine_reconnects: 3, ..Metrics::default() };
+    let of_engine = |engine| {
+        let text = told(Report::Metrics, &Overview { engine, past: past.clone(), ..Overview::default() }).1;
+        let lines = text.lines().filter(|line| line.starts_with("slackwater_engine"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of_engine(None), [""; 0]);
+    for (state, up) in [(UP, "1.0"), (down(), "0.0")] {
+        let [is_up, lag, reconnects] = &of_engine(engine(state, true))[..] else { panic!("other families") };
+        assert_eq!(is_up, &format!("slackwater_engine_up {up}"));
+        assert_eq!(
+            (&**lag, &**reconnects),
+            ("slackwater_engine_lag_seconds 1.5", "slackwater_engine_reconnects_total 3")
+        );
+    }
+}
