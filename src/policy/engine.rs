@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::policy::engine::cursor::{Cursor, Kind, Taken};
+use crate::policy::engine::dice::Dice;
 use crate::policy::engine::fault::Fault;
 use crate::policy::engine::marks::Marks;
 use crate::policy::engine::step::{Ask, Begun, Greeting, Line, Step, Target};
 use crate::policy::sequencer::PublicationId;
 
 pub mod cursor;
+mod dice;
 pub mod fault;
 pub mod marks;
 pub mod step;
@@ -27,11 +29,6 @@ pub const BLOCK: Duration = Duration::from_secs(5);
 
 /// How often a machine reports itself, and looks whether it is still the right engine.
 pub const BEAT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Before the first new attempt, on average; doubled with each one that fails.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How often a sentinel is asked for the master while all is well: one that was replaced goes on taking publications, which are
 /// lost, until it hears of that itself, some ten seconds later.
@@ -68,7 +65,7 @@ pub struct Course {
     /// Attempts since all was well.
     failures: u32,
     /// Draws pauses and epochs, differently on each machine.
-    seed: u64,
+    dice: Dice,
     /// How many entries are read at once at most, and how many now.
     page: (usize, usize),
     next_beat: Option<Instant>,
@@ -96,7 +93,7 @@ impl Course {
             target: Target::Configured,
             redirected: None,
             failures: 0,
-            seed,
+            dice: Dice::new(seed),
             page: (page.max(2), page.max(2)),
             next_beat: None,
             next_watch: None,
@@ -155,6 +152,16 @@ impl Course {
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
+    /// How many publications are known to be positioned and have not been heard.
+    pub fn backlog(&self) -> u64 {
+        match (self.behind, self.cursor.newest()) {
+            (Some((newest, _)), Some(heard)) if newest.epoch() == heard.epoch() => {
+                newest.position().saturating_sub(heard.position())
+            }
+            _ => 0,
+        }
+    }
+
     /// Says by `Synced` once everything has been heard that was published before.
     pub fn sync(&mut self, number: u64) {
         self.marks.ask(number);
@@ -198,7 +205,7 @@ impl Course {
         } else if self.state == State::Greeting {
             self.state = State::Beginning;
             let known = self.cursor.newest().map_or(0, |newest| newest.epoch());
-            let salt = u16::try_from(self.draw() >> 48).unwrap_or_default();
+            let salt = u16::try_from(self.dice.draw() >> 48).unwrap_or_default();
             self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt }));
         }
     }
@@ -291,7 +298,8 @@ impl Course {
         if matches!(self.state, State::Waiting { .. }) {
             return;
         }
-        let (is_again, mut pause) = (self.failures > 0 && self.epoch().is_none(), self.draw_pause());
+        let (is_again, mut pause) =
+            (self.failures > 0 && self.epoch().is_none(), self.dice.pause(self.failures));
         if let Fault::Moved(host, port) = &fault {
             self.redirected = Some(Target::Named(host.clone(), *port));
         }
@@ -368,22 +376,6 @@ impl Course {
         if !given_up.is_empty() {
             self.steps.push_back(Step::Synced(given_up));
         }
-    }
-
-    /// From half of what is meant to one and a half times that, so that many machines do not come all at once.
-    fn draw_pause(&mut self) -> Duration {
-        let share = 0.5 + (self.draw() >> 11) as f64 / (1_u64 << 53) as f64;
-        let meant = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
-        meant.mul_f64(share)
-    }
-
-    fn draw(&mut self) -> u64 {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut drawn = self.seed;
-        drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        drawn ^ (drawn >> 31)
     }
 }
 

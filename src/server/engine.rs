@@ -226,9 +226,10 @@ impl<S: Socket, K> Engine<S, K> {
         self.clients = clients;
     }
 
-    /// Whether publishers have to wait until what they have sent is taken.
+    /// Whether publishers have to wait until what they have sent is taken, or heard.
     pub fn is_congested(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.queued_bytes() > CONGESTED_BYTES)
+        self.course.backlog() > self.terms.speaker.most_behind()
+            || self.writer.as_ref().is_some_and(|writer| writer.queued_bytes() > CONGESTED_BYTES)
     }
 
     /// Whether anybody is still owed an answer.

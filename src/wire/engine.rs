@@ -13,6 +13,7 @@ use crate::policy::engine::BLOCK;
 use crate::policy::engine::step::Ask;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::sequencer::PublicationId;
+use crate::wire::publish::MAX_PUBLICATIONS;
 use crate::wire::resp::command::encode;
 
 pub mod answer;
@@ -25,10 +26,14 @@ const NOTIFY: &str = concat!(include_str!("engine/machines.lua"), include_str!("
 const TAIL: &str = include_str!("engine/tail.lua");
 
 /// How many entries are read at once at most.
-const LONGEST_PAGE: usize = 128;
+const LONGEST_PAGE: usize = 256;
 
 /// What they come to at most, unless two of them are larger.
-const PAGE_BYTES: usize = 32 * 1024 * 1024;
+const PAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many entries the stream keeps at least, however few are kept here: what two requests make, so that machines which hear
+/// one of them have not missed it before they have read it.
+const LEAST_KEPT: usize = 2 * MAX_PUBLICATIONS;
 
 /// How many entries are to be read at once, where each has so many bytes at most.
 pub fn page_for(entry_bytes: usize) -> usize {
@@ -72,7 +77,8 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// Speaks of what is kept under this name, for this machine. The stream keeps so many entries at least.
+    /// Speaks of what is kept under this name, for this machine. The stream keeps so many entries at least, or many more than a
+    /// request makes.
     pub fn new(name: &str, machine: Fingerprint, kept: usize) -> Self {
         let key = |what: &str| format!("{{{name}}}:{what}");
         Self {
@@ -86,8 +92,14 @@ impl Speaker {
             credentials: Credentials::default(),
             database: 0,
             master: String::new(),
-            kept: kept.max(1),
+            kept: kept.max(LEAST_KEPT),
         }
+    }
+
+    /// How many publications may be positioned and not be heard yet before nothing more is to be published: a part of what the
+    /// stream keeps, since what it has dropped is not heard any more.
+    pub fn most_behind(&self) -> u64 {
+        self.kept as u64 / 4
     }
 
     /// Is known by these, and uses this database.

@@ -15,7 +15,7 @@ fn submission(body: &str, key: Option<&str>) -> Submission {
 
 /// What is sent, part by part.
 fn sent(submission: &Submission) -> (Vec<String>, Sent) {
-    let (speaker, mut buffer) = (Speaker::new("n", Fingerprint([0; 16]), 100), BytesMut::new());
+    let (speaker, mut buffer) = (Speaker::new("n", Fingerprint([0; 16]), 30_000), BytesMut::new());
     let sent = speaker.publish(submission, 7, 1000, &mut buffer);
     let command = Decoder::new(Limits::default()).next(&mut &buffer[..]).unwrap().unwrap();
     let Reply::Array(parts) = command else { panic!("{command:?}") };
@@ -47,7 +47,7 @@ fn one_publication_without_a_key_is_one_entry() {
             "NOMKSTREAM",
             "MAXLEN",
             "~",
-            "100",
+            "30000",
             id,
             "t",
             "a",
@@ -67,7 +67,7 @@ fn several_publications_are_one_script_and_a_key_that_is_given_twice_is_one() {
         sent(&submission(&format!("[{object},{object},{{\"topic\":\"b\",\"data\":2}}]"), Some("r")));
     assert_eq!(parts[2], "3");
     let arguments = &parts[6..];
-    assert_eq!(arguments[..4], ["7", "100", "1000", "300000"]);
+    assert_eq!(arguments[..4], ["7", "30000", "1000", "300000"]);
     let keys: Vec<&str> = arguments[5..].chunks(4).map(|publication| publication[2].as_str()).collect();
     assert_eq!(keys, ["3", "3", ""]);
     let answer = reply("*2\r\n$3\r\nids\r\n$11\r\n7-1+2 6-9+1\r\n");
