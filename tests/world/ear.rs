@@ -22,7 +22,7 @@ const PUBLICATION: &[u8] = br#"{"type":"notification","id":""#;
 const RSV1: u8 = 0x40;
 
 /// An id as the model reads it. To the clients it is opaque.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
     pub epoch: u32,
     pub position: u64,
@@ -33,6 +33,13 @@ impl Id {
         let (epoch, position) = text.split_once('-')?;
         let id = Self { epoch: u32::from_str_radix(epoch, 16).ok()?, position: position.parse().ok()? };
         (id.to_string() == text).then_some(id)
+    }
+}
+
+/// As the engine has it, in decimal.
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.position)
     }
 }
 
@@ -60,8 +67,8 @@ pub enum Heard {
         retry: Duration,
         id: Option<Id>,
     },
-    /// Something up to here may have been missed.
-    Gap(Id),
+    /// Something may have been missed, up to here where that is known.
+    Gap(Option<Id>),
     /// The connection lives, and all up to here has been heard, where that is known.
     Heartbeat(Option<Id>),
     /// The last chunk of a stream.
@@ -322,6 +329,7 @@ pub fn read_message(payload: &[u8]) -> Option<Heard> {
         })),
         "echo" => Some(Heard::Echo(json["message"].as_str()?.strip_prefix("Server received: ")?.to_owned())),
         "error" => json["message"].as_str().map(|_| Heard::Error),
+        "gap" => Some(Heard::Gap(text("last_event_id").map(|id| Id::read(&id).ok_or(())).transpose().ok()?)),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),
         "published" => Some(Heard::Published(Id::read(&text("id")?)?)),
         "refreshed" => Some(Heard::Refreshed),

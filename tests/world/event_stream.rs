@@ -67,7 +67,7 @@ impl EventStream {
             ([], None) if block.starts_with(":\n") => Heard::Heartbeat(said_id),
             ([], Some(retry)) => Heard::Parting { retry, notice: None, id: said_id },
             ([event], None) if event.name == "message" => read_publication(event)?,
-            ([event], None) if event.name == "gap" && event.json()["type"] == "gap" => Heard::Gap(said_id?),
+            ([event], None) if event.name == "gap" && event.json()["type"] == "gap" => Heard::Gap(said_id),
             ([event], Some(retry)) if event.name == "reconnect" => {
                 let Heard::Reconnect(notice) = read_message(event.data.as_bytes())? else { return None };
                 if notice.after != retry {

@@ -18,6 +18,7 @@ mod draw;
 mod ear;
 mod event_stream;
 mod fates;
+mod fleet;
 mod giving;
 mod giving_alone;
 mod handover;

@@ -67,7 +67,7 @@ impl Visit {
                 *last = id.or(*last);
                 self.record.entries.push(Entry::Primed(id));
             }
-            Heard::Gap(newest) => {
+            Heard::Gap(Some(newest)) => {
                 *last = Some(newest);
                 self.record.entries.push(Entry::Gap(newest));
             }

@@ -8,6 +8,8 @@ mod crews;
 mod crowds;
 mod departures;
 mod drawn;
+mod engines;
+mod engines_drawn;
 mod expiring;
 mod fan_out;
 mod handovers;
