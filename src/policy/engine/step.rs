@@ -38,8 +38,8 @@ pub enum Ask {
     Begin {
         /// The newest epoch that is known here; 0 for none.
         known: u32,
-        /// By how much the number of a new one is to be beyond the seconds since 1970: two engines that begin in the same second are
-        /// to differ.
+        /// By how much the number of a new one is to be beyond the seconds since 1970: two engines that begin in the same second, or
+        /// behind the same epoch, are to differ.
         salt: u16,
     },
     /// What is in the stream, from this id on; from the beginning without one.

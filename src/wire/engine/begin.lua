@@ -16,7 +16,8 @@ end
 if newest and epoch > 0 and begun[2] == line and last <= epoch and known <= epoch then
   return { epoch, newest[1], evicts }
 end
-epoch = math.max(epoch, known, last) + 1
+-- Two masters of which one has replaced the other may both begin one behind the same epoch.
+epoch = math.max(epoch, known, last) + 1 + tonumber(ARGV[2]) % 1024
 epoch = math.max(epoch, tonumber(redis.call('TIME')[1]) + tonumber(ARGV[2]))
 local id = string.format('%.0f-0', epoch)
 redis.call('XADD', KEYS[1], id, 'begin', line, 'after', newest and newest[1] or '')
