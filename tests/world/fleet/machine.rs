@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slackwater::policy::engine::step::Line as EngineLine;
+use slackwater::policy::fingerprint::Fingerprint;
 use slackwater::policy::roster::{Doing, Exit, Sight, Step, Times, WorkerId};
 use slackwater::process::crew::{Arrived, Crew, CrewTerms};
 use slackwater::server::clock::Now;
@@ -52,9 +53,10 @@ impl Machine {
         let mut setup = setup.clone();
         setup.terms.epoch = 1 + u32::try_from(number).expect("few");
         let terms = EngineTerms {
-            speaker: Speaker::new("fleet", format!("machine-{number}"), sharing.kept),
+            speaker: Speaker::new("fleet", Fingerprint::of([number.to_string().as_bytes()]), sharing.kept),
             name: "fleet".into(),
             sentinels: 0,
+            page: random.pick(&[10, 128]),
             wait_ms: sharing.wait_ms,
             seed: random.below(usize::MAX) as u64,
         };

@@ -124,8 +124,8 @@ impl Store {
             return answer(epoch, newest);
         }
         let seconds = u32::try_from(context.time.as_secs()).expect("before 2106");
-        let own = u32::from_str_radix(&context.line[..3], 16).expect("a line is hexadecimal");
-        let epoch = (epoch.max(known).max(last) + 1).max(seconds) + own;
+        let salt: u32 = arguments[1].parse().expect("a number");
+        let epoch = (epoch.max(known).max(last) + 1 + salt % 1024).max(seconds + salt);
         let id = Id { epoch, position: 0 };
         let after = newest.map(written).unwrap_or_default();
         let fields = ["begin", context.line, "after", &after].map(str::to_owned);

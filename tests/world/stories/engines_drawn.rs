@@ -102,7 +102,7 @@ fn told_by(seeds: Range<u64>, kept: &[usize], befalls: fn(&mut Random) -> Mishap
 
 #[test]
 fn all_machines_hear_one_order_and_every_gap_is_told() {
-    let told = told_by(0..40, &[10, 100, 100_000], |random| {
+    let told = told_by(0..60, &[10, 100, 100_000], |random| {
         if random.chance(50) { harmless(random) } else { harmful(random) }
     });
     assert!(told.resumed > 50 && told.gaps > 20 && told.lost > 20 && told.retried > 20, "{told:?}");
