@@ -173,6 +173,8 @@ proptest! {
         let text = format!("{scheme}://{user}{password}{rest}");
         match EngineUrl::read(&text) {
             Err(why) => prop_assert!(!why.contains("sekrit"), "{why}"),
+            // What is ahead of a colon is a user, who is no secret.
+            Ok(url) if url.user.as_ref().is_some_and(|user| user.contains("sekrit")) => {}
             Ok(url) if url.password.is_some() => {
                 prop_assert!(!format!("{url} {url:?}").contains("sekrit"), "{text}: {url}");
             }
