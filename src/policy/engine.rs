@@ -12,6 +12,7 @@ use crate::policy::engine::cursor::{Cursor, Kind, Taken};
 use crate::policy::engine::dice::Dice;
 use crate::policy::engine::fault::Fault;
 use crate::policy::engine::marks::Marks;
+use crate::policy::engine::page::PageSize;
 use crate::policy::engine::step::{Ask, Begun, Greeting, Line, Step, Target};
 use crate::policy::sequencer::PublicationId;
 
@@ -19,6 +20,7 @@ pub mod cursor;
 mod dice;
 pub mod fault;
 pub mod marks;
+mod page;
 pub mod step;
 
 /// How long an answer may take; then the engine counts as gone. Longer by what a question itself lets it wait.
@@ -66,8 +68,7 @@ pub struct Course {
     failures: u32,
     /// Draws pauses and epochs, differently on each machine.
     dice: Dice,
-    /// How many entries are read at once at most, and how many now.
-    page: (usize, usize),
+    page_size: PageSize,
     next_beat: Option<Instant>,
     /// When a sentinel is asked again; `None` while it is, or where there is none.
     next_watch: Option<Instant>,
@@ -94,7 +95,7 @@ impl Course {
             redirected: None,
             failures: 0,
             dice: Dice::new(seed),
-            page: (page.max(2), page.max(2)),
+            page_size: PageSize::new(page),
             next_beat: None,
             next_watch: None,
             is_watching: false,
@@ -215,7 +216,7 @@ impl Course {
         self.begun = Some(begun);
         self.state = State::Reading;
         self.cursor.reopen();
-        let page = Ask::Page { from: self.cursor.newest(), most: self.page.1 };
+        let page = Ask::Page { from: self.cursor.newest(), most: self.page_size.next() };
         self.steps.extend([
             Step::Connect(Line::Reader, self.target.clone()),
             Step::Ask(Line::Reader, Ask::Greet),
@@ -238,12 +239,12 @@ impl Course {
     /// All entries of an answer have been taken; there may be more of them if it `is_full`.
     pub fn on_page(&mut self, is_full: bool, now: Instant) {
         let Some(begun) = self.begun else { return };
-        self.page.1 = (self.page.1 * 2).min(self.page.0);
+        self.page_size.on_page(now);
         match (self.state, self.cursor.newest()) {
             (State::Reading, Some(newest)) if is_full => {
                 // What was heard last does come again, so that a page brings something else, too.
                 self.cursor.reopen();
-                let page = Ask::Page { from: Some(newest), most: self.page.1 };
+                let page = Ask::Page { from: Some(newest), most: self.page_size.next() };
                 self.steps.push_back(Step::Ask(Line::Reader, page));
             }
             (State::Reading, _) => {
@@ -310,8 +311,7 @@ impl Course {
             pause = Duration::ZERO;
         }
         if matches!(self.state, State::Reading | State::Following) {
-            // An engine parts with whoever takes too little of too much (client-output-buffer-limit).
-            self.page.1 = (self.page.1 / 8).max(2);
+            self.page_size.on_end(now);
         }
         self.sentinels.1 = (self.sentinels.1 + 1) % self.sentinels.0.max(1);
         self.failures = self.failures.saturating_add(1);
@@ -367,7 +367,7 @@ impl Course {
 
     fn follow(&mut self) {
         if let Some(after) = self.cursor.newest() {
-            self.steps.push_back(Step::Ask(Line::Reader, Ask::Follow { after, most: self.page.1 }));
+            self.steps.push_back(Step::Ask(Line::Reader, Ask::Follow { after, most: self.page_size.next() }));
         }
     }
 

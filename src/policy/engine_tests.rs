@@ -260,7 +260,7 @@ fn an_engine_that_parts_in_the_midst_of_much_is_asked_for_less_until_that_goes_w
     let now = Instant::now();
     let mut course = Course::new(0, PAGE, 1, now);
     let mut asked = vec![];
-    for is_cut in [true, true, true, false] {
+    for is_cut in [true, true, false] {
         let later = now + 60 * LONGEST_PAUSE;
         let steps = begin(&mut course, Begun { epoch: 7, newest: id(7, 1) }, later);
         asked.extend(steps.into_iter().filter_map(|step| match step {
@@ -271,7 +271,7 @@ fn an_engine_that_parts_in_the_midst_of_much_is_asked_for_less_until_that_goes_w
             course.on_fault(Fault::Closed, now);
         }
     }
-    assert_eq!(asked, [PAGE, PAGE / 8, 2, 2]);
+    assert_eq!(asked, [PAGE, PAGE / 8, 2]);
     course.take(id(7, 1), Kind::Publication).unwrap();
     course.on_page(true, now);
     let page = Ask::Page { from: Some(id(7, 1)), most: 4 };
