@@ -24,6 +24,8 @@
 //!
 //! * Who hears what, once and in order: [`policy::hub`]. The order itself: [`policy::sequencer`]. What was missed:
 //!   [`policy::history`] keeps it, [`policy::replay`] brings it. Hub and history advance together in [`policy::feed`].
+//! * Which id a position has, where several epochs follow each other: [`policy::epochs`]. How the order goes on where that is
+//!   not with the next publication: [`policy::line`]; what clients are told of it: `server::peers::gaps`.
 //! * Up to when all that had arrived has been read, so that nobody is cut by a later time: [`policy::heard`].
 //! * When a leaving server may exit, and each line it logs on the way: [`policy::drain`]. When each client is
 //!   asked to reconnect, then or because its connection is old: [`policy::reconnect_notices`]. What a server does at each step: [`server::turn`].

@@ -58,5 +58,8 @@ impl<S: Socket> Peers<S> {
 }
 
 #[cfg(test)]
+#[path = "gaps_drawn_tests.rs"]
+mod drawn_tests;
+#[cfg(test)]
 #[path = "gaps_tests.rs"]
 mod tests;

@@ -173,16 +173,17 @@ impl House {
         (reader.read(Chunks::default().read(body)), reader)
     }
 
-    /// The messages that somebody has been told by its WebSocket, compressed or not, and its close code.
+    /// The whole messages that somebody has been told by its WebSocket, compressed or not, and its close code.
     pub(super) fn messages(&self, who: usize) -> Vec<Value> {
         let end = self.ends[who].borrow();
         let head = end.taken.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap();
         let (mut rest, mut messages) = (&end.taken[head + 4..], vec![]);
         while let [first, length, behind @ ..] = rest {
             let extended = [0, 2, 8][usize::from(length.saturating_sub(125))];
-            let (extension, behind) = behind.split_at(extended);
+            let Some((extension, behind)) = behind.split_at_checked(extended) else { break };
             let long = extension.iter().fold(0, |long, octet| long << 8 | usize::from(*octet));
-            let (payload, behind) = behind.split_at(if extended == 0 { usize::from(*length) } else { long });
+            let bytes = if extended == 0 { usize::from(*length) } else { long };
+            let Some((payload, behind)) = behind.split_at_checked(bytes) else { break };
             messages.push(match first {
                 0x81 => serde_json::from_slice(payload).unwrap(),
                 0xc1 => {
