@@ -52,6 +52,8 @@ pub struct Fleet {
     /// `None` while one is to be started again.
     pub machines: Vec<Option<Machine>>,
     starts: Vec<(Duration, usize)>,
+    /// The only machine that anybody comes to, if it is one.
+    pub open: Option<usize>,
     pub listeners: Vec<Listener>,
     pub authors: Vec<Author>,
     /// The next one last.
@@ -72,6 +74,7 @@ impl Fleet {
             workers: workers.into(),
             machines: Vec::new(),
             starts: Vec::new(),
+            open: None,
             listeners: Vec::new(),
             authors: Vec::new(),
             mishaps: Vec::new(),
@@ -106,9 +109,10 @@ impl Fleet {
     }
 
     pub fn serving(&mut self) -> Vec<usize> {
-        let at = self.now;
+        let (at, open) = (self.now, self.open);
         let serves = |machine: &mut Machine| machine.stopped_until <= at && !machine.serving().is_empty();
         let numbered = self.machines.iter_mut().enumerate();
+        let numbered = numbered.filter(|(n, _)| open.is_none_or(|open| open == *n));
         numbered.filter_map(|(n, it)| it.as_mut().is_some_and(serves).then_some(n)).collect()
     }
 

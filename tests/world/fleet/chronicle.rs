@@ -39,6 +39,12 @@ impl Chronicle {
         data["n"].as_u64()
     }
 
+    /// When a periodic notification was written, in milliseconds since 1970.
+    pub fn periodic_at(&self, id: Id) -> Option<u64> {
+        let fields = self.written.get(&id).filter(|fields| fields[0] == "n")?;
+        fields[5].parse().ok()
+    }
+
     /// All publications that were ever written, with their tokens.
     pub fn tokens(&self) -> impl Iterator<Item = (Id, u64)> {
         self.written.keys().filter_map(|id| Some((*id, self.token(*id)?)))

@@ -165,6 +165,11 @@ impl Listener {
         }
     }
 
+    /// It goes now, and comes again at once.
+    pub fn come_again(&mut self, now: Duration) {
+        self.visit.iter_mut().for_each(|visit| visit.leaves_at = now);
+    }
+
     /// From here on it stays.
     pub fn settle_down(&mut self) {
         self.stays = None;

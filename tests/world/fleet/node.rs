@@ -43,8 +43,8 @@ pub struct Node {
     /// Earlier states, each with when it was reached.
     states: VecDeque<(Duration, Store)>,
     pub connections: Vec<Connection>,
-    /// How many commands it has executed of each kind.
-    pub questions: usize,
+    /// How often it was asked how far the stream reaches.
+    pub tails: usize,
 }
 
 impl Node {
@@ -59,7 +59,7 @@ impl Node {
             is_full_until: Duration::ZERO,
             lag: None,
             connections: Vec::new(),
-            questions: 0,
+            tails: 0,
         }
     }
 
@@ -164,7 +164,6 @@ impl Node {
         chronicle: &mut Chronicle,
         at: Duration,
     ) -> Option<Answer> {
-        self.questions += 1;
         let name = command[0].as_str();
         if name == "HELLO" {
             return Some(self.greet());
@@ -207,7 +206,12 @@ impl Node {
                 let (keys, arguments) = command[3..].split_at(number(2));
                 match script {
                     script if script == BEGIN => self.store.begin(arguments, &mut context),
-                    script if script == TAIL => self.store.tail(),
+                    script if script == TAIL => {
+                        self.tails += 1;
+                        let asks_again = |command: &Vec<String>| command.get(1).is_some_and(|it| it == TAIL);
+                        assert!(!connection.commands.iter().any(asks_again), "one question at a time");
+                        self.store.tail()
+                    }
                     script if script == PUBLISH => self.store.publish(keys, arguments, &mut context),
                     script if script.ends_with(BEAT) => self.store.beat(arguments, &context),
                     script if script.ends_with(NOTIFY) => self.store.notify(arguments, &mut context),

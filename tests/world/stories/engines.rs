@@ -15,14 +15,14 @@ use crate::for_each_seed;
 use crate::pipe::Side;
 use crate::random::Random;
 
-const MANY: Sharing = Sharing { kept: 100_000, wait_ms: None };
+pub const MANY: Sharing = Sharing { kept: 100_000, wait_ms: None };
 
 /// Machines of so many workers each, or of one process where that is none; some who hear everything, and authors.
-fn fleet(seed: u64, workers: &[usize]) -> Fleet {
+pub fn fleet(seed: u64, workers: &[usize], sharing: Sharing) -> Fleet {
     let mut random = Random::new(seed);
     let mut setup = patient(0);
     setup.notify_interval = Some(SECOND);
-    let mut fleet = Fleet::new(random.fork(), setup, MANY, workers);
+    let mut fleet = Fleet::new(random.fork(), setup, sharing, workers);
     for _ in 0..workers.len() + 1 {
         fleet.listeners.push(Listener::of_all(random.fork()));
     }
@@ -37,7 +37,7 @@ fn fleet(seed: u64, workers: &[usize]) -> Fleet {
 fn told_after(seeds: std::ops::Range<u64>, mishap: Mishap) -> Tally {
     let mut all = Tally::default();
     for_each_seed(seeds, |seed| {
-        let mut fleet = fleet(seed, &[0, 0]);
+        let mut fleet = fleet(seed, &[0, 0], MANY);
         let at = 3 * SECOND + fleet.random.millis(0..1000);
         fleet.run_until(at);
         fleet.befall(mishap);

@@ -17,6 +17,7 @@ mod holding;
 mod leaving;
 mod limits;
 mod links;
+mod machines;
 mod messages;
 mod replay;
 mod streams;
