@@ -99,6 +99,26 @@ fn a_stream_that_is_flushed_or_evicted_is_a_gap_for_all() {
 }
 
 #[test]
+fn a_stream_that_is_gone_is_noticed_though_nobody_publishes() {
+    for_each_seed(150..158, |seed| {
+        let mut fleet = fleet(seed, &[0, 0], MANY);
+        fleet.run_for(3 * SECOND);
+        fleet.authors.clear();
+        let mut machines = fleet.machines.iter_mut().flatten();
+        machines.by_ref().for_each(|machine| machine.processes[0].turn.notify_every(None));
+        fleet.run_for(SECOND);
+        fleet.befall(Mishap::Flush);
+        if seed % 2 == 0 {
+            // What it begins may have a lower number than all that is known: it knows of nothing.
+            fleet.kill(0, SECOND / 10);
+        }
+        fleet.run_for(12 * SECOND);
+        let told = fleet.end();
+        assert!(told.gaps > 0, "{told:?}");
+    });
+}
+
+#[test]
 fn an_engine_that_refuses_for_want_of_memory_is_heard_as_before() {
     let told = told_after(110..114, Mishap::Full(5 * SECOND));
     assert!(told.gaps == 0 && told.lost == 0 && told.refused > 20 && told.unknown == 0, "{told:?}");
