@@ -3,7 +3,8 @@
 //! with and without compression and on event streams, are cut off and come back, others publish, scripted clients break
 //! every rule and take too little, servers are redeployed or crash, workers are killed, frozen, replaced and told to leave,
 //! and history forgets. Everyone hears each publication of its topics once and in one order, or is told that it may have
-//! missed some (`resumed: false`, `gap`); nothing is compressed twice in one process; and every limit is kept.
+//! missed some (`resumed: false`, `gap`); nothing is compressed twice in one process; and every limit is kept. In `fleet` several machines share one engine, which loses and
+//! forgets.
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=42 cargo test --test world STORY` runs that one alone.
 
