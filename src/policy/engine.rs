@@ -64,8 +64,10 @@ pub struct Course {
     target: Target,
     /// Where the next one is to be, once.
     redirected: Option<Target>,
-    /// Attempts since all was well.
+    /// Attempts since all was well for a while.
     failures: u32,
+    /// Since when all is well, or was last.
+    up_since: Instant,
     /// Draws pauses and epochs, differently on each machine.
     dice: Dice,
     page_size: PageSize,
@@ -94,6 +96,7 @@ impl Course {
             target: Target::Configured,
             redirected: None,
             failures: 0,
+            up_since: now,
             dice: Dice::new(seed),
             page_size: PageSize::new(page),
             next_beat: None,
@@ -250,7 +253,7 @@ impl Course {
             (State::Reading, _) => {
                 self.steps.extend(self.cursor.on_end(begun.newest).map(Step::Line));
                 self.state = State::Following;
-                (self.has_read_all, self.down_since) = (true, None);
+                (self.has_read_all, self.down_since, self.up_since) = (true, None, now);
                 self.next_beat = Some(now);
                 self.steps.push_back(Step::Up);
                 self.follow();
@@ -289,8 +292,10 @@ impl Course {
             Some(newest) if self.begun.is_some_and(|begun| begun.epoch != newest) => {
                 self.on_fault(Fault::Superseded, now);
             }
-            // Only now: a stream that vanishes again and again is not to be begun anew without a pause.
-            Some(_) => self.failures = 0,
+            // Only now: where the stream vanishes again and again, or something is refused that is asked later, attempts are to
+            // become fewer.
+            Some(_) if now >= self.up_since + BEAT_INTERVAL => self.failures = 0,
+            Some(_) => {}
         }
     }
 

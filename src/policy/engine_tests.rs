@@ -227,6 +227,26 @@ fn a_beat_tells_when_the_stream_is_gone_or_another_epoch_has_begun() {
 }
 
 #[test]
+fn attempts_become_fewer_also_where_each_of_them_goes_well_at_first() {
+    let (mut course, mut now) = following();
+    let mut pauses = vec![];
+    for up_for in [Duration::ZERO; 8].into_iter().chain([BEAT_INTERVAL, Duration::ZERO]) {
+        course.on_beat(Some(7), now + up_for);
+        now += up_for;
+        course.on_fault(Fault::Refused("NOPERM".into()), now);
+        pauses.push(pause(&course, now));
+        now += LONGEST_PAUSE * 2;
+        begin(&mut course, Begun { epoch: 7, newest: id(7, 0) }, now);
+        course.on_page(false, now);
+        steps(&mut course, now);
+    }
+    assert!(
+        pauses[0] < FIRST_PAUSE * 2 && pauses[7] > LONGEST_PAUSE / 2 && pauses[8] < FIRST_PAUSE * 2,
+        "{pauses:?}"
+    );
+}
+
+#[test]
 fn it_lags_while_something_was_positioned_that_has_not_been_heard_and_while_it_is_down() {
     let (mut course, now) = following();
     let second = Duration::from_secs(1);
