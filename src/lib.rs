@@ -1,7 +1,8 @@
 //! Slackwater: a small self-hosted real-time notification server that can be redeployed without its clients
 //! noticing. Many mostly idle clients hold a WebSocket or an event stream open, hear every notification once, in order, and are let go
 //! gently when the server stops. One process is one thread: a mio poll loop that owns a slab of connections. Several
-//! processes are several of these, and a supervisor that serves nobody.
+//! processes are several of these, and a supervisor that serves nobody. Several machines are one server where they share an engine,
+//! a Redis or Valkey that gives the order.
 //!
 //! # The rooms, in reading order
 //!
@@ -55,6 +56,11 @@
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
 //!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
 //!   request carries its token: [`http::credentials`].
+//! * The engine of several machines: [`policy::engine`] says what is asked of it next, when it counts as gone and when to try again,
+//!   and within that [`policy::engine::cursor`] what the next entry of its stream is: the next publication, another epoch, or a hole.
+//!   Keys, scripts and entries: [`wire::engine`]. [`server::engine`] does it, by connections that [`server::engine::dial`] opens. How
+//!   positions here become ids of several epochs, and which id is lost: [`policy::epochs`], with the publications in
+//!   [`policy::line`]. Clients are told of a gap in `server::peers::gaps`.
 //! * RESP, the protocol of Redis and Valkey: [`wire::resp`]; replies in [`wire::resp::decoder`], commands in [`wire::resp::command`].
 //! * The event-stream format: [`wire::event_stream`], in chunks by [`wire::chunk`]; a connection that is one: `server::connection::streaming`, and what it is
 //!   told: `server::peers::streaming`.
@@ -65,7 +71,7 @@
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
 //!   say to each other.
-//! * Through what several machines hear the same publications: [`config::engine`].
+//! * Where the engine is, and how it is used: [`config::engine`].
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
 //!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. A flag sets aside
 //!   the variables of those that it excludes: `config::alternatives`. Which variables are unknown: [`config::variables`].
@@ -109,10 +115,11 @@
 //! ├─ doors                     the clients': closed once draining, and before a worker may serve; the operators': open
 //! │                            until the end
 //! ├─ controls                  signals and the in-process handle
+//! ├─ dialer: Option            opens the connections to the engine; the order owns them
 //! ├─ succession               who may take over from this process, and how far that is
 //! └─ turn
 //!    ├─ drain                  when to stop accepting, when to end
-//!    ├─ order                  of the publications, or the way to the supervisor that keeps it
+//!    ├─ order                  of the publications, or the way to whoever keeps it: a supervisor, or an engine
 //!    └─ peers
 //!       ├─ connections: Slab   key + offset = mio Token
 //!       ├─ feed                what is still to be heard, and what was heard lately
@@ -134,9 +141,10 @@
 //! ├─ lines                     to each of them one, through which it is sent descriptors
 //! ├─ state_file: Option        what a successor goes on with
 //! ├─ giving, taking: Option    the process that takes over, or hands over
+//! ├─ dialer: Option            as a server's
 //! └─ crew                      knows no poll and no process
 //!    ├─ roster                 which workers there should be, and the drain
-//!    └─ relay                  the order, the history, and a socket pair to each worker
+//!    └─ relay                  the order, or the way to the engine; the history, and a socket pair to each worker
 //! ```
 //!
 //! # How a publication travels
@@ -155,6 +163,13 @@
 //! elsewhere which is still on its way here is answered behind it: the worker asks the supervisor for a mark in the
 //! stream, and waits for that. Nobody waits for a worker that takes nothing: it is replaced.
 //!
+//! With several machines the single process, or the supervisor, appends the drafts to the engine's stream, which gives them their
+//! ids, and answers the publisher when the engine has. Nothing is heard before it comes back by a second connection, also where it was
+//! published: so all machines hear one order, and from there on everything is as above. The two connections come and go together; an
+//! answer of earlier ones is never taken for one of later ones. Within a machine positions go on growing by one whatever becomes of
+//! the engine. Outside, an id has the epoch of the engine in front, and each restart and each failover begins another, which names the
+//! last id before it: what was heard beyond that is taken back from the history, and everyone is told of the gap.
+//!
 //! # Invariants of the wire
 //!
 //! * What a peer has begun to receive it receives whole, or nothing more at all.
@@ -165,7 +180,8 @@
 //!
 //! # Deliberately absent
 //!
-//! * An async runtime, threads, locks: one thread owns everything of its process, so nothing is shared.
+//! * An async runtime, threads, locks: one thread owns everything of its process, so nothing is shared. The one exception looks up the
+//!   name of an engine, for the system's resolver can only be waited for; it shares nothing but two channels.
 //! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
 //! * TLS and HTTP/2: a proxy in front does these.
