@@ -290,20 +290,22 @@ impl<S: Socket> Order<S> {
         }
     }
 
-    /// Periodic notifications so far, and the position before the first that was given since this server began to count.
-    /// A worker's are its supervisor's.
-    pub fn counted(&self) -> Option<(u64, Position)> {
+    /// Periodic notifications so far, and the position before the first that was given since this server began to count; `newest` is
+    /// that of the last. A worker's are its supervisor's, and notifications of several machines their engine's.
+    pub fn counted(&self, newest: Position) -> Option<(u64, Position)> {
         match self {
             Self::Own(own) => Some(own.ledger.counted()),
-            Self::Shared(_) => None,
+            Self::Shared(shared) => Some((0, newest.saturating_sub(shared.heard))),
             Self::Upstream(_) => None,
         }
     }
 
     /// Goes on counting from there. Its position must be known already.
-    pub fn go_on_counting(&mut self, notifications: u64, begun: Position) {
-        if let Self::Own(own) = self {
-            own.ledger.go_on_counting(notifications, begun);
+    pub fn go_on_counting(&mut self, notifications: u64, begun: Position, newest: Position) {
+        match self {
+            Self::Own(own) => own.ledger.go_on_counting(notifications, begun),
+            Self::Shared(shared) => shared.heard = newest.saturating_sub(begun),
+            Self::Upstream(_) => {}
         }
     }
 

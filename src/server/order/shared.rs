@@ -19,7 +19,7 @@ pub struct Shared<S> {
     /// Answers that the engine is not needed for: how everything stands is told also while it is silent.
     own: VecDeque<Heard>,
     /// Publications that were heard since this process began to count.
-    heard: u64,
+    pub(super) heard: u64,
 }
 
 impl<S: Socket> Shared<S> {

@@ -128,12 +128,18 @@ impl<S: Socket> Relay<S> {
 
     /// Periodic notifications so far, and the position before the first that was given since this server began to count.
     pub fn counted_publications(&self) -> (u64, Position) {
-        self.order.counted()
+        match &self.sharing {
+            Some(sharing) => (0, self.publications.line().newest().saturating_sub(sharing.heard)),
+            None => self.order.counted(),
+        }
     }
 
     /// Goes on counting those from there.
     pub fn go_on_counting_publications(&mut self, notifications: u64, begun: Position) {
-        self.order.go_on_counting(notifications, begun);
+        match &mut self.sharing {
+            Some(sharing) => sharing.heard = self.publications.line().newest().saturating_sub(begun),
+            None => self.order.go_on_counting(notifications, begun),
+        }
     }
 
     /// Puts a question off; gives back what is none, or is to be answered now.

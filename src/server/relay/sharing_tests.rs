@@ -27,8 +27,8 @@ fn sharing(now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>) {
     (relay, ends)
 }
 
-/// Connects to an engine that has nothing to tell; gives back its end of the writer.
-fn connect(relay: &mut Relay<Wire>, now: Now) -> Rc<RefCell<FarEnd>> {
+/// Connects to an engine that has nothing to tell; gives back its ends of the writer and the reader.
+fn connect(relay: &mut Relay<Wire>, now: Now) -> [Rc<RefCell<FarEnd>>; 2] {
     let [writer, reader] = [(); 2].map(|()| FarEnd::open());
     for (line, end, reply) in [
         (EngineLine::Writer, &writer, GREETING),
@@ -44,7 +44,7 @@ fn connect(relay: &mut Relay<Wire>, now: Now) -> Rc<RefCell<FarEnd>> {
         relay.on_engine_ready(line);
         relay.hear_engine(now);
     }
-    writer
+    [writer, reader]
 }
 
 /// What each worker is told, when it asks how everything stands.
@@ -84,7 +84,7 @@ fn all_workers_are_told_alike_how_the_engine_stands_also_while_it_owes_an_answer
         lag_seconds: 0.0,
     };
     assert_eq!(engine(&mut relay, &ends, start), unknown);
-    let writer = connect(&mut relay, start);
+    let [writer, _] = connect(&mut relay, start);
     ask(&ends[0], 1, 1);
     let up = EngineStatus {
         software: Some(("redis".to_owned(), "7.0.15".to_owned())),
@@ -106,7 +106,7 @@ fn a_reconnect_is_counted_once_a_machine_and_by_its_successor_too() {
     let mut now = Now::read();
     let (mut relay, ends) = sharing(now);
     for reconnects in [0, 1, 2] {
-        let writer = connect(&mut relay, now);
+        let [writer, _] = connect(&mut relay, now);
         let told = overviews(&mut relay, &ends, now);
         assert_eq!(told.iter().map(|told| told.sum().engine_reconnects).collect::<Vec<_>>(), [reconnects; 2]);
         writer.borrow_mut().is_closed = true;
@@ -118,6 +118,25 @@ fn a_reconnect_is_counted_once_a_machine_and_by_its_successor_too() {
     successor.go_on_counting(&relay.counted());
     connect(&mut successor, now);
     assert_eq!(overviews(&mut successor, &ends, now)[0].sum().engine_reconnects, 2);
+}
+
+#[test]
+fn what_was_heard_of_the_engine_is_counted_on_by_a_successor() {
+    let now = Now::read();
+    let (mut predecessor, _) = sharing(now);
+    let [_, reader] = connect(&mut predecessor, now);
+    for position in 1..=3 {
+        let entry = format!("*2\r\n$3\r\n7-{position}\r\n*6\r\n{}", "+t\r\n+a\r\n+d\r\n+1\r\n+at\r\n+0\r\n");
+        reader.borrow_mut().said.extend(format!("%1\r\n+{{slackwater}}:stream\r\n*1\r\n{entry}").as_bytes());
+        predecessor.on_engine_ready(EngineLine::Reader);
+        predecessor.hear_engine(now);
+    }
+    predecessor.cut_off(&[], &ToWorker::Resume);
+    let (mut relay, ends) = sharing(now);
+    relay.restore(predecessor.snapshot_at_cut(now), now);
+    let (notifications, begun) = predecessor.counted_publications();
+    relay.go_on_counting_publications(notifications, begun);
+    assert_eq!(overviews(&mut relay, &ends, now)[0].publications, 3);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl<S: Socket> Turn<S> {
     }
 
     fn whole(&mut self, at: Moment) -> Whole {
-        let (notifications, begun) = self.order.counted().unzip();
+        let (notifications, begun) = self.order.counted(self.peers.line().newest()).unzip();
         Whole {
             // What a worker has counted it tells its supervisor.
             counted: match self.order.has_supervisor() {
@@ -180,7 +180,7 @@ impl<S: Socket> Turn<S> {
     fn go_on(&mut self, whole: &Whole, at: Moment) {
         // That of one of several workers says nothing of it.
         if let Some(begun) = whole.begun {
-            self.order.go_on_counting(whole.notifications, begun);
+            self.order.go_on_counting(whole.notifications, begun, self.peers.line().newest());
         }
         if let (Some((period, due)), Some(next)) = (&mut self.notify, whole.next_notification) {
             *due = at.instant(next).min(self.now + *period);

@@ -243,7 +243,7 @@ fn what_was_counted_goes_on_and_so_does_the_order() {
     let after = house.turn.peers.metrics();
     assert_eq!((after.connections, after.connections_total), (before.connections, before.connections_total));
     assert_eq!((after.messages_sent, after.bytes_sent), (before.messages_sent, before.bytes_sent));
-    assert_eq!(house.turn.order.counted(), Some((3, 0)));
+    assert_eq!(house.turn.order.counted(0), Some((3, 0)));
     house.run_for(10 * SECOND);
     publish(&mut house, "notifications", "again");
     let told = house.told(listener);

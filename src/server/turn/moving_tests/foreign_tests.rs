@@ -53,7 +53,7 @@ fn what_the_first_version_has_handed_over_is_gone_on_with_for_ever() {
     let mut house = House::with(flags);
     assert!(house.take_over(fixture::FIRST));
     assert_eq!(house.clients.len(), fixture::records().len());
-    assert_eq!((house.turn.clients(), house.turn.order.counted()), (10, Some((0, 0))));
+    assert_eq!((house.turn.clients(), house.turn.order.counted(0)), (10, Some((0, 0))));
     let get = format!("GET /healthz HTTP/1.1\r\n{LOCAL}\r\n");
     let with_skipped = format!("12345{get}");
     let says: [(usize, &[u8], &str); 6] = [
