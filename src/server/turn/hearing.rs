@@ -33,3 +33,7 @@ impl<S: Socket> Turn<S> {
         self.peers.hold_publishers(self.order.is_congested());
     }
 }
+
+#[cfg(test)]
+#[path = "hearing_tests.rs"]
+mod tests;

@@ -227,4 +227,4 @@ impl<S: Socket> Turn<S> {
 
 #[cfg(test)]
 #[path = "holding_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -20,6 +20,7 @@ use crate::server::far_end::{FarEnd, Wire};
 use crate::server::peers::Readiness;
 use crate::server::terms::terms;
 use crate::wire::link::{ToWorker, encode, next};
+use crate::wire::metrics::Metrics;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -30,16 +31,16 @@ fn begin() -> ToWorker<'static> {
     ToWorker::Line(Continuation::Begin { epochs: Epochs::of(7), newest: 0 })
 }
 
-struct Story {
+pub(in crate::server::turn) struct Story {
     turn: Turn<Wire>,
     now: Now,
     link: Rc<RefCell<FarEnd>>,
-    peers: Vec<Rc<RefCell<FarEnd>>>,
+    pub peers: Vec<Rc<RefCell<FarEnd>>>,
 }
 
 impl Story {
     /// It serves.
-    fn serving(flags: &str) -> Self {
+    pub fn serving(flags: &str) -> Self {
         let args = ["slackwater", "--ws-ping-interval", "0"].into_iter().chain(flags.split_whitespace());
         let config = Config::read(args.map(Into::into)).unwrap();
         let address = Address::Ip("127.0.0.1:0".parse().unwrap());
@@ -72,7 +73,7 @@ impl Story {
         }
     }
 
-    fn hear(&mut self, words: &[ToWorker<'_>]) -> Vec<Effect> {
+    pub fn hear(&mut self, words: &[ToWorker<'_>]) -> Vec<Effect> {
         let mut octets = BytesMut::new();
         words.iter().for_each(|word| encode(word, &mut octets));
         self.link.borrow_mut().said.extend(&octets);
@@ -80,7 +81,7 @@ impl Story {
     }
 
     /// What the supervisor was told, by name.
-    fn said(&self) -> Vec<String> {
+    pub fn said(&self) -> Vec<String> {
         let octets = std::mem::take(&mut self.link.borrow_mut().taken);
         let mut input = &octets[..];
         let all = std::iter::from_fn(|| next::<ToSupervisor>(&mut input).unwrap());
@@ -88,7 +89,19 @@ impl Story {
         all.map(name).filter(|name| !["Clients", "Metrics"].contains(&name.as_str())).collect()
     }
 
-    fn connect(&mut self, request: &str) -> usize {
+    /// What it has told the supervisor last of what it has counted; says nothing else.
+    pub fn counted(&self) -> Option<Box<Metrics>> {
+        let octets = std::mem::take(&mut self.link.borrow_mut().taken);
+        let mut input = &octets[..];
+        let all = std::iter::from_fn(|| next::<ToSupervisor>(&mut input).unwrap());
+        let metrics = all.filter_map(|said| match said {
+            ToSupervisor::Metrics(metrics) => Some(metrics),
+            _ => None,
+        });
+        metrics.last()
+    }
+
+    pub fn connect(&mut self, request: &str) -> usize {
         let end = FarEnd::open();
         self.peers.push(end.clone());
         self.turn.admit(Door::Public, |_| Ok(Wire(end))).unwrap();
