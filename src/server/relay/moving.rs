@@ -14,8 +14,7 @@ use crate::wire::snapshot::Snapshot;
 /// What is not done for now.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
-    /// The history is a predecessor's still: nobody is told one.
-    pub(super) awaits_history: bool,
+    inherits: Inherits,
     /// The engine has still to say what it holds.
     pub(super) awaits_engine: bool,
     /// Nobody may serve who does not yet.
@@ -24,15 +23,27 @@ pub(super) struct Pause {
     pub(super) questions: Option<Vec<(WorkerId, ToSupervisor)>>,
 }
 
+/// What is still to come of a predecessor.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Inherits {
+    #[default]
+    Nothing,
+    /// The connections that its workers had.
+    Connections,
+    /// The history, too: nobody is told one.
+    All,
+}
+
 impl Pause {
     /// Whether it is not known yet with what to begin.
     pub(super) fn awaits_history(&self) -> bool {
-        self.awaits_history || self.awaits_engine
+        self.inherits == Inherits::All || self.awaits_engine
     }
 
-    /// Whether the engine is listened to: not while it is a predecessor's to do so, or everything is handed over.
+    /// Whether the engine is listened to: not while everything is handed over, nor before all connections have come. Who was connected
+    /// has heard the predecessor's history, and is taken to have heard what its new worker has.
     pub(super) fn hears_engine(&self) -> bool {
-        !self.awaits_history && self.questions.is_none()
+        self.inherits == Inherits::Nothing && self.questions.is_none()
     }
 }
 
@@ -40,12 +51,12 @@ impl<S: Socket> Relay<S> {
     /// Workers that are started now take up a predecessor's connections: they hear its history once it has come, and serve
     /// once they are told to.
     pub fn await_history(&mut self) {
-        (self.pause.awaits_history, self.pause.admits_nobody) = (true, true);
+        (self.pause.inherits, self.pause.admits_nobody) = (Inherits::All, true);
     }
 
     /// The history has come.
     pub fn begin_history(&mut self) {
-        self.pause.awaits_history = false;
+        self.pause.inherits = Inherits::Connections;
     }
 
     /// Lets nobody serve who does not yet, until `let_serve`.
@@ -55,7 +66,7 @@ impl<S: Socket> Relay<S> {
 
     /// Tells all that could serve to do so.
     pub fn let_serve(&mut self) {
-        self.pause.admits_nobody = false;
+        (self.pause.inherits, self.pause.admits_nobody) = (Inherits::Nothing, false);
         let ready = self.members.iter_mut().filter(|(_, member)| member.is_ready);
         for (id, member) in ready {
             member.is_ready = false;
@@ -96,6 +107,7 @@ impl<S: Socket> Relay<S> {
     pub fn restore(&mut self, snapshot: Snapshot, now: Now) {
         let (order, line) = Ledger::restore(snapshot, self.limits, now);
         self.sharing.iter_mut().for_each(|sharing| sharing.engine.go_on_behind(line.newest_id()));
+        self.pause.awaits_engine = false;
         (self.order, self.publications) = (order, Publications::new(line));
     }
 

@@ -150,3 +150,22 @@ fn a_successor_of_one_that_has_never_heard_the_engine_has_still_to_read_all_ther
     connect(&mut relay, now);
     assert!(engine(&mut relay, &ends, now).has_been_read);
 }
+
+#[test]
+fn a_successor_listens_to_the_engine_once_its_workers_have_taken_everybody_up() {
+    let now = Now::read();
+    let (mut predecessor, _) = sharing(now);
+    connect(&mut predecessor, now);
+    predecessor.cut_off(&[], &ToWorker::Resume);
+    let (mut relay, _) = sharing(now);
+    relay.await_history();
+    relay.restore(predecessor.snapshot_at_cut(now), now);
+    relay.begin_history();
+    relay.hear_engine(now);
+    assert!(relay.take_wanted().is_empty() && !relay.has_engine_work(now.instant));
+    // They are told all the same what was published before.
+    assert!(!relay.pause.awaits_history());
+    relay.let_serve();
+    relay.hear_engine(now);
+    assert!(!relay.take_wanted().is_empty());
+}
