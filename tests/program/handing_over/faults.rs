@@ -106,7 +106,7 @@ fn a_successor_that_is_stopped_when_it_has_everything_serves_once_it_is_continue
     if !strace::is_possible() {
         return;
     }
-    let server = Reloading::start("");
+    let mut server = Reloading::start("");
     let trace = Trace::new();
     server.program.replace(&trace.script(BINARY, Fault::new("sendmsg", STOP, OF_SUCCESSOR)));
     server.server.tell("HUP");
@@ -114,7 +114,9 @@ fn a_successor_that_is_stopped_when_it_has_everything_serves_once_it_is_continue
     let pid = line.rsplit_once(" to process ").unwrap().1.split(':').next().unwrap().parse().unwrap();
     signal(pid, "CONT");
     server.server.handed_over();
-    server.ends();
+    // The kernel may hang up on a process that was stopped when those around it have ended (setpgid(2)): then it hands over once more,
+    // and which process serves in the end is not known here.
+    server.audience.is_served(&server.server);
 }
 
 #[test]
