@@ -232,11 +232,6 @@ impl<S: Socket, K> Engine<S, K> {
             || self.writer.as_ref().is_some_and(|writer| writer.queued_bytes() > CONGESTED_BYTES)
     }
 
-    /// Whether anybody is still owed an answer.
-    pub fn owes_answers(&self) -> bool {
-        !self.owed.is_empty()
-    }
-
     /// Whether there is something to do that no event will announce. Where so much has still to reach its subscribers that it
     /// `is_behind`, nothing more is taken in of what was published.
     pub fn has_work(&self, is_behind: bool) -> bool {

@@ -43,11 +43,6 @@ impl<K, A> Owed<K, A> {
         }
         Some((who, answer))
     }
-
-    /// Whether anything is owed.
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -65,6 +60,6 @@ mod tests {
         assert_eq!([owed.next(), owed.next(), owed.next()], [Some(("a", 1)), Some(("b", 2)), None]);
         owed.answer(one, 8);
         owed.answer(last, 3);
-        assert_eq!((owed.next(), owed.is_empty()), (Some(("c", 3)), true));
+        assert_eq!((owed.next(), owed.queue.is_empty()), (Some(("c", 3)), true));
     }
 }
