@@ -9,9 +9,28 @@ use serde_json::value::RawValue;
 use crate::frame::Frame;
 use crate::message::Message;
 use crate::policy::sequencer::PublicationId;
+use crate::policy::topic::TopicName;
 
 /// The topic of the periodic notification, and of a connection that names none.
 pub const DEFAULT_TOPIC: &str = "notifications";
+
+/// The periodic notification of this number, and the topic that it is published to.
+pub fn periodic(
+    id: PublicationId,
+    number: u64,
+    active_connections: usize,
+    timestamp: Timestamp,
+) -> (TopicName, Message) {
+    let (topic, message) = (DEFAULT_TOPIC, &format!("Periodic notification #{number}"));
+    let message = ServerMessage::Notification { id, topic, message, timestamp, active_connections };
+    let topic = TopicName::parse(topic).expect("the default is a topic");
+    (topic, message.to_message(id))
+}
+
+/// A publication of a publisher's data.
+pub fn data(id: PublicationId, topic: &TopicName, data: &RawValue, timestamp: Timestamp) -> Message {
+    ServerMessage::Data { id, topic: topic.as_str(), data, timestamp }.to_message(id)
+}
 
 /// What the server says. Fields may be added, never renamed or removed.
 #[derive(Debug, Serialize)]

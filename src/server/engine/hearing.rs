@@ -10,13 +10,12 @@ use crate::policy::engine::step::Line;
 use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
-use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::engine::answer;
 use crate::wire::engine::entry::{Content, Entry, news, page};
 use crate::wire::engine::publishing::outcome;
-use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
+use crate::wire::messages;
 use crate::wire::published::{Published, Unpublished};
 use crate::wire::resp::reply::Reply;
 
@@ -129,21 +128,12 @@ impl<S: Socket, K> Engine<S, K> {
         let wall = |at_unix_ms| Timestamp::from_millisecond(at_unix_ms).unwrap_or(now.wall);
         let (topic, message, at_unix_ms) = match entry.content {
             Content::Data { topic, data, at_unix_ms } => {
-                let timestamp = wall(at_unix_ms);
-                let message = ServerMessage::Data { id, topic: topic.as_str(), data: &data, timestamp };
-                let message = message.to_message(id);
+                let message = messages::data(id, &topic, &data, wall(at_unix_ms));
                 (topic, message, at_unix_ms)
             }
             Content::Periodic { number, clients, at_unix_ms } => {
-                let message = ServerMessage::Notification {
-                    id,
-                    topic: DEFAULT_TOPIC,
-                    message: &format!("Periodic notification #{number}"),
-                    timestamp: wall(at_unix_ms),
-                    active_connections: clients,
-                };
-                let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
-                (topic, message.to_message(id), at_unix_ms)
+                let (topic, message) = messages::periodic(id, number, clients, wall(at_unix_ms));
+                (topic, message, at_unix_ms)
             }
             Content::Begin { .. } | Content::Alien => return,
         };

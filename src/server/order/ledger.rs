@@ -13,7 +13,7 @@ use crate::policy::positions::Positions;
 use crate::policy::sequencer::{Position, Sequencer};
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
-use crate::wire::messages::{DEFAULT_TOPIC, ServerMessage};
+use crate::wire::messages;
 use crate::wire::publish::{Draft, Submission};
 use crate::wire::published::{Published, Unpublished};
 use crate::wire::snapshot::{Given, Kept, Snapshot};
@@ -150,18 +150,15 @@ impl Ledger {
     /// The periodic notification to all who listen to the default topic.
     pub fn notify(&mut self, active_connections: usize, now: Now) -> Publication {
         self.notifications_so_far += 1;
-        let message = format!("Periodic notification #{}", self.notifications_so_far);
-        let (id, topic, timestamp) = (self.sequencer.advance(), DEFAULT_TOPIC, now.wall);
-        let message =
-            ServerMessage::Notification { id, topic, message: &message, timestamp, active_connections };
-        let topic = TopicName::parse(DEFAULT_TOPIC).expect("the default is a topic");
-        Publication { topic, message: message.to_message(id), at: now.instant }
+        let (id, number) = (self.sequencer.advance(), self.notifications_so_far);
+        let (topic, message) = messages::periodic(id, number, active_connections, now.wall);
+        Publication { topic, message, at: now.instant }
     }
 
     fn position(&mut self, topic: &TopicName, data: &RawValue, now: Now) -> Publication {
         let id = self.sequencer.advance();
-        let message = ServerMessage::Data { id, topic: topic.as_str(), data, timestamp: now.wall };
-        Publication { topic: topic.clone(), message: message.to_message(id), at: now.instant }
+        let message = messages::data(id, topic, data, now.wall);
+        Publication { topic: topic.clone(), message, at: now.instant }
     }
 
     /// What a successor needs to go on in the same epoch. All that was positioned must be in the history.
