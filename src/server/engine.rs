@@ -235,12 +235,12 @@ impl<S: Socket, K> Engine<S, K> {
     /// Whether there is something to do that no event will announce. Where so much has still to reach its subscribers that it
     /// `is_behind`, nothing more is taken in of what was published.
     pub fn has_work(&self, is_behind: bool) -> bool {
-        let reader = self.reader.as_ref().filter(|_| is_behind);
-        let waits = reader.map_or(0, |reader| usize::from(reader.is_unread()));
+        let heard = self.reader.as_ref().filter(|_| !is_behind);
+        let mut unread = [self.locator.as_ref(), self.writer.as_ref(), heard].into_iter().flatten();
         self.page.is_some()
             || !self.news.is_empty()
             || self.conversations().any(Conversation::wants_flush)
-            || self.conversations().filter(|it| it.is_unread()).count() > waits
+            || unread.any(Conversation::is_unread)
     }
 
     /// When there is something to do, though nothing has come.
