@@ -1,19 +1,12 @@
 //! A start that cannot go on with what was parked says why, closes it, and serves as ever.
 
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::process::Stdio;
 
-use slackwater::policy::epochs::Epochs;
-use slackwater::server::handover::channel::Channel;
 use slackwater::server::handover::memory;
-use slackwater::wire::handover::FORMATS;
-use slackwater::wire::handover::image::{Whole, Writer};
-use slackwater::wire::handover::message::{Kind, Listening, Sockets, encode};
-use slackwater::wire::handover::parked::{Left, Parked, Part};
-use slackwater::wire::handover::record::{Http, Phase, Record};
-use slackwater::wire::snapshot::Snapshot;
+use slackwater::wire::handover::message::encode;
+use slackwater::wire::handover::parked::Parked;
 use support::HEALTHZ;
 use support::client::Client;
 use support::peer::Peer;
@@ -21,6 +14,7 @@ use support::publisher::Publisher;
 
 use super::manager::{Manager, PARKED};
 use super::server::Service;
+use super::stand_in::{StandIn, file_of, image_of};
 use crate::process::Process;
 
 /// How the line begins that says why.
@@ -32,122 +26,25 @@ const WHY_SOME: &str = "[WARNING] Some of the connections that were parked are c
 /// What follows where it is not whole.
 const DAMAGED: &str = "what was parked is damaged, or not whole";
 
-/// What an earlier process has parked, as the test has it.
-struct StandIn {
-    channel: Channel,
-    kept: Option<OwnedFd>,
-    part: Channel,
-    kept_part: OwnedFd,
-    public: TcpListener,
-    peer: Peer,
-    accepted: TcpStream,
-}
-
-impl StandIn {
-    fn new() -> Self {
-        let public = TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = Peer::connect(public.local_addr().unwrap());
-        let accepted = public.accept().unwrap().0;
-        accepted.set_nonblocking(true).unwrap();
-        let (channel, kept) = Channel::pair().unwrap();
-        let (part, kept_part) = Channel::pair().unwrap();
-        Self { channel, kept: Some(kept), part, kept_part, public, peer, accepted }
-    }
-
-    fn say(&self, message: &Parked, beside: &[BorrowedFd<'_>]) {
-        self.channel.send(message, beside).unwrap();
-    }
-
-    fn say_server(&self, format: u32) {
-        let listening =
-            vec![Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0, path: None }];
-        let version = "stand-in".to_owned();
-        let server = Sockets { format, version, pid: 77, listening, workers: None, has_more: false };
-        self.say(&Parked::Server(server), &[self.public.as_fd()]);
-    }
-
-    fn say_rest(&self) {
-        self.say(&Parked::Image, &[rest().as_fd()]);
-    }
-
-    fn say_part(&self) {
-        self.say(&Parked::Parts { count: 1 }, &[self.kept_part.as_fd()]);
-    }
-
-    fn say_image(&self, file: &OwnedFd, connections: u64) {
-        self.part.send(&Part::Image { connections }, &[file.as_fd()]).unwrap();
-    }
-
-    fn say_batch(&self, connections: u32) {
-        self.part.send(&Part::Batch { connections }, &[self.accepted.as_fd()]).unwrap();
-    }
-
-    /// All but the connections.
-    fn say_all_else(&self) {
-        self.say_server(1);
-        self.say_rest();
-        self.say_part();
-    }
-
-    /// Whatever becomes of it at the next start; its connection, if it lives.
-    fn begin(self, flags: &str) -> (Service, Peer) {
-        let Self { channel, kept, part, kept_part, public, peer, accepted } = self;
-        let manager = Manager::new(1);
-        manager.put(PARKED, kept.unwrap());
-        drop((channel, part, kept_part, accepted, public));
-        (Service::under(manager, flags), peer)
-    }
-
-    /// The next start serves, and has closed the connection: the line that says why.
-    fn refused(self) -> String {
-        let (mut service, mut peer) = self.begin("");
-        assert_eq!(peer.rest(), b"");
-        service.client().leave();
-        assert_eq!(service.manager.kept(), [""; 0]);
-        let lines = service.process().lines();
-        let reason = |line| [WHY, WHY_SOME].iter().find_map(|why| str::strip_prefix(line, why));
-        let mut reasons = lines.iter().filter_map(|line| reason(line));
-        let why = reasons.next().unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
-        assert_eq!(reasons.next(), None);
-        // The next has everything that there is.
-        let mut client = service.client();
-        service.restart();
-        client.echo("x");
-        why
-    }
-}
-
 /// Why something is closed, and how it was left.
 type Case = (&'static str, &'static dyn Fn(&StandIn));
 
-/// How so many connections stand who have asked for nothing.
-fn image_of(connections: usize) -> OwnedFd {
-    let (file, ()) = memory::write(|file| {
-        let mut image = Writer::new(file, *FORMATS.end())?;
-        image.whole(&Whole::default())?;
-        (0..connections).try_for_each(|_| image.connection(&Record::of(Phase::Http(Http::default()))))?;
-        image.end().map(drop)
-    })
-    .unwrap();
-    file
-}
-
-/// How everything else stands.
-fn rest() -> OwnedFd {
-    let snapshot = Snapshot { epochs: Epochs::of(7), newest: 0, publications: vec![], answers: vec![] };
-    let (file, ()) = memory::write(|file| {
-        let mut image = Writer::new(file, *FORMATS.end())?;
-        image.whole(&Whole::default())?;
-        image.history(&snapshot)?;
-        image.left(&Left { connections: 1, ..Left::default() })?;
-        image.end().map(drop)
-    })
-    .unwrap();
-    file
-}
-
-fn file_of(octets: &[u8]) -> OwnedFd {
-    memory::write(|file| file.write_all(octets)).unwrap().0
+/// The next start serves, and has closed the connection: the line that says why.
+fn refusal(parked: StandIn) -> String {
+    let (mut service, mut peer) = parked.begin("");
+    assert_eq!(peer.rest(), b"");
+    service.client().leave();
+    assert_eq!(service.manager.kept(), [""; 0]);
+    let lines = service.process().lines();
+    let reason = |line| [WHY, WHY_SOME].iter().find_map(|why| str::strip_prefix(line, why));
+    let mut reasons = lines.iter().filter_map(|line| reason(line));
+    let why = reasons.next().unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
+    assert_eq!(reasons.next(), None);
+    // The next has everything that there is.
+    let mut client = service.client();
+    service.restart();
+    client.echo("x");
+    why
 }
 
 #[test]
@@ -183,7 +80,7 @@ fn what_is_damaged_or_not_whole_is_closed() {
         (DAMAGED, &|parked| {
             let draft = memory::Draft::new().unwrap();
             parked.say_all_else();
-            parked.part.send(&Part::Image { connections: 1 }, &[draft.as_fd()]).unwrap();
+            parked.say_image(&draft, 1);
             parked.say_batch(1);
         }),
         (DAMAGED, &|parked| {
@@ -243,7 +140,7 @@ fn what_is_damaged_or_not_whole_is_closed() {
     for (nth, (why, leave)) in cases.into_iter().enumerate() {
         let parked = StandIn::new();
         leave(&parked);
-        assert_eq!(parked.refused(), why, "{nth}");
+        assert_eq!(refusal(parked), why, "{nth}");
     }
 }
 
@@ -281,7 +178,7 @@ fn what_another_program_says_is_none_of_it() {
     let parked = StandIn::new();
     parked.channel.send(&"nonsense", &[parked.accepted.as_fd()]).unwrap();
     assert_ne!(encode(&"nonsense"), encode(&Parked::Image));
-    assert_eq!(parked.refused(), DAMAGED);
+    assert_eq!(refusal(parked), DAMAGED);
 }
 
 #[test]

@@ -8,5 +8,6 @@ mod limits;
 mod living;
 mod manager;
 mod server;
+mod stand_in;
 mod staying;
 mod workers;
