@@ -1,5 +1,6 @@
 """How machines find their engine, what they share there, and with whom."""
 import contextlib
+import re
 import time
 
 import pytest
@@ -43,6 +44,23 @@ def test_an_engine_may_want_a_user_and_a_password(waters):
         it.hear_on()
         it.nobody_missed_anything()
         assert not any("low tide" in line or "low%20tide" in line for machine in it.machines for line in machine.log)
+
+
+def test_of_what_its_user_may_not_do_that_all_else_goes_on_without_a_machine_warns_once_a_connection(engine):
+    # A machine that reports itself, and one that publishes the periodic notification, reads who else is there.
+    engine.ask("ACL", "SETUSER", "default", "-hgetall")
+    with machines(url(engine), "A", flags=("--log-level", "debug"), notify_interval="0.1") as [a]:
+        refused = ("to note this machine", "the periodic notification")
+        for nth in (1, 2):
+            for what in refused:
+                a.wait_for(rf"\[WARNING\] The engine .* refuses {what}", nth)
+            again = [line for line in a.log if re.match(r"\[DEBUG\] The engine .* refuses ", line)]
+            a.wait_for(r"\[DEBUG\] The engine .* refuses ", len(again) + 3)
+            warned = [line for line in a.log if re.match(r"\[WARNING\] The engine .* refuses ", line)]
+            assert len(warned) == nth * len(refused), warned
+            assert post(a, ["all the same"])[0] == ACKNOWLEDGED
+            engine.cut_clients()
+            a.wait_for(r"\[INFO\] The engine .* is there", nth + 1)
 
 
 def test_an_engine_may_listen_on_a_unix_socket(engine):

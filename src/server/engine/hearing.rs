@@ -1,5 +1,7 @@
 //! What the engine says: answers, and the entries of its stream, which become publications here.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use log::{debug, info, warn};
 
@@ -10,6 +12,7 @@ use crate::policy::engine::step::Line;
 use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
+use crate::policy::mentions::Mention;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
 use crate::wire::engine::answer;
@@ -59,13 +62,13 @@ impl<S: Socket, K> Engine<S, K> {
             }
             Expected::Beat => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
-                    debug!("The engine {} refuses to note this machine: {why}", self.terms.name);
+                    self.on_refused("to note this machine, so that its clients are not counted", &why, at);
                 }
                 beaten => self.course.on_beat(beaten?, at),
             },
             Expected::Notified => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
-                    debug!("The engine {} refuses a notification: {why}", self.terms.name);
+                    self.on_refused("the periodic notification, so that nobody hears it", &why, at);
                 }
                 id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
             },
@@ -98,6 +101,18 @@ impl<S: Socket, K> Engine<S, K> {
             self.unconfirmed.push_back((number, outcome));
         } else {
             self.owed.answer(number, Given::Published(outcome));
+        }
+    }
+
+    /// Something is refused that all else goes on without. It is asked again and again, and logged as a warning once.
+    fn on_refused(&mut self, what: &str, why: &str, at: Instant) {
+        let name = &self.terms.name;
+        let line = format!(
+            "The engine {name} refuses {what}: {why} (the README names all that its user needs to be allowed)"
+        );
+        match self.refusals.mention(line.clone(), at) {
+            Mention::New(line) => warn!("{line}"),
+            Mention::OneTooMany | Mention::Known => debug!("{line}"),
         }
     }
 
