@@ -64,8 +64,13 @@ class Waters:
         self._begins |= self.engine.begins()
         return max(self._begins)
 
-    def await_begin(self, behind):
-        wait_until(lambda: self.note_begins() > behind, f"an epoch behind {behind}")
+    @contextlib.contextmanager
+    def another_epoch(self):
+        """Once everybody has heard all so far, what is done within makes the machines begin another epoch."""
+        self.hear_on()
+        begun = self.note_begins()
+        yield
+        wait_until(lambda: self.note_begins() > begun, f"an epoch behind {begun}")
 
     def nobody_missed_anything_unawares(self):
         """Has everybody hear the end, and judges."""

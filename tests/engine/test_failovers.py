@@ -11,12 +11,10 @@ def is_master(it, engine):
 @pytest.mark.parametrize("kind", KINDS)
 def test_when_the_master_is_killed_all_machines_go_on_with_its_replica(watched_waters, kind):
     with watched_waters(kind, machines=3) as it:
-        it.hear_on()
-        begun = it.note_begins()
-        it.master.kill()
-        it.engine = it.replica
-        wait_until(lambda: is_master(it, it.replica), "the sentinels agree on the other")
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.master.kill()
+            it.engine = it.replica
+            wait_until(lambda: is_master(it, it.replica), "the sentinels agree on the other")
         it.hear_on()
         it.master.start("--replicaof", "127.0.0.1", str(it.replica.port))
         it.hear_on()
@@ -25,12 +23,10 @@ def test_when_the_master_is_killed_all_machines_go_on_with_its_replica(watched_w
 
 def test_a_master_that_stops_and_comes_back_takes_no_machine_with_it(watched_waters):
     with watched_waters("redis") as it:
-        it.hear_on()
-        begun = it.note_begins()
-        it.master.stop()
-        it.engine = it.replica
-        wait_until(lambda: is_master(it, it.replica), "the sentinels agree on the other")
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.master.stop()
+            it.engine = it.replica
+            wait_until(lambda: is_master(it, it.replica), "the sentinels agree on the other")
         it.master.go_on()
         wait_until(lambda: it.master.info("replication")["role"] == "slave", "it has learned that it is none")
         it.hear_on()
@@ -39,24 +35,20 @@ def test_a_master_that_stops_and_comes_back_takes_no_machine_with_it(watched_wat
 
 def test_a_failover_by_hand_leaves_two_masters_for_a_while_and_one_order_in_the_end(watched_waters):
     with watched_waters("valkey") as it:
-        it.hear_on()
-        begun = it.note_begins()
-        it.sentinels[0].ask("SENTINEL", "FAILOVER", "waters")
-        it.engine = it.replica
-        # Sentinels make the old one a replica some ten seconds later; until then it takes what it is sent.
-        wait_until(lambda: it.master.info("replication")["role"] == "slave", "the old one has learned that it is none")
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.sentinels[0].ask("SENTINEL", "FAILOVER", "waters")
+            it.engine = it.replica
+            # Sentinels make the old one a replica some ten seconds later; until then it takes what it is sent.
+            wait_until(lambda: it.master.info("replication")["role"] == "slave", "the old one has learned that it is none")
         it.hear_on()
         it.nobody_missed_anything_unawares()
 
 
 def test_what_was_acknowledged_once_a_replica_had_it_survives_a_failover(watched_waters):
     with watched_waters("valkey", flags=("--engine-wait", "2000")) as it:
-        it.hear_on()
-        begun = it.note_begins()
-        it.master.kill()
-        it.engine = it.replica
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.master.kill()
+            it.engine = it.replica
         it.master.start("--replicaof", "127.0.0.1", str(it.replica.port))
         it.hear_on()
         assert it.nobody_missed_anything_unawares().lost == []

@@ -18,13 +18,11 @@ def test_three_machines_keep_one_order_for_whoever_stays_or_roams(waters, kind):
 def test_a_killed_engine_comes_back_with_all_it_had(waters, kind, workers):
     with waters(kind, *DURABLE, workers=workers) as it:
         for _ in range(2):
-            it.hear_on()
-            begun = it.note_begins()
-            it.engine.kill()
-            it.await_down()
-            it.engine.start()
-            it.await_up()
-            it.await_begin(behind=begun)
+            with it.another_epoch():
+                it.engine.kill()
+                it.await_down()
+                it.engine.start()
+                it.await_up()
         it.nobody_was_told_in_vain()
 
 

@@ -7,12 +7,10 @@ from engine import DURABLE, KINDS, STREAM, Engine, wait_until
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_engine_that_comes_back_empty_has_forgotten_everything(waters, kind):
     with waters(kind, machines=3) as it:
-        it.hear_on()
-        begun = it.note_begins()
-        it.engine.kill()
-        it.await_down()
-        it.engine.restart_empty()
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.engine.kill()
+            it.await_down()
+            it.engine.restart_empty()
         it.hear_on()
         it.everybody_was_told()
 
@@ -21,10 +19,8 @@ def test_an_engine_that_comes_back_empty_has_forgotten_everything(waters, kind):
 def test_an_engine_that_is_flushed_has_forgotten_everything(waters, kind):
     with waters(kind, machines=3) as it:
         for _ in range(3):
-            it.hear_on()
-            begun = it.note_begins()
-            it.engine.ask("FLUSHALL")
-            it.await_begin(behind=begun)
+            with it.another_epoch():
+                it.engine.ask("FLUSHALL")
             it.hear_on()
         it.everybody_was_told()
 
@@ -32,11 +28,9 @@ def test_an_engine_that_is_flushed_has_forgotten_everything(waters, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_that_is_deleted_while_nobody_publishes_is_missed_all_the_same(waters, kind):
     with waters(kind) as it:
-        it.hear_on()
         it.fall_silent()
-        begun = it.note_begins()
-        it.engine.ask("DEL", STREAM)
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.engine.ask("DEL", STREAM)
         it.hear_on()
         it.everybody_was_told()
 
@@ -46,12 +40,10 @@ def test_an_engine_that_comes_back_with_an_older_copy_has_lost_what_came_after(w
     with waters(kind) as it:
         it.hear_on()
         it.engine.ask("SAVE")
-        it.hear_on()
-        begun = it.note_begins()
-        it.engine.kill()
-        it.await_down()
-        it.engine.start()
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.engine.kill()
+            it.await_down()
+            it.engine.start()
         it.hear_on()
         it.everybody_was_told()
 
@@ -64,13 +56,11 @@ def test_a_promotion_behind_what_was_acknowledged_has_lost_it(waters, tmp_path, 
         it.hear_on()
         # From here on it gets nothing more, and the machines do not know.
         replica.promote()
-        it.hear_on()
-        begun = it.note_begins()
-        it.engine.kill()
-        it.await_down()
-        replica.take_over(it.engine.port)
-        it.engine = replica
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.engine.kill()
+            it.await_down()
+            replica.take_over(it.engine.port)
+            it.engine = replica
         it.hear_on()
         it.everybody_was_told()
 
@@ -80,12 +70,10 @@ def test_a_stream_that_is_evicted_is_forgotten_and_this_was_warned_of(waters, ki
     with waters(kind, "--maxmemory", "1gb", "--maxmemory-policy", "allkeys-random") as it:
         for machine in it.machines:
             machine.wait_for(r"\[WARNING\] .*allkeys-random")
-        it.hear_on()
-        begun = it.note_begins()
-        it.engine.configure(maxmemory=1)
-        wait_until(lambda: not it.engine.ask("EXISTS", STREAM), "it is gone")
-        it.engine.configure(maxmemory=0)
-        it.await_begin(behind=begun)
+        with it.another_epoch():
+            it.engine.configure(maxmemory=1)
+            wait_until(lambda: not it.engine.ask("EXISTS", STREAM), "it is gone")
+            it.engine.configure(maxmemory=0)
         it.hear_on()
         it.everybody_was_told()
 
