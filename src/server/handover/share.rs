@@ -191,11 +191,12 @@ impl Server {
         }
     }
 
-    /// The connections that were sent are another process's; whether nothing is left here to do.
+    /// The connections that were sent are another process's, and so is all else; whether nothing is left here to do. Those that have
+    /// come back are left.
     pub(in crate::server) fn part_with_moved(&mut self) -> Option<Outcome> {
-        let giving = self.share.as_mut().and_then(|share| share.giving.take())?;
-        let is_parked = giving.is_parked();
-        let moved = giving.into_moved();
+        let giving = self.share.as_mut()?.giving.take();
+        let is_parked = giving.as_ref().is_some_and(Giving::is_parked);
+        let moved = giving.map(Giving::into_moved).unwrap_or_default();
         self.doors.bequeath(self.poll.registry());
         let_go(&moved, &mut self.turn, self.poll.registry());
         let drain = if is_parked { Drain::new(LEFT_BEHIND, LEFT_BEHIND) } else { self.succession.drain() };

@@ -103,6 +103,11 @@ impl<S: Socket> Turn<S> {
                 self.effects.push_back(Effect::ParkPart { format });
             }
             Moving::Commit if *stage == Stage::Moved => self.effects.push_back(Effect::Commit),
+            // What it had sent has come back, since whoever took it has ended before it served; but nothing is published here any
+            // more, and nobody is to wait here for what others hear elsewhere.
+            Moving::Commit if *stage == Stage::Serving && !self.drain.is_leaving() => {
+                self.effects.push_back(Effect::Commit);
+            }
             Moving::Resume if *stage != Stage::Serving => {
                 // Told both at once it has sent nothing yet, and what it would send now nobody would ask for: the next one who
                 // takes over could take it for what that was to be sent.

@@ -224,6 +224,19 @@ fn nobody_s_time_is_over_while_it_is_held_and_what_was_said_by_then_counts() {
 }
 
 #[test]
+fn what_has_come_back_from_one_that_has_ended_is_parted_with_once_all_else_is_another_s() {
+    let mut story = Story::serving("");
+    story.connect(&handshake("/ws"));
+    story.hear(&[ToWorker::Hold, MOVE]);
+    story.turn.say_moved(1);
+    story.turn.resume();
+    assert_eq!(story.hear(&[ToWorker::Commit]), [Effect::Commit]);
+    story.turn.part_with(&[], Drain::new(30 * SECOND, 5 * SECOND));
+    let effects = story.hear(&[ToWorker::Commit]);
+    assert!(story.turn.is_leaving() && !effects.contains(&Effect::Commit), "once is enough: {effects:?}");
+}
+
+#[test]
 fn without_a_supervisor_a_held_worker_leaves_and_one_that_has_moved_touches_nobody() {
     for has_moved in [false, true] {
         let mut story = Story::serving("");
