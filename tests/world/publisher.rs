@@ -209,10 +209,11 @@ impl Publisher {
         }
     }
 
-    /// Its connection is another reign's from here on, if it is one of those.
+    /// Its connection is another reign's from here on, if it is one of those, and so is what it has asked there.
     pub fn follow(&mut self, reign: usize, is_moved: impl Fn(&Rc<RefCell<Line>>) -> bool) {
         if let Some(visit) = self.visit.as_mut().filter(|visit| is_moved(&visit.line)) {
             visit.reign = reign;
+            visit.outstanding.iter().for_each(|nth| self.requests[*nth].follow(reign));
         }
     }
 

@@ -116,6 +116,11 @@ impl Request {
         Self { bytes, drafts, has_key, status, closes, attempts: Vec::new() }
     }
 
+    /// Whoever it was sent to last has handed it over, unanswered.
+    pub fn follow(&mut self, reign: usize) {
+        self.attempts.last_mut().expect("it was sent").0 = reign;
+    }
+
     /// What has come of the last attempt.
     pub fn settle(&mut self, outcome: Outcome) {
         self.attempts.last_mut().expect("it was sent").1 = outcome;
