@@ -80,7 +80,8 @@ impl World {
             Fate::Severed => {
                 let side = self.random.pick(&[Side::Supervisor, Side::Worker]);
                 if let Some(id) = self.choose() {
-                    self.has_severed = true;
+                    let place = self.worker(id).place;
+                    self.severed.push((place, self.now));
                     self.worker(id).link().break_at(side);
                 }
             }

@@ -15,6 +15,7 @@ mod channel;
 mod client;
 mod compression;
 mod crowd;
+mod door;
 mod draw;
 mod ear;
 mod event_stream;

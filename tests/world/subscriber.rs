@@ -14,7 +14,8 @@ use crate::socket::Line;
 use crate::speech::{self, handshake};
 use crate::verdict::{Command, Record};
 use crate::visit::{Act, Reading, Visit, draw_plan};
-use crate::worker::Place;
+use crate::worker::{Place, Worker};
+use crate::world::World;
 
 pub const FILTERS: [&str; 8] =
     ["notifications", "orders/1", "orders/2", "orders/*", "orders/eu/*", "orders/eu/7", "news", "*"];
@@ -265,6 +266,41 @@ impl Subscriber {
             0..3 => Duration::ZERO,
             3..8 => self.random.millis(0..800),
             _ => self.random.millis(1000..4000),
+        }
+    }
+}
+
+impl World {
+    /// Those go on where they were handed over from whose process has died while that still had their connections.
+    pub fn follow_back(&mut self) {
+        for nth in 0..self.subscribers.len() {
+            if let Some(place) = self.place_back_of(nth)
+                && let Some(visit) = &mut self.subscribers[nth].visit
+            {
+                visit.record.place = place;
+            }
+        }
+    }
+
+    fn place_back_of(&self, subscriber: usize) -> Option<Place> {
+        let visit = self.subscribers[subscriber].visit.as_ref()?;
+        if visit.line.borrow().dropped || self.workers().any(|worker| worker.place == visit.record.place) {
+            return None;
+        }
+        let has = |worker: &&Worker| worker.known_lines().any(|line| Rc::ptr_eq(line, &visit.line));
+        // Not to one that has taken it up, and is not to serve before all has been handed over.
+        let mut serving = self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans);
+        serving.find(has).map(|worker| worker.place)
+    }
+
+    /// The newest position at the process to which a subscriber is connected: the one that it has handed on, and the one that it
+    /// knows of, which it may hand on later. Of one that has ended nobody knows.
+    pub fn newest_for(&self, subscriber: usize) -> [u64; 2] {
+        let Some(visit) = &self.subscribers[subscriber].visit else { return [0; 2] };
+        let place = visit.record.place;
+        match self.workers().find(|worker| worker.place == place) {
+            Some(worker) => [worker.newest, worker.newest_known()],
+            None => [self.truth.newest(place.epoch); 2],
         }
     }
 }

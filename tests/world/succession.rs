@@ -11,6 +11,7 @@ use slackwater::policy::roster::WorkerId;
 use crate::channel::{ALL_PASSED, Channel, GivingEnd, Passed, TakingEnd, Word};
 use crate::ear::Id;
 use crate::fates::Fate;
+use crate::pipe::Pace;
 use crate::random::Random;
 use crate::reign::{Reign, Setup};
 use crate::socket::Line;
@@ -121,6 +122,7 @@ impl Succession {
     /// From here on nothing is held up.
     pub fn be_prompt(&mut self) {
         self.channel.borrow_mut().hurry();
+        (self.delay, self.setup.pace) = (Duration::ZERO, Some(Pace::PROMPT));
         self.successor.iter_mut().for_each(Reign::be_prompt);
     }
 
@@ -259,6 +261,11 @@ impl World {
             let new = successor.workers.iter().position(|worker| worker.slot == slot);
             let Some(new) = successor.workers.get_mut(new.unwrap_or(0)) else { continue };
             for witness in old.take_moved_witnesses() {
+                // One that was about to go, or has died with the one that has taken it up, is followed by another.
+                let is_there = new.known_lines().any(|line| Rc::ptr_eq(line, &witness.line));
+                if !is_there || witness.line.borrow().inbound_ended {
+                    continue;
+                }
                 new.newest = new.newest.max(witness.newest);
                 new.witnesses.push(witness);
             }

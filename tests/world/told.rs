@@ -96,7 +96,7 @@ impl Told {
                 assert_welcomed_up_to_date(record, world);
             }
         }
-        for publisher in world.publishers.iter().filter(|_| !world.has_severed) {
+        for publisher in world.publishers.iter().filter(|_| world.severed.is_empty()) {
             publisher.judge(&world.truth, &world.crashed, &mut self.published);
         }
         for supervisor in world.reigns[0].supervisors() {
@@ -121,6 +121,8 @@ fn assert_welcomed_up_to_date(record: &Record, world: &World) {
     };
     let Some(asked) = record.asked.as_deref().and_then(Id::read) else { return };
     let is_known = asked.epoch == last.epoch && world.truth.get(asked).is_some();
-    let is_orphan = world.crashed.get(&record.place.reign).is_some_and(|at| *at <= record.at);
+    let severed = world.severed.iter().filter(|(place, _)| *place == record.place).map(|(_, at)| at);
+    let is_orphan =
+        world.crashed.get(&record.place.reign).into_iter().chain(severed).any(|at| *at <= record.at);
     assert!(!is_known || is_orphan || asked <= *last, "it was not told of {asked}: {record:?}");
 }

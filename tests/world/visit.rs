@@ -46,6 +46,19 @@ pub struct Visit {
 }
 
 impl Visit {
+    /// Whether it was told of the end, be that read yet or not.
+    pub fn has_parted(&self) -> bool {
+        self.line.borrow().ear.has_parted()
+    }
+
+    /// The server says farewell to all who are there, or has told this one of its end at a moment of its own. Up to here it was
+    /// handed out everything then, and nothing behind its end.
+    pub fn note_farewell(&mut self, newest: u64, is_to_all: bool) {
+        if is_to_all || self.record.farewell.is_none() && self.has_parted() {
+            self.record.farewell = Some(newest);
+        }
+    }
+
     /// Reacts to the next thing that it has read; `false` if there is none.
     pub fn react(&mut self, random: &mut Random, last: &mut Option<Id>) -> bool {
         let mut line = self.line.borrow_mut();

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slackwater::http::routes::Door;
 use slackwater::policy::drain::{Drain, Outcome, Step};
 use slackwater::policy::heard::Look;
 use slackwater::policy::roster::{SlotId, WorkerId};
@@ -156,11 +155,6 @@ impl Worker {
         self.link.as_ref().expect("it has a supervisor").borrow_mut()
     }
 
-    /// Somebody connects, to be let in with the next turn.
-    pub fn admit(&mut self, line: Rc<RefCell<Line>>) {
-        self.newcomers.push(VirtualSocket::new(line));
-    }
-
     pub fn notify_every(&mut self, interval: Option<Duration>) {
         self.server.notify_every(interval);
         let now = self.server.now();
@@ -186,7 +180,7 @@ impl Worker {
         if self.giving.waits() {
             return self.giving.is_woken((now, at));
         }
-        !(self.signals.is_empty() && (self.newcomers.is_empty() || !self.server.may_accept()))
+        !(self.signals.is_empty() && (self.newcomers.is_empty() || !self.lets_in()))
             || self.is_woken
             || self.has_ended()
             || self.link.as_ref().is_some_and(|link| link.borrow().has_event(Side::Worker))
@@ -232,21 +226,34 @@ impl Worker {
         // Whoever has not been welcomed yet may be now.
         let is_new = |visit: &Visit| visit.line.borrow().ear.heard.len() < 2;
         let is_new: Vec<bool> = here.iter().map(|visit| is_new(visit)).collect();
-        let newest_before = self.newest;
+        let had_parted: Vec<bool> = here.iter().map(|visit| visit.has_parted()).collect();
+        let (newest_before, known_before) = (self.newest, self.newest_known());
         let may_publish = self.accepts;
         let audience = self.take_turn((now, at), random);
         self.testify(truth, at, audience, may_publish);
         for (visit, _) in here.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
             visit.record.at = at;
-            visit.record.newest = [newest_before, self.newest];
+            visit.record.newest = [known_before, self.newest_known()];
             visit.record.is_let_in = self.accepts;
         }
         self.turns += 1;
         if self.turns.is_multiple_of(64) {
             self.audit_history();
         }
-        if self.farewell_at.is_some() && !had_said_farewell {
-            here.iter_mut().for_each(|visit| visit.record.farewell = Some(self.newest));
+        let says_farewell = self.farewell_at.is_some() && !had_said_farewell;
+        for (visit, _) in here.iter_mut().zip(had_parted).filter(|(_, had_parted)| !had_parted) {
+            let newest = if says_farewell { self.newest } else { newest_before };
+            visit.note_farewell(newest, says_farewell);
+        }
+    }
+
+    /// The newest position that it may tell a client of. One by itself is the witness's only source; but the witness of a worker may
+    /// have been told less by now, or have gone.
+    pub fn newest_known(&self) -> u64 {
+        if self.link.is_some() {
+            self.newest.max(*self.server.history().positions().end())
+        } else {
+            self.newest
         }
     }
 
@@ -279,7 +286,7 @@ impl Worker {
         let look = Look { began: self.server.now().instant, events: ready.len(), most };
         self.server.on_look(look, self.lines.len());
         self.server.handle(ready, std::mem::take(&mut self.signals), now);
-        if self.server.may_accept() {
+        if self.lets_in() {
             self.let_in();
         }
         let audience = self.server.clients();
@@ -305,21 +312,6 @@ impl Worker {
         let of_link = self.link.as_ref().map_or(0, |link| link.borrow().deeds(Side::Worker));
         self.spin.on_turn(of_lines + of_link, self.has_work() && !self.has_ended());
         audience
-    }
-
-    fn let_in(&mut self) {
-        let count = self.newcomers.len().min(self.accepts_per_turn);
-        for socket in self.newcomers.drain(..count).collect::<Vec<_>>() {
-            let lines = &mut self.lines;
-            let register = |key| {
-                if let Some(before) = lines.insert(key, socket.line().clone()) {
-                    let before = before.borrow();
-                    assert!(before.dropped || before.has_travelled, "a key has two owners");
-                }
-                Ok(Wire::Client(socket))
-            };
-            self.server.admit(Door::Public, register).expect("nothing fails here");
-        }
     }
 
     fn perform(&mut self, effect: &Effect, at: Duration, random: &mut Random) {

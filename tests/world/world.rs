@@ -25,7 +25,7 @@ use crate::subscriber::{Subscriber, Welcomer};
 use crate::succession::Succession;
 use crate::supervisor::Supervisor;
 use crate::truth::Truth;
-use crate::worker::Worker;
+use crate::worker::{Place, Worker};
 
 /// Turns without sleep after which nothing more can be in the way of coming to rest.
 const LIVELOCK_TURNS: usize = 40_000;
@@ -64,8 +64,9 @@ pub struct World {
     pub batches: usize,
     /// Orphans that were told by those who have taken their connections what became of these.
     pub parted_unasked: usize,
-    /// A worker has lost a supervisor that was there: what it has refused then may have been published.
-    pub has_severed: bool,
+    /// Workers that have lost a supervisor that was there, and when: what one has refused then may have been published, and of what
+    /// was published it has heard no more.
+    pub severed: Vec<(Place, Duration)>,
     /// Came with an id that their worker had not been told of.
     pub ahead: usize,
 }
@@ -93,7 +94,7 @@ impl World {
             blows: 0,
             batches: 0,
             parted_unasked: 0,
-            has_severed: false,
+            severed: Vec::new(),
             ahead: 0,
             setup,
         };
@@ -233,14 +234,15 @@ impl World {
             worker.turn(moment, &mut self.random, &mut self.truth, &mut self.subscribers);
         }
         self.bury_orphans();
+        self.follow_back();
         if let Some(legacy) = self.reign().take_legacy().filter(|_| self.setup.is_followed) {
             self.begin(Some(Snapshot::decode(&legacy.encode()).expect("it is whole")));
         }
         self.reigns.retain(|reign| !reign.is_complete());
         self.carry();
         for nth in 0..self.subscribers.len() {
-            let newest = self.newest_for(nth);
-            self.subscribers[nth].on_turn(newest, self.now);
+            let [_, latest] = self.newest_for(nth);
+            self.subscribers[nth].on_turn(latest, self.now);
         }
         for publisher in &mut self.publishers {
             publisher.on_turn(self.now);
@@ -272,8 +274,8 @@ impl World {
     fn let_act(&mut self) {
         let at = self.now;
         for nth in 0..self.subscribers.len() {
-            let newest = self.newest_for(nth);
-            self.subscribers[nth].act(newest, at);
+            let [earliest, _] = self.newest_for(nth);
+            self.subscribers[nth].act(earliest, at);
         }
         self.crowd.act(at);
         let Limits { write: write_limit, outbox_bytes, .. } = self.setup.terms.limits;
@@ -308,13 +310,6 @@ impl World {
                 serving[worker_nth].admit(line);
             }
         }
-    }
-
-    /// The newest position at the process to which a subscriber is connected.
-    fn newest_for(&self, subscriber: usize) -> u64 {
-        let Some(visit) = &self.subscribers[subscriber].visit else { return 0 };
-        let mut here = self.workers().filter(|worker| worker.place == visit.record.place);
-        here.next().map_or(u64::MAX, |worker| worker.newest)
     }
 
     /// A turn takes its time.
