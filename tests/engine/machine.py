@@ -6,7 +6,7 @@ import json
 import os
 import signal
 
-from engine import wait_until
+from programs import wait_until
 from slackwater import PATIENCE, Slackwater
 
 

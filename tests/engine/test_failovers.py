@@ -1,7 +1,8 @@
 """Sentinels that make a replica the master: all machines follow, and nobody misses anything without being told."""
 import pytest
 
-from engine import KINDS, wait_until
+from engine import KINDS
+from programs import wait_until
 
 
 def is_master(it, engine):

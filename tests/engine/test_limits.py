@@ -1,7 +1,8 @@
 """Engines with too little room: what is not acknowledged is refused, and nobody misses anything that was acknowledged."""
 import pytest
 
-from engine import KINDS, wait_until
+from engine import KINDS
+from programs import wait_until
 
 
 @pytest.mark.parametrize("kind", KINDS)

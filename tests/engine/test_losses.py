@@ -1,7 +1,8 @@
 """What an engine may lose: whoever has heard of it, or might have, is told, and all go on from there in one order."""
 import pytest
 
-from engine import DURABLE, KINDS, STREAM, Engine, wait_until
+from engine import DURABLE, KINDS, STREAM, Engine
+from programs import wait_until
 
 
 @pytest.mark.parametrize("kind", KINDS)

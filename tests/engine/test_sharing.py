@@ -7,9 +7,10 @@ import pytest
 
 from client import connect, hear, listening, next_message
 from crowd import post
-from engine import KINDS, Engine, cluster, wait_until
+from engine import KINDS, Engine, cluster
 from judge import ACKNOWLEDGED
 from machine import Machine
+from programs import wait_until
 
 
 @contextlib.contextmanager

@@ -1,16 +1,12 @@
 """Runs the programs that stand around a server in production, with the files of packaging/: on free ports, everything
 they write in a folder of the test's, ended by their pid."""
-import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
-from slackwater import PATIENCE
+from programs import PATIENCE, Program, free_port
 
 PACKAGING = Path(os.environ["PACKAGING"])
 README = PACKAGING.parent / "README.md"
@@ -33,15 +29,6 @@ http {{
 """
 
 
-def free_port():
-    """A port below those that the kernel gives to outgoing connections, so that it is still free a moment later."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def quoted(language):
     """What the README shows in this language, to be pasted."""
     [text] = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -57,29 +44,14 @@ def adapted(text, changes):
     return text
 
 
-class Neighbour:
-    """A program that listens on a port. `with Neighbour(port, folder, command) as it: ...`"""
+class Neighbour(Program):
+    """A program that is told to leave in the end. `with Neighbour(port, folder, *command) as it: ...`"""
 
     def __init__(self, port, folder, *command):
-        self.port = port
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        super().__init__(port, folder)
         self.http = f"http://127.0.0.1:{port}"
         self.ws = f"ws://127.0.0.1:{port}/ws"
-        try:
-            wait_until(self._listens, lambda: f"{command[0]} does not listen:\n{self.said()}")
-        except AssertionError:
-            self.end()
-            raise
-
-    def _listens(self):
-        assert self.process.poll() is None, self.said()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-            return True
-
-    def said(self):
-        return self.log.read_text()
+        self.run(*command)
 
     def end(self):
         # For a quick end: HAProxy and nginx let go of their clients at once.
@@ -87,11 +59,7 @@ class Neighbour:
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def __enter__(self):
-        return self
+            self.kill()
 
     def __exit__(self, *_):
         self.end()
@@ -131,13 +99,3 @@ scrape_configs:
 """)
     return Neighbour(port, folder, "prometheus", f"--config.file={folder}/prometheus.yml",
                      f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}")
-
-
-def wait_until(is_so, why, patience=PATIENCE):
-    """Asks until the answer is true, and returns it."""
-    deadline = time.monotonic() + patience
-    while True:
-        if answer := is_so():
-            return answer
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.01)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from client import connected, heard
-from neighbours import PACKAGING, Neighbour, free_port, haproxy, wait_until
+from neighbours import PACKAGING, Neighbour, haproxy
+from programs import free_port, wait_until
 from slackwater import Slackwater
 
 TOKEN = "a-token"

@@ -12,7 +12,8 @@ import httpx
 import httpx_sse
 import pytest
 
-from neighbours import README, adapted, free_port, haproxy, nginx, wait_until
+from neighbours import README, adapted, haproxy, nginx
+from programs import free_port, wait_until
 from slackwater import PATIENCE, Slackwater
 from streams import END, Reader, by_httpx
 

@@ -7,7 +7,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from client import connect, connected, echo, hear, heard
-from neighbours import free_port, haproxy, wait_until
+from neighbours import haproxy
+from programs import free_port, wait_until
 from redeploying import Newcomers, epoch, moved
 from slackwater import PATIENCE, Slackwater
 

@@ -12,7 +12,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from client import connect, hear, next_message
-from neighbours import README, free_port, nginx, wait_until
+from neighbours import README, nginx
+from programs import free_port, wait_until
 from slackwater import PATIENCE
 from tokens import WAYS
 

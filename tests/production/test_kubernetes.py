@@ -5,7 +5,8 @@ import urllib.request
 import pytest
 import yaml
 
-from neighbours import PACKAGING, free_port
+from neighbours import PACKAGING
+from programs import free_port
 from slackwater import Slackwater
 
 

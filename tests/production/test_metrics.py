@@ -18,7 +18,8 @@ from types import SimpleNamespace
 import pytest
 
 from client import connect, connected, echo, listening, next_message
-from neighbours import PACKAGING, free_port, prometheus, wait_until
+from neighbours import PACKAGING, prometheus
+from programs import free_port, wait_until
 from publisher import publish
 from slackwater import PATIENCE, Slackwater
 

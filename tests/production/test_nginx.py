@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from client import connect, connected, echo, hear, heard, next_message
-from neighbours import free_port, nginx
+from neighbours import nginx
+from programs import free_port
 from redeploying import Newcomers, epoch, moved
 from slackwater import PATIENCE, Slackwater
 

@@ -5,7 +5,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from client import connect, echo, hear
-from neighbours import haproxy, nginx, wait_until
+from neighbours import haproxy, nginx
+from programs import wait_until
 from slackwater import PATIENCE, Slackwater
 from tokens import BY_SECRET, WAYS, bearer, granting
 
