@@ -98,6 +98,7 @@ impl Voice {
                 1 => Continuation::Epoch {
                     epoch: u32::from(content.last().copied().unwrap_or_default()),
                     after: PublicationId::new(EPOCH, number >> 2 & 0xff),
+                    is_lossy: age_ms & 1 == 1,
                 },
                 _ => Continuation::Begin { epochs: Epochs::of(EPOCH), newest: number >> 2 },
             }),

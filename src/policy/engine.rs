@@ -76,8 +76,10 @@ pub struct Course {
     next_watch: Option<Instant>,
     /// Whether there is a connection to one.
     is_watching: bool,
-    /// The newest id that is known to be positioned and has not been heard, and since when.
-    behind: Option<(PublicationId, Instant)>,
+    /// The newest id that is known to be positioned, heard or not, also by an earlier generation.
+    positioned: Option<PublicationId>,
+    /// Since when there is one that has not been heard.
+    behind_since: Option<Instant>,
     /// Since when nothing could be heard.
     down_since: Option<Instant>,
     has_read_all: bool,
@@ -102,7 +104,8 @@ impl Course {
             next_beat: None,
             next_watch: None,
             is_watching: false,
-            behind: None,
+            positioned: None,
+            behind_since: None,
             down_since: Some(now),
             has_read_all: false,
         }
@@ -152,14 +155,14 @@ impl Course {
 
     /// How long it has been since everything was heard that is known to be published, or might be.
     pub fn lag(&self, now: Instant) -> Duration {
-        let since = self.down_since.or(self.behind.map(|(_, since)| since));
+        let since = self.down_since.or(self.behind_since);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// How many publications are known to be positioned and have not been heard.
     pub fn backlog(&self) -> u64 {
-        match (self.behind, self.cursor.newest()) {
-            (Some((newest, _)), Some(heard)) if newest.epoch() == heard.epoch() => {
+        match (self.positioned.filter(|_| self.behind_since.is_some()), self.cursor.newest()) {
+            (Some(newest), Some(heard)) if newest.epoch() == heard.epoch() => {
                 newest.position().saturating_sub(heard.position())
             }
             _ => 0,
@@ -208,7 +211,7 @@ impl Course {
             self.on_fault(Fault::Replica, now);
         } else if self.state == State::Greeting {
             self.state = State::Beginning;
-            let known = self.cursor.newest().map_or(0, |newest| newest.epoch());
+            let known = self.cursor.newest().max(self.positioned).unwrap_or(PublicationId::new(0, 0));
             let salt = u16::try_from(self.dice.draw() >> 48).unwrap_or_default();
             self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt }));
         }
@@ -233,8 +236,8 @@ impl Course {
     /// `Fault` when it cannot come here; to be given to `on_fault`.
     pub fn take(&mut self, id: PublicationId, kind: Kind) -> Result<Taken, Fault> {
         let taken = self.cursor.take(id, kind)?;
-        if self.behind.is_some_and(|(newest, _)| newest <= id) {
-            self.behind = None;
+        if self.positioned <= Some(id) {
+            self.behind_since = None;
         }
         Ok(taken)
     }
@@ -280,8 +283,8 @@ impl Course {
     /// Something was positioned under this id.
     pub fn on_positioned(&mut self, id: PublicationId, now: Instant) {
         if self.cursor.newest().is_none_or(|heard| heard < id) {
-            let since = self.behind.map_or(now, |(_, since)| since);
-            self.behind = Some((id, since));
+            self.positioned = self.positioned.max(Some(id));
+            self.behind_since.get_or_insert(now);
         }
     }
 
@@ -322,7 +325,7 @@ impl Course {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: now + pause };
         self.down_since.get_or_insert(now);
-        (self.begun, self.next_beat, self.behind) = (None, None, None);
+        (self.begun, self.next_beat, self.behind_since) = (None, None, None);
         (self.is_watching, self.next_watch) = (false, None);
         // What was about to be asked is not any more.
         self.steps.retain(|step| matches!(step, Step::Line(_) | Step::Synced(_)));

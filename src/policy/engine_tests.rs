@@ -50,7 +50,9 @@ fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
     let connect = Step::Connect(Line::Writer, Target::Configured);
     assert_eq!(steps(&mut course, now), [connect, writer(Ask::Greet)]);
     course.on_greeting(master("7.0.15"), now);
-    assert!(matches!(steps(&mut course, now)[..], [Step::Ask(Line::Writer, Ask::Begin { known: 0, .. })]));
+    assert!(
+        matches!(steps(&mut course, now)[..], [Step::Ask(Line::Writer, Ask::Begin { known, .. })] if known == id(0, 0))
+    );
     course.on_begun(Begun { epoch: 7, newest: id(7, 1) });
     let reader = |ask| Step::Ask(Line::Reader, ask);
     assert_eq!(
@@ -260,6 +262,19 @@ fn it_lags_while_something_was_positioned_that_has_not_been_heard_and_while_it_i
     assert_eq!(course.lag(now + 2 * second), Duration::ZERO);
     course.on_fault(Fault::Closed, now + 2 * second);
     assert_eq!(course.lag(now + 5 * second), 3 * second);
+}
+
+#[test]
+fn what_was_positioned_is_asked_for_though_it_was_never_heard() {
+    let (mut course, mut now) = following();
+    course.on_positioned(id(7, 3), now);
+    course.on_fault(Fault::Closed, now);
+    assert_eq!(course.backlog(), 0);
+    now += 2 * FIRST_PAUSE;
+    steps(&mut course, now);
+    course.on_greeting(master("7.0.15"), now);
+    let asked = steps(&mut course, now);
+    assert!(matches!(asked[..], [Step::Ask(_, Ask::Begin { known, .. })] if known == id(7, 3)), "{asked:?}");
 }
 
 #[test]

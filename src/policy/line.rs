@@ -25,6 +25,9 @@ pub enum Continuation {
         epoch: u32,
         /// Of an earlier epoch.
         after: PublicationId,
+        /// Something that followed this is lost, whether it was heard here or not.
+        #[serde(default)]
+        is_lossy: bool,
     },
     /// With what follows this id. Nothing of what was heard so far is known to precede that.
     Restart(PublicationId),
@@ -122,14 +125,16 @@ impl Line {
     /// Goes on as whoever keeps the order says.
     pub fn go_on(&mut self, continuation: Continuation) -> Continuity {
         match continuation {
-            Continuation::Epoch { epoch, after } => match self.epochs.begin(epoch, after, self.newest()) {
-                Some(position) if position == self.newest() => Continuity::Kept,
-                Some(position) => {
-                    self.history.rewind(position);
-                    Continuity::Rewound(position)
+            Continuation::Epoch { epoch, after, is_lossy } => {
+                match self.epochs.begin(epoch, after, self.newest()) {
+                    Some(position) if position == self.newest() && !is_lossy => Continuity::Kept,
+                    Some(position) => {
+                        self.history.rewind(position);
+                        Continuity::Rewound(position)
+                    }
+                    None => self.go_on(Continuation::Restart(PublicationId::new(epoch, 0))),
                 }
-                None => self.go_on(Continuation::Restart(PublicationId::new(epoch, 0))),
-            },
+            }
             Continuation::Restart(id) => self.begin(Epochs::new(id, self.newest()), self.newest()),
             Continuation::Begin { epochs, newest } => self.begin(epochs, newest),
         }
@@ -160,7 +165,7 @@ mod tests {
     }
 
     fn epoch(epoch: u32, after: PublicationId) -> Continuation {
-        Continuation::Epoch { epoch, after }
+        Continuation::Epoch { epoch, after, is_lossy: false }
     }
 
     /// With so many more publications.
@@ -181,6 +186,15 @@ mod tests {
         let resumes = [id(1, 2), id(1, 3), id(1, 4), id(2, 0), id(2, 1), id(2, 2)]
             .map(|last| line.resume(last, Instant::now()));
         assert_eq!(resumes, [Some(2), Some(3), None, Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn where_something_is_lost_that_nobody_here_has_heard_all_may_have_missed_it_and_resume_as_before() {
+        let mut line = publish(Line::empty(1, LIMITS), 3);
+        let lossy = Continuation::Epoch { epoch: 2, after: id(1, 3), is_lossy: true };
+        assert_eq!(line.go_on(lossy), Continuity::Rewound(3));
+        let resumes = [id(1, 2), id(1, 3), id(2, 0), id(1, 4)].map(|last| line.resume(last, Instant::now()));
+        assert_eq!(resumes, [Some(2), Some(3), Some(3), None]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Speaker {
             Ask::Master => return self.ask_for_master(to),
             Ask::Greet => return self.greet(to),
             Ask::Begin { known, salt } => {
-                let (known, salt) = (known.to_string(), salt.to_string());
+                let (known, salt) = (stream_id(*known), salt.to_string());
                 encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known, &salt]);
             }
             Ask::Page { from, most } => {

@@ -15,6 +15,7 @@ pub mod process;
 pub mod store;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Fleet {
     /// The next one last.
     pub mishaps: Vec<(Duration, Mishap)>,
     busy_turns: usize,
+    /// A machine was: what it alone knew is known no longer.
+    has_killed: bool,
 }
 
 impl Fleet {
@@ -79,6 +82,7 @@ impl Fleet {
             authors: Vec::new(),
             mishaps: Vec::new(),
             busy_turns: 0,
+            has_killed: false,
         };
         for number in 0..workers.len() {
             let machine = fleet.build(number);
@@ -95,6 +99,7 @@ impl Fleet {
 
     /// A machine is killed, and started again after so long.
     pub fn kill(&mut self, number: usize, gone: Duration) {
+        self.has_killed = true;
         if let Some(machine) = self.machines[number].take() {
             machine.die();
             self.starts.push((self.now + gone, number));
@@ -147,7 +152,11 @@ impl Fleet {
 
     /// What everybody was told of the line that ends so, while all is well.
     fn judge(&self, newest: Id) -> Tally {
-        let (mut tally, judge) = (Tally::default(), Judge { chronicle: &self.engine.chronicle, newest });
+        let (mut tally, chronicle) = (Tally::default(), &self.engine.chronicle);
+        let line: BTreeSet<Id> = chronicle.line(newest).into_iter().collect();
+        let published = self.authors.iter().filter(|_| !self.has_killed).flat_map(Author::published);
+        let lost = published.filter(|id| !line.contains(id)).collect();
+        let judge = Judge { chronicle, newest, lost };
         self.listeners.iter().for_each(|listener| judge.hears(listener, &mut tally));
         self.authors.iter().for_each(|author| judge.answers(author, &mut tally));
         tally

@@ -15,6 +15,8 @@ pub enum Kind {
     Begin {
         /// The last id that precedes it; `None` if nothing that was published before does.
         after: Option<PublicationId>,
+        /// Something is lost that followed this: a machine had heard it, or was told that it is published.
+        is_lossy: bool,
     },
     /// Nobody knows what: something was to be heard here, and is not.
     Alien,
@@ -88,8 +90,8 @@ impl Cursor {
         let is_known = self.newest.replace(id).is_some();
         Ok(match kind {
             Kind::Publication if follows => Taken::Next,
-            Kind::Begin { after: Some(after) } if is_known => {
-                Taken::Changed(Continuation::Epoch { epoch: id.epoch(), after })
+            Kind::Begin { after: Some(after), is_lossy } if is_known => {
+                Taken::Changed(Continuation::Epoch { epoch: id.epoch(), after, is_lossy })
             }
             Kind::Alien => Taken::Changed(Continuation::Restart(id)),
             Kind::Publication | Kind::Begin { .. } => {
@@ -113,6 +115,10 @@ mod tests {
         cursor.take(id(epoch, position), Kind::Publication)
     }
 
+    fn begin(after: Option<PublicationId>) -> Kind {
+        Kind::Begin { after, is_lossy: false }
+    }
+
     fn restart(epoch: u32, newest: Position) -> Result<Taken, Disorder> {
         Ok(Taken::Changed(Continuation::Restart(id(epoch, newest))))
     }
@@ -123,7 +129,7 @@ mod tests {
         assert_eq!(publication(&mut cursor, 7, 41), restart(7, 40));
         assert_eq!(publication(&mut cursor, 7, 42), Ok(Taken::Next));
         let mut cursor = Cursor::default();
-        assert_eq!(cursor.take(id(7, 0), Kind::Begin { after: Some(id(6, 9)) }), restart(7, 0));
+        assert_eq!(cursor.take(id(7, 0), begin(Some(id(6, 9)))), restart(7, 0));
         assert_eq!(publication(&mut cursor, 7, 1), Ok(Taken::Next));
     }
 
@@ -146,11 +152,10 @@ mod tests {
     #[test]
     fn another_epoch_names_what_it_follows_if_it_follows_anything() {
         let mut cursor = Cursor::behind(id(7, 3));
-        let begin = Kind::Begin { after: Some(id(7, 2)) };
-        let change = Continuation::Epoch { epoch: 9, after: id(7, 2) };
-        assert_eq!(cursor.take(id(9, 0), begin), Ok(Taken::Changed(change)));
+        let change = Continuation::Epoch { epoch: 9, after: id(7, 2), is_lossy: false };
+        assert_eq!(cursor.take(id(9, 0), begin(Some(id(7, 2)))), Ok(Taken::Changed(change)));
         assert_eq!(publication(&mut cursor, 9, 1), Ok(Taken::Next));
-        assert_eq!(cursor.take(id(10, 0), Kind::Begin { after: None }), restart(10, 0));
+        assert_eq!(cursor.take(id(10, 0), begin(None)), restart(10, 0));
     }
 
     #[test]

@@ -34,10 +34,11 @@ pub enum Ask {
     /// Who it is.
     Greet,
     /// To begin an epoch, unless the newest one is of the replication line that it is in now: whatever was lost, was lost by a
-    /// restart or a change of the master, and each of these is another line.
+    /// restart or a change of the master, and each of these is another line. Also where what is known here has been lost, and no
+    /// epoch has said so yet.
     Begin {
-        /// The newest epoch that is known here; 0 for none.
-        known: u32,
+        /// The newest id that was heard here or is known to be positioned; of epoch 0 if none is.
+        known: PublicationId,
         /// By how much the number of a new one is to be beyond the seconds since 1970: two engines that begin in the same second, or
         /// behind the same epoch, are to differ.
         salt: u16,

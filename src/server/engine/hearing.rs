@@ -165,7 +165,12 @@ impl<S: Socket, K> Engine<S, K> {
             }
             continuation => {
                 match &continuation {
-                    Continuation::Epoch { epoch, after } => info!("Epoch {epoch:08x} begins behind {after}"),
+                    Continuation::Epoch { epoch, after, is_lossy: false } => {
+                        info!("Epoch {epoch:08x} begins behind {after}");
+                    }
+                    Continuation::Epoch { epoch, after, is_lossy: true } => {
+                        warn!("Epoch {epoch:08x} begins behind {after}: publications that followed are lost");
+                    }
                     Continuation::Restart(id) => {
                         warn!("Publications may be missing: the stream goes on behind {id}");
                     }

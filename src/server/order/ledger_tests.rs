@@ -222,7 +222,7 @@ fn a_successor_knows_the_same_epochs_and_goes_on_in_the_last_one() {
             let after = desk.line.newest_id();
             // Of the first one the end is lost.
             let after = if epoch == 8 { PublicationId::new(7, 1) } else { after };
-            desk.line.go_on(Continuation::Epoch { epoch, after });
+            desk.line.go_on(Continuation::Epoch { epoch, after, is_lossy: false });
             desk.order = Ledger::new(epoch, 0);
             let (topic, data) =
                 (TopicName::parse("a").unwrap(), RawValue::from_string("3".to_owned()).unwrap());

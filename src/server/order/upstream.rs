@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn a_line_begins_again_and_goes_on_in_another_epoch_but_not_beyond_all_positions() {
         let begin = |newest| Continuation::Begin { epochs: Epochs::of(1), newest };
-        let epoch = Continuation::Epoch { epoch: 2, after: PublicationId::new(1, 7) };
+        let epoch = Continuation::Epoch { epoch: 2, after: PublicationId::new(1, 7), is_lossy: false };
         let said = [begin(0), begin(7), epoch].map(ToWorker::Line);
         let lines = heard(&said).into_iter().map(|heard| match heard {
             Heard::Line(continuation) => ToWorker::Line(continuation),

@@ -92,7 +92,7 @@ impl Story {
                 let place = place.filter(|place| self.truth.lost_by[*place].is_none()).nth(*back);
                 let Some(place) = place else { return };
                 let after = self.truth.ids[place].parse().unwrap();
-                if self.go_on(|epoch| Continuation::Epoch { epoch, after }).is_gap() {
+                if self.go_on(|epoch| Continuation::Epoch { epoch, after, is_lossy: false }).is_gap() {
                     let gap = Some(self.truth.gaps.len() - 1);
                     self.truth.lost_by[place + 1..].iter_mut().for_each(|lost_by| *lost_by = lost_by.or(gap));
                 }

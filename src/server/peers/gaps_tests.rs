@@ -16,7 +16,7 @@ fn id(epoch: u32, position: u64) -> PublicationId {
 
 /// A later epoch begins behind so many publications.
 fn cut(house: &mut House, position: u64) {
-    go_on(house, Continuation::Epoch { epoch: 0xcafe, after: id(0xbeef, position) });
+    go_on(house, Continuation::Epoch { epoch: 0xcafe, after: id(0xbeef, position), is_lossy: false });
 }
 
 fn go_on(house: &mut House, continuation: Continuation) {

@@ -95,7 +95,7 @@ proptest! {
         for event in events {
             epoch += 1;
             let newest = relay.publications.line().newest_id();
-            let present = |position| Continuation::Epoch { epoch, after: PublicationId::new(newest.epoch(), position) };
+            let present = |position| Continuation::Epoch { epoch, after: PublicationId::new(newest.epoch(), position), is_lossy: false };
             let continuation = match event {
                 Event::Publish(count) => {
                     ask(&publishers[0], count, 3000);
@@ -106,7 +106,7 @@ proptest! {
                 Event::Begin(back) => Some(present(newest.position().saturating_sub(back))),
                 Event::BeginBefore => {
                     let first = relay.publications.line().epochs().runs()[0].id;
-                    Some(Continuation::Epoch { epoch, after: first })
+                    Some(Continuation::Epoch { epoch, after: first, is_lossy: false })
                 }
                 Event::Restart(first) => Some(Continuation::Restart(PublicationId::new(epoch, first))),
                 Event::Join => {
@@ -156,7 +156,7 @@ fn an_epoch_comes_between_the_publications_that_it_divides() {
     ask(&ends[0], 2, 1);
     relay.on_ready(0, now);
     relay.listen(now);
-    relay.go_on_with(Continuation::Epoch { epoch: 8, after: PublicationId::new(7, 1) });
+    relay.go_on_with(Continuation::Epoch { epoch: 8, after: PublicationId::new(7, 1), is_lossy: false });
     ask(&ends[0], 1, 1);
     relay.on_ready(0, now);
     turn(&mut relay, now);

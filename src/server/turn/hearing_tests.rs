@@ -22,7 +22,7 @@ fn relayed(message: &Message) -> ToWorker<'_> {
 }
 
 fn epoch(after: PublicationId) -> ToWorker<'static> {
-    ToWorker::Line(Continuation::Epoch { epoch: 9, after })
+    ToWorker::Line(Continuation::Epoch { epoch: 9, after, is_lossy: false })
 }
 
 /// Where in what somebody has been told these are.

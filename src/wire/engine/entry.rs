@@ -43,6 +43,8 @@ pub enum Content {
     Begin {
         /// The last id that precedes it.
         after: Option<PublicationId>,
+        /// Something that followed this is lost.
+        is_lossy: bool,
     },
     /// Something that no machine has written.
     Alien,
@@ -53,7 +55,7 @@ impl Content {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Data { .. } | Self::Periodic { .. } => Kind::Publication,
-            Self::Begin { after } => Kind::Begin { after: *after },
+            Self::Begin { after, is_lossy } => Kind::Begin { after: *after, is_lossy: *is_lossy },
             Self::Alien => Kind::Alien,
         }
     }
@@ -105,8 +107,10 @@ fn read(fields: &[Reply]) -> Option<Content> {
             clients: clients.parse().ok()?,
             at_unix_ms: at.parse().ok()?,
         }),
-        ["begin", _, "after", ""] => Some(Content::Begin { after: None }),
-        ["begin", _, "after", after] => Some(Content::Begin { after: Some(stream_id_from(after)?) }),
+        ["begin", _, "after", after, "lost", lost] => {
+            let after = if after.is_empty() { None } else { Some(stream_id_from(after)?) };
+            Some(Content::Begin { after, is_lossy: !lost.is_empty() })
+        }
         _ => None,
     }
 }

@@ -22,9 +22,13 @@ fn what_machines_write_is_read() {
         if topic.as_str() == "a/b" && data.get() == "{\"x\": 1}"));
     let periodic = content("7-2", &["n", "3", "c", "40", "at", "1000"]);
     assert!(matches!(periodic, Content::Periodic { number: 3, clients: 40, .. }));
-    let begin = content("8-0", &["begin", "abc", "after", "7-2"]);
-    assert!(matches!(begin, Content::Begin { after: Some(after) } if after == PublicationId::new(7, 2)));
-    assert!(matches!(content("8-0", &["begin", "", "after", ""]), Content::Begin { after: None }));
+    let begin = content("8-0", &["begin", "abc", "after", "7-2", "lost", ""]);
+    let precedes = PublicationId::new(7, 2);
+    assert!(matches!(begin, Content::Begin { after: Some(id), is_lossy: false } if id == precedes));
+    let lossy = content("8-0", &["begin", "abc", "after", "7-2", "lost", "7-4"]);
+    assert!(matches!(lossy, Content::Begin { after: Some(id), is_lossy: true } if id == precedes));
+    let first = content("8-0", &["begin", "", "after", "", "lost", ""]);
+    assert!(matches!(first, Content::Begin { after: None, is_lossy: false }));
 }
 
 #[test]
@@ -36,7 +40,7 @@ fn what_no_machine_writes_is_alien() {
         ("7-1", &["t", "*", "d", "1", "at", "1"]),
         ("7-1", &["t", "a", "d", "1 2", "at", "1"]),
         ("7-0", &["t", "a", "d", "1", "at", "1"]),
-        ("7-1", &["begin", "", "after", ""]),
+        ("7-1", &["begin", "", "after", "", "lost", ""]),
         ("7-1", &["n", "-1", "c", "1", "at", "1"]),
     ] {
         assert!(matches!(content(id, fields), Content::Alien), "{id} {fields:?}");

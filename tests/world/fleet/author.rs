@@ -83,6 +83,14 @@ impl Author {
         self.has_finished && self.visit.is_none() && self.again.is_none()
     }
 
+    /// All that it was told is published.
+    pub fn published(&self) -> impl Iterator<Item = Id> {
+        let outcomes = self.requests.iter().flat_map(|request| &request.outcomes);
+        outcomes
+            .flat_map(|(_, outcome)| if let Outcome::Published(ids) = outcome { &ids[..] } else { &[] })
+            .copied()
+    }
+
     pub fn next_time(&self) -> Duration {
         if self.is_done() || self.visit.is_some() { Duration::MAX } else { self.next_act }
     }

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
 
+use slackwater::policy::engine::step::Line;
 use slackwater::wire::resp::decoder::{Decoder, Limits};
 use slackwater::wire::resp::reply::Reply;
 
@@ -25,6 +26,8 @@ pub enum Blocked {
 #[derive(Debug)]
 pub struct Connection {
     pub machine: usize,
+    /// What the machine has it for.
+    pub line: Line,
     pub pipe: Rc<RefCell<Pipe>>,
     end: PipeEnd,
     decoder: Decoder,
@@ -36,9 +39,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(machine: usize, pipe: Rc<RefCell<Pipe>>) -> Self {
+    pub fn new(machine: usize, line: Line, pipe: Rc<RefCell<Pipe>>) -> Self {
         Self {
             machine,
+            line,
             end: Pipe::end(&pipe, Side::Worker),
             pipe,
             decoder: Decoder::new(Limits::default()),

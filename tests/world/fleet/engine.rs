@@ -95,7 +95,7 @@ impl Engine {
             return Ok(pipe);
         }
         let master = self.master;
-        self.nodes[master].connections.push(Connection::new(machine, pipe.clone()));
+        self.nodes[master].connections.push(Connection::new(machine, wanted.line, pipe.clone()));
         Ok(pipe)
     }
 

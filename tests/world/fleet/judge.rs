@@ -43,6 +43,8 @@ impl Tally {
 pub struct Judge<'a> {
     pub chronicle: &'a Chronicle,
     pub newest: Id,
+    /// Publications that were acknowledged and that the engines have lost, if some machine still knows of each.
+    pub lost: Vec<Id>,
 }
 
 impl Judge<'_> {
@@ -56,6 +58,8 @@ impl Judge<'_> {
     fn hear(&self, hearing: &Hearing, tally: &mut Tally) {
         // Up to where it has heard all, if that is known.
         let mut upto: Option<Id> = None;
+        // From where it would have been told what is lost, rather than not brought it where it has resumed.
+        let mut live: Option<Id> = None;
         let mut newest_heard: Option<Id> = None;
         for said in &hearing.said {
             match said {
@@ -66,6 +70,7 @@ impl Judge<'_> {
                 Said::From(id) => {
                     // A machine that has not reached the engine yet knows of nothing.
                     upto = Some(*id).filter(|id| id.epoch > 0);
+                    live = upto;
                     tally.not_resumed += usize::from(hearing.asked.is_some());
                 }
                 Said::Publication(id) => {
@@ -82,18 +87,31 @@ impl Judge<'_> {
                 }
                 Said::Gap(id) => {
                     tally.gaps += 1;
-                    upto = *id;
+                    (upto, live) = (*id, *id);
                 }
                 Said::Mark(id) => {
                     self.has_heard_all(hearing, upto, *id);
-                    upto = Some(*id);
+                    (upto, live) = (Some(*id), live.or(Some(*id)));
                 }
             }
         }
         if !hearing.is_past {
             assert!(!hearing.said.is_empty(), "nobody has welcomed it: {hearing:?}");
             self.has_heard_all(hearing, upto, self.newest);
+            live.into_iter().for_each(|since| self.was_told(hearing, since));
         }
+    }
+
+    /// Since then it has missed nothing that is lost: it would have been told of a gap, though maybe not at once.
+    fn was_told(&self, hearing: &Hearing, since: Id) {
+        let is_missed = |id: &Id| since < *id && id.epoch < self.newest.epoch && self.wants(hearing, *id);
+        let missed = self.lost.iter().find(|id| is_missed(id));
+        assert!(missed.is_none(), "{missed:?} is lost, and nobody has said so: {hearing:?}");
+    }
+
+    fn wants(&self, hearing: &Hearing, id: Id) -> bool {
+        let topic = self.chronicle.topic(id);
+        topic.is_some_and(|topic| hearing.filters.iter().any(|filter| matches(filter, topic)))
     }
 
     fn has_heard_all(&self, hearing: &Hearing, after: Option<Id>, upto: Id) {
@@ -110,11 +128,7 @@ impl Judge<'_> {
             let epochs = self.chronicle.epochs();
             panic!("{after} does not precede {upto}, and nobody was told: {hearing:?}, {epochs:?}")
         };
-        let is_wanted = |id: &Id| {
-            let topic = self.chronicle.topic(*id);
-            topic.is_some_and(|topic| hearing.filters.iter().any(|filter| matches(filter, topic)))
-        };
-        ids.into_iter().filter(is_wanted).collect()
+        ids.into_iter().filter(|id| self.wants(hearing, *id)).collect()
     }
 
     /// What one was answered.

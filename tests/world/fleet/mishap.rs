@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use slackwater::policy::engine::step::Line;
+
 use crate::ear::Id;
 use crate::fleet::Fleet;
 use crate::fleet::engine::{Left, Replaced};
@@ -17,6 +19,8 @@ pub enum Mishap {
     Stop(Duration),
     /// What is on its way to or from a machine arrives only after so long.
     HoldUp(Side, Duration),
+    /// What is published reaches no machine for so long, or not this one, while answers do.
+    Deafen(Option<usize>, Duration),
     /// One of its connections is cut.
     CutOne,
     /// Both of one machine are.
@@ -53,6 +57,13 @@ impl Fleet {
                 for connection in &self.engine.master().connections {
                     if connection.machine == machine {
                         connection.pipe.borrow_mut().hold_toward(toward, at + lasts);
+                    }
+                }
+            }
+            Mishap::Deafen(machine, lasts) => {
+                for connection in &self.engine.master().connections {
+                    if connection.line == Line::Reader && machine.is_none_or(|it| it == connection.machine) {
+                        connection.pipe.borrow_mut().hold_toward(Side::Supervisor, at + lasts);
                     }
                 }
             }

@@ -19,6 +19,10 @@ pub struct Store {
     pub stream: Option<Stream>,
     /// The epoch and the replication line of which it is.
     epoch: Option<(u32, String)>,
+    /// What that epoch follows.
+    after: Option<Id>,
+    /// The newest epoch of which it was said that something is lost.
+    lossy: u32,
     /// Payload and ids behind each key of publishers, and until when.
     remembered: BTreeMap<String, (Duration, String)>,
     lease: Option<Duration>,
@@ -108,10 +112,17 @@ impl Store {
 
     /// `begin.lua`.
     pub fn begin(&mut self, arguments: &[String], context: &mut Context<'_>) -> Answer {
-        let known: u32 = arguments[0].parse().expect("an epoch");
+        let known = read(&arguments[0]).expect("an id");
+        let entries = self.stream.iter().flat_map(|stream| &stream.entries);
+        let kept = entries.map(|(id, _)| *id).take_while(|id| *id <= known).last();
         let newest = self.newest();
         let last = newest.map_or(0, |id| id.epoch);
         let (epoch, line) = self.epoch.clone().unwrap_or_default();
+        let is_gone = match kept {
+            Some(kept) => kept != known,
+            None => known.epoch < epoch && self.after.is_some_and(|after| after < known),
+        };
+        let is_lost = is_gone && known.position > 0 && self.lossy < known.epoch;
         let answer = |epoch: u32, id: Id| {
             Answer::Array(vec![Answer::Integer(epoch.into()), Answer::Bulk(written(id)), Answer::bulk("")])
         };
@@ -119,18 +130,21 @@ impl Store {
             && epoch > 0
             && line == context.line
             && last <= epoch
-            && known <= epoch
+            && known.epoch <= epoch
+            && !is_lost
         {
             return answer(epoch, newest);
         }
         let seconds = u32::try_from(context.time.as_secs()).expect("before 2106");
         let salt: u32 = arguments[1].parse().expect("a number");
-        let epoch = (epoch.max(known).max(last) + 1 + salt % 1024).max(seconds + salt);
+        let epoch = (epoch.max(known.epoch).max(last) + 1 + salt % 8192).max(seconds + salt);
         let id = Id { epoch, position: 0 };
         let after = newest.map(written).unwrap_or_default();
-        let fields = ["begin", context.line, "after", &after].map(str::to_owned);
+        let lost = if is_lost { &arguments[0] } else { "" };
+        let fields = ["begin", context.line, "after", &after, "lost", lost].map(str::to_owned);
         self.push(id, fields.into(), context);
-        self.epoch = Some((epoch, context.line.to_owned()));
+        self.lossy = self.lossy.max(if is_lost { known.epoch } else { 0 });
+        (self.epoch, self.after) = (Some((epoch, context.line.to_owned())), newest);
         answer(epoch, id)
     }
 

@@ -67,6 +67,30 @@ fn whoever_has_heard_what_the_engine_has_lost_is_told_of_a_gap() {
     assert!(told.gaps >= 18 && told.lost > 10, "{told:?}");
 }
 
+/// What all are told where machines hear nothing for a while before the engine loses what it was given meanwhile.
+fn told_after_losing_unheard(seeds: std::ops::Range<u64>, deaf: Option<usize>) -> Tally {
+    let mut all = Tally::default();
+    for_each_seed(seeds, |seed| {
+        let mut fleet = fleet(seed, &[0, 0], MANY);
+        fleet.run_for(3 * SECOND);
+        fleet.befall(Mishap::Deafen(deaf, 5 * SECOND));
+        fleet.run_for(SECOND);
+        fleet.befall(Mishap::Restart(Left::AllBut(5), GONE));
+        fleet.run_for(8 * SECOND);
+        all.add(&fleet.end());
+    });
+    all
+}
+
+#[test]
+fn all_are_told_of_a_gap_where_the_engine_has_lost_what_was_acknowledged_and_nobody_or_not_everybody_had_heard()
+ {
+    for (nth, deaf) in (0..).zip([None, Some(0), Some(1)]) {
+        let told = told_after_losing_unheard(160 + 10 * nth..166 + 10 * nth, deaf);
+        assert!(told.lost > 10 && (18..=24).contains(&told.gaps), "{told:?}");
+    }
+}
+
 #[test]
 fn an_engine_that_comes_back_with_nothing_is_a_gap_for_all() {
     let told = told_after(30..36, Mishap::Restart(Left::Nothing, GONE));

@@ -21,7 +21,7 @@ use crate::random::Random;
 /// What the engine survives with all that it has acknowledged.
 fn harmless(random: &mut Random) -> Mishap {
     let (short, long) = (random.millis(50..1500), random.millis(3000..9000));
-    match random.below(10) {
+    match random.below(11) {
         0 => Mishap::Restart(Left::Everything, short),
         1 => Mishap::Stop(random.pick(&[short, long])),
         2 => Mishap::HoldUp(Side::Supervisor, random.pick(&[short, long])),
@@ -30,6 +30,7 @@ fn harmless(random: &mut Random) -> Mishap {
         6 => Mishap::CutBoth,
         7 => Mishap::Unreachable(random.pick(&[short, long])),
         8 => Mishap::Full(short),
+        9 => Mishap::Deafen(random.pick(&[None, Some(0)]), short),
         _ => of_machines(random),
     }
 }

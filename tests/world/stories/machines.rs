@@ -26,7 +26,7 @@ fn all_workers_of_all_machines_hear_one_order() {
         Mishap::Flush,
         Mishap::CutOne,
     ];
-    for_each_seed(0..12, |seed| {
+    for_each_seed(0..36, |seed| {
         let mut fleet = fleet(seed, &[2, 0, 1], MANY);
         fleet.run_for(3 * SECOND);
         fleet.befall(mishaps[usize::try_from(seed).expect("few") % mishaps.len()]);
