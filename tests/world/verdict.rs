@@ -317,7 +317,10 @@ impl Record {
                     tally.farewells += usize::from(!self.is_stream);
                     tally.partings += usize::from(self.is_stream);
                     has_parted = true;
-                    if let Some(newest) = self.farewell.filter(|_| !may_replay)
+                    // A slow stream may have been told at a moment of its own, and take that in only behind the farewell to all. It comes
+                    // back to where it was then.
+                    let may_be_earlier = self.is_stream && self.was_slow;
+                    if let Some(newest) = self.farewell.filter(|_| !may_replay && !may_be_earlier)
                         && !self.may_lag(truth, from, newest)
                     {
                         walk.skip_to(newest);
