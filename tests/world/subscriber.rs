@@ -207,11 +207,16 @@ impl Subscriber {
         if visit.reading == Reading::Steady {
             visit.line.borrow_mut().take(usize::MAX);
         }
-        let has_read_all = visit.line.borrow().unread_by_server() == 0;
+        // What is compressed may have been read, and is heard once the answers to what came before it have been taken.
+        let may_wait = visit.record.window.is_some() && visit.record.was_slow;
+        let has_read_all = visit.line.borrow().unread_by_server() == 0 && !may_wait;
         for command in visit.record.commands.iter_mut().filter(|c| has_read_all && c.latest.is_none()) {
             command.latest = Some(newest);
         }
         while !visit.is_over && visit.react(&mut self.random, &mut self.last) {}
+        // What has been answered was read, though more may have come behind it.
+        let answered = visit.record.commands.iter_mut().take(visit.answered);
+        answered.for_each(|command| command.latest = command.latest.or(Some(newest)));
         let line = visit.line.borrow();
         let has_ended = line.outbound_ended || line.dropped;
         let is_over = visit.is_over || has_ended && line.unread_by_client() == 0;

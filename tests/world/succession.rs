@@ -334,9 +334,14 @@ impl World {
 
     fn kill_predecessor(&mut self, succession: &mut Succession) {
         let Some(nth) = self.reigns.iter().position(|reign| reign.number == succession.from) else { return };
+        let is_committed = succession.is_committed || succession.channel.borrow().has_passed(Passed::Commit);
+        if !is_committed && nth + 1 < self.reigns.len() {
+            // It has been told to leave meanwhile, and another goes on already with what it has left.
+            return;
+        }
         let reign = self.reigns.remove(nth);
         succession.channel.borrow_mut().leave_predecessor();
-        if !succession.is_committed && !succession.channel.borrow().has_passed(Passed::Commit) {
+        if !is_committed {
             self.crashed.insert(reign.number, self.now);
             self.orphan(reign.crash());
             return self.begin(None);

@@ -227,13 +227,13 @@ impl Worker {
         let is_new = |visit: &Visit| visit.line.borrow().ear.heard.len() < 2;
         let is_new: Vec<bool> = here.iter().map(|visit| is_new(visit)).collect();
         let had_parted: Vec<bool> = here.iter().map(|visit| visit.has_parted()).collect();
-        let (newest_before, known_before) = (self.newest, self.newest_known());
+        let (newest_before, known_before) = (self.newest, self.newest_welcomed_with());
         let may_publish = self.accepts;
         let audience = self.take_turn((now, at), random);
         self.testify(truth, at, audience, may_publish);
         for (visit, _) in here.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
             visit.record.at = at;
-            visit.record.newest = [known_before, self.newest_known()];
+            visit.record.newest = [known_before, self.newest_welcomed_with()];
             visit.record.is_let_in = self.accepts;
         }
         self.turns += 1;
@@ -247,14 +247,14 @@ impl Worker {
         }
     }
 
-    /// The newest position that it may tell a client of. One by itself is the witness's only source; but the witness of a worker may
-    /// have been told less by now, or have gone.
+    /// The newest position that it knows of, which its witness may not have been told of by now, or never will be.
     pub fn newest_known(&self) -> u64 {
-        if self.link.is_some() {
-            self.newest.max(*self.server.history().positions().end())
-        } else {
-            self.newest
-        }
+        self.newest.max(*self.server.history().positions().end())
+    }
+
+    /// The newest position that it may welcome a client with; of one by itself as far as its witness, who is the only source, knows.
+    fn newest_welcomed_with(&self) -> u64 {
+        if self.link.is_some() { self.newest_known() } else { self.newest }
     }
 
     /// Says how many clients there were when what was due was published.
