@@ -313,10 +313,14 @@ impl<S: Socket, K> Engine<S, K> {
     pub fn flush(&mut self, now: Instant) {
         if let (Some(most), Some(writer)) = (self.terms.wait_ms, &mut self.writer)
             && self.unasked > 0
+            && !writer.is_held()
         {
             let asked = std::mem::take(&mut self.unasked);
             writer.write(now, |to| self.terms.speaker.wait(most, to));
             writer.expect(Expected::Confirmed(asked));
+            // The engine would do nothing else for this connection meanwhile: what is published until it answers is confirmed together,
+            // instead of each waiting for all those before it.
+            writer.hold();
         }
         for line in [Line::Locator, Line::Writer, Line::Reader] {
             let flushed = self.conversation(line).as_mut().map_or(Ok(()), |it| it.flush(now));
@@ -379,3 +383,7 @@ impl<S: Socket, K> Engine<S, K> {
         [&self.locator, &self.writer, &self.reader].into_iter().flatten()
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -16,6 +16,10 @@ use crate::wire::resp::reply::Reply;
 /// Bytes taken from the engine in one turn.
 const READ_BUDGET: usize = 1024 * 1024;
 
+/// How much of an answer that is not whole has to come before its limit: a page takes its time on a slow link, but whoever sends
+/// less does not answer.
+const PROGRESS_BYTES: usize = 64 * 1024;
+
 /// A connection, and what was asked by it. `E` says what is expected of an answer.
 #[derive(Debug)]
 pub(super) struct Conversation<S, E> {
@@ -24,11 +28,18 @@ pub(super) struct Conversation<S, E> {
     batch: BytesMut,
     outbox: Outbox,
     decoder: Decoder,
-    expected: VecDeque<E>,
+    /// Each with when it was asked for.
+    expected: VecDeque<(E, Instant)>,
     /// How long an answer may take.
     limit: Duration,
-    /// Since when an answer is waited for, or when something of one has come last.
+    /// Since when an answer is waited for, or when one, or much of one, has come last.
     quiet_since: Option<Instant>,
+    /// What has come since then of an answer that is not whole.
+    come_bytes: usize,
+    /// When something was said last.
+    said: Instant,
+    /// What is said from here on stays here.
+    is_held: bool,
     is_unread: bool,
 }
 
@@ -43,6 +54,9 @@ impl<S: Socket, E> Conversation<S, E> {
             expected: VecDeque::new(),
             limit,
             quiet_since: Some(now),
+            come_bytes: 0,
+            said: now,
+            is_held: false,
             is_unread: false,
         }
     }
@@ -55,12 +69,29 @@ impl<S: Socket, E> Conversation<S, E> {
     /// Says something: `write` appends it. Each answer to it is to be expected.
     pub(super) fn write<R>(&mut self, now: Instant, write: impl FnOnce(&mut BytesMut) -> R) -> R {
         self.quiet_since.get_or_insert(now);
+        self.said = now;
         write(&mut self.batch)
     }
 
     /// This is expected in return for what was said, behind all that is expected already.
     pub(super) fn expect(&mut self, expected: E) {
-        self.expected.push_back(expected);
+        self.expected.push_back((expected, self.said));
+    }
+
+    /// Sends what has been said, and keeps what is said from here on until it is to `go_on`.
+    pub(super) fn hold(&mut self) {
+        self.send();
+        self.is_held = true;
+    }
+
+    /// Whether what is said now stays here.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// What was kept may be sent.
+    pub(super) fn go_on(&mut self) {
+        self.is_held = false;
     }
 
     /// The socket is ready.
@@ -80,7 +111,8 @@ impl<S: Socket, E> Conversation<S, E> {
 
     /// Whether there is something to write that no event will announce.
     pub(super) fn wants_flush(&self) -> bool {
-        self.socket.is_some() && self.queued_bytes() > 0 && self.outbox.stalled_since().is_none()
+        let kept = if self.is_held { self.batch.len() } else { 0 };
+        self.socket.is_some() && self.queued_bytes() > kept && self.outbox.stalled_since().is_none()
     }
 
     /// Writes what the engine takes.
@@ -88,10 +120,10 @@ impl<S: Socket, E> Conversation<S, E> {
     /// # Errors
     /// The connection has come to its end.
     pub(super) fn flush(&mut self, now: Instant) -> Result<(), Fault> {
-        let Some(socket) = &mut self.socket else { return Ok(()) };
-        if !self.batch.is_empty() {
-            self.outbox.push_unbounded(std::mem::take(&mut self.batch).freeze());
+        if self.socket.is_some() && !self.is_held {
+            self.send();
         }
+        let Some(socket) = &mut self.socket else { return Ok(()) };
         match self.outbox.flush_to(socket, now) {
             Ok(_) => Ok(()),
             Err(e) => Err(Fault::Connection(e.to_string())),
@@ -123,17 +155,26 @@ impl<S: Socket, E> Conversation<S, E> {
             };
             budget = budget.saturating_sub(count);
             let mut input = &scratch[..count];
-            self.quiet_since = Some(now);
+            let mut left = count;
             while let Some(reply) =
                 self.decoder.next(&mut input).map_err(|why| Fault::Garbled(why.to_string()))?
             {
-                // What nobody has asked for.
+                left = input.len();
+                // What nobody has asked for answers nothing.
                 if matches!(reply, Reply::Push(_)) {
+                    self.come_bytes = 0;
                     continue;
                 }
-                let expected =
+                let (expected, _) =
                     self.expected.pop_front().ok_or_else(|| Fault::Garbled("more than was asked".into()))?;
                 replies.push((expected, reply));
+                (self.quiet_since, self.come_bytes) = (Some(now), 0);
+            }
+            if !self.decoder.is_in_push() {
+                self.come_bytes += left;
+            }
+            if self.come_bytes >= PROGRESS_BYTES {
+                (self.quiet_since, self.come_bytes) = (Some(now), 0);
             }
         }
         if self.expected.is_empty() {
@@ -142,12 +183,17 @@ impl<S: Socket, E> Conversation<S, E> {
         Ok(())
     }
 
+    /// When the oldest question was asked that is not answered.
+    pub(super) fn asked(&self) -> Option<Instant> {
+        self.expected.front().map(|(_, asked)| *asked)
+    }
+
     /// It is not listened to at the moment, and is not to blame for its silence.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.map(|_| now);
     }
 
-    /// When it counts as gone unless something comes.
+    /// When it counts as gone unless an answer comes, or much of one.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.quiet_since.map(|since| since + self.limit)
     }
@@ -159,6 +205,16 @@ impl<S: Socket, E> Conversation<S, E> {
 
     /// Gives up what was asked and not answered, oldest first.
     pub(super) fn into_expected(self) -> impl Iterator<Item = E> {
-        self.expected.into_iter()
+        self.expected.into_iter().map(|(expected, _)| expected)
+    }
+
+    fn send(&mut self) {
+        if !self.batch.is_empty() {
+            self.outbox.push_unbounded(std::mem::take(&mut self.batch).freeze());
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
 use crate::policy::mentions::Mention;
 use crate::server::clock::Now;
+use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
 use crate::wire::engine::answer;
 use crate::wire::engine::entry::{Content, Entry, news, page};
@@ -84,6 +85,7 @@ impl<S: Socket, K> Engine<S, K> {
                 }
             },
             Expected::Confirmed(count) => {
+                self.writer.iter_mut().for_each(Conversation::go_on);
                 let is_confirmed = answer::replicas(&reply)? > 0;
                 for (number, outcome) in self.unconfirmed.drain(..count.min(self.unconfirmed.len())) {
                     let outcome =

@@ -53,6 +53,10 @@ impl Aggregate {
         self.left == 0
     }
 
+    pub fn is_push(&self) -> bool {
+        matches!(self.values, Values::List(Kind::Push, _))
+    }
+
     /// Takes the next of its values.
     pub fn push(&mut self, value: Reply) {
         match &mut self.values {

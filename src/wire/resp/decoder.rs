@@ -75,6 +75,11 @@ impl Decoder {
         Self { limits, unfinished: Unfinished::default(), broken: None }
     }
 
+    /// Whether what has come last belongs to a push that is not whole.
+    pub fn is_in_push(&self) -> bool {
+        self.unfinished.aggregates.first().is_some_and(Aggregate::is_push)
+    }
+
     /// Takes the next reply off the front of `input`, which has come behind all that was handed in before. `None`: all of the
     /// input is taken, and more has to come first. The cost is linear in the input, however it is cut.
     ///

@@ -1,0 +1,177 @@
+//! Facts about the way to an engine: a script on the other ends of its connections.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::*;
+use crate::policy::fingerprint::Fingerprint;
+use crate::policy::idempotency::Scope;
+use crate::server::far_end::{FarEnd, Wire};
+use crate::wire::overview::{EngineState, EngineStatus};
+use crate::wire::publish;
+
+const GREETING: &str =
+    "%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$4\r\nrole\r\n$6\r\nmaster\r\n";
+const BEGUN: &str = "*3\r\n:7\r\n$3\r\n7-0\r\n$0\r\n\r\n";
+const PAGE: &str = "*1\r\n*2\r\n$3\r\n7-0\r\n*4\r\n$5\r\nbegin\r\n$1\r\na\r\n$5\r\nafter\r\n$0\r\n\r\n";
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The way to an engine, the other ends of its connections, and what has been heard.
+struct Way {
+    engine: Engine<Wire, usize>,
+    ends: [Rc<RefCell<FarEnd>>; 3],
+    published: Vec<Result<Published, Unpublished>>,
+    now: Now,
+}
+
+impl Way {
+    /// To an engine that has not said anything.
+    fn new(change: impl FnOnce(&mut EngineTerms)) -> Self {
+        let speaker = Speaker::new("slackwater", Fingerprint([0; 16]), 1000);
+        let name = "redis://here".to_owned();
+        let mut terms = EngineTerms { speaker, name, sentinels: 0, page: 100, wait_ms: None, seed: 1 };
+        change(&mut terms);
+        let now = Now::read();
+        let ends = [(); 3].map(|()| FarEnd::open());
+        let mut way = Self { engine: Engine::new(terms, now), ends, published: vec![], now };
+        way.turn();
+        way
+    }
+
+    /// To one that is there and has nothing to tell.
+    fn up(change: impl FnOnce(&mut EngineTerms)) -> Self {
+        let mut way = Self::new(change);
+        for (line, reply) in [
+            (Line::Writer, GREETING),
+            (Line::Writer, BEGUN),
+            (Line::Reader, GREETING),
+            (Line::Reader, PAGE),
+            (Line::Writer, ":7\r\n"),
+        ] {
+            way.say(line, reply);
+        }
+        assert_eq!(way.status().state.word(), "up");
+        way.asked();
+        way
+    }
+
+    fn end(&self, line: Line) -> Rc<RefCell<FarEnd>> {
+        self.ends[line as usize].clone()
+    }
+
+    /// The engine says this.
+    fn say(&mut self, line: Line, reply: &str) {
+        self.end(line).borrow_mut().said.extend(reply.as_bytes());
+        self.engine.on_ready(line);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        self.engine.take_in(false, &mut [0; 4096], self.now);
+        while let Some(news) = self.engine.poll(self.now) {
+            match news {
+                News::Connect(wanted) => {
+                    let socket = Ok(Wire(self.end(wanted.line)));
+                    self.engine.on_connected(&wanted, socket, self.now.instant);
+                }
+                News::Published(_, outcome) => self.published.push(outcome),
+                _ => {}
+            }
+        }
+        self.engine.flush(self.now.instant);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.turn();
+    }
+
+    fn publish(&mut self) {
+        let drafts = publish::read(None, &[], b"hi", 100).expect("text");
+        self.engine.submit(0, &Submission { key: None, scope: Scope::OPERATORS, drafts }, self.now);
+        self.turn();
+    }
+
+    /// The commands that the writer has sent since it was looked at last.
+    fn asked(&mut self) -> Vec<String> {
+        let sent = std::mem::take(&mut self.end(Line::Writer).borrow_mut().taken);
+        let text = String::from_utf8(sent).expect("text");
+        let commands = text.split("\r\n*").map(|command| command.split("\r\n").nth(2).unwrap_or_default());
+        commands.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.engine.status(self.now.instant)
+    }
+}
+
+fn id(position: u64) -> String {
+    let id = format!("7-{position}");
+    format!("${}\r\n{id}\r\n", id.len())
+}
+
+#[test]
+fn what_is_published_while_a_replica_is_waited_for_goes_out_together_and_waits_once() {
+    let mut way = Way::up(|terms| terms.wait_ms = Some(100));
+    way.publish();
+    assert_eq!(way.asked(), ["XADD", "WAIT"]);
+    way.say(Line::Writer, &id(1));
+    (0..50).for_each(|_| way.publish());
+    assert_eq!((way.asked().len(), way.published.len()), (0, 0));
+    way.say(Line::Writer, ":1\r\n");
+    assert!(matches!(way.published[..], [Ok(_)]));
+    assert_eq!(way.asked(), [vec!["XADD"; 50], vec!["WAIT"]].concat());
+    way.say(Line::Writer, &(2..52).map(id).collect::<String>());
+    way.say(Line::Writer, ":0\r\n");
+    assert_eq!(way.published[1..], [const { Err(Unpublished::Unconfirmed) }; 50]);
+    assert_eq!(way.asked(), [""; 0]);
+}
+
+#[test]
+fn what_waits_for_a_replica_makes_publishers_wait_once_it_is_much() {
+    let mut way = Way::up(|terms| terms.wait_ms = Some(100));
+    let drafts = |size| publish::read(None, &[], "x".repeat(size).as_bytes(), size).expect("text");
+    for _ in 0..6 {
+        let drafts = drafts(1024 * 1024);
+        way.engine.submit(0, &Submission { key: None, scope: Scope::OPERATORS, drafts }, way.now);
+        way.turn();
+    }
+    assert!(way.engine.is_congested());
+    way.say(Line::Writer, &format!("{}:1\r\n", id(1)));
+    assert!(!way.engine.is_congested());
+}
+
+#[test]
+fn an_engine_that_owes_an_answer_lags_also_where_nothing_is_known_to_be_published() {
+    for (wait_ms, patience) in [(None, SECOND), (Some(2000), 3 * SECOND)] {
+        let mut way = Way::up(|terms| terms.wait_ms = wait_ms);
+        way.publish();
+        way.wait(patience);
+        assert_eq!((way.status().state.word(), way.status().lag_seconds), ("up", 0.0));
+        way.wait(SECOND);
+        assert_eq!(
+            (way.status().state.word(), way.status().lag_seconds),
+            ("up", (patience + SECOND).as_secs_f64())
+        );
+        way.say(Line::Writer, &id(0));
+        wait_ms.into_iter().for_each(|_| way.say(Line::Writer, ":1\r\n"));
+        assert_eq!((way.status().state.word(), way.status().lag_seconds), ("up", 0.0));
+    }
+}
+
+#[test]
+fn whoever_sends_pushes_without_end_is_given_up_also_while_it_is_greeted_and_as_a_sentinel() {
+    for (line, sentinels) in [(Line::Writer, 0), (Line::Locator, 2)] {
+        let mut way = Way::new(|terms| terms.sentinels = sentinels);
+        for _ in 0..4 {
+            way.say(line, ">2\r\n+invalidate\r\n_\r\n");
+            assert_eq!(way.status().state, EngineState::Down { why: None });
+            way.wait(SECOND);
+        }
+        way.say(line, ">2\r\n+invalidate\r\n_\r\n");
+        way.wait(SECOND);
+        let EngineState::Down { why: Some(why) } = way.status().state else { panic!("{:?}", way.status()) };
+        assert!(why.ends_with("it has not answered for 5 s"), "{why}");
+    }
+}
