@@ -53,6 +53,8 @@ pub enum Delay {
     TooMany(u64),
     /// There are more connections than the limit allows.
     Crowded,
+    /// It is not known yet what was published, and so not behind what the client would listen.
+    Starting,
     /// The server leaves. A client that has no id yet can be given one.
     Leaving {
         /// Whether it has one.

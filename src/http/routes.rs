@@ -30,6 +30,18 @@ pub enum Door {
     Admin,
 }
 
+/// How far the server is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// What was published before it began is not known yet, so that nobody could be told behind what it listens: no clients.
+    Starting,
+    /// All is answered.
+    #[default]
+    Serving,
+    /// It drains: no new clients and no new publications.
+    Leaving,
+}
+
 /// What answers depend on besides the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
@@ -37,8 +49,8 @@ pub struct Conditions<'a> {
     pub door: Door,
     /// Whether operators have a door of their own.
     pub has_admin: bool,
-    /// The server is draining: no new clients and no new publications.
-    pub leaving: bool,
+    /// How far the server is.
+    pub stage: Stage,
     /// There are more connections than the limit allows.
     pub crowded: bool,
     /// There are too many connections of this address: after how many seconds it may try again.
@@ -111,7 +123,7 @@ pub fn wish(request: &mut Request, conditions: Conditions<'_>) -> BodyWish {
         is_here(&request.path, conditions) && !conditions.crowded && conditions.too_many.is_none();
     if publishes(request)
         && is_welcome
-        && !conditions.leaving
+        && conditions.stage != Stage::Leaving
         && match granted(request, conditions) {
             Some(granted) => granted.is_ok(),
             None => deny_publisher(request, conditions).is_none(),
@@ -194,7 +206,8 @@ fn answer_websocket(request: Box<Request>, conditions: Conditions<'_>) -> Answer
         return Answer::Stranger(stranger, response);
     }
     Answer::Respond(match (request.method, &request.upgrade) {
-        (Method::Get, Upgrade::Asked(_)) if conditions.leaving => restarting(),
+        (Method::Get, Upgrade::Asked(_)) if conditions.stage == Stage::Leaving => restarting(),
+        (Method::Get, Upgrade::Asked(_)) if conditions.stage == Stage::Starting => starting(),
         (Method::Get, Upgrade::Asked(acceptance)) => {
             let compression = match acceptance.offers {
                 Offers::Compression(compression) if conditions.compresses => Some(compression),
@@ -240,10 +253,11 @@ fn answer_stream(request: Box<Request>, conditions: Conditions<'_>) -> Answer {
         Ok(identity) => {
             let asked = Subscriptions::read_of_stream(&request);
             let resumes = asked.last_event_id.is_some();
-            match asked.fault() {
-                Some(why) => Answer::Respond(Response::error(400, &why)),
-                None if conditions.leaving => Answer::Postpone(Delay::Leaving { resumes }),
-                None => Answer::Stream { request, identity },
+            match (asked.fault(), conditions.stage) {
+                (Some(why), _) => Answer::Respond(Response::error(400, &why)),
+                (None, Stage::Leaving) => Answer::Postpone(Delay::Leaving { resumes }),
+                (None, Stage::Starting) => Answer::Postpone(Delay::Starting),
+                (None, Stage::Serving) => Answer::Stream { request, identity },
             }
         }
     }
@@ -264,7 +278,10 @@ fn answer_publisher(mut request: Box<Request>, conditions: Conditions<'_>) -> An
             }
         }
     }
-    if conditions.leaving { Answer::Respond(restarting()) } else { Answer::Publish(request) }
+    match conditions.stage {
+        Stage::Leaving => Answer::Respond(restarting()),
+        Stage::Starting | Stage::Serving => Answer::Publish(request),
+    }
 }
 
 fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
@@ -354,6 +371,14 @@ fn not_allowed(allow: &'static str) -> Response {
 fn upgrade_required(message: &str) -> Response {
     let response = Response::error(426, message).with("Sec-WebSocket-Version", "13");
     response.with("Upgrade", "websocket").with("Connection", "Upgrade")
+}
+
+/// The refusal of whoever would listen before it is known what was published.
+fn starting() -> Response {
+    unavailable(
+        "the engine could not be read yet, so that nobody could resume here: try again, or another server",
+        "2",
+    )
 }
 
 /// The refusal while the server leaves.

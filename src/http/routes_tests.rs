@@ -28,7 +28,7 @@ fn request(head: &str) -> Box<Request> {
 struct House {
     allowed: Vec<AllowedOrigin>,
     auth: Option<Auth>,
-    leaving: bool,
+    stage: Stage,
     crowded: bool,
     too_many: Option<u64>,
     is_admin: bool,
@@ -40,7 +40,7 @@ impl House {
         ask(Conditions {
             door: if self.is_admin { Door::Admin } else { Door::Public },
             has_admin: self.is_admin,
-            leaving: self.leaving,
+            stage: self.stage,
             crowded: self.crowded,
             too_many: self.too_many,
             access: &access,
@@ -138,12 +138,15 @@ fn pages_may_read_a_stream_that_may_open_a_websocket_and_a_browser_that_asks_fir
 
 #[test]
 fn what_passes_postpones_a_stream_and_what_does_not_refuses_it() {
-    let leaving = House { leaving: true, ..House::default() };
+    let leaving = House { stage: Stage::Leaving, ..House::default() };
+    let starting = House { stage: Stage::Starting, ..House::default() };
     let crowded = House { crowded: true, ..House::default() };
     let too_many = House { too_many: Some(7), crowded: true, ..House::default() };
     for (house, head, expected) in [
         (&leaving, "GET /events", "Leaving { resumes: false }"),
         (&leaving, "HEAD /events", "Leaving { resumes: false }"),
+        (&starting, "GET /events?last_event_id=x", "Starting"),
+        (&starting, "GET /events?topic=a+b", "400"),
         (&leaving, "GET /events\nLast-Event-ID: x", "Leaving { resumes: true }"),
         (&leaving, "GET /events?last_event_id=x", "Leaving { resumes: true }"),
         (&leaving, "GET /events?topic=a+b", "400"),
@@ -185,6 +188,6 @@ fn tokens_are_taken_as_for_a_websocket_and_before_the_server_says_that_it_leaves
     ] {
         assert_eq!(house.answer(&head).0, expected, "{head}");
     }
-    let leaving = House { leaving: true, ..guarded(&[]) };
+    let leaving = House { stage: Stage::Leaving, ..guarded(&[]) };
     assert_eq!(leaving.answer("GET /events?topic=a/1").0, "401");
 }

@@ -34,7 +34,7 @@ mod status;
 /// What waits for the engine before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long clients wait at the start for an engine that cannot be used: it may be starting, too.
+/// How long all wait at the doors at the start for an engine that cannot be used: it may be starting, too. Then they are told so.
 const START_LIMIT: Duration = Duration::from_secs(3);
 
 /// What is the same for one engine as long as the process lives.
@@ -75,7 +75,7 @@ pub struct Engine<S, K> {
     news: VecDeque<News<K>>,
     clients: usize,
     begun: Instant,
-    /// Somebody may listen already.
+    /// Somebody may come in already.
     serves: bool,
     has_been_up: bool,
     /// Why it cannot be used.
@@ -187,9 +187,14 @@ impl<S: Socket, K> Engine<S, K> {
         self.serves = true;
     }
 
-    /// Whether clients need not wait any longer: all that the stream held has been read, or that cannot be done now.
+    /// Whether nobody need wait at the doors any longer: all that the stream held has been read, or that cannot be done now.
     pub fn may_serve(&self) -> bool {
         self.serves
+    }
+
+    /// Whether all that the stream held has been read once, here or by a predecessor.
+    pub fn has_read_all(&self) -> bool {
+        self.course.has_read_all()
     }
 
     /// Publishes for somebody, all of it or nothing.

@@ -191,6 +191,15 @@ impl<S: Socket> Order<S> {
         self.engine().is_some_and(|engine| !engine.may_serve())
     }
 
+    /// Whether it is known which id is the newest: not before all has been read once that the engine held.
+    pub fn knows_newest(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Upstream(upstream) => upstream.knows_newest(),
+            Self::Shared(shared) => shared.engine.has_read_all(),
+        }
+    }
+
     /// The engine, if there is one.
     pub fn engine(&self) -> Option<&Engine<S, Ticket>> {
         match self {

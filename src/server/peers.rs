@@ -96,6 +96,8 @@ pub struct Peers<S> {
     /// What inflating had cost when this turn began.
     inflated_before: u64,
     mode: Mode,
+    /// Which id is the newest: otherwise nobody can be told behind what it listens.
+    knows_newest: bool,
     site: Site,
     terms: Terms,
 }
@@ -126,6 +128,7 @@ impl<S: Socket> Peers<S> {
             inflater: Inflater::default(),
             inflated_before: 0,
             mode: Mode::Serving,
+            knows_newest: true,
             site: Site::default(),
             terms,
         }

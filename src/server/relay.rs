@@ -133,9 +133,7 @@ impl<S: Socket> Relay<S> {
         let mut present = self.members.values().filter(|member| !member.is_gone);
         self.publications.has_batch()
             || self.has_engine_work(now)
-            || present.any(|member| {
-                member.wants_settling(self.pause.awaits_history()) || member.is_unread && !is_congested
-            })
+            || present.any(|member| member.wants_settling(self.known()) || member.is_unread && !is_congested)
     }
 
     /// When there is something to do, though nothing has happened.
@@ -233,16 +231,12 @@ impl<S: Socket> Relay<S> {
         self.flush_engine(now);
         self.publications.forget_old(now);
         self.publications.end_turn();
-        let batch = self.publications.take_batch();
+        let (batch, known) = (self.publications.take_batch(), self.known());
         for (id, member) in self.members.iter_mut().filter(|(_, member)| !member.is_deaf) {
-            match member.told {
-                CatchUp::Live if !batch.is_empty() => member.link.send_encoded(batch.clone()),
-                CatchUp::Live => {}
-                CatchUp::New if self.pause.awaits_history() => {}
-                CatchUp::New | CatchUp::CatchingUp(_) => {
-                    member.catch_up(self.publications.line(), now);
-                }
+            if member.told == CatchUp::Live && !batch.is_empty() {
+                member.link.send_encoded(batch.clone());
             }
+            member.bring(known, self.publications.line(), now);
             if member.flush(now) {
                 self.events.push((*id, WorkerEvent::Alive));
             }

@@ -183,7 +183,8 @@ pub fn engine_terms(config: &Config, address: &Address) -> Option<EngineTerms> {
 /// A random number that distinguishes one history from another.
 pub fn random_epoch() -> u32 {
     // The standard library seeds its hashers from the system's randomness.
-    (RandomState::new().hash_one(()) >> 32) as u32
+    // Epoch 0 is that of a server that does not know any yet.
+    ((RandomState::new().hash_one(()) >> 32) as u32).max(1)
 }
 
 #[cfg(test)]

@@ -159,10 +159,10 @@ impl<S: Socket, K> Engine<S, K> {
         self.news.push_back(News::Publication(Publication { topic, message, at }));
     }
 
-    /// The line goes on so. What was there before anybody could listen is simply where it begins.
+    /// The line goes on so. What was there before anybody could listen, since not all had been read, is simply where it begins.
     pub(super) fn go_on(&mut self, continuation: Continuation) {
         let continuation = match continuation {
-            Continuation::Restart(id) if !self.serves => {
+            Continuation::Restart(id) if !self.course.has_read_all() => {
                 Continuation::Begin { epochs: Epochs::new(id, id.position()), newest: id.position() }
             }
             continuation => {

@@ -9,6 +9,7 @@ use log::error;
 use super::{Heard, Instruction, Moving, own_overview};
 use crate::message::Message;
 use crate::policy::history::Publication;
+use crate::policy::line::Continuation;
 use crate::policy::topic::TopicName;
 use crate::server::clock::Now;
 use crate::server::link::{Inbox, Link, Taken};
@@ -22,6 +23,29 @@ const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often a worker that cannot listen to the supervisor yet says that its loop turns.
 const UNASKED_BEAT: Duration = Duration::from_secs(1);
+
+/// Whether the newest id is known, behind which whoever comes would listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// Not even to the supervisor.
+    Unknown,
+    /// It is on its way.
+    Coming,
+    Known,
+}
+
+impl Newest {
+    /// What becomes of it by what the supervisor says. A history of epoch 0 is that of an engine that could not be read yet: another
+    /// one follows.
+    fn behind(self, message: &ToWorker<'_>) -> Self {
+        match (self, message) {
+            (_, ToWorker::Line(Continuation::Begin { epochs, .. })) if epochs.epoch() == 0 => Self::Unknown,
+            (Self::Unknown, ToWorker::Line(Continuation::Begin { .. })) => Self::Coming,
+            (Self::Coming, ToWorker::CaughtUp) => Self::Known,
+            (newest, _) => newest,
+        }
+    }
+}
 
 /// The way to the supervisor.
 #[derive(Debug)]
@@ -37,8 +61,9 @@ pub struct Upstream<S> {
     own: VecDeque<Heard>,
     /// How many clients the supervisor knows of.
     told_clients: usize,
-    /// All that was published before has come: no other history begins.
+    /// All that was published before has come once.
     has_caught_up: bool,
+    newest: Newest,
     /// It was not told to serve, and takes up connections of a predecessor's before that.
     takes_up_first: bool,
     /// When it was last told, unasked, that the loop turns.
@@ -62,6 +87,7 @@ impl<S: Socket> Upstream<S> {
             own: VecDeque::new(),
             told_clients: 0,
             has_caught_up: false,
+            newest: Newest::Known,
             takes_up_first: false,
             beaten_at: None,
             is_unread: false,
@@ -107,12 +133,14 @@ impl<S: Socket> Upstream<S> {
                     self.lose();
                     continue;
                 }
-                Ok(Some(ToWorker::CaughtUp)) if self.takes_up_first => {
+                Ok(Some(ToWorker::CaughtUp)) if self.has_caught_up || self.takes_up_first => {
                     self.has_caught_up = true;
+                    self.newest = self.newest.behind(&ToWorker::CaughtUp);
                     continue;
                 }
                 Ok(Some(message)) => {
                     self.has_caught_up |= message == ToWorker::CaughtUp;
+                    self.newest = self.newest.behind(&message);
                     self.takes_up_first &= message != ToWorker::Serve;
                     hear(message, &mut self.waiting, &mut self.watching, now)
                 }
@@ -208,6 +236,10 @@ impl<S: Socket> Upstream<S> {
         self.takes_up_first && self.has_caught_up
     }
 
+    pub(super) fn knows_newest(&self) -> bool {
+        self.newest == Newest::Known
+    }
+
     pub(super) fn tell_closed(&mut self) {
         self.tell(&ToSupervisor::Closed);
     }
@@ -298,87 +330,5 @@ fn publication(relayed: &Relayed<'_>, now: Now) -> Option<Publication> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::os::unix::net::UnixStream;
-
-    use bytes::BytesMut;
-
-    use super::*;
-    use crate::policy::epochs::Epochs;
-    use crate::policy::line::Continuation;
-    use crate::policy::sequencer::PublicationId;
-    use crate::server::socket::Stream;
-    use crate::wire::link::encode;
-
-    #[test]
-    fn one_that_is_behind_says_once_a_second_that_its_loop_turns() {
-        let (socket, _other) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)
-            .expect("there are descriptors");
-        let (mut upstream, now) = (Upstream::new(Stream::from(socket)), Now::read().instant);
-        let beats_at = [0, 10, 999, 1000, 1500, 2000].map(|ms| {
-            upstream.on_ready();
-            upstream.take_in(true, &mut [], now + Duration::from_millis(ms));
-            upstream.link.queued_bytes() / 5
-        });
-        assert_eq!(beats_at, [1, 1, 1, 2, 2, 3]);
-    }
-
-    /// What there is to hear when the supervisor has said this.
-    fn heard(said: &[ToWorker<'_>]) -> Vec<Heard> {
-        let (socket, mut other) = UnixStream::pair().expect("there are descriptors");
-        socket.set_nonblocking(true).expect("it is a socket");
-        let mut octets = BytesMut::new();
-        said.iter().for_each(|message| encode(message, &mut octets));
-        other.write_all(&octets).expect("there is room");
-        let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
-        upstream.on_ready();
-        upstream.take_in(false, &mut [0; 1000], now.instant);
-        std::iter::from_fn(|| upstream.poll(now)).collect()
-    }
-
-    #[test]
-    fn how_everything_stands_is_answered_to_whoever_has_asked_that_ahead_of_what_waits_for_an_engine() {
-        let (socket, mut other) = UnixStream::pair().expect("there are descriptors");
-        socket.set_nonblocking(true).expect("it is a socket");
-        let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
-        upstream.ask(Ticket(1), Question::Sync);
-        upstream.ask(Ticket(2), Question::Overview { metrics: Box::default(), drain: None });
-        let mut octets = BytesMut::new();
-        for answer in [ToWorker::Overview(Box::default()), ToWorker::Synced] {
-            encode(&answer, &mut octets);
-        }
-        other.write_all(&octets).expect("there is room");
-        upstream.on_ready();
-        upstream.take_in(false, &mut [0; 1000], now.instant);
-        let heard: Vec<_> = std::iter::from_fn(|| upstream.poll(now)).collect();
-        let [Heard::Answer(first, Answer::Overview(_)), Heard::Answer(second, Answer::Synced)] = heard[..]
-        else {
-            panic!("{heard:?}")
-        };
-        assert_eq!((first, second), (Ticket(2), Ticket(1)));
-    }
-
-    #[test]
-    fn a_line_begins_again_and_goes_on_in_another_epoch_but_not_beyond_all_positions() {
-        let begin = |newest| Continuation::Begin { epochs: Epochs::of(1), newest };
-        let epoch = Continuation::Epoch { epoch: 2, after: PublicationId::new(1, 7), is_lossy: false };
-        let said = [begin(0), begin(7), epoch].map(ToWorker::Line);
-        let lines = heard(&said).into_iter().map(|heard| match heard {
-            Heard::Line(continuation) => ToWorker::Line(continuation),
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(lines.collect::<Vec<_>>(), said);
-        let late = heard(&[ToWorker::Line(begin(0)), ToWorker::CaughtUp, ToWorker::Line(begin(0))]);
-        assert!(matches!(late[..], [Heard::Line(_), Heard::Line(_)]), "{late:?}");
-        let unknown = Epochs::new(PublicationId::new(1, 0), 5);
-        for impossible in [
-            begin(u64::MAX),
-            Continuation::Begin { epochs: unknown, newest: 4 },
-            Continuation::Restart(PublicationId::new(1, u64::MAX)),
-        ] {
-            let heard = heard(&[ToWorker::Line(impossible)]);
-            assert!(matches!(heard[..], [Heard::Instruction(Instruction::Leave)]), "{heard:?}");
-        }
-    }
-}
+#[path = "upstream_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use super::{Mode, Peers};
 use crate::frame::Kind;
 use crate::http::answer::Answer;
 use crate::http::origin::{Origins, Stranger};
-use crate::http::routes::{self, Conditions, Door};
+use crate::http::routes::{self, Conditions, Door, Stage};
 use crate::policy::hub::TooMany;
 use crate::policy::mentions::{FORGET_AFTER, Mention};
 use crate::policy::sequencer::Position;
@@ -34,8 +34,8 @@ impl<S: Socket> Peers<S> {
         while !self.must_stop_reading(key) && self.is_announced(key, now) {
             let limits = self.terms.limits;
             let too_many = self.retry_after(key, now);
-            let conditions =
-                conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many, now);
+            let (stage, door) = (self.stage(), self.door_of(key));
+            let conditions = conditions(&self.terms, stage, self.connections.len(), door, too_many, now);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
             let Some(requests) = connection.requests() else { return };
@@ -124,9 +124,11 @@ impl<S: Socket> Peers<S> {
     /// Queues a response, unless the peer is gone, and counts a refusal. A leaving server keeps no connection alive.
     pub(super) fn respond(&mut self, key: usize, response: Response, exchange: Exchange, now: Now) {
         if let Some(path) = exchange.counted_as.filter(|_| response.is_refusal()) {
-            let is_leaving = matches!(self.mode, Mode::Leaving | Mode::Farewell);
-            let is_for_that = path == "/ws" || response.label() == "connection_limit";
-            let reason = if is_leaving && is_for_that { "draining" } else { response.label() };
+            let reason = match (self.stage(), path, response.label()) {
+                (Stage::Leaving, "/ws", _) | (Stage::Leaving, _, "connection_limit") => "draining",
+                (Stage::Starting, "/ws", "connection_limit") => "starting",
+                (_, _, label) => label,
+            };
             self.counts.on_refused(path, reason);
         }
         // What it has asked already is answered first.
@@ -159,7 +161,15 @@ impl<S: Socket> Peers<S> {
 
     fn conditions(&self, key: usize, now: Now) -> Conditions<'_> {
         let too_many = self.retry_after(key, now);
-        conditions(&self.terms, self.mode, self.connections.len(), self.door_of(key), too_many, now)
+        conditions(&self.terms, self.stage(), self.connections.len(), self.door_of(key), too_many, now)
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.mode {
+            Mode::Leaving | Mode::Farewell => Stage::Leaving,
+            Mode::Serving | Mode::SteppingDown if !self.knows_newest => Stage::Starting,
+            Mode::Serving | Mode::SteppingDown => Stage::Serving,
+        }
     }
 
     fn door_of(&self, key: usize) -> Door {
@@ -340,7 +350,7 @@ pub(super) fn share(period: Duration, key: usize) -> Duration {
 
 fn conditions(
     terms: &Terms,
-    mode: Mode,
+    stage: Stage,
     connections: usize,
     door: Door,
     too_many: Option<u64>,
@@ -350,7 +360,7 @@ fn conditions(
     Conditions {
         door,
         has_admin: operators.is_some(),
-        leaving: matches!(mode, Mode::Leaving | Mode::Farewell),
+        stage,
         crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
         origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::Peers;
 use super::conversation::share;
-use super::{Mode, Peers};
 use crate::http::answer::Delay;
+use crate::http::routes::Stage;
 use crate::policy::reconnect_notices::ReconnectReason;
 use crate::server::clock::Now;
 use crate::server::socket::Socket;
@@ -59,15 +60,17 @@ impl<S: Socket> Peers<S> {
 
     /// Tells the client of an event stream to come back later. It is counted as if it had been refused.
     pub(super) fn postpone(&mut self, key: usize, delay: Delay, exchange: Exchange, now: Now) {
-        let is_leaving = matches!(self.mode, Mode::Leaving | Mode::Farewell);
+        let is_leaving = self.stage() == Stage::Leaving;
         let wait = match delay {
             Delay::TooMany(seconds) => Duration::from_secs(seconds) + share(RECONNECTION[1], key),
             Delay::Crowded => CROWDED + share(RECONNECTION[1], key),
+            Delay::Starting => reconnection(key),
             Delay::Leaving { .. } => self.moment_of_newcomer(now).max(reconnection(key)),
         };
         match delay {
             Delay::TooMany(_) => self.note_refused_peer(key, now),
             _ if is_leaving => self.counts.on_refused("/events", "draining"),
+            Delay::Starting => self.counts.on_refused("/events", "starting"),
             _ => self.counts.on_refused("/events", "connection_limit"),
         }
         let id = matches!(delay, Delay::Leaving { resumes: false }).then(|| self.feed.newest());

@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::{Mode, Peers};
 use crate::http::report::Report;
-use crate::http::routes::{self, Conditions};
+use crate::http::routes::{self, Conditions, Stage};
 use crate::server::clock::Now;
 use crate::server::connection::Reading;
 use crate::server::question::{Answer, Question, Ticket};
@@ -106,6 +106,11 @@ impl<S: Socket> Peers<S> {
         self.waiting.is_too_much = is_too_much;
     }
 
+    /// Whether it is known which id is the newest: until then nobody may listen.
+    pub fn tell_newest(&mut self, is_known: bool) {
+        self.knows_newest = is_known;
+    }
+
     /// Whether an operator has asked the server to leave since the last call.
     pub fn take_drain_request(&mut self) -> bool {
         std::mem::take(&mut self.waiting.wants_drain)
@@ -121,7 +126,10 @@ impl<S: Socket> Peers<S> {
     ) -> bool {
         let is_behind_others =
             self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip;
-        let is_ahead = || routes::resumes_after(request).is_some_and(|last| self.feed.is_ahead(last));
+        // Who is refused is refused at once.
+        let may_listen = conditions.stage == Stage::Serving;
+        let is_ahead =
+            || may_listen && routes::resumes_after(request).is_some_and(|last| self.feed.is_ahead(last));
         is_behind_others || is_ahead()
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
 use crate::policy::line::{Continuation, Line};
 use crate::policy::sequencer::Position;
@@ -41,11 +42,23 @@ pub(super) struct Member<S> {
     pub(super) taken_up: u64,
 }
 
+/// How much is known of what was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is still to be seen whether anything can be.
+    Unasked,
+    /// Not enough: the engine could not be read to its end yet.
+    Nothing,
+    All,
+}
+
 /// How much of what was published a worker has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CatchUp {
-    /// Nothing: not even which history it is.
+    /// Not even that there is none yet.
     New,
+    /// That nobody can listen yet, as the engine could not be read.
+    Nothing,
     /// All up to this position; the rest is in the history.
     CatchingUp(Position),
     /// Everything, as it is published.
@@ -66,9 +79,13 @@ impl<S: Socket> Member<S> {
         }
     }
 
-    pub(super) fn wants_settling(&self, awaits_history: bool) -> bool {
-        let is_behind =
-            self.told != CatchUp::Live && !awaits_history && self.link.queued_bytes() < CATCH_UP_BYTES;
+    pub(super) fn wants_settling(&self, known: Known) -> bool {
+        let can_be_told = match (self.told, known) {
+            (CatchUp::Live, _) | (CatchUp::New, Known::Unasked) => false,
+            (CatchUp::Nothing, known) => known == Known::All,
+            (CatchUp::New | CatchUp::CatchingUp(_), _) => true,
+        };
+        let is_behind = can_be_told && self.link.queued_bytes() < CATCH_UP_BYTES;
         !self.is_deaf && (is_behind || self.link.wants_flush())
     }
 
@@ -82,8 +99,23 @@ impl<S: Socket> Member<S> {
         was_stalled && self.link.queued_bytes() < queued_bytes
     }
 
+    /// Tells it that nothing is known yet, or what is.
+    pub(super) fn bring(&mut self, known: Known, line: &Line, now: Now) {
+        match (self.told, known) {
+            (CatchUp::Live, _) | (CatchUp::New, Known::Unasked) => {}
+            (CatchUp::Nothing, known) if known != Known::All => {}
+            (CatchUp::New, Known::Nothing) => {
+                let none = Continuation::Begin { epochs: Epochs::of(0), newest: 0 };
+                self.link.send(&ToWorker::Line(none));
+                self.link.send(&ToWorker::CaughtUp);
+                self.told = CatchUp::Nothing;
+            }
+            _ => self.catch_up(line, now),
+        }
+    }
+
     /// Tells it as much of the history as there is room for. What history has forgotten meanwhile, no client can ask for.
-    pub(super) fn catch_up(&mut self, line: &Line, now: Now) {
+    fn catch_up(&mut self, line: &Line, now: Now) {
         let history = line.history();
         while self.link.queued_bytes() < CATCH_UP_BYTES {
             let reached = match self.told {

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::member::Known;
 use super::publications::Publications;
 use super::{CatchUp, Relay};
 use crate::policy::engine::step::Line as EngineLine;
@@ -81,6 +82,15 @@ impl<S: Socket> Relay<S> {
                 self.sharing.iter_mut().for_each(|sharing| sharing.wanted.push(wanted.clone()));
             }
             News::Reconnected => self.past.engine_reconnects += 1,
+        }
+    }
+
+    /// How much is known of what was published.
+    pub(super) fn known(&self) -> Known {
+        match &self.sharing {
+            _ if self.pause.awaits_history() => Known::Unasked,
+            Some(sharing) if !sharing.engine.has_read_all() => Known::Nothing,
+            _ => Known::All,
         }
     }
 

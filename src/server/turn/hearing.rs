@@ -12,7 +12,9 @@ impl<S: Socket> Turn<S> {
             while let Some((ticket, question)) = self.peers.next_question() {
                 self.order.ask(ticket, question, now);
             }
-            match self.order.poll(now) {
+            let heard = self.order.poll(now);
+            self.peers.tell_newest(self.order.knows_newest());
+            match heard {
                 Some(Heard::Publication(publication)) => self.peers.publish(publication, now),
                 Some(Heard::Answer(ticket, answer)) => self.peers.on_answer(ticket, answer, now),
                 Some(Heard::Line(continuation)) => {

@@ -68,8 +68,8 @@ impl Judge<'_> {
                     tally.resumed += 1;
                 }
                 Said::From(id) => {
-                    // A machine that has not reached the engine yet knows of nothing.
-                    upto = Some(*id).filter(|id| id.epoch > 0);
+                    assert!(id.epoch > 0, "the machine does not know what was published: {hearing:?}");
+                    upto = Some(*id);
                     live = upto;
                     tally.not_resumed += usize::from(hearing.asked.is_some());
                 }

@@ -77,6 +77,11 @@ impl Listener {
         self.visit.is_some()
     }
 
+    /// Whether it is connected, and was told behind what it listens.
+    pub fn is_welcome(&self) -> bool {
+        self.is_connected() && self.hearings.last().is_some_and(|hearing| !hearing.said.is_empty())
+    }
+
     pub fn next_time(&self) -> Duration {
         self.visit.as_ref().map_or(self.comes_at, |visit| visit.leaves_at)
     }

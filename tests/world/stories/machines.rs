@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::draw::{HOUR, SECOND};
 use crate::fleet::engine::{Left, Replaced};
 use crate::fleet::judge::Tally;
-use crate::fleet::listener::{Listener, Said};
+use crate::fleet::listener::{Hearing, Listener, Said};
 use crate::fleet::machine::Sharing;
 use crate::fleet::mishap::Mishap;
 use crate::for_each_seed;
@@ -130,5 +130,25 @@ fn a_crowd_that_comes_to_a_machine_that_lags_behind_costs_the_engine_a_question_
         assert!(fleet.listeners.iter().all(is_resumed));
         let told = fleet.end();
         assert!(told.gaps == 0 && told.not_resumed == 0, "{told:?}");
+    });
+}
+
+#[test]
+fn who_comes_to_a_machine_that_could_not_read_the_engine_yet_is_refused_and_hears_all_once_when_it_has() {
+    for_each_seed(0..12, |seed| {
+        let mut fleet = fleet(seed, &[if seed % 2 == 0 { 0 } else { 2 }], MANY);
+        fleet.run_for(3 * SECOND);
+        fleet.befall(Mishap::Unreachable(6 * SECOND));
+        fleet.kill(0, SECOND / 10);
+        fleet.run_for(2 * SECOND);
+        fleet.listeners.push(Listener::of_all(fleet.random.fork()));
+        fleet.run_for(3 * SECOND);
+        let refused = |listener: &Listener| {
+            let past = |hearing: &&Hearing| hearing.is_past && hearing.said.is_empty();
+            listener.hearings.iter().filter(past).count()
+        };
+        assert!(fleet.listeners.iter().all(|listener| refused(listener) > 0 && !listener.is_welcome()));
+        let told = fleet.end();
+        assert_eq!((told.gaps, told.not_resumed, told.lost, told.resumed), (0, 0, 0, 2), "{told:?}");
     });
 }
