@@ -233,7 +233,11 @@ impl Worker {
         self.testify(truth, at, audience, may_publish);
         for (visit, _) in here.iter_mut().zip(is_new).filter(|(_, is_new)| *is_new) {
             visit.record.at = at;
-            visit.record.newest = [known_before, self.newest_welcomed_with()];
+            // What it is welcomed with may have been ready where it was handed over, and not written there any more.
+            let has_travelled = visit.line.borrow().has_travelled;
+            let earliest =
+                if has_travelled { known_before.min(visit.record.newest[0]) } else { known_before };
+            visit.record.newest = [earliest, self.newest_welcomed_with()];
             visit.record.is_let_in = self.accepts;
         }
         self.turns += 1;
