@@ -207,13 +207,15 @@ impl Subscriber {
         if visit.reading == Reading::Steady {
             visit.line.borrow_mut().take(usize::MAX);
         }
+        while !visit.is_over && visit.react(&mut self.random, &mut self.last) {}
         // What is compressed may have been read, and is heard once the answers to what came before it have been taken.
         let may_wait = visit.record.window.is_some() && visit.record.was_slow;
-        let has_read_all = visit.line.borrow().unread_by_server() == 0 && !may_wait;
+        // Behind a handshake it is heard once that is answered.
+        let is_welcomed = !visit.record.entries.is_empty();
+        let has_read_all = visit.line.borrow().unread_by_server() == 0 && is_welcomed && !may_wait;
         for command in visit.record.commands.iter_mut().filter(|c| has_read_all && c.latest.is_none()) {
             command.latest = Some(newest);
         }
-        while !visit.is_over && visit.react(&mut self.random, &mut self.last) {}
         // What has been answered was read, though more may have come behind it.
         let answered = visit.record.commands.iter_mut().take(visit.answered);
         answered.for_each(|command| command.latest = command.latest.or(Some(newest)));
