@@ -44,8 +44,8 @@ pub struct EngineTerms {
     pub speaker: Speaker,
     /// As lines of the log name it, without any password.
     pub name: String,
-    /// How many sentinels know where it is; none if it is known.
-    pub sentinels: usize,
+    /// The sentinels that know where it is, as lines of the log name them; none if it is known.
+    pub sentinels: Vec<String>,
     /// How many entries are read at once at most.
     pub page: usize,
     /// How long a replica is waited for, in milliseconds, if one is.
@@ -59,6 +59,8 @@ pub struct EngineTerms {
 pub struct Engine<S, K> {
     terms: EngineTerms,
     course: Course,
+    /// Which sentinel is asked.
+    sentinel: usize,
     locator: Option<Conversation<S, Expected>>,
     writer: Option<Conversation<S, Expected>>,
     reader: Option<Conversation<S, Expected>>,
@@ -157,8 +159,9 @@ impl<S: Socket, K> Engine<S, K> {
     /// Nothing is connected yet; `poll` says what is to be.
     pub fn new(terms: EngineTerms, now: Now) -> Self {
         Self {
-            course: Course::new(terms.sentinels, terms.page, terms.seed, now.instant),
+            course: Course::new(terms.sentinels.len(), terms.page, terms.seed, now.instant),
             terms,
+            sentinel: 0,
             locator: None,
             writer: None,
             reader: None,
@@ -371,7 +374,10 @@ impl<S: Socket, K> Engine<S, K> {
 
     fn fail(&mut self, line: Line, fault: Fault, now: Instant) {
         match line {
-            Line::Locator => self.course.on_locator_fault(fault, now),
+            Line::Locator => {
+                let name = self.terms.sentinels.get(self.sentinel).cloned().unwrap_or_default();
+                self.course.on_locator_fault(Fault::Sentinel { name, fault: fault.into() }, now);
+            }
             Line::Writer | Line::Reader => self.course.on_fault(fault, now),
         }
     }

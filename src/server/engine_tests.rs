@@ -7,6 +7,7 @@ use super::*;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::Scope;
 use crate::server::far_end::{FarEnd, Wire};
+use crate::wire::engine::Credentials;
 use crate::wire::overview::{EngineState, EngineStatus};
 use crate::wire::publish;
 
@@ -30,7 +31,7 @@ impl Way {
     fn new(change: impl FnOnce(&mut EngineTerms)) -> Self {
         let speaker = Speaker::new("slackwater", Fingerprint([0; 16]), 1000);
         let name = "redis://here".to_owned();
-        let mut terms = EngineTerms { speaker, name, sentinels: 0, page: 100, wait_ms: None, seed: 1 };
+        let mut terms = EngineTerms { speaker, name, sentinels: vec![], page: 100, wait_ms: None, seed: 1 };
         change(&mut terms);
         let now = Now::read();
         let ends = [(); 3].map(|()| FarEnd::open());
@@ -162,7 +163,7 @@ fn an_engine_that_owes_an_answer_lags_also_where_nothing_is_known_to_be_publishe
 
 #[test]
 fn whoever_sends_pushes_without_end_is_given_up_also_while_it_is_greeted_and_as_a_sentinel() {
-    for (line, sentinels) in [(Line::Writer, 0), (Line::Locator, 2)] {
+    for (line, sentinels) in [(Line::Writer, vec![]), (Line::Locator, vec!["one:1".to_owned(), "two:2".to_owned()])] {
         let mut way = Way::new(|terms| terms.sentinels = sentinels);
         for _ in 0..4 {
             way.say(line, ">2\r\n+invalidate\r\n_\r\n");
@@ -174,4 +175,97 @@ fn whoever_sends_pushes_without_end_is_given_up_also_while_it_is_greeted_and_as_
         let EngineState::Down { why: Some(why) } = way.status().state else { panic!("{:?}", way.status()) };
         assert!(why.ends_with("it has not answered for 5 s"), "{why}");
     }
+}
+
+const PASSWORD: &str = "s\"cr/t";
+
+/// All that is said of an engine that answers this to whatever is said to it.
+fn told_of(line: Line, replies: &[String]) -> String {
+    let mut way = Way::new(|terms| {
+        let known = Credentials { user: Some("bob".to_owned()), password: Some(PASSWORD.to_owned()) };
+        terms.speaker = terms.speaker.clone().known_by(known, 0).asking_for("main".to_owned());
+        if line == Line::Locator {
+            terms.sentinels = vec!["one:1".to_owned()];
+        }
+    });
+    for reply in replies {
+        way.say(line, reply);
+    }
+    (0..2).for_each(|_| way.publish());
+    for reply in replies.iter().skip(2) {
+        way.say(line, reply);
+    }
+    format!("{:?} {:?}", way.status(), way.published)
+}
+
+#[test]
+fn whatever_a_peer_gives_back_of_what_it_is_sent_the_password_is_not_told() {
+    let hello = format!("HELLO 3 AUTH bob {PASSWORD}");
+    let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+    let echo = format!("*2\r\n{}{}", bulk("HELLO"), bulk(PASSWORD));
+    let greeting = |product: &str, version: &str| {
+        let fields = ["server", product, "version", version, "role", "master"].map(bulk).concat();
+        format!("%3\r\n{fields}")
+    };
+    let begun = |newest: &str, evicts: &str| format!("*3\r\n:7\r\n{}{}", bulk(newest), bulk(evicts));
+    let escaped = "s%22cr%2ft";
+    let mut openings = vec![
+        vec![echo.clone()],
+        vec![bulk(PASSWORD)],
+        vec![format!("+{hello}\r\n")],
+        vec![format!("-ERR unknown command {hello}\r\n")],
+        vec![format!("-ERR no {hello} {escaped}\r\n")],
+        vec![format!("-ERR {}{PASSWORD}\r\n", "x".repeat(190))],
+        vec![format!("-{PASSWORD} {hello}\r\n")],
+        vec![format!("-MOVED 1 {PASSWORD}:7\r\n")],
+        vec![greeting(PASSWORD, "7.0.1")],
+        vec![greeting(PASSWORD, "6.0.1")],
+        vec![greeting("redis", &format!("7.0.{PASSWORD}"))],
+    ];
+    for second in [echo.clone(), format!("+{hello}\r\n"), format!("-ERR {hello}\r\n"), begun(PASSWORD, "")] {
+        openings.push(vec![GREETING.to_owned(), second]);
+    }
+    for third in [echo, format!("-ERR {hello}\r\n"), format!("+{hello}\r\n")] {
+        openings.push(vec![GREETING.to_owned(), begun("7-0", PASSWORD), third]);
+    }
+    for line in [Line::Writer, Line::Locator] {
+        for replies in &openings {
+            let told = told_of(line, replies);
+            let part = told.contains("cr/t") || told.contains("cr%2") || told.contains("xs");
+            assert!(!part && told.contains("cannot be used now") | told.contains("Down"), "{replies:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_publisher_is_told_in_the_engines_words_but_without_the_password_and_which_key_is_to_be_looked_at() {
+    let refused = |reply: &str| {
+        let mut way = Way::up(|terms| {
+            let known = Credentials { user: None, password: Some("secret".to_owned()) };
+            terms.speaker = terms.speaker.clone().known_by(known, 0);
+        });
+        way.publish();
+        way.say(Line::Writer, reply);
+        way.published.pop().expect("an answer").expect_err("refused").to_string()
+    };
+    let told = refused("-OOM command not allowed, secret. script: 78cc, on @user_script:9.\r\n");
+    assert!(told.ends_with(r#"answers "OOM command not allowed, ***.""#), "{told}");
+    let told = refused("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
+    assert!(told.contains("{slackwater}:stream or {slackwater}:key:\u{2026}"), "{told}");
+}
+
+#[test]
+fn of_several_sentinels_it_is_said_which_one_does_not_answer() {
+    let mut way = Way::new(|terms| terms.sentinels = vec!["one:1".to_owned(), "two:2".to_owned()]);
+    let mut told = vec![];
+    for _ in 0..2 {
+        way.end(Line::Locator).borrow_mut().is_closed = true;
+        way.engine.on_ready(Line::Locator);
+        way.turn();
+        told.push(way.status().state);
+        way.end(Line::Locator).borrow_mut().is_closed = false;
+        way.wait(20 * SECOND);
+    }
+    let down = |name| EngineState::Down { why: Some(format!("sentinel {name}: it has closed the connection")) };
+    assert_eq!(told, [down("one:1"), down("two:2")]);
 }

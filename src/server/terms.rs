@@ -165,15 +165,15 @@ pub fn engine_terms(config: &Config, address: &Address) -> Option<EngineTerms> {
     let credentials = Credentials { user: url.user.clone(), password };
     let speaker =
         Speaker::new(&config.engine.engine_name, machine, config.history_size).known_by(credentials, url.db);
-    let (speaker, sentinels) = match &url.at {
-        EngineAddress::Sentinel { sentinels, name } => (speaker.asking_for(name.clone()), sentinels.len()),
-        EngineAddress::Tcp { .. } | EngineAddress::Unix(_) => (speaker, 0),
+    let speaker = match &url.at {
+        EngineAddress::Sentinel { name, .. } => speaker.asking_for(name.clone()),
+        EngineAddress::Tcp { .. } | EngineAddress::Unix(_) => speaker,
     };
     let wait = config.engine.engine_wait.0;
     Some(EngineTerms {
         speaker,
         name: url.to_string(),
-        sentinels,
+        sentinels: url.at.sentinels(),
         page: page_for(config.max_publish_size),
         wait_ms: wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
         seed,

@@ -17,6 +17,7 @@ use crate::wire::publish::MAX_PUBLICATIONS;
 use crate::wire::resp::command::encode;
 
 pub mod answer;
+mod discretion;
 pub mod entry;
 pub mod publishing;
 
@@ -54,6 +55,21 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")
     }
+}
+
+/// What a question is about, and so which keys it touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matter {
+    /// What is read.
+    Stream,
+    /// In which epoch is published.
+    Epoch,
+    /// Which machines there are.
+    Machines,
+    /// The periodic notification.
+    Notification,
+    /// What somebody publishes.
+    Publication,
 }
 
 /// What is the same in all that is said to an engine.
@@ -114,6 +130,24 @@ impl Speaker {
     pub fn asking_for(mut self, master: String) -> Self {
         self.master = master;
         self
+    }
+
+    /// Words of an engine, or of whoever has answered in its place, as they may be shown: one line, not long, and without the password.
+    /// Nothing that such a one has said is to be shown in any other way.
+    pub fn show(&self, words: &str) -> String {
+        discretion::shown(words, self.credentials.password.as_deref())
+    }
+
+    /// The keys of which one may hold what no machine has put there, for whoever has to look.
+    pub fn keys_of(&self, matter: Matter) -> String {
+        let keys: &[&str] = match matter {
+            Matter::Stream => &[&self.stream],
+            Matter::Epoch => &[&self.epoch, &self.stream],
+            Matter::Machines => &[&self.machines, &self.epoch],
+            Matter::Notification => &[&self.notifications, &self.stream, &self.machines],
+            Matter::Publication => &[&self.stream, &format!("{}\u{2026}", self.keys)],
+        };
+        keys.join(" or ")
     }
 
     /// Appends a question, and says how many replies there will be. Of a greeting, it is answered by the first, else by the last.

@@ -69,8 +69,8 @@ pub enum Unpublished {
         /// Where it was used.
         topic: TopicName,
     },
-    /// Nothing is published: the engine that all machines share is not there.
-    #[error("nothing was published: the engine that orders publications cannot be reached")]
+    /// Nothing is published: the engine that all machines share is not there, or of no use.
+    #[error("nothing was published: the engine that orders publications cannot be used now")]
     EngineDown,
     /// The engine has refused it, for this reason.
     #[error("nothing was published: the engine that orders publications answers {0:?}")]

@@ -121,15 +121,21 @@ impl fmt::Display for EngineUrl {
             }
             EngineAddress::Unix(path) => write!(f, "unix://{}?db={}", path.display(), self.db),
             EngineAddress::Sentinel { sentinels, name } => {
-                let hosts: Vec<String> =
-                    sentinels.iter().map(|(host, port)| format!("{}:{port}", in_brackets(host))).collect();
-                write!(f, "redis+sentinel://{}/{name}/{}", hosts.join(","), self.db)
+                write!(f, "redis+sentinel://{}/{name}/{}", names(sentinels).join(","), self.db)
             }
         }
     }
 }
 
 impl EngineAddress {
+    /// Each of the sentinels, with its port; none where there are none.
+    pub fn sentinels(&self) -> Vec<String> {
+        match self {
+            Self::Tcp { .. } | Self::Unix(_) => vec![],
+            Self::Sentinel { sentinels, .. } => names(sentinels),
+        }
+    }
+
     /// The hosts that it names; none for a Unix socket.
     pub fn hosts(&self) -> Vec<&str> {
         match self {
@@ -259,6 +265,10 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, String> {
         );
     }
     Ok(decoded)
+}
+
+fn names(hosts: &[(String, u16)]) -> Vec<String> {
+    hosts.iter().map(|(host, port)| format!("{}:{port}", in_brackets(host))).collect()
 }
 
 fn in_brackets(host: &str) -> Cow<'_, str> {

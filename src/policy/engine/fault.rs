@@ -21,6 +21,23 @@ pub enum Fault {
     /// It answers with an error.
     #[error("it answers {0:?}")]
     Refused(String),
+    /// Its stream holds what no machine has put there: an id.
+    #[error(
+        "its stream holds {0}, an id that no machine gives: is the key used for something else? Choose another --engine-name, or \
+         delete the key"
+    )]
+    Foreign(String),
+    /// One of its keys, these in words, holds what no machine has put there.
+    #[error("it answers WRONGTYPE, since {0} holds something else: choose another --engine-name, or delete the key")]
+    WrongType(String),
+    /// One of the sentinels that know where it is.
+    #[error("sentinel {name}: {fault}")]
+    Sentinel {
+        /// Its host and port, as configured.
+        name: String,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+    },
     /// What it answers is not what was asked for.
     #[error("it answers otherwise than Redis does: {0}")]
     Garbled(String),
@@ -36,7 +53,7 @@ pub enum Fault {
     #[error("it is a replica, and only its master can be written to")]
     Replica,
     /// No sentinel knows the master.
-    #[error("the sentinel does not know this master")]
+    #[error("it does not know this master")]
     Unknown,
     /// What was asked for is kept by another node of a cluster.
     #[error("the key is kept by {0}:{1}")]
@@ -53,4 +70,33 @@ pub enum Fault {
     /// An older entry behind a newer one.
     #[error(transparent)]
     Disorder(#[from] Disorder),
+}
+
+impl Fault {
+    /// The same, with `show` of each of the words that are not this server's own.
+    #[must_use]
+    pub fn with_words(&self, show: &impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Connection(why) => Self::Connection(show(why)),
+            Self::Refused(why) => Self::Refused(show(why)),
+            Self::Garbled(what) => Self::Garbled(show(what)),
+            Self::Foreign(id) => Self::Foreign(show(id)),
+            Self::TooOld { product, version } => {
+                Self::TooOld { product: show(product), version: show(version) }
+            }
+            Self::Moved(host, port) => Self::Moved(show(host), *port),
+            Self::Replaced(host, port) => Self::Replaced(show(host), *port),
+            Self::Sentinel { name, fault } => {
+                Self::Sentinel { name: name.clone(), fault: fault.with_words(show).into() }
+            }
+            Self::Closed
+            | Self::Silent(_)
+            | Self::Replica
+            | Self::Unknown
+            | Self::WrongType(_)
+            | Self::Superseded
+            | Self::Gone
+            | Self::Disorder(_) => self.clone(),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use log::{debug, info, warn};
 
 use super::{Engine, Expected, Given, News, Wanted};
 use crate::policy::engine::fault::Fault;
-use crate::policy::engine::step::{Ask, Line, Step};
+use crate::policy::engine::step::{Ask, Line, Step, Target};
 use crate::policy::engine::{ANSWER_LIMIT, BLOCK};
 use crate::policy::mentions::Mentions;
 use crate::server::engine::conversation::Conversation;
@@ -25,6 +25,9 @@ impl<S: Socket, K> Engine<S, K> {
                     Line::Locator => ANSWER_LIMIT,
                 };
                 *self.conversation(line) = Some(Conversation::new(limit, now));
+                if let Target::Sentinel(number) = target {
+                    self.sentinel = number;
+                }
                 let generation = self.generation;
                 self.news.push_back(News::Connect(Wanted { line, target, generation }));
             }
@@ -88,6 +91,7 @@ impl<S: Socket, K> Engine<S, K> {
     }
 
     fn on_down(&mut self, fault: &Fault, is_again: bool) {
+        let fault = fault.with_words(&|words| self.terms.speaker.show(words));
         self.why_down = Some(fault.to_string());
         let name = &self.terms.name;
         if is_again {

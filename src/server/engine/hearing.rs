@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 use super::{Engine, Expected, Given, News, PageOf};
 use crate::policy::engine::cursor::Taken;
 use crate::policy::engine::fault::Fault;
-use crate::policy::engine::step::Line;
+use crate::policy::engine::step::{Greeting, Line};
 use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
@@ -16,7 +16,7 @@ use crate::policy::mentions::Mention;
 use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
-use crate::wire::engine::answer;
+use crate::wire::engine::{Matter, answer};
 use crate::wire::engine::entry::{Content, Entry, news, page};
 use crate::wire::engine::publishing::outcome;
 use crate::wire::messages;
@@ -26,19 +26,32 @@ use crate::wire::resp::reply::Reply;
 impl<S: Socket, K> Engine<S, K> {
     /// Takes an answer.
     pub(super) fn hear(&mut self, expected: Expected, reply: Reply, now: Now) -> Result<(), Fault> {
+        let matter = expected.matter();
+        self.hear_answer(expected, reply, now).map_err(|fault| match fault {
+            Fault::Refused(why) if is_wrong_type(&why) => Fault::WrongType(self.terms.speaker.keys_of(matter)),
+            fault => fault,
+        })
+    }
+
+    fn hear_answer(&mut self, expected: Expected, reply: Reply, now: Now) -> Result<(), Fault> {
         let at = now.instant;
         match expected {
-            Expected::Master => self.course.on_master(answer::master(&reply)?, at),
+            Expected::Master => match answer::master(&reply)? {
+                None => return Err(Fault::Unknown),
+                master => self.course.on_master(master, at),
+            },
             Expected::Greeting => {
                 let greeting = answer::greeting(&reply)?;
-                self.greeting = Some(greeting.clone());
+                let [product, version] =
+                    [&greeting.product, &greeting.version].map(|words| self.terms.speaker.show(words));
+                self.greeting = Some(Greeting { product, version, ..greeting.clone() });
                 self.course.on_greeting(greeting, at);
             }
             Expected::Done => answer::done(&reply)?,
             Expected::Anything => {}
             Expected::Begun => {
                 let (begun, evicts) = answer::begun(&reply)?;
-                if let Some(policy) = evicts {
+                if let Some(policy) = evicts.map(|policy| self.terms.speaker.show(&policy)) {
                     warn!(
                         "The engine {} may evict what is published (maxmemory-policy {policy}): set it to noeviction",
                         self.terms.name
@@ -63,12 +76,14 @@ impl<S: Socket, K> Engine<S, K> {
             }
             Expected::Beat => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
+                    let why = self.words(&why, Matter::Machines);
                     self.on_refused("to note this machine, so that its clients are not counted", &why, at);
                 }
                 beaten => self.course.on_beat(beaten?, at),
             },
             Expected::Notified => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
+                    let why = self.words(&why, Matter::Notification);
                     self.on_refused("the periodic notification, so that nobody hears it", &why, at);
                 }
                 id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
@@ -99,11 +114,23 @@ impl<S: Socket, K> Engine<S, K> {
 
     /// The engine has said what has become of a submission; a replica may have to confirm it.
     fn on_outcome(&mut self, number: u64, outcome: Result<Published, Unpublished>) {
+        let outcome = outcome.map_err(|why| match why {
+            Unpublished::EngineRefused(why) => Unpublished::EngineRefused(self.words(&why, Matter::Publication)),
+            why => why,
+        });
         if self.terms.wait_ms.is_some() {
             self.unconfirmed.push_back((number, outcome));
         } else {
             self.owed.answer(number, Given::Published(outcome));
         }
+    }
+
+    /// What the engine has said to a question about this, as it may be shown.
+    fn words(&self, why: &str, matter: Matter) -> String {
+        if is_wrong_type(why) {
+            return format!("WRONGTYPE: {} holds something else", self.terms.speaker.keys_of(matter));
+        }
+        self.terms.speaker.show(why)
     }
 
     /// Something is refused that all else goes on without. It is asked again and again, and logged as a warning once.
@@ -183,4 +210,22 @@ impl<S: Socket, K> Engine<S, K> {
         };
         self.news.push_back(News::Line(continuation));
     }
+}
+
+impl Expected {
+    /// What was asked about.
+    fn matter(&self) -> Matter {
+        match self {
+            Self::Begun => Matter::Epoch,
+            Self::Beat => Matter::Machines,
+            Self::Notified => Matter::Notification,
+            Self::Published { .. } => Matter::Publication,
+            _ => Matter::Stream,
+        }
+    }
+}
+
+/// Whether a key holds what is not to be there: which one, the engine does not say.
+fn is_wrong_type(why: &str) -> bool {
+    why.starts_with("WRONGTYPE ")
 }

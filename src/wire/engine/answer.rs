@@ -5,30 +5,42 @@ use crate::policy::engine::step::{Begun, Greeting};
 use crate::policy::sequencer::{MAX_POSITION, PublicationId};
 use crate::wire::resp::reply::{Reply, ServerError};
 
-/// How much of an answer is shown that is not understood.
-const SHOWN_CHARACTERS: usize = 200;
+/// What the script says that begins an epoch where it finds ids that no machine gives.
+const FOREIGN: &str = "ERR the stream holds ids that no machine has given: ";
 
 /// What an error says of the engine. Most say no more than what they are.
 pub fn fault_of(error: &ServerError) -> Fault {
     let text = error.to_string();
+    let text = without_origin(&text);
     let mut words = text.split_whitespace();
     match words.next() {
         Some("MOVED") => {
             let named = words.nth(1).and_then(|address| address.rsplit_once(':'));
             let named = named.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
             let named = named.filter(|(host, _)| !host.is_empty());
-            named.map_or(Fault::Refused(shown(&text)), |(host, port)| Fault::Moved(host, port))
+            named.map_or(Fault::Refused(text.to_owned()), |(host, port)| Fault::Moved(host, port))
         }
         Some("READONLY") => Fault::Replica,
         _ if text.contains("equal or smaller than the target stream top item") => Fault::Superseded,
-        _ => Fault::Refused(shown(&text)),
+        _ => match text.strip_prefix(FOREIGN) {
+            Some(id) => Fault::Foreign(id.to_owned()),
+            None => Fault::Refused(text.to_owned()),
+        },
+    }
+}
+
+/// What an error says, without where in which script it was: that says nothing to whoever reads the log.
+fn without_origin(text: &str) -> &str {
+    match text.split_once(" script: ") {
+        Some((words, origin)) if origin.contains("@user_script") => words,
+        _ => text,
     }
 }
 
 /// Who has answered `HELLO` (<https://redis.io/docs/latest/commands/hello/>).
 ///
 /// # Errors
-/// Why this is no engine. What it says is not shown: one that does not know the command gives back the password.
+/// Why this is no engine.
 pub fn greeting(reply: &Reply) -> Result<Greeting, Fault> {
     let pairs = match reply {
         Reply::Map(pairs) => pairs,
@@ -43,8 +55,8 @@ pub fn greeting(reply: &Reply) -> Result<Greeting, Fault> {
         return Err(Fault::Garbled("a greeting that names no server and no version".to_owned()));
     };
     Ok(Greeting {
-        product: shown(&product),
-        version: shown(&version),
+        product,
+        version,
         is_master: field("role").as_deref() == Some("master"),
     })
 }
@@ -56,7 +68,7 @@ fn not_greeted(error: &ServerError) -> Fault {
         "ERR" if error.to_string().contains("unknown command") => {
             Fault::TooOld { product: "a Redis".to_owned(), version: "without HELLO".to_owned() }
         }
-        code => Fault::Refused(shown(code)),
+        _ => fault_of(error),
     }
 }
 
@@ -88,7 +100,7 @@ pub fn begun(reply: &Reply) -> Result<(Begun, Option<String>), Fault> {
     let Reply::Array(parts) = reply else { return Err(other(reply, "no epoch")) };
     let [Reply::Integer(epoch), newest, evicts] = &parts[..] else { return Err(garbled("no epoch", reply)) };
     let epoch = u32::try_from(*epoch).map_err(|_| garbled("no epoch", reply))?;
-    let evicts = text_of(evicts).filter(|policy| !policy.is_empty()).map(shown);
+    let evicts = text_of(evicts).filter(|policy| !policy.is_empty()).map(str::to_owned);
     Ok((Begun { epoch, newest: id_of(newest)? }, evicts))
 }
 
@@ -142,10 +154,12 @@ pub fn done(reply: &Reply) -> Result<(), Fault> {
 pub(super) fn id_of(reply: &Reply) -> Result<PublicationId, Fault> {
     let text = text_of(reply).unwrap_or_default();
     stream_id_from(text).ok_or_else(|| {
-        Fault::Refused(format!(
-            "an id that no machine gives: {}; is the key used for something else? Choose another --engine-name or delete it",
-            shown(text)
-        ))
+        let numbers = text.split_once('-').map(|(time, number)| [time, number].map(str::parse::<u64>));
+        // As the stream may have it. Anything else is not shown.
+        match numbers {
+            Some([Ok(_), Ok(_)]) => Fault::Foreign(text.to_owned()),
+            _ => garbled("no id", reply),
+        }
     })
 }
 
@@ -172,11 +186,25 @@ pub(super) fn other(reply: &Reply, expected: &str) -> Fault {
     }
 }
 
+/// Something that is no answer. Only what is said to be an error, or in a word, is shown: anything else may be what was sent there.
 pub(super) fn garbled(expected: &str, reply: &Reply) -> Fault {
-    Fault::Garbled(format!("{expected}, but {}", shown(&format!("{reply:?}"))))
+    let kind = match reply {
+        // As they are: escaped, a password would not be known again.
+        Reply::Simple(words) => format!("the simple string \"{}\"", String::from_utf8_lossy(words)),
+        Reply::Error(error) => format!("the error \"{error}\""),
+        Reply::Integer(_) => "an integer".to_owned(),
+        Reply::Bulk(octets) => format!("a string of {} bytes", octets.len()),
+        Reply::Null => "nothing".to_owned(),
+        Reply::Array(values) => format!("an array of {}", values.len()),
+        Reply::Set(values) => format!("a set of {}", values.len()),
+        Reply::Push(_) => "a push".to_owned(),
+        Reply::Map(pairs) => format!("a map of {}", pairs.len()),
+        Reply::Double(_) | Reply::BigNumber(_) => "a number".to_owned(),
+        Reply::Boolean(_) => "a boolean".to_owned(),
+    };
+    Fault::Garbled(format!("{expected}, but {kind}"))
 }
 
-/// Foreign text in a line of the log: one line, and not long.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -55,7 +55,7 @@ impl Machine {
         let terms = EngineTerms {
             speaker: Speaker::new("fleet", Fingerprint::of([number.to_string().as_bytes()]), sharing.kept),
             name: "fleet".into(),
-            sentinels: 0,
+            sentinels: vec![],
             page: random.pick(&[10, 128]),
             wait_ms: sharing.wait_ms,
             seed: random.below(usize::MAX) as u64,
