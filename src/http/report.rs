@@ -104,11 +104,14 @@ fn engine(status: &EngineStatus, reconnects: u64) -> Value {
         engine.insert("product".to_owned(), product.as_str().into());
         engine.insert("version".to_owned(), version.as_str().into());
     }
-    match &status.state {
-        // As ids begin.
-        EngineState::Up { epoch } => engine.insert("epoch".to_owned(), format!("{epoch:08x}").into()),
-        EngineState::Down { why } => engine.insert("error".to_owned(), why.as_deref().into()),
+    let (epoch, why) = match &status.state {
+        EngineState::Up { epoch } => (Some(epoch), None),
+        EngineState::Refuses { epoch, why } => (Some(epoch), Some(Some(why.as_str()))),
+        EngineState::Down { why } => (None, Some(why.as_deref())),
     };
+    // As ids begin.
+    engine.extend(epoch.map(|epoch| ("epoch".to_owned(), format!("{epoch:08x}").into())));
+    engine.extend(why.map(|why| ("error".to_owned(), why.into())));
     engine.insert("lag_seconds".to_owned(), status.lag_seconds.into());
     engine.insert("reconnects".to_owned(), reconnects.into());
     engine.into()

@@ -24,6 +24,10 @@ fn down() -> EngineState {
     EngineState::Down { why: Some("it has not answered for 5 s".to_owned()) }
 }
 
+fn refusing() -> EngineState {
+    EngineState::Refuses { epoch: 0x2a, why: "OOM it is full".to_owned() }
+}
+
 #[test]
 fn it_is_ready_without_its_engine_but_not_before_it_has_read_once_what_that_holds() {
     let drain = Some(Draining { since_unix_ms: 0, deadline_unix_ms: 1000, clients_then: 0 });
@@ -32,6 +36,7 @@ fn it_is_ready_without_its_engine_but_not_before_it_has_read_once_what_that_hold
         (None, None, 200, r#"{"status":"ready"}"#.to_owned()),
         (None, engine(UP, true), 200, r#"{"status":"ready","engine":"up"}"#.to_owned()),
         (None, engine(down(), true), 200, r#"{"status":"ready","engine":"down"}"#.to_owned()),
+        (None, engine(refusing(), true), 200, r#"{"status":"ready","engine":"refuses"}"#.to_owned()),
         (None, engine(down(), false), 503, r#"{"status":"starting","engine":"down"}"#.to_owned()),
         (drain, None, 503, format!("{draining}}}")),
         (drain, engine(down(), false), 503, format!(r#"{draining},"engine":"down"}}"#)),
@@ -47,6 +52,7 @@ fn the_status_says_where_the_engine_is_and_what_is_wrong_with_it() {
     for (state, rest) in [
         (UP, r#""epoch":"0000002a","lag_seconds":1.5,"reconnects":3}"#),
         (down(), r#""error":"it has not answered for 5 s","lag_seconds":1.5,"reconnects":3}"#),
+        (refusing(), r#""epoch":"0000002a","error":"OOM it is full","lag_seconds":1.5,"reconnects":3}"#),
         (EngineState::Down { why: None }, r#""error":null,"lag_seconds":1.5,"reconnects":3}"#),
     ] {
         let word = state.word();
@@ -70,7 +76,7 @@ fn the_engine_is_measured_only_where_there_is_one() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(of_engine(None), [""; 0]);
-    for (state, up) in [(UP, "1.0"), (down(), "0.0")] {
+    for (state, up) in [(UP, "1.0"), (down(), "0.0"), (refusing(), "0.0")] {
         let [is_up, lag, reconnects] = &of_engine(engine(state, true))[..] else { panic!("other families") };
         assert_eq!(is_up, &format!("slackwater_engine_up {up}"));
         assert_eq!(

@@ -21,6 +21,7 @@ mod dice;
 pub mod fault;
 pub mod marks;
 mod page;
+pub mod refusals;
 pub mod step;
 
 /// How long an answer may take; then the engine counts as gone. Longer by what a question itself lets it wait.

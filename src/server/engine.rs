@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::policy::engine::Course;
 use crate::policy::engine::fault::Fault;
+use crate::policy::engine::refusals::Refusals;
 use crate::policy::engine::step::{Greeting, Line, Target};
 use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
-use crate::policy::mentions::Mentions;
 use crate::policy::sequencer::PublicationId;
 use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
@@ -82,8 +82,8 @@ pub struct Engine<S, K> {
     has_been_up: bool,
     /// Why it cannot be used.
     why_down: Option<String>,
-    /// What this generation was refused that can be done without.
-    refusals: Mentions,
+    /// What this generation was refused, though the engine is there.
+    refusals: Refusals,
 }
 
 /// Entries of one answer.
@@ -177,7 +177,7 @@ impl<S: Socket, K> Engine<S, K> {
             serves: false,
             has_been_up: false,
             why_down: None,
-            refusals: Mentions::default(),
+            refusals: Refusals::default(),
         }
     }
 

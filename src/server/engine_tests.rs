@@ -269,3 +269,35 @@ fn of_several_sentinels_it_is_said_which_one_does_not_answer() {
     let down = |name| EngineState::Down { why: Some(format!("sentinel {name}: it has closed the connection")) };
     assert_eq!(told, [down("one:1"), down("two:2")]);
 }
+
+const FULL: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+#[test]
+fn an_engine_that_refuses_what_is_written_is_not_up_until_it_takes_it_again() {
+    let mut way = Way::up(|_| {});
+    way.publish();
+    way.say(Line::Writer, &format!("-{FULL}\r\n"));
+    let refuses = EngineState::Refuses { epoch: 7, why: FULL.to_owned() };
+    assert_eq!(way.status().state, refuses);
+    for (reply, state) in [(":7\r\n", refuses), (":7\r\n", EngineState::Up { epoch: 7 })] {
+        way.wait(5 * SECOND);
+        way.say(Line::Writer, reply);
+        way.say(Line::Reader, "_\r\n");
+        assert_eq!(way.status().state, state);
+    }
+}
+
+#[test]
+fn a_beat_that_is_refused_says_so_and_whether_the_stream_is_gone_or_anothers_is_found_out_all_the_same() {
+    for (tail, word) in [("$3\r\n7-0\r\n", "refuses"), ("_\r\n", "down"), ("$3\r\n8-0\r\n", "down")] {
+        let mut way = Way::up(|_| {});
+        way.wait(5 * SECOND);
+        way.asked();
+        way.say(Line::Writer, "-NOPERM this user may not script: 7, on @user_script:9.\r\n");
+        let why = "NOPERM this user may not".to_owned();
+        assert_eq!(way.status().state, EngineState::Refuses { epoch: 7, why });
+        assert_eq!(way.asked(), ["EVAL"]);
+        way.say(Line::Writer, tail);
+        assert_eq!(way.status().state.word(), word, "{tail}");
+    }
+}

@@ -48,6 +48,13 @@ pub enum EngineState {
         /// Since the last attempt has failed, and for this reason.
         why: Option<String>,
     },
+    /// It can be heard, and has refused what was written last.
+    Refuses {
+        /// In this epoch.
+        epoch: u32,
+        /// In its own words.
+        why: String,
+    },
 }
 
 impl EngineState {
@@ -56,6 +63,7 @@ impl EngineState {
         match self {
             Self::Up { .. } => "up",
             Self::Down { .. } => "down",
+            Self::Refuses { .. } => "refuses",
         }
     }
 }

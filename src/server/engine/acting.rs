@@ -6,9 +6,9 @@ use log::{debug, info, warn};
 
 use super::{Engine, Expected, Given, News, Wanted};
 use crate::policy::engine::fault::Fault;
+use crate::policy::engine::refusals::Refusals;
 use crate::policy::engine::step::{Ask, Line, Step, Target};
 use crate::policy::engine::{ANSWER_LIMIT, BLOCK};
-use crate::policy::mentions::Mentions;
 use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
 use crate::wire::published::Unpublished;
@@ -66,7 +66,7 @@ impl<S: Socket, K> Engine<S, K> {
 
     fn hang_up(&mut self) {
         self.generation += 1;
-        self.refusals = Mentions::default();
+        self.refusals = Refusals::default();
         (self.locator, self.reader, self.page, self.unasked) = (None, None, None, 0);
         for (number, outcome) in self.unconfirmed.drain(..) {
             self.owed.answer(number, Given::Published(outcome.and(Err(Unpublished::Unconfirmed))));

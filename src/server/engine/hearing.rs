@@ -3,16 +3,16 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use log::{debug, info, warn};
+use log::{Level, info, log, warn};
 
 use super::{Engine, Expected, Given, News, PageOf};
 use crate::policy::engine::cursor::Taken;
 use crate::policy::engine::fault::Fault;
+use crate::policy::engine::refusals::{Write, is_of_all_writes};
 use crate::policy::engine::step::{Greeting, Line};
 use crate::policy::epochs::Epochs;
 use crate::policy::history::Publication;
 use crate::policy::line::Continuation;
-use crate::policy::mentions::Mention;
 use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
@@ -71,25 +71,48 @@ impl<S: Socket, K> Engine<S, K> {
                 self.page = Some(PageOf { entries: news(reply)?.into_iter(), is_full: false, is_old: false });
             }
             Expected::Tail => {
-                let newest = answer::id(&reply)?.or(self.course.newest());
+                let newest = answer::id(&reply)?;
+                if self.refusals.is_beat_refused() {
+                    // What a beat would have found.
+                    let newest_epoch = newest.ok_or(Fault::Gone)?.epoch();
+                    if self.course.epoch().is_some_and(|epoch| epoch < newest_epoch) {
+                        return Err(Fault::Superseded);
+                    }
+                }
+                let newest = newest.or(self.course.newest());
                 newest.into_iter().for_each(|newest| self.course.on_tail(newest, at));
             }
             Expected::Beat => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Machines);
-                    self.on_refused("to note this machine, so that its clients are not counted", &why, at);
+                    self.on_refused(Write::Beat, &why, at);
+                    // The stream is read all the same, and may be gone, or another's: whoever asks how far it reaches finds out. There is
+                    // no such number, so that nobody is answered.
+                    self.course.sync(u64::MAX);
                 }
-                beaten => self.course.on_beat(beaten?, at),
+                beaten => {
+                    let beaten = beaten?;
+                    self.on_beat_taken();
+                    self.course.on_beat(beaten, at);
+                }
             },
             Expected::Notified => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Notification);
-                    self.on_refused("the periodic notification, so that nobody hears it", &why, at);
+                    self.on_refused(Write::Notification, &why, at);
                 }
                 id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
             },
             Expected::Published { number, sent } => match outcome(&reply, sent) {
                 Ok(outcome) => {
+                    match &outcome {
+                        Ok(_) => self.refusals.on_published(),
+                        Err(Unpublished::EngineRefused(why)) => {
+                            let why = self.words(why, Matter::Publication);
+                            self.on_refused(Write::Publication, &why, at);
+                        }
+                        Err(_) => {}
+                    }
                     let newest = outcome.iter().flat_map(Published::ids).max();
                     newest.into_iter().for_each(|id| self.course.on_positioned(id, at));
                     self.on_outcome(number, outcome);
@@ -133,15 +156,27 @@ impl<S: Socket, K> Engine<S, K> {
         self.terms.speaker.show(why)
     }
 
-    /// Something is refused that all else goes on without. It is asked again and again, and logged as a warning once.
-    fn on_refused(&mut self, what: &str, why: &str, at: Instant) {
-        let name = &self.terms.name;
-        let line = format!(
-            "The engine {name} refuses {what}: {why} (the README names all that its user needs to be allowed)"
-        );
-        match self.refusals.mention(line.clone(), at) {
-            Mention::New(line) => warn!("{line}"),
-            Mention::OneTooMany | Mention::Known => debug!("{line}"),
+    /// Something is refused, and the engine is there all the same. It is asked again and again, and logged as a warning once.
+    fn on_refused(&mut self, write: Write, why: &str, at: Instant) {
+        let (is_news, name) = (self.refusals.on_refused(write, why, at), &self.terms.name);
+        let what = match write {
+            _ if is_of_all_writes(why) => "all that is written, and so publishers are refused",
+            Write::Publication => "a publication",
+            Write::Beat => "to note this machine, so that its clients are not counted",
+            Write::Notification => "the periodic notification, so that nobody hears it",
+        };
+        let hint = match why.starts_with("NOPERM") {
+            true => " (the README names all that its user needs to be allowed)",
+            false => "",
+        };
+        let level = if is_news { Level::Warn } else { Level::Debug };
+        log!(level, "The engine {name} refuses {what}: {why}{hint}");
+    }
+
+    /// It has noted this machine.
+    fn on_beat_taken(&mut self) {
+        if self.refusals.on_beat() {
+            info!("The engine {} takes again what it has refused", self.terms.name);
         }
     }
 

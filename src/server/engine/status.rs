@@ -13,9 +13,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 impl<S: Socket, K> Engine<S, K> {
     /// How it stands.
     pub fn status(&self, now: Instant) -> EngineStatus {
-        let state = match self.course.epoch() {
-            Some(epoch) => EngineState::Up { epoch },
-            None => EngineState::Down { why: self.why_down.clone() },
+        let state = match (self.course.epoch(), self.refusals.why()) {
+            (Some(epoch), None) => EngineState::Up { epoch },
+            (Some(epoch), Some(why)) => EngineState::Refuses { epoch, why: why.to_owned() },
+            (None, _) => EngineState::Down { why: self.why_down.clone() },
         };
         let greeting = self.greeting.as_ref();
         EngineStatus {
