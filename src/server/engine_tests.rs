@@ -163,7 +163,9 @@ fn an_engine_that_owes_an_answer_lags_also_where_nothing_is_known_to_be_publishe
 
 #[test]
 fn whoever_sends_pushes_without_end_is_given_up_also_while_it_is_greeted_and_as_a_sentinel() {
-    for (line, sentinels) in [(Line::Writer, vec![]), (Line::Locator, vec!["one:1".to_owned(), "two:2".to_owned()])] {
+    for (line, sentinels) in
+        [(Line::Writer, vec![]), (Line::Locator, vec!["one:1".to_owned(), "two:2".to_owned()])]
+    {
         let mut way = Way::new(|terms| terms.sentinels = sentinels);
         for _ in 0..4 {
             way.say(line, ">2\r\n+invalidate\r\n_\r\n");
@@ -232,7 +234,10 @@ fn whatever_a_peer_gives_back_of_what_it_is_sent_the_password_is_not_told() {
         for replies in &openings {
             let told = told_of(line, replies);
             let part = told.contains("cr/t") || told.contains("cr%2") || told.contains("xs");
-            assert!(!part && told.contains("cannot be used now") | told.contains("Down"), "{replies:?}: {told}");
+            assert!(
+                !part && told.contains("cannot be used now") | told.contains("Down"),
+                "{replies:?}: {told}"
+            );
         }
     }
 }
@@ -266,7 +271,8 @@ fn of_several_sentinels_it_is_said_which_one_does_not_answer() {
         way.end(Line::Locator).borrow_mut().is_closed = false;
         way.wait(20 * SECOND);
     }
-    let down = |name| EngineState::Down { why: Some(format!("sentinel {name}: it has closed the connection")) };
+    let down =
+        |name| EngineState::Down { why: Some(format!("sentinel {name}: it has closed the connection")) };
     assert_eq!(told, [down("one:1"), down("two:2")]);
 }
 

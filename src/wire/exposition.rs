@@ -230,7 +230,12 @@ fn handovers(to: &mut DescriptorEncoder<'_>, handovers: &Handovers) -> Encoded {
 
 fn engine(to: &mut DescriptorEncoder<'_>, status: &EngineStatus, reconnects: u64) -> Encoded {
     let is_up = matches!(status.state, EngineState::Up { .. });
-    gauge(to, "engine_up", "1 while the engine can be heard and takes what is published", f64::from(u8::from(is_up)))?;
+    gauge(
+        to,
+        "engine_up",
+        "1 while the engine can be heard and takes what is published",
+        f64::from(u8::from(is_up)),
+    )?;
     let help = "Time since everything was heard that may have been published";
     gauge(to, "engine_lag_seconds", help, status.lag_seconds)?;
     let help = "Times that the connections to the engine were lost and made anew";

@@ -31,12 +31,19 @@ class Machine(Slackwater):
     def says_up(self):
         """Whether it is ready, and has its engine."""
         status, answer = self.get("/readyz")
-        return status == 200 and answer.get("engine") != "down"
+        return (status, answer.get("engine")) == (200, "up")
 
     def says_down(self):
         """Whether it is ready all the same, and says that its engine is gone."""
         status, answer = self.get("/readyz")
         return status == 200 and answer.get("engine") == "down"
+
+    def await_refusing(self):
+        """It has its engine, which takes nothing, and says why."""
+        def refuses():
+            status, answer = self.get("/readyz")
+            return (status, answer.get("engine")) == (200, "refuses") and self.get("/status")[1]["engine"].get("error")
+        return wait_until(refuses, lambda: f"{self.name} is not refused: {self.get('/readyz')}\n{self.story()}")
 
     def await_up(self):
         wait_until(self.says_up, lambda: f"{self.name} is not up: {self.get('/readyz')}\n{self.story()}")

@@ -28,7 +28,9 @@ pub enum Fault {
     )]
     Foreign(String),
     /// One of its keys, these in words, holds what no machine has put there.
-    #[error("it answers WRONGTYPE, since {0} holds something else: choose another --engine-name, or delete the key")]
+    #[error(
+        "it answers WRONGTYPE, since {0} holds something else: choose another --engine-name, or delete the key"
+    )]
     WrongType(String),
     /// One of the sentinels that know where it is.
     #[error("sentinel {name}: {fault}")]

@@ -105,7 +105,10 @@ mod tests {
     fn what_is_about_all_writes_is_news_once_and_over_with_a_beat() {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         let mut refused = |write| refusals.on_refused(write, FULL, now);
-        assert_eq!([Write::Beat, Write::Notification, Write::Publication].map(&mut refused), [true, false, false]);
+        assert_eq!(
+            [Write::Beat, Write::Notification, Write::Publication].map(&mut refused),
+            [true, false, false]
+        );
         assert_eq!(refusals.why(), Some(FULL));
         assert_eq!((refusals.on_beat(), refusals.on_beat(), refusals.why()), (false, true, None));
         assert!(!refusals.on_beat() && refusals.on_refused(Write::Publication, FULL, now));

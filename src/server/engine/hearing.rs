@@ -16,9 +16,9 @@ use crate::policy::line::Continuation;
 use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
-use crate::wire::engine::{Matter, answer};
 use crate::wire::engine::entry::{Content, Entry, news, page};
 use crate::wire::engine::publishing::outcome;
+use crate::wire::engine::{Matter, answer};
 use crate::wire::messages;
 use crate::wire::published::{Published, Unpublished};
 use crate::wire::resp::reply::Reply;
@@ -28,7 +28,9 @@ impl<S: Socket, K> Engine<S, K> {
     pub(super) fn hear(&mut self, expected: Expected, reply: Reply, now: Now) -> Result<(), Fault> {
         let matter = expected.matter();
         self.hear_answer(expected, reply, now).map_err(|fault| match fault {
-            Fault::Refused(why) if is_wrong_type(&why) => Fault::WrongType(self.terms.speaker.keys_of(matter)),
+            Fault::Refused(why) if is_wrong_type(&why) => {
+                Fault::WrongType(self.terms.speaker.keys_of(matter))
+            }
             fault => fault,
         })
     }
@@ -138,7 +140,9 @@ impl<S: Socket, K> Engine<S, K> {
     /// The engine has said what has become of a submission; a replica may have to confirm it.
     fn on_outcome(&mut self, number: u64, outcome: Result<Published, Unpublished>) {
         let outcome = outcome.map_err(|why| match why {
-            Unpublished::EngineRefused(why) => Unpublished::EngineRefused(self.words(&why, Matter::Publication)),
+            Unpublished::EngineRefused(why) => {
+                Unpublished::EngineRefused(self.words(&why, Matter::Publication))
+            }
             why => why,
         });
         if self.terms.wait_ms.is_some() {

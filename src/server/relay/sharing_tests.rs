@@ -23,7 +23,10 @@ fn sharing(now: Now) -> (Relay<Wire>, Vec<Rc<RefCell<FarEnd>>>) {
     let (mut relay, ends) = relay_with(2, now);
     let speaker = Speaker::new("slackwater", Fingerprint([0; 16]), 1000);
     let name = "redis://here".to_owned();
-    relay.share_order(EngineTerms { speaker, name, sentinels: vec![], page: 100, wait_ms: None, seed: 1 }, now);
+    relay.share_order(
+        EngineTerms { speaker, name, sentinels: vec![], page: 100, wait_ms: None, seed: 1 },
+        now,
+    );
     (relay, ends)
 }
 

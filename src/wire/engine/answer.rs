@@ -54,11 +54,7 @@ pub fn greeting(reply: &Reply) -> Result<Greeting, Fault> {
     let (Some(product), Some(version)) = (field("server"), field("version")) else {
         return Err(Fault::Garbled("a greeting that names no server and no version".to_owned()));
     };
-    Ok(Greeting {
-        product,
-        version,
-        is_master: field("role").as_deref() == Some("master"),
-    })
+    Ok(Greeting { product, version, is_master: field("role").as_deref() == Some("master") })
 }
 
 fn not_greeted(error: &ServerError) -> Fault {

@@ -73,7 +73,10 @@ fn a_first_try_that_is_refused_says_why() {
 #[test]
 fn a_stream_with_ids_that_no_machine_gives_is_what_is_wrong_and_not_what_it_answers() {
     let foreign = |id: &str| Err(Fault::Foreign(id.to_owned()));
-    for octets in ["$15\r\n1795748393123-0\r\n", "-ERR the stream holds ids that no machine has given: 1795748393123-0\r\n"] {
+    for octets in [
+        "$15\r\n1795748393123-0\r\n",
+        "-ERR the stream holds ids that no machine has given: 1795748393123-0\r\n",
+    ] {
         assert_eq!(id(&reply(octets)), foreign("1795748393123-0"));
     }
     let told = Fault::Foreign("1795748393123-0".to_owned()).to_string();

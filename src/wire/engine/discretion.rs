@@ -24,7 +24,8 @@ fn hide(words: &str, password: &str) -> String {
     while let Some(next) = left.chars().next() {
         let length = password_length(left.as_bytes(), password.as_bytes()).filter(|length| {
             let behind = left[*length..].chars().next();
-            password.len() >= SHORT_BYTES || [before, behind].into_iter().flatten().all(|c| !c.is_alphanumeric())
+            password.len() >= SHORT_BYTES
+                || [before, behind].into_iter().flatten().all(|c| !c.is_alphanumeric())
         });
         hidden.push_str(if length.is_some() { HIDDEN } else { &left[..next.len_utf8()] });
         let length = length.unwrap_or(next.len_utf8());
@@ -59,8 +60,16 @@ mod tests {
 
     #[test]
     fn a_password_is_hidden_wherever_it_stands_and_also_as_a_url_has_it() {
-        is_shown("secret", "ERR unknown 'secret', secretsecret mysecrets", "ERR unknown '***', ****** my***s");
-        is_shown("s/e@ret", "s/e@ret s%2Fe%40ret s%2fe@ret %73%2F%65%40%72%65%74 s%2ret", "*** *** *** *** s%2ret");
+        is_shown(
+            "secret",
+            "ERR unknown 'secret', secretsecret mysecrets",
+            "ERR unknown '***', ****** my***s",
+        );
+        is_shown(
+            "s/e@ret",
+            "s/e@ret s%2Fe%40ret s%2fe@ret %73%2F%65%40%72%65%74 s%2ret",
+            "*** *** *** *** s%2ret",
+        );
         is_shown("100%", "100% 100%25 100%2 10", "*** ***25 ***2 10");
         is_shown("grün", "ist grün, gr%C3%BCn, gr\u{fffd}n", "ist ***, ***, gr\u{fffd}n");
         is_shown("aaab", "aaaab aab", "a*** aab");

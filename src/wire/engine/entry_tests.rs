@@ -49,7 +49,8 @@ fn what_no_machine_writes_is_alien() {
 
 #[test]
 fn an_id_that_no_machine_gives_is_refused_with_a_word_on_the_key() {
-    let fault = |id: &str| page(Reply::Array(vec![Reply::Array(vec![bulk(id), Reply::Array(vec![])])])).unwrap_err();
+    let fault =
+        |id: &str| page(Reply::Array(vec![Reply::Array(vec![bulk(id), Reply::Array(vec![])])])).unwrap_err();
     for id in ["1732665600000-0", "7-9007199254740993"] {
         assert_eq!(fault(id), Fault::Foreign(id.to_owned()));
         assert!(fault(id).to_string().contains("--engine-name"), "{}", fault(id));
