@@ -370,7 +370,8 @@ impl World {
     /// Whether only the last reign is left and whole, and all clients have what they want.
     pub fn is_settled(&self) -> bool {
         let ([reign], true) = (self.reigns.as_slice(), self.orphans.is_empty()) else { return false };
-        let stays = |worker: &Worker| !worker.server.is_leaving() && worker.frozen_until <= self.now;
+        let goes_on = |worker: &Worker| !worker.server.is_leaving() && !worker.server.is_held();
+        let stays = |worker: &Worker| goes_on(worker) && worker.frozen_until <= self.now;
         self.is_at_rest()
             && self.succession.is_none()
             && reign.is_whole()
