@@ -8,14 +8,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::policy::engine::behind::Behind;
 use crate::policy::engine::cursor::{Cursor, Kind, Taken};
 use crate::policy::engine::dice::Dice;
 use crate::policy::engine::fault::Fault;
 use crate::policy::engine::marks::Marks;
 use crate::policy::engine::page::PageSize;
-use crate::policy::engine::step::{Ask, Begun, Greeting, Line, Step, Target};
+use crate::policy::engine::step::{Ask, Beaten, Begun, Greeting, Line, Step, Target};
 use crate::policy::sequencer::PublicationId;
 
+mod behind;
 pub mod cursor;
 mod dice;
 pub mod fault;
@@ -39,6 +41,9 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The oldest that knows `XADD key <epoch>-*` (Redis 7.0).
 const OLDEST: (u32, u32) = (7, 0);
+
+/// What is heard where nothing is.
+const NOTHING: PublicationId = PublicationId::new(0, 0);
 
 /// How far the current attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +82,7 @@ pub struct Course {
     next_watch: Option<Instant>,
     /// Whether there is a connection to one.
     is_watching: bool,
-    /// The newest id that is known to be positioned, heard or not, also by an earlier generation.
-    positioned: Option<PublicationId>,
-    /// Since when there is one that has not been heard.
-    behind_since: Option<Instant>,
+    behind: Behind,
     /// Since when nothing could be heard.
     down_since: Option<Instant>,
     has_read_all: bool,
@@ -105,8 +107,7 @@ impl Course {
             next_beat: None,
             next_watch: None,
             is_watching: false,
-            positioned: None,
-            behind_since: None,
+            behind: Behind::default(),
             down_since: Some(now),
             has_read_all: false,
         }
@@ -144,6 +145,11 @@ impl Course {
         self.cursor.newest()
     }
 
+    /// The same; before all ids where there is none.
+    pub fn heard(&self) -> PublicationId {
+        self.cursor.newest().unwrap_or(NOTHING)
+    }
+
     /// Whether all that the stream held has been read once.
     pub fn has_read_all(&self) -> bool {
         self.has_read_all
@@ -156,18 +162,13 @@ impl Course {
 
     /// How long it has been since everything was heard that is known to be published, or might be.
     pub fn lag(&self, now: Instant) -> Duration {
-        let since = self.down_since.or(self.behind_since);
+        let since = self.down_since.or(self.behind.since());
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// How many publications are known to be positioned and have not been heard.
     pub fn backlog(&self) -> u64 {
-        match (self.positioned.filter(|_| self.behind_since.is_some()), self.cursor.newest()) {
-            (Some(newest), Some(heard)) if newest.epoch() == heard.epoch() => {
-                newest.position().saturating_sub(heard.position())
-            }
-            _ => 0,
-        }
+        self.behind.count(self.heard())
     }
 
     /// Says by `Synced` once everything has been heard that was published before.
@@ -182,12 +183,11 @@ impl Course {
     pub fn on_master(&mut self, master: Option<(String, u16)>, now: Instant) {
         let Some((host, port)) = master else { return self.on_locator_fault(Fault::Unknown, now) };
         self.next_watch = Some(now + WATCH_INTERVAL);
-        let target = Target::Named(host, port);
-        match target {
-            target if self.state == State::Locating => self.connect(target),
-            target if target == self.target => {}
-            Target::Named(host, port) => self.on_fault(Fault::Replaced(host, port), now),
-            _ => {}
+        let target = Target::Named(host.clone(), port);
+        if self.state == State::Locating {
+            self.connect(target);
+        } else if target != self.target {
+            self.on_fault(Fault::Replaced(host, port), now);
         }
     }
 
@@ -212,7 +212,7 @@ impl Course {
             self.on_fault(Fault::Replica, now);
         } else if self.state == State::Greeting {
             self.state = State::Beginning;
-            let known = self.cursor.newest().max(self.positioned).unwrap_or(PublicationId::new(0, 0));
+            let known = self.heard().max(self.behind.newest().unwrap_or(NOTHING));
             let salt = u16::try_from(self.dice.draw() >> 48).unwrap_or_default();
             self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt }));
         }
@@ -237,9 +237,7 @@ impl Course {
     /// `Fault` when it cannot come here; to be given to `on_fault`.
     pub fn take(&mut self, id: PublicationId, kind: Kind) -> Result<Taken, Fault> {
         let taken = self.cursor.take(id, kind)?;
-        if self.positioned <= Some(id) {
-            self.behind_since = None;
-        }
+        self.behind.on_heard(id);
         Ok(taken)
     }
 
@@ -283,23 +281,24 @@ impl Course {
 
     /// Something was positioned under this id.
     pub fn on_positioned(&mut self, id: PublicationId, now: Instant) {
-        if self.cursor.newest().is_none_or(|heard| heard < id) {
-            self.positioned = self.positioned.max(Some(id));
-            self.behind_since.get_or_insert(now);
-        }
+        self.behind.on_positioned(id, self.heard(), now);
     }
 
-    /// It has noted that this machine is there, and has said which epoch is the newest; `None` if the stream is gone.
-    pub fn on_beat(&mut self, newest_epoch: Option<u32>, now: Instant) {
-        match newest_epoch {
-            None => self.on_fault(Fault::Gone, now),
-            Some(newest) if self.begun.is_some_and(|begun| begun.epoch != newest) => {
-                self.on_fault(Fault::Superseded, now);
-            }
-            // Only now: where the stream vanishes again and again, or something is refused that is asked later, attempts are to
-            // become fewer.
-            Some(_) if now >= self.up_since + BEAT_INTERVAL => self.failures = 0,
-            Some(_) => {}
+    /// It has noted that this machine is there, which had `heard` this when it was asked, and has said how far the stream is; `None`
+    /// if that is gone.
+    pub fn on_beat(&mut self, beaten: Option<Beaten>, heard: PublicationId, now: Instant) {
+        let Some(Beaten { epoch, newest }) = beaten else { return self.on_fault(Fault::Gone, now) };
+        if self.begun.is_some_and(|begun| begun.epoch != epoch) {
+            return self.on_fault(Fault::Superseded, now);
+        }
+        if newest.is_some_and(|newest| newest < heard) {
+            return self.on_fault(Fault::SetBack(heard), now);
+        }
+        newest.into_iter().for_each(|newest| self.on_positioned(newest, now));
+        // Only now: where the stream vanishes again and again, or something is refused that is asked later, attempts are to
+        // become fewer.
+        if now >= self.up_since + BEAT_INTERVAL {
+            self.failures = 0;
         }
     }
 
@@ -314,8 +313,10 @@ impl Course {
             self.redirected = Some(Target::Named(host.clone(), *port));
         }
         // It is known where it is: the other machines go on there.
-        let is_elsewhere =
-            matches!(fault, Fault::Moved(..) | Fault::Replaced(..) | Fault::Superseded | Fault::Gone);
+        let is_elsewhere = matches!(
+            fault,
+            Fault::Moved(..) | Fault::Replaced(..) | Fault::Superseded | Fault::Gone | Fault::SetBack(_)
+        );
         if is_elsewhere && self.failures == 0 {
             pause = Duration::ZERO;
         }
@@ -326,7 +327,8 @@ impl Course {
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: now + pause };
         self.down_since.get_or_insert(now);
-        (self.begun, self.next_beat, self.behind_since) = (None, None, None);
+        self.behind.on_end();
+        (self.begun, self.next_beat) = (None, None);
         (self.is_watching, self.next_watch) = (false, None);
         // What was about to be asked is not any more.
         self.steps.retain(|step| matches!(step, Step::Line(_) | Step::Synced(_)));
@@ -347,7 +349,7 @@ impl Course {
             State::Following => {
                 if self.next_beat.is_some_and(|at| at <= now) {
                     self.next_beat = Some(now + BEAT_INTERVAL);
-                    self.steps.push_back(Step::Ask(Line::Writer, Ask::Beat));
+                    self.steps.push_back(Step::Ask(Line::Writer, Ask::Beat { heard: self.heard() }));
                 }
                 if self.next_watch.is_some_and(|at| at <= now) {
                     self.next_watch = None;

@@ -64,7 +64,7 @@ fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
     assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Changed(restart)));
     course.on_page(false, now);
     let follow = reader(Ask::Follow { after: id(7, 1), most: PAGE });
-    assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat)]);
+    assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat { heard: id(7, 1) })]);
     assert_eq!((course.epoch(), course.has_read_all()), (Some(7), true));
 }
 
@@ -218,11 +218,18 @@ fn another_node_of_a_cluster_is_followed_to_at_once_and_once() {
 }
 
 #[test]
-fn a_beat_tells_when_the_stream_is_gone_or_another_epoch_has_begun() {
-    for (newest, fault) in [(None, Some(Fault::Gone)), (Some(8), Some(Fault::Superseded)), (Some(7), None)] {
+fn a_beat_tells_when_the_stream_is_gone_or_was_set_back_or_another_epoch_has_begun() {
+    let beaten = |epoch, newest| Some(Beaten { epoch, newest });
+    for (beaten, fault) in [
+        (None, Some(Fault::Gone)),
+        (beaten(8, Some(id(8, 0))), Some(Fault::Superseded)),
+        (beaten(7, Some(id(7, 3))), Some(Fault::SetBack(id(7, 4)))),
+        (beaten(7, Some(id(7, 4))), None),
+        (beaten(7, None), None),
+    ] {
         let (mut course, now) = following();
         steps(&mut course, now);
-        course.on_beat(newest, now);
+        course.on_beat(beaten, id(7, 4), now);
         let down = fault.map(|fault| Step::Down { fault, is_again: false });
         assert_eq!(steps(&mut course, now).into_iter().nth(1), down);
     }
@@ -233,7 +240,8 @@ fn attempts_become_fewer_also_where_each_of_them_goes_well_at_first() {
     let (mut course, mut now) = following();
     let mut pauses = vec![];
     for up_for in [Duration::ZERO; 8].into_iter().chain([BEAT_INTERVAL, Duration::ZERO]) {
-        course.on_beat(Some(7), now + up_for);
+        let beaten = Beaten { epoch: 7, newest: Some(id(7, 0)) };
+        course.on_beat(Some(beaten), id(7, 0), now + up_for);
         now += up_for;
         course.on_fault(Fault::Refused("NOPERM".into()), now);
         pauses.push(pause(&course, now));
@@ -275,6 +283,14 @@ fn what_was_positioned_is_asked_for_though_it_was_never_heard() {
     course.on_greeting(master("7.0.15"), now);
     let asked = steps(&mut course, now);
     assert!(matches!(asked[..], [Step::Ask(_, Ask::Begin { known, .. })] if known == id(7, 3)), "{asked:?}");
+}
+
+#[test]
+fn a_beat_tells_what_others_have_published_that_was_not_heard_yet() {
+    let (mut course, now) = following();
+    course.on_beat(Some(Beaten { epoch: 7, newest: Some(id(7, 2)) }), id(7, 0), now);
+    let second = Duration::from_secs(1);
+    assert_eq!((course.lag(now + second), course.backlog()), (second, 2));
 }
 
 #[test]

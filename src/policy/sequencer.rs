@@ -51,7 +51,7 @@ impl fmt::Display for PublicationId {
 
 impl PublicationId {
     /// The id of the publication at this position of this epoch.
-    pub fn new(epoch: u32, position: Position) -> Self {
+    pub const fn new(epoch: u32, position: Position) -> Self {
         Self { epoch, position }
     }
 

@@ -107,8 +107,10 @@ enum Expected {
     Page(usize),
     News,
     Tail,
-    Beat,
-    Notified,
+    /// This was heard by then.
+    Beat(PublicationId),
+    /// The same.
+    Notified(PublicationId),
     Published {
         number: u64,
         sent: Sent,
@@ -207,7 +209,8 @@ impl<S: Socket, K> Engine<S, K> {
             return self.owed.answer(number, Given::Published(Err(Unpublished::EngineDown)));
         };
         let (speaker, at) = (&self.terms.speaker, now.wall.as_millisecond());
-        let sent = writer.write(now.instant, |to| speaker.publish(submission, epoch, at, to));
+        let heard = self.course.heard();
+        let sent = writer.write(now.instant, |to| speaker.publish(submission, epoch, heard, at, to));
         writer.expect(Expected::Published { number, sent });
         self.unasked += 1;
     }
@@ -230,7 +233,7 @@ impl<S: Socket, K> Engine<S, K> {
         let (speaker, clients) = (&self.terms.speaker, self.clients);
         let (within_ms, at) = (period.as_millis() * 9 / 10, now.wall.as_millisecond());
         writer.write(now.instant, |to| speaker.notify(clients, within_ms, epoch, at, to));
-        writer.expect(Expected::Notified);
+        writer.expect(Expected::Notified(self.course.heard()));
     }
 
     /// This machine has so many clients.

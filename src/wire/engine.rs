@@ -169,7 +169,7 @@ impl Speaker {
                 encode(to, ["XREAD", "COUNT", &page, "BLOCK", &block, "STREAMS", &self.stream, &after]);
             }
             Ask::Tail => encode(to, ["EVAL", TAIL, "1", &self.stream]),
-            Ask::Beat => {
+            Ask::Beat { .. } => {
                 let clients = clients.to_string();
                 encode(
                     to,

@@ -55,11 +55,20 @@ class Machine(Slackwater):
         """Its log, without the coming and going of clients."""
         return "\n".join(line for line in self.log if "] Client " not in line)
 
-    def die(self):
+    def signal_all(self, number):
         """All its processes, at once."""
         for pid in [self.pid, *children(self.pid)]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
+
+    def stop(self):
+        self.signal_all(signal.SIGSTOP)
+
+    def go_on(self):
+        self.signal_all(signal.SIGCONT)
+
+    def die(self):
+        self.signal_all(signal.SIGKILL)
         self.process.wait()
 
     def __exit__(self, *why):

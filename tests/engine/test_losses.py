@@ -1,6 +1,7 @@
 """What an engine may lose: whoever has heard of it, or might have, is told, and all go on from there in one order."""
 import pytest
 
+from crowd import Publisher
 from engine import DURABLE, KINDS, STREAM, Engine
 from programs import wait_until
 
@@ -88,4 +89,43 @@ def test_whatever_happens_one_behind_the_other(waters, kind):
             it.hear_on()
             it.note_begins()
             harm()
+        it.everybody_was_told()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_that_is_put_back_in_an_earlier_state_has_lost_what_came_after(waters, kind):
+    with waters(kind, machines=3) as it:
+        it.hear_on()
+        it.engine.ask("COPY", STREAM, f"{STREAM}:earlier")
+        with it.another_epoch():
+            it.engine.ask("RENAME", f"{STREAM}:earlier", STREAM)
+        it.hear_on()
+        it.everybody_was_told()
+
+
+def test_a_stream_that_is_put_back_while_nobody_publishes_is_noticed_all_the_same(waters):
+    with waters("redis") as it:
+        it.hear_on()
+        it.engine.ask("COPY", STREAM, f"{STREAM}:earlier")
+        with it.another_epoch():
+            it.fall_silent()
+            it.engine.ask("RENAME", f"{STREAM}:earlier", STREAM)
+        it.hear_on()
+        it.everybody_was_told()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_acknowledged_and_nobody_else_has_heard_is_told_to_all_when_it_is_lost(waters, kind):
+    with waters(kind, machines=3) as it:
+        it.hear_on()
+        it.engine.ask("SAVE")
+        it.machines[1].stop()
+        # Its publishers wait for it as well; this one goes to the others.
+        Publisher("other", [it.machines[0]]).insist(["heard on some machines"])
+        begun = it.note_begins()
+        it.engine.kill()
+        it.engine.start()
+        it.machines[1].go_on()
+        wait_until(lambda: it.note_begins() > begun, "another epoch")
+        it.hear_on()
         it.everybody_was_told()

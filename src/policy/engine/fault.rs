@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::policy::engine::cursor::Disorder;
+use crate::policy::sequencer::PublicationId;
 
 /// Why a generation came to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -69,6 +70,9 @@ pub enum Fault {
     /// The stream is not there any more.
     #[error("its stream is gone")]
     Gone,
+    /// It gives ids again that it has given before, though it has not started again: the stream was put back in an earlier state.
+    #[error("its stream was set back behind {0}, which was heard here")]
+    SetBack(PublicationId),
     /// An older entry behind a newer one.
     #[error(transparent)]
     Disorder(#[from] Disorder),

@@ -59,8 +59,11 @@ pub enum Ask {
     },
     /// The newest id of the stream.
     Tail,
-    /// To note that this machine is there.
-    Beat,
+    /// To note that this machine is there, and how far the stream is.
+    Beat {
+        /// The newest id that was heard here.
+        heard: PublicationId,
+    },
 }
 
 /// Who answers.
@@ -81,6 +84,15 @@ pub struct Begun {
     pub epoch: u32,
     /// The newest id in the stream.
     pub newest: PublicationId,
+}
+
+/// How far the stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beaten {
+    /// The newest epoch; 0 if that is not of the replication line that the engine is in now.
+    pub epoch: u32,
+    /// The newest id in the stream; `None` if it holds none.
+    pub newest: Option<PublicationId>,
 }
 
 /// What is to be done.

@@ -55,7 +55,7 @@ impl<S: Socket, K> Engine<S, K> {
                 let (begun, evicts) = answer::begun(&reply)?;
                 if let Some(policy) = evicts.map(|policy| self.terms.speaker.show(&policy)) {
                     warn!(
-                        "The engine {} may evict what is published (maxmemory-policy {policy}): set it to noeviction",
+                        "The engine {} may evict what is published, or what tells retries (maxmemory-policy {policy}): set it to noeviction",
                         self.terms.name
                     );
                 }
@@ -84,7 +84,7 @@ impl<S: Socket, K> Engine<S, K> {
                 let newest = newest.or(self.course.newest());
                 newest.into_iter().for_each(|newest| self.course.on_tail(newest, at));
             }
-            Expected::Beat => match answer::beaten(&reply) {
+            Expected::Beat(heard) => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Machines);
                     self.on_refused(Write::Beat, &why, at);
@@ -95,15 +95,18 @@ impl<S: Socket, K> Engine<S, K> {
                 beaten => {
                     let beaten = beaten?;
                     self.on_beat_taken();
-                    self.course.on_beat(beaten, at);
+                    self.course.on_beat(beaten, heard, at);
                 }
             },
-            Expected::Notified => match answer::id(&reply) {
+            Expected::Notified(heard) => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Notification);
                     self.on_refused(Write::Notification, &why, at);
                 }
-                id => id?.into_iter().for_each(|id| self.course.on_positioned(id, at)),
+                id => match id? {
+                    Some(id) if id <= heard => return Err(Fault::SetBack(heard)),
+                    id => id.into_iter().for_each(|id| self.course.on_positioned(id, at)),
+                },
             },
             Expected::Published { number, sent } => match outcome(&reply, sent) {
                 Ok(outcome) => {
@@ -120,7 +123,10 @@ impl<S: Socket, K> Engine<S, K> {
                     self.on_outcome(number, outcome);
                 }
                 Err(fault) => {
-                    self.on_outcome(number, Err(Unpublished::EngineDown));
+                    // It is where no machine reads any more, and may be heard by one that starts.
+                    let is_there = matches!(fault, Fault::SetBack(_));
+                    let unpublished = if is_there { Unpublished::Unknown } else { Unpublished::EngineDown };
+                    self.on_outcome(number, Err(unpublished));
                     return Err(fault);
                 }
             },

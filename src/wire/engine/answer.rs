@@ -1,7 +1,7 @@
 //! What an engine answers to all but publications, and what its errors mean.
 
 use crate::policy::engine::fault::Fault;
-use crate::policy::engine::step::{Begun, Greeting};
+use crate::policy::engine::step::{Beaten, Begun, Greeting};
 use crate::policy::sequencer::{MAX_POSITION, PublicationId};
 use crate::wire::resp::reply::{Reply, ServerError};
 
@@ -100,16 +100,20 @@ pub fn begun(reply: &Reply) -> Result<(Begun, Option<String>), Fault> {
     Ok((Begun { epoch, newest: id_of(newest)? }, evicts))
 }
 
-/// The newest epoch, as a beat is answered; `None` if the stream is gone.
+/// How far the stream is, as a beat is answered; `None` if it is gone.
 ///
 /// # Errors
 /// Why that is no answer.
-pub fn beaten(reply: &Reply) -> Result<Option<u32>, Fault> {
-    match reply {
-        Reply::Null => Ok(None),
-        Reply::Integer(epoch) => u32::try_from(*epoch).map(Some).map_err(|_| garbled("no epoch", reply)),
-        _ => Err(other(reply, "no epoch")),
-    }
+pub fn beaten(reply: &Reply) -> Result<Option<Beaten>, Fault> {
+    let parts = match reply {
+        Reply::Null => return Ok(None),
+        Reply::Array(parts) => parts,
+        _ => return Err(other(reply, "no epoch")),
+    };
+    let [Reply::Integer(epoch), newest] = &parts[..] else { return Err(garbled("no epoch", reply)) };
+    let epoch = u32::try_from(*epoch).map_err(|_| garbled("no epoch", reply))?;
+    let is_empty = text_of(newest).is_some_and(str::is_empty);
+    Ok(Some(Beaten { epoch, newest: if is_empty { None } else { Some(id_of(newest)?) } }))
 }
 
 /// The newest id of the stream, or that of the periodic notification; `None` if there is none.

@@ -4,11 +4,11 @@
 -- publication that this machine knows of is not in the stream, though older entries are, or where these are gone, is beyond
 -- what the newest epoch follows. Of each epoch that is said once.
 -- KEYS: the stream, the epoch. ARGV: the newest id that the machine knows of, and what a new epoch is beyond the time.
--- Answers the epoch, the newest id of the stream, and whether this server may evict either of them.
+-- Answers the epoch, the newest id of the stream, and the policy by which this server may evict some of it.
 local line = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 local memory = redis.call('INFO', 'memory')
 local policy, limit = string.match(memory, 'maxmemory_policy:(%S+)'), string.match(memory, 'maxmemory:(%d+)')
-local evicts = (policy and string.find(policy, '^allkeys') and limit ~= '0') and policy or ''
+local evicts = (policy ~= 'noeviction' and limit ~= '0') and policy or ''
 local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local begun = redis.call('HMGET', KEYS[2], 'epoch', 'line', 'after', 'lossy')
 local epoch = tonumber(begun[1] or 0)

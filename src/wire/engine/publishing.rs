@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use crate::policy::engine::fault::Fault;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::REMEMBERED;
+use crate::policy::sequencer::PublicationId;
 use crate::policy::topic::TopicName;
 use crate::wire::engine::answer::{fault_of, garbled, id_of, text_of};
 use crate::wire::engine::{Speaker, hexadecimal};
@@ -23,11 +24,20 @@ pub struct Sent {
     is_batch: bool,
     /// Of each publication, where objects have keys.
     objects: Vec<(String, TopicName)>,
+    /// What was heard by then: what is published is behind that.
+    heard: PublicationId,
 }
 
 impl Speaker {
-    /// Appends a submission, all of which is positioned in this epoch or nothing. It is answered by one reply.
-    pub fn publish(&self, submission: &Submission, epoch: u32, at_unix_ms: i64, to: &mut BytesMut) -> Sent {
+    /// Appends a submission, all of which is positioned in this epoch or nothing. It is answered by one reply. So far was heard.
+    pub fn publish(
+        &self,
+        submission: &Submission,
+        epoch: u32,
+        heard: PublicationId,
+        at_unix_ms: i64,
+        to: &mut BytesMut,
+    ) -> Sent {
         let drafts = &submission.drafts.list;
         let is_batch = submission.drafts.is_batch;
         let (kept, at) = (self.kept.to_string(), at_unix_ms.to_string());
@@ -53,7 +63,7 @@ impl Speaker {
                     &at,
                 ],
             );
-            return Sent { is_batch, objects: vec![] };
+            return Sent { is_batch, objects: vec![], heard };
         }
         let mut keys = vec![self.stream.clone()];
         keys.extend(submission.key.map(|key| self.key(key.name)));
@@ -79,6 +89,8 @@ impl Speaker {
                 objects.push((id, topic.clone()));
             }
         }
+        // Of another epoch than the one that is published in nothing counts: that has begun behind it.
+        let position = if heard.epoch() == epoch { heard.position() } else { 0 }.to_string();
         let (count, epoch) = (keys.len().to_string(), epoch.to_string());
         let ttl = REMEMBERED.as_millis().to_string();
         let texts = drafts
@@ -88,19 +100,19 @@ impl Speaker {
             texts.zip(&publications).flat_map(|([topic, data], [key, payload])| [topic, data, key, payload]);
         let mut command = vec!["EVAL", PUBLISH, &count];
         command.extend(keys.iter().map(String::as_str));
-        command.extend([&epoch, &kept, &at, &ttl, &request].map(String::as_str));
+        command.extend([&epoch, &kept, &at, &ttl, &request, &position].map(String::as_str));
         command.extend(publications);
         encode(to, command);
-        Sent { is_batch, objects }
+        Sent { is_batch, objects, heard }
     }
 }
 
 /// What has become of a submission.
 ///
 /// # Errors
-/// Why this is not an engine to publish with any longer; then nothing was published.
+/// Why this is not an engine to publish with any longer; then nothing was published, unless the stream was set back.
 pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublished>, Fault> {
-    let Sent { is_batch, mut objects } = sent;
+    let Sent { is_batch, mut objects, heard } = sent;
     match reply {
         Reply::Null => Err(Fault::Gone),
         Reply::Error(error) => match fault_of(error) {
@@ -109,6 +121,9 @@ pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublishe
         },
         Reply::Bulk(_) => {
             let id = id_of(reply)?;
+            if id <= heard {
+                return Err(Fault::SetBack(heard));
+            }
             let run = IdRun { epoch: id.epoch(), first: id.position(), count: 1 };
             Published::from_runs(vec![run], is_batch)
                 .map(Ok)
@@ -132,6 +147,7 @@ pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublishe
                 Ok(Err(Unpublished::OtherData { id, topic }))
             }
             [what] if text_of(what) == Some("gone") => Err(Fault::Gone),
+            [what] if text_of(what) == Some("set back") => Err(Fault::SetBack(heard)),
             _ => Err(garbled("no answer to a publication", reply)),
         },
         _ => Err(garbled("no answer to a publication", reply)),

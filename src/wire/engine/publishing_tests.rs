@@ -16,7 +16,7 @@ fn submission(body: &str, key: Option<&str>) -> Submission {
 /// What is sent, part by part.
 fn sent(submission: &Submission) -> (Vec<String>, Sent) {
     let (speaker, mut buffer) = (Speaker::new("n", Fingerprint([0; 16]), 30_000), BytesMut::new());
-    let sent = speaker.publish(submission, 7, 1000, &mut buffer);
+    let sent = speaker.publish(submission, 7, PublicationId::new(7, 4), 1000, &mut buffer);
     let command = Decoder::new(Limits::default()).next(&mut &buffer[..]).unwrap().unwrap();
     let Reply::Array(parts) = command else { panic!("{command:?}") };
     (parts.iter().map(|part| text_of(part).unwrap().to_owned()).collect(), sent)
@@ -68,10 +68,11 @@ fn several_publications_are_one_script_and_a_key_that_is_given_twice_is_one() {
     assert_eq!(parts[2], "3");
     let arguments = &parts[6..];
     assert_eq!(arguments[..4], ["7", "30000", "1000", "300000"]);
-    let keys: Vec<&str> = arguments[5..].chunks(4).map(|publication| publication[2].as_str()).collect();
+    assert_eq!(arguments[5], "4");
+    let keys: Vec<&str> = arguments[6..].chunks(4).map(|publication| publication[2].as_str()).collect();
     assert_eq!(keys, ["3", "3", ""]);
-    let answer = reply("*2\r\n$3\r\nids\r\n$11\r\n7-1+2 6-9+1\r\n");
-    assert_eq!(ids(&answer, sent), ["7-1", "7-2", "6-9"]);
+    let answer = reply("*2\r\n$3\r\nids\r\n$11\r\n7-5+2 6-9+1\r\n");
+    assert_eq!(ids(&answer, sent), ["7-5", "7-6", "6-9"]);
 }
 
 #[test]
@@ -109,4 +110,14 @@ fn errors_are_the_publishers_or_say_that_this_is_no_engine_any_longer() {
     ] {
         assert!(matches!(told(octets), Err(Fault::Garbled(_))), "{octets}");
     }
+}
+
+#[test]
+fn what_is_published_is_behind_all_that_was_heard_and_only_a_retry_is_not() {
+    let told = |octets: &str| outcome(&reply(octets), sent(&submission(r#"{"topic":"a","data":1}"#, None)).1);
+    let set_back = Err(Fault::SetBack(PublicationId::new(7, 4)));
+    assert_eq!(told("$3\r\n7-4\r\n"), set_back);
+    assert_eq!(told("*1\r\n$8\r\nset back\r\n"), set_back);
+    assert!(matches!(told("$3\r\n7-5\r\n"), Ok(Ok(_))));
+    assert!(matches!(told("*2\r\n$3\r\nids\r\n$5\r\n7-4+1\r\n"), Ok(Ok(_))));
 }

@@ -29,6 +29,8 @@ pub enum Mishap {
     Unreachable(Duration),
     /// `FLUSHALL`.
     Flush,
+    /// It is put back in the state that it was in so many changes ago, and does not start again for that.
+    SetBack(usize),
     /// The key of the stream is evicted, and nothing else.
     Evict,
     /// `XTRIM` to so few entries.
@@ -77,6 +79,11 @@ impl Fleet {
                 self.engine.is_down_until = at + lasts;
             }
             Mishap::Flush => self.engine.master().change(|store| *store = Default::default(), at),
+            Mishap::SetBack(changes) => {
+                self.engine.chronicle.repeats = true;
+                let earlier = self.engine.master().earlier(changes);
+                self.engine.master().change(|store| *store = earlier, at);
+            }
             Mishap::Evict => self.engine.master().change(|store| store.stream = None, at),
             Mishap::Trim(left) => {
                 let trim =

@@ -161,8 +161,12 @@ impl Store {
         self.clients_of_all(&arguments[0], &arguments[1], context.time);
         match (&self.stream, &self.epoch) {
             (None, _) => Answer::Null,
-            (Some(_), Some((epoch, line))) if line == context.line => Answer::Integer((*epoch).into()),
-            _ => Answer::Integer(0),
+            (Some(_), epoch) => {
+                let epoch =
+                    epoch.as_ref().filter(|(_, line)| line == context.line).map_or(0, |(epoch, _)| *epoch);
+                let newest = self.newest().map(written).unwrap_or_default();
+                Answer::Array(vec![Answer::Integer(epoch.into()), Answer::Bulk(newest)])
+            }
         }
     }
 
@@ -190,7 +194,10 @@ impl Store {
 
     /// `publish.lua`.
     pub fn publish(&mut self, keys: &[String], arguments: &[String], context: &mut Context<'_>) -> Answer {
-        let [epoch, kept, at, ttl, request, publications @ ..] = arguments else { panic!("{arguments:?}") };
+        let [epoch, kept, at, ttl, request, heard, publications @ ..] = arguments else {
+            panic!("{arguments:?}")
+        };
+        let heard: u64 = heard.parse().expect("a position");
         let until = context.time + Duration::from_millis(ttl.parse().expect("milliseconds"));
         self.remembered.retain(|_, (until, _)| *until > context.time);
         let ids = |ids: String| Answer::Array(vec![Answer::bulk("ids"), Answer::Bulk(ids)]);
@@ -220,7 +227,7 @@ impl Store {
         if self.stream.is_none() {
             return Answer::Array(vec![Answer::bulk("gone")]);
         }
-        let mut given: Vec<Id> = Vec::new();
+        let (mut given, mut is_first): (Vec<Id>, bool) = (Vec::new(), true);
         for publication in publications.chunks(4) {
             let key = number(&publication[2]);
             if let Some((_, Some(run))) = key.and_then(|key| known.get(&key)) {
@@ -232,6 +239,10 @@ impl Store {
                 Ok(id) => id,
                 Err(why) => return Answer::Error(format!("{why} script: on @user_script:1.")),
             };
+            if std::mem::take(&mut is_first) && id.position <= heard {
+                self.stream.as_mut().expect("it was looked for").entries.pop();
+                return Answer::Array(vec![Answer::bulk("set back")]);
+            }
             given.push(id);
             if let Some(key) = key {
                 let (payload, run) = known.get_mut(&key).expect("it was looked for");

@@ -123,6 +123,12 @@ fn a_stream_that_is_flushed_or_evicted_is_a_gap_for_all() {
 }
 
 #[test]
+fn a_stream_that_is_set_back_has_lost_what_followed_and_nothing_is_heard_of_what_has_its_ids() {
+    let told = told_after(190..196, Mishap::SetBack(20));
+    assert!(told.gaps >= 18 && told.lost > 20, "{told:?}");
+}
+
+#[test]
 fn a_stream_that_is_gone_is_noticed_though_nobody_publishes() {
     for_each_seed(150..158, |seed| {
         let mut fleet = fleet(seed, &[0, 0], MANY);
