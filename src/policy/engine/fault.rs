@@ -102,6 +102,7 @@ impl Fault {
             | Self::WrongType(_)
             | Self::Superseded
             | Self::Gone
+            | Self::SetBack(_)
             | Self::Disorder(_) => self.clone(),
         }
     }

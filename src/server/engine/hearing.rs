@@ -262,8 +262,8 @@ impl Expected {
     fn matter(&self) -> Matter {
         match self {
             Self::Begun => Matter::Epoch,
-            Self::Beat => Matter::Machines,
-            Self::Notified => Matter::Notification,
+            Self::Beat(_) => Matter::Machines,
+            Self::Notified(_) => Matter::Notification,
             Self::Published { .. } => Matter::Publication,
             _ => Matter::Stream,
         }
