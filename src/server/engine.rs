@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use crate::policy::engine::Course;
 use crate::policy::engine::fault::Fault;
 use crate::policy::engine::refusals::Refusals;
-use crate::policy::engine::step::{Greeting, Line, Target};
-use crate::policy::history::Publication;
-use crate::policy::line::Continuation;
+use crate::policy::engine::step::{Greeting, Line};
 use crate::policy::sequencer::PublicationId;
 use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
@@ -28,8 +26,11 @@ mod acting;
 mod conversation;
 pub mod dial;
 mod hearing;
+mod news;
 mod owed;
 mod status;
+
+pub use news::{News, Wanted};
 
 /// What waits for the engine before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
@@ -125,36 +126,6 @@ enum Given {
     Published(Result<Published, Unpublished>),
     Synced,
     Refused,
-}
-
-/// What there is to hear, and to do.
-#[derive(Debug)]
-pub enum News<K> {
-    /// The next publication.
-    Publication(Publication),
-    /// The line of publications goes on so.
-    Line(Continuation),
-    /// What has become of what somebody has published.
-    Published(K, Result<Published, Unpublished>),
-    /// All has been heard that was published before somebody asked.
-    Synced(K),
-    /// Somebody is refused, as everything leaves.
-    Refused(K),
-    /// A connection is wanted: to be given to `on_connected`.
-    Connect(Wanted),
-    /// The connections were lost, and are there again.
-    Reconnected,
-}
-
-/// A connection that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Which one.
-    pub line: Line,
-    /// To what.
-    pub target: Target,
-    /// Of which generation.
-    pub generation: u64,
 }
 
 impl<S: Socket, K> Engine<S, K> {
