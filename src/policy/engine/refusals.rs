@@ -87,11 +87,6 @@ impl Refusals {
         let publication = self.publication.as_ref().map(|refused| refused.why.as_str());
         publication.or(self.beat.as_deref())
     }
-
-    /// Whether beats are.
-    pub fn is_beat_refused(&self) -> bool {
-        self.beat.is_some()
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +135,7 @@ mod tests {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         assert!(refusals.on_refused(Write::Notification, DENIED, now) && refusals.why().is_none());
         assert!(!refusals.on_beat());
-        assert!(refusals.on_refused(Write::Beat, DENIED, now) && refusals.is_beat_refused());
+        assert!(refusals.on_refused(Write::Beat, DENIED, now) && refusals.why() == Some(DENIED));
         assert!(!refusals.on_refused(Write::Beat, DENIED, now) && refusals.on_beat());
     }
 }

@@ -73,28 +73,20 @@ impl<S: Socket, K> Engine<S, K> {
                 self.page = Some(PageOf { entries: news(reply)?.into_iter(), is_full: false, is_old: false });
             }
             Expected::Tail => {
-                let newest = answer::id(&reply)?;
-                if self.refusals.is_beat_refused() {
-                    // What a beat would have found.
-                    let newest_epoch = newest.ok_or(Fault::Gone)?.epoch();
-                    if self.course.epoch().is_some_and(|epoch| epoch < newest_epoch) {
-                        return Err(Fault::Superseded);
-                    }
-                }
-                let newest = newest.or(self.course.newest());
+                let newest = answer::id(&reply)?.or(self.course.newest());
                 newest.into_iter().for_each(|newest| self.course.on_tail(newest, at));
             }
             Expected::Beat(heard) => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Machines);
                     self.on_refused(Write::Beat, &why, at);
-                    // The stream is read all the same, and may be gone, or another's: whoever asks how far it reaches finds out. There is
-                    // no such number, so that nobody is answered.
-                    self.course.sync(u64::MAX);
                 }
-                beaten => {
-                    let beaten = beaten?;
-                    self.on_beat_taken();
+                answer => {
+                    let (beaten, refused) = answer?;
+                    match refused.map(|why| self.words(&why, Matter::Machines)) {
+                        Some(why) => self.on_refused(Write::Beat, &why, at),
+                        None => self.on_beat_taken(),
+                    }
                     self.course.on_beat(beaten, heard, at);
                 }
             },

@@ -100,20 +100,22 @@ pub fn begun(reply: &Reply) -> Result<(Begun, Option<String>), Fault> {
     Ok((Begun { epoch, newest: id_of(newest)? }, evicts))
 }
 
-/// How far the stream is, as a beat is answered; `None` if it is gone.
+/// How far the stream is, as a beat is answered, `None` if it is gone; and why the machine could not be noted, if so.
 ///
 /// # Errors
 /// Why that is no answer.
-pub fn beaten(reply: &Reply) -> Result<Option<Beaten>, Fault> {
+pub fn beaten(reply: &Reply) -> Result<(Option<Beaten>, Option<String>), Fault> {
     let parts = match reply {
-        Reply::Null => return Ok(None),
+        Reply::Null => return Ok((None, None)),
         Reply::Array(parts) => parts,
         _ => return Err(other(reply, "no epoch")),
     };
-    let [Reply::Integer(epoch), newest] = &parts[..] else { return Err(garbled("no epoch", reply)) };
+    let [Reply::Integer(epoch), newest, refused] = &parts[..] else { return Err(garbled("no epoch", reply)) };
     let epoch = u32::try_from(*epoch).map_err(|_| garbled("no epoch", reply))?;
-    let is_empty = text_of(newest).is_some_and(str::is_empty);
-    Ok(Some(Beaten { epoch, newest: if is_empty { None } else { Some(id_of(newest)?) } }))
+    let given = |part| text_of(part).filter(|text| !text.is_empty());
+    let newest = given(newest).map(|_| id_of(newest)).transpose()?;
+    let refused = given(refused).map(|why| without_origin(why).to_owned());
+    Ok((Some(Beaten { epoch, newest }), refused))
 }
 
 /// The newest id of the stream, or that of the periodic notification; `None` if there is none.

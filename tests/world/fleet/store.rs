@@ -165,7 +165,7 @@ impl Store {
                 let epoch =
                     epoch.as_ref().filter(|(_, line)| line == context.line).map_or(0, |(epoch, _)| *epoch);
                 let newest = self.newest().map(written).unwrap_or_default();
-                Answer::Array(vec![Answer::Integer(epoch.into()), Answer::Bulk(newest)])
+                Answer::Array(vec![Answer::Integer(epoch.into()), Answer::Bulk(newest), Answer::bulk("")])
             }
         }
     }
