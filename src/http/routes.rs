@@ -11,7 +11,6 @@ use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
-use crate::policy::sequencer::PublicationId;
 use crate::wire::extensions::Offers;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
@@ -107,14 +106,13 @@ pub fn shared_with(request: &Request, conditions: Conditions<'_>) -> Option<Box<
     origin.map(Into::into)
 }
 
-/// The id behind which a request for a WebSocket or an event stream wants to resume, if it does.
-pub fn resumes_after(request: &Request) -> Option<PublicationId> {
-    let asked = match (request.path.as_str(), request.method, &request.upgrade) {
-        ("/ws", _, Upgrade::Asked(_)) => Subscriptions::read(request),
-        ("/events", Method::Get, _) => Subscriptions::read_of_stream(request),
-        _ => return None,
-    };
-    asked.last_event_id?.parse().ok()
+/// What a request for a WebSocket or an event stream wants to hear.
+pub fn subscriptions(request: &Request) -> Option<Subscriptions> {
+    match (request.path.as_str(), request.method, &request.upgrade) {
+        ("/ws", _, Upgrade::Asked(_)) => Some(Subscriptions::read(request)),
+        ("/events", Method::Get, _) => Some(Subscriptions::read_of_stream(request)),
+        _ => None,
+    }
 }
 
 /// What to do with a request's body, before it arrives.

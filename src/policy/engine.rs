@@ -128,10 +128,11 @@ impl Course {
 
     /// When there is something to do, though nothing has come.
     pub fn deadline(&self) -> Option<Instant> {
-        match self.state {
+        let own = match self.state {
             State::Waiting { until } => Some(until),
             _ => self.next_beat.into_iter().chain(self.next_watch).min(),
-        }
+        };
+        own.into_iter().chain(self.marks.deadline()).min()
     }
 
     /// The epoch in which can be published now, if it can.
@@ -171,12 +172,10 @@ impl Course {
         self.behind.count(self.heard())
     }
 
-    /// Says by `Synced` once everything has been heard that was published before.
-    pub fn sync(&mut self, number: u64) {
-        self.marks.ask(number);
-        if self.state != State::Following {
-            self.give_up_marks();
-        }
+    /// Says by `Synced` once everything has been heard that was published before, also if the engine is away meanwhile; or when that
+    /// takes too long.
+    pub fn sync(&mut self, number: u64, now: Instant) {
+        self.marks.ask(number, now);
     }
 
     /// A sentinel has said where the master is, if it knows.
@@ -333,10 +332,14 @@ impl Course {
         // What was about to be asked is not any more.
         self.steps.retain(|step| matches!(step, Step::Line(_) | Step::Synced(_)));
         self.steps.extend([Step::HangUp, Step::Down { fault, is_again }]);
-        self.give_up_marks();
+        self.marks.on_fault();
     }
 
     fn keep_time(&mut self, now: Instant) {
+        let given_up = self.marks.give_up(now);
+        if !given_up.is_empty() {
+            self.steps.push_back(Step::Synced(given_up));
+        }
         match self.state {
             State::Waiting { until } if until <= now => match self.redirected.take() {
                 Some(target) => self.connect(target),
@@ -379,13 +382,6 @@ impl Course {
     fn follow(&mut self) {
         if let Some(after) = self.cursor.newest() {
             self.steps.push_back(Step::Ask(Line::Reader, Ask::Follow { after, most: self.page_size.next() }));
-        }
-    }
-
-    fn give_up_marks(&mut self) {
-        let given_up = self.marks.give_up();
-        if !given_up.is_empty() {
-            self.steps.push_back(Step::Synced(given_up));
         }
     }
 }

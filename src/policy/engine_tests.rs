@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::engine::dice::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::policy::engine::marks::PATIENCE;
 use crate::policy::line::Continuation;
 
 const PAGE: usize = 128;
@@ -117,23 +118,33 @@ fn a_fault_gives_up_both_connections_and_only_the_first_is_news() {
 }
 
 #[test]
-fn whoever_waits_to_have_heard_all_waits_no_longer_than_the_engine_is_there() {
+fn whoever_waits_to_have_heard_all_waits_on_while_the_engine_is_away_but_not_for_ever() {
     let (mut course, now) = following();
-    course.sync(1);
-    assert_eq!(steps(&mut course, now), [Step::Ask(Line::Writer, Ask::Tail)]);
+    let ask = Step::Ask(Line::Writer, Ask::Tail);
+    course.sync(1, now);
+    assert_eq!(steps(&mut course, now), std::slice::from_ref(&ask));
     course.on_tail(id(7, 1), now);
     assert_eq!(steps(&mut course, now), [Step::Synced(vec![])]);
-    course.sync(2);
     course.on_fault(Fault::Closed, now);
-    assert!(steps(&mut course, now).contains(&Step::Synced(vec![1, 2])));
-    course.sync(3);
-    assert_eq!(steps(&mut course, now), [Step::Synced(vec![3])]);
+    course.sync(2, now + PATIENCE / 2);
+    let synced = |steps: &[Step]| steps.iter().any(|step| matches!(step, Step::Synced(_)));
+    assert!(!synced(&steps(&mut course, now)));
+    assert!(course.deadline() <= Some(now + PATIENCE));
+    assert!(steps(&mut course, now + PATIENCE).contains(&Step::Synced(vec![1])));
+    let later = now + PATIENCE;
+    course.on_greeting(master("7.0.0"), later);
+    course.on_begun(Begun { epoch: 7, newest: id(7, 1) });
+    course.take(id(7, 1), Kind::Publication).unwrap();
+    course.on_page(false, later);
+    assert!(steps(&mut course, later).contains(&ask));
+    course.on_tail(id(7, 1), later);
+    assert_eq!(steps(&mut course, later), [Step::Synced(vec![2])]);
 }
 
 #[test]
 fn a_mark_is_passed_when_what_the_engine_had_by_then_has_been_heard() {
     let (mut course, now) = following();
-    course.sync(1);
+    course.sync(1, now);
     steps(&mut course, now);
     course.on_tail(id(7, 1), now);
     steps(&mut course, now);

@@ -2,7 +2,8 @@
 //! from there is heard. Owns no poll and opens no connection: sockets are handed to it. What comes next is decided by
 //! `policy::engine`, what is said by `wire::engine`.
 //!
-//! Invariant: whoever has asked is answered once, in the order of the questions, also when the engine is gone.
+//! Invariant: whoever has asked is answered once, also when the engine is gone: publishers in their order, and those who wait until all
+//! has been heard in theirs, so that no publisher ever waits for these.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ pub struct Engine<S, K> {
     generation: u64,
     greeting: Option<Greeting>,
     owed: Owed<K, Given>,
+    /// To those who wait until all has been heard.
+    syncs: Owed<K, ()>,
     /// Published, and not known to be on a replica: those about which the engine was asked first.
     unconfirmed: VecDeque<(u64, Result<Published, Unpublished>)>,
     /// How many of what was published it was not asked about.
@@ -120,12 +123,12 @@ enum Expected {
     Confirmed(usize),
 }
 
-/// What somebody has waited for.
+/// What a publisher has waited for.
 #[derive(Debug)]
 enum Given {
     Published(Result<Published, Unpublished>),
-    Synced,
-    Refused,
+    /// Nothing but its turn.
+    Passed,
 }
 
 impl<S: Socket, K> Engine<S, K> {
@@ -141,6 +144,7 @@ impl<S: Socket, K> Engine<S, K> {
             generation: 0,
             greeting: None,
             owed: Owed::default(),
+            syncs: Owed::default(),
             unconfirmed: VecDeque::new(),
             unasked: 0,
             page: None,
@@ -186,16 +190,16 @@ impl<S: Socket, K> Engine<S, K> {
         self.unasked += 1;
     }
 
-    /// Says so once all has been heard that was published before.
-    pub fn sync(&mut self, who: K) {
-        let number = self.owed.ask(who);
-        self.course.sync(number);
+    /// Says so once all has been heard that was published before, or that takes too long. Nobody else waits for that.
+    pub fn sync(&mut self, who: K, now: Instant) {
+        let number = self.syncs.ask(who);
+        self.course.sync(number, now);
     }
 
-    /// Publishes nothing for somebody, and says so once all is answered that was asked before.
-    pub fn refuse(&mut self, who: K) {
+    /// Publishes nothing for somebody, and says so once all is answered that was to be published before.
+    pub fn pass(&mut self, who: K) {
         let number = self.owed.ask(who);
-        self.owed.answer(number, Given::Refused);
+        self.owed.answer(number, Given::Passed);
     }
 
     /// Publishes the periodic notification, unless a machine has done so during the last period or most of it.
@@ -319,9 +323,11 @@ impl<S: Socket, K> Engine<S, K> {
             if let Some((who, given)) = self.owed.next() {
                 return Some(match given {
                     Given::Published(outcome) => News::Published(who, outcome),
-                    Given::Synced => News::Synced(who),
-                    Given::Refused => News::Refused(who),
+                    Given::Passed => News::Passed(who),
                 });
+            }
+            if let Some((who, ())) = self.syncs.next() {
+                return Some(News::Synced(who));
             }
             if let Some(page) = &mut self.page {
                 match page.entries.next() {

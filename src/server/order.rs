@@ -1,5 +1,5 @@
 //! The one order of the publications, wherever it is kept. It is asked, and then polled for what there is to hear: an
-//! answer may come at once or much later, but behind all publications that were positioned before it.
+//! answer may come at once or much later, but those about publishing come in the order of the questions.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -351,6 +351,7 @@ impl Own {
                 let publish = |publication| heard.push_back(Heard::Publication(publication));
                 Answer::Published(ledger.submit(submission, now, publish))
             }
+            Question::Pass => Answer::Passed,
             Question::Sync => Answer::Synced,
             Question::Overview { metrics, drain } => own_overview(metrics, drain, ledger.published(), None),
         };

@@ -14,7 +14,9 @@ pub struct Ticket(pub usize);
 pub enum Question {
     /// To publish this, all of it or nothing.
     Publish(Submission),
-    /// To say so once all has been said that was published before.
+    /// To say so once all is answered that was to be published before.
+    Pass,
+    /// To say so once all has been said that was published before, or that takes too long.
     Sync,
     /// What there is to say about the whole server. What is known here goes with it.
     Overview {
@@ -30,6 +32,8 @@ pub enum Question {
 pub enum Answer {
     /// To `Publish`.
     Published(Result<Published, Unpublished>),
+    /// To `Pass`.
+    Passed,
     /// To `Sync`.
     Synced,
     /// To `Overview`.

@@ -263,6 +263,7 @@ impl<S: Socket> Turn<S> {
             return;
         }
         self.peers.hold_publishers(self.order.is_congested());
+        self.turn_waiting_away();
         self.peers.settle(self.now);
         self.report_holding();
         // Behind them, too: a departed client no longer counts.

@@ -83,7 +83,8 @@ pub struct Relayed<'a> {
     pub message: &'a [u8],
 }
 
-/// What a worker says. Answers to `Publish` and `Sync` come in the order of these questions, and to `Overview` in the order of those.
+/// What a worker says. Answers to `Publish` come in the order of these questions, and so do those to `Sync` and to `Overview`, but one
+/// kind does not wait for another.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSupervisor {
     /// It could serve now. Until it is told to, nothing is lost if it ends.

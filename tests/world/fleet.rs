@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use slackwater::server::clock::Now;
 
-use crate::draw::SECOND;
+use crate::draw::{GENEROUS, SECOND};
 use crate::ear::Id;
 use crate::fleet::author::Author;
 use crate::fleet::engine::Engine;
@@ -156,7 +156,8 @@ impl Fleet {
         let line: BTreeSet<Id> = chronicle.line(newest).into_iter().collect();
         let published = self.authors.iter().filter(|_| !self.has_killed).flat_map(Author::published);
         let lost = published.filter(|id| !line.contains(id)).collect();
-        let judge = Judge { chronicle, newest, lost };
+        let forgets_nothing = self.setup.terms.history.publications >= GENEROUS.publications;
+        let judge = Judge { chronicle, newest, lost, forgets_nothing };
         self.listeners.iter().for_each(|listener| judge.hears(listener, &mut tally));
         self.authors.iter().for_each(|author| judge.answers(author, &mut tally));
         tally

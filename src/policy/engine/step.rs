@@ -108,7 +108,7 @@ pub enum Step {
     HangUp,
     /// The line goes on in another way.
     Line(Continuation),
-    /// These need not wait any longer: everything has been heard, or nobody can say.
+    /// These need not wait any longer: everything has been heard, or that took too long.
     Synced(Vec<u64>),
     /// It can be published and heard from here on.
     Up,

@@ -36,7 +36,7 @@ impl<S: Socket, K> Engine<S, K> {
             Step::HangUp => self.hang_up(),
             Step::Line(continuation) => self.go_on(continuation),
             Step::Synced(numbers) => {
-                numbers.into_iter().for_each(|number| self.owed.answer(number, Given::Synced));
+                numbers.into_iter().for_each(|number| self.syncs.answer(number, ()));
             }
             Step::Up => self.on_up(),
             Step::Down { fault, is_again } => self.on_down(&fault, is_again),

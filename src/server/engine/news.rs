@@ -14,10 +14,10 @@ pub enum News<K> {
     Line(Continuation),
     /// What has become of what somebody has published.
     Published(K, Result<Published, Unpublished>),
-    /// All has been heard that was published before somebody asked.
+    /// All has been heard that was published before somebody asked, or that took too long.
     Synced(K),
-    /// Somebody is refused, as everything leaves.
-    Refused(K),
+    /// All is answered that was to be published before somebody asked.
+    Passed(K),
     /// A connection is wanted: to be given to `on_connected`.
     Connect(Wanted),
     /// The connections were lost, and are there again.

@@ -30,7 +30,8 @@ impl<S: Socket> Shared<S> {
     pub(super) fn ask(&mut self, ticket: Ticket, question: Question, now: Now) {
         match question {
             Question::Publish(submission) => self.engine.submit(ticket, &submission, now),
-            Question::Sync => self.engine.sync(ticket),
+            Question::Pass => self.engine.pass(ticket),
+            Question::Sync => self.engine.sync(ticket, now.instant),
             Question::Overview { metrics, drain } => {
                 let engine = Some(self.engine.status(now.instant));
                 let overview = own_overview(metrics, drain, self.heard, engine);
@@ -51,7 +52,7 @@ impl<S: Socket> Shared<S> {
             News::Line(continuation) => Heard::Line(continuation),
             News::Published(ticket, outcome) => Heard::Answer(ticket, Answer::Published(outcome)),
             News::Synced(ticket) => Heard::Answer(ticket, Answer::Synced),
-            News::Refused(ticket) => Heard::Answer(ticket, Answer::Refused),
+            News::Passed(ticket) => Heard::Answer(ticket, Answer::Passed),
             News::Connect(wanted) => Heard::Connect(wanted),
             News::Reconnected => Heard::Reconnected,
         })

@@ -1,5 +1,5 @@
 //! The supervisor, as one of its workers sees it: publications are sent up, come back with their position, and only
-//! then are they heard. Questions about them are answered in the order in which they were asked, and so are those about the whole server.
+//! then are they heard. Questions of one kind are answered in the order in which they were asked, and wait for none of another kind.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -53,10 +53,7 @@ pub struct Upstream<S> {
     link: Link<S>,
     /// What was taken in and not polled yet.
     inbox: Option<Inbox>,
-    /// Whose questions about publications are not answered yet, oldest first.
-    waiting: VecDeque<Ticket>,
-    /// The same of those about the whole server, which are answered sooner where the others wait for an engine.
-    watching: VecDeque<Ticket>,
+    owed: Owed,
     /// To be heard ahead of what it says: once it is lost, the answers that nobody else gives.
     own: VecDeque<Heard>,
     /// How many clients the supervisor knows of.
@@ -82,8 +79,7 @@ impl<S: Socket> Upstream<S> {
         Self {
             link: Link::new(socket),
             inbox: None,
-            waiting: VecDeque::new(),
-            watching: VecDeque::new(),
+            owed: Owed::default(),
             own: VecDeque::new(),
             told_clients: 0,
             has_caught_up: false,
@@ -101,6 +97,7 @@ impl<S: Socket> Upstream<S> {
         if self.is_lost {
             let answer = match question {
                 Question::Publish(_) => Answer::Refused,
+                Question::Pass => Answer::Passed,
                 Question::Sync => Answer::Synced,
                 Question::Overview { metrics, drain } => own_overview(metrics, drain, 0, None),
             };
@@ -109,16 +106,21 @@ impl<S: Socket> Upstream<S> {
         match question {
             Question::Publish(submission) => {
                 self.tell(&ToSupervisor::Publish(submission));
-                self.waiting.push_back(ticket);
+                self.owed.publishing.push_back(Publishing::Submission(ticket));
             }
+            Question::Pass if self.owed.publishing.is_empty() => {
+                self.own.push_back(Heard::Answer(ticket, Answer::Passed));
+            }
+            // That is nothing that the supervisor has to know.
+            Question::Pass => self.owed.publishing.push_back(Publishing::Pass(ticket)),
             Question::Sync => {
                 self.tell(&ToSupervisor::Sync);
-                self.waiting.push_back(ticket);
+                self.owed.syncing.push_back(ticket);
             }
             Question::Overview { metrics, .. } => {
                 self.tell_metrics(metrics);
                 self.tell(&ToSupervisor::Overview);
-                self.watching.push_back(ticket);
+                self.owed.watching.push_back(ticket);
             }
         }
     }
@@ -142,7 +144,7 @@ impl<S: Socket> Upstream<S> {
                     self.has_caught_up |= message == ToWorker::CaughtUp;
                     self.newest = self.newest.behind(&message);
                     self.takes_up_first &= message != ToWorker::Serve;
-                    hear(message, &mut self.waiting, &mut self.watching, now)
+                    hear(message, &mut self.owed, now)
                 }
                 Ok(None) => {
                     self.inbox.take().into_iter().for_each(|inbox| self.link.close_inbox(inbox));
@@ -158,6 +160,9 @@ impl<S: Socket> Upstream<S> {
             };
             if let Some(reply) = said.reply {
                 self.tell(&reply);
+            }
+            while let Some(ticket) = self.owed.next_passed() {
+                self.own.push_back(Heard::Answer(ticket, Answer::Passed));
             }
             if said.heard.is_some() {
                 return said.heard;
@@ -273,9 +278,42 @@ impl<S: Socket> Upstream<S> {
         (self.is_deaf, self.is_lost, self.inbox) = (true, true, None);
         // It may still be there, though what it says cannot be understood: it is told that this worker is on its own now.
         self.link.hang_up();
-        let refused = |ticket| Heard::Answer(ticket, Answer::Refused);
-        self.own.extend(self.waiting.drain(..).chain(self.watching.drain(..)).map(refused));
+        let Owed { publishing, syncing, watching } = std::mem::take(&mut self.owed);
+        self.own.extend(publishing.into_iter().map(|one| match one {
+            Publishing::Submission(ticket) => Heard::Answer(ticket, Answer::Refused),
+            Publishing::Pass(ticket) => Heard::Answer(ticket, Answer::Passed),
+        }));
+        let others = syncing.into_iter().chain(watching);
+        self.own.extend(others.map(|ticket| Heard::Answer(ticket, Answer::Refused)));
         self.own.push_back(Heard::Instruction(Instruction::Leave));
+    }
+}
+
+/// Whose questions are not answered yet, oldest first: where some wait for an engine, others are answered sooner.
+#[derive(Debug, Default)]
+struct Owed {
+    publishing: VecDeque<Publishing>,
+    /// Until all has been heard.
+    syncing: VecDeque<Ticket>,
+    /// About the whole server.
+    watching: VecDeque<Ticket>,
+}
+
+/// A question that is answered in the order of what is published.
+#[derive(Debug)]
+enum Publishing {
+    Submission(Ticket),
+    /// Once its turn has come.
+    Pass(Ticket),
+}
+
+impl Owed {
+    /// Who was to be answered behind what has been answered by now. Call until `None`.
+    fn next_passed(&mut self) -> Option<Ticket> {
+        let Some(Publishing::Pass(ticket)) = self.publishing.front() else { return None };
+        let ticket = *ticket;
+        self.publishing.pop_front();
+        Some(ticket)
     }
 }
 
@@ -286,13 +324,12 @@ struct Said {
     reply: Option<ToSupervisor>,
 }
 
-fn hear(
-    message: ToWorker<'_>,
-    waiting: &mut VecDeque<Ticket>,
-    watching: &mut VecDeque<Ticket>,
-    now: Now,
-) -> Said {
-    let mut answer = |answer| waiting.pop_front().map(|ticket| Heard::Answer(ticket, answer));
+fn hear(message: ToWorker<'_>, owed: &mut Owed, now: Now) -> Said {
+    let Owed { publishing, syncing, watching } = owed;
+    let mut published = |answer| {
+        let (Publishing::Submission(ticket) | Publishing::Pass(ticket)) = publishing.pop_front()?;
+        Some(Heard::Answer(ticket, answer))
+    };
     let instruction = |instruction| Some(Heard::Instruction(instruction));
     let heard = match message {
         ToWorker::CaughtUp => return Said { heard: None, reply: Some(ToSupervisor::Ready) },
@@ -301,12 +338,12 @@ fn hear(
         }
         ToWorker::Line(continuation) => Some(Heard::Line(continuation)),
         ToWorker::Publication(relayed) => publication(&relayed, now).map(Heard::Publication),
-        ToWorker::Published(published) => answer(Answer::Published(published)),
+        ToWorker::Published(outcome) => published(Answer::Published(outcome)),
         ToWorker::Overview(overview) => {
             watching.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Overview(overview)))
         }
-        ToWorker::Refused => answer(Answer::Refused),
-        ToWorker::Synced => answer(Answer::Synced),
+        ToWorker::Refused => published(Answer::Refused),
+        ToWorker::Synced => syncing.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Synced)),
         ToWorker::Serve => instruction(Instruction::Serve),
         ToWorker::Close => instruction(Instruction::Close),
         ToWorker::Leave => instruction(Instruction::Leave),

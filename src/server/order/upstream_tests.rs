@@ -7,9 +7,11 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::policy::epochs::Epochs;
+use crate::policy::idempotency::Scope;
 use crate::policy::sequencer::PublicationId;
 use crate::server::socket::Stream;
 use crate::wire::link::encode;
+use crate::wire::publish::{Drafts, Submission};
 
 #[test]
 fn one_that_is_behind_says_once_a_second_that_its_loop_turns() {
@@ -56,6 +58,39 @@ fn how_everything_stands_is_answered_to_whoever_has_asked_that_ahead_of_what_wai
         panic!("{heard:?}")
     };
     assert_eq!((first, second), (Ticket(2), Ticket(1)));
+}
+
+#[test]
+fn a_publisher_is_not_answered_behind_who_waits_until_all_is_heard_and_whoever_follows_it_is_answered_behind_it()
+ {
+    let (socket, mut other) = UnixStream::pair().expect("there are descriptors");
+    socket.set_nonblocking(true).expect("it is a socket");
+    let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
+    upstream.ask(Ticket(0), Question::Pass);
+    upstream.ask(Ticket(1), Question::Sync);
+    upstream.ask(
+        Ticket(2),
+        Question::Publish(Submission {
+            key: None,
+            scope: Scope::OPERATORS,
+            drafts: Drafts { list: vec![], is_batch: true },
+        }),
+    );
+    upstream.ask(Ticket(3), Question::Pass);
+    let tickets = |upstream: &mut Upstream<Stream>| -> Vec<usize> {
+        let heard = std::iter::from_fn(|| upstream.poll(now));
+        let ticket = |heard| if let Heard::Answer(Ticket(ticket), _) = heard { Some(ticket) } else { None };
+        heard.filter_map(ticket).collect()
+    };
+    assert_eq!(tickets(&mut upstream), [0]);
+    for (answer, expected) in [(ToWorker::Refused, &[2, 3][..]), (ToWorker::Synced, &[1])] {
+        let mut octets = BytesMut::new();
+        encode(&answer, &mut octets);
+        other.write_all(&octets).expect("there is room");
+        upstream.on_ready();
+        upstream.take_in(false, &mut [0; 1000], now.instant);
+        assert_eq!(tickets(&mut upstream), expected);
+    }
 }
 
 #[test]

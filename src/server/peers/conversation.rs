@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::reading::READ_BUDGET;
+use super::waiting::Waited;
 use super::{Mode, Peers};
 use crate::frame::Kind;
 use crate::http::answer::Answer;
@@ -59,16 +60,19 @@ impl<S: Socket> Peers<S> {
                 }
             };
             self.count_for_client(key, &request, now);
-            self.answer(key, request, false, now);
+            self.answer(key, request, Waited::Not, now);
             self.leave_to_proxy(key, now);
         }
     }
 
-    /// Answers one request: with a response, a WebSocket or a publication; some only once all has come that was published
-    /// before it, unless it is `synced`.
-    pub(super) fn answer(&mut self, key: usize, mut request: Box<Request>, synced: bool, now: Now) {
+    /// Answers one request: with a response, a WebSocket or a publication; some only once others have been answered, or once all
+    /// has come that was published before it, unless it has `waited` for that.
+    pub(super) fn answer(&mut self, key: usize, mut request: Box<Request>, waited: Waited, now: Now) {
         let conditions = self.conditions(key, now);
-        if !synced && self.must_sync_first(key, &mut request, conditions) {
+        if self.is_behind_others(key, &mut request, conditions) {
+            return self.answer_later(key, request);
+        }
+        if self.must_sync_first(&request, conditions, waited) {
             return self.sync_first(key, request);
         }
         let too_many = conditions.too_many;

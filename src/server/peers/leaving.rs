@@ -27,6 +27,7 @@ impl<S: Socket> Peers<S> {
     /// for a WebSocket are refused, and those for a stream are told to come back.
     pub fn leave(&mut self, now: Now, alone: bool) {
         self.mode = if alone { Mode::SteppingDown } else { Mode::Leaving };
+        self.turn_waiting_away(now);
         self.end_where(now, Ending::Answered, |connection| connection.is_idle_http());
         // A peer that waits for answers can ask nothing more: its connection ends behind the last one.
         self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());

@@ -67,7 +67,7 @@ impl<S: Socket> Peers<S> {
         let submission = read_submission(&request, scope, self.terms.max_publish_bytes);
         let submission = match submission.and_then(|submission| check_rights(submission, publisher)) {
             Ok(submission) => submission,
-            Err(_) if self.connections[key].awaited.any() => return self.sync_first(key, request),
+            Err(_) if self.connections[key].awaited.any() => return self.answer_later(key, request),
             Err(refusal) => return self.respond(key, refusal, exchange, now),
         };
         self.submit(key, submission, exchange);

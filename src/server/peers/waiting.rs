@@ -43,6 +43,16 @@ struct Waiter {
     what: What,
 }
 
+/// For what a request was put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    Not,
+    /// Until those before it were answered.
+    ForOthers,
+    /// Until all had come that was published before it.
+    ForAll,
+}
+
 /// What becomes of an answer.
 #[derive(Debug)]
 enum What {
@@ -52,8 +62,12 @@ enum What {
     Speaker(Option<Json>),
     /// Somebody wants to know about the whole server.
     Watcher(Exchange, Report),
-    /// A request can be answered now that all has come that was published before it.
+    /// A request can be answered, behind others.
     Request(Box<Request>),
+    /// Somebody may listen now that all has come that was published before, or is told that something is missing.
+    Listener(Box<Request>),
+    /// Nothing: it was turned away meanwhile.
+    TurnedAway,
     /// A request that cannot be read is refused, behind others.
     Refusal(Refusal, Option<Box<str>>),
     /// A peer that waits before it sends a body may go on, behind others.
@@ -116,21 +130,30 @@ impl<S: Socket> Peers<S> {
         std::mem::take(&mut self.waiting.wants_drain)
     }
 
-    /// Whether a request can only be answered once all has come that was published before it: answers keep the order
-    /// of the requests, and a client may have heard elsewhere what is still on its way here.
-    pub(super) fn must_sync_first(
+    /// Whether a request can only be answered once others are: answers keep the order of the requests.
+    pub(super) fn is_behind_others(
         &self,
         key: usize,
         request: &mut Request,
         conditions: Conditions<'_>,
     ) -> bool {
-        let is_behind_others =
-            self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip;
-        // Who is refused is refused at once.
-        let may_listen = conditions.stage == Stage::Serving;
-        let is_ahead =
-            || may_listen && routes::resumes_after(request).is_some_and(|last| self.feed.is_ahead(last));
-        is_behind_others || is_ahead()
+        self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip
+    }
+
+    /// Whether a request can only be answered once all has come that was published before it: a client may have heard elsewhere what
+    /// is still on its way here, and what it has published itself is ahead of what it hears. Who is refused is refused at once.
+    pub(super) fn must_sync_first(
+        &self,
+        request: &Request,
+        conditions: Conditions<'_>,
+        waited: Waited,
+    ) -> bool {
+        if conditions.stage != Stage::Serving || waited == Waited::ForAll {
+            return false;
+        }
+        let Some(asked) = routes::subscriptions(request) else { return false };
+        let last = asked.last_event_id.and_then(|id| id.parse().ok());
+        waited == Waited::ForOthers || last.is_some_and(|last| self.feed.is_ahead(last))
     }
 
     /// Publishes; the ids are answered later.
@@ -144,24 +167,29 @@ impl<S: Socket> Peers<S> {
         self.ask(key, Question::Publish(submission), What::Speaker(reference), false);
     }
 
+    /// Puts a request off until those before it have been answered.
+    pub(super) fn answer_later(&mut self, key: usize, request: Box<Request>) {
+        self.ask(key, Question::Pass, What::Request(request), true);
+    }
+
     /// Puts a request off until all has come that was published before it.
     pub(super) fn sync_first(&mut self, key: usize, request: Box<Request>) {
-        self.ask(key, Question::Sync, What::Request(request), true);
+        self.ask(key, Question::Sync, What::Listener(request), true);
     }
 
     /// Puts a refusal off until the requests before it have been answered.
     pub(super) fn refuse_later(&mut self, key: usize, refusal: Refusal, shared_with: Option<Box<str>>) {
-        self.ask(key, Question::Sync, What::Refusal(refusal, shared_with), true);
+        self.ask(key, Question::Pass, What::Refusal(refusal, shared_with), true);
     }
 
     /// Puts an ending off until what the client has published before it has been answered.
     pub(super) fn end_later(&mut self, key: usize, ending: Ending) {
-        self.ask(key, Question::Sync, What::Ending(ending), true);
+        self.ask(key, Question::Pass, What::Ending(ending), true);
     }
 
     /// Lets a peer that waits before it sends a body wait until the requests before have been answered.
     pub(super) fn go_on_later(&mut self, key: usize) {
-        self.ask(key, Question::Sync, What::Body, true);
+        self.ask(key, Question::Pass, What::Body, true);
     }
 
     /// Tells something about the whole server.
@@ -185,7 +213,28 @@ impl<S: Socket> Peers<S> {
 
     /// Hands an answer to whoever waits for it.
     pub fn on_answer(&mut self, ticket: Ticket, answer: Answer, now: Now) {
-        let Some(Waiter { key, what }) = self.waiting.those.try_remove(ticket.0) else { return };
+        let waiter = self.waiting.those.try_remove(ticket.0);
+        if let Some(Waiter { key, what }) = waiter.filter(|waiter| !matches!(waiter.what, What::TurnedAway)) {
+            self.go_on_with_answer(key, what, answer, now);
+        }
+    }
+
+    /// Whoever waits until all has come that was published before is refused, and may come again: nothing else is to wait for
+    /// that.
+    pub fn turn_waiting_away(&mut self, now: Now) {
+        let mut refused = vec![];
+        for (_, Waiter { key, what }) in &mut self.waiting.those {
+            // The ticket is not another's before the answer has come.
+            if matches!(what, What::Listener(_)) {
+                refused.push((*key, std::mem::replace(what, What::TurnedAway)));
+            }
+        }
+        for (key, what) in refused {
+            self.go_on_with_answer(key, what, Answer::Refused, now);
+        }
+    }
+
+    fn go_on_with_answer(&mut self, key: usize, what: What, answer: Answer, now: Now) {
         let connection = &mut self.connections[key];
         let was_stopped = connection.awaited.stops_reading();
         connection.awaited.on_answer();
@@ -204,7 +253,15 @@ impl<S: Socket> Peers<S> {
             (What::Watcher(exchange, report), Answer::Overview(overview)) => {
                 self.tell_report(key, &overview, report, exchange, now);
             }
-            (What::Request(request), _) => self.answer(key, request, true, now),
+            (What::Request(request), _) => self.answer(key, request, Waited::ForOthers, now),
+            // What it has heard elsewhere is as little known here as if nothing were.
+            (What::Listener(request), Answer::Refused) => {
+                let known = std::mem::replace(&mut self.knows_newest, false);
+                self.answer(key, request, Waited::ForAll, now);
+                self.knows_newest = known;
+            }
+            (What::Listener(request), _) => self.answer(key, request, Waited::ForAll, now),
+            (What::TurnedAway, _) => {}
             (What::Refusal(refusal, shared_with), _) => {
                 self.connections[key].refuse(refusal, shared_with, now, &self.terms.limits);
             }

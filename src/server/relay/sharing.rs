@@ -1,5 +1,6 @@
 //! The supervisor's half of publishing where an engine gives the order: what workers publish goes there, and what comes back from
-//! there all of them hear. Answers come much later than questions then, but in their order.
+//! there all of them hear. Answers come much later than questions then: to publishers in
+//! their order, and to those who wait until all has been heard in theirs.
 
 use std::time::Instant;
 
@@ -77,7 +78,7 @@ impl<S: Socket> Relay<S> {
             }
             News::Published(worker, outcome) => self.tell(worker, &ToWorker::Published(outcome)),
             News::Synced(worker) => self.tell_synced(worker),
-            News::Refused(worker) => self.tell(worker, &ToWorker::Refused),
+            News::Passed(worker) => self.tell(worker, &ToWorker::Refused),
             News::Connect(wanted) => {
                 self.sharing.iter_mut().for_each(|sharing| sharing.wanted.push(wanted.clone()));
             }
@@ -114,9 +115,9 @@ impl<S: Socket> Relay<S> {
     pub(super) fn pass_on(&mut self, id: WorkerId, message: ToSupervisor, now: Now) -> Option<ToSupervisor> {
         let Some(sharing) = &mut self.sharing else { return Some(message) };
         match message {
-            ToSupervisor::Publish(_) if self.is_closed => sharing.engine.refuse(id),
+            ToSupervisor::Publish(_) if self.is_closed => sharing.engine.pass(id),
             ToSupervisor::Publish(submission) => sharing.engine.submit(id, &submission, now),
-            ToSupervisor::Sync => sharing.engine.sync(id),
+            ToSupervisor::Sync => sharing.engine.sync(id, now.instant),
             message => return Some(message),
         }
         None

@@ -191,6 +191,13 @@ impl<S: Socket> Turn<S> {
         is_put_off
     }
 
+    /// Waits no longer for those who wait until all has been heard: that may take seconds, while the engine is away.
+    pub(super) fn turn_waiting_away(&mut self) {
+        if self.holding.stage == Stage::Holding && self.is_late() {
+            self.peers.turn_waiting_away(self.now);
+        }
+    }
+
     /// Says how far it is, once it is there.
     pub(super) fn report_holding(&mut self) {
         match self.holding.stage {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use slackwater::policy::engine::marks::PATIENCE;
+
 use crate::ear::Id;
 use crate::fleet::author::{Author, Outcome};
 use crate::fleet::chronicle::Chronicle;
@@ -16,6 +18,8 @@ pub struct Tally {
     pub gaps: usize,
     pub resumed: usize,
     pub not_resumed: usize,
+    /// Those of them who asked for what the engine still has, and were not waited for.
+    pub in_vain: usize,
     pub answered: usize,
     pub refused: usize,
     pub unknown: usize,
@@ -26,11 +30,13 @@ pub struct Tally {
 
 impl Tally {
     pub fn add(&mut self, other: &Self) {
-        let Self { heard, gaps, resumed, not_resumed, answered, refused, unknown, lost, retried } = other;
+        let Self { heard, gaps, resumed, not_resumed, in_vain, answered, refused, unknown, lost, retried } =
+            other;
         self.heard += heard;
         self.gaps += gaps;
         self.resumed += resumed;
         self.not_resumed += not_resumed;
+        self.in_vain += in_vain;
         self.answered += answered;
         self.refused += refused;
         self.unknown += unknown;
@@ -45,6 +51,8 @@ pub struct Judge<'a> {
     pub newest: Id,
     /// Publications that were acknowledged and that the engines have lost, if some machine still knows of each.
     pub lost: Vec<Id>,
+    /// No machine forgets what the engine has.
+    pub forgets_nothing: bool,
 }
 
 impl Judge<'_> {
@@ -72,6 +80,7 @@ impl Judge<'_> {
                     upto = Some(*id);
                     live = upto;
                     tally.not_resumed += usize::from(hearing.asked.is_some());
+                    tally.in_vain += usize::from(self.is_in_vain(hearing));
                 }
                 Said::Publication(id) => {
                     tally.heard += 1;
@@ -100,6 +109,15 @@ impl Judge<'_> {
             self.has_heard_all(hearing, upto, self.newest);
             live.into_iter().for_each(|since| self.was_told(hearing, since));
         }
+    }
+
+    /// Whether it asked for what the engine has still, and was told too early that it is not there.
+    fn is_in_vain(&self, hearing: &Hearing) -> bool {
+        let (came, told) = hearing.times;
+        let waited = told.is_some_and(|told| told >= came + PATIENCE);
+        let asked = hearing.asked.filter(|_| !waited);
+        self.forgets_nothing
+            && asked.is_some_and(|asked| self.chronicle.between(asked, self.newest).is_some())
     }
 
     /// Since then it has missed nothing that is lost: it would have been told of a gap, though maybe not at once.

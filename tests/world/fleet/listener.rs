@@ -31,6 +31,8 @@ pub enum Said {
 pub struct Hearing {
     pub asked: Option<Id>,
     pub filters: Vec<String>,
+    /// When it came, and when it was told something first.
+    pub times: (Duration, Option<Duration>),
     pub said: Vec<Said>,
     /// It is over.
     pub is_past: bool,
@@ -106,7 +108,8 @@ impl Listener {
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
         line.borrow_mut().send(request.as_bytes());
         let (asked, filters) = (self.last, self.filters.clone());
-        self.hearings.push(Hearing { asked, filters, said: Vec::new(), is_past: false });
+        let times = (now, None);
+        self.hearings.push(Hearing { asked, filters, times, said: Vec::new(), is_past: false });
         let longest = self.stays.map(|stays| usize::try_from(stays.as_millis()).expect("short"));
         let leaves_at = longest.map_or(Duration::MAX, |longest| now + random.millis(0..longest));
         self.visit = Some(Visit { line: line.clone(), reacted: 0, leaves_at });
@@ -154,6 +157,7 @@ impl Listener {
                 }
                 Said::Resumed | Said::Gap(None) => {}
             }
+            hearing.times.1.get_or_insert(now);
             hearing.said.push(said);
         }
         let leaves = visit.leaves_at <= now;
