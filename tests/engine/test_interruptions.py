@@ -1,8 +1,20 @@
 """What an engine that keeps its data may live through without anybody missing anything, or being told so."""
-import pytest
+import concurrent.futures
+import contextlib
+import os
+import signal
+import time
 
-from engine import DURABLE, KINDS, STREAM
-from judge import REFUSED, UNKNOWN
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from client import heard, hears_nothing_more, listening
+from crowd import post
+from engine import DURABLE, KINDS, STREAM, Engine
+from judge import ACKNOWLEDGED, REFUSED, UNKNOWN
+from machine import Machine
+from programs import wait_until
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,3 +111,61 @@ def test_a_machine_that_hands_over_goes_on_where_it_was_however_much_comes_meanw
                 machine.hand_over()
             it.hear_on()
         it.nobody_missed_anything()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_machine_that_starts_before_its_engine_lets_nobody_listen_until_it_can_say_behind_what(tmp_path, workers):
+    with contextlib.ExitStack() as running:
+        engine = running.enter_context(Engine("redis", tmp_path / "engine", *DURABLE))
+        url = f"redis://127.0.0.1:{engine.port}"
+        with Machine("A", url, workers=1) as former:
+            former.await_up()
+            ids = [post(former, [n], topic="orders")[1][0] for n in range(300)]
+        engine.kill()
+        machine = running.enter_context(Machine("B", url, workers=workers))
+        wait_until(lambda: machine.get("/readyz")[1].get("status") == "starting", "it is there without its engine")
+        for wish in ({}, {"after": ids[-1]}, {"after": ids[100]}):
+            with pytest.raises(InvalidStatus) as refused, listening(machine, "orders", **wish):
+                pass
+            answer = refused.value.response
+            assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+        stream = httpx.get(f"{machine.http}/events?topic=orders", trust_env=False)
+        assert stream.status_code == 200 and "retry:" in stream.text and "id:" not in stream.text
+        engine.start()
+        machine.await_up()
+        assert not any("may be missing" in line for line in machine.log)
+        with listening(machine, "orders") as (new, _), listening(machine, "orders", after=ids[-1]) as (last, resumed):
+            assert resumed["resumed"] and hears_nothing_more(new) and hears_nothing_more(last)
+        with listening(machine, "orders", after=ids[100]) as (ws, resumed):
+            assert resumed["resumed"] and heard(ws, 199) == list(range(101, 300)) and hears_nothing_more(ws)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_comes_from_a_machine_that_had_heard_more_waits_for_this_one_while_the_engine_is_away(tmp_path, workers):
+    with contextlib.ExitStack() as running:
+        engine = running.enter_context(Engine("redis", tmp_path / "engine", *DURABLE))
+        url = f"redis://127.0.0.1:{engine.port}"
+        machine, other = (running.enter_context(Machine(name, url, workers=workers)) for name in "AB")
+        for each in (machine, other):
+            each.await_up()
+        # This one hears nothing more before the engine is gone.
+        os.kill(machine.pid, signal.SIGSTOP)
+        engine.cut_clients()
+        wait_until(lambda: post(other, ["heard elsewhere"], key="k", topic="orders")[0] == ACKNOWLEDGED, "it is published")
+        [last] = post(other, ["heard elsewhere"], key="k", topic="orders")[1]
+        engine.kill()
+        os.kill(machine.pid, signal.SIGCONT)
+        machine.await_down()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            welcome = pool.submit(welcomed, machine, last)
+            began = time.monotonic()
+            assert post(machine, ["refused"], topic="orders")[0] == REFUSED
+            assert time.monotonic() - began < 2, "publishers do not wait for who waits"
+            assert not welcome.done()
+            engine.start()
+            assert welcome.result()["resumed"] is True
+
+
+def welcomed(machine, last):
+    with listening(machine, "orders", after=last) as (_, welcome):
+        return welcome
