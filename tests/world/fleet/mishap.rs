@@ -39,7 +39,7 @@ pub enum Mishap {
     Full(Duration),
     /// A machine is killed, and another in its place starts after so long.
     MachineDies(Duration),
-    /// A worker of some machine is killed.
+    /// A worker of some machine is killed, if one serves: of one that never has, another would not be started.
     WorkerDies,
     /// A machine is stopped for so long.
     MachineStops(Duration),
@@ -102,6 +102,7 @@ impl Fleet {
                 if let Some(machine) = &mut self.machines[machine]
                     && let Some(process) = machine.processes.first()
                     && process.link.is_some()
+                    && process.serves()
                 {
                     let id = process.id;
                     machine.kill(id);
