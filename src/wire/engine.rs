@@ -144,7 +144,7 @@ impl Speaker {
             Matter::Stream => &[&self.stream],
             Matter::Epoch => &[&self.epoch, &self.stream],
             Matter::Machines => &[&self.machines, &self.epoch],
-            Matter::Notification => &[&self.notifications, &self.stream, &self.machines],
+            Matter::Notification => &[&self.lease, &self.notifications, &self.stream, &self.machines],
             Matter::Publication => &[&self.stream, &format!("{}\u{2026}", self.keys)],
         };
         keys.join(" or ")

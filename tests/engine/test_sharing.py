@@ -48,9 +48,9 @@ def test_an_engine_may_want_a_user_and_a_password(waters):
 
 
 def test_of_what_its_user_may_not_do_that_all_else_goes_on_without_a_machine_warns_once_a_connection(engine):
-    # A machine that reports itself, and one that publishes the periodic notification, reads who else is there.
-    engine.ask("ACL", "SETUSER", "default", "-hgetall")
     with machines(url(engine), "A", flags=("--log-level", "debug"), notify_interval="0.1") as [a]:
+        # A machine that reports itself, and one that publishes the periodic notification, reads who else is there.
+        engine.ask("ACL", "SETUSER", "default", "-hgetall")
         refused = ("to note this machine", "the periodic notification")
         for nth in (1, 2):
             for what in refused:
@@ -114,3 +114,10 @@ def test_one_machine_at_a_time_sends_the_periodic_notification_and_counts_all_cl
             assert told[-5:] == numbered
             numbers = [int(each["message"].rpartition("#")[2]) for each in [first, *numbered]]
             assert numbers[1:] == list(range(numbers[1], numbers[1] + 5)) and numbers[0] < numbers[1]
+
+
+def test_a_lease_that_something_else_holds_is_said(tmp_path):
+    with Engine("redis", tmp_path / "engine") as engine:
+        engine.ask("LPUSH", "{slackwater}:notified", "not a machine")
+        with Machine("A", f"redis://127.0.0.1:{engine.port}", workers=1, notify_interval="0.2") as machine:
+            machine.wait_for(r"\[WARNING\] The engine .* refuses the periodic notification.*\{slackwater\}:notified")

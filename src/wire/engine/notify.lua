@@ -4,7 +4,11 @@
 -- Answers its id; nothing if there is none.
 local total = clients_of_all(KEYS[4], ARGV[1], ARGV[2])
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[3]) then return false end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[3]) then
+  -- Held by a machine, or for ever by something else, which this is refused for.
+  redis.call('GET', KEYS[2])
+  return false
+end
 local number = redis.call('INCR', KEYS[3])
 return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[5], ARGV[4] .. '-*',
   'n', number, 'c', total, 'at', ARGV[6])
