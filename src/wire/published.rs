@@ -81,6 +81,9 @@ pub enum Unpublished {
          Idempotency-Key is harmless"
     )]
     Unknown,
+    /// It was given to the process that orders publications, which has ended.
+    #[error("it is not known whether this was published: the process that orders publications has ended")]
+    Orphaned,
     /// It is published, but only its master knows so far.
     #[error(
         "this was published, but no replica of the engine has confirmed it in time: it may be lost with the master"
@@ -96,7 +99,13 @@ impl Unpublished {
 
     /// What programs are told on a connection.
     pub fn code(&self) -> &'static str {
-        if self.is_conflict() { "id_conflict" } else { "engine_unavailable" }
+        match self {
+            Self::OtherRequest | Self::OtherData { .. } => "id_conflict",
+            Self::Orphaned => "restarting",
+            Self::EngineDown | Self::EngineRefused(_) | Self::Unknown | Self::Unconfirmed => {
+                "engine_unavailable"
+            }
+        }
     }
 }
 

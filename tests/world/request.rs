@@ -128,6 +128,9 @@ impl Request {
 
     pub fn outcome_of(&self, status: u16, body: &[u8]) -> Outcome {
         let text = String::from_utf8_lossy(body);
+        if status == 503 && text.contains("not known") {
+            return Outcome::Cut;
+        }
         // The second is for its own hesitation.
         if matches!(status, 503 | 408) {
             return Outcome::Refused;

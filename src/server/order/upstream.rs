@@ -17,6 +17,7 @@ use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::link::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
+use crate::wire::published::Unpublished;
 
 /// What waits for the supervisor before publishers have to wait, too.
 const CONGESTED_BYTES: usize = 4 * 1024 * 1024;
@@ -280,7 +281,9 @@ impl<S: Socket> Upstream<S> {
         self.link.hang_up();
         let Owed { publishing, syncing, watching } = std::mem::take(&mut self.owed);
         self.own.extend(publishing.into_iter().map(|one| match one {
-            Publishing::Submission(ticket) => Heard::Answer(ticket, Answer::Refused),
+            Publishing::Submission(ticket) => {
+                Heard::Answer(ticket, Answer::Published(Err(Unpublished::Orphaned)))
+            }
             Publishing::Pass(ticket) => Heard::Answer(ticket, Answer::Passed),
         }));
         let others = syncing.into_iter().chain(watching);

@@ -94,6 +94,31 @@ fn a_publisher_is_not_answered_behind_who_waits_until_all_is_heard_and_whoever_f
 }
 
 #[test]
+fn of_what_was_given_to_a_supervisor_that_ends_nobody_knows_whether_it_is_published_and_of_what_follows_it_is_not()
+ {
+    let (socket, other) = UnixStream::pair().expect("there are descriptors");
+    socket.set_nonblocking(true).expect("it is a socket");
+    let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
+    let question = || {
+        let drafts = Drafts { list: vec![], is_batch: true };
+        Question::Publish(Submission { key: None, scope: Scope::OPERATORS, drafts })
+    };
+    upstream.ask(Ticket(1), question());
+    drop(other);
+    upstream.on_ready();
+    upstream.take_in(false, &mut [0; 1000], now.instant);
+    let answers = |upstream: &mut Upstream<Stream>| -> Vec<Answer> {
+        let heard = std::iter::from_fn(|| upstream.poll(now));
+        heard
+            .filter_map(|heard| if let Heard::Answer(_, answer) = heard { Some(answer) } else { None })
+            .collect()
+    };
+    assert!(matches!(answers(&mut upstream)[..], [Answer::Published(Err(Unpublished::Orphaned))]));
+    upstream.ask(Ticket(2), question());
+    assert!(matches!(answers(&mut upstream)[..], [Answer::Refused]));
+}
+
+#[test]
 fn a_line_begins_again_and_goes_on_in_another_epoch_but_not_beyond_all_positions() {
     let begin = |newest| Continuation::Begin { epochs: Epochs::of(1), newest };
     let epoch = Continuation::Epoch { epoch: 2, after: PublicationId::new(1, 7), is_lossy: false };
