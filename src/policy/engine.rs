@@ -83,6 +83,8 @@ pub struct Course {
     /// Whether there is a connection to one.
     is_watching: bool,
     behind: Behind,
+    /// The stream was put back in an earlier state, and no epoch has begun since.
+    is_set_back: bool,
     /// Since when nothing could be heard.
     down_since: Option<Instant>,
     has_read_all: bool,
@@ -108,6 +110,7 @@ impl Course {
             next_watch: None,
             is_watching: false,
             behind: Behind::default(),
+            is_set_back: false,
             down_since: Some(now),
             has_read_all: false,
         }
@@ -147,8 +150,13 @@ impl Course {
     }
 
     /// The same; before all ids where there is none.
-    pub fn heard(&self) -> PublicationId {
+    fn heard(&self) -> PublicationId {
         self.cursor.newest().unwrap_or(NOTHING)
+    }
+
+    /// The newest id that was heard or is known to be positioned.
+    pub fn known(&self) -> PublicationId {
+        self.heard().max(self.behind.newest().unwrap_or(NOTHING))
     }
 
     /// Whether all that the stream held has been read once.
@@ -211,15 +219,15 @@ impl Course {
             self.on_fault(Fault::Replica, now);
         } else if self.state == State::Greeting {
             self.state = State::Beginning;
-            let known = self.heard().max(self.behind.newest().unwrap_or(NOTHING));
             let salt = u16::try_from(self.dice.draw() >> 48).unwrap_or_default();
-            self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt }));
+            let (known, is_set_back) = (self.known(), self.is_set_back);
+            self.steps.push_back(Step::Ask(Line::Writer, Ask::Begin { known, salt, is_set_back }));
         }
     }
 
     /// It has said in which epoch is published.
     pub fn on_begun(&mut self, begun: Begun) {
-        self.begun = Some(begun);
+        (self.begun, self.is_set_back) = (Some(begun), false);
         self.state = State::Reading;
         self.cursor.reopen();
         let page = Ask::Page { from: self.cursor.newest(), most: self.page_size.next() };
@@ -283,15 +291,15 @@ impl Course {
         self.behind.on_positioned(id, self.heard(), now);
     }
 
-    /// It has noted that this machine is there, which had `heard` this when it was asked, and has said how far the stream is; `None`
+    /// It has noted that this machine is there, to which this was `known` when it was asked, and has said how far the stream is; `None`
     /// if that is gone.
-    pub fn on_beat(&mut self, beaten: Option<Beaten>, heard: PublicationId, now: Instant) {
+    pub fn on_beat(&mut self, beaten: Option<Beaten>, known: PublicationId, now: Instant) {
         let Some(Beaten { epoch, newest }) = beaten else { return self.on_fault(Fault::Gone, now) };
         if self.begun.is_some_and(|begun| begun.epoch != epoch) {
             return self.on_fault(Fault::Superseded, now);
         }
-        if newest.is_some_and(|newest| newest < heard) {
-            return self.on_fault(Fault::SetBack(heard), now);
+        if newest.is_some_and(|newest| newest < known) {
+            return self.on_fault(Fault::SetBack(known), now);
         }
         newest.into_iter().for_each(|newest| self.on_positioned(newest, now));
         // Only now: where the stream vanishes again and again, or something is refused that is asked later, attempts are to
@@ -322,6 +330,7 @@ impl Course {
         if matches!(self.state, State::Reading | State::Following) {
             self.page_size.on_end(now);
         }
+        self.is_set_back |= matches!(fault, Fault::SetBack(_));
         self.sentinels.1 = (self.sentinels.1 + 1) % self.sentinels.0.max(1);
         self.failures = self.failures.saturating_add(1);
         self.state = State::Waiting { until: now + pause };
@@ -352,7 +361,7 @@ impl Course {
             State::Following => {
                 if self.next_beat.is_some_and(|at| at <= now) {
                     self.next_beat = Some(now + BEAT_INTERVAL);
-                    self.steps.push_back(Step::Ask(Line::Writer, Ask::Beat { heard: self.heard() }));
+                    self.steps.push_back(Step::Ask(Line::Writer, Ask::Beat { known: self.known() }));
                 }
                 if self.next_watch.is_some_and(|at| at <= now) {
                     self.next_watch = None;

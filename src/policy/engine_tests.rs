@@ -65,7 +65,7 @@ fn it_is_up_once_it_has_begun_an_epoch_and_read_all_there_is() {
     assert_eq!(course.take(id(7, 1), Kind::Publication), Ok(Taken::Changed(restart)));
     course.on_page(false, now);
     let follow = reader(Ask::Follow { after: id(7, 1), most: PAGE });
-    assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat { heard: id(7, 1) })]);
+    assert_eq!(steps(&mut course, now), [Step::Up, follow, writer(Ask::Beat { known: id(7, 1) })]);
     assert_eq!((course.epoch(), course.has_read_all()), (Some(7), true));
 }
 
@@ -294,6 +294,28 @@ fn what_was_positioned_is_asked_for_though_it_was_never_heard() {
     course.on_greeting(master("7.0.15"), now);
     let asked = steps(&mut course, now);
     assert!(matches!(asked[..], [Step::Ask(_, Ask::Begin { known, .. })] if known == id(7, 3)), "{asked:?}");
+}
+
+#[test]
+fn where_the_stream_was_set_back_that_is_said_when_another_epoch_is_to_begin_and_until_one_has() {
+    let (mut course, mut now) = following();
+    course.on_positioned(id(7, 3), now);
+    course.on_fault(Fault::SetBack(id(7, 3)), now);
+    let mut said = vec![];
+    for is_cut in [true, false, true] {
+        now += LONGEST_PAUSE * 2;
+        steps(&mut course, now);
+        course.on_greeting(master("7.0.15"), now);
+        said.extend(steps(&mut course, now).into_iter().filter_map(|step| match step {
+            Step::Ask(_, Ask::Begin { known, is_set_back, .. }) => Some((known, is_set_back)),
+            _ => None,
+        }));
+        if !is_cut {
+            course.on_begun(Begun { epoch: 9, newest: id(9, 0) });
+        }
+        course.on_fault(Fault::Closed, now);
+    }
+    assert_eq!(said, [(id(7, 3), true), (id(7, 3), true), (id(7, 3), false)]);
 }
 
 #[test]

@@ -111,7 +111,7 @@ enum Expected {
     Page(usize),
     News,
     Tail,
-    /// This was heard by then.
+    /// This was known by then.
     Beat(PublicationId),
     /// The same.
     Notified(PublicationId),
@@ -184,8 +184,8 @@ impl<S: Socket, K> Engine<S, K> {
             return self.owed.answer(number, Given::Published(Err(Unpublished::EngineDown)));
         };
         let (speaker, at) = (&self.terms.speaker, now.wall.as_millisecond());
-        let heard = self.course.heard();
-        let sent = writer.write(now.instant, |to| speaker.publish(submission, epoch, heard, at, to));
+        let known = self.course.known();
+        let sent = writer.write(now.instant, |to| speaker.publish(submission, epoch, known, at, to));
         writer.expect(Expected::Published { number, sent });
         self.unasked += 1;
     }
@@ -208,7 +208,7 @@ impl<S: Socket, K> Engine<S, K> {
         let (speaker, clients) = (&self.terms.speaker, self.clients);
         let (within_ms, at) = (period.as_millis() * 9 / 10, now.wall.as_millisecond());
         writer.write(now.instant, |to| speaker.notify(clients, within_ms, epoch, at, to));
-        writer.expect(Expected::Notified(self.course.heard()));
+        writer.expect(Expected::Notified(self.course.known()));
     }
 
     /// This machine has so many clients.

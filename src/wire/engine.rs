@@ -155,9 +155,10 @@ impl Speaker {
         match ask {
             Ask::Master => return self.ask_for_master(to),
             Ask::Greet => return self.greet(to),
-            Ask::Begin { known, salt } => {
+            Ask::Begin { known, salt, is_set_back } => {
                 let (known, salt) = (stream_id(*known), salt.to_string());
-                encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known, &salt]);
+                let set_back = if *is_set_back { "set back" } else { "" };
+                encode(to, ["EVAL", BEGIN, "2", &self.stream, &self.epoch, &known, &salt, set_back]);
             }
             Ask::Page { from, most } => {
                 let from = from.map_or_else(|| "-".into(), stream_id);

@@ -71,7 +71,7 @@ pub enum Fault {
     #[error("its stream is gone")]
     Gone,
     /// It gives ids again that it has given before, though it has not started again: the stream was put back in an earlier state.
-    #[error("its stream was set back behind {0}, which was heard here")]
+    #[error("its stream was set back behind {0}, which is known here")]
     SetBack(PublicationId),
     /// An older entry behind a newer one.
     #[error(transparent)]

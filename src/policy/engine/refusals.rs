@@ -82,10 +82,11 @@ impl Refusals {
         is_over
     }
 
-    /// Why publications, or beats, are refused, if they are.
+    /// Why publications are refused, or would be, if so.
     pub fn why(&self) -> Option<&str> {
         let publication = self.publication.as_ref().map(|refused| refused.why.as_str());
-        publication.or(self.beat.as_deref())
+        // What only beats are refused for keeps nobody from publishing.
+        publication.or(self.beat.as_deref().filter(|why| is_of_all_writes(why)))
     }
 }
 
@@ -135,7 +136,8 @@ mod tests {
         let (mut refusals, now) = (Refusals::default(), Instant::now());
         assert!(refusals.on_refused(Write::Notification, DENIED, now) && refusals.why().is_none());
         assert!(!refusals.on_beat());
-        assert!(refusals.on_refused(Write::Beat, DENIED, now) && refusals.why() == Some(DENIED));
-        assert!(!refusals.on_refused(Write::Beat, DENIED, now) && refusals.on_beat());
+        assert!(refusals.on_refused(Write::Beat, DENIED, now) && refusals.why().is_none());
+        assert!(refusals.on_refused(Write::Beat, FULL, now) && refusals.why() == Some(FULL));
+        assert!(!refusals.on_refused(Write::Beat, FULL, now) && refusals.on_beat());
     }
 }

@@ -42,6 +42,8 @@ pub enum Ask {
         /// By how much the number of a new one is to be beyond the seconds since 1970: two engines that begin in the same second, or
         /// behind the same epoch, are to differ.
         salt: u16,
+        /// The stream was put back in an earlier state: of what it holds, nobody knows what was heard by others.
+        is_set_back: bool,
     },
     /// What is in the stream, from this id on; from the beginning without one.
     Page {
@@ -61,8 +63,8 @@ pub enum Ask {
     Tail,
     /// To note that this machine is there, and how far the stream is.
     Beat {
-        /// The newest id that was heard here.
-        heard: PublicationId,
+        /// The newest id that was heard here or is known to be positioned.
+        known: PublicationId,
     },
 }
 

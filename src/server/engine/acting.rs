@@ -59,7 +59,7 @@ impl<S: Socket, K> Engine<S, K> {
             Ask::Page { most, .. } => Expected::Page(*most),
             Ask::Follow { .. } => Expected::News,
             Ask::Tail => Expected::Tail,
-            Ask::Beat { heard } => Expected::Beat(*heard),
+            Ask::Beat { known } => Expected::Beat(*known),
         });
         (1..replies).for_each(|_| conversation.expect(Expected::Done));
     }

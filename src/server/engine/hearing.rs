@@ -76,7 +76,7 @@ impl<S: Socket, K> Engine<S, K> {
                 let newest = answer::id(&reply)?.or(self.course.newest());
                 newest.into_iter().for_each(|newest| self.course.on_tail(newest, at));
             }
-            Expected::Beat(heard) => match answer::beaten(&reply) {
+            Expected::Beat(known) => match answer::beaten(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Machines);
                     self.on_refused(Write::Beat, &why, at);
@@ -87,16 +87,16 @@ impl<S: Socket, K> Engine<S, K> {
                         Some(why) => self.on_refused(Write::Beat, &why, at),
                         None => self.on_beat_taken(),
                     }
-                    self.course.on_beat(beaten, heard, at);
+                    self.course.on_beat(beaten, known, at);
                 }
             },
-            Expected::Notified(heard) => match answer::id(&reply) {
+            Expected::Notified(known) => match answer::id(&reply) {
                 Err(Fault::Refused(why)) => {
                     let why = self.words(&why, Matter::Notification);
                     self.on_refused(Write::Notification, &why, at);
                 }
                 id => match id? {
-                    Some(id) if id <= heard => return Err(Fault::SetBack(heard)),
+                    Some(id) if id <= known => return Err(Fault::SetBack(known)),
                     id => id.into_iter().for_each(|id| self.course.on_positioned(id, at)),
                 },
             },

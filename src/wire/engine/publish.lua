@@ -1,12 +1,12 @@
 -- Publishes all of a request or nothing, unless it is a retry.
 -- KEYS: the stream, the key of the request if it has one, the keys of objects.
 -- ARGV: the epoch, how many entries are kept, the time, for how long keys are remembered (in ms), the payload of the request
--- (empty without a key), the newest position of the epoch that the machine has heard; then of each publication its topic, its
+-- (empty without a key), the newest position of the epoch that the machine knows of; then of each publication its topic, its
 -- data, the number of its key in KEYS (empty for none) and its payload. A payload has 32 characters.
 -- Answers the ids, in runs: <epoch>-<first>+<count>, with spaces between them; or whose key was used for something else: 0 for
 -- the request's, else the number of the publication; or that the stream is gone, or was set back.
 local stream, epoch, kept, at, ttl, request = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local heard, is_first = tonumber(ARGV[6]), true
+local known_position, is_first = tonumber(ARGV[6]), true
 if request ~= '' then
   local first = redis.call('GET', KEYS[2])
   if first and string.sub(first, 1, 32) ~= request then return { 'conflict', 0 } end
@@ -48,7 +48,7 @@ for i = 7, #ARGV, 4 do
     answer(key[2])
   else
     local id = redis.call('XADD', stream, 'MAXLEN', '~', kept, epoch .. '-*', 't', ARGV[i], 'd', ARGV[i + 1], 'at', at)
-    if is_first and tonumber(string.match(id, '%d+$')) <= heard then
+    if is_first and tonumber(string.match(id, '%d+$')) <= known_position then
       redis.call('XDEL', stream, id)
       return { 'set back' }
     end

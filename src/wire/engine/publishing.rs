@@ -24,17 +24,17 @@ pub struct Sent {
     is_batch: bool,
     /// Of each publication, where objects have keys.
     objects: Vec<(String, TopicName)>,
-    /// What was heard by then: what is published is behind that.
-    heard: PublicationId,
+    /// What was known by then: what is published is behind that.
+    known: PublicationId,
 }
 
 impl Speaker {
-    /// Appends a submission, all of which is positioned in this epoch or nothing. It is answered by one reply. So far was heard.
+    /// Appends a submission, all of which is positioned in this epoch or nothing. It is answered by one reply. So far the stream is known.
     pub fn publish(
         &self,
         submission: &Submission,
         epoch: u32,
-        heard: PublicationId,
+        known: PublicationId,
         at_unix_ms: i64,
         to: &mut BytesMut,
     ) -> Sent {
@@ -63,7 +63,7 @@ impl Speaker {
                     &at,
                 ],
             );
-            return Sent { is_batch, objects: vec![], heard };
+            return Sent { is_batch, objects: vec![], known };
         }
         let mut keys = vec![self.stream.clone()];
         keys.extend(submission.key.map(|key| self.key(key.name)));
@@ -90,7 +90,7 @@ impl Speaker {
             }
         }
         // Of another epoch than the one that is published in nothing counts: that has begun behind it.
-        let position = if heard.epoch() == epoch { heard.position() } else { 0 }.to_string();
+        let position = if known.epoch() == epoch { known.position() } else { 0 }.to_string();
         let (count, epoch) = (keys.len().to_string(), epoch.to_string());
         let ttl = REMEMBERED.as_millis().to_string();
         let texts = drafts
@@ -103,7 +103,7 @@ impl Speaker {
         command.extend([&epoch, &kept, &at, &ttl, &request, &position].map(String::as_str));
         command.extend(publications);
         encode(to, command);
-        Sent { is_batch, objects, heard }
+        Sent { is_batch, objects, known }
     }
 }
 
@@ -112,7 +112,7 @@ impl Speaker {
 /// # Errors
 /// Why this is not an engine to publish with any longer; then nothing was published, unless the stream was set back.
 pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublished>, Fault> {
-    let Sent { is_batch, mut objects, heard } = sent;
+    let Sent { is_batch, mut objects, known } = sent;
     match reply {
         Reply::Null => Err(Fault::Gone),
         Reply::Error(error) => match fault_of(error) {
@@ -121,8 +121,8 @@ pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublishe
         },
         Reply::Bulk(_) => {
             let id = id_of(reply)?;
-            if id <= heard {
-                return Err(Fault::SetBack(heard));
+            if id <= known {
+                return Err(Fault::SetBack(known));
             }
             let run = IdRun { epoch: id.epoch(), first: id.position(), count: 1 };
             Published::from_runs(vec![run], is_batch)
@@ -147,7 +147,7 @@ pub fn outcome(reply: &Reply, sent: Sent) -> Result<Result<Published, Unpublishe
                 Ok(Err(Unpublished::OtherData { id, topic }))
             }
             [what] if text_of(what) == Some("gone") => Err(Fault::Gone),
-            [what] if text_of(what) == Some("set back") => Err(Fault::SetBack(heard)),
+            [what] if text_of(what) == Some("set back") => Err(Fault::SetBack(known)),
             _ => Err(garbled("no answer to a publication", reply)),
         },
         _ => Err(garbled("no answer to a publication", reply)),

@@ -122,6 +122,7 @@ impl Store {
             Some(kept) => kept != known,
             None => known.epoch < epoch && self.after.is_some_and(|after| after < known),
         };
+        let is_set_back = !arguments[2].is_empty() && known.epoch == epoch;
         let is_lost = is_gone && known.position > 0 && self.lossy < known.epoch;
         let answer = |epoch: u32, id: Id| {
             Answer::Array(vec![Answer::Integer(epoch.into()), Answer::Bulk(written(id)), Answer::bulk("")])
@@ -132,6 +133,7 @@ impl Store {
             && last <= epoch
             && known.epoch <= epoch
             && !is_lost
+            && !is_set_back
         {
             return answer(epoch, newest);
         }
@@ -139,6 +141,7 @@ impl Store {
         let salt: u32 = arguments[1].parse().expect("a number");
         let epoch = (epoch.max(known.epoch).max(last) + 1 + salt % 8192).max(seconds + salt);
         let id = Id { epoch, position: 0 };
+        let newest = newest.filter(|_| !is_set_back);
         let after = newest.map(written).unwrap_or_default();
         let lost = if is_lost { &arguments[0] } else { "" };
         let fields = ["begin", context.line, "after", &after, "lost", lost].map(str::to_owned);

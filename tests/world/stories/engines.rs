@@ -68,14 +68,14 @@ fn whoever_has_heard_what_the_engine_has_lost_is_told_of_a_gap() {
 }
 
 /// What all are told where machines hear nothing for a while before the engine loses what it was given meanwhile.
-fn told_after_losing_unheard(seeds: std::ops::Range<u64>, deaf: Option<usize>) -> Tally {
+fn told_after_losing_unheard(seeds: std::ops::Range<u64>, deaf: Option<usize>, mishap: Mishap) -> Tally {
     let mut all = Tally::default();
     for_each_seed(seeds, |seed| {
         let mut fleet = fleet(seed, &[0, 0], MANY);
         fleet.run_for(3 * SECOND);
         fleet.befall(Mishap::Deafen(deaf, 5 * SECOND));
         fleet.run_for(SECOND);
-        fleet.befall(Mishap::Restart(Left::AllBut(5), GONE));
+        fleet.befall(mishap);
         fleet.run_for(8 * SECOND);
         all.add(&fleet.end());
     });
@@ -86,7 +86,11 @@ fn told_after_losing_unheard(seeds: std::ops::Range<u64>, deaf: Option<usize>) -
 fn all_are_told_of_a_gap_where_the_engine_has_lost_what_was_acknowledged_and_nobody_or_not_everybody_had_heard()
  {
     for (nth, deaf) in (0..).zip([None, Some(0), Some(1)]) {
-        let told = told_after_losing_unheard(160 + 10 * nth..166 + 10 * nth, deaf);
+        let told = told_after_losing_unheard(
+            160 + 10 * nth..166 + 10 * nth,
+            deaf,
+            Mishap::Restart(Left::AllBut(5), GONE),
+        );
         assert!(told.lost > 10 && (18..=24).contains(&told.gaps), "{told:?}");
     }
 }
@@ -125,6 +129,8 @@ fn a_stream_that_is_flushed_or_evicted_is_a_gap_for_all() {
 #[test]
 fn a_stream_that_is_set_back_has_lost_what_followed_and_nothing_is_heard_of_what_has_its_ids() {
     let told = told_after(190..196, Mishap::SetBack(20));
+    assert!(told.gaps >= 18 && told.lost > 20, "{told:?}");
+    let told = told_after_losing_unheard(200..206, None, Mishap::SetBack(5));
     assert!(told.gaps >= 18 && told.lost > 20, "{told:?}");
 }
 
