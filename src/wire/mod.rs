@@ -30,5 +30,7 @@ pub mod response;
 pub mod snapshot;
 pub mod subscriptions;
 pub mod target;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod upgrade;
 pub mod websocket;
