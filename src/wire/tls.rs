@@ -293,3 +293,19 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "tls/exchange_tests.rs"]
+mod exchange;
+
+#[cfg(test)]
+#[path = "tls/hostile_tests.rs"]
+mod hostile;
+
+#[cfg(test)]
+#[path = "tls/judge_tests.rs"]
+mod judge;
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;
