@@ -7,11 +7,11 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
-use slackwater::wire::tls::{CLIENT_HELD_BYTES, Session, State, TlsError};
+use slackwater::wire::tls::{CLIENT_HELD_BYTES, ServerTerms, Session, State, TlsError};
 use slackwater_fuzz::{in_pieces, within};
 
 /// What a session takes beside its input: what is held, a record as it is decrypted, a flight of the handshake.
@@ -22,12 +22,21 @@ const NAME: &str = "slackwater.test";
 /// What the judge says once it may.
 const SPEECH: [u8; 40_000] = [b'a'; 40_000];
 
+/// A session's as a server, a judge's as one, and that of a client of either.
+type Configs = (ServerTerms, Arc<ServerConfig>, Arc<ClientConfig>);
+
 /// For each version, both sides' configurations.
-static CONFIGS: LazyLock<[(Arc<ServerConfig>, Arc<ClientConfig>); 2]> = LazyLock::new(|| {
+static CONFIGS: LazyLock<[Configs; 2]> = LazyLock::new(|| {
     let certified = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
     [&TLS12, &TLS13].map(|version| {
         let (provider, certificate) = (Arc::new(default_provider()), certified.cert.der());
         let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+        let terms = ServerTerms::new(
+            vec![certificate.clone()],
+            key.clone_key(),
+            Ticketer::new().expect("randomness"),
+        )
+        .expect("they fit");
         let server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[version])
             .expect("it has suites")
@@ -41,7 +50,7 @@ static CONFIGS: LazyLock<[(Arc<ServerConfig>, Arc<ClientConfig>); 2]> = LazyLock
             .expect("it has suites")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        (server.into(), client.into())
+        (terms, server.into(), client.into())
     })
 });
 
@@ -57,19 +66,19 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-fn session(is_server: bool, configs: &(Arc<ServerConfig>, Arc<ClientConfig>), out: &mut BytesMut) -> Session {
+fn session(is_server: bool, configs: &Configs, out: &mut BytesMut) -> Session {
     if is_server {
-        Session::accept(configs.0.clone()).expect("a configuration")
+        Session::accept(&configs.0).expect("a configuration")
     } else {
         let name = ServerName::try_from(NAME).expect("a name");
-        Session::connect(configs.1.clone(), name, out).expect("a configuration")
+        Session::connect(configs.2.clone(), name, out).expect("a configuration")
     }
 }
 
 /// What a new session makes of such pieces.
 fn hear<'a>(
     is_server: bool,
-    configs: &(Arc<ServerConfig>, Arc<ClientConfig>),
+    configs: &Configs,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<State, TlsError> {
     let (mut plaintext, mut out) = (vec![], BytesMut::new());
@@ -86,14 +95,14 @@ fn hear<'a>(
 }
 
 /// Has rustls speak to a session, with these changes on the way: each is at a distance behind the one before it.
-fn listen(is_server: bool, configs: &(Arc<ServerConfig>, Arc<ClientConfig>), changes: &[u8]) {
+fn listen(is_server: bool, configs: &Configs, changes: &[u8]) {
     let mut out = BytesMut::new();
     let mut session = session(is_server, configs, &mut out);
     let mut judge: Connection = if is_server {
         let name = ServerName::try_from(NAME).expect("a name");
-        ClientConnection::new(configs.1.clone(), name).expect("a configuration").into()
+        ClientConnection::new(configs.2.clone(), name).expect("a configuration").into()
     } else {
-        ServerConnection::new(configs.0.clone()).expect("a configuration").into()
+        ServerConnection::new(configs.1.clone()).expect("a configuration").into()
     };
     judge.writer().write_all(&SPEECH).expect("it is kept");
     let mut changes = changes.chunks_exact(3).map(|c| (usize::from(u16::from_be_bytes([c[0], c[1]])), c[2]));

@@ -10,19 +10,21 @@
 mod error;
 mod held;
 mod machine;
+mod terms;
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
+use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{ClientConfig, ServerConfig};
 
 pub use error::TlsError;
 use held::{Held, Taken};
 use machine::Stop;
+pub use terms::ServerTerms;
 
 /// What a server's session holds of what has come, at most: a record, or the records of one message.
 pub const SERVER_HELD_BYTES: usize = held::RECORD_BYTES;
@@ -95,9 +97,9 @@ impl Session {
     ///
     /// # Errors
     /// When the configuration contradicts itself.
-    pub fn accept(config: Arc<ServerConfig>) -> Result<Self, TlsError> {
-        debug_assert_eq!(config.max_early_data_size, 0, "early data can be replayed");
-        let machine = UnbufferedServerConnection::new(config).map_err(|e| TlsError::of(&e))?;
+    pub fn accept(terms: &ServerTerms) -> Result<Self, TlsError> {
+        debug_assert_eq!(terms.0.max_early_data_size, 0, "early data can be replayed");
+        let machine = UnbufferedServerConnection::new(terms.0.clone()).map_err(|e| TlsError::of(&e))?;
         Ok(Self::new(Side::Server(machine)))
     }
 

@@ -8,6 +8,7 @@ use rustls::client::Resumption;
 use rustls::server::ServerSessionMemoryCache;
 use rustls::version::TLS13;
 
+use super::ServerTerms;
 use super::judge::{Configs, Pair, SIDES, Side, configs, pairs};
 use super::*;
 
@@ -115,13 +116,13 @@ fn a_peer_that_asks_for_nothing_but_other_keys_is_turned_away() {
 /// A client that may send early data, and has a ticket by which a server of the same name would take some.
 fn hasty() -> Configs {
     let Configs { server, client } = configs(&TLS13);
-    let (mut server, mut client) = ((*server).clone(), (*client).clone());
+    let (mut server, mut client) = ((*server.0).clone(), (*client).clone());
     server.ticketer = Arc::new(NoTickets);
     server.session_storage = ServerSessionMemoryCache::new(10);
     server.max_early_data_size = 16_384;
     client.resumption = Resumption::in_memory_sessions(10);
     client.enable_early_data = true;
-    Configs { server: server.into(), client: client.into() }
+    Configs { server: ServerTerms(server.into()), client: client.into() }
 }
 
 #[derive(Debug)]

@@ -34,7 +34,7 @@ fn heard_of(session: &mut Session, octets: &[u8], size: usize) -> (Result<State,
 }
 
 fn server(configs: &Configs) -> Session {
-    Session::accept(configs.server.clone()).unwrap()
+    Session::accept(&configs.server).unwrap()
 }
 
 fn client(configs: &Configs) -> Session {

@@ -8,11 +8,11 @@ use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, Connection, HandshakeKind, RootCertStore, ServerConnection,
     SupportedProtocolVersion,
 };
 
-use super::{Session, State, TlsError};
+use super::{ServerTerms, Session, State, TlsError};
 
 pub const NAME: &str = "slackwater.test";
 
@@ -24,21 +24,15 @@ static CERTIFIED: LazyLock<rcgen::CertifiedKey<rcgen::KeyPair>> =
 /// Both sides' configurations. Who uses the same once more resumes.
 #[derive(Clone)]
 pub struct Configs {
-    pub server: Arc<ServerConfig>,
+    pub server: ServerTerms,
     pub client: Arc<ClientConfig>,
 }
 
 pub fn configs(version: &'static SupportedProtocolVersion) -> Configs {
     let (provider, certificate) = (Arc::new(aws_lc_rs::default_provider()), CERTIFIED.cert.der());
     let key = PrivateKeyDer::Pkcs8(CERTIFIED.signing_key.serialize_der().into());
-    let mut server = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    server.ticketer = Ticketer::new().unwrap();
+    let tickets = Ticketer::new().unwrap();
+    let server = ServerTerms::speaking(&[version], vec![certificate.clone()], key, tickets).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let mut client = ClientConfig::builder_with_provider(provider)
@@ -47,7 +41,7 @@ pub fn configs(version: &'static SupportedProtocolVersion) -> Configs {
         .with_root_certificates(roots)
         .with_no_client_auth();
     client.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Configs { server: server.into(), client: client.into() }
+    Configs { server, client: client.into() }
 }
 
 pub fn name() -> ServerName<'static> {
@@ -118,12 +112,12 @@ impl Pair {
         let mut to_judge = BytesMut::new();
         let (session, mut judge) = match side {
             Side::Server => (
-                Session::accept(configs.server.clone()).unwrap(),
+                Session::accept(&configs.server).unwrap(),
                 Connection::from(ClientConnection::new(configs.client.clone(), name()).unwrap()),
             ),
             Side::Client => (
                 Session::connect(configs.client.clone(), name(), &mut to_judge).unwrap(),
-                Connection::from(ServerConnection::new(configs.server.clone()).unwrap()),
+                Connection::from(ServerConnection::new(configs.server.0.clone()).unwrap()),
             ),
         };
         judge.set_buffer_limit(None);
