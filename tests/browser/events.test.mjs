@@ -198,8 +198,11 @@ test('whoever asks a server that leaves is told to come back, and does', async (
   const old = await Server.start(t, 0, flags);
   const network = await Network.start(t, old);
   const { page } = await blank(t, old);
-  const staying = await Stream.open(page); // Keeps the old server from ending.
-  await staying.hears('open');
+  // Keeps the old server from ending, as it does not heed that it is asked to reconnect.
+  await page.evaluate(() => new Promise((resolve) => {
+    window.staying = new WebSocket('/ws'.replace(/^/, location.origin.replace('http', 'ws')));
+    window.staying.onopen = resolve;
+  }));
   const answers = [];
   page.on('response', (response) => response.url().startsWith(network.address) && answers.push(response.status()));
 
