@@ -12,7 +12,7 @@ use crate::policy::replay::Replay;
 use crate::server::clock::Now;
 use crate::server::limits::Limits;
 use crate::server::peers::Member;
-use crate::server::socket::Socket;
+use crate::server::socket::{Received, Socket};
 use crate::wire::deflate::Inflater;
 use crate::wire::ending::Ending;
 use crate::wire::extensions::Compression;
@@ -106,15 +106,6 @@ pub(super) enum Reading {
     Unanswered,
 }
 
-/// What one read from the socket brought.
-#[derive(Debug)]
-pub(super) enum Received {
-    Bytes(usize),
-    Nothing,
-    Finished,
-    Failed,
-}
-
 /// The phases, as far as bytes are told apart by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speaks {
@@ -155,17 +146,9 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Reads once; `Interrupted` is tried again.
+    /// Reads once.
     pub(super) fn read(&mut self, scratch: &mut [u8]) -> Received {
-        loop {
-            return match self.socket.read(scratch) {
-                Ok(0) => Received::Finished,
-                Ok(count) => Received::Bytes(count),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => Received::Nothing,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => Received::Failed,
-            };
-        }
+        self.socket.receive(scratch)
     }
 
     /// Whether reading so little shows that there is no more for now.
@@ -359,12 +342,14 @@ impl<S: Socket> Connection<S> {
             }
         }
         if let Phase::Closing(closing) = &mut self.phase
-            && !std::mem::replace(&mut closing.told, true)
+            && !closing.told
         {
-            self.expires = Some(now + LINGER);
-            if self.socket.finish().is_err() {
-                return self.give_up();
+            match self.socket.finish() {
+                Ok(()) => closing.told = true,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => return self.give_up(),
             }
+            self.expires = Some(now + LINGER);
             self.look();
         }
     }
@@ -377,12 +362,14 @@ impl<S: Socket> Connection<S> {
 
     /// Whether the peer takes nothing at the moment; the next event announces that it does.
     pub(super) fn is_stalled(&self) -> bool {
-        self.outbox.stalled_since().is_some()
+        self.outbox.stalled_since().is_some() || self.socket.has_unsent()
     }
 
     /// Whether settling it would change something: there is room to write into, or an ending to carry on.
     pub(super) fn wants_settling(&self) -> bool {
-        self.ending().is_some() || !self.outbox.is_empty() && !self.is_stalled()
+        self.ending().is_some()
+            || self.socket.has_unsent()
+            || !self.outbox.is_empty() && self.outbox.stalled_since().is_none()
     }
 
     /// Whether it is between two requests.

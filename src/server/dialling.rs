@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::server::engine::Wanted;
 use crate::server::engine::dial::{Dialer, Dialled};
 use crate::server::terms::engine_terms;
+use crate::server::transport::Transport;
 
 impl Server {
     /// Lets the engine give the order, if the configuration names one.
@@ -31,6 +32,6 @@ impl Server {
     }
 
     fn on_dialled(&mut self, (wanted, socket): Dialled) {
-        self.turn.on_connected(&wanted, socket);
+        self.turn.on_connected(&wanted, socket.map(Transport::from));
     }
 }

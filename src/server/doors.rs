@@ -11,6 +11,7 @@ use crate::server::acceptor::{Accepted, Acceptor, Round};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::descriptors::Descriptors;
 use crate::server::socket::Stream;
+use crate::server::transport::{Security, Transport};
 use crate::server::turn::Turn;
 use crate::server::{ADMIN, FIRST_PEER, LISTENER};
 
@@ -34,6 +35,10 @@ pub(super) struct Doors {
     descriptors: Descriptors,
     /// How many may wait to be accepted.
     backlog: usize,
+    /// What is spoken with clients.
+    security: Security,
+    /// Whether it is with operators, too.
+    secures_admin: bool,
 }
 
 impl Doors {
@@ -54,7 +59,14 @@ impl Doors {
             // That of an inherited socket may be another, and is this much unless somebody has seen to it
             // (/proc/sys/net/core/somaxconn).
             backlog: usize::from(backlog).max(4096),
+            security: Security::default(),
+            secures_admin: false,
         })
+    }
+
+    /// Speaks so with those who come in from now on, operators included if that is said.
+    pub(super) fn secure(&mut self, security: Security, secures_admin: bool) {
+        (self.security, self.secures_admin) = (security, secures_admin);
     }
 
     /// Opens the clients' door.
@@ -83,17 +95,26 @@ impl Doors {
     }
 
     /// Admits those who wait, as many as one turn has time for.
-    pub(super) fn accept(&mut self, turn: &mut Turn<Stream>, registry: &Registry) {
+    pub(super) fn accept(&mut self, turn: &mut Turn<Transport<Stream>>, registry: &Registry) {
         self.accept_at(Door::Public, ACCEPTS_PER_TURN, turn, registry);
         self.accept_at(Door::Admin, ACCEPTS_PER_TURN, turn, registry);
     }
 
-    fn accept_at(&mut self, door: Door, most: usize, turn: &mut Turn<Stream>, registry: &Registry) {
+    fn accept_at(
+        &mut self,
+        door: Door,
+        most: usize,
+        turn: &mut Turn<Transport<Stream>>,
+        registry: &Registry,
+    ) {
         let acceptor = match door {
             Door::Public => &mut self.public,
             Door::Admin => &mut self.admin,
         };
         let Some(acceptor) = acceptor.as_mut().filter(|acceptor| acceptor.has_waiting) else { return };
+        let plain = Security::default();
+        let is_secured = door == Door::Public || self.secures_admin;
+        let security = if is_secured { &self.security } else { &plain };
         let mut round = Round::of(most);
         let room = self.descriptors.room(door);
         let why = loop {
@@ -104,7 +125,7 @@ impl Doors {
                 Accepted::Peer(mut socket) => turn.admit(door, |key| {
                     let interest = Interest::READABLE | Interest::WRITABLE;
                     registry.register(&mut socket, Token(FIRST_PEER + key), interest)?;
-                    Ok(socket)
+                    Ok(security.apply(socket))
                 }),
                 Accepted::Nobody => return acceptor.end_pause(),
                 Accepted::Enough => return,
@@ -120,7 +141,12 @@ impl Doors {
 
     /// Closes the clients' door, after those who wait there, if these are to be admitted. Later connections find the port
     /// closed.
-    pub(super) fn close(&mut self, admits_waiting: bool, turn: &mut Turn<Stream>, registry: &Registry) {
+    pub(super) fn close(
+        &mut self,
+        admits_waiting: bool,
+        turn: &mut Turn<Transport<Stream>>,
+        registry: &Registry,
+    ) {
         if let Some(acceptor) = self.public.as_mut().filter(|_| admits_waiting) {
             acceptor.has_waiting = true;
             self.accept_at(Door::Public, self.backlog + 1, turn, registry);

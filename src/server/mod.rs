@@ -23,6 +23,7 @@ use crate::server::log_pace::LogPace;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
+use crate::server::transport::{Security, Transport};
 use crate::server::turn::{Effect, Turn};
 
 mod acceptor;
@@ -50,10 +51,13 @@ pub mod peers;
 pub mod prospect;
 pub mod question;
 pub mod relay;
+#[cfg(feature = "tls")]
+pub mod secured;
 pub mod socket;
 mod socket_file;
 pub mod state_file;
 pub mod terms;
+pub mod transport;
 pub mod turn;
 
 pub use address::Address;
@@ -97,7 +101,7 @@ pub struct Server {
     controls: Controls,
     doors: Doors,
     address: Address,
-    turn: Turn<Stream>,
+    turn: Turn<Transport<Stream>>,
     log_pace: LogPace,
     state_file: Option<StateFile>,
     key_file: Option<KeyFile>,
@@ -198,11 +202,14 @@ impl Server {
         let undelayed = drain.clone();
         // A worker's supervisor has waited already.
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
+        let address = socket.address().clone();
+        let mut doors = Doors::new(socket, admin, config.backlog, poll.registry())?;
+        doors.secure(Security::default(), false);
         Ok(Self {
             controls,
-            address: socket.address().clone(),
-            doors: Doors::new(socket, admin, config.backlog, poll.registry())?,
-            turn: Turn::new(terms, supervisor, drain, now),
+            address,
+            doors,
+            turn: Turn::new(terms, supervisor.map(Transport::from), drain, now),
             log_pace: LogPace::default(),
             state_file: None,
             key_file: key_file.flatten(),

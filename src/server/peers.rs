@@ -23,6 +23,7 @@ use crate::server::connection::{Connection, Reading};
 use crate::server::peers::agenda::Agenda;
 use crate::server::peers::counts::Counts;
 use crate::server::peers::guiding::ageing_notices;
+use crate::server::peers::handshakes::Handshakes;
 use crate::server::peers::leaving::Mode;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::unheard::Unheard;
@@ -39,6 +40,7 @@ mod conversation;
 mod counts;
 mod gaps;
 mod guiding;
+mod handshakes;
 mod held_back;
 #[cfg(test)]
 mod house;
@@ -79,6 +81,7 @@ pub struct Peers<S> {
     /// Whose the connections are, where that is limited.
     addresses: Option<Addresses>,
     unheard: Unheard,
+    handshakes: Handshakes,
     /// Clients that send more messages than they may, where that is limited.
     held_back: Option<MessageLimit>,
     refused: Tally,
@@ -116,6 +119,7 @@ impl<S: Socket> Peers<S> {
             counts: Counts::new(now),
             addresses: terms.addresses.map(Addresses::new),
             unheard: Unheard::default(),
+            handshakes: Handshakes::default(),
             held_back: terms.messages.map(MessageLimit::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
@@ -262,6 +266,7 @@ impl<S: Socket> Peers<S> {
             return;
         }
         if connection.may_be_buried(now) {
+            self.forget_handshake(key);
             let connection = self.connections.remove(key);
             if connection.reading == Reading::Listed {
                 self.agenda.unlist_unread(key);

@@ -15,18 +15,77 @@ use crate::ffi;
 /// (TCP_USER_TIMEOUT, tcp(7)). By itself it would for minutes, or as long as the peer says that it has no room.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a connection needs of a socket: in the server a `Stream`, anything in tests.
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing more for now: an event announces what comes next.
+    Nothing,
+    /// The peer has ended its side.
+    Finished,
+    /// The socket is dead.
+    Failed,
+    /// The peer speaks HTTP where TLS is spoken. It can be answered so.
+    PlainHttp,
+    /// What the peer sends is not TLS, or breaks it. It is told so by `flush`, if it can be.
+    Broken,
+}
+
+/// How far the two are that have still to agree on keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// They have, or need not.
+    None,
+    /// The peer has said nothing yet.
+    Awaited,
+    /// It has begun.
+    UnderWay,
+}
+
+/// What a connection needs of a socket: in the server a `Transport`, anything in tests.
 pub trait Socket: Read + Write {
+    /// Reads once; `Interrupted` is tried again.
+    fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        loop {
+            return match self.read(buffer) {
+                Ok(0) => Received::Finished,
+                Ok(count) => Received::Bytes(count),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => Received::Nothing,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => Received::Failed,
+            };
+        }
+    }
+
     /// Whether a read of fewer bytes than there was room for means that there are no more (epoll(7): so it is with
     /// streams, unless the peer has ended its side).
     fn is_emptied_by_short_reads(&self) -> bool {
         false
     }
 
+    /// Whether `flush` has something to write of which nobody above knows: what belongs to TLS itself.
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
+    /// How far the handshake is.
+    fn handshake(&self) -> Handshake {
+        Handshake::None
+    }
+
+    /// A proxy says first who has connected, whatever is spoken behind that.
+    fn expect_preamble(&mut self) {}
+
+    /// Whether another process can go on with it.
+    fn can_move(&self) -> bool {
+        true
+    }
+
     /// Ends our side of the stream behind what was written.
     ///
     /// # Errors
-    /// As `shutdown(2)`: the connection is dead.
+    /// As `shutdown(2)`: the connection is dead. `WouldBlock`: not yet, so ask again once it takes more.
     fn finish(&mut self) -> io::Result<()>;
 
     /// Lets nothing be left of the connection once this is dropped: the peer finds it reset, and what it has not taken

@@ -26,6 +26,8 @@ pub enum Ending {
     Gone,
     /// The socket failed: reset, broken pipe, timed out.
     SocketFailed,
+    /// The peer broke TLS, or never spoke it; an alert has told it so, if there is one.
+    TlsFailed,
 }
 
 /// What a peer did that RFC 6455 or this server's limits forbid.
@@ -82,14 +84,16 @@ impl Ending {
             Self::TooSlow => (4001, "too slow"),
             Self::Silent => (4003, "no pong in time"),
             Self::Expired => (4004, "the token has expired"),
-            Self::PeerClosed(_) | Self::Answered | Self::Gone | Self::SocketFailed => return None,
+            Self::PeerClosed(_) | Self::Answered | Self::Gone | Self::SocketFailed | Self::TlsFailed => {
+                return None;
+            }
         })
     }
 
     /// Whether queued frames are still sent. They are, except to a peer that has failed or fallen behind: what came before
     /// a close, a violation or the end of the peer's side is still to be answered.
     pub fn keeps_queue(self) -> bool {
-        !matches!(self, Self::TooSlow | Self::Silent | Self::SocketFailed)
+        !matches!(self, Self::TooSlow | Self::Silent | Self::SocketFailed | Self::TlsFailed)
     }
 
     /// Whether the closing handshake is complete once our close frame is sent (RFC 6455 §7.1.4).
@@ -110,6 +114,7 @@ impl Ending {
             Self::Answered => "answered",
             Self::Gone => "gone",
             Self::SocketFailed => "socket_failed",
+            Self::TlsFailed => "tls_failed",
         }
     }
 }

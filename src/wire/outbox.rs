@@ -209,7 +209,11 @@ impl Outbox {
                 self.queue = None;
             }
         }
-        Ok(Flush::Emptied { pace })
+        // A socket may have something to write that is nobody's here.
+        match socket.flush() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Flush::Blocked),
+            flushed => flushed.map(|()| Flush::Emptied { pace }),
+        }
     }
 
     fn append(&mut self, frame: Bytes) {

@@ -5,6 +5,8 @@
 pub enum Refusal {
     /// 400: it is not HTTP, or can be read in two ways.
     Malformed(&'static str),
+    /// 400: it is HTTP without TLS, where that is spoken.
+    PlainHttp,
     /// 408: it was not complete in time.
     Timeout,
     /// 413: its body is too large.
@@ -22,6 +24,7 @@ impl Refusal {
     pub fn label(self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
+            Self::PlainHttp => "plain_http",
             Self::Timeout => "timeout",
             Self::BodyTooLarge | Self::HeadTooLarge => "too_large",
             Self::UnknownCoding | Self::Version => "unsupported",
@@ -32,6 +35,7 @@ impl Refusal {
     pub fn status(self) -> (u16, &'static str) {
         match self {
             Self::Malformed(what) => (400, what),
+            Self::PlainHttp => (400, "TLS is spoken at this port: ask by https or wss"),
             Self::Timeout => (408, "request not complete in time"),
             Self::BodyTooLarge => (413, "request body too large"),
             Self::HeadTooLarge => (431, "request head too large"),

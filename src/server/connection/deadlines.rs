@@ -181,7 +181,8 @@ impl<S: Socket> Connection<S> {
         if has_own_limit { None } else { self.outbox.stalled_since().map(|since| since + limits.write) }
     }
 
-    fn end_unheard(&mut self, now: Now) {
+    /// Parts with it without a word: it would not be heard.
+    pub(in crate::server) fn end_unheard(&mut self, now: Now) {
         self.end(Ending::TooSlow, now);
         self.socket.abort();
         self.give_up();

@@ -27,6 +27,7 @@ impl<S: Socket> Connection<S> {
     /// Whether it can be handed over as it stands: it is not about to end, nor in the midst of a request.
     pub(in crate::server) fn can_move(&self) -> bool {
         !self.awaited.any()
+            && self.socket.can_move()
             && match &self.phase {
                 Phase::Request { buffer, .. } => buffer.is_between_bodies(),
                 Phase::Open { .. } | Phase::Stream { .. } => true,
@@ -71,7 +72,7 @@ impl<S: Socket> Connection<S> {
         piece: impl FnMut(&Bytes) -> Result<Piece, E>,
     ) -> Result<Option<Record>, E> {
         let phase = match &self.phase {
-            _ if self.awaited.any() => None,
+            _ if self.awaited.any() || !self.socket.can_move() => None,
             Phase::Request { buffer, served, sender } => buffer.pack().map(|http| {
                 record::Phase::Http(Http { served: *served, proxy: pack_sender(*sender), ..http })
             }),

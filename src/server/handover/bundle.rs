@@ -12,6 +12,7 @@ use super::channel::Channel;
 use super::memory::Draft;
 use super::offer::Offer;
 use crate::server::socket::Stream;
+use crate::server::transport::Transport;
 use crate::server::turn::Turn;
 use crate::wire::handover::message::MAX_DESCRIPTORS;
 use crate::wire::handover::parked::{Parked, Part};
@@ -101,7 +102,7 @@ impl Bundle {
 /// When there is room for none of them.
 pub(in crate::server) fn leave(
     channel: &Channel,
-    turn: &mut Turn<Stream>,
+    turn: &mut Turn<Transport<Stream>>,
     at: Moment,
     format: u32,
 ) -> io::Result<Vec<usize>> {

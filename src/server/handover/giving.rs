@@ -17,6 +17,7 @@ use crate::server::bound_socket::BoundSocket;
 use crate::server::clock::Now;
 use crate::server::doors::Doors;
 use crate::server::socket::Stream;
+use crate::server::transport::Transport;
 use crate::server::turn::Turn;
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::message::{Commit, Hello, ToPredecessor, ToSuccessor, decode, printable};
@@ -148,7 +149,7 @@ impl Giving {
     ///
     /// # Errors
     /// Why they are not.
-    pub(in crate::server) fn move_all(&mut self, turn: &mut Turn<Stream>) -> Result<usize, Why> {
+    pub(in crate::server) fn move_all(&mut self, turn: &mut Turn<Transport<Stream>>) -> Result<usize, Why> {
         let mut done = self.cut(turn);
         loop {
             if let Err(why) = done {
@@ -196,7 +197,7 @@ impl Giving {
     /// Does what is to be done. From the cut on it does nothing else until it is over.
     pub(in crate::server) fn advance(
         &mut self,
-        turn: &mut Turn<Stream>,
+        turn: &mut Turn<Transport<Stream>>,
         doors: &Doors,
         path: Option<&BoundSocket>,
         may_commit: &mut dyn FnMut(Option<u32>) -> bool,
@@ -257,7 +258,7 @@ impl Giving {
         Offer::of(doors, path).send(&self.channel, self.deadline, format, None)
     }
 
-    fn cut(&mut self, turn: &mut Turn<Stream>) -> io::Result<()> {
+    fn cut(&mut self, turn: &mut Turn<Transport<Stream>>) -> io::Result<()> {
         let at = Now::moment();
         self.cut = Some((at.instant, at.monotonic));
         let (file, packed) = memory::write(|file| turn.pack(at, self.format, file))?;
@@ -271,7 +272,7 @@ impl Giving {
 
     /// They stay registered here, so that there is nothing to undo if this process goes on: what has come meanwhile is announced
     /// then. Afterwards it costs nobody any time, see `let_go`.
-    fn send_batch(&mut self, count: usize, turn: &Turn<Stream>) -> io::Result<()> {
+    fn send_batch(&mut self, count: usize, turn: &Turn<Transport<Stream>>) -> io::Result<()> {
         let keys = &self.moving[self.sent..self.sent + count];
         self.sent += count;
         let descriptors: Vec<BorrowedFd<'_>> = turn.sockets(keys).into_iter().map(AsFd::as_fd).collect();
@@ -279,7 +280,7 @@ impl Giving {
         self.channel.send_by(self.deadline, &ToSuccessor::Batch { connections }, &descriptors)
     }
 
-    fn commit(&mut self, turn: &Turn<Stream>) -> io::Result<Duration> {
+    fn commit(&mut self, turn: &Turn<Transport<Stream>>) -> io::Result<Duration> {
         let cut_at = self.cut.map_or(0, |(_, cut_at)| cut_at);
         let stayed = (turn.connections() - self.moving.len()) as u64;
         let commit = Commit { cut_at, stayed, counted: None, moved: None };
@@ -300,7 +301,7 @@ impl Giving {
 
 /// No events of these connections are to come any more: they are another process's. Closing a descriptor that another process
 /// has, too, does not end them (epoll(7)).
-pub(in crate::server) fn let_go(moved: &[usize], turn: &mut Turn<Stream>, registry: &Registry) {
+pub(in crate::server) fn let_go(moved: &[usize], turn: &mut Turn<Transport<Stream>>, registry: &Registry) {
     if turn.connections() == moved.len() {
         // Nobody is left to be heard: this process ends.
         return;

@@ -355,7 +355,7 @@ impl Server {
             let mut socket = Stream::from(Socket::from(descriptor));
             let interest = Interest::READABLE | Interest::WRITABLE;
             socket.register(registry, Token(FIRST_PEER + key), interest)?;
-            Ok(socket)
+            Ok(socket.into())
         })?;
         if connections.next().is_some() { Err(ErrorKind::InvalidData.into()) } else { Ok(left) }
     }

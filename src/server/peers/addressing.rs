@@ -29,7 +29,10 @@ impl<S: Socket> Peers<S> {
         // Of one that is gone nobody knows whether it was listed.
         let Ok(peer) = connection.peer_address() else { return false };
         let owner = match &self.terms.announcing_proxies {
-            Some(proxies) if proxies.list(peer) => Some(Owner::nobody(Sender::Unannounced(peer))),
+            Some(proxies) if proxies.list(peer) => {
+                connection.socket().expect_preamble();
+                Some(Owner::nobody(Sender::Unannounced(peer)))
+            }
             Some(_) => {
                 self.note_unannounced(peer, now);
                 None

@@ -2,8 +2,8 @@
 
 use super::{Peers, SCRATCH_BYTES};
 use crate::server::clock::Now;
-use crate::server::connection::{Reading, Received, Speaks};
-use crate::server::socket::Socket;
+use crate::server::connection::{Reading, Speaks};
+use crate::server::socket::{Received, Socket};
 use crate::wire::ending::Ending;
 
 /// Bytes read from one connection in one turn, so that a loud one cannot keep others waiting; and what inflating its compressed
@@ -50,12 +50,15 @@ impl<S: Socket> Peers<S> {
     pub fn read_unread(&mut self, now: Now) {
         self.let_go(now);
         self.inflated_before = self.inflater.cost();
+        self.handshakes.begin_turn();
         for _ in 0..self.agenda.count_unread() {
             if self.has_inflated_enough() {
                 break;
             }
             let Some(key) = self.agenda.next_unread() else { break };
-            if self.connections.contains(key) {
+            if self.is_in_line(key) {
+                self.agenda.list_unread(key);
+            } else if self.connections.contains(key) {
                 self.read_on(key, false, now);
             }
         }
@@ -111,7 +114,8 @@ impl<S: Socket> Peers<S> {
             }
             let is_used_up = budget == 0
                 || self.inflater.has_cost_since(inflated_before, READ_BUDGET)
-                || self.is_put_off(key);
+                || self.is_put_off(key)
+                || self.is_in_line(key);
             let connection = &mut self.connections[key];
             if is_used_up || connection.is_over() {
                 break if is_used_up { Reading::Listed } else { Reading::Awaited };
@@ -120,7 +124,11 @@ impl<S: Socket> Peers<S> {
                 .held_back
                 .as_ref()
                 .map_or(scratch.len(), |_| connection.room_for_messages(scratch.len()));
-            match connection.read(&mut scratch[..room]) {
+            let handshake = connection.handshake();
+            let received = connection.read(&mut scratch[..room]);
+            self.note_handshake(key, handshake, now);
+            let connection = &mut self.connections[key];
+            match received {
                 Received::Bytes(count) => {
                     budget = budget.saturating_sub(count);
                     let is_empty = is_end_announced && connection.is_emptied_by(count, &scratch[..room]);
@@ -137,6 +145,14 @@ impl<S: Socket> Peers<S> {
                 Received::Failed => {
                     connection.end(Ending::SocketFailed, now);
                     connection.give_up();
+                    break Reading::Awaited;
+                }
+                Received::PlainHttp => {
+                    self.refuse_plain(key, now);
+                    break Reading::Awaited;
+                }
+                Received::Broken => {
+                    connection.end(Ending::TlsFailed, now);
                     break Reading::Awaited;
                 }
             }

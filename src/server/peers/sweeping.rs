@@ -78,6 +78,7 @@ impl<S: Socket> Peers<S> {
             self.connections.shrink_to_fit();
             self.feed.shrink();
             self.agenda.shrink();
+            self.handshakes.shrink();
             self.unheard.shrink();
             self.held_back.iter_mut().for_each(MessageLimit::shrink);
         }

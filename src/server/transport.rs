@@ -1,0 +1,175 @@
+//! What the bytes of a peer travel over: a socket, or TLS on one. Nobody beyond this knows which it is, but for how a handshake is
+//! spoken of.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+#[cfg(feature = "tls")]
+use crate::server::secured::Secured;
+use crate::server::socket::{Handshake, Received, Socket, Stream};
+#[cfg(feature = "tls")]
+use crate::wire::tls::ServerTerms;
+
+/// How a peer is connected. Without TLS it is its socket, and costs nothing.
+#[derive(Debug)]
+pub enum Transport<S> {
+    /// By its socket alone.
+    Plain(S),
+    /// By TLS. Boxed: most of a connection's memory, where there is any.
+    #[cfg(feature = "tls")]
+    Tls(Box<Secured<S>>),
+}
+
+/// What is spoken with those who come in.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTerms>,
+}
+
+impl Security {
+    /// TLS, on these terms.
+    #[cfg(feature = "tls")]
+    pub fn tls(terms: ServerTerms) -> Self {
+        Self { tls: Some(terms) }
+    }
+
+    /// How one travels who has come in by this socket.
+    pub fn apply<S>(&self, socket: S) -> Transport<S> {
+        #[cfg(feature = "tls")]
+        if let Some(terms) = &self.tls {
+            return Transport::Tls(Box::new(Secured::new(socket, terms.clone())));
+        }
+        Transport::Plain(socket)
+    }
+}
+
+/// Does the same with either.
+macro_rules! with {
+    ($transport:expr, $socket:ident => $act:expr) => {
+        match $transport {
+            Transport::Plain($socket) => $act,
+            #[cfg(feature = "tls")]
+            Transport::Tls($socket) => $act,
+        }
+    };
+}
+
+impl<S> Transport<S> {
+    /// The socket beneath.
+    pub fn socket(&self) -> &S {
+        match self {
+            Self::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Self::Tls(secured) => secured.socket(),
+        }
+    }
+
+    fn socket_mut(&mut self) -> &mut S {
+        match self {
+            Self::Plain(socket) => socket,
+            #[cfg(feature = "tls")]
+            Self::Tls(secured) => secured.socket_mut(),
+        }
+    }
+}
+
+impl From<Stream> for Transport<Stream> {
+    fn from(socket: Stream) -> Self {
+        Self::Plain(socket)
+    }
+}
+
+impl<S: AsFd> AsFd for Transport<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+impl<S: Socket> Read for Transport<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        with!(self, socket => socket.read(buffer))
+    }
+}
+
+impl<S: Socket> Write for Transport<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        with!(self, socket => socket.write(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        with!(self, socket => socket.write_vectored(slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        with!(self, socket => socket.flush())
+    }
+}
+
+impl<S: Socket> Socket for Transport<S> {
+    fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        with!(self, socket => socket.receive(buffer))
+    }
+
+    fn is_emptied_by_short_reads(&self) -> bool {
+        with!(self, socket => socket.is_emptied_by_short_reads())
+    }
+
+    fn has_unsent(&self) -> bool {
+        with!(self, socket => socket.has_unsent())
+    }
+
+    fn handshake(&self) -> Handshake {
+        with!(self, socket => socket.handshake())
+    }
+
+    fn expect_preamble(&mut self) {
+        with!(self, socket => socket.expect_preamble());
+    }
+
+    fn can_move(&self) -> bool {
+        with!(self, socket => socket.can_move())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        with!(self, socket => socket.finish())
+    }
+
+    fn abort(&mut self) {
+        self.socket_mut().abort();
+    }
+
+    fn bequeath(&mut self) {
+        self.socket_mut().bequeath();
+    }
+
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        self.socket().peer_address()
+    }
+
+    fn is_dead(&self) -> bool {
+        self.socket().is_dead()
+    }
+
+    fn unacknowledged_bytes(&self) -> u32 {
+        with!(self, socket => socket.unacknowledged_bytes())
+    }
+}
+
+impl<S: Source> Source for Transport<S> {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.socket_mut().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.socket_mut().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.socket_mut().deregister(registry)
+    }
+}
