@@ -1,15 +1,25 @@
 //! TLS 1.2 and 1.3 for one connection: what has come in, what is to go out. The sockets and the configuration are others', and so
 //! are the clock and the randomness, which rustls has its own of.
 //!
+//! A server's side is rustls' during the handshake only. From then on it has but keys, and records of its own: a tenth of the memory,
+//! and another process can go on with it. A client's side stays with rustls.
+//!
 //! Invariant: an idle session holds no buffer. What cannot be used yet is a part of one record at most, or of one message of the
 //! handshake.
 //!
-//! Source: RFC 8446 and RFC 5246, by rustls. Deliberately absent: early data, which whoever has recorded it could send again;
+//! Source: RFC 8446 and RFC 5246. Deliberately absent: early data, which whoever has recorded it could send again;
 //! renegotiation; records of kernels.
 
 mod error;
+mod exported;
+mod handshake;
 mod held;
+mod keys;
 mod machine;
+mod message;
+mod records;
+mod side;
+mod suite;
 mod terms;
 
 use std::io::IoSlice;
@@ -19,11 +29,14 @@ use bytes::{BufMut, BytesMut};
 use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::UnbufferedServerConnection;
 
 pub use error::TlsError;
+pub use exported::{Direction, Exported, Octets};
+use handshake::Handshake;
 use held::{Held, Taken};
 use machine::Stop;
+pub use side::Agreed;
+use side::Side;
 pub use terms::ServerTerms;
 
 /// What a server's session holds of what has come, at most: a record, or the records of one message.
@@ -32,17 +45,17 @@ pub const SERVER_HELD_BYTES: usize = held::RECORD_BYTES;
 /// The same of a client's. A server's certificates may be longer than a record; rustls itself takes messages up to this length.
 pub const CLIENT_HELD_BYTES: usize = 64 * 1024;
 
-/// One side of one connection. Some kilobytes: to be boxed where most have none.
+/// What is taken of a peer at most until the two have agreed on keys: more than any honest one needs.
+pub const HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// One side of one connection.
 pub struct Session {
     side: Side,
     held: Held,
     peer: Peer,
     own: Own,
-}
-
-enum Side {
-    Server(UnbufferedServerConnection),
-    Client(UnbufferedClientConnection),
+    /// What has come of the handshake.
+    handshake_bytes: u32,
 }
 
 /// What has come of the peer.
@@ -58,8 +71,6 @@ enum Peer {
 enum Own {
     Open,
     Closed,
-    /// Nor receive.
-    Broken(TlsError),
 }
 
 /// How far a session is.
@@ -82,16 +93,6 @@ pub enum Sent {
     NotYet,
 }
 
-/// Does the same with either side.
-macro_rules! with {
-    ($side:expr, $machine:ident => $act:expr) => {
-        match $side {
-            Side::Server($machine) => $act,
-            Side::Client($machine) => $act,
-        }
-    };
-}
-
 impl Session {
     /// The server's side, for a client that has connected.
     ///
@@ -99,8 +100,7 @@ impl Session {
     /// When the configuration contradicts itself.
     pub fn accept(terms: &ServerTerms) -> Result<Self, TlsError> {
         debug_assert_eq!(terms.0.max_early_data_size, 0, "early data can be replayed");
-        let machine = UnbufferedServerConnection::new(terms.0.clone()).map_err(|e| TlsError::of(&e))?;
-        Ok(Self::new(Side::Server(machine)))
+        Ok(Self::new(Side::Server(Box::new(Handshake::new(terms)?))))
     }
 
     /// The client's side, for a server of this name. What it says first is appended to `out`.
@@ -113,27 +113,48 @@ impl Session {
         out: &mut BytesMut,
     ) -> Result<Self, TlsError> {
         let machine = UnbufferedClientConnection::new(config, name).map_err(|e| TlsError::of(&e))?;
-        let mut session = Self::new(Side::Client(machine));
+        let mut session = Self::new(Side::Client(Box::new(machine)));
         session.read(&mut [], &mut BytesMut::new(), out)?;
         Ok(session)
     }
 
+    /// Goes on with one that another process had. That one must not go on with it: what the two would say next could be decrypted by
+    /// whoever hears both.
+    ///
+    /// # Errors
+    /// When it is damaged, or of a suite that is not spoken here.
+    pub fn import(exported: &Exported) -> Result<Self, TlsError> {
+        exported::import(exported).ok_or(TlsError::Internal("what was handed over is damaged"))
+    }
+
+    /// What another process needs to go on with it; none during the handshake, of a client's, and once it is over. It stays as it is, so
+    /// that whoever exports it may go on with it if nobody else does.
+    pub fn export(&self) -> Option<Exported> {
+        exported::export(self)
+    }
+
     fn new(side: Side) -> Self {
-        Self { side, held: Held::default(), peer: Peer::Silent, own: Own::Open }
+        Self { side, held: Held::default(), peer: Peer::Silent, own: Own::Open, handshake_bytes: 0 }
     }
 
     /// How far it is.
     pub fn state(&self) -> State {
-        match self.peer {
-            Peer::Closed => State::PeerClosed,
-            _ if with!(&self.side, machine => machine.is_handshaking()) => State::Handshaking,
+        match (&self.side, self.peer) {
+            (_, Peer::Closed) => State::PeerClosed,
+            (Side::Broken(_, state), _) => *state,
+            (side, _) if side.is_handshaking() => State::Handshaking,
             _ => State::Open,
         }
     }
 
     /// The application protocol that was agreed on, if one was (RFC 7301). Not before the handshake has ended.
     pub fn alpn(&self) -> Option<&[u8]> {
-        with!(&self.side, machine => machine.alpn_protocol())
+        self.side.alpn()
+    }
+
+    /// What was agreed on, once the handshake has ended.
+    pub fn agreed(&self) -> Option<Agreed> {
+        self.side.agreed()
     }
 
     /// How many bytes it holds because the rest of a record or a message has not come.
@@ -148,14 +169,14 @@ impl Session {
     ///
     /// # Errors
     /// When the connection is over: each further call says the same. What was decrypted before that is in `plaintext`. There is no
-    /// alert for plain HTTP, for what is too long, for what only somebody hostile does, and once our side is closed.
+    /// alert for plain HTTP, for an alert, and once our side is closed.
     pub fn receive(
         &mut self,
         ciphertext: &mut [u8],
         plaintext: &mut impl BufMut,
         out: &mut BytesMut,
     ) -> Result<State, TlsError> {
-        if let Own::Broken(error) = self.own {
+        if let Side::Broken(error, _) = self.side {
             return Err(error);
         }
         let end = out.len();
@@ -163,7 +184,7 @@ impl Session {
         if self.own == Own::Closed {
             out.truncate(end);
         }
-        if self.peer == Peer::Closed || outcome.is_err() {
+        if self.peer == Peer::Closed {
             self.held = Held::default();
         }
         self.settle(outcome)?;
@@ -175,9 +196,9 @@ impl Session {
     /// # Errors
     /// When it was not said that it would: somebody else may have cut off what was still to come (RFC 8446 §6.1).
     pub fn receive_end(&self) -> Result<(), TlsError> {
-        match (self.peer, self.own) {
+        match (self.peer, &self.side) {
             (Peer::Closed, _) => Ok(()),
-            (_, Own::Broken(error)) => Err(error),
+            (_, Side::Broken(error, _)) => Err(*error),
             _ => Err(TlsError::Truncated),
         }
     }
@@ -188,52 +209,33 @@ impl Session {
     /// # Errors
     /// When the connection is over or our side is closed. If it is over only now, the end of our side is in `out`.
     pub fn send(&mut self, pieces: &[IoSlice<'_>], out: &mut BytesMut) -> Result<Sent, TlsError> {
-        match self.own {
-            Own::Open => {}
-            Own::Closed => return Err(TlsError::Closed),
-            Own::Broken(error) => return Err(error),
+        if self.own == Own::Closed && !matches!(self.side, Side::Broken(..)) {
+            return Err(TlsError::Closed);
         }
-        if with!(&self.side, machine => machine.is_handshaking()) {
-            return Ok(Sent::NotYet);
-        }
-        let mut joined = Vec::new();
-        let plaintext = match pieces {
-            [piece] => &piece[..],
-            _ => {
-                joined.reserve_exact(pieces.iter().map(|piece| piece.len()).sum());
-                pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-                &joined
-            }
-        };
-        let held = self.held.bytes_mut();
-        let outcome = with!(&mut self.side, machine => machine::encrypt(machine, held, plaintext, out));
-        self.settle(outcome.map_err(|e| TlsError::of(&e)))?;
-        Ok(Sent::Whole)
+        let outcome = self.side.send(pieces, self.held.bytes_mut(), out);
+        self.settle(outcome)
     }
 
     /// Closes our side: the peer is told that nothing more follows, unless it knows no keys yet. It may still send. A second call
     /// does nothing, nor does one after an error.
     pub fn close(&mut self, out: &mut BytesMut) {
-        if self.own != Own::Open {
+        if self.own == Own::Closed {
             return;
         }
         self.own = Own::Closed;
-        let held = self.held.bytes_mut();
-        let outcome = with!(&mut self.side, machine => machine::close(machine, held, out));
+        let outcome = self.side.close(self.held.bytes_mut(), out);
         // The error is said to whoever calls next.
-        let _ = self.settle(outcome.map_err(|e| TlsError::of(&e)));
+        let _ = self.settle(outcome);
     }
 
-    /// Remembers an error.
-    fn settle(&mut self, outcome: Result<(), TlsError>) -> Result<(), TlsError> {
-        outcome.inspect_err(|error| self.own = Own::Broken(*error))
-    }
-
-    fn most_held_bytes(&self) -> usize {
-        match &self.side {
-            Side::Client(machine) if machine.is_handshaking() => CLIENT_HELD_BYTES,
-            _ => SERVER_HELD_BYTES,
-        }
+    /// Remembers an error, and forgets the keys.
+    fn settle<T>(&mut self, outcome: Result<T, TlsError>) -> Result<T, TlsError> {
+        outcome.inspect_err(|error| {
+            self.held = Held::default();
+            if !matches!(self.side, Side::Broken(..)) {
+                self.side = Side::Broken(*error, self.state());
+            }
+        })
     }
 
     /// Looks at the first octet there is: each request of HTTP begins with a letter (RFC 9110 §9.1), and no record does.
@@ -253,13 +255,12 @@ impl Session {
         plaintext: &mut impl BufMut,
         out: &mut BytesMut,
     ) -> Result<usize, TlsError> {
-        match with!(&mut self.side, machine => machine::read(machine, input, plaintext, out)) {
-            Ok((used_bytes, Stop::NeedsInput)) => Ok(used_bytes),
-            Ok((_, Stop::PeerClosed)) => {
+        match self.side.read(input, plaintext, out)? {
+            (used_bytes, Stop::NeedsInput) => Ok(used_bytes),
+            (_, Stop::PeerClosed) => {
                 self.peer = Peer::Closed;
                 Ok(input.len())
             }
-            Err(error) => Err(TlsError::of(&error)),
         }
     }
 
@@ -270,26 +271,60 @@ impl Session {
         out: &mut BytesMut,
     ) -> Result<(), TlsError> {
         self.meet(input)?;
-        let most_bytes = self.most_held_bytes();
         while !input.is_empty() && self.peer != Peer::Closed {
-            let taken = if self.held.is_empty() {
+            if self.side.is_handshaking() {
+                self.shake_hands(&mut input, plaintext, out)?;
+            } else if self.held.is_empty() {
                 let unfinished_from = held::unfinished_from(input);
                 let used_bytes = self.read(input, plaintext, out)?;
                 let rest = input.split_off_mut(used_bytes..).unwrap_or_default();
                 input = &mut [];
-                self.held.keep(rest, unfinished_from.saturating_sub(used_bytes), most_bytes)
+                let kept =
+                    self.held.keep(rest, unfinished_from.saturating_sub(used_bytes), SERVER_HELD_BYTES);
+                self.take_held(kept, SERVER_HELD_BYTES, plaintext, out)?;
             } else {
-                self.held.take(&mut input, most_bytes)
-            };
-            match taken {
-                Taken::TooMuch => return Err(TlsError::TooLong(most_bytes)),
-                Taken::Part => {}
-                Taken::Something => {
-                    let mut held = std::mem::take(&mut self.held);
-                    let used_bytes = self.read(held.bytes_mut(), plaintext, out)?;
-                    held.discard(used_bytes);
-                    self.held = held;
-                }
+                let taken = self.held.take(&mut input, SERVER_HELD_BYTES);
+                self.take_held(taken, SERVER_HELD_BYTES, plaintext, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one record of the handshake, or a piece of one: what is behind the last one is not for rustls.
+    fn shake_hands(
+        &mut self,
+        input: &mut &mut [u8],
+        plaintext: &mut impl BufMut,
+        out: &mut BytesMut,
+    ) -> Result<(), TlsError> {
+        let most_bytes =
+            if matches!(self.side, Side::Client(_)) { CLIENT_HELD_BYTES } else { SERVER_HELD_BYTES };
+        let there_bytes = input.len();
+        let taken = self.held.take(input, most_bytes);
+        let taken_bytes = u32::try_from(there_bytes - input.len()).unwrap_or(u32::MAX);
+        self.handshake_bytes = self.handshake_bytes.saturating_add(taken_bytes);
+        if self.handshake_bytes as usize > HANDSHAKE_BYTES {
+            return Err(self.side.refuse(TlsError::TooLong(HANDSHAKE_BYTES), out));
+        }
+        self.take_held(taken, most_bytes, plaintext, out)?;
+        self.side.leave_rustls(!self.held.is_empty(), out)
+    }
+
+    fn take_held(
+        &mut self,
+        taken: Taken,
+        most_bytes: usize,
+        plaintext: &mut impl BufMut,
+        out: &mut BytesMut,
+    ) -> Result<(), TlsError> {
+        match taken {
+            Taken::TooMuch => return Err(self.side.refuse(TlsError::TooLong(most_bytes), out)),
+            Taken::Part => {}
+            Taken::Something => {
+                let mut held = std::mem::take(&mut self.held);
+                let used_bytes = self.read(held.bytes_mut(), plaintext, out)?;
+                held.discard(used_bytes);
+                self.held = held;
             }
         }
         Ok(())

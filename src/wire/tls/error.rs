@@ -45,6 +45,15 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// What the peer is told of it during the handshake, where rustls itself says nothing.
+    pub(super) fn alert(&self) -> Option<AlertDescription> {
+        match self {
+            Self::TooLong(_) => Some(AlertDescription::IllegalParameter),
+            Self::Violation(_) => Some(AlertDescription::UnexpectedMessage),
+            _ => None,
+        }
+    }
+
     /// What is meant by an error of rustls.
     pub(super) fn of(error: &Error) -> Self {
         match error {

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::judge::{Pair, SIDES, Side, VERSIONS, configs};
+use super::judge::{Pair, SIDES, Side, VERSIONS, configs, configs_with, suites};
 use super::{CLIENT_HELD_BYTES, SERVER_HELD_BYTES, Sent, State, TlsError};
 
 /// What may happen once the two have agreed on keys.
@@ -16,6 +16,7 @@ enum Act {
     SessionSends(Vec<usize>),
     JudgeSends(usize),
     JudgeChangesKeys,
+    SessionMoves,
     SessionIsTold(usize),
     JudgeIsTold(usize),
     SessionCloses,
@@ -36,6 +37,7 @@ fn act() -> impl Strategy<Value = Act> {
         6 => vec(length(), 1..4).prop_map(Act::SessionSends),
         6 => length().prop_map(Act::JudgeSends),
         2 => Just(Act::JudgeChangesKeys),
+        2 => Just(Act::SessionMoves),
         6 => (0_usize..40_000).prop_map(Act::SessionIsTold),
         6 => (0_usize..40_000).prop_map(Act::JudgeIsTold),
         1 => Just(Act::SessionCloses),
@@ -81,6 +83,7 @@ fn check(side: Side, mut pair: Pair, acts: Vec<Act>, sizes: &[usize]) {
             // Only TLS 1.3 can.
             Act::JudgeChangesKeys if !judge_closed => drop(pair.judge.0.refresh_traffic_keys()),
             Act::JudgeSends(_) | Act::JudgeChangesKeys => {}
+            Act::SessionMoves => pair.move_session(),
             Act::SessionIsTold(bytes) => drop(pair.tell_session(bytes).unwrap()),
             Act::JudgeIsTold(bytes) => pair.tell_judge(bytes).unwrap(),
             Act::SessionCloses => {
@@ -104,16 +107,16 @@ fn check(side: Side, mut pair: Pair, acts: Vec<Act>, sizes: &[usize]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn what_is_sent_is_heard_however_it_is_cut(
-        version in select(&VERSIONS[..]),
+        suite in select(suites()),
         side in select(&SIDES[..]),
         acts in vec(act(), 0..16),
         sizes in sizes(),
     ) {
-        check(side, Pair::new(side, &configs(version)), acts, &sizes);
+        check(side, Pair::new(side, &configs_with(suite)), acts, &sizes);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub struct Held {
 }
 
 /// What taking a piece has led to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// Some of the header of a record, which may be nonsense already, or the rest of one: it is to be looked at.
     Something,
@@ -35,6 +35,11 @@ impl Held {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// All of it, to be looked at, and decrypted in place.

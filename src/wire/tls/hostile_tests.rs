@@ -111,10 +111,12 @@ fn crumbs(kind: u8, length: u32) -> Vec<u8> {
 fn a_message_in_crumbs_is_held_up_to_the_limit_only() {
     let configs = configs(&TLS13);
     for size in [1, 1000, usize::MAX] {
-        let (outcome, _) = heard_of(&mut server(&configs), &crumbs(1, 60_000), size);
+        let (outcome, said) = heard_of(&mut server(&configs), &crumbs(1, 60_000), size);
         assert_eq!(outcome, Err(TlsError::TooLong(SERVER_HELD_BYTES)));
-        let (outcome, _) = heard_of(&mut client(&configs), &crumbs(2, 60_000), size);
+        assert_eq!(said, alert(AlertDescription::IllegalParameter));
+        let (outcome, said) = heard_of(&mut client(&configs), &crumbs(2, 60_000), size);
         assert_eq!(outcome, Err(TlsError::TooLong(CLIENT_HELD_BYTES)));
+        assert_eq!(said, alert(AlertDescription::IllegalParameter));
     }
 }
 
@@ -122,7 +124,7 @@ fn a_message_in_crumbs_is_held_up_to_the_limit_only() {
 fn no_message_of_more_than_64_kib_is_waited_for() {
     let (outcome, said) = heard_of(&mut server(&configs(&TLS13)), &crumbs(1, 0x1_0000)[..30], 100);
     assert!(matches!(outcome, Err(TlsError::Violation(_))), "{outcome:?}");
-    assert_eq!(said.len(), 0);
+    assert_eq!(said, alert(AlertDescription::UnexpectedMessage));
 }
 
 #[test]

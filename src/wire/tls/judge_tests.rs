@@ -4,15 +4,16 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
 use bytes::BytesMut;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, Connection, HandshakeKind, RootCertStore, ServerConnection,
-    SupportedProtocolVersion,
+    SupportedCipherSuite, SupportedProtocolVersion,
 };
 
-use super::{ServerTerms, Session, State, TlsError};
+use super::{Exported, ServerTerms, Session, State, TlsError};
 
 pub const NAME: &str = "slackwater.test";
 
@@ -29,7 +30,24 @@ pub struct Configs {
 }
 
 pub fn configs(version: &'static SupportedProtocolVersion) -> Configs {
-    let (provider, certificate) = (Arc::new(aws_lc_rs::default_provider()), CERTIFIED.cert.der());
+    configs_of(version, aws_lc_rs::default_provider())
+}
+
+/// Those of a client that speaks only this suite. A server speaks all.
+pub fn configs_with(suite: SupportedCipherSuite) -> Configs {
+    let provider = CryptoProvider { cipher_suites: vec![suite], ..aws_lc_rs::default_provider() };
+    configs_of(suite.version(), provider)
+}
+
+/// Each suite that the two can agree on.
+pub fn suites() -> Vec<SupportedCipherSuite> {
+    let suites = aws_lc_rs::ALL_CIPHER_SUITES.iter();
+    // The certificate has no RSA key.
+    suites.filter(|suite| !format!("{suite:?}").contains("ECDHE_RSA")).copied().collect()
+}
+
+fn configs_of(version: &'static SupportedProtocolVersion, provider: CryptoProvider) -> Configs {
+    let (provider, certificate) = (Arc::new(provider), CERTIFIED.cert.der());
     let key = PrivateKeyDer::Pkcs8(CERTIFIED.signing_key.serialize_der().into());
     let tickets = Ticketer::new().unwrap();
     let server = ServerTerms::speaking(&[version], vec![certificate.clone()], key, tickets).unwrap();
@@ -161,6 +179,16 @@ impl Pair {
 
     pub fn send(&mut self, plaintext: &[u8]) -> Result<super::Sent, TlsError> {
         self.session.send(&[std::io::IoSlice::new(plaintext)], &mut self.to_judge)
+    }
+
+    /// Has another process go on with the session, if there is something to go on with.
+    pub fn move_session(&mut self) {
+        if let Some(exported) = self.session.export() {
+            let octets = minicbor::to_vec(&exported).unwrap();
+            let imported: Exported = minicbor::decode(&octets).unwrap();
+            assert!(imported == exported);
+            self.session = Session::import(&imported).unwrap();
+        }
     }
 
     pub fn close(&mut self) {

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use super::TlsError;
 
 /// The only protocol offered (RFC 7301 §6): a browser that may choose h2 opens no WebSocket without RFC 8441.
-const ALPN: &[u8] = b"http/1.1";
+pub(super) const ALPN: &[u8] = b"http/1.1";
 
 /// What is the same for all clients of a server.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ impl ServerTerms {
             .map_err(|e| TlsError::of(&e))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.ticketer = tickets;
+        // A session goes on without rustls once it is open.
+        config.enable_secret_extraction = true;
         // One is enough for a client that has one connection, and each costs some hundred bytes of the wire.
         config.send_tls13_tickets = 1;
         Ok(Self(Arc::new(config)))
