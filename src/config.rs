@@ -17,6 +17,7 @@ mod nearest;
 pub mod origins;
 mod refused;
 pub mod secret;
+pub mod ssl;
 pub mod token;
 mod values;
 pub mod variables;
@@ -43,6 +44,7 @@ use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
 use self::handover::HandoverFlags;
 use self::origins::OriginFlags;
+use self::ssl::SslFlags;
 use self::values::{period, seconds, truth, whole};
 
 const DAY: f64 = 86_400.0;
@@ -81,6 +83,10 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_ADMIN", help_heading = "Listening")]
     #[arg(value_name = "ADDRESS", value_parser = admin_address)]
     pub admin: Option<AdminAddress>,
+
+    /// Whether TLS is spoken, and how.
+    #[command(flatten)]
+    pub ssl: SslFlags,
 
     /// Which pages are let in.
     #[command(flatten)]
@@ -282,6 +288,7 @@ impl Config {
         }
         config.auth.check(matches)?;
         config.engine.check(matches)?;
+        config.ssl.check(matches, config.admin.is_some())?;
         if let Some(why) = engine::contradiction(&config) {
             return Err(usage_error(why));
         }

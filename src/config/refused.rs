@@ -6,7 +6,7 @@ use super::command::SUB_COMMANDS;
 use super::nearest::nearest;
 use super::usage_error;
 
-const TLS: &str = "there is no TLS here: put a proxy such as nginx, HAProxy or Caddy in front";
+const NO_CLIENT_CERTIFICATES: &str = "clients are asked for no certificates: ask for tokens, with --auth-secret-file or --auth-key-file, or put a proxy in front that asks";
 const PYTHON: &str = "there is no Python application here to load: publish to this server over HTTP instead";
 const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
 const RELOAD: &str = "the program is compiled: build it again and restart it, which its clients survive";
@@ -15,7 +15,7 @@ const LOGS: &str = "the log has one format, on standard error; choose how much w
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
 const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value, but \
-    for a sub-command in front ('--help' lists them); if it belongs to '--publish-token <TOKEN>', '--auth-secret <SECRET>' or '--engine <URL>', quote the value";
+    for a sub-command in front ('--help' lists them); if it belongs to '--publish-token <TOKEN>', '--auth-secret <SECRET>', '--ssl-keyfile-password <PASSWORD>' or '--engine <URL>', quote the value";
 
 /// uvicorn's flags, without the dashes; one that ends in `-` stands for all that begin with it.
 const REFUSED: &[(&str, &str)] = &[
@@ -46,7 +46,13 @@ const REFUSED: &[(&str, &str)] = &[
     ("reset-contextvars", PYTHON),
     ("root-path", "the page follows the address it was loaded from; let the proxy strip the prefix"),
     ("server-header", HEADERS),
-    ("ssl-", TLS),
+    ("ssl-ca-certs", NO_CLIENT_CERTIFICATES),
+    ("ssl-cert-reqs", NO_CLIENT_CERTIFICATES),
+    (
+        "ssl-ciphers",
+        "the cipher suites of TLS 1.3, and of TLS 1.2 those with ECDHE and AEAD, are spoken, which is not configurable",
+    ),
+    ("ssl-version", "TLS 1.3 and 1.2 are spoken, which is not configurable"),
     ("use-colors", "colours appear on a terminal only"),
     ("ws", ONE_LOOP),
     (
@@ -90,6 +96,7 @@ fn is_harmless(arg: &str) -> bool {
     flag.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-')
         && !flag.contains("token")
         && !flag.contains("secret")
+        && !flag.contains("password")
 }
 
 fn refusal(arg: &str) -> Option<String> {
@@ -124,9 +131,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_in_one_line_that_says_why() {
-        for args in
-            ["x --reload", "x --loop=uvloop", "x --port 1 --ssl-keyfile k", "x main:app", "x a.b:create.app"]
-        {
+        for args in [
+            "x --reload",
+            "x --loop=uvloop",
+            "x --port 1 --ssl-ciphers TLSv1",
+            "x main:app",
+            "x a.b:create.app",
+        ] {
             let line = refused(args).unwrap_or_else(|| panic!("{args} is not refused"));
             assert!(line.contains(" is not possible: ") && !line.contains('\n'), "{line}");
         }

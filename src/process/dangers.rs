@@ -89,9 +89,10 @@ fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
         ))
     });
     let has_secrets = config.auth.is_on() || config.publish_token.is_some();
-    let plain = (is_public && has_secrets).then(|| {
+    let plain = (is_public && has_secrets && !config.ssl.is_on()).then(|| {
         Note(format!(
-            "There is no TLS here: without a proxy in front that has it, whoever is on the way to {address} can read tokens"
+            "No TLS is spoken here: without --ssl-certfile, or a proxy in front that has TLS, whoever is on the way to {address} can \
+             read tokens"
         ))
     });
     who_may_hear.into_iter().chain(numbers).chain(plain).collect()

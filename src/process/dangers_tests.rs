@@ -56,7 +56,7 @@ fn who_can_reach_the_server_may_hear_everything_unless_tokens_are_asked_for() {
                  --auth-key-file";
     let numbers = "warning: Everyone who can reach 0.0.0.0:80 may read /status and /metrics: to have them for this machine alone, \
                    set --admin 127.0.0.1:9000";
-    let plain = "note: There is no TLS here: without a proxy in front that has it, whoever is on the way to 0.0.0.0:80 can read \
+    let plain = "note: No TLS is spoken here: without --ssl-certfile, or a proxy in front that has TLS, whoever is on the way to 0.0.0.0:80 can read \
                  tokens";
     let token = "--auth-secret-file /x";
     for (flags, address, expected) in [

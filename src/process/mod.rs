@@ -16,6 +16,7 @@ use crate::process::program::Inheritance;
 use crate::process::remarks::Remark;
 use crate::process::secrets::SecretError;
 use crate::process::supervisor::{Supervisor, SupervisorError};
+use crate::server::certificate::{CertificateError, CertificateFile};
 use crate::server::clock::Now;
 use crate::server::handover::parked::ParkedError;
 use crate::server::key_file::{KeyFile, KeyFileError};
@@ -67,6 +68,9 @@ pub enum RunError {
     /// No keys.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
@@ -99,6 +103,12 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     // Whoever serves reads it anew; without keys in it no worker would start.
     let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);
     keys.as_ref().and_then(remarks::of_keys).iter().for_each(Remark::log);
+    let now = Now::read();
+    let certificate = CertificateFile::open(&config.ssl, now)?;
+    certificate
+        .iter()
+        .flat_map(|file| remarks::of_certificate(file, now.wall))
+        .for_each(|remark| remark.log());
     if config.workers > 1 {
         return Ok(Supervisor::new(config)?.run());
     }
@@ -108,7 +118,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
 /// Says that the server serves, and where.
 fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
     info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
-    admin.map(remarks::operators).iter().for_each(Remark::log);
+    admin.map(|admin| remarks::operators(config, admin)).iter().for_each(Remark::log);
     remarks::of_access(config, address, admin).iter().for_each(Remark::log);
     // Whoever hears that it is ready may look for that line.
     log::logger().flush();

@@ -36,7 +36,7 @@ const SUCCESSION: &str = "_SLACKWATER_HANDOVER";
 const HELD_BACK: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGTTIN, SIGTTOU];
 
 /// The flags whose values are secrets.
-const SECRET_FLAGS: [&str; 3] = ["--publish-token", "--auth-secret", "--engine"];
+const SECRET_FLAGS: [&str; 4] = ["--publish-token", "--auth-secret", "--engine", "--ssl-keyfile-password"];
 
 /// The variable of a secret, and those that the flag has set aside, as the variable would not.
 type Variables = (&'static str, &'static [&'static str]);
@@ -48,6 +48,8 @@ const AUTH_SECRET: Variables =
 
 /// With no other set aside: beside the flag none is, either.
 const ENGINE: Variables = ("SLACKWATER_ENGINE", &[]);
+
+const KEY_PASSWORD: Variables = ("SLACKWATER_SSL_KEYFILE_PASSWORD", &[]);
 
 /// What a worker is started with.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,7 +143,10 @@ impl Program {
         let token = config.publish_token.clone().filter(|_| config.token_is_in_arguments);
         let secret = config.auth.auth_secret.clone().filter(|_| config.auth.secret_is_in_arguments);
         let engine = config.engine.in_arguments().cloned();
-        let variables = [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret), (ENGINE, engine)];
+        let password =
+            config.ssl.ssl_keyfile_password.clone().filter(|_| config.ssl.password_is_in_arguments);
+        let variables =
+            [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret), (ENGINE, engine), (KEY_PASSWORD, password)];
         let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
         Ok(Self { path, args: without_secrets(args), secrets: secrets.collect() })
     }
@@ -239,7 +244,7 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
     started
 }
 
-/// The arguments but for `--publish-token TOKEN`, `--auth-secret SECRET` and `--engine URL`, also with `=`.
+/// The arguments but for those flags and their values, also with `=`.
 fn without_secrets(mut args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept = vec![];
     while let Some(arg) = args.next() {
@@ -291,6 +296,10 @@ mod tests {
         assert_eq!(kept("--engine redis://:s@h --engine-name n --engine=s"), "--engine-name n");
         assert_eq!(kept("--publish-token-file s --port 1"), "--publish-token-file s --port 1");
         assert_eq!(kept("--auth-secret-file s --auth-secret=t"), "--auth-secret-file s");
+        assert_eq!(
+            kept("--ssl-keyfile k --ssl-keyfile-password p --ssl-keyfile-password=q"),
+            "--ssl-keyfile k"
+        );
     }
 
     #[test]

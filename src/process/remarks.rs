@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use jiff::Timestamp;
 use log::{info, warn};
 
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::config::variables;
 use crate::http::access::Reach;
 use crate::http::keys::VerifyingKeys;
 use crate::server::Address;
+use crate::server::certificate::CertificateFile;
 use crate::server::terms::access;
 
 /// One line.
@@ -60,7 +62,8 @@ pub fn of_variables(names: impl Iterator<Item = OsString>) -> Vec<Remark> {
 pub fn serving(config: &Config, address: &Address) -> String {
     let place = match address {
         Address::Ip(address) => {
-            format!("the page on http://{address} and the WebSocket on ws://{address}/ws")
+            let s = if config.ssl.is_on() { "s" } else { "" };
+            format!("the page on http{s}://{address} and the WebSocket on ws{s}://{address}/ws")
         }
         Address::Unix(_) => format!("on {address}"),
     };
@@ -70,8 +73,12 @@ pub fn serving(config: &Config, address: &Address) -> String {
 }
 
 /// Where operators are answered, if they have a door of their own.
-pub fn operators(admin: &Address) -> Remark {
-    let scheme = if admin.ip().is_some() { "http://" } else { "" };
+pub fn operators(config: &Config, admin: &Address) -> Remark {
+    let scheme = match (admin.ip(), config.ssl.admin_ssl) {
+        (None, _) => "",
+        (Some(_), true) => "https://",
+        (Some(_), false) => "http://",
+    };
     Remark::Fact(format!("Operators are answered on {scheme}{admin}"))
 }
 
@@ -106,6 +113,12 @@ pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) ->
 /// How many of the keys in the file count, if not all do.
 pub fn of_keys(keys: &VerifyingKeys) -> Option<Remark> {
     keys.tally().map(|tally| Remark::Note(format!("In --auth-key-file {tally}")))
+}
+
+/// What clients are shown, and what is wrong with it at this time.
+pub fn of_certificate(file: &CertificateFile, now: Timestamp) -> Vec<Remark> {
+    let shown = Remark::Fact(format!("Clients are shown {}", file.description()));
+    [shown].into_iter().chain(file.warnings(now).into_iter().map(Remark::Danger)).collect()
 }
 
 /// What may be heard without a token, where tokens are expected.

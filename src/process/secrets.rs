@@ -1,6 +1,6 @@
 //! The secrets of the configuration, from where it has them: the token that publishers show, the secret by which tokens are
-//! verified, the key by which they are signed, and the engine's password; and what is said about how they are kept. Of the secrets themselves nothing
-//! is said.
+//! verified, the key by which they are signed, and the engine's password; and what is said about how they are kept, and those of TLS.
+//! Of the secrets themselves nothing is said.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::auth::AuthConfig;
 use crate::config::engine::EngineFlags;
 use crate::config::secret::Secret;
+use crate::config::ssl::SslFlags;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
 use crate::server::key_file::{open_regular, place};
@@ -125,7 +126,25 @@ pub fn of_others(config: &Config) -> Vec<Remark> {
         )
     });
     let engine = of_engine(&config.engine);
-    in_arguments.into_iter().chain(token).chain(of_auth(&config.auth)).chain(same).chain(engine).collect()
+    let others = of_auth(&config.auth).into_iter().chain(same).chain(engine).chain(of_tls(&config.ssl));
+    in_arguments.into_iter().chain(token).chain(others).collect()
+}
+
+fn of_tls(ssl: &SslFlags) -> Vec<Remark> {
+    let in_arguments = ssl.password_is_in_arguments.then(|| {
+        Remark::Danger(
+            "Everyone on this machine may read the private key's password in the arguments: use \
+             SLACKWATER_SSL_KEYFILE_PASSWORD instead of --ssl-keyfile-password"
+                .to_owned(),
+        )
+    });
+    let key = ssl.key_place().and_then(|(_, path)| of_readers("private key", path));
+    // Everybody is shown a certificate.
+    let certificate = ssl.ssl_keyfile.as_ref().and(ssl.ssl_certfile.as_deref());
+    let certificate = certificate.and_then(|path| of_writers("certificate", path));
+    let tickets =
+        ssl.ssl_ticket_keyfile.as_deref().and_then(|path| of_readers("key of session tickets", path));
+    in_arguments.into_iter().chain(key).chain(certificate).chain(tickets).collect()
 }
 
 fn of_engine(engine: &EngineFlags) -> Vec<Remark> {

@@ -39,7 +39,7 @@ pub struct KeyFile {
 
 /// What changes with a file's content, whether it is written anew or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     modified: (i64, i64),
     /// Also where the rest is as before, since a tool has set it so.
     changed: (i64, i64),
@@ -48,7 +48,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),

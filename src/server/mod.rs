@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
 use crate::server::bound_socket::BoundSocket;
+use crate::server::certificate::{CertificateError, CertificateFile};
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
@@ -29,6 +30,8 @@ use crate::server::turn::{Effect, Turn};
 mod acceptor;
 pub mod address;
 pub mod bound_socket;
+#[cfg_attr(not(feature = "tls"), path = "certificate/absent.rs")]
+pub mod certificate;
 pub mod clock;
 pub mod connection;
 pub mod control;
@@ -57,6 +60,7 @@ pub mod socket;
 mod socket_file;
 pub mod state_file;
 pub mod terms;
+pub mod ticket_secret;
 pub mod transport;
 pub mod turn;
 
@@ -93,6 +97,9 @@ pub enum StartError {
     /// No keys for tokens.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// One listening process: the only owner of the poll.
@@ -105,6 +112,7 @@ pub struct Server {
     log_pace: LogPace,
     state_file: Option<StateFile>,
     key_file: Option<KeyFile>,
+    certificate: Option<CertificateFile>,
     succession: Succession,
     share: Option<Share>,
     park: Park,
@@ -213,6 +221,7 @@ impl Server {
             log_pace: LogPace::default(),
             state_file: None,
             key_file: key_file.flatten(),
+            certificate: CertificateFile::open(&config.ssl, now)?,
             succession: Succession::new(config.handover.handover_timeout, undelayed),
             share: None,
             park: Park::default(),
@@ -312,6 +321,10 @@ impl Server {
         if let Some(keys) = self.key_file.as_mut().and_then(|file| file.look(now.instant)) {
             self.turn.replace_keys(keys);
         }
+        if let Some(file) = &mut self.certificate {
+            // What holds for a client is asked for when it comes.
+            file.look(now);
+        }
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
@@ -333,6 +346,8 @@ impl Server {
         let now = self.turn.now().instant;
         let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
         let keys_in = self.key_file.as_ref().map(|file| file.next_look().saturating_duration_since(now));
+        let certificate_in =
+            self.certificate.as_ref().map(|file| file.next_look().saturating_duration_since(now));
         let succession_in = self.succession.next_deadline().map(|at| at.saturating_duration_since(now));
         if self.controls.is_ahead() {
             return Some(Duration::ZERO);
@@ -340,7 +355,9 @@ impl Server {
         let doors_in = self.doors.next_timeout(now).filter(|_| self.turn.may_accept());
         let held_in = self.held_until().map(|at| at.saturating_duration_since(now));
         let park_in = self.park.state.deadline().map(|at| at.saturating_duration_since(now));
-        let timeouts = [doors_in, log_in, keys_in, succession_in, held_in, park_in, self.turn.next_timeout()];
+        let files_in = [keys_in, certificate_in].into_iter().flatten().min();
+        let timeouts =
+            [doors_in, log_in, files_in, succession_in, held_in, park_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()
     }
 

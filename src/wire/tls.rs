@@ -21,6 +21,7 @@ mod records;
 mod side;
 mod suite;
 mod terms;
+mod tickets;
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ use held::{Held, Taken};
 use machine::Stop;
 pub use side::Agreed;
 use side::Side;
-pub use terms::ServerTerms;
+pub use terms::{ServerTerms, TermsError};
+pub use tickets::Tickets;
 
 /// What a server's session holds of what has come, at most: a record, or the records of one message.
 pub const SERVER_HELD_BYTES: usize = held::RECORD_BYTES;

@@ -12,6 +12,7 @@ use crate::process::contradictions::{self, Doors};
 use crate::process::dangers::{self, Findings};
 use crate::process::remarks::{self, Remark};
 use crate::process::{handover, listeners, parking, raise_open_files, secrets};
+use crate::server::certificate::CertificateFile;
 use crate::server::clock::Now;
 use crate::server::descriptors::{OpenFiles, room_for_clients};
 use crate::server::key_file::KeyFile;
@@ -60,6 +61,9 @@ impl Report {
             None => None,
         };
         let keys = keys.map(|(keys, _)| keys);
+        let now = Now::read();
+        let certificate = report.keep(CertificateFile::open(&config.ssl, now)).flatten();
+        report.remarks.extend(certificate.iter().flat_map(|file| remarks::of_certificate(file, now.wall)));
         let password = secrets::read_engine_password(&mut config.engine);
         report.keep(password);
         report.remarks.extend(secrets::of_others(&config));
@@ -79,7 +83,7 @@ impl Report {
         let (Some(public), true) = (public, report.faults.is_empty()) else { return report };
         let (address, admin) = (public.address(), admin.as_ref().map(Prospect::address));
         report.remarks.push(Remark::Fact(format!("Would serve {}", remarks::serving(&config, address))));
-        report.remarks.extend(admin.map(remarks::operators));
+        report.remarks.extend(admin.map(|admin| remarks::operators(&config, admin)));
         report.remarks.extend(remarks::engine(&config));
         report.remarks.extend(remarks::of_access(&config, address, admin));
         report.remarks.extend(parking::is_in_vain(&config).map(|why| Remark::Note(why.to_owned())));

@@ -60,7 +60,7 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
                 For less, set --timeout-graceful-shutdown";
     let public = "Would serve the page on http://0.0.0.0:8000 and the WebSocket on ws://0.0.0.0:8000/ws with 2 workers";
     let operators = "Operators are answered on http://127.0.0.1:9000";
-    let plain = "note: There is no TLS here: without a proxy in front that has it, whoever is on the way to 0.0.0.0:8000 can read \
+    let plain = "note: No TLS is spoken here: without --ssl-certfile, or a proxy in front that has TLS, whoever is on the way to 0.0.0.0:8000 can read \
                  tokens";
     let arguments = "warning: Everyone on this machine may read the secret in the arguments: use --auth-secret-file or \
                      SLACKWATER_AUTH_SECRET instead of --auth-secret";

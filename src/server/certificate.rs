@@ -1,0 +1,224 @@
+//! The certificate that is shown to clients, its key, and what session tickets are made by: read at the start, and again when they
+//! have changed. What cannot be used any more changes nothing: it is told of once, and what was read before stays.
+//!
+//! A certificate and its key may be two files, which are replaced one after the other. While they do not belong together they are
+//! looked at again, and those before are shown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use log::{info, warn};
+use rustls::server::ProducesTickets;
+use rustls::time_provider::DefaultTimeProvider;
+
+use self::about::{About, Standing};
+use self::watch::{Named, Watch};
+use crate::config::ssl::{SslFlags, TicketSecret};
+use crate::server::clock::Now;
+use crate::server::ticket_secret;
+use crate::wire::tls::{TermsError, Tickets};
+
+mod about;
+mod pem;
+mod watch;
+
+pub use self::watch::CertificateError;
+pub use crate::wire::tls::ServerTerms;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Random bytes that tickets are made by. nginx has 48 or 80 of them in such a file.
+const TICKET_FILE_BYTES: std::ops::RangeInclusive<usize> = 32..=1024;
+
+/// The files as they were last seen, and what was read there.
+#[derive(Debug)]
+pub struct CertificateFile {
+    flags: SslFlags,
+    shown: Shown,
+    /// Of the certificate and its key.
+    pair: Watch,
+    tickets: Arc<dyn ProducesTickets>,
+    /// By what these are made, unless that is in a file.
+    secret: Option<TicketSecret>,
+    ticket_file: Option<Watch>,
+    /// As what was last said of how long the certificate is valid.
+    standing: Standing,
+    next_look: Instant,
+}
+
+/// What clients are shown.
+#[derive(Debug)]
+struct Shown {
+    terms: ServerTerms,
+    about: About,
+    is_password_in_vain: bool,
+}
+
+impl CertificateFile {
+    /// What this configuration names; `None` where TLS is not spoken.
+    ///
+    /// # Errors
+    /// What is wrong with which file, and the mend.
+    pub fn open(flags: &SslFlags, now: Now) -> Result<Option<Self>, CertificateError> {
+        let Some(certificate) = &flags.ssl_certfile else { return Ok(None) };
+        let certificate = Named::new("--ssl-certfile", certificate);
+        let key = flags.ssl_keyfile.as_deref().map(|path| Named::new("--ssl-keyfile", path));
+        let (tickets, secret, ticket_file) = open_tickets(flags)?;
+        let files = [certificate].into_iter().chain(key).collect();
+        let (pair, shown) = Watch::open(files, |files| show(flags, files, tickets.clone()))?;
+        let standing = shown.about.standing(now.wall);
+        let next_look = now.instant + LOOK_INTERVAL;
+        let flags = flags.clone();
+        Ok(Some(Self { flags, shown, pair, tickets, secret, ticket_file, standing, next_look }))
+    }
+
+    /// What holds for each client that comes now.
+    pub fn terms(&self) -> ServerTerms {
+        self.shown.terms.clone()
+    }
+
+    /// When the certificate ends.
+    pub fn not_after(&self) -> Option<Timestamp> {
+        self.shown.about.not_after()
+    }
+
+    /// By what tickets are made, for workers and successors, unless they have that from a file.
+    pub fn ticket_secret(&self) -> Option<&TicketSecret> {
+        self.secret.as_ref()
+    }
+
+    /// What is shown, for people.
+    pub fn description(&self) -> String {
+        format!("the certificate in {}{}", self.path(), self.shown.about)
+    }
+
+    /// What is wrong with it though it can be shown.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let of_validity = self.shown.about.standing(now).warning(&self.path());
+        let of_password = self.shown.is_password_in_vain.then(|| {
+            "--ssl-keyfile-password (SLACKWATER_SSL_KEYFILE_PASSWORD) is given in vain: the private key is not encrypted"
+                .to_owned()
+        });
+        of_validity.into_iter().chain(of_password).collect()
+    }
+
+    /// When to look at the files next.
+    pub fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// Looks at them, if it is time to; gives back what holds for each client that comes from now on, if that is something else.
+    pub fn look(&mut self, now: Now) -> Option<ServerTerms> {
+        if now.instant < self.next_look {
+            return None;
+        }
+        self.next_look = now.instant + LOOK_INTERVAL;
+        let has_other_tickets = self.look_at_tickets();
+        let has_other_pair = self.look_at_pair(now.wall);
+        let standing = self.shown.about.standing(now.wall);
+        if standing != std::mem::replace(&mut self.standing, standing) {
+            standing.warning(&self.path()).iter().for_each(|warning| warn!("{warning}"));
+        }
+        (has_other_tickets || has_other_pair).then(|| self.terms())
+    }
+
+    fn look_at_tickets(&mut self) -> bool {
+        let Some(read) = self.ticket_file.as_mut().and_then(|file| file.look(make_tickets)) else {
+            return false;
+        };
+        match read {
+            Ok(tickets) => {
+                self.shown.terms = self.shown.terms.with_tickets(tickets.clone());
+                self.tickets = tickets;
+                info!("Read --ssl-ticket-keyfile again: session tickets are made by it from now on");
+                true
+            }
+            Err(why) => {
+                warn!("Not making session tickets by what was changed: {why}; what was read before stays");
+                false
+            }
+        }
+    }
+
+    fn look_at_pair(&mut self, now: Timestamp) -> bool {
+        let (flags, tickets) = (&self.flags, &self.tickets);
+        let Some(read) = self.pair.look(|files| show(flags, files, tickets.clone())) else { return false };
+        match read {
+            Ok(shown) => {
+                self.shown = shown;
+                self.standing = self.shown.about.standing(now);
+                info!("From now on clients are shown {}", self.description());
+                self.warnings(now).iter().for_each(|warning| warn!("{warning}"));
+                true
+            }
+            Err(why) => {
+                warn!(
+                    "Not showing the certificate that was changed: {why}; clients are shown the one read before, and the files \
+                     are read again in {} s",
+                    LOOK_INTERVAL.as_secs()
+                );
+                false
+            }
+        }
+    }
+
+    fn path(&self) -> String {
+        self.flags.ssl_certfile.iter().map(|path| path.display().to_string()).collect()
+    }
+}
+
+/// Makes of the files what clients are shown: of the certificate's, which has the key, too, if it is the only one.
+fn show(
+    flags: &SslFlags,
+    files: &[(Named, Vec<u8>)],
+    tickets: Arc<dyn ProducesTickets>,
+) -> Result<Shown, CertificateError> {
+    let [(certificate, octets), ..] = files else { unreachable!("there is a certificate") };
+    let (key, key_octets) = files.last().map_or((certificate, octets), |(key, octets)| (key, octets));
+    let chain = pem::chain(octets).map_err(|why| certificate.fault(&why))?;
+    let about = About::of(&chain);
+    let password = flags.ssl_keyfile_password.as_ref().map(|password| password.reveal().as_bytes());
+    let (private, protection) = pem::private_key(key_octets, password).map_err(|why| key.fault(&why))?;
+    let terms = ServerTerms::new(chain, private, tickets).map_err(|why| match why {
+        TermsError::Certificate => certificate.fault(&why),
+        TermsError::Apart | TermsError::Key => key.fault(&why),
+    })?;
+    let is_password_in_vain = password.is_some() && protection == pem::Protection::None;
+    Ok(Shown { terms, about, is_password_in_vain })
+}
+
+type Opened = (Arc<dyn ProducesTickets>, Option<TicketSecret>, Option<Watch>);
+
+fn open_tickets(flags: &SslFlags) -> Result<Opened, CertificateError> {
+    if let Some(path) = &flags.ssl_ticket_keyfile {
+        let file = Named::new("--ssl-ticket-keyfile", path);
+        let (file, tickets) = Watch::open(vec![file], make_tickets)?;
+        return Ok((tickets, None, Some(file)));
+    }
+    let secret = flags.ticket_secret.clone().map_or_else(ticket_secret::draw, Ok);
+    let secret = secret.map_err(|why| CertificateError::drawing(&why))?;
+    Ok((tickets_of(&secret.0), Some(secret), None))
+}
+
+fn make_tickets(files: &[(Named, Vec<u8>)]) -> Result<Arc<dyn ProducesTickets>, CertificateError> {
+    let [(file, octets), ..] = files else { unreachable!("there is a file") };
+    if TICKET_FILE_BYTES.contains(&octets.len()) {
+        return Ok(tickets_of(octets));
+    }
+    Err(file.fault(&format_args!(
+        "it holds {} bytes; give {} to {} random ones, as 'openssl rand -out FILE 80' writes them",
+        octets.len(),
+        TICKET_FILE_BYTES.start(),
+        TICKET_FILE_BYTES.end()
+    )))
+}
+
+fn tickets_of(secret: &[u8]) -> Arc<dyn ProducesTickets> {
+    Arc::new(Tickets::new(secret, Arc::new(DefaultTimeProvider)))
+}
+
+#[cfg(test)]
+#[path = "certificate/certificate_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Files of which one thing is made, and whether they have changed since. What is made of them is others'.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::server::key_file::{Stamp, open_regular};
+
+/// No certificate with its chain is longer, nor is a key.
+const MOST_BYTES: u64 = 256 * 1024;
+
+/// Why a file cannot be used, with the mend.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("cannot use {place}: {why}")]
+pub struct CertificateError {
+    place: String,
+    why: String,
+}
+
+impl CertificateError {
+    /// There is no randomness.
+    pub fn drawing(why: &io::Error) -> Self {
+        Self { place: "the system's randomness for session tickets".to_owned(), why: why.to_string() }
+    }
+}
+
+/// A file, and the flag that has named it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    flag: &'static str,
+    path: PathBuf,
+}
+
+impl Named {
+    pub fn new(flag: &'static str, path: &Path) -> Self {
+        Self { flag, path: path.to_owned() }
+    }
+
+    /// This is wrong with it.
+    pub fn fault(&self, why: &dyn Display) -> CertificateError {
+        let place = format!("{} {}", self.flag, self.path.display());
+        CertificateError { place, why: why.to_string() }
+    }
+
+    fn read(&self) -> Result<(Vec<u8>, Stamp), CertificateError> {
+        let opened = open_regular(&self.path).and_then(|file| read(&file));
+        let (octets, stamp) = opened.map_err(|why| self.fault(&why))?;
+        if octets.len() as u64 > MOST_BYTES {
+            return Err(self.fault(&format_args!("it holds more than {MOST_BYTES} bytes")));
+        }
+        Ok((octets, stamp))
+    }
+}
+
+/// Some files as they were when something was last made of them.
+#[derive(Debug)]
+pub struct Watch {
+    files: Vec<Named>,
+    /// `None` for one that is not there.
+    seen: Vec<Option<Stamp>>,
+    /// As what nothing could be made of them, and why.
+    told: Option<(Vec<Option<Stamp>>, CertificateError)>,
+}
+
+/// Makes something of files and what they hold.
+type Made<T> = Result<T, CertificateError>;
+
+impl Watch {
+    /// Makes something of these files for the first time.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub fn open<T>(files: Vec<Named>, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Made<(Self, T)> {
+        let mut watch = Self { files, seen: vec![], told: None };
+        let made = watch.make(make)?;
+        Ok((watch, made))
+    }
+
+    /// Makes it anew, if one of the files is another one or has changed. Why it cannot be made is given back once, and it is
+    /// tried again each time, since what fails may be the reading.
+    pub fn look<T>(&mut self, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Option<Made<T>> {
+        let stamp = |file: &Named| file.path.metadata().ok().map(|metadata| Stamp::of(&metadata));
+        let now: Vec<_> = self.files.iter().map(stamp).collect();
+        if now == self.seen {
+            return None;
+        }
+        match self.make(make) {
+            Ok(made) => Some(Ok(made)),
+            Err(why) => {
+                let fault = Some((now, why.clone()));
+                (std::mem::replace(&mut self.told, fault.clone()) != fault).then_some(Err(why))
+            }
+        }
+    }
+
+    fn make<T>(&mut self, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Made<T> {
+        let mut contents = Vec::with_capacity(self.files.len());
+        let mut stamps = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let (octets, stamp) = file.read()?;
+            contents.push((file.clone(), octets));
+            stamps.push(Some(stamp));
+        }
+        let made = make(&contents)?;
+        (self.seen, self.told) = (stamps, None);
+        Ok(made)
+    }
+}
+
+fn read(file: &File) -> io::Result<(Vec<u8>, Stamp)> {
+    // Ahead of the content: what is written later is seen at the next look.
+    let stamp = Stamp::of(&file.metadata()?);
+    let mut octets = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut octets)?;
+    Ok((octets, stamp))
+}
