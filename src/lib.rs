@@ -63,6 +63,8 @@
 //!   [`policy::line`]. Clients are told of a gap in `server::peers::gaps`.
 //! * RESP, the protocol of Redis and Valkey: [`wire::resp`]; replies in [`wire::resp::decoder`], commands in [`wire::resp::command`].
 //! * TLS 1.2 and 1.3, a server's side and a client's: `wire::tls`, on rustls without its buffers.
+//!   Which certificate is shown, and when it is read again: `server::certificate`; what session tickets are made by:
+//!   [`server::ticket_secret`].
 //! * The event-stream format: [`wire::event_stream`], in chunks by [`wire::chunk`]; a connection that is one: `server::connection::streaming`, and what it is
 //!   told: `server::peers::streaming`.
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].

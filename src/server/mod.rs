@@ -12,19 +12,20 @@ use crate::config::Config;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
 use crate::server::bound_socket::BoundSocket;
-use crate::server::certificate::{CertificateError, CertificateFile};
+use crate::server::certificate::CertificateError;
 use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::engine::dial::{self, Dialer};
 use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Means, Park, Share, Succession};
-use crate::server::key_file::{KeyFile, KeyFileError};
+use crate::server::key_file::KeyFileError;
 use crate::server::log_pace::LogPace;
+use crate::server::lookout::Lookout;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::terms::terms;
-use crate::server::transport::{Security, Transport};
+use crate::server::transport::Transport;
 use crate::server::turn::{Effect, Turn};
 
 mod acceptor;
@@ -49,6 +50,7 @@ pub mod key_file;
 pub mod limits;
 mod link;
 pub mod log_pace;
+mod lookout;
 pub mod order;
 pub mod peers;
 pub mod prospect;
@@ -111,8 +113,7 @@ pub struct Server {
     turn: Turn<Transport<Stream>>,
     log_pace: LogPace,
     state_file: Option<StateFile>,
-    key_file: Option<KeyFile>,
-    certificate: Option<CertificateFile>,
+    lookout: Lookout,
     succession: Succession,
     share: Option<Share>,
     park: Park,
@@ -200,7 +201,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let poll = Poll::new()?;
         let now = Now::read();
-        let (keys, key_file) = KeyFile::open(&config.auth, now.instant)?.unzip();
+        let (keys, lookout) = Lookout::begin(config, now)?;
         let terms = terms(config, service, socket.address(), admin.as_ref().map(BoundSocket::address), keys);
         let controls = Controls::new(poll.registry(), CONTROLS)?;
         if let Some(link) = &mut supervisor {
@@ -212,7 +213,7 @@ impl Server {
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
         let address = socket.address().clone();
         let mut doors = Doors::new(socket, admin, config.backlog, poll.registry())?;
-        doors.secure(Security::default(), false);
+        lookout.secure(&mut doors);
         Ok(Self {
             controls,
             address,
@@ -220,8 +221,7 @@ impl Server {
             turn: Turn::new(terms, supervisor.map(Transport::from), drain, now),
             log_pace: LogPace::default(),
             state_file: None,
-            key_file: key_file.flatten(),
-            certificate: CertificateFile::open(&config.ssl, now)?,
+            lookout,
             succession: Succession::new(config.handover.handover_timeout, undelayed),
             share: None,
             park: Park::default(),
@@ -318,13 +318,7 @@ impl Server {
             Err(e) => return Err(e),
         }
         let now = Now::read();
-        if let Some(keys) = self.key_file.as_mut().and_then(|file| file.look(now.instant)) {
-            self.turn.replace_keys(keys);
-        }
-        if let Some(file) = &mut self.certificate {
-            // What holds for a client is asked for when it comes.
-            file.look(now);
-        }
+        self.lookout.look(now, &mut self.turn, &mut self.doors);
         let has_come = |token| events.iter().any(|event| event.token() == token);
         self.doors.on_events(has_come, now.instant);
         self.on_successors(has_come, now);
@@ -345,9 +339,7 @@ impl Server {
     fn next_timeout(&mut self) -> Option<Duration> {
         let now = self.turn.now().instant;
         let log_in = self.log_pace.flush(now).map(|at| at.saturating_duration_since(now));
-        let keys_in = self.key_file.as_ref().map(|file| file.next_look().saturating_duration_since(now));
-        let certificate_in =
-            self.certificate.as_ref().map(|file| file.next_look().saturating_duration_since(now));
+        let files_in = self.lookout.next_look().map(|at| at.saturating_duration_since(now));
         let succession_in = self.succession.next_deadline().map(|at| at.saturating_duration_since(now));
         if self.controls.is_ahead() {
             return Some(Duration::ZERO);
@@ -355,7 +347,6 @@ impl Server {
         let doors_in = self.doors.next_timeout(now).filter(|_| self.turn.may_accept());
         let held_in = self.held_until().map(|at| at.saturating_duration_since(now));
         let park_in = self.park.state.deadline().map(|at| at.saturating_duration_since(now));
-        let files_in = [keys_in, certificate_in].into_iter().flatten().min();
         let timeouts =
             [doors_in, log_in, files_in, succession_in, held_in, park_in, self.turn.next_timeout()];
         timeouts.into_iter().flatten().min()

@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
+use crate::config::ssl::TicketSecret;
+use crate::server::certificate::{CertificateFile, ServerTerms};
 #[cfg(feature = "tls")]
 use crate::server::secured::Secured;
 use crate::server::socket::{Handshake, Received, Socket, Stream};
-#[cfg(feature = "tls")]
-use crate::wire::tls::ServerTerms;
 
 /// How a peer is connected. Without TLS it is its socket, and costs nothing.
 #[derive(Debug)]
@@ -27,15 +27,23 @@ pub enum Transport<S> {
 /// What is spoken with those who come in.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    #[cfg(feature = "tls")]
     tls: Option<ServerTerms>,
+    /// By what session tickets are made, unless it is in a file.
+    tickets: Option<TicketSecret>,
+}
+
+/// TLS with this certificate.
+impl From<&CertificateFile> for Security {
+    fn from(file: &CertificateFile) -> Self {
+        Self { tls: Some(file.terms()), tickets: file.ticket_secret().cloned() }
+    }
 }
 
 impl Security {
     /// TLS, on these terms.
     #[cfg(feature = "tls")]
     pub fn tls(terms: ServerTerms) -> Self {
-        Self { tls: Some(terms) }
+        Self { tls: Some(terms), tickets: None }
     }
 
     /// How one travels who has come in by this socket.
@@ -44,7 +52,14 @@ impl Security {
         if let Some(terms) = &self.tls {
             return Transport::Tls(Box::new(Secured::new(socket, terms.clone())));
         }
+        #[cfg(not(feature = "tls"))]
+        debug_assert!(self.tls.is_none(), "nothing is shown without TLS");
         Transport::Plain(socket)
+    }
+
+    /// By what session tickets are made, for a successor, unless that has it from a file.
+    pub fn ticket_secret(&self) -> Option<&TicketSecret> {
+        self.tickets.as_ref()
     }
 }
 

@@ -14,7 +14,7 @@ pub type CertificateError = Infallible;
 
 /// There are none.
 #[derive(Debug, Clone)]
-pub enum ServerTerms {}
+pub struct ServerTerms(());
 
 /// There is none.
 #[derive(Debug)]
