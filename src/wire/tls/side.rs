@@ -146,8 +146,15 @@ impl Side {
             _ if self.is_handshaking() => return Ok(Sent::NotYet),
             Self::Open(records) => records.send(pieces, out)?,
             Self::Client(machine) => {
-                let plaintext: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter()).copied().collect();
-                machine::encrypt(&mut **machine, held, &plaintext, out).map_err(of)?;
+                let mut joined = Vec::new();
+                let plaintext = match pieces {
+                    [piece] => &piece[..],
+                    _ => {
+                        pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+                        &joined
+                    }
+                };
+                machine::encrypt(&mut **machine, held, plaintext, out).map_err(of)?;
             }
             Self::Server(_) => {}
         }
