@@ -214,6 +214,19 @@ fn early_data_is_not_heard_and_the_handshake_goes_on_without() {
     }
 }
 
+#[test]
+fn nobody_is_listened_to_for_ever_before_the_handshake_has_ended() {
+    for (side, configs) in pairs() {
+        let mut pair = Pair::new(side, &configs);
+        // rustls' own limits are reached before this one, as far as is known.
+        pair.session.handshake_bytes = 65_500;
+        pair.to_session.extend([22, 3, 1, 0, 40].into_iter().chain([0; 40]));
+        pair.to_judge.clear();
+        assert_eq!(pair.tell_session(usize::MAX), Err(TlsError::TooLong(HANDSHAKE_BYTES)));
+        assert_eq!(pair.to_judge[..], [21, 3, 3, 0, 2, 2, 47]);
+    }
+}
+
 /// What the process has in memory, in bytes (proc_pid_statm(5)).
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::judge::{Pair, SIDES, Side, VERSIONS, configs, configs_with, suites};
+use super::suite::Version;
 use super::{CLIENT_HELD_BYTES, SERVER_HELD_BYTES, Sent, State, TlsError};
 
 /// What may happen once the two have agreed on keys.
@@ -16,6 +17,7 @@ enum Act {
     SessionSends(Vec<usize>),
     JudgeSends(usize),
     JudgeChangesKeys,
+    SessionChangesKeys,
     SessionMoves,
     SessionIsTold(usize),
     JudgeIsTold(usize),
@@ -37,7 +39,8 @@ fn act() -> impl Strategy<Value = Act> {
         6 => vec(length(), 1..4).prop_map(Act::SessionSends),
         6 => length().prop_map(Act::JudgeSends),
         2 => Just(Act::JudgeChangesKeys),
-        2 => Just(Act::SessionMoves),
+        1 => Just(Act::SessionChangesKeys),
+        3 => Just(Act::SessionMoves),
         6 => (0_usize..40_000).prop_map(Act::SessionIsTold),
         6 => (0_usize..40_000).prop_map(Act::JudgeIsTold),
         1 => Just(Act::SessionCloses),
@@ -83,6 +86,12 @@ fn check(side: Side, mut pair: Pair, acts: Vec<Act>, sizes: &[usize]) {
             // Only TLS 1.3 can.
             Act::JudgeChangesKeys if !judge_closed => drop(pair.judge.0.refresh_traffic_keys()),
             Act::JudgeSends(_) | Act::JudgeChangesKeys => {}
+            // As if it had been asked.
+            Act::SessionChangesKeys => {
+                if let super::Side::Open(records) = &mut pair.session.side {
+                    records.owes_update = records.suite.version == Version::Tls13;
+                }
+            }
             Act::SessionMoves => pair.move_session(),
             Act::SessionIsTold(bytes) => drop(pair.tell_session(bytes).unwrap()),
             Act::JudgeIsTold(bytes) => pair.tell_judge(bytes).unwrap(),

@@ -141,10 +141,11 @@ pub(super) fn import(exported: &Exported) -> Option<Session> {
     let mut records = Records::new(suite, rx, keys(suite, &exported.sends)?);
     records.message = Message::begun(&exported.message_head, exported.message_rest)?;
     records.fruitless = exported.fruitless;
-    records.owes_update = exported.owes_update && suite.version == Version::Tls13;
+    records.owes_update = exported.owes_update;
     (records.is_alpn, records.is_resumed) = (exported.is_alpn, exported.is_resumed);
+    let may_owe = suite.version == Version::Tls13 || !exported.owes_update;
     let is_unfinished = held::unfinished_from(&exported.held) == 0 && records.may_begin(&exported.held);
-    if !is_unfinished {
+    if !may_owe || !is_unfinished {
         return None;
     }
     let mut held = Held::default();
