@@ -8,6 +8,7 @@ pub mod client;
 pub mod headquarters;
 pub mod line;
 pub mod process;
+pub mod sealing;
 pub mod stream;
 pub mod truth;
 pub mod voice;
