@@ -272,7 +272,7 @@ impl<S: Socket> Socket for Secured<S> {
                 Err(other) => return other,
             };
             if let Some(received) = self.take(front, &mut back[..count]) {
-                self.is_emptied &= self.next.is_none();
+                self.is_emptied &= self.next.is_none() && self.ahead.is_none();
                 return received;
             }
         }
