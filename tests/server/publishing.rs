@@ -262,7 +262,7 @@ fn a_draining_server_refuses_publications() {
     client.echo("is it there?");
     server.signal();
     // The body ends only once the drain has begun: nothing is positioned any more.
-    while TcpStream::connect(server.address).is_ok() {}
+    while TcpStream::connect(server.door).is_ok() {}
     publisher.0.send("e");
     let response = publisher.0.response();
     assert_eq!((response.status, response.field("Retry-After")), (503, Some("1")));

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+pub mod bridge;
 pub mod client;
 pub mod events;
 pub mod frames;
 pub mod peer;
 pub mod publisher;
+pub mod tls;
 
 /// No fact takes this long, however busy the machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -33,8 +33,9 @@ fn connect(server: &Running, host: u8, is_proxied: bool) -> Peer {
     peer
 }
 
-/// Is answered time after time: by then the server has taken in all that was there before.
-fn let_turns_pass(watcher: &mut Peer) {
+/// Is answered time after time: by then the server has taken in all that was there before, when so many are left.
+fn let_turns_pass(server: &Running, watcher: &mut Peer, left: usize) {
+    server.settle(left);
     for _ in 0..20 {
         watcher.send(HEALTHZ);
         assert_eq!(watcher.response().status, 200);
@@ -91,7 +92,7 @@ fn leave_their_places(is_proxied: bool) {
                 peer.send(&request);
                 part(peer, parting);
             }
-            let_turns_pass(&mut watcher);
+            let_turns_pass(&server, &mut watcher, 1);
             let newcomers = [(); PLACES].map(|()| ask(connect(&server, host, is_proxied), HANDSHAKE));
             let statuses = newcomers.each_ref().map(|(_, response)| response.status);
             // A port that is closed in peace is taken for another minute.
@@ -122,7 +123,7 @@ fn whoever_was_one_too_many_and_is_gone_waits_no_longer() {
             peer.send(HANDSHAKE);
             drop(peer);
         }
-        let_turns_pass(&mut watcher);
+        let_turns_pass(&server, &mut watcher, 2);
         assert_eq!(status_from(2, &server, HANDSHAKE), 429);
     }
 }
@@ -190,10 +191,10 @@ fn whoever_is_reset_leaves_its_place_at_once_whatever_it_was_doing() {
             let peer = phase(&server);
             if ends_its_side_first {
                 peer.finish();
-                let_turns_pass(&mut watcher);
+                let_turns_pass(&server, &mut watcher, 2);
             }
             reset(peer);
-            let_turns_pass(&mut watcher);
+            let_turns_pass(&server, &mut watcher, 1);
             assert_eq!(status_from(1, &server, HANDSHAKE), 101, "{name} {ends_its_side_first}");
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_client_that_does_not_read_what_it_asks_for_is_cut_by_lag_and_nobody_else_notices() {
-    let server = Running::with("--outbox-limit 65536 --notify-interval 0.1");
+    let server = Running::with("--outbox-limit 16384 --notify-interval 0.1");
     let mut bystander = server.client();
     let first = number_of(&bystander.hear());
     let mut deaf = Peer::with_little_room(server.address).upgraded();

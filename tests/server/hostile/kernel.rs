@@ -25,9 +25,9 @@ fn kept(port: u16) -> usize {
 
 fn wait_until_none_is_kept(server: &Running) {
     let began = Instant::now();
-    while kept(server.address.port()) > 0 {
+    while kept(server.door.port()) > 0 {
         thread::sleep(Duration::from_millis(20));
-        assert!(began.elapsed() < PATIENCE, "the kernel keeps {}", kept(server.address.port()));
+        assert!(began.elapsed() < PATIENCE, "the kernel keeps {}", kept(server.door.port()));
     }
 }
 
@@ -57,7 +57,7 @@ fn whoever_is_cut_for_not_taking_leaves_nothing_in_the_kernel() {
 fn a_forced_end_leaves_nothing_in_the_kernel() {
     let mut server = Running::with("--write-timeout 60");
     let _deaf = (deaf_clients(&server, MUCH_TO_ECHO), deaf_clients(&server, LITTLE_TO_ECHO));
-    assert_eq!(kept(server.address.port()), 20);
+    assert_eq!(kept(server.door.port()), 20);
     server.signal();
     server.signal();
     assert_eq!(server.outcome(), Outcome::Forced);

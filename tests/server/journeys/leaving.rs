@@ -44,7 +44,7 @@ fn a_successor_serves_on_the_same_port_while_the_first_server_still_leaves() {
     let mut first = Running::with("");
     let mut stays = first.client();
     leave(&first);
-    let second = Running::with(&format!("--port {}", first.address.port()));
+    let second = Running::with(&format!("--port {}", first.door.port()));
     let mut moved = second.client();
     for client in [&mut stays, &mut moved] {
         client.echo("hello");
@@ -58,7 +58,7 @@ fn a_new_connection_is_refused_while_the_server_leaves() {
     let server = Running::with("");
     let _client = server.client();
     leave(&server);
-    assert_eq!(TcpStream::connect(server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(TcpStream::connect(server.door).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn a_leaving_server_takes_no_publications_from_its_clients() {
     let mut server = guarded("");
     let mut ada = join(&server, "/ws?topic=a", &granting(&["*"], &["*"]));
     server.signal();
-    while TcpStream::connect(server.address).is_ok() {}
+    while TcpStream::connect(server.door).is_ok() {}
     let told = answer(&mut ada, &json!({"type": "publish", "topic": "a", "data": 1}));
     assert_eq!(told["code"], "restarting");
     ada.leave();
