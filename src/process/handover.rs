@@ -15,6 +15,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::ssl::TicketSecret;
 use crate::process::detached::Detached;
 use crate::process::listeners::OpenError;
 use crate::process::program::Program;
@@ -173,6 +174,8 @@ pub struct Inheritance {
     pub path: Option<BoundSocket>,
     /// The files that go with those.
     pub files: Vec<PathBuf>,
+    /// By what it makes session tickets, if it has said so.
+    pub tickets: Option<TicketSecret>,
 }
 
 /// What there is to take over: from the process that has started this one, or from the one at `--handover`.
@@ -190,10 +193,10 @@ pub fn inherit(config: &Config, mut approach: Approach) -> Result<Option<Inherit
     let mut taking = Taking::begin(channel.into(), begun + timeout * PATIENCE)?;
     // A process that serves answers at once, and one that is just handing over to another within its own time.
     approach.await_answer(&taking, begun + timeout)?;
-    let Offer { pid, sockets, workers } = taking.hear_offer()?;
+    let Offer { pid, sockets, workers, tickets } = taking.hear_offer()?;
     let Doors { slots, admin, path, files } =
         Doors::of(sockets).inspect_err(|why| taking.decline(&why.to_string()))?;
-    Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, path, files }))
+    Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, path, files, tickets }))
 }
 
 /// What another process listens or has listened on.

@@ -95,6 +95,7 @@ pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
 fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCode, RunError> {
     secrets::read(&mut config)?;
     if let Some(inheritance) = inheritance {
+        config.ssl.ticket_secret = worker::ticket_secret(inheritance)?;
         return worker::serve_inherited(&config, inheritance);
     }
     secrets::read_engine_password(&mut config.engine)?;
@@ -112,7 +113,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     if config.workers > 1 {
         return Ok(Supervisor::new(config)?.run());
     }
-    worker::serve(&config)
+    worker::serve(config)
 }
 
 /// Says that the server serves, and where.

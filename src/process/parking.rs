@@ -173,7 +173,9 @@ pub fn go_on(
         return Ok(None);
     };
     let (pid, sockets) = (parked.pid, std::mem::take(&mut parked.sockets));
-    let begun = begin(config, inherited, sockets).inspect_err(|_| say_kept(Some(pid)));
+    let mut config = config.clone();
+    config.ssl.ticket_secret = parked.tickets.take();
+    let begun = begin(&config, inherited, sockets).inspect_err(|_| say_kept(Some(pid)));
     let (mut server, admin_address, files) = begun?;
     let taken = match server.take_up_parked(&parked) {
         Err(why) if why.is_of_this_start() => {

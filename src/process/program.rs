@@ -13,14 +13,19 @@ use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
 use crate::config::secret::Secret;
+use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::process::detached::Detached;
 use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
+use crate::server::ticket_secret;
 use crate::wire::link::VERSION;
 
 /// Names what a worker has inherited: the version of what is said, the worker's number, and two descriptors.
 const INHERITANCE: &str = "_SLACKWATER_WORKER";
+
+/// Names the descriptor of a socket through which a worker is told by what session tickets are made.
+const TICKETS: &str = "_SLACKWATER_TICKETS";
 
 /// Stands ahead of channels in which an earlier server has left connections.
 const PARKED: &str = "parked";
@@ -66,6 +71,8 @@ pub struct Inheritance {
     pub admin: Vec<RawFd>,
     /// Where connections come from, if it takes some up.
     pub origin: Option<Origin<RawFd>>,
+    /// Where it is told by what session tickets are made, if it is. A supervisor of another version may not know of that.
+    pub tickets: Option<RawFd>,
 }
 
 /// What a supervisor has of a worker that it has started.
@@ -85,7 +92,9 @@ impl Inheritance {
     /// # Errors
     /// When a supervisor of another version has started it.
     pub fn read() -> Result<Option<Self>, String> {
-        env::var(INHERITANCE).ok().map(|text| Self::parse(&text)).transpose()
+        let inheritance = env::var(INHERITANCE).ok().map(|text| Self::parse(&text)).transpose()?;
+        let tickets = env::var(TICKETS).ok().and_then(|fd| fd.parse().ok());
+        Ok(inheritance.map(|inheritance| Self { tickets, ..inheritance }))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -116,6 +125,7 @@ impl Inheritance {
             line: fd(line)?,
             admin: fds(admin)?,
             origin,
+            tickets: None,
         })
     }
 }
@@ -127,6 +137,8 @@ pub struct Program {
     args: Vec<OsString>,
     /// Taken out of the arguments, as everyone can read them: each with the variables that a worker is given instead.
     secrets: Vec<(Variables, Secret)>,
+    /// By what session tickets are made: all workers are told the same.
+    tickets: Option<TicketSecret>,
 }
 
 impl Program {
@@ -148,7 +160,8 @@ impl Program {
         let variables =
             [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret), (ENGINE, engine), (KEY_PASSWORD, password)];
         let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
-        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect() })
+        let tickets = config.ssl.ticket_secret.clone();
+        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect(), tickets })
     }
 
     /// Where it is.
@@ -174,8 +187,10 @@ impl Program {
         let their_line = Socket::from(their_line);
         let origin = origin.map(|origin| origin.try_map(|channel| Ok::<_, io::Error>(Socket::from(channel))));
         let origin = origin.transpose()?;
+        let tickets = self.tickets.as_ref().map(ticket_secret::tell).transpose()?;
         let of_others = || origin.iter().flat_map(Origin::channels);
-        let handed_over = || listeners.iter().chain([&theirs, &their_line]).chain(admin).chain(of_others());
+        let others = || admin.iter().chain(of_others()).chain(&tickets);
+        let handed_over = || listeners.iter().chain([&theirs, &their_line]).chain(others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
             if numbers.is_empty() { NONE.to_owned() } else { numbers.join(",") }
@@ -187,6 +202,9 @@ impl Program {
         said.extend(origin.as_ref().map(|origin| fds(origin.channels())));
         let mut command = self.command();
         command.stdin(Stdio::null()).env(INHERITANCE, said.join(" ")).env_remove(SUCCESSION);
+        if let Some(tickets) = &tickets {
+            command.env(TICKETS, one(tickets));
+        }
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = spawn(&mut command);
@@ -213,7 +231,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         // What this process was told of its predecessor is nobody else's.
-        command.args(&self.args).env_remove(SUCCESSION);
+        command.args(&self.args).env_remove(SUCCESSION).env_remove(TICKETS);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {
@@ -273,7 +291,8 @@ mod tests {
             ("2 5,6 7 8 9,10 11,12", vec![5, 6], vec![9, 10], Some(Origin::Predecessor(vec![11, 12]))),
             ("2 5 7 8 9 parked 11,12", vec![5], vec![9], Some(Origin::Parked(vec![11, 12]))),
         ] {
-            let inheritance = Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, origin };
+            let inheritance =
+                Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, origin, tickets: None };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
     }

@@ -37,6 +37,7 @@ use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Launcher, Origin, bundle::Store, channel::Channel, parked::ParkedError};
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
+use crate::server::ticket_secret;
 use crate::wire::metrics::Metrics;
 use beginning::{Beginning, begin, terms};
 use giving::Giving;
@@ -140,7 +141,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// A message that names the act, the place and the mend.
-    pub fn new(config: Config) -> Result<Self, SupervisorError> {
+    pub fn new(mut config: Config) -> Result<Self, SupervisorError> {
         let approach = Approach::begin(&config)?;
         // With the same arguments, but not with the same descriptors: what that one was given comes another way.
         let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
@@ -153,8 +154,11 @@ impl Supervisor {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
-        let Beginning { listeners, path, taking, taking_up } =
+        let Beginning { listeners, path, taking, taking_up, tickets } =
             begin(&config, approach, inherited, parked, state_file.as_ref(), &mut crew, poll.registry())?;
+        if config.ssl.is_on() && config.ssl.ssl_ticket_keyfile.is_none() {
+            config.ssl.ticket_secret = Some(tickets.map_or_else(ticket_secret::draw, Ok)?);
+        }
         let dialer = sharing::share_order(&config, listeners.address(), &mut crew, poll.registry())?;
         for socket in path.iter().flat_map(BoundSocket::sockets) {
             SourceFd(&socket.as_raw_fd()).register(poll.registry(), SUCCESSORS, Interest::READABLE)?;

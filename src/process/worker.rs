@@ -8,6 +8,7 @@ use log::{debug, info};
 use signal_hook::consts::{SIGTTIN, SIGTTOU};
 
 use crate::config::Config;
+use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::policy::drain::Step;
 use crate::process::handover::{self, Approach, Inheritance, SuccessionError, SuccessorProcess};
@@ -22,20 +23,24 @@ use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::handover::Means;
 use crate::server::handover::channel::Channel;
 use crate::server::state_file::StateFile;
+use crate::server::ticket_secret;
 use crate::server::{Server, Service, StartError, Watched};
 
 /// Serves alone until told to leave.
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve(config: &Config) -> Result<ExitCode, RunError> {
-    let approach = Approach::begin(config)?;
+pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
+    let approach = Approach::begin(&config)?;
     // With the same arguments, but not with the same descriptors: what that one was given comes another way.
-    let inherited = if approach.is_own() { None } else { listeners::inherit(config)? };
+    let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
     let parked = if approach.is_own() { vec![] } else { parking::find() };
     let signals = hear_signals()?;
     let state_file = config.state_file.as_deref().map(StateFile::open).transpose()?;
-    let (mut server, admin_address) = match handover::inherit(config, approach)? {
+    let inheritance = handover::inherit(&config, approach)?;
+    config.ssl.ticket_secret = inheritance.as_ref().and_then(|inheritance| inheritance.tickets.clone());
+    let config = &config;
+    let (mut server, admin_address) = match inheritance {
         Some(inheritance) => {
             if !parked.is_empty() {
                 parking::closed(&"another process hands over");
@@ -117,7 +122,7 @@ fn take_over(
     signals: Signals,
     state_file: Option<StateFile>,
 ) -> Result<(Server, Option<Address>), RunError> {
-    let Inheritance { is_own, mut taking, pid, workers, slots, admin, path, files } = inheritance;
+    let Inheritance { is_own, mut taking, pid, workers, slots, admin, path, files, .. } = inheritance;
     let public = BoundSocket::join(slots.into_values());
     let prepare = || -> Result<(Server, Option<Address>), RunError> {
         let listening = listeners::adopt(config, inherited, public, is_own)?;
@@ -155,6 +160,15 @@ pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> R
     let mut server = Server::worker(listening, admin, supervisor.into(), means, config)?;
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
+}
+
+/// By what session tickets are made, as this process was told by its supervisor, if it was.
+///
+/// # Errors
+/// When it was told something else.
+pub fn ticket_secret(inheritance: &program::Inheritance) -> Result<Option<TicketSecret>, RunError> {
+    let socket = inheritance.tickets.map(listeners::take).transpose()?;
+    Ok(socket.map(ticket_secret::hear).transpose().map_err(StartError::Poll)?)
 }
 
 /// Takes the signals, whatever the parent of this process has done to them. Those for the number of workers mean

@@ -69,6 +69,11 @@ impl Doors {
         (self.security, self.secures_admin) = (security, secures_admin);
     }
 
+    /// What is spoken with clients.
+    pub(super) fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// Opens the clients' door.
     pub(super) fn open(&mut self, registry: &Registry) -> io::Result<()> {
         if let Some(socket) = self.standby.take() {

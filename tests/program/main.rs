@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod audience;
+#[cfg(feature = "tls")]
+mod certificates;
 mod commands;
 mod door;
 mod exposition;
@@ -20,4 +22,6 @@ mod pauses;
 mod process;
 mod service_manager;
 mod strace;
+#[cfg(feature = "tls")]
+mod visitor;
 mod workers;

@@ -250,7 +250,7 @@ pub fn run(command: &mut Command) -> (Option<i32>, String) {
 }
 
 pub fn address_in(line: &str) -> SocketAddr {
-    let start = line.find("http://").expect("the line says where the page is") + "http://".len();
+    let start = line.find("://").expect("the line says where the page is") + "://".len();
     line[start..].split(' ').next().unwrap().parse().unwrap()
 }
 

@@ -8,6 +8,7 @@ use super::taking::Taking;
 use super::taking_up::TakingUp;
 use super::{Supervisor, SupervisorError};
 use crate::config::Config;
+use crate::config::ssl::TicketSecret;
 use crate::policy::roster::Times;
 use crate::process::crew::{Crew, CrewTerms};
 use crate::process::handover::{self, Approach, Doors, SuccessionError};
@@ -29,6 +30,8 @@ pub(super) struct Beginning {
     pub(super) taking: Option<Taking>,
     /// What an earlier server has parked, if it has.
     pub(super) taking_up: Option<TakingUp>,
+    /// By what those who were there before have made session tickets, if they have said so.
+    pub(super) tickets: Option<TicketSecret>,
 }
 
 /// Listens, on the sockets of a process that hands over if there is one.
@@ -46,6 +49,7 @@ pub(super) fn begin(
             let slots = std::mem::take(&mut inheritance.slots).into_values().collect();
             let (admin, path, is_own) =
                 (inheritance.admin.take(), inheritance.path.take(), inheritance.is_own);
+            let tickets = inheritance.tickets.take();
             let taking = Taking::new(inheritance, config.workers.into(), registry)
                 .map_err(SuccessionError::TakeOver)?;
             let opened = || -> Result<_, SupervisorError> {
@@ -54,11 +58,11 @@ pub(super) fn begin(
             };
             let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
             crew.await_predecessor();
-            Beginning { listeners, path, taking: Some(taking), taking_up: None }
+            Beginning { listeners, path, taking: Some(taking), taking_up: None, tickets }
         }
         None => {
             let path = handover::open(config)?;
-            let (listeners, taking_up) = match begin_with_parked(config, inherited.as_ref(), parked)? {
+            let (listeners, mut taking_up) = match begin_with_parked(config, inherited.as_ref(), parked)? {
                 Some((listeners, taking_up)) => {
                     crew.await_predecessor();
                     (listeners, Some(taking_up))
@@ -71,7 +75,8 @@ pub(super) fn begin(
                     (listeners, None)
                 }
             };
-            Beginning { listeners, path, taking: None, taking_up }
+            let tickets = taking_up.as_mut().and_then(|taking_up| taking_up.tickets.take());
+            Beginning { listeners, path, taking: None, taking_up, tickets }
         }
     })
 }

@@ -165,6 +165,7 @@ impl Supervisor {
     fn offer(&self) -> io::Result<()> {
         let Some(giving) = &self.giving else { return Ok(()) };
         let offer = offer(&self.listeners, self.path.as_ref());
+        let offer = offer.with_tickets(self.config.ssl.ticket_secret.as_ref());
         let workers = u32::try_from(self.crew.moving().len()).ok();
         offer.send(&giving.channel, giving.deadline, giving.format, workers)
     }

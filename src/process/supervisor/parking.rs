@@ -85,6 +85,7 @@ impl Supervisor {
         let (workers, format) = (self.crew.moving(), *FORMATS.end());
         let Some(parking) = &mut self.parking else { return Ok(()) };
         let offer = super::giving::offer(&self.listeners, None);
+        let offer = offer.with_tickets(self.config.ssl.ticket_secret.as_ref());
         let channels = parking.bundle.fill(&offer, format, workers.len())?;
         for (worker, channel) in workers.iter().zip(channels) {
             let line = self.lines.iter().find(|(id, _)| id == worker).map(|(_, line)| line);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use log::warn;
 
 use super::{Supervisor, taking};
+use crate::config::ssl::TicketSecret;
 use crate::process::parking;
 use crate::server::clock::Now;
 use crate::server::handover::channel::Channel;
@@ -29,6 +30,8 @@ pub(super) struct TakingUp {
     rest: Option<(Whole, Snapshot)>,
     /// A worker has ended before it served.
     has_lost_one: bool,
+    /// By what it made session tickets, if it has said so.
+    pub(super) tickets: Option<TicketSecret>,
     /// The files of its sockets.
     pub(super) files: Vec<PathBuf>,
     /// Where all of it was found.
@@ -46,6 +49,7 @@ impl TakingUp {
             counted: whole.counted.as_deref().and_then(|counted| serde_json::from_str(counted).ok()),
             rest: Some((whole, snapshot)),
             has_lost_one: false,
+            tickets: parked.tickets.take(),
             files: vec![],
             found: vec![],
         })

@@ -6,16 +6,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use super::channel::Channel;
+use crate::config::ssl::TicketSecret;
 use crate::http::routes::Door;
 use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::doors::Doors;
-use crate::wire::handover::message::{Kind, Listening, MAX_DESCRIPTORS, Sockets, ToSuccessor};
+use crate::wire::handover::message::{Kind, Listening, MAX_DESCRIPTORS, Sockets, TicketKey, ToSuccessor};
 
 /// What is offered.
 #[derive(Debug, Default)]
 pub struct Offer<'a> {
     listening: Vec<(Listening, BorrowedFd<'a>)>,
+    tickets: Option<TicketKey>,
 }
 
 impl<'a> Offer<'a> {
@@ -30,7 +32,13 @@ impl<'a> Offer<'a> {
             offer.add(kind, bound, 0, bound.owns_file());
         }
         path.into_iter().for_each(|path| offer.add(Kind::Handover, path, 0, path.owns_file()));
-        offer
+        offer.with_tickets(doors.security().ticket_secret())
+    }
+
+    /// With that by which session tickets are made, if it is in no file.
+    #[must_use]
+    pub fn with_tickets(self, secret: Option<&TicketSecret>) -> Self {
+        Self { tickets: secret.map(|secret| TicketKey(secret.0.to_vec())), ..self }
     }
 
     /// Adds what is listened on here for this, in the place of this worker; its file goes with it, or not.
@@ -68,11 +76,13 @@ impl<'a> Offer<'a> {
         format: u32,
         workers: Option<u32>,
     ) -> impl Iterator<Item = (Sockets, Vec<BorrowedFd<'a>>)> {
+        let tickets = self.tickets.clone();
         let last = self.listening.chunks(MAX_DESCRIPTORS).count().saturating_sub(1);
         self.listening.chunks(MAX_DESCRIPTORS).enumerate().map(move |(nth, some)| {
             let (listening, descriptors) = some.iter().cloned().unzip();
             let (version, pid) = (env!("CARGO_PKG_VERSION").to_owned(), std::process::id());
-            (Sockets { format, version, pid, listening, workers, has_more: nth < last }, descriptors)
+            let (has_more, tickets) = (nth < last, tickets.clone());
+            (Sockets { format, version, pid, listening, workers, has_more, tickets }, descriptors)
         })
     }
 }

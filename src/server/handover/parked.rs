@@ -11,9 +11,11 @@ use thiserror::Error;
 
 use super::channel::{Channel, CutShort, Received};
 use super::memory;
+use crate::config::ssl::TicketSecret;
 use crate::server::Server;
 use crate::server::clock::Now;
 use crate::server::descriptors::OpenFiles;
+use crate::server::ticket_secret;
 use crate::wire::handover::message::{Listening, decode};
 use crate::wire::handover::parked::{self, Left};
 use crate::wire::handover::{Damaged, FORMATS, image};
@@ -84,6 +86,8 @@ pub struct Parked {
     pub pid: u32,
     /// What it listened on, and what each is for.
     pub sockets: Vec<(Listening, Socket)>,
+    /// By what it made session tickets, if it has said so.
+    pub tickets: Option<TicketSecret>,
     /// The file that says how everything else stands.
     pub rest: OwnedFd,
     /// Where the connections are.
@@ -128,6 +132,7 @@ impl Parked {
     /// Why it cannot be gone on with.
     pub fn look(channel: &Channel) -> Result<Option<Self>, ParkedError> {
         let (mut pid, mut sockets, mut rest, mut portions) = (None, vec![], None, vec![]);
+        let mut tickets = None;
         let seen = channel.look()?;
         if seen.is_empty() {
             return Ok(None);
@@ -139,7 +144,7 @@ impl Parked {
                     return Err(ParkedError::Format(said.format));
                 }
                 parked::Parked::Server(said) if said.listening.len() == count => {
-                    pid = Some(said.pid);
+                    (pid, tickets) = (Some(said.pid), ticket_secret::of_predecessor(said.tickets));
                     sockets.extend(said.listening.into_iter().zip(descriptors.into_iter().map(Socket::from)));
                 }
                 parked::Parked::Image if count == 1 && rest.is_none() => rest = descriptors.pop(),
@@ -152,7 +157,7 @@ impl Parked {
             }
         }
         match (pid, rest) {
-            (Some(pid), Some(rest)) => Ok(Some(Self { pid, sockets, rest, portions })),
+            (Some(pid), Some(rest)) => Ok(Some(Self { pid, sockets, tickets, rest, portions })),
             _ => Err(Damaged.into()),
         }
     }
@@ -304,7 +309,7 @@ mod tests {
     fn parked(connections: &[u64]) -> Parked {
         let portions = connections.iter().map(|connections| portion(*connections, true)).collect();
         let rest = memory::Draft::new().unwrap().seal().unwrap();
-        Parked { pid: 7, sockets: vec![], rest, portions }
+        Parked { pid: 7, sockets: vec![], tickets: None, rest, portions }
     }
 
     #[test]

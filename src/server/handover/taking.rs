@@ -13,9 +13,11 @@ use super::channel::{Channel, Received, wait_for_any};
 use super::memory;
 use super::parked::ParkedError;
 use super::part::Part;
+use crate::config::ssl::TicketSecret;
 use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
 use crate::server::socket::Stream;
+use crate::server::ticket_secret;
 use crate::server::{FIRST_PEER, Server};
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::message::{
@@ -59,6 +61,8 @@ pub struct Offer {
     pub sockets: Vec<(Listening, Socket)>,
     /// Its workers, each of which moves its connections through a channel of its own; none if it has them itself.
     pub workers: Option<u32>,
+    /// By what it makes session tickets, if it has said so.
+    pub tickets: Option<TicketSecret>,
 }
 
 /// What has come so far.
@@ -106,7 +110,8 @@ impl Taking {
         let offered = self.came.offered.take().ok_or(NoSuccession::Garbled)?;
         let descriptors = std::mem::take(&mut self.came.listening);
         let sockets = offered.listening.into_iter().zip(descriptors.into_iter().map(Socket::from));
-        Ok(Offer { pid: offered.pid, sockets: sockets.collect(), workers: offered.workers })
+        let tickets = ticket_secret::of_predecessor(offered.tickets);
+        Ok(Offer { pid: offered.pid, sockets: sockets.collect(), workers: offered.workers, tickets })
     }
 
     /// The way to the predecessor, how far it is, and until when, for one that has other things to do meanwhile.

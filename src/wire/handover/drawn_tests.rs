@@ -166,7 +166,15 @@ pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
     );
     let sockets = (any::<(u32, String, u32, Option<u32>, bool)>(), vec(listening, 0..4)).prop_map(
         |((format, version, pid, workers, has_more), listening)| {
-            ToSuccessor::Sockets(Sockets { format, version, pid, listening, workers, has_more })
+            ToSuccessor::Sockets(Sockets {
+                format,
+                version,
+                pid,
+                listening,
+                workers,
+                has_more,
+                tickets: None,
+            })
         },
     );
     prop_oneof![

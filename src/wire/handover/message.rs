@@ -1,5 +1,7 @@
 //! What the two processes say to each other. Descriptors travel beside the octets; how many, the message says.
 
+use std::fmt;
+
 use minicbor::{Decode, Encode};
 
 use super::Damaged;
@@ -168,6 +170,20 @@ pub struct Sockets {
     /// Whether more sockets follow in another message.
     #[cbor(n(5), default)]
     pub has_more: bool,
+    /// By what session tickets are made.
+    #[n(6)]
+    pub tickets: Option<TicketKey>,
+}
+
+/// By what session tickets are made, so that clients resume at the successor. It is not shown.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct TicketKey(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketKey")
+    }
 }
 
 /// A listening socket.

@@ -65,14 +65,15 @@ pub struct Left {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::handover::message::{Kind, Listening, decode, encode};
+    use crate::wire::handover::message::{Kind, Listening, TicketKey, decode, encode};
 
     #[test]
     fn what_this_version_has_left_is_read_by_every_later_one() {
         let listening =
             vec![Listening { kind: Kind::Public, is_shared: false, owns_file: true, slot: 0, path: None }];
         let version = "0.1.0".to_owned();
-        let server = Sockets { format: 1, version, pid: 7, listening, workers: None, has_more: false };
+        let server =
+            Sockets { format: 1, version, pid: 7, listening, workers: None, has_more: false, tickets: None };
         let messages: [(Parked, &[u8]); 3] = [
             (
                 Parked::Server(server),
@@ -85,6 +86,13 @@ mod tests {
             assert_eq!(decode(octets).as_ref(), Ok(&message));
             assert_eq!(encode(&message), octets, "{message:?}");
         }
+        let tickets = Some(TicketKey(vec![7, 8]));
+        let listening = vec![];
+        let version = "0.1.0".to_owned();
+        let server =
+            Sockets { format: 1, version, pid: 7, listening, workers: None, has_more: false, tickets };
+        let octets = b"\x82\x00\x81\xa6\x00\x01\x01\x650.1.0\x02\x07\x03\x80\x05\xf4\x06\x42\x07\x08";
+        assert_eq!(decode(octets), Ok(Parked::Server(server)));
         let messages: [(Part, &[u8]); 2] = [
             (Part::Image { connections: 300 }, b"\x82\x00\x81\x19\x01\x2c"),
             (Part::Batch { connections: 200 }, b"\x82\x01\x81\x18\xc8"),

@@ -102,7 +102,7 @@ impl StandIn {
         let format = *FORMATS.end();
         let version = "stand-in".to_owned();
         let (pid, workers, has_more) = (std::process::id(), None, false);
-        let offer = Sockets { format, version, pid, listening, workers, has_more };
+        let offer = Sockets { format, version, pid, listening, workers, has_more, tickets: None };
         self.say(&ToSuccessor::Sockets(offer), &[self.public.as_fd(), self.listener.as_fd()]);
     }
 

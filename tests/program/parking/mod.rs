@@ -10,4 +10,6 @@ mod manager;
 mod server;
 mod stand_in;
 mod staying;
+#[cfg(feature = "tls")]
+mod tickets;
 mod workers;

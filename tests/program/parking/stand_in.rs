@@ -49,7 +49,8 @@ impl StandIn {
         let listening =
             vec![Listening { kind: Kind::Public, is_shared: false, owns_file: false, slot: 0, path: None }];
         let version = "stand-in".to_owned();
-        let server = Sockets { format, version, pid: 77, listening, workers: None, has_more: false };
+        let server =
+            Sockets { format, version, pid: 77, listening, workers: None, has_more: false, tickets: None };
         self.say(&Parked::Server(server), &[self.public.as_fd()]);
     }
 
