@@ -20,8 +20,8 @@ export class Server {
   static async start(t, port = 0, options = []) {
     const server = new Server(port, options);
     atEnd(t, () => server.end('SIGKILL'));
-    const line = await server.line(/http:\/\/127\.0\.0\.1:\d+/);
-    server.address = line.match(/http:\/\/127\.0\.0\.1:\d+/)[0];
+    const address = /https?:\/\/127\.0\.0\.1:\d+/;
+    server.address = (await server.line(address)).match(address)[0];
     server.port = Number(new URL(server.address).port);
     return server;
   }

@@ -32,13 +32,13 @@ class Slackwater:
         self._news = threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            serving = self.wait_for(r".*ws://[\d.]+:(\d+)/ws")
+            serving = self.wait_for(r".*ws(s?)://[\d.]+:(\d+)/ws")
         except AssertionError:
             self.kill()
             raise
-        self.port = int(serving[1])
-        self.http = f"http://127.0.0.1:{self.port}"
-        self.ws = f"ws://127.0.0.1:{self.port}/ws"
+        secure, self.port = serving[1], int(serving[2])
+        self.http = f"http{secure}://127.0.0.1:{self.port}"
+        self.ws = f"ws{secure}://127.0.0.1:{self.port}/ws"
 
     def _listen(self):
         for line in self.process.stderr:

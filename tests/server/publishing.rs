@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
+use support::HEALTHZ;
 use support::client::Client;
 use support::peer::Peer;
 use support::publisher::Publisher;
@@ -258,6 +259,8 @@ fn a_draining_server_refuses_publications() {
     let mut server = Running::with("");
     let mut client = server.client();
     let mut publisher = Publisher::connect(server.address);
+    publisher.0.send(HEALTHZ);
+    assert_eq!(publisher.0.response().status, 200);
     publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\non");
     client.echo("is it there?");
     server.signal();

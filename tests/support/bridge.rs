@@ -152,8 +152,6 @@ struct Crossing {
     to_secured: Vec<u8>,
     has_heard_all: bool,
     has_told_all: bool,
-    /// Whether anything has come from the server.
-    has_answered: bool,
 }
 
 /// Why a connection is over.
@@ -187,7 +185,6 @@ impl Crossing {
             to_secured: vec![],
             has_heard_all: false,
             has_told_all: false,
-            has_answered: false,
         }
     }
 
@@ -301,12 +298,12 @@ impl Crossing {
             return self.push();
         };
         match tls.read_tls(&mut self.secured) {
-            // It has ended before there was any TLS.
-            Ok(0) if !self.has_answered => {
+            // It was not said that it would, to whom nothing could be said yet.
+            Ok(0) if tls.is_handshaking() => {
                 self.layer = Layer::Plain;
                 return self.end_plain();
             }
-            Ok(_) => self.has_answered = true,
+            Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(e) => return Err(e.into()),
         }
