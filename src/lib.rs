@@ -187,7 +187,8 @@
 //!   name of an engine, for the system's resolver can only be waited for; it shares nothing but two channels.
 //! * tungstenite's `WebSocket`: its context sends no close frame for a violation, reserves what a header announces,
 //!   and keeps a read buffer for each connection. Its frame headers and codes are what is used here.
-//! * TLS and HTTP/2: a proxy in front does these.
+//! * HTTP/2 and HTTP/3, which have WebSockets of another kind (RFC 8441, RFC 9220): a proxy in front speaks these. TLS with early
+//!   data, renegotiation or certificates of clients.
 //! * Compression from one message to the next: it would take a window for each client, and compress for each anew.
 //! * Shared memory between processes: what workers have in common they are told.
 //! * `unsafe`, but for what [`ffi`] holds: owning an inherited descriptor, handing free memory back, asking what a peer has

@@ -35,7 +35,8 @@ impl Lookout {
     }
 
     /// Has the certificate shown, if there is one, to those who come in.
-    pub(super) fn secure(&self, doors: &mut Doors) {
+    pub(super) fn secure(&self, turn: &mut Turn<Transport<Stream>>, doors: &mut Doors) {
+        turn.show_certificate(self.certificate.as_ref().and_then(CertificateFile::not_after));
         let security = self.certificate.as_ref().map(Security::from).unwrap_or_default();
         doors.secure(security, self.secures_admin);
     }
@@ -53,7 +54,7 @@ impl Lookout {
             turn.replace_keys(keys);
         }
         if self.certificate.as_mut().and_then(|file| file.look(now)).is_some() {
-            self.secure(doors);
+            self.secure(turn, doors);
         }
     }
 }

@@ -213,12 +213,13 @@ impl Server {
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
         let address = socket.address().clone();
         let mut doors = Doors::new(socket, admin, config.backlog, poll.registry())?;
-        lookout.secure(&mut doors);
+        let mut turn = Turn::new(terms, supervisor.map(Transport::from), drain, now);
+        lookout.secure(&mut turn, &mut doors);
         Ok(Self {
             controls,
             address,
             doors,
-            turn: Turn::new(terms, supervisor.map(Transport::from), drain, now),
+            turn,
             log_pace: LogPace::default(),
             state_file: None,
             lookout,

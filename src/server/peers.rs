@@ -4,6 +4,7 @@
 
 use std::io;
 
+use jiff::Timestamp;
 use log::{debug, info};
 use slab::Slab;
 
@@ -166,6 +167,11 @@ impl<S: Socket> Peers<S> {
         if let Some(auth) = &mut self.terms.auth {
             auth.replace_keys(keys);
         }
+    }
+
+    /// Newcomers are shown a certificate that ends then.
+    pub fn show_certificate(&mut self, until: Option<Timestamp>) {
+        self.counts.show_certificate(until);
     }
 
     /// The WebSockets and event streams that have not departed.

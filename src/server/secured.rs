@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use bytes::{Buf, BytesMut};
 
-use crate::server::socket::{Handshake, Received, Socket};
+use crate::server::socket::{Agreed, Handshake, Received, Socket};
 use crate::wire::proxy_protocol::{self, Preamble};
 use crate::wire::tls::{SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError};
 
@@ -292,6 +292,11 @@ impl<S: Socket> Socket for Secured<S> {
             Layer::Session(session) if session.state() == State::Handshaking => Handshake::UnderWay,
             Layer::Session(_) | Layer::Plain | Layer::Over => Handshake::None,
         }
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        let Layer::Session(session) = &self.layer else { return None };
+        session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
     }
 
     fn expect_preamble(&mut self) {

@@ -43,6 +43,15 @@ pub enum Handshake {
     UnderWay,
 }
 
+/// What the two have agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreed {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// Whether it continues a session of before.
+    pub is_resumed: bool,
+}
+
 /// What a connection needs of a socket: in the server a `Transport`, anything in tests.
 pub trait Socket: Read + Write {
     /// Reads once; `Interrupted` is tried again.
@@ -72,6 +81,11 @@ pub trait Socket: Read + Write {
     /// How far the handshake is.
     fn handshake(&self) -> Handshake {
         Handshake::None
+    }
+
+    /// What the handshake has ended with.
+    fn agreed(&self) -> Option<Agreed> {
+        None
     }
 
     /// A proxy says first who has connected, whatever is spoken behind that.

@@ -12,7 +12,7 @@ use crate::config::ssl::TicketSecret;
 use crate::server::certificate::{CertificateFile, ServerTerms};
 #[cfg(feature = "tls")]
 use crate::server::secured::Secured;
-use crate::server::socket::{Handshake, Received, Socket, Stream};
+use crate::server::socket::{Agreed, Handshake, Received, Socket, Stream};
 
 /// How a peer is connected. Without TLS it is its socket, and costs nothing.
 #[derive(Debug)]
@@ -140,6 +140,10 @@ impl<S: Socket> Socket for Transport<S> {
 
     fn handshake(&self) -> Handshake {
         with!(self, socket => socket.handshake())
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        with!(self, socket => socket.agreed())
     }
 
     fn expect_preamble(&mut self) {

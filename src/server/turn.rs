@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::http::keys::VerifyingKeys;
 use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
@@ -141,6 +143,11 @@ impl<S: Socket> Turn<S> {
     /// Verifies tokens by other keys from now on.
     pub fn replace_keys(&mut self, keys: VerifyingKeys) {
         self.peers.replace_keys(keys);
+    }
+
+    /// Newcomers are shown a certificate that ends then.
+    pub fn show_certificate(&mut self, until: Option<Timestamp>) {
+        self.peers.show_certificate(until);
     }
 
     /// What was published lately, for whoever comes back.

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::wire::metrics::{BOUNDS, Handovers, Histogram, Metrics, Process, Refused};
+use crate::wire::metrics::{BOUNDS, Handovers, Histogram, Metrics, Occurrences, Process};
 use crate::wire::overview::{EngineState, EngineStatus, Overview};
 
 /// The text for one scrape.
@@ -77,12 +77,17 @@ impl Collector for Scrape {
         if let Some(status) = &overview.engine {
             engine(to, status, sum.engine_reconnects)?;
         }
+        let help = "Handshakes of TLS that have ended, by version and by how";
+        occurrences(to, "tls_handshakes", help, ["version", "result"], &sum.tls_handshakes)?;
+        let name = "slackwater_tls_certificate_expiry_timestamp_seconds";
+        let help = "When the certificate that is shown ends, as a Unix time";
+        self.family(to, name, help, MetricType::Gauge, |m| m.certificate_until.map(|at| at as f64))?;
         rejected(to, &sum)?;
         let help =
             "Requests to publish, for an event stream or for operators that were refused, by path and by why";
-        refused(to, "requests_rejected", help, ["path", "reason"], &sum.requests_refused)?;
+        occurrences(to, "requests_rejected", help, ["path", "reason"], &sum.requests_refused)?;
         let help = "Commands of clients that were refused, by command and by the code that was answered";
-        refused(to, "commands_rejected", help, ["command", "code"], &sum.commands_refused)?;
+        occurrences(to, "commands_rejected", help, ["command", "code"], &sum.commands_refused)?;
         self.each(to, "outbox_bytes", "Bytes that wait for clients now", |m| m.outbox_bytes as f64)?;
         let help = "Time from a publication to the last listener of its fan-out";
         histogram(to, "fanout_seconds", help, &sum.fanout)?;
@@ -247,16 +252,16 @@ fn rejected(to: &mut DescriptorEncoder<'_>, sum: &Metrics) -> Encoded {
     counters(to, "handshakes_rejected", "Requests for a WebSocket that were refused, by why", values)
 }
 
-fn refused(
+fn occurrences(
     to: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     labels: [&'static str; 2],
-    refused: &[Refused],
+    kinds: &[Occurrences],
 ) -> Encoded {
     let [what, why] = labels;
     let values =
-        refused.iter().map(|kind| ([(what, kind.what.to_string()), (why, kind.why.to_string())], kind.count));
+        kinds.iter().map(|kind| ([(what, kind.what.to_string()), (why, kind.why.to_string())], kind.count));
     counters(to, name, help, values)
 }
 

@@ -50,9 +50,15 @@ pub struct Metrics {
     /// Requests for a WebSocket that were refused, and those that were never complete, by reason.
     pub rejected: Vec<Rejected>,
     /// Requests to publish, for an event stream or for operators that were refused, by path and reason.
-    pub requests_refused: Vec<Refused>,
+    pub requests_refused: Vec<Occurrences>,
     /// What clients have asked for in vain, by command and code.
-    pub commands_refused: Vec<Refused>,
+    pub commands_refused: Vec<Occurrences>,
+    /// Handshakes of TLS that have ended, by version and by how.
+    #[serde(default)]
+    pub tls_handshakes: Vec<Occurrences>,
+    /// When the certificate that is shown ends, in seconds since 1970.
+    #[serde(default)]
+    pub certificate_until: Option<i64>,
     /// Bytes that wait for clients now.
     pub outbox_bytes: u64,
     /// The time from a publication until the last subscriber of its fan-out is served.
@@ -120,12 +126,12 @@ pub struct Rejected {
     pub count: u64,
 }
 
-/// Refusals of one kind of something that can be asked for.
+/// How often something has happened that is told apart by two words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// What was asked for: a path or a command.
+pub struct Occurrences {
+    /// The first: a path, a command, a version.
     pub what: Cow<'static, str>,
-    /// Why it was refused.
+    /// The second: why something was refused, or how it has ended.
     pub why: Cow<'static, str>,
     /// How many.
     pub count: u64,
@@ -214,14 +220,20 @@ impl Metrics {
 
     /// A request to publish, for an event stream or for operators was refused.
     pub fn count_request_refused(&mut self, path: &'static str, reason: &'static str) {
-        let refused = Refused { what: path.into(), why: reason.into(), count: 1 };
-        add_refused(&mut self.requests_refused, &refused);
+        let refused = Occurrences { what: path.into(), why: reason.into(), count: 1 };
+        add_occurrences(&mut self.requests_refused, &refused);
     }
 
     /// A client was told that what it asked for is not done.
     pub fn count_command_refused(&mut self, command: &'static str, code: &'static str) {
-        let refused = Refused { what: command.into(), why: code.into(), count: 1 };
-        add_refused(&mut self.commands_refused, &refused);
+        let refused = Occurrences { what: command.into(), why: code.into(), count: 1 };
+        add_occurrences(&mut self.commands_refused, &refused);
+    }
+
+    /// A handshake of TLS has ended.
+    pub fn count_tls_handshake(&mut self, version: &'static str, result: &'static str) {
+        let ended = Occurrences { what: version.into(), why: result.into(), count: 1 };
+        add_occurrences(&mut self.tls_handshakes, &ended);
     }
 
     /// Adds what another process has counted, including what is true only now, such as its clients.
@@ -247,8 +259,15 @@ impl Metrics {
         add(&mut self.gaps, other.gaps);
         add(&mut self.engine_reconnects, other.engine_reconnects);
         other.rejected.iter().for_each(|rejected| self.add_rejected(rejected));
-        other.requests_refused.iter().for_each(|refused| add_refused(&mut self.requests_refused, refused));
-        other.commands_refused.iter().for_each(|refused| add_refused(&mut self.commands_refused, refused));
+        other
+            .requests_refused
+            .iter()
+            .for_each(|refused| add_occurrences(&mut self.requests_refused, refused));
+        other
+            .commands_refused
+            .iter()
+            .for_each(|refused| add_occurrences(&mut self.commands_refused, refused));
+        other.tls_handshakes.iter().for_each(|ended| add_occurrences(&mut self.tls_handshakes, ended));
         self.fanout.add(&other.fanout);
         self.turns.add(&other.turns);
         self.handovers.add(&other.handovers);
@@ -271,7 +290,7 @@ impl Metrics {
     }
 }
 
-fn add_refused(known: &mut Vec<Refused>, other: &Refused) {
+fn add_occurrences(known: &mut Vec<Occurrences>, other: &Occurrences) {
     match known.iter_mut().find(|known| (&known.what, &known.why) == (&other.what, &other.why)) {
         Some(known) => add(&mut known.count, other.count),
         None => known.push(other.clone()),

@@ -1,9 +1,8 @@
-"""The README's way to the internet, followed to the letter: from nothing to tokens behind TLS. Only names and ports are led
-to this machine, and the certificate is by an authority of the test's own."""
+"""The README's way to the internet, followed to the letter: from nothing to tokens over TLS, and a certificate that is renewed. Only
+names and ports are led to this machine, and certbot is a program of the test's own, with an authority of its own."""
 import contextlib
 import os
 import re
-import shutil
 import ssl
 import subprocess
 from urllib.request import Request, urlopen
@@ -12,17 +11,19 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from client import connect, hear, next_message
-from neighbours import README, nginx
+from neighbours import README
 from programs import free_port, wait_until
 from slackwater import PATIENCE
 from tokens import WAYS
 
 NAME, APP = "events.example.com", "https://app.example.com"
 [SECTION] = re.findall(r"^## On the internet$(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
-[TLS] = re.findall(r"^```text\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 [PAGE] = re.findall(r"^```js\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 DONE = "that was all"
-
+# As certbot does with each certificate that it gets, the first one and later ones.
+CERTBOT = """#!/bin/sh
+[ "$1 $2 $3 $4 $5" = "certonly --standalone -d {name} --deploy-hook" ] && RENEWED_LINEAGE={lineage} sh -c "$6"
+"""
 
 def commands():
     """What is typed, line by line, and what is to be seen of it."""
@@ -36,13 +37,14 @@ def commands():
 
 
 def certify(folder):
-    """The certificate that the README takes from elsewhere: the paths of its chain and of its key, and the authority."""
-    folder.mkdir()
+    """Makes another certificate, with its key; the path of the authority that is behind all of them."""
+    folder.mkdir(exist_ok=True)
 
     def openssl(*arguments):
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-subj", "/CN=The test's authority", "-days", "1", "-keyout", "ca.key", "-out", "ca.pem")
+    if not (folder / "ca.pem").exists():
+        openssl("req", "-x509", *key, "-subj", "/CN=The test's authority", "-days", "1", "-keyout", "ca.key", "-out", "ca.pem")
     openssl("req", *key, "-subj", f"/CN={NAME}", "-keyout", "privkey.pem", "-out", "request.pem")
     (folder / "names").write_text(f"subjectAltName=DNS:{NAME}\n")
     openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "1", "-extfile", "names",
@@ -50,20 +52,29 @@ def certify(folder):
     return folder / "ca.pem"
 
 
+def executable(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 @contextlib.contextmanager
-def typed(folder, server_port, nginx_port, authority):
+def typed(folder, port, admin_port, authority):
     """Types all of it into one shell. What was seen of each command, and the token; the server goes on meanwhile."""
     for name in ("bin", "home"):
         (folder / name).mkdir()
     (folder / "bin" / "slackwater").symlink_to(os.environ["SLACKWATER_BIN"])
+    executable(folder / "bin" / "sudo", '#!/bin/sh\n[ "$1" = sysctl ] || exec "$@"\n')
+    executable(folder / "bin" / "certbot", CERTBOT.format(name=NAME, lineage=authority.parent))
     (folder / "home" / ".curlrc").write_text(
-        f'connect-to = "{NAME}:443:127.0.0.1:{nginx_port}"\nconnect-to = "localhost:8000:127.0.0.1:{server_port}"\n'
+        f'connect-to = "{NAME}:443:127.0.0.1:{port}"\nconnect-to = "localhost:9000:127.0.0.1:{admin_port}"\n'
         f'cacert = "{authority}"\nnoproxy = "*"\nsilent\nmax-time = {PATIENCE}\n')
-    env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CURL_HOME": str(folder / "home"),
-           "SLACKWATER_PORT": str(server_port)}
+    env = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CURL_HOME": str(folder / "home")}
     # Whoever types waits until the server serves, and ends it in the end.
-    wait = "trap 'kill $!; wait' EXIT; until curl -so /dev/null localhost:8000/healthz; do kill -0 $!; sleep 0.05; done\n"
+    wait = f"trap 'kill $!; wait' EXIT; until curl -so /dev/null https://{NAME}/healthz; do kill -0 $!; sleep 0.05; done\n"
     script = "".join(f"{command}\n{wait if command.endswith('&') else ''}echo '{DONE}'\n" for command, _ in commands())
+    for shown, taken in [("PORT=443\n", f"PORT={port}\n"), ("ADMIN=127.0.0.1:9000\n", f"ADMIN=127.0.0.1:{admin_port}\n")]:
+        assert script.count(shown) == 1
+        script = script.replace(shown, taken)
     script += f"echo $token\necho '{DONE}'\nread -r _\n"
     (folder / "typed").write_text(f"set -euo pipefail\n{script}")
     with (folder / "log").open("w") as log, (folder / "seen").open("w") as seen:
@@ -81,32 +92,39 @@ def typed(folder, server_port, nginx_port, authority):
         shell.wait(PATIENCE)
 
 
-def test_the_readme_leads_from_nothing_to_tokens_behind_tls(tmp_path):
-    server_port, nginx_port = free_port(), free_port()
-    authority = certify(tmp_path / "tls")
-    tls = TLS.replace("listen 443 ", f"listen 127.0.0.1:{nginx_port} ")
-    tls = tls.replace(f"/etc/letsencrypt/live/{NAME}", str(tmp_path / "tls"))
-    changes = {"listen 80;": tls, "127.0.0.1:8000": f"127.0.0.1:{server_port}", "127.0.0.1:8001": f"127.0.0.1:{server_port}"}
-    trusted = {"ssl": ssl.create_default_context(cafile=authority), "address": ("127.0.0.1", nginx_port)}
+def test_the_readme_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(tmp_path):
+    port, admin_port = free_port(), free_port()
+    authority = certify(tmp_path / "lineage")
+    trusted = {"ssl": ssl.create_default_context(cafile=authority), "address": ("127.0.0.1", port)}
     [url] = re.findall(r"'(wss://.*?)'", PAGE)
-    with (nginx(tmp_path / "nginx", changes, port=nginx_port),
-          typed(tmp_path, server_port, nginx_port, authority) as seen):
+    with typed(tmp_path, port, admin_port, authority) as seen:
         for (command, shown), told in zip(commands(), seen):
             if shown.startswith('{"id"'):
                 assert re.fullmatch(r'\{"id":"[0-9a-f]{8}-\d+"\}', told), command
             elif shown:
                 assert told == shown, command
         token = seen[-2]
-        assert (tmp_path / "slackwater.env").stat().st_mode & 0o777 == 0o600
+        for secret in ("slackwater.env", "tls/privkey.pem"):
+            assert (tmp_path / secret).stat().st_mode & 0o777 == 0o600
         # What the page does, which may load the module.
-        module = Request(f"http://127.0.0.1:{server_port}/slackwater.js", headers={"Origin": APP})
-        with urlopen(module, timeout=PATIENCE) as answer:
+        context = ssl.create_default_context(cafile=authority)
+        context.check_hostname = False
+        module = Request(f"https://127.0.0.1:{port}/slackwater.js", headers={"Origin": APP, "Host": NAME})
+        with urlopen(module, timeout=PATIENCE, context=context) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
         options, _ = WAYS["sub-protocol"](token)
         with connect(url, origin=APP, **options, **trusted) as page:
             assert hear(page, "welcome")["topics"] == ["orders/*"]
-            urlopen(f"http://localhost:{server_port}/publish?topic=orders/7", b"paid", timeout=PATIENCE).close()
-            assert next_message(page)["data"] == "paid"
+            # certbot renews, and runs its hook.
+            certify(tmp_path / "lineage")
+            renewed = (tmp_path / "lineage" / "fullchain.pem").read_text()
+            subprocess.run(["sh", "tls/renewed"], cwd=tmp_path, env={**os.environ, "RENEWED_LINEAGE": str(tmp_path / "lineage")},
+                           check=True)
+            log = (tmp_path / "log").read_text
+            wait_until(lambda: "From now on clients are shown" in log(), log)
+            assert ssl.get_server_certificate(("127.0.0.1", port)) == renewed
+            urlopen(f"http://localhost:{admin_port}/publish?topic=orders/7", b"paid", timeout=PATIENCE).close()
+            assert next_message(page)["data"] == "paid", "it has stayed"
         for origin, status in [("https://evil.example", 403), (f"https://{NAME}", 401), (APP, 401)]:
             with pytest.raises(InvalidStatus) as refused, connect(url, origin=origin, **trusted):
                 pass

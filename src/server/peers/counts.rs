@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::server::clock::Now;
+use crate::server::socket::Agreed;
 use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
 use crate::wire::metrics::{Handover, LOG_LINES_LOST, Metrics};
@@ -105,6 +108,21 @@ impl Counts {
     /// A handshake was refused, or a request was never complete.
     pub(super) fn on_rejected(&mut self, reason: &'static str) {
         self.metrics.count_rejected(reason);
+    }
+
+    /// A handshake of TLS has ended so, or in vain.
+    pub(super) fn on_handshake(&mut self, agreed: Option<Agreed>) {
+        let (version, result) = match agreed {
+            Some(Agreed { version, is_resumed: true }) => (version, "resumed"),
+            Some(Agreed { version, is_resumed: false }) => (version, "full"),
+            None => ("", "failed"),
+        };
+        self.metrics.count_tls_handshake(version, result);
+    }
+
+    /// The certificate that is shown ends then.
+    pub(super) fn show_certificate(&mut self, until: Option<Timestamp>) {
+        self.metrics.certificate_until = until.map(Timestamp::as_second);
     }
 
     /// A request was refused; or, for a WebSocket, a handshake.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::Peers;
 use crate::server::clock::Now;
 use crate::server::connection::Connection;
-use crate::server::socket::{Handshake, Socket};
+use crate::server::socket::{Handshake, Received, Socket};
 use crate::wire::refusal::Refusal;
 
 /// How often peers that agree on keys are read from in one turn. Of a handshake there are two or three reads, one of them dear:
@@ -59,16 +59,21 @@ impl<S: Socket> Peers<S> {
             && self.connections.get(key).is_some_and(|connection| connection.handshake() != Handshake::None)
     }
 
-    /// A connection was read from whose handshake was so far.
-    pub(super) fn note_handshake(&mut self, key: usize, before: Handshake, now: Now) {
+    /// A connection was read from whose handshake was so far, and that has brought this.
+    pub(super) fn note_handshake(&mut self, key: usize, before: Handshake, received: Received, now: Now) {
         if before == Handshake::None {
             return;
         }
         self.handshakes.reads += 1;
-        let after = self.connections[key].handshake();
-        match (before, after) {
+        let connection = &self.connections[key];
+        match (before, connection.handshake()) {
             (Handshake::Awaited, Handshake::UnderWay) => self.begin_handshake(key, now),
-            (Handshake::UnderWay, Handshake::None) => self.handshakes.forget(key),
+            (_, Handshake::None) => {
+                if received != Received::PlainHttp {
+                    self.counts.on_handshake(connection.its_socket().agreed());
+                }
+                self.handshakes.forget(key);
+            }
             _ => {}
         }
     }
@@ -76,6 +81,7 @@ impl<S: Socket> Peers<S> {
     /// A connection is to be removed.
     pub(super) fn forget_handshake(&mut self, key: usize) {
         if self.connections[key].handshake() == Handshake::UnderWay {
+            self.counts.on_handshake(None);
             self.handshakes.forget(key);
         }
     }

@@ -126,7 +126,7 @@ impl<S: Socket> Peers<S> {
                 .map_or(scratch.len(), |_| connection.room_for_messages(scratch.len()));
             let handshake = connection.handshake();
             let received = connection.read(&mut scratch[..room]);
-            self.note_handshake(key, handshake, now);
+            self.note_handshake(key, handshake, received, now);
             let connection = &mut self.connections[key];
             match received {
                 Received::Bytes(count) => {
