@@ -63,6 +63,8 @@ mod socket_file;
 pub mod state_file;
 pub mod terms;
 pub mod ticket_secret;
+#[cfg(feature = "tls")]
+pub mod tls_client;
 pub mod transport;
 pub mod turn;
 

@@ -188,16 +188,7 @@ impl<S: Socket> Secured<S> {
 
     /// Has the socket take what is encrypted. It says when it takes no more.
     fn push(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            match self.socket.write(&self.unsent) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.unsent.advance(count),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        self.unsent = BytesMut::new();
-        Ok(())
+        push(&mut self.socket, &mut self.unsent)
     }
 }
 
@@ -344,8 +335,22 @@ fn whole(slices: &[IoSlice<'_>]) -> usize {
     slices.iter().map(|slice| slice.len()).sum()
 }
 
+/// Has the socket take what is encrypted. An error says when it takes no more.
+pub(super) fn push(socket: &mut impl Write, unsent: &mut BytesMut) -> io::Result<()> {
+    while !unsent.is_empty() {
+        match socket.write(unsent) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => unsent.advance(count),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    *unsent = BytesMut::new();
+    Ok(())
+}
+
 /// What comes first of these, up to as much as is encrypted at once; how much that is.
-fn chunk<'a>(slices: &'a [IoSlice<'_>]) -> (Vec<IoSlice<'a>>, usize) {
+pub(super) fn chunk<'a>(slices: &'a [IoSlice<'_>]) -> (Vec<IoSlice<'a>>, usize) {
     let mut left = CHUNK_BYTES;
     let chunk = slices.iter().map_while(|slice| {
         let taken = slice.len().min(left);

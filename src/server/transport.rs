@@ -13,6 +13,8 @@ use crate::server::certificate::{CertificateFile, ServerTerms};
 #[cfg(feature = "tls")]
 use crate::server::secured::Secured;
 use crate::server::socket::{Agreed, Handshake, Received, Socket, Stream};
+#[cfg(feature = "tls")]
+use crate::server::tls_client::TlsClient;
 
 /// How a peer is connected. Without TLS it is its socket, and costs nothing.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub enum Transport<S> {
     /// By TLS. Boxed: most of a connection's memory, where there is any.
     #[cfg(feature = "tls")]
     Tls(Box<Secured<S>>),
+    /// By TLS, whose server the other end is: not a client, but an engine.
+    #[cfg(feature = "tls")]
+    TlsClient(Box<TlsClient<S>>),
 }
 
 /// What is spoken with those who come in.
@@ -70,6 +75,8 @@ macro_rules! with {
             Transport::Plain($socket) => $act,
             #[cfg(feature = "tls")]
             Transport::Tls($socket) => $act,
+            #[cfg(feature = "tls")]
+            Transport::TlsClient($socket) => $act,
         }
     };
 }
@@ -81,6 +88,8 @@ impl<S> Transport<S> {
             Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Self::Tls(secured) => secured.socket(),
+            #[cfg(feature = "tls")]
+            Self::TlsClient(client) => client.socket(),
         }
     }
 
@@ -89,6 +98,8 @@ impl<S> Transport<S> {
             Self::Plain(socket) => socket,
             #[cfg(feature = "tls")]
             Self::Tls(secured) => secured.socket_mut(),
+            #[cfg(feature = "tls")]
+            Self::TlsClient(client) => client.socket_mut(),
         }
     }
 }

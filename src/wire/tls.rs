@@ -10,6 +10,7 @@
 //! Source: RFC 8446 and RFC 5246. Deliberately absent: early data, which whoever has recorded it could send again;
 //! renegotiation; records of kernels.
 
+mod client_terms;
 mod error;
 mod exported;
 mod handshake;
@@ -31,6 +32,7 @@ use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 
+pub use client_terms::{Authorities, ClientTerms};
 pub use error::TlsError;
 pub use exported::{Direction, Exported, Octets};
 use handshake::Handshake;

@@ -109,12 +109,19 @@ fn flaw(why: &CertificateError) -> &'static str {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not valid yet",
         CertificateError::Revoked => "revoked",
         CertificateError::UnknownIssuer => "of an unknown issuer",
+        CertificateError::BadSignature => "signed by another key than its issuer's",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "for another name"
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "for another purpose"
         }
+        // What those have who made it themselves. rustls has no words of its own for it, but webpki's.
+        CertificateError::Other(why) => match &*why.0.to_string() {
+            "CaUsedAsEndEntity" => "that of an authority, and none of a server's own",
+            "UnsupportedCertVersion" => "of an older version of X.509 than 3",
+            _ => "not valid",
+        },
         _ => "not valid",
     }
 }

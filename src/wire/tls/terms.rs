@@ -30,7 +30,7 @@ pub enum TermsError {
 }
 
 impl TermsError {
-    fn of(error: &Error) -> Self {
+    pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Self::Apart,
             Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Self::Certificate,
