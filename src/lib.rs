@@ -58,7 +58,8 @@
 //!   request carries its token: [`http::credentials`].
 //! * The engine of several machines: [`policy::engine`] says what is asked of it next, when it counts as gone and when to try again,
 //!   and within that [`policy::engine::cursor`] what the next entry of its stream is: the next publication, another epoch, or a hole.
-//!   Keys, scripts and entries: [`wire::engine`]. [`server::engine`] does it, by connections that [`server::engine::dial`] opens. How
+//!   Keys, scripts and entries: [`wire::engine`]. [`server::engine`] does it, by connections that [`server::engine::dial`] opens, by TLS in `server::tls_client` if they are to be, with
+//!   whom `server::engine::security` trusts. How
 //!   positions here become ids of several epochs, and which id is lost: [`policy::epochs`], with the publications in
 //!   [`policy::line`]. Clients are told of a gap in `server::peers::gaps`.
 //! * RESP, the protocol of Redis and Valkey: [`wire::resp`]; replies in [`wire::resp::decoder`], commands in [`wire::resp::command`].

@@ -12,7 +12,7 @@ use clap::{ArgMatches, Args};
 use super::secret::Secret;
 use super::{AdminAddress, Config, Period, is_argument, usage_error, whole};
 
-pub use self::url::{EngineAddress, EngineUrl};
+pub use self::url::{Encryption, EngineAddress, EngineUrl};
 
 /// A name's longest.
 const MAX_NAME_BYTES: usize = 64;
@@ -25,7 +25,7 @@ const MAX_WAIT_MILLIS: u64 = 60_000;
 pub struct EngineFlags {
     /// Redis (7.0 or later) or Valkey (8 or later) through which several machines hear the same publications:
     /// redis://[user:password@]host[:port][/db], unix:///path[?db=N] or
-    /// redis+sentinel://[user:password@]host[:port],…/name[/db]; a password in the arguments can be read by everyone on this
+    /// redis+sentinel://[user:password@]host[:port],…/name[/db], and for TLS rediss:// or rediss+sentinel://; a password in the arguments can be read by everyone on this
     /// machine, so give that in the variable or a file
     #[arg(long, env = "SLACKWATER_ENGINE", value_name = "URL", allow_hyphen_values = true)]
     // clap shows what it refuses, so this is read later.
@@ -35,6 +35,19 @@ pub struct EngineFlags {
     /// File with the engine's password, instead of one in the URL
     #[arg(long, env = "SLACKWATER_ENGINE_PASSWORD_FILE", value_name = "PATH", requires = "engine")]
     pub engine_password_file: Option<PathBuf>,
+
+    /// File with the certificates, in PEM, of the authorities of which one has to vouch for the engine [default: those that the
+    /// system trusts]
+    #[arg(long, env = "SLACKWATER_ENGINE_CACERT", value_name = "PATH", requires = "engine")]
+    pub engine_cacert: Option<PathBuf>,
+
+    /// File with the certificate that the engine is shown, in PEM, followed by those of the authorities between it and the root
+    #[arg(long, env = "SLACKWATER_ENGINE_CERT", value_name = "PATH", requires = "engine")]
+    pub engine_cert: Option<PathBuf>,
+
+    /// File with its private key, in PEM and not encrypted [default: the key is in --engine-cert, too]
+    #[arg(long, env = "SLACKWATER_ENGINE_KEY", value_name = "PATH", requires_all = ["engine", "engine_cert"])]
+    pub engine_key: Option<PathBuf>,
 
     /// Name with which the engine's keys begin: machines with the same one hear the same publications
     #[arg(long, env = "SLACKWATER_ENGINE_NAME", value_name = "NAME", default_value = "slackwater")]
@@ -69,14 +82,37 @@ impl EngineFlags {
         self.is_in_arguments && is_in_url
     }
 
+    /// Where the private key is that belongs to what the engine is shown, and by which flag that was said.
+    pub fn key_place(&self) -> Option<(&'static str, &Path)> {
+        let own = self.engine_key.as_deref().map(|path| ("--engine-key", path));
+        own.or_else(|| self.engine_cert.as_deref().map(|path| ("--engine-cert", path)))
+    }
+
     /// Notes where the URL was given, and reads it.
     pub(super) fn check(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.is_in_arguments = is_argument(matches, "engine");
         let place = if self.is_in_arguments { "--engine <URL>" } else { "SLACKWATER_ENGINE" };
         let Some(text) = &self.engine else { return Ok(()) };
         let url = EngineUrl::read(text.reveal()).and_then(|url| self.with_one_password(url));
-        self.url = Some(url.map_err(|why| usage_error(format!("invalid value for '{place}': {why}")))?);
-        Ok(())
+        let url = url.map_err(|why| usage_error(format!("invalid value for '{place}': {why}")))?;
+        let in_vain = self.tls_flag().filter(|_| url.encryption == Encryption::None);
+        self.url = Some(url);
+        in_vain.map_or(Ok(()), |(flag, variable)| {
+            Err(usage_error(format!(
+                "'{flag}' ({variable}) means nothing without TLS: give '--engine' as rediss:// or rediss+sentinel://, or leave \
+                 '{flag}' out"
+            )))
+        })
+    }
+
+    /// The first flag that is about TLS, and its variable.
+    fn tls_flag(&self) -> Option<(&'static str, &'static str)> {
+        let flags = [
+            (&self.engine_cacert, "--engine-cacert", "SLACKWATER_ENGINE_CACERT"),
+            (&self.engine_cert, "--engine-cert", "SLACKWATER_ENGINE_CERT"),
+            (&self.engine_key, "--engine-key", "SLACKWATER_ENGINE_KEY"),
+        ];
+        flags.into_iter().find_map(|(path, flag, variable)| path.as_ref().map(|_| (flag, variable)))
     }
 
     fn with_one_password(&self, url: EngineUrl) -> Result<EngineUrl, String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::Config;
+use crate::config::engine::Encryption;
 use crate::config::origins::AllowedOrigin;
 use crate::http::keys::VerifyingKeys;
 use crate::policy::drain::LONGEST_FAREWELL;
@@ -289,14 +290,16 @@ fn of_engine(config: &Config) -> Vec<Remark> {
     let Some((way, host)) = way_out.filter(|(way, _)| *way != Way::Own) else { return vec![] };
     let passwords = if url.password.is_some() { "the engine's password and " } else { "" };
     let read = format!(
-        "There is no TLS to the engine yet: whoever is on the way to {host} can read {passwords}all that is published, and change it"
+        "There is no TLS to the engine: whoever is on the way to {host} can read {passwords}all that is published, and change it"
     );
     let read = match way {
-        Way::Public => Some(Danger(format!("{read}; go through a tunnel, such as stunnel or Envoy"))),
-        Way::Unknown => Some(Note(format!("{read}; outside of a private network go through a tunnel"))),
+        _ if url.encryption == Encryption::Tls => None,
+        Way::Public => Some(Danger(format!("{read}; give it as rediss://"))),
+        Way::Unknown => Some(Note(format!("{read}; outside of a private network give it as rediss://"))),
         Way::Private | Way::Own => None,
     };
-    let open = url.password.is_none().then(|| {
+    // An engine may know those it lets in by their certificates.
+    let open = (url.password.is_none() && config.engine.engine_cert.is_none()).then(|| {
         Danger(format!(
             "The engine at {host} has no password: whoever can reach it may publish everything to everybody; give it one \
              (requirepass, ACL SETUSER), and --engine-password-file"

@@ -280,7 +280,7 @@ fn what_compression_tells_of_a_message_is_said_where_it_is_switched_on() {
 fn whoever_is_on_the_way_to_the_engine_reads_along_and_without_a_password_publishes() {
     let read = |what: &str, host: &str, mend: &str| {
         format!(
-            "There is no TLS to the engine yet: whoever is on the way to {host} can read {what}all that is published, and change it; {mend}"
+            "There is no TLS to the engine: whoever is on the way to {host} can read {what}all that is published, and change it; {mend}"
         )
     };
     let open = |host: &str| {
@@ -289,8 +289,8 @@ fn whoever_is_on_the_way_to_the_engine_reads_along_and_without_a_password_publis
                  (requirepass, ACL SETUSER), and --engine-password-file"
         )
     };
-    let tunnel = "go through a tunnel, such as stunnel or Envoy";
-    let outside = "outside of a private network go through a tunnel";
+    let tls = "give it as rediss://";
+    let outside = "outside of a private network give it as rediss://";
     for url in [
         "redis://127.0.0.1",
         "redis://[::1]",
@@ -305,11 +305,17 @@ fn whoever_is_on_the_way_to_the_engine_reads_along_and_without_a_password_publis
     told("--engine redis://192.168.0.1", &[&open("192.168.0.1")]);
     told(
         "--engine redis://:s@100.128.0.1",
-        &[&format!("warning: {}", read("the engine's password and ", "100.128.0.1", tunnel))],
+        &[&format!("warning: {}", read("the engine's password and ", "100.128.0.1", tls))],
     );
     told("--engine redis://valkey", &[&format!("note: {}", read("", "valkey", outside)), &open("valkey")]);
     told(
         "--engine redis+sentinel://:s@10.0.0.1,[2001:db8::1],valkey/main",
-        &[&format!("warning: {}", read("the engine's password and ", "2001:db8::1", tunnel))],
+        &[&format!("warning: {}", read("the engine's password and ", "2001:db8::1", tls))],
     );
+    #[cfg(feature = "tls")]
+    {
+        told("--engine rediss://:s@100.128.0.1", &[]);
+        told("--engine rediss://valkey", &[&open("valkey")]);
+        told("--engine rediss://valkey --engine-cert c", &[]);
+    }
 }

@@ -156,7 +156,13 @@ fn of_engine(engine: &EngineFlags) -> Vec<Remark> {
         )
     });
     let file = engine.engine_password_file.as_deref().and_then(|path| of_readers("engine's password", path));
-    in_arguments.into_iter().chain(file).collect()
+    let key = engine.key_place().and_then(|(_, path)| of_readers("private key", path));
+    // Everybody is shown a certificate, and knows whom all trust.
+    let certificate = engine.engine_key.as_ref().and(engine.engine_cert.as_deref());
+    let certificate = certificate.and_then(|path| of_writers("certificate", path));
+    let trusted = engine.engine_cacert.as_deref();
+    let trusted = trusted.and_then(|path| of_writers("certificates of trusted authorities", path));
+    in_arguments.into_iter().chain(file).chain(key).chain(certificate).chain(trusted).collect()
 }
 
 /// Who else can read or change what tokens are verified by.

@@ -1,13 +1,23 @@
 //! What a supervisor sees of a worker's process. Judges nothing.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::policy::roster::{Doing, Sight};
+use crate::policy::roster::{Doing, Exit, Sight};
 use crate::proc_stat::{ProcStat, TICKS_PER_SECOND};
 
 /// What a process does; none if that cannot be seen.
 pub fn of(pid: u32) -> Option<Sight> {
     ProcStat::read(pid).map(sight)
+}
+
+/// How it has ended.
+pub fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, number) => Exit::Signal(number.unwrap_or_default()),
+    }
 }
 
 fn sight(stat: ProcStat) -> Sight {

@@ -6,8 +6,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitCode, ExitStatus};
+use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, log};
@@ -31,6 +30,7 @@ use crate::process::program::{Program, Started};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
 use crate::server::bound_socket::BoundSocket;
+use crate::server::certificate::CertificateError;
 use crate::server::clock::Now;
 use crate::server::engine::dial::{self, Dialer};
 use crate::server::exhaustion::with_mend;
@@ -38,6 +38,7 @@ use crate::server::handover::{Launcher, Origin, bundle::Store, channel::Channel,
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::ticket_secret;
+use crate::server::transport::Transport;
 use crate::wire::metrics::Metrics;
 use beginning::{Beginning, begin, terms};
 use giving::Giving;
@@ -86,6 +87,9 @@ pub enum SupervisorError {
     /// Not with what was parked.
     #[error("cannot take up what was parked: {0}")]
     Parked(#[from] ParkedError),
+    /// Nothing to speak TLS with the engine by.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// No poll or no signals: the machine is out of something.
     #[error("cannot set up the event loop: {why}", why = with_mend(.0))]
     Poll(#[from] io::Error),
@@ -100,7 +104,7 @@ pub struct Supervisor {
     config: Config,
     program: Program,
     listeners: SlotSockets,
-    crew: Crew<Stream>,
+    crew: Crew<Transport<Stream>>,
     /// To the engine, if there is one.
     dialer: Option<Dialer>,
     children: Vec<(WorkerId, Child)>,
@@ -270,7 +274,7 @@ impl Supervisor {
         self.children.retain_mut(|(worker, child)| {
             let Ok(Some(status)) = child.try_wait() else { return true };
             debug!("Worker process {} has ended: {status}", child.id());
-            arrived.ended.push((*worker, exit_of(status)));
+            arrived.ended.push((*worker, sight::exit_of(status)));
             false
         });
         let children = &self.children;
@@ -334,7 +338,7 @@ impl Supervisor {
             self.children.push((worker, child));
             self.lines.push((worker, line));
             self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-            self.crew.admit(worker, number, pid, socket);
+            self.crew.admit(worker, number, pid, Transport::Plain(socket));
             Ok(())
         });
         if let Err(why) = admitted {
@@ -387,12 +391,5 @@ impl Supervisor {
         {
             error!("cannot kill worker process {}: {why}", child.id());
         }
-    }
-}
-
-fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, number) => Exit::Signal(number.unwrap_or_default()),
     }
 }

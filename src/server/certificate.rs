@@ -20,8 +20,8 @@ use crate::server::ticket_secret;
 use crate::wire::tls::{TermsError, Tickets};
 
 mod about;
-mod pem;
-mod watch;
+pub(super) mod pem;
+pub(super) mod watch;
 
 pub use self::watch::CertificateError;
 pub use crate::wire::tls::ServerTerms;

@@ -1,19 +1,18 @@
 //! A server's connections to the engine, where it is a whole machine by itself.
 
-use std::io;
-
-use super::{ENGINE, Server};
+use super::{ENGINE, Server, StartError};
 use crate::config::Config;
 use crate::server::engine::Wanted;
 use crate::server::engine::dial::{Dialer, Dialled};
+use crate::server::engine::security::EngineSecurity;
 use crate::server::terms::engine_terms;
-use crate::server::transport::Transport;
 
 impl Server {
     /// Lets the engine give the order, if the configuration names one.
-    pub(super) fn share_order(&mut self, config: &Config) -> io::Result<()> {
+    pub(super) fn share_order(&mut self, config: &Config) -> Result<(), StartError> {
         if let (Some(terms), Some(url)) = (engine_terms(config, &self.address), &config.engine.url) {
-            self.dialer = Some(Dialer::new(url.at.clone(), self.poll.registry(), ENGINE)?);
+            let security = EngineSecurity::open(&config.engine)?;
+            self.dialer = Some(Dialer::new(url.at.clone(), security, self.poll.registry(), ENGINE)?);
             self.turn.share_order(terms);
         }
         Ok(())
@@ -32,6 +31,6 @@ impl Server {
     }
 
     fn on_dialled(&mut self, (wanted, socket): Dialled) {
-        self.turn.on_connected(&wanted, socket.map(Transport::from));
+        self.turn.on_connected(&wanted, socket);
     }
 }

@@ -29,6 +29,7 @@ pub mod dial;
 mod hearing;
 mod news;
 mod owed;
+pub mod security;
 mod status;
 
 pub use news::{News, Wanted};
@@ -281,7 +282,7 @@ impl<S: Socket, K> Engine<S, K> {
             } else {
                 Ok(())
             };
-            let silence = is_late(conversation).then(|| Fault::Silent(conversation.limit()));
+            let silence = is_late(conversation).then(|| conversation.silence());
             let generation = self.generation;
             for (expected, reply) in replies {
                 let heard = self.hear(expected, reply, now);

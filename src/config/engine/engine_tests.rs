@@ -18,7 +18,15 @@ fn refused(flags: &str, why: &str) {
 #[test]
 fn without_a_url_there_is_no_engine_and_nothing_may_be_said_of_one() {
     assert!(read("").unwrap().url.is_none());
-    for flags in ["--engine-name x", "--engine-wait 5", "--engine-wait 0", "--engine-password-file /x"] {
+    for flags in [
+        "--engine-name x",
+        "--engine-wait 5",
+        "--engine-wait 0",
+        "--engine-password-file /x",
+        "--engine-cacert /x",
+        "--engine-cert /x",
+        "--engine-key /x",
+    ] {
         refused(flags, "--engine <URL>");
     }
 }
@@ -57,7 +65,7 @@ fn what_is_wrong_with_its_url_is_said_without_it() {
         ":sekrit@h:6379",
         "--sekrit",
         "redis://h:sekrit",
-        "rediss://:sekrit@h",
+        "redis+sentinel://:sekrit@h",
         "sekrit://x",
     ] {
         refused(&format!("--engine {url}"), "invalid value for '--engine <URL>': ");
@@ -92,4 +100,26 @@ fn a_state_file_and_a_socket_of_the_servers_contradict_it() {
         );
         assert!(read(&format!("--engine unix:///x/y {flag} /x/z")).is_ok());
     }
+}
+
+#[test]
+fn what_belongs_to_tls_is_refused_without_it() {
+    for flag in ["--engine-cacert", "--engine-cert", "--engine-key"] {
+        let rest = if flag == "--engine-key" { "--engine-cert /x" } else { "" };
+        for url in ["redis://:sekrit@h", "unix:///x"] {
+            refused(
+                &format!("--engine {url} {flag} /x {rest}"),
+                "means nothing without TLS: give '--engine' as rediss://",
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn a_certificate_is_shown_to_the_engine_with_a_key_beside_it_or_in_another_file() {
+    let url = "--engine rediss://h";
+    assert!(read(&format!("{url} --engine-cacert ca --engine-cert c --engine-key k")).is_ok());
+    assert!(read(&format!("{url} --engine-cert c")).is_ok());
+    refused(&format!("{url} --engine-key k"), "--engine-cert <PATH>");
 }

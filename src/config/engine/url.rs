@@ -11,10 +11,10 @@ use crate::config::authority::{is_host, read_port, split_port};
 use crate::config::secret::Secret;
 
 const FORM: &str = "give redis://[user:password@]host[:port][/db], unix:///path[?db=N] or \
-    redis+sentinel://[user:password@]host[:port],…/name[/db]";
+    redis+sentinel://[user:password@]host[:port],…/name[/db], and for TLS rediss:// or rediss+sentinel://";
 
-const NO_TLS: &str = "there is no TLS to the engine yet: give redis:// (or redis+sentinel://) and a tunnel on this machine that \
-    has it, such as stunnel or Envoy";
+const LEFT_OUT: &str = "this program was built without TLS: build it with the feature 'tls', or give redis:// (or redis+sentinel://) \
+    and a tunnel on this machine that has it, such as stunnel or Envoy";
 
 const ENCODE: &str = "in a user, a password and a path / ? # @ % are written %2F %3F %23 %40 %25";
 
@@ -35,6 +35,17 @@ pub struct EngineUrl {
     pub db: u32,
     /// Where it listens.
     pub at: EngineAddress,
+    /// What is spoken there, and with its sentinels.
+    pub encryption: Encryption,
+}
+
+/// Who can read what is said on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// Whoever is on it.
+    None,
+    /// Nobody else.
+    Tls,
 }
 
 /// Where the engine listens, or who knows.
@@ -76,7 +87,10 @@ impl EngineUrl {
                 .to_owned());
         }
         let (scheme, rest) = text.split_once("://").ok_or(FORM)?;
-        let kind = Kind::of(scheme)?;
+        let (kind, encryption) = Kind::of(scheme).ok_or(FORM)?;
+        if encryption == Encryption::Tls && !cfg!(feature = "tls") {
+            return Err(LEFT_OUT.to_owned());
+        }
         if rest.contains('#') {
             return Err(format!("a URL of an engine has no fragment: {ENCODE}"));
         }
@@ -108,20 +122,24 @@ impl EngineUrl {
             ("", Some(in_query)) => read_db(in_query)?,
             _ => return Err("the database stands in it twice: give /db or ?db=N".to_owned()),
         };
-        Ok(Self { user, password, db, at })
+        Ok(Self { user, password, db, at, encryption })
     }
 }
 
 /// For the log: without a user and a password.
 impl fmt::Display for EngineUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.encryption {
+            Encryption::None => "redis",
+            Encryption::Tls => "rediss",
+        };
         match &self.at {
             EngineAddress::Tcp { host, port } => {
-                write!(f, "redis://{}:{port}/{}", in_brackets(host), self.db)
+                write!(f, "{scheme}://{}:{port}/{}", in_brackets(host), self.db)
             }
             EngineAddress::Unix(path) => write!(f, "unix://{}?db={}", path.display(), self.db),
             EngineAddress::Sentinel { sentinels, name } => {
-                write!(f, "redis+sentinel://{}/{name}/{}", names(sentinels).join(","), self.db)
+                write!(f, "{scheme}+sentinel://{}/{name}/{}", names(sentinels).join(","), self.db)
             }
         }
     }
@@ -147,15 +165,16 @@ impl EngineAddress {
 }
 
 impl Kind {
-    fn of(scheme: &str) -> Result<Self, String> {
+    fn of(scheme: &str) -> Option<(Self, Encryption)> {
         // `valkey` is what Valkey's own clients say, `redis+socket` Celery.
-        match &*scheme.to_ascii_lowercase() {
-            "redis" | "valkey" => Ok(Self::Tcp),
-            "unix" | "redis+unix" | "valkey+unix" | "redis+socket" => Ok(Self::Unix),
-            "redis+sentinel" | "valkey+sentinel" => Ok(Self::Sentinel),
-            "rediss" | "valkeys" | "rediss+sentinel" | "valkeys+sentinel" => Err(NO_TLS.to_owned()),
-            _ => Err(FORM.to_owned()),
-        }
+        Some(match &*scheme.to_ascii_lowercase() {
+            "redis" | "valkey" => (Self::Tcp, Encryption::None),
+            "rediss" | "valkeys" => (Self::Tcp, Encryption::Tls),
+            "unix" | "redis+unix" | "valkey+unix" | "redis+socket" => (Self::Unix, Encryption::None),
+            "redis+sentinel" | "valkey+sentinel" => (Self::Sentinel, Encryption::None),
+            "rediss+sentinel" | "valkeys+sentinel" => (Self::Sentinel, Encryption::Tls),
+            _ => return None,
+        })
     }
 }
 

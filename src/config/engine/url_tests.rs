@@ -72,6 +72,30 @@ fn a_unix_socket_has_a_path_and_sentinels_have_a_name() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
+fn with_an_s_there_is_tls_to_the_engine_and_to_sentinels() {
+    for (text, shown) in [
+        ("rediss://:p@h", "rediss://h:6379/0"),
+        ("valkeys://[::1]:7000/3", "rediss://[::1]:7000/3"),
+        ("Rediss+Sentinel://a,b:1/n", "rediss+sentinel://a:26379,b:1/n/0"),
+        ("valkeys+sentinel://a/n", "rediss+sentinel://a:26379/n/0"),
+    ] {
+        let url = EngineUrl::read(text).unwrap();
+        assert_eq!((&*url.to_string(), url.encryption), (shown, Encryption::Tls));
+    }
+    assert_eq!(EngineUrl::read("redis://h").unwrap().encryption, Encryption::None);
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn a_program_without_tls_refuses_an_engine_with_it() {
+    for text in ["rediss://h", "valkeys+sentinel://h/n"] {
+        let refused = EngineUrl::read(text).expect_err(text);
+        assert!(refused.contains("built without TLS") && refused.contains("stunnel or Envoy"), "{refused}");
+    }
+}
+
+#[test]
 fn a_user_and_a_password_stand_in_front_and_are_percent_encoded() {
     for (login, user, password) in [
         ("u:p@", Some("u"), Some("p")),
@@ -100,9 +124,7 @@ fn what_is_none_is_refused_with_what_to_write_instead() {
         ("valkey:6379", "give redis://"),
         ("http://h", "give redis://"),
         ("://h", "give redis://"),
-        ("rediss://h", "there is no TLS to the engine yet: give redis://"),
-        ("valkeys://h", "stunnel or Envoy"),
-        ("rediss+sentinel://h/x", "there is no TLS to the engine yet"),
+        ("rediss+unix:///x", "and for TLS rediss:// or rediss+sentinel://"),
         ("redis://h h", "there is a space or a line break in it"),
         ("redis://h\n", "there is a space or a line break in it"),
         ("redis://", host),
@@ -164,7 +186,7 @@ fn what_is_none_is_refused_with_what_to_write_instead() {
 proptest! {
     #[test]
     fn nothing_that_is_said_of_it_shows_a_password(
-        scheme in "redis|rediss|valkey|unix|redis\\+unix|redis\\+sentinel|[a-z]{0,3}",
+        scheme in "rediss?|valkeys?|unix|redis\\+unix|redis\\+sentinel|[a-z]{0,3}",
         user in "[a-z]{0,3}:?",
         password in "[ -~\u{e4}\n]{0,4}sekrit[ -~\u{e4}\n]{0,4}",
         rest in "@?(h|/x|a,b:2/n|\\[::1\\]|)(:[0-9x]{0,6})?(/[0-9x]{0,2})?(\\?[a-z]{0,2}=?)?",

@@ -19,6 +19,9 @@ pub enum Fault {
     /// It does not answer.
     #[error("it has not answered for {} s", .0.as_secs())]
     Silent(Duration),
+    /// It does not answer to TLS.
+    #[error("it has not answered to TLS for {} s: is it spoken there? Plain Redis says nothing to it", .0.as_secs())]
+    Unsecured(Duration),
     /// It answers with an error.
     #[error("it answers {0:?}")]
     Refused(String),
@@ -97,6 +100,7 @@ impl Fault {
             }
             Self::Closed
             | Self::Silent(_)
+            | Self::Unsecured(_)
             | Self::Replica
             | Self::Unknown
             | Self::WrongType(_)

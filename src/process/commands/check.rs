@@ -15,6 +15,7 @@ use crate::process::{handover, listeners, parking, raise_open_files, secrets};
 use crate::server::certificate::CertificateFile;
 use crate::server::clock::Now;
 use crate::server::descriptors::{OpenFiles, room_for_clients};
+use crate::server::engine::security::EngineSecurity;
 use crate::server::key_file::KeyFile;
 use crate::server::prospect::Prospect;
 use crate::server::state_file::{Found, StateFile};
@@ -66,6 +67,7 @@ impl Report {
         report.remarks.extend(certificate.iter().flat_map(|file| remarks::of_certificate(file, now.wall)));
         let password = secrets::read_engine_password(&mut config.engine);
         report.keep(password);
+        report.keep(EngineSecurity::open(&config.engine));
         report.remarks.extend(secrets::of_others(&config));
         let public =
             inherited.and_then(|inherited| inherited.map_or_else(|| listeners::prospect(&config), Ok));

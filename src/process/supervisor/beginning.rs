@@ -20,6 +20,7 @@ use crate::server::handover::channel::Channel;
 use crate::server::socket::Stream;
 use crate::server::state_file::StateFile;
 use crate::server::terms::{history_limits, random_epoch};
+use crate::server::transport::Transport;
 
 /// What there is before any worker is started.
 pub(super) struct Beginning {
@@ -41,7 +42,7 @@ pub(super) fn begin(
     inherited: Option<BoundSocket>,
     parked: Vec<Channel>,
     state_file: Option<&StateFile>,
-    crew: &mut Crew<Stream>,
+    crew: &mut Crew<Transport<Stream>>,
     registry: &Registry,
 ) -> Result<Beginning, SupervisorError> {
     Ok(match handover::inherit(config, approach)? {

@@ -1,29 +1,30 @@
 //! A supervisor's connections to the engine, where one gives the order of all machines.
 
-use std::io;
-
 use mio::Registry;
 
-use super::{ENGINE, Supervisor};
+use super::{ENGINE, Supervisor, SupervisorError};
 use crate::config::Config;
 use crate::process::crew::Crew;
 use crate::server::address::Address;
 use crate::server::engine::dial::{Dialer, Dialled};
+use crate::server::engine::security::EngineSecurity;
 use crate::server::socket::Stream;
 use crate::server::terms::engine_terms;
+use crate::server::transport::Transport;
 
 /// Lets the engine give the order, if the configuration names one.
 pub(super) fn share_order(
     config: &Config,
     address: &Address,
-    crew: &mut Crew<Stream>,
+    crew: &mut Crew<Transport<Stream>>,
     registry: &Registry,
-) -> io::Result<Option<Dialer>> {
+) -> Result<Option<Dialer>, SupervisorError> {
     let (Some(terms), Some(url)) = (engine_terms(config, address), &config.engine.url) else {
         return Ok(None);
     };
+    let security = EngineSecurity::open(&config.engine)?;
     crew.share_order(terms);
-    Dialer::new(url.at.clone(), registry, ENGINE).map(Some)
+    Ok(Some(Dialer::new(url.at.clone(), security, registry, ENGINE)?))
 }
 
 impl Supervisor {

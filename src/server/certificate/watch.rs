@@ -21,6 +21,11 @@ pub struct CertificateError {
 }
 
 impl CertificateError {
+    /// This is wrong with something that is no file that was named.
+    pub fn of(place: &str, why: &dyn Display) -> Self {
+        Self { place: place.to_owned(), why: why.to_string() }
+    }
+
     /// There is no randomness.
     pub fn drawing(why: &io::Error) -> Self {
         Self { place: "the system's randomness for session tickets".to_owned(), why: why.to_string() }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::policy::engine::fault::Fault;
-use crate::server::socket::Socket;
+use crate::server::socket::{Handshake, Socket};
 use crate::wire::outbox::Outbox;
 use crate::wire::resp::decoder::{Decoder, Limits};
 use crate::wire::resp::reply::Reply;
@@ -124,10 +124,11 @@ impl<S: Socket, E> Conversation<S, E> {
             self.send();
         }
         let Some(socket) = &mut self.socket else { return Ok(()) };
-        match self.outbox.flush_to(socket, now) {
-            Ok(_) => Ok(()),
-            Err(e) => Err(Fault::Connection(e.to_string())),
-        }
+        let flushed = self.outbox.flush_to(socket, now).and_then(|_| match socket.flush() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
+            flushed => flushed,
+        });
+        flushed.map_err(|e| Fault::Connection(e.to_string()))
     }
 
     /// Takes in what has come: each reply with what was expected, until so much has come that the rest waits for the next turn.
@@ -198,9 +199,12 @@ impl<S: Socket, E> Conversation<S, E> {
         self.quiet_since.map(|since| since + self.limit)
     }
 
-    /// How long an answer may take.
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    /// What is wrong where none has come until then.
+    pub(super) fn silence(&self) -> Fault {
+        match self.socket.as_ref().map_or(Handshake::None, Socket::handshake) {
+            Handshake::None => Fault::Silent(self.limit),
+            Handshake::Awaited | Handshake::UnderWay => Fault::Unsecured(self.limit),
+        }
     }
 
     /// Gives up what was asked and not answered, oldest first.

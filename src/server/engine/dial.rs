@@ -16,10 +16,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::config::engine::EngineAddress;
 use crate::policy::engine::step::{Line, Target};
 use crate::server::engine::Wanted;
+use crate::server::engine::security::EngineSecurity;
 use crate::server::socket::Stream;
+use crate::server::transport::Transport;
 
 /// What has become of a connection that was wanted.
-pub type Dialled = (Wanted, Result<Stream, String>);
+pub type Dialled = (Wanted, Result<Transport<Stream>, String>);
 
 /// In the order of their tokens.
 const LINES: [Line; 3] = [Line::Locator, Line::Writer, Line::Reader];
@@ -32,6 +34,7 @@ type Found = (String, u16, io::Result<Vec<SocketAddr>>);
 /// Connects to where the engine is.
 pub struct Dialer {
     address: EngineAddress,
+    security: EngineSecurity,
     registry: Registry,
     /// The first of the engine's tokens.
     first: usize,
@@ -45,16 +48,21 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    /// To the engine at this address. Its tokens begin with this one.
+    /// To the engine at this address, in this way. Its tokens begin with this one.
     ///
     /// # Errors
     /// When the machine is out of descriptors.
-    pub fn new(address: EngineAddress, registry: &Registry, first: usize) -> io::Result<Self> {
+    pub fn new(
+        address: EngineAddress,
+        security: EngineSecurity,
+        registry: &Registry,
+        first: usize,
+    ) -> io::Result<Self> {
         let (bell, mut rung) = pipe::new()?;
         registry.register(&mut rung, Token(first + LINES.len()), Interest::READABLE)?;
         let (sender, found) = mpsc::channel();
         let (registry, bell) = (registry.try_clone()?, Arc::new(bell));
-        Ok(Self { address, registry, first, bell, rung, sender, found, waiting: vec![] })
+        Ok(Self { address, security, registry, first, bell, rung, sender, found, waiting: vec![] })
     }
 
     /// Which connection an event is about, if it is one to the engine.
@@ -75,7 +83,7 @@ impl Dialer {
             (Target::Configured, EngineAddress::Tcp { host, port }) => (host.clone(), *port),
             (Target::Configured, EngineAddress::Unix(path)) => {
                 let socket = SockAddr::unix(path).and_then(|address| self.connect(&address, wanted.line));
-                return Some((wanted, socket.map_err(|e| e.to_string())));
+                return Some((wanted, socket.map(Transport::Plain).map_err(|e| e.to_string())));
             }
             (Target::Sentinel(number), EngineAddress::Sentinel { sentinels, .. }) => {
                 let (host, port) = &sentinels[number % sentinels.len()];
@@ -88,7 +96,9 @@ impl Dialer {
         };
         if let Ok(address) = host.parse::<IpAddr>() {
             let socket = self.connect(&SocketAddr::new(address, port).into(), wanted.line);
-            return Some((wanted, socket.map_err(|e| e.to_string())));
+            let socket =
+                socket.map_err(|e| e.to_string()).and_then(|socket| self.security.apply(socket, &host));
+            return Some((wanted, socket));
         }
         let is_under_way = self.waiting.iter().any(|(name, at, _)| (name, *at) == (&host, port));
         self.waiting.push((host.clone(), port, wanted));
@@ -108,7 +118,8 @@ impl Dialer {
                 let socket = one_of(&found, wanted.generation).and_then(|address| {
                     self.connect(&address.into(), wanted.line).map_err(|e| e.to_string())
                 });
-                dialled.push((wanted, socket.map_err(|why| format!("{host}: {why}"))));
+                let socket = socket.map_err(|why| format!("{host}: {why}"));
+                dialled.push((wanted, socket.and_then(|socket| self.security.apply(socket, &host))));
             }
         }
         dialled
