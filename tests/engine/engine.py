@@ -146,9 +146,9 @@ def as_told(id):
 class Sentinel(Speaker):
     """One of those that decide who is the master."""
 
-    def __init__(self, kind, folder, master):
+    def __init__(self, kind, folder, master, *settings):
         self.master = master
-        super().__init__(kind, folder)
+        super().__init__(kind, folder, *settings)
 
     def command(self):
         file = self.folder / "sentinel.conf"
