@@ -35,6 +35,7 @@
 //!   [`server::handover`] does it, and [`process::handover`] starts the successor (as [`process::detached`], nobody's child) and finds the predecessor. With workers on either
 //!   side: [`policy::handover::crew`] has all of them stop, move and part at once; a worker does so in `server::turn::holding` and
 //!   `server::handover::share`, a supervisor in `process::crew::moving`, `process::supervisor::giving` and `taking`.
+//!   Sessions of TLS go along: [`wire::handover::secured`] is how, and `server::secured::moving` who does it.
 //! * Leaving everything with the service manager for the next start: [`policy::parking`] says when, [`wire::handover::parked`] what is left;
 //!   [`server::handover::bundle`] leaves it, and [`process::parking`] finds it again; a supervisor does so in
 //!   `process::supervisor::parking` and `taking_up`.

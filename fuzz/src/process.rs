@@ -14,6 +14,7 @@ use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::server::clock::Now;
 use slackwater::server::control::Control;
 use slackwater::server::limits::Limits;
+use slackwater::server::peers::Arrival;
 use slackwater::server::terms::{Service, Terms};
 use slackwater::server::turn::{Effect, Ready, Turn};
 use slackwater::wire::handover::times::Moment;
@@ -95,7 +96,7 @@ impl Process {
     /// Goes on with what another one has handed over, with lines of its own; `None` when that is nothing to go on with.
     pub fn take_over(&mut self, image: &[u8], now: Now) -> Option<Vec<Rc<RefCell<Line>>>> {
         let lines = &mut self.lines;
-        let register = |key| {
+        let register = |Arrival { key, .. }: Arrival| {
             let line = Rc::<RefCell<Line>>::default();
             lines.push((line.clone(), key));
             Ok(LineSocket(line))

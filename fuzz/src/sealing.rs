@@ -3,7 +3,8 @@
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{self, KeyType, Prk};
-use slackwater::wire::tls::{Direction, Exported, Octets};
+use slackwater::wire::octets::Octets;
+use slackwater::wire::tls::{Direction, Exported};
 
 /// One of each version and cipher.
 const SUITES: [(u16, &aead::Algorithm); 6] = [

@@ -74,6 +74,12 @@ impl Doors {
         &self.security
     }
 
+    /// What is spoken with those who come in there.
+    pub(super) fn security_at(&self, door: Door) -> Security {
+        let is_secured = door == Door::Public || self.secures_admin;
+        if is_secured { self.security.clone() } else { Security::default() }
+    }
+
     /// Opens the clients' door.
     pub(super) fn open(&mut self, registry: &Registry) -> io::Result<()> {
         if let Some(socket) = self.standby.take() {
@@ -112,14 +118,12 @@ impl Doors {
         turn: &mut Turn<Transport<Stream>>,
         registry: &Registry,
     ) {
+        let security = self.security_at(door);
         let acceptor = match door {
             Door::Public => &mut self.public,
             Door::Admin => &mut self.admin,
         };
         let Some(acceptor) = acceptor.as_mut().filter(|acceptor| acceptor.has_waiting) else { return };
-        let plain = Security::default();
-        let is_secured = door == Door::Public || self.secures_admin;
-        let security = if is_secured { &self.security } else { &plain };
         let mut round = Round::of(most);
         let room = self.descriptors.room(door);
         let why = loop {

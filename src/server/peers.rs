@@ -59,7 +59,7 @@ mod upkeep;
 mod waiting;
 
 pub(super) use identities::Member;
-pub use moving::Most;
+pub use moving::{Arrival, Most};
 pub use reading::Readiness;
 
 /// The only read buffer in the process.

@@ -9,8 +9,11 @@ use std::net::IpAddr;
 use bytes::{Buf, BytesMut};
 
 use crate::server::socket::{Agreed, Handshake, Received, Socket};
+use crate::wire::handover::secured::Tls;
 use crate::wire::proxy_protocol::{self, Preamble};
 use crate::wire::tls::{SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError};
+
+mod moving;
 
 /// How much is encrypted before the socket is asked to take it: one record (RFC 8446 §5.1).
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -290,14 +293,26 @@ impl<S: Socket> Socket for Secured<S> {
         session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
     }
 
-    fn expect_preamble(&mut self) {
+    fn expect_preamble(&mut self, said: Vec<u8>) {
         if let Layer::Awaited(terms) = &self.layer {
-            self.layer = Layer::Preamble(vec![], terms.clone());
+            self.layer = Layer::Preamble(said, terms.clone());
         }
     }
 
     fn can_move(&self) -> bool {
-        false
+        self.can_be_packed()
+    }
+
+    fn pack(&self) -> Option<Tls> {
+        self.packed()
+    }
+
+    fn bytes_to_move(&self) -> usize {
+        self.held_bytes()
+    }
+
+    fn has_read_ahead(&self) -> bool {
+        self.ahead.is_some() || self.next.is_some()
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -349,17 +364,21 @@ pub(super) fn push(socket: &mut impl Write, unsent: &mut BytesMut) -> io::Result
     Ok(())
 }
 
-/// What comes first of these, up to as much as is encrypted at once; how much that is.
+/// What comes first of these, up to as much as is encrypted at once; how much that is. It does not end behind the first byte of a
+/// slice: that byte might be owed then, and the slice, of which nothing would count as written, be dropped.
 pub(super) fn chunk<'a>(slices: &'a [IoSlice<'_>]) -> (Vec<IoSlice<'a>>, usize) {
     let mut left = CHUNK_BYTES;
     let chunk = slices.iter().map_while(|slice| {
         let taken = slice.len().min(left);
-        left -= taken;
-        (taken > 0).then(|| IoSlice::new(&slice[..taken]))
+        let is_enough = taken > 1 || taken == slice.len() && taken > 0;
+        left = if is_enough { left - taken } else { 0 };
+        is_enough.then(|| IoSlice::new(&slice[..taken]))
     });
-    (chunk.collect(), CHUNK_BYTES - left)
+    let chunk: Vec<_> = chunk.collect();
+    let count = chunk.iter().map(|slice| slice.len()).sum();
+    (chunk, count)
 }
 
 #[cfg(test)]
 #[path = "secured_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -27,22 +27,25 @@ static CONFIGS: LazyLock<(ServerTerms, Arc<ClientConfig>)> = LazyLock::new(|| {
     (terms, client.into())
 });
 
+/// What a proxy says.
+pub const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
+
 /// Room for what has come, as the server has it.
 fn room() -> Vec<u8> {
     vec![0; 64 * 1024]
 }
 
 /// A client of TLS at the far end of a secured socket.
-struct Client {
-    session: Session,
-    said: BytesMut,
-    heard: Vec<u8>,
-    far_end: Rc<RefCell<FarEnd>>,
-    near: Secured<Wire>,
+pub struct Client {
+    pub session: Session,
+    pub said: BytesMut,
+    pub heard: Vec<u8>,
+    pub far_end: Rc<RefCell<FarEnd>>,
+    pub near: Secured<Wire>,
 }
 
 impl Client {
-    fn connected() -> Self {
+    pub fn connected() -> Self {
         let (far_end, mut said) = (FarEnd::open(), BytesMut::new());
         let name = "slackwater.test".try_into().unwrap();
         let session = Session::connect(CONFIGS.1.clone(), name, &mut said).unwrap();
@@ -51,40 +54,55 @@ impl Client {
     }
 
     /// One that has shaken hands.
-    fn open() -> Self {
+    pub fn open() -> Self {
         let mut client = Self::connected();
-        assert_eq!(client.near.handshake(), Handshake::Awaited);
-        client.speak();
-        assert_eq!(client.receive(), vec![Received::Nothing]);
-        assert_eq!(client.near.handshake(), Handshake::UnderWay);
-        client.near.flush().unwrap();
-        client.listen();
-        client.speak();
-        assert_eq!(client.receive(), vec![Received::Nothing]);
-        assert_eq!((client.near.handshake(), client.session.state()), (Handshake::None, State::Open));
-        client.near.flush().unwrap();
-        client.listen();
+        client.shake_hands();
         client
     }
 
+    pub fn shake_hands(&mut self) {
+        assert_eq!(self.near.handshake(), Handshake::Awaited);
+        self.speak();
+        assert_eq!(self.receive(), vec![Received::Nothing]);
+        assert_eq!(self.near.handshake(), Handshake::UnderWay);
+        self.near.flush().unwrap();
+        self.listen();
+        self.speak();
+        assert_eq!(self.receive(), vec![Received::Nothing]);
+        assert_eq!((self.near.handshake(), self.session.state()), (Handshake::None, State::Open));
+        self.near.flush().unwrap();
+        self.listen();
+    }
+
+    /// What is spoken with newcomers.
+    pub fn terms() -> ServerTerms {
+        CONFIGS.0.clone()
+    }
+
     /// What it has to say is on its way.
-    fn speak(&mut self) {
+    pub fn speak(&mut self) {
         self.far_end.borrow_mut().said.extend(self.said.split());
     }
 
-    fn say(&mut self, plaintext: &[u8]) {
+    pub fn say(&mut self, plaintext: &[u8]) {
+        self.say_partly(plaintext, usize::MAX);
+    }
+
+    /// Of what it says, with what it has said before, only so much is on its way for now.
+    pub fn say_partly(&mut self, plaintext: &[u8], bytes: usize) {
         self.session.send(&[IoSlice::new(plaintext)], &mut self.said).unwrap();
-        self.speak();
+        let bytes = bytes.min(self.said.len());
+        self.far_end.borrow_mut().said.extend(self.said.split_to(bytes));
     }
 
     /// Takes what has come to it.
-    fn listen(&mut self) {
+    pub fn listen(&mut self) {
         let mut taken = std::mem::take(&mut self.far_end.borrow_mut().taken);
         self.session.receive(&mut taken, &mut self.heard, &mut self.said).unwrap();
     }
 
     /// All that the server reads now, but for the bytes themselves.
-    fn receive(&mut self) -> Vec<Received> {
+    pub fn receive(&mut self) -> Vec<Received> {
         let (mut room, mut received) = (room(), vec![]);
         while !matches!(received.last(), Some(Received::Nothing | Received::Finished | Received::Broken)) {
             received.push(self.near.receive(&mut room));
@@ -93,7 +111,7 @@ impl Client {
     }
 
     /// The bytes that the server reads now, with so much room at once.
-    fn hear(&mut self, most: usize) -> Vec<u8> {
+    pub fn hear(&mut self, most: usize) -> Vec<u8> {
         let (mut room, mut heard) = (vec![0; most], vec![]);
         while let Received::Bytes(count) = self.near.receive(&mut room) {
             heard.extend(&room[..count]);
@@ -178,6 +196,19 @@ fn a_client_that_has_closed_its_side_is_still_told_and_hears_of_the_end() {
 }
 
 #[test]
+fn no_byte_is_owed_of_what_may_still_be_dropped() {
+    let mut client = Client::open();
+    client.far_end.borrow_mut().room = 0;
+    let (first, second) = (vec![b'a'; CHUNK_BYTES - 1], [b'b'; 100]);
+    let count = client.near.write_vectored(&[IoSlice::new(&first), IoSlice::new(&second)]).unwrap();
+    assert_eq!(count, first.len() - 1);
+    client.far_end.borrow_mut().room = usize::MAX;
+    assert_eq!(client.near.write(&first[count..]).unwrap(), 1);
+    client.listen();
+    assert_eq!(client.heard, first);
+}
+
+#[test]
 fn the_end_is_said_once_there_is_room_for_it() {
     let mut client = Client::open();
     client.far_end.borrow_mut().room = 3;
@@ -191,10 +222,9 @@ fn the_end_is_said_once_there_is_room_for_it() {
 
 #[test]
 fn what_a_proxy_says_first_is_handed_on_as_it_is_and_tls_begins_behind_it() {
-    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n";
     for size in [1, 10, HEADER.len(), HEADER.len() + 1, 10_000] {
         let mut client = Client::connected();
-        client.near.expect_preamble();
+        client.near.expect_preamble(vec![]);
         let said = [HEADER, &client.said.split()].concat();
         let mut heard = vec![];
         for piece in said.chunks(size) {
@@ -212,7 +242,7 @@ fn what_a_proxy_says_first_is_handed_on_as_it_is_and_tls_begins_behind_it() {
 #[test]
 fn what_is_no_word_of_a_proxy_is_handed_on_as_it_is() {
     let mut client = Client::connected();
-    client.near.expect_preamble();
+    client.near.expect_preamble(vec![]);
     client.far_end.borrow_mut().said.extend(b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(client.hear(64 * 1024), b"GET / HTTP/1.1\r\n\r\n");
 }

@@ -10,6 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::ffi;
+use crate::wire::handover::secured::Tls;
 
 /// How long the kernel keeps what was written and not taken when the process ends, while its peer takes none of it
 /// (TCP_USER_TIMEOUT, tcp(7)). By itself it would for minutes, or as long as the peer says that it has no room.
@@ -88,12 +89,28 @@ pub trait Socket: Read + Write {
         None
     }
 
-    /// A proxy says first who has connected, whatever is spoken behind that.
-    fn expect_preamble(&mut self) {}
+    /// A proxy says first who has connected, whatever is spoken behind that, and has said this of it already.
+    fn expect_preamble(&mut self, _said: Vec<u8>) {}
 
     /// Whether another process can go on with it.
     fn can_move(&self) -> bool {
         true
+    }
+
+    /// What that one needs beside the socket, if TLS is spoken on it. Takes nothing away. From then on nothing may be written or read
+    /// here unless nobody else goes on with it.
+    fn pack(&self) -> Option<Tls> {
+        None
+    }
+
+    /// How many bytes of the connection's are in that.
+    fn bytes_to_move(&self) -> usize {
+        0
+    }
+
+    /// Whether a read brings something though the socket may have nothing.
+    fn has_read_ahead(&self) -> bool {
+        false
     }
 
     /// Ends our side of the stream behind what was written.

@@ -15,6 +15,7 @@ use crate::server::secured::Secured;
 use crate::server::socket::{Agreed, Handshake, Received, Socket, Stream};
 #[cfg(feature = "tls")]
 use crate::server::tls_client::TlsClient;
+use crate::wire::handover::secured::Tls;
 
 /// How a peer is connected. Without TLS it is its socket, and costs nothing.
 #[derive(Debug)]
@@ -65,6 +66,32 @@ impl Security {
     /// By what session tickets are made, for a successor, unless that has it from a file.
     pub fn ticket_secret(&self) -> Option<&TicketSecret> {
         self.tickets.as_ref()
+    }
+
+    /// How one travels who has come in to another process, which has handed it over: with the session that it had, whatever is spoken
+    /// with newcomers; only who has said nothing yet is one of those.
+    ///
+    /// # Errors
+    /// When there is no such session, or this program knows no TLS.
+    pub fn go_on<S: Socket>(&self, socket: S, tls: Option<Tls>) -> io::Result<Transport<S>> {
+        match tls {
+            None => Ok(Transport::Plain(socket)),
+            Some(Tls::Awaited) => Ok(self.apply(socket)),
+            Some(Tls::Preamble { said }) => {
+                let mut transport = self.apply(socket);
+                transport.expect_preamble(said);
+                Ok(transport)
+            }
+            #[cfg(feature = "tls")]
+            Some(Tls::Open(open)) => {
+                let secured = Secured::go_on(socket, open).map_err(io::Error::other)?;
+                Ok(Transport::Tls(Box::new(secured)))
+            }
+            #[cfg(not(feature = "tls"))]
+            Some(Tls::Open(_)) => {
+                Err(io::Error::other("there are connections over TLS, and this program was built without it"))
+            }
+        }
     }
 }
 
@@ -157,12 +184,24 @@ impl<S: Socket> Socket for Transport<S> {
         with!(self, socket => socket.agreed())
     }
 
-    fn expect_preamble(&mut self) {
-        with!(self, socket => socket.expect_preamble());
+    fn expect_preamble(&mut self, said: Vec<u8>) {
+        with!(self, socket => socket.expect_preamble(said));
     }
 
     fn can_move(&self) -> bool {
         with!(self, socket => socket.can_move())
+    }
+
+    fn pack(&self) -> Option<Tls> {
+        with!(self, socket => socket.pack())
+    }
+
+    fn has_read_ahead(&self) -> bool {
+        with!(self, socket => socket.has_read_ahead())
+    }
+
+    fn bytes_to_move(&self) -> usize {
+        with!(self, socket => socket.bytes_to_move())
     }
 
     fn finish(&mut self) -> io::Result<()> {

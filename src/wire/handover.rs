@@ -9,6 +9,7 @@ pub mod image;
 pub mod message;
 pub mod parked;
 pub mod record;
+pub mod secured;
 pub mod times;
 
 use std::ops::RangeInclusive;

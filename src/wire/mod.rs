@@ -17,6 +17,7 @@ pub mod link;
 pub mod messages;
 pub mod metrics;
 pub mod object;
+pub mod octets;
 pub mod outbox;
 pub mod overview;
 pub mod proxy_protocol;

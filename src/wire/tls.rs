@@ -34,7 +34,7 @@ use rustls::pki_types::ServerName;
 
 pub use client_terms::{Authorities, ClientTerms};
 pub use error::TlsError;
-pub use exported::{Direction, Exported, Octets};
+pub use exported::{Direction, Exported};
 use handshake::Handshake;
 use held::{Held, Taken};
 use machine::Stop;

@@ -9,10 +9,12 @@ use slackwater::policy::drain::Outcome;
 use slackwater::policy::handover::Heard;
 use slackwater::policy::handover::successor::{Successor, Task, Told};
 use slackwater::server::clock::Now;
+use slackwater::server::peers::Arrival;
 
 use crate::channel::{Channel, Passed, TakingEnd, Word};
 use crate::moving::moment;
 use crate::socket::VirtualSocket;
+use crate::tls::security;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -165,11 +167,11 @@ impl Worker {
     /// Goes on with what has come.
     pub fn take_up(&mut self, part: &mut Part, now: Now) {
         let (lines, mut sockets) = (&mut self.lines, std::mem::take(&mut part.sockets).into_iter());
-        let register = |key| {
+        let register = |Arrival { key, tls, .. }: Arrival| {
             let socket = sockets.next().expect("one for each");
             socket.line().borrow_mut().edge = true;
             lines.insert(key, socket.line().clone());
-            Ok(Wire::Client(socket))
+            Ok(Wire::Client(security().go_on(socket, tls)?))
         };
         self.server.take_over(&part.image, now, moment(now), register).expect("it can be gone on with");
         assert!(sockets.next().is_none(), "more than there are in the image");

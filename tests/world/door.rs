@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use slackwater::http::routes::Door;
+use slackwater::server::transport::Security;
 
 use crate::socket::{Line, VirtualSocket};
+use crate::tls::security;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -30,7 +32,9 @@ impl Worker {
                     let before = before.borrow();
                     assert!(before.dropped || before.has_travelled, "a key has two owners");
                 }
-                Ok(Wire::Client(socket))
+                let is_secured = socket.line().borrow().tls.is_some();
+                let security = if is_secured { security() } else { Security::default() };
+                Ok(Wire::Client(security.apply(socket)))
             };
             self.server.admit(Door::Public, register).expect("nothing fails here");
         }

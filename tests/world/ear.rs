@@ -129,6 +129,8 @@ pub struct Ear {
     /// The beginning of what is not whole yet.
     partial: Vec<u8>,
     understood_bytes: usize,
+    /// What TLS has written beside it.
+    beside_bytes: usize,
     speaks_frames: bool,
     pub stream: Option<EventStream>,
     pub close: Option<Option<u16>>,
@@ -146,7 +148,8 @@ impl Ear {
             let is_deflated = self.speaks_frames && self.partial[start] & RSV1 != 0;
             start += length;
             self.understood_bytes += length;
-            self.deflated.extend(is_deflated.then_some(self.understood_bytes));
+            let end = self.understood_bytes + self.beside_bytes;
+            self.deflated.extend(is_deflated.then_some(end));
             self.speaks_frames |= heard == Heard::Switched;
             if heard == Heard::Streaming {
                 self.stream = Some(EventStream::new(!self.is_old));
@@ -154,9 +157,15 @@ impl Ear {
             if let Heard::Close(code) = heard {
                 self.close = Some(code);
             }
-            self.heard.push((self.understood_bytes, heard));
+            self.heard.push((end, heard));
         }
         self.partial.drain(..start);
+    }
+
+    /// The same where so many bytes have been written to bring it.
+    pub fn listen_within(&mut self, bytes: &[u8], written_bytes: usize) {
+        self.beside_bytes = written_bytes - self.understood_bytes - self.partial.len() - bytes.len();
+        self.listen(bytes);
     }
 
     /// Whether it has become a WebSocket.

@@ -2,12 +2,14 @@
 
 use slackwater::policy::drain::Drain;
 use slackwater::server::clock::Now;
+use slackwater::server::peers::Arrival;
 use slackwater::server::turn::Turn;
 use slackwater::wire::handover::times::Moment;
 
 use crate::draw::SECOND;
 use crate::reign::Setup;
 use crate::socket::VirtualSocket;
+use crate::tls::security;
 use crate::wire::Wire;
 use crate::worker::Worker;
 
@@ -27,10 +29,10 @@ impl Worker {
         server.notify_every(periodic.map(|(interval, _)| interval));
         let before = std::mem::take(&mut self.lines);
         let mut arriving = packed.connections.iter().map(|key| before[key].clone());
-        let register = |key| {
+        let register = |Arrival { key, tls, .. }: Arrival| {
             let line = arriving.next().expect("one for each");
             self.lines.insert(key, line.clone());
-            Ok(Wire::Client(VirtualSocket::new(line)))
+            Ok(Wire::Client(security().go_on(VirtualSocket::new(line), tls)?))
         };
         server.take_over(&image, now, at, register).expect("it is whole");
         let mut old = std::mem::replace(&mut self.server, server);

@@ -44,6 +44,11 @@ mod succession;
 mod supervisor;
 mod taking;
 mod taking_alone;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod told;
 mod truth;
 mod verdict;

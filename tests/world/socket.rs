@@ -14,6 +14,7 @@ use slackwater::server::turn::Ready;
 
 use crate::ear::Ear;
 use crate::random::Random;
+use crate::tls::Layer;
 
 /// What is between a client and the server.
 pub struct Line {
@@ -40,6 +41,8 @@ pub struct Line {
     written_bytes: usize,
     /// Bytes that the client has read.
     pub read_bytes: usize,
+    /// TLS, if it is spoken.
+    pub tls: Option<Layer>,
     /// Everything that was ever written, understood.
     pub ear: Ear,
     /// The server has ended its side.
@@ -95,6 +98,7 @@ impl Line {
             capacity,
             written_bytes: 0,
             read_bytes: 0,
+            tls: None,
             ear: Ear::default(),
             outbound_ended: false,
             holders: 0,
@@ -114,9 +118,26 @@ impl Line {
     /// The client sends.
     pub fn send(&mut self, bytes: &[u8]) {
         if !self.inbound_ended && !self.dropped && !bytes.is_empty() {
-            self.inbound.extend(bytes);
+            match &mut self.tls {
+                Some(tls) => tls.send(bytes, &mut self.inbound),
+                None => self.inbound.extend(bytes),
+            }
             self.edge = true;
         }
+    }
+
+    /// The client, which has said nothing yet, speaks TLS.
+    #[cfg(feature = "tls")]
+    pub fn secure(&mut self) {
+        self.tls = Some(Layer::new());
+    }
+
+    /// The client says by TLS that nothing follows, and does not end its side of the stream yet.
+    #[cfg(feature = "tls")]
+    pub fn close_tls(&mut self) {
+        let tls = self.tls.as_mut().expect("it speaks TLS");
+        tls.close(&mut self.inbound);
+        self.edge = true;
     }
 
     /// The client ends its side of the stream.
@@ -192,7 +213,14 @@ impl Line {
     fn accept(&mut self, bytes: &[u8]) {
         self.written_bytes += bytes.len();
         self.deeds += 1;
-        self.ear.listen(bytes);
+        match self.tls.as_mut().map(|tls| tls.hear(bytes, &mut self.inbound)) {
+            None => self.ear.listen(bytes),
+            Some(Ok(plaintext)) => {
+                self.edge |= !self.inbound.is_empty();
+                self.ear.listen_within(&plaintext, self.written_bytes);
+            }
+            Some(Err(why)) => panic!("what is written is no TLS: {why}"),
+        }
         if self.is_closed {
             self.fail(ErrorKind::BrokenPipe);
         }

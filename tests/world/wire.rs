@@ -1,9 +1,11 @@
 //! Any socket that a process has: a client's, or its end of the pair.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::IpAddr;
 
-use slackwater::server::socket::Socket;
+use slackwater::server::socket::{Handshake, Received, Socket};
+use slackwater::server::transport::Transport;
+use slackwater::wire::handover::secured::Tls;
 
 use crate::pipe::PipeEnd;
 use crate::socket::VirtualSocket;
@@ -11,7 +13,7 @@ use crate::socket::VirtualSocket;
 /// Any socket that a worker has.
 #[derive(Debug)]
 pub enum Wire {
-    Client(VirtualSocket),
+    Client(Transport<VirtualSocket>),
     Pipe(PipeEnd),
 }
 
@@ -37,11 +39,59 @@ impl Write for Wire {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Client(socket) => socket.flush(),
+            Self::Pipe(_) => Ok(()),
+        }
+    }
+}
+
+impl Wire {
+    fn client(&self) -> Option<&Transport<VirtualSocket>> {
+        match self {
+            Self::Client(socket) => Some(socket),
+            Self::Pipe(_) => None,
+        }
     }
 }
 
 impl Socket for Wire {
+    fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        match self {
+            Self::Client(socket) => socket.receive(buffer),
+            Self::Pipe(end) => match end.read(buffer) {
+                Ok(0) => Received::Finished,
+                Ok(count) => Received::Bytes(count),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => Received::Nothing,
+                Err(e) => unreachable!("a pipe does not fail: {e}"),
+            },
+        }
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.client().is_some_and(Socket::has_unsent)
+    }
+
+    fn handshake(&self) -> Handshake {
+        self.client().map_or(Handshake::None, Socket::handshake)
+    }
+
+    fn can_move(&self) -> bool {
+        self.client().is_some_and(Socket::can_move)
+    }
+
+    fn pack(&self) -> Option<Tls> {
+        self.client().and_then(Socket::pack)
+    }
+
+    fn bytes_to_move(&self) -> usize {
+        self.client().map_or(0, Socket::bytes_to_move)
+    }
+
+    fn has_read_ahead(&self) -> bool {
+        self.client().is_some_and(Socket::has_read_ahead)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Client(socket) => socket.finish(),

@@ -153,6 +153,16 @@ impl World {
         line
     }
 
+    /// The same by TLS.
+    #[cfg(feature = "tls")]
+    pub fn connect_by_tls(&mut self, worker: WorkerId, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
+        let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
+        line.borrow_mut().secure();
+        line.borrow_mut().send(request.as_bytes());
+        self.worker(worker).admit(line.clone());
+        line
+    }
+
     /// Takes turns for so long.
     pub fn run_for(&mut self, duration: Duration) {
         self.run_until(self.now + duration);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Connection, Phase, Sender, Standing};
 use crate::policy::addresses::Address;
-use crate::server::socket::Socket;
+use crate::server::socket::{Handshake, Socket};
 use crate::wire::extensions::Compression;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::record::{self, EventStream, Http, Piece, Proxy, Record, WebSocket};
@@ -45,9 +45,10 @@ impl<S: Socket> Connection<S> {
         self.outbox.frames()
     }
 
-    /// Whether more of a request has to come.
+    /// Whether more of a request has to come, or of a handshake.
     pub(in crate::server) fn is_half_read(&self) -> bool {
-        matches!(&self.phase, Phase::Request { buffer, .. } if !buffer.is_between_bodies())
+        self.socket.handshake() == Handshake::UnderWay
+            || matches!(&self.phase, Phase::Request { buffer, .. } if !buffer.is_between_bodies())
     }
 
     /// How much it is in the midst of: half of a message or a request, and what it has not taken but for what others have not,
@@ -58,7 +59,8 @@ impl<S: Socket> Connection<S> {
             Phase::Open { session, .. } => session.unfinished_bytes(),
             Phase::Stream { .. } | Phase::Closing(_) => 0,
         };
-        read + self.queue().filter(|octets| !is_shared(octets)).map(Bytes::len).sum::<usize>()
+        read + self.socket.bytes_to_move()
+            + self.queue().filter(|octets| !is_shared(octets)).map(Bytes::len).sum::<usize>()
     }
 
     /// How it stands, if it can be handed over so. What others know of it is not in it. `piece` says how what is still to be
@@ -103,6 +105,7 @@ impl<S: Socket> Connection<S> {
             },
             publishes: self.publishes,
             is_admin: self.is_admin,
+            tls: self.socket.pack(),
             ..Record::of(phase)
         }))
     }

@@ -14,8 +14,10 @@ use super::memory;
 use super::parked::ParkedError;
 use super::part::Part;
 use crate::config::ssl::TicketSecret;
+use crate::http::routes::Door;
 use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
+use crate::server::peers::Arrival;
 use crate::server::socket::Stream;
 use crate::server::ticket_secret;
 use crate::server::{FIRST_PEER, Server};
@@ -355,12 +357,13 @@ impl Server {
     pub(super) fn take_up(&mut self, image: &[u8], connections: Vec<OwnedFd>) -> io::Result<Option<Left>> {
         let (now, at) = (Now::read(), Now::moment());
         let (registry, mut connections) = (self.poll.registry(), connections.into_iter());
-        let left = self.turn.take_over(image, now, at, |key| {
+        let doors = &self.doors;
+        let left = self.turn.take_over(image, now, at, |Arrival { key, is_admin, tls }| {
             let descriptor = connections.next().ok_or(ErrorKind::InvalidData)?;
             let mut socket = Stream::from(Socket::from(descriptor));
             let interest = Interest::READABLE | Interest::WRITABLE;
             socket.register(registry, Token(FIRST_PEER + key), interest)?;
-            Ok(socket.into())
+            doors.security_at(if is_admin { Door::Admin } else { Door::Public }).go_on(socket, tls)
         })?;
         if connections.next().is_some() { Err(ErrorKind::InvalidData.into()) } else { Ok(left) }
     }

@@ -30,7 +30,7 @@ impl<S: Socket> Peers<S> {
         let Ok(peer) = connection.peer_address() else { return false };
         let owner = match &self.terms.announcing_proxies {
             Some(proxies) if proxies.list(peer) => {
-                connection.socket().expect_preamble();
+                connection.socket().expect_preamble(vec![]);
                 Some(Owner::nobody(Sender::Unannounced(peer)))
             }
             Some(_) => {

@@ -23,6 +23,7 @@ use crate::wire::ending::Ending;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::Writer;
 use crate::wire::handover::record::{self, Monotonic, Piece, Record};
+use crate::wire::handover::secured::Tls;
 use crate::wire::handover::times::Moment;
 use crate::wire::metrics::{Handover, Metrics};
 
@@ -39,6 +40,17 @@ impl Default for Most {
     fn default() -> Self {
         Self { connections: usize::MAX, bytes: MOST_BYTES }
     }
+}
+
+/// A connection that comes from another process, as far as its socket has to do with it.
+#[derive(Debug)]
+pub struct Arrival {
+    /// By which its events come.
+    pub key: usize,
+    /// Whether it came in by the operators' door.
+    pub is_admin: bool,
+    /// How TLS stands, if that is spoken on it.
+    pub tls: Option<Tls>,
 }
 
 /// The pieces that several outboxes share, by where they end in memory: of one that has been written in part the rest ends
@@ -271,7 +283,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// Takes in a connection that another process has handed over; `socket` is given its key. It is read from and written to
+    /// Takes in a connection that another process has handed over; `socket` makes its socket. It is read from and written to
     /// as soon as there is an event for it.
     ///
     /// # Errors
@@ -279,7 +291,7 @@ impl<S: Socket> Peers<S> {
     pub fn take_over(
         &mut self,
         record: Record,
-        socket: impl FnOnce(usize) -> io::Result<S>,
+        socket: impl FnOnce(Arrival) -> io::Result<S>,
         now: Now,
         at: Moment,
         shared: &[Bytes],
@@ -289,8 +301,9 @@ impl<S: Socket> Peers<S> {
         let (member, replay, pace) = (record.member.take(), record.replay.take(), record.pace.take());
         let (filters, unheard) = (std::mem::take(&mut record.filters), std::mem::take(&mut record.unheard));
         let times = [record.reconnects, record.closes].map(|time| time.map(|time| at.instant(time)));
-        let mut connection =
-            Connection::unpack(record, socket(key)?, at, shared).map_err(io::Error::other)?;
+        let socket = socket(Arrival { key, is_admin: record.is_admin, tls: record.tls.take() })?;
+        let has_read_ahead = socket.has_read_ahead();
+        let mut connection = Connection::unpack(record, socket, at, shared).map_err(io::Error::other)?;
         let (is_client, speaks) = (connection.is_client, connection.speaks());
         if !is_client && (!filters.is_empty() || replay.is_some() || !unheard.is_empty()) {
             return Err(io::Error::other(Damaged));
@@ -326,7 +339,7 @@ impl<S: Socket> Peers<S> {
             self.agenda.mark_dirty(key, connection);
         }
         // Whole requests may have waited for the peer to take its answers.
-        if self.unheard.holds(key) || has_begun {
+        if self.unheard.holds(key) || has_begun || has_read_ahead {
             connection.reading = Reading::Listed;
             self.agenda.list_unread(key);
         }

@@ -64,8 +64,9 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    /// As `read_unread`, but only those whose requests are half read; the others remain listed.
+    /// As `read_unread`, but only those whose requests or handshakes are half read; the others remain listed.
     pub fn read_half_read(&mut self, now: Now) {
+        self.handshakes.begin_turn();
         for _ in 0..self.agenda.count_unread() {
             let Some(key) = self.agenda.next_unread() else { break };
             if self.is_half_read_by(key) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Turn;
 use crate::policy::drain::Drain;
 use crate::server::clock::Now;
-use crate::server::peers::Most;
+use crate::server::peers::{Arrival, Most};
 use crate::server::socket::Socket;
 use crate::wire::handover::Damaged;
 use crate::wire::handover::image::{Entry, Reader, Whole, Writer};
@@ -132,7 +132,7 @@ impl<S: Socket> Turn<S> {
         self.drain.signal(self.now.instant);
     }
 
-    /// Goes on where another process has stopped. Nobody must have connected yet. `socket` is given the keys of the
+    /// Goes on where another process has stopped. Nobody must have connected yet. `socket` makes the sockets of the
     /// connections, in the order of the image. Says how it was left, if that was for a later start.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl<S: Socket> Turn<S> {
         image: &[u8],
         now: Now,
         at: Moment,
-        mut socket: impl FnMut(usize) -> io::Result<S>,
+        mut socket: impl FnMut(Arrival) -> io::Result<S>,
     ) -> io::Result<Option<Left>> {
         self.now = now;
         let damaged = |_| io::Error::other(Damaged);

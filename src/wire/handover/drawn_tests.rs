@@ -9,6 +9,8 @@ use super::record::{
     Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy, Record,
     Replay, Standing, Unfinished, WebSocket,
 };
+use super::secured::{Open, Tls};
+use crate::wire::octets::Octets;
 
 fn octets() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..20)
@@ -107,6 +109,27 @@ fn standing() -> impl Strategy<Value = Standing> {
     prop_oneof![Just(Standing::Counted), Just(Standing::Refused), Just(Standing::RefusedRequest)]
 }
 
+/// Any session that is open, be it possible or not.
+pub fn open() -> impl Strategy<Value = Open> {
+    (octets(), octets(), any::<bool>(), octets(), octets()).prop_map(
+        |(session, unsent, owes_byte, ciphertext, plaintext)| Open {
+            session: Octets::new(&session),
+            unsent,
+            owes_byte,
+            ciphertext,
+            plaintext,
+        },
+    )
+}
+
+fn tls() -> impl Strategy<Value = Tls> {
+    prop_oneof![
+        Just(Tls::Awaited),
+        octets().prop_map(|said| Tls::Preamble { said }),
+        open().prop_map(Tls::Open),
+    ]
+}
+
 /// Any record, be it possible or not.
 pub fn record() -> impl Strategy<Value = Record> {
     let replay = (prop_oneof![Just(0), any::<u64>()], vec((name(), any::<u64>()), 0..3))
@@ -115,8 +138,9 @@ pub fn record() -> impl Strategy<Value = Record> {
     let times = any::<(Option<i64>, u32, Option<i64>, Option<i64>, Option<i64>)>();
     let known = (of(member()), names(), of(replay), octets(), of(pace));
     let counted = (any::<(Option<u64>, bool, bool)>(), of(standing()));
-    (prop_oneof![http(), websocket(), event_stream()], of(outbox()), times, known, counted).prop_map(
-        |(phase, outbox, times, (member, filters, replay, unheard, pace), (counted, standing))| {
+    let phase = (prop_oneof![http(), websocket(), event_stream()], of(tls()));
+    (phase, of(outbox()), times, known, counted).prop_map(
+        |((phase, tls), outbox, times, (member, filters, replay, unheard, pace), (counted, standing))| {
             let (expires, in_flight, reads_until, reconnects, closes) = times;
             let (address, publishes, is_admin) = counted;
             Record {
@@ -136,6 +160,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 pace,
                 reconnects,
                 closes,
+                tls,
             }
         },
     )

@@ -5,17 +5,26 @@
 //! `cargo test --lib write_the_next_fixture -- --ignored` (it is not overwritten: choose the next name in `NEXT`), and read it in
 //! the tests as well.
 
-use super::image::Whole;
+use std::io::Write;
+
+use super::image::{Entry, Reader, Whole, Writer, connections};
 use super::record::{
     Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy, Record,
     Replay, Standing, Unfinished, WebSocket,
 };
+use super::secured::{Open, Tls};
+use crate::policy::epochs::Epochs;
+use crate::wire::octets::Octets;
+use crate::wire::snapshot::Snapshot;
 
 /// The octets of the first.
 pub const FIRST: &[u8] = include_bytes!("../../../tests/fixtures/handover-1-first.image");
 
+/// Those of the second: it has TLS.
+pub const SECURED: &[u8] = include_bytes!("../../../tests/fixtures/handover-1-secured.image");
+
 /// Where the next one is written.
-pub const NEXT: &str = "tests/fixtures/handover-1-first.image";
+pub const NEXT: &str = "tests/fixtures/handover-1-secured.image";
 
 /// When it was written: on the clock of all processes,
 pub const MONOTONIC: i64 = 1_000_000_000_000;
@@ -33,6 +42,52 @@ pub fn whole() -> Whole {
 
 /// A piece that several share: a text frame.
 pub const SHARED: &[u8] = b"\x81\x06shared";
+
+/// A session of TLS, whose keys are of nothing but the same octet: TLS_AES_128_GCM_SHA256, three octets of a record read.
+pub const SESSION: &[u8] = b"\xa7\x00\x19\x13\x01\x01\xa4\x00\x03\x01\x50\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\x11\
+    \x02\x4c\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x03\x58\x20\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\
+    \x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x02\xa4\x00\x07\x01\x50\x21\x21\x21\x21\x21\x21\x21\x21\x21\x21\
+    \x21\x21\x21\x21\x21\x21\x02\x4c\x22\x22\x22\x22\x22\x22\x22\x22\x22\x22\x22\x22\x03\x58\x20\x23\x23\x23\x23\x23\x23\x23\x23\x23\
+    \x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x23\x03\x43\x17\x03\x03\x06\xf5\x0a\xf5\
+    \x0b\xf5";
+
+/// Connections with TLS, as the second image has them beside those.
+pub fn secured_records() -> Vec<Record> {
+    let with = |tls, record: Record| Record { tls: Some(tls), ..record };
+    let http = |http| Record { expires: Some(MONOTONIC + 5_000_000_000), ..Record::of(Phase::Http(http)) };
+    let websocket =
+        || Record { filters: vec!["a".to_owned()], ..Record::of(Phase::WebSocket(WebSocket::default())) };
+    let open = || Open {
+        session: Octets::new(SESSION),
+        unsent: vec![],
+        owes_byte: false,
+        ciphertext: vec![],
+        plaintext: vec![],
+    };
+    let outbox = Outbox { pieces: vec![Piece::Own(b"n".to_vec())], front_begun: true, ..Outbox::default() };
+    vec![
+        with(Tls::Awaited, http(Http::default())),
+        with(
+            Tls::Preamble { said: b"PROXY ".to_vec() },
+            http(Http {
+                unread: b"PROXY ".to_vec(),
+                proxy: Some(Proxy { address: Some("192.0.2.9".to_owned()), is_unannounced: true }),
+                ..Http::default()
+            }),
+        ),
+        with(Tls::Open(open()), websocket()),
+        with(
+            Tls::Open(Open {
+                unsent: b"\x17\x03\x03".to_vec(),
+                owes_byte: true,
+                ciphertext: b"\x00".to_vec(),
+                plaintext: b"\x81\x80".to_vec(),
+                ..open()
+            }),
+            Record { outbox: Some(outbox), ..websocket() },
+        ),
+    ]
+}
 
 /// One of each kind.
 pub fn records() -> Vec<Record> {
@@ -130,4 +185,54 @@ pub fn records() -> Vec<Record> {
             ..client(Phase::EventStream(EventStream { sent: MONOTONIC, is_chunked: false }))
         },
     ]
+}
+
+/// What stands in the newest fixture.
+fn contents() -> Vec<u8> {
+    let history = Snapshot { epochs: Epochs::of(0xbeef), newest: 0, publications: vec![], answers: vec![] };
+    let mut octets = vec![];
+    let mut image = Writer::new(&mut octets, 1).unwrap();
+    image.whole(&whole()).unwrap();
+    image.history(&history).unwrap();
+    image.shared(SHARED).unwrap();
+    records().iter().chain(&secured_records()).for_each(|record| image.connection(record).unwrap());
+    image.end().unwrap();
+    octets
+}
+
+#[test]
+fn the_image_that_the_first_version_has_written_is_read_for_ever() {
+    is_read(FIRST, records());
+    is_read(SECURED, records().into_iter().chain(secured_records()).collect());
+}
+
+#[test]
+fn whoever_knows_no_tls_sees_fewer_connections_than_descriptors() {
+    let (first, second) = (connections(FIRST), connections(SECURED));
+    assert_eq!((first, second), (Ok(records().len()), Ok(records().len() + 4)));
+    let mut raw = Reader::new(SECURED).unwrap();
+    let kinds = std::iter::from_fn(|| raw.next_raw().ok().filter(|(kind, _)| *kind != 5));
+    assert_eq!(kinds.filter(|(kind, _)| *kind == 4).count(), records().len());
+}
+
+/// Whether this image has these connections.
+fn is_read(image: &[u8], records: Vec<Record>) {
+    let mut reader = Reader::new(image).unwrap();
+    let entries: Vec<_> = std::iter::from_fn(|| reader.next_entry().unwrap()).collect();
+    let [Entry::Whole(said), Entry::Snapshot(history), Entry::Shared(shared), connections @ ..] =
+        &entries[..]
+    else {
+        panic!("{entries:?}")
+    };
+    assert_eq!((&**said, *shared), (&whole(), SHARED));
+    assert_eq!(Snapshot::decode(history).map(|history| history.epochs.plain()), Ok(Some(0xbeef)));
+    let records = records.into_iter().map(|record| Entry::Connection(record.into()));
+    assert_eq!(connections, records.collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "it writes a file of this repository"]
+fn write_the_next_fixture() {
+    let mut file = std::fs::File::create_new(NEXT).unwrap();
+    file.write_all(&contents()).unwrap();
 }

@@ -9,7 +9,7 @@ use super::image::{Entry, Reader, Whole, Writer};
 use super::message::{Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToSuccessor, decode, encode};
 use super::parked::Left;
 use super::record::{Http, Monotonic, Phase, Record, WebSocket};
-use super::{Damaged, FORMATS, drawn, fixture};
+use super::{Damaged, FORMATS, drawn};
 use crate::message::Message;
 use crate::policy::epochs::Epochs;
 use crate::policy::sequencer::PublicationId;
@@ -211,7 +211,7 @@ fn an_image_ends_with_its_last_entry() {
 #[test]
 fn entries_of_a_kind_that_is_not_known_are_passed_over() {
     let head = opened(image(|image| image.shared(b"x").unwrap()));
-    for kind in (0..=255).filter(|kind| !(1..=6).contains(kind)) {
+    for kind in (0..=255).filter(|kind| !(1..=7).contains(kind)) {
         let added = [&head[..], &entry(kind, 3, b"new"), &entry(5, 0, b"")].concat();
         assert_eq!(entries(&sealed(added)), Ok(vec![Entry::Shared(b"x")]), "{kind}");
     }
@@ -335,39 +335,6 @@ fn a_history_stands_in_an_image_as_it_stands_in_a_state_file() {
     };
     assert_eq!(octets, history.encode());
     assert_eq!(Snapshot::decode(octets), Ok(history));
-}
-
-/// What stands in the fixture.
-fn contents() -> Vec<u8> {
-    let history = Snapshot { epochs: Epochs::of(0xbeef), newest: 0, publications: vec![], answers: vec![] };
-    image(|image| {
-        image.whole(&fixture::whole()).unwrap();
-        image.history(&history).unwrap();
-        image.shared(fixture::SHARED).unwrap();
-        fixture::records().iter().for_each(|record| image.connection(record).unwrap());
-    })
-}
-
-#[test]
-fn the_image_that_the_first_version_has_written_is_read_for_ever() {
-    let entries = entries(fixture::FIRST).unwrap();
-    let [Entry::Whole(whole), Entry::Snapshot(history), Entry::Shared(shared), connections @ ..] =
-        &entries[..]
-    else {
-        panic!("{entries:?}")
-    };
-    assert_eq!((&**whole, *shared), (&fixture::whole(), fixture::SHARED));
-    assert_eq!(Snapshot::decode(history).map(|history| history.epochs.plain()), Ok(Some(0xbeef)));
-    let records = fixture::records().into_iter().map(|record| Entry::Connection(record.into()));
-    assert_eq!(connections, records.collect::<Vec<_>>());
-}
-
-#[test]
-#[ignore = "it writes a file of this repository"]
-fn write_the_next_fixture() {
-    use std::io::Write;
-    let mut file = std::fs::File::create_new(fixture::NEXT).unwrap();
-    file.write_all(&contents()).unwrap();
 }
 
 #[test]

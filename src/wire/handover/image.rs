@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use bytes::Buf;
 use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
 
 use super::parked::Left;
 use super::record::{Monotonic, Record};
@@ -19,6 +20,7 @@ const SHARED: u8 = 3;
 const CONNECTION: u8 = 4;
 const END: u8 = 5;
 const LEFT: u8 = 6;
+const SECURED_CONNECTION: u8 = 7;
 
 /// What holds for the whole server.
 #[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
@@ -50,7 +52,8 @@ pub enum Entry<'a> {
     Snapshot(&'a [u8]),
     /// A piece that several connections share; they are numbered from 0.
     Shared(&'a [u8]),
-    /// A connection, in the order of the descriptors.
+    /// A connection, in the order of the descriptors. One with TLS has a kind of its own: whoever does not know TLS, and would say in
+    /// plain what it has to say, finds a descriptor too many, and takes nothing over.
     Connection(Box<Record>),
     /// All of it was left for a later start.
     Left(Left),
@@ -62,8 +65,8 @@ pub struct Writer<W> {
     to: W,
     checksum: crc32fast::Hasher,
     bytes: u64,
-    /// Memory for one entry.
-    entry: Vec<u8>,
+    /// Memory for one entry. There may be keys in it.
+    entry: Zeroizing<Vec<u8>>,
 }
 
 impl<W: Write> Writer<W> {
@@ -72,7 +75,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of writing.
     pub fn new(to: W, format: u32) -> io::Result<Self> {
-        let mut writer = Self { to, checksum: crc32fast::Hasher::new(), bytes: 0, entry: Vec::new() };
+        let mut writer =
+            Self { to, checksum: crc32fast::Hasher::new(), bytes: 0, entry: Zeroizing::default() };
         writer.write(MAGIC)?;
         writer.write(&format.to_be_bytes())?;
         Ok(writer)
@@ -120,7 +124,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of writing.
     pub fn connection(&mut self, record: &Record) -> io::Result<()> {
-        self.encoded(CONNECTION, record)
+        let kind = if record.tls.is_some() { SECURED_CONNECTION } else { CONNECTION };
+        self.encoded(kind, record)
     }
 
     /// Says how it was left for a later start.
@@ -146,7 +151,7 @@ impl<W: Write> Writer<W> {
     fn encoded(&mut self, kind: u8, value: &impl Encode<()>) -> io::Result<()> {
         let mut entry = std::mem::take(&mut self.entry);
         entry.clear();
-        minicbor::encode(value, &mut entry).expect("memory takes all of it");
+        minicbor::encode(value, &mut *entry).expect("memory takes all of it");
         let written = self.entry(kind, &entry);
         self.entry = entry;
         written
@@ -179,7 +184,7 @@ pub fn connections(octets: &[u8]) -> Result<usize, Damaged> {
     loop {
         match entries.next_raw()? {
             (END, _) => return Ok(count),
-            (kind, _) => count += usize::from(kind == CONNECTION),
+            (kind, _) => count += usize::from(matches!(kind, CONNECTION | SECURED_CONNECTION)),
         }
     }
 }
@@ -215,7 +220,7 @@ impl<'a> Reader<'a> {
                 WHOLE => Entry::Whole(Box::new(message::decode(octets)?)),
                 SNAPSHOT => Entry::Snapshot(octets),
                 SHARED => Entry::Shared(octets),
-                CONNECTION => Entry::Connection(Box::new(message::decode(octets)?)),
+                CONNECTION | SECURED_CONNECTION => Entry::Connection(Box::new(message::decode(octets)?)),
                 LEFT => Entry::Left(message::decode(octets)?),
                 END if self.rest.is_empty() => return Ok(None),
                 END => return Err(Damaged),
@@ -224,7 +229,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn next_raw(&mut self) -> Result<(u8, &'a [u8]), Damaged> {
+    pub(super) fn next_raw(&mut self) -> Result<(u8, &'a [u8]), Damaged> {
         let kind = self.rest.try_get_u8().map_err(|_| Damaged)?;
         let length = self.rest.try_get_u64().map_err(|_| Damaged)?;
         let length = usize::try_from(length).map_err(|_| Damaged)?;

@@ -3,6 +3,8 @@
 
 use minicbor::{Decode, Encode};
 
+use super::secured::Tls;
+
 /// Nanoseconds of CLOCK_MONOTONIC.
 pub type Monotonic = i64;
 
@@ -58,6 +60,9 @@ pub struct Record {
     /// When it is closed, since it has been told.
     #[n(15)]
     pub closes: Option<Monotonic>,
+    /// TLS, if that is spoken. Whoever does not know this must not pass it over: see `image::Entry`.
+    #[n(17)]
+    pub tls: Option<Tls>,
 }
 
 impl Record {
@@ -80,6 +85,7 @@ impl Record {
             pace: None,
             reconnects: None,
             closes: None,
+            tls: None,
         }
     }
 }

@@ -1,10 +1,7 @@
 //! What another process needs to go on with an open session, as plain data that can be encoded. Nothing that is read is believed to be
 //! whole or true: it may have been written by another program. What is secret is neither shown nor left in memory.
 
-use std::fmt;
-
 use minicbor::{Decode, Encode};
-use zeroize::Zeroizing;
 
 use super::held::{self, Held};
 use super::keys::{self, Keys};
@@ -12,6 +9,7 @@ use super::message::Message;
 use super::records::Records;
 use super::suite::{Suite, Version};
 use super::{Own, Peer, Session, Side};
+use crate::wire::octets::Octets;
 
 /// An open session of a server.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
@@ -73,39 +71,6 @@ pub struct Direction {
     pub secret: Option<Octets>,
 }
 
-/// What is secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Octets(Zeroizing<Vec<u8>>);
-
-impl Octets {
-    /// A copy of these.
-    pub fn new(octets: &[u8]) -> Self {
-        Self(Zeroizing::new(octets.to_vec()))
-    }
-}
-
-impl fmt::Debug for Octets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Octets(..)")
-    }
-}
-
-impl<C> Encode<C> for Octets {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        encoder: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        encoder.bytes(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Octets {
-    fn decode(decoder: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        decoder.bytes().map(Self::new)
-    }
-}
-
 pub(super) fn export(session: &Session) -> Option<Exported> {
     let Side::Open(records) = &session.side else { return None };
     let direction = |keys: &Keys| {
@@ -162,11 +127,11 @@ pub(super) fn import(exported: &Exported) -> Option<Session> {
 fn keys(suite: &Suite, direction: &Direction) -> Option<Keys> {
     let secret = match (suite.version, &direction.secret) {
         (Version::Tls12, None) => keys::Secret::new([0; 48]),
-        (Version::Tls13, Some(octets)) if octets.0.len() == suite.secret_bytes => keys::secret(&octets.0)?,
+        (Version::Tls13, Some(octets)) if octets.len() == suite.secret_bytes => keys::secret(octets)?,
         _ => return None,
     };
-    let key = &direction.key.0;
-    let iv = direction.iv.0.as_slice().try_into().ok()?;
+    let key = &*direction.key;
+    let iv = (*direction.iv).try_into().ok()?;
     (key.len() == suite.aead.key_len()).then(|| Keys::with(direction.seq, key, iv, secret)).flatten()
 }
 

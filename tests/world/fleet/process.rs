@@ -13,6 +13,7 @@ use slackwater::policy::roster::WorkerId;
 use slackwater::server::clock::Now;
 use slackwater::server::engine::Wanted;
 use slackwater::server::terms::Terms;
+use slackwater::server::transport::Transport;
 use slackwater::server::turn::{Effect, Ready, Turn};
 
 use crate::draw::SECOND;
@@ -119,7 +120,7 @@ impl Process {
             let lines = &mut self.lines;
             let register = |key| {
                 lines.insert(key, socket.line().clone());
-                Ok(Wire::Client(socket))
+                Ok(Wire::Client(Transport::Plain(socket)))
             };
             self.turn.admit(Door::Public, register).expect("nothing fails here");
         }

@@ -69,14 +69,26 @@ struct Guests {
     rest: Vec<u8>,
 }
 
+/// How guests connect: to this worker, and ask for this.
+type Connect = fn(&mut World, u32, &str) -> Rc<RefCell<Line>>;
+
+/// Without TLS and with it, in turns.
+const WAYS: &[Connect] = &[
+    |world, id, request| world.connect_to(id, 1 << 20, request),
+    #[cfg(feature = "tls")]
+    |world, id, request| world.connect_by_tls(id, 1 << 20, request),
+];
+
 impl Guests {
     fn invite(world: &mut World) -> Self {
         let ids: Vec<u32> = world.reign().workers.iter().map(|worker| worker.place.id).collect();
         let command = frame(&mut Random::new(1), TEXT, br#"{"type":"subscribe","topic":"orders"}"#);
         let (half, rest) = command.split_at(command.len() / 2);
-        let connect = |id: &u32, world: &mut World, request: &str| world.connect_to(*id, 1 << 20, request);
-        let sockets: Vec<_> = ids.iter().map(|id| connect(id, world, &handshake("topic=news"))).collect();
-        let streams = ids.iter().map(|id| connect(id, world, &stream(None))).collect();
+        let mut ways = (0..).map(|nth| WAYS[(nth + ids.len()) % WAYS.len()]);
+        let mut connect = |request: &str| -> Vec<_> {
+            ids.iter().zip(&mut ways).map(|(id, connect)| connect(world, *id, request)).collect()
+        };
+        let (sockets, streams) = (connect(&handshake("topic=news")), connect(&stream(None)));
         world.calm_down();
         sockets.iter().for_each(|line| line.borrow_mut().send(half));
         world.calm_down();

@@ -20,6 +20,8 @@ mod links;
 mod machines;
 mod messages;
 mod replay;
+#[cfg(feature = "tls")]
+mod secured;
 mod streams;
 mod tokens;
 mod turns;

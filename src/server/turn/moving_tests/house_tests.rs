@@ -15,8 +15,7 @@ use crate::server::Service;
 use crate::server::address::Address;
 use crate::server::clock::Now;
 use crate::server::far_end::{FarEnd, Wire};
-use crate::server::peers::Most;
-use crate::server::peers::Readiness;
+use crate::server::peers::{Arrival, Most, Readiness};
 use crate::server::terms::{Terms, terms};
 use crate::server::turn::{Packed, Ready, Turn};
 use crate::wire::handover::parked::Left;
@@ -210,7 +209,7 @@ impl House {
         let mut arrive = moved.into_iter();
         let (now, at, ends) = (self.now(), self.moment(), &mut self.ends);
         for image in images {
-            let taken = self.turn.take_over(image, now, at, |key| {
+            let taken = self.turn.take_over(image, now, at, |Arrival { key, .. }| {
                 let end = arrive.next().expect("one for each");
                 // Its socket is registered, and that announces what has come.
                 end.borrow_mut().has_event = true;
@@ -232,7 +231,7 @@ impl House {
     pub fn take_over(&mut self, image: &[u8]) -> bool {
         let (now, at) = (self.now(), self.moment());
         let (ends, clients) = (&mut self.ends, &mut self.clients);
-        let taken = self.turn.take_over(image, now, at, |key| {
+        let taken = self.turn.take_over(image, now, at, |Arrival { key, .. }| {
             let end =
                 Rc::new(RefCell::new(FarEnd { room: usize::MAX, has_event: true, ..FarEnd::default() }));
             clients.push(end.clone());
