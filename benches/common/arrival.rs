@@ -1,12 +1,13 @@
 //! A client on its way in: it connects, asks for the upgrade, and waits for the 101 and the welcome, without blocking.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use serde_json::Value;
 use socket2::Type;
 
+use super::channel::Channel;
 use super::encoding::Encoding;
 use super::sources::Sources;
 use super::subscriber::{TEXT, next_frame, position_of};
@@ -30,8 +31,8 @@ pub enum Greeting {
 
 /// The client.
 #[derive(Debug)]
-pub struct Arrival {
-    pub socket: TcpStream,
+pub struct Arrival<C = TcpStream> {
+    pub channel: C,
     has_asked: bool,
     answer: Vec<u8>,
 }
@@ -39,13 +40,20 @@ pub struct Arrival {
 impl Arrival {
     /// Begins to connect, and to ask with this request.
     pub fn begin(address: SocketAddr, request: &[u8], sources: &mut Sources) -> Self {
+        Self::begin_over(address, &(), request, sources)
+    }
+}
+
+impl<C: Channel> Arrival<C> {
+    /// As `begin`, over what can be opened on these terms.
+    pub fn begin_over(address: SocketAddr, terms: &C::Terms, request: &[u8], sources: &mut Sources) -> Self {
         let socket = sources.socket(Type::STREAM.nonblocking()).expect("there is a port left");
         match socket.connect(&address.into()) {
             Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => panic!("cannot connect: {e}"),
             _ => {}
         }
-        let socket = TcpStream::from_std(socket.into());
-        let mut arrival = Self { socket, has_asked: false, answer: Vec::new() };
+        let channel = C::over(TcpStream::from_std(socket.into()), terms);
+        let mut arrival = Self { channel, has_asked: false, answer: Vec::new() };
         // Over loopback it is connected by now.
         arrival.ask(request);
         arrival
@@ -57,7 +65,7 @@ impl Arrival {
             self.ask(request);
             return None;
         }
-        match self.socket.read(scratch) {
+        match self.channel.read(scratch) {
             Ok(0) => panic!("a client was disconnected in its handshake"),
             Ok(count) => self.answer.extend_from_slice(&scratch[..count]),
             Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
@@ -84,7 +92,7 @@ impl Arrival {
     }
 
     fn ask(&mut self, request: &[u8]) {
-        match self.socket.write(request) {
+        match self.channel.write(request) {
             Ok(count) => {
                 assert_eq!(count, request.len(), "a new socket takes a request");
                 self.has_asked = true;

@@ -58,10 +58,10 @@ impl Load {
             poll.registry().register(socket, token, interest).expect("a socket can be polled");
         };
         for (key, subscriber) in subscribers.iter_mut().enumerate() {
-            register(&mut subscriber.inbound.socket, Token(key), Interest::READABLE);
+            register(&mut subscriber.inbound.channel, Token(key), Interest::READABLE);
         }
         if let Some(publisher) = &mut publisher {
-            register(&mut publisher.socket, PUBLISHER, Interest::READABLE | Interest::WRITABLE);
+            register(&mut publisher.channel, PUBLISHER, Interest::READABLE | Interest::WRITABLE);
         }
         let (events, scratch) = (Events::with_capacity(1024), vec![0; 256 * 1024].into());
         Self { poll, events, publisher, subscribers, newest: 0, heard: 0, to_hear: 0, scratch }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 pub mod arrival;
+pub mod channel;
 pub mod encoding;
 pub mod figures;
 pub mod floor;

@@ -2,9 +2,9 @@
 //! lets go of it.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,33 +69,42 @@ impl Program {
         Self::start(core, bench, args).expect("a program of this bench starts")
     }
 
+    /// A program that does not say where it listens: it is asked there until it takes a connection.
+    pub fn at<'a>(
+        address: SocketAddr,
+        cores: Option<Cores>,
+        path: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let (mut child, mut log) = spawn(cores.map(|cores| cores.program.to_string()), path, args);
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            let status = child.try_wait().expect("it can be waited for");
+            if status.is_some() || Instant::now() > deadline {
+                let mut said = String::new();
+                let _ = log.read_to_string(&mut said);
+                panic!("a program does not listen at {address}: {said}");
+            }
+            thread::sleep(QUIET);
+        }
+        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        Self { child, address }
+    }
+
     /// `cores` as taskset(1) lists them.
     fn start<'a>(
         cores: Option<String>,
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Refused> {
-        let mut command = match cores {
-            // It becomes the program, and keeps the process id.
-            Some(cores) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", &cores]).arg(program);
-                taskset
-            }
-            None => Command::new(program),
-        };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        // No flag must come from the environment.
-        command.args(args).env_clear().env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let mut log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (mut child, mut log) = spawn(cores, program, args);
         let address = loop {
             let mut line = String::new();
             if log.read_line(&mut line).expect("the program says where it listens") == 0 {
                 return Err(Refused(child.wait().expect("it can be waited for").code()));
             }
-            let address = line.split_once("http://").and_then(|(_, rest)| rest.split_whitespace().next());
-            if let Some(address) = address {
+            let found = ["http://", "https://"].iter().find_map(|scheme| line.split_once(scheme));
+            if let Some(address) = found.and_then(|(_, rest)| rest.split_whitespace().next()) {
                 break address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
             }
         };
@@ -137,6 +146,28 @@ impl Program {
             last = now;
         }
     }
+}
+
+fn spawn<'a>(
+    cores: Option<String>,
+    program: impl AsRef<OsStr>,
+    args: impl IntoIterator<Item = &'a str>,
+) -> (Child, BufReader<ChildStderr>) {
+    let mut command = match cores {
+        // It becomes the program, and keeps the process id.
+        Some(cores) => {
+            let mut taskset = Command::new("taskset");
+            taskset.args(["-c", &cores]).arg(program);
+            taskset
+        }
+        None => Command::new(program),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // No flag must come from the environment.
+    command.args(args).env_clear().env("PATH", path).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    (child, log)
 }
 
 /// The usual flags without those that are given another value here: the server takes each flag once.

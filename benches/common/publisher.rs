@@ -1,10 +1,11 @@
 //! One HTTP connection that publishes: requests out, answers in.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 
+use super::channel::Channel;
 use super::floor::DATA;
 
 /// A request's octets, and how many publications it makes.
@@ -61,8 +62,8 @@ fn object(data: &str) -> String {
 }
 
 /// The connection.
-pub struct Publisher {
-    pub socket: TcpStream,
+pub struct Publisher<C = TcpStream> {
+    pub channel: C,
     unsent: Vec<u8>,
     /// The beginning of an answer whose rest is still to come.
     cut: Vec<u8>,
@@ -71,10 +72,18 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn connect(server: SocketAddr) -> Self {
+        Self::connect_over(server, &())
+    }
+}
+
+impl<C: Channel> Publisher<C> {
+    /// As `connect`, over what can be opened on these terms.
+    pub fn connect_over(server: SocketAddr, terms: &C::Terms) -> Self {
         let stream = std::net::TcpStream::connect(server).expect("the server listens");
         stream.set_nodelay(true).expect("a socket can be made so");
         stream.set_nonblocking(true).expect("a socket can be made so");
-        Self { socket: TcpStream::from_std(stream), unsent: Vec::new(), cut: Vec::new(), answered: 0 }
+        let channel = C::over(TcpStream::from_std(stream), terms);
+        Self { channel, unsent: Vec::new(), cut: Vec::new(), answered: 0 }
     }
 
     /// Sends the same request so many times, in one write if the socket takes it.
@@ -94,7 +103,7 @@ impl Publisher {
     /// Sends what the socket has not taken before.
     pub fn flush(&mut self) {
         while !self.unsent.is_empty() {
-            match self.socket.write(&self.unsent) {
+            match self.channel.write(&self.unsent) {
                 Ok(count) => drop(self.unsent.drain(..count)),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -106,7 +115,7 @@ impl Publisher {
     /// Reads the answers that have come.
     pub fn read(&mut self, scratch: &mut [u8]) {
         loop {
-            match self.socket.read(scratch) {
+            match self.channel.read(scratch) {
                 Ok(0) => panic!("the publisher was disconnected behind {} answers", self.answered),
                 Ok(count) => self.cut.extend_from_slice(&scratch[..count]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -130,7 +139,7 @@ fn answer_length(octets: &[u8]) -> Option<usize> {
     let head = answer.parse(octets).expect("answers are HTTP");
     let httparse::Status::Complete(head) = head else { return None };
     assert_eq!(answer.code, Some(200), "every publication is taken: {}", String::from_utf8_lossy(octets));
-    let length = answer.headers.iter().find(|field| field.name == "Content-Length");
+    let length = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("Content-Length"));
     let length = length.and_then(|field| str::from_utf8(field.value).ok()?.parse::<usize>().ok());
     let whole = head + length.expect("every answer has a length");
     (octets.len() >= whole).then_some(whole)

@@ -1,13 +1,14 @@
 //! One client that listens, and says nothing but pongs. It reads no more of a message than shows that it is the next
 //! one, so that a single core can listen for a thousand.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use serde_json::Value;
 
 use super::PATIENCE;
+use super::channel::Channel;
 
 /// How every publication begins, up to its id.
 const BEGINNING: &[u8] = br#"{"type":"notification","id":""#;
@@ -17,14 +18,14 @@ pub const TEXT: u8 = 0x81;
 pub const PING: u8 = 0x89;
 
 /// A socket, and the beginning of a message whose rest is still to come there.
-pub struct Inbound {
-    pub socket: TcpStream,
+pub struct Inbound<C = TcpStream> {
+    pub channel: C,
     cut: Vec<u8>,
 }
 
-impl Inbound {
-    pub fn new(socket: TcpStream) -> Self {
-        Self { socket, cut: Vec::new() }
+impl<C: Channel> Inbound<C> {
+    pub fn new(channel: C) -> Self {
+        Self { channel, cut: Vec::new() }
     }
 
     /// What has come, behind the beginning that was kept; `None` if nothing has.
@@ -32,7 +33,7 @@ impl Inbound {
         let kept = self.cut.len();
         scratch[..kept].copy_from_slice(&self.cut);
         loop {
-            match self.socket.read(&mut scratch[kept..]) {
+            match self.channel.read(&mut scratch[kept..]) {
                 Ok(0) => panic!("a client was disconnected"),
                 Ok(count) => return Some(&scratch[..kept + count]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
@@ -50,8 +51,8 @@ impl Inbound {
 }
 
 /// A client and how far it has heard.
-pub struct Subscriber {
-    pub inbound: Inbound,
+pub struct Subscriber<C = TcpStream> {
+    pub inbound: Inbound<C>,
     /// The position of the newest publication that it has heard.
     heard: u64,
 }
@@ -78,10 +79,12 @@ impl Subscriber {
         stream.set_nonblocking(true).expect("a socket can be made so");
         Self::new(TcpStream::from_std(stream), heard)
     }
+}
 
+impl<C: Channel> Subscriber<C> {
     /// One that has been welcomed already, and told the position of the newest publication.
-    pub fn new(socket: TcpStream, heard: u64) -> Self {
-        Self { inbound: Inbound::new(socket), heard }
+    pub fn new(channel: C, heard: u64) -> Self {
+        Self { inbound: Inbound::new(channel), heard }
     }
 
     /// The next publication is expected to be the one behind this.
@@ -115,7 +118,7 @@ impl Subscriber {
     fn answer_ping(&mut self, payload: &[u8]) {
         let length = u8::try_from(payload.len()).expect("control frames are short (RFC 6455 §5.5)");
         let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], payload].concat();
-        self.inbound.socket.write_all(&pong).expect("an idle socket takes a pong");
+        self.inbound.channel.write_all(&pong).expect("an idle socket takes a pong");
     }
 
     fn hear(&mut self, payload: &[u8]) {

@@ -129,7 +129,9 @@ impl Load {
         let poll = Poll::new().expect("there can be a poll");
         let mut publisher = Publisher::connect(address);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut publisher.socket, PUBLISHER, interest).expect("a socket can be polled");
+        poll.registry()
+            .register(&mut publisher.channel, PUBLISHER, interest)
+            .expect("a socket can be polled");
         Self {
             address,
             number,
@@ -186,7 +188,7 @@ impl Load {
                     None => place += 1,
                     Some(newest) => {
                         let (arrival, _, encoding, topic) = arriving.swap_remove(place);
-                        self.clients.push(Client::new(arrival.socket, encoding, topic, newest));
+                        self.clients.push(Client::new(arrival.channel, encoding, topic, newest));
                     }
                 }
             }

@@ -1,16 +1,16 @@
 //! The load's clients, all of them in one poll loop: they connect, hear what is published, visit and leave.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::common::PATIENCE;
 use super::common::arrival::{Arrival, Greeting};
+use super::common::channel::Channel;
 use super::common::encoding::Encoding;
 use super::common::sources::Sources;
 use super::common::subscriber::Subscriber;
@@ -26,23 +26,23 @@ const WINDOW: usize = 128;
 const CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
 /// One client.
-enum Client {
-    Arriving(Arrival),
-    Listening(Subscriber),
+enum Client<C> {
+    Arriving(Arrival<C>),
+    Listening(Subscriber<C>),
     /// Listens, too, and looks at every octet. It stays to the end.
-    Reading(Reader),
+    Reading(Reader<C>),
     /// Has said so, and waits for the other side to end the connection.
-    Leaving(TcpStream),
+    Leaving(C),
     /// Is becoming another of these.
     Between,
 }
 
-impl Client {
-    fn into_socket(self) -> TcpStream {
+impl<C: Channel> Client<C> {
+    fn into_channel(self) -> C {
         match self {
-            Self::Arriving(arrival) => arrival.socket,
-            Self::Listening(subscriber) => subscriber.inbound.socket,
-            Self::Leaving(socket) => socket,
+            Self::Arriving(arrival) => arrival.channel,
+            Self::Listening(subscriber) => subscriber.inbound.channel,
+            Self::Leaving(channel) => channel,
             Self::Reading(_) => unreachable!("who reads every octet stays to the end"),
             Self::Between => unreachable!("nobody is looked at while becoming another"),
         }
@@ -58,18 +58,20 @@ enum Purpose {
 }
 
 /// All clients, and what publishes to them.
-pub struct Crowd {
+pub struct Crowd<C: Channel> {
     address: SocketAddr,
+    /// What its clients connect on.
+    terms: C::Terms,
     /// What each of them asks with.
     request: Vec<u8>,
     greeting: Greeting,
     poll: Poll,
     events: Events,
-    clients: Slab<Client>,
+    clients: Slab<Client<C>>,
     /// What those hear who look at every octet.
     edition: Edition,
     sources: Sources,
-    pub trigger: Trigger,
+    pub trigger: Trigger<C>,
     purpose: Purpose,
     arriving: usize,
     listening: usize,
@@ -77,14 +79,15 @@ pub struct Crowd {
     scratch: Box<[u8]>,
 }
 
-impl Crowd {
+impl<C: Channel> Crowd<C> {
     /// Nobody yet, but for what publishes.
-    pub fn new(address: SocketAddr, request: Vec<u8>, mut trigger: Trigger) -> Self {
+    pub fn new(address: SocketAddr, terms: C::Terms, request: Vec<u8>, mut trigger: Trigger<C>) -> Self {
         let poll = Poll::new().expect("there can be a poll");
         let interest = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(trigger.socket(), TRIGGER, interest).expect("a socket can be polled");
         Self {
             address,
+            terms,
             request,
             greeting: trigger.greeting(),
             poll,
@@ -166,6 +169,15 @@ impl Crowd {
         self.edition.wire_bytes
     }
 
+    /// The octets that have come to those who stay, where they are others than those that were read.
+    pub fn taken(&self) -> Option<u64> {
+        let readers = self.clients.iter().filter_map(|(_, client)| match client {
+            Client::Reading(reader) => Some(reader.channel()),
+            _ => None,
+        });
+        readers.map(Channel::taken).sum()
+    }
+
     /// Takes what has come, and tells of each client that has heard something how many publications that were.
     pub fn turn(&mut self, on_heard: &mut impl FnMut(u64)) {
         assert!(self.take_what_comes(PATIENCE, on_heard), "nothing has come for {PATIENCE:?}");
@@ -198,10 +210,12 @@ impl Crowd {
     }
 
     fn begin(&mut self) {
-        let mut arrival = Arrival::begin(self.address, &self.request, &mut self.sources);
+        let sources = &mut self.sources;
+        let mut arrival = Arrival::<C>::begin_over(self.address, &self.terms, &self.request, sources);
         let entry = self.clients.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(&mut arrival.socket, Token(entry.key()), interest);
+        let registered =
+            self.poll.registry().register(arrival.channel.socket(), Token(entry.key()), interest);
         registered.expect("a socket can be polled");
         entry.insert(Client::Arriving(arrival));
         self.arriving += 1;
@@ -233,28 +247,28 @@ impl Crowd {
             return self.say_goodbye(key);
         }
         self.listening += 1;
-        let socket = self.take_socket(key);
+        let channel = self.take_channel(key);
         self.clients[key] = match self.greeting {
-            Greeting::Of(_) => Client::Reading(Reader::new(socket, newest)),
-            Greeting::Welcome | Greeting::None => Client::Listening(Subscriber::new(socket, newest)),
+            Greeting::Of(_) => Client::Reading(Reader::new(channel, newest)),
+            Greeting::Welcome | Greeting::None => Client::Listening(Subscriber::new(channel, newest)),
         };
     }
 
     fn say_goodbye(&mut self, key: usize) {
         self.leaving += 1;
-        let mut socket = self.take_socket(key);
-        socket.write_all(&CLOSE).expect("an idle socket takes a close frame");
-        self.clients[key] = Client::Leaving(socket);
+        let mut channel = self.take_channel(key);
+        channel.write_all(&CLOSE).expect("an idle socket takes a close frame");
+        self.clients[key] = Client::Leaving(channel);
     }
 
-    fn take_socket(&mut self, key: usize) -> TcpStream {
-        std::mem::replace(&mut self.clients[key], Client::Between).into_socket()
+    fn take_channel(&mut self, key: usize) -> C {
+        std::mem::replace(&mut self.clients[key], Client::Between).into_channel()
     }
 
     fn read_to_the_end(&mut self, key: usize) {
-        let Client::Leaving(socket) = &mut self.clients[key] else { return };
+        let Client::Leaving(channel) = &mut self.clients[key] else { return };
         loop {
-            match socket.read(&mut self.scratch) {
+            match channel.read(&mut self.scratch) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::common::channel::Channel;
 use super::common::figures::percentile;
 use super::common::span::{Span, now};
 use super::crowd::Crowd;
@@ -18,8 +19,9 @@ use super::trigger::{Kind, Trigger};
 const SILENCE: Duration = Duration::from_millis(5);
 
 /// Does what it is told until nobody tells it any more.
-pub fn run(kind: Kind, address: SocketAddr) -> io::Result<()> {
-    let crowd = Crowd::new(address, kind.request().into_bytes(), Trigger::connect(kind, address));
+pub fn run<C: Channel>(kind: Kind, address: SocketAddr, terms: C::Terms) -> io::Result<()> {
+    let trigger = Trigger::<C>::connect(kind, address, &terms);
+    let crowd = Crowd::new(address, terms, kind.request().into_bytes(), trigger);
     let mut load = Load { kind, newest: 0, crowd };
     for line in io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).expect("orders are known");
@@ -28,14 +30,14 @@ pub fn run(kind: Kind, address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-struct Load {
+struct Load<C: Channel> {
     kind: Kind,
-    crowd: Crowd,
+    crowd: Crowd<C>,
     /// The position of the newest publication.
     newest: u64,
 }
 
-impl Load {
+impl<C: Channel> Load<C> {
     fn obey(&mut self, order: Order) -> io::Result<()> {
         let start = Instant::now();
         match order {
@@ -52,11 +54,16 @@ impl Load {
         if !self.kind.is_server() {
             self.crowd.go_on_behind(self.newest);
         }
+        let before = self.crowd.taken();
         let times: Vec<Times> = (0..fan_out.times)
             .map(|_| self.publish(fan_out.next_behind(self.newest), fan_out.at_once))
             .collect();
         self.crowd.take_what_comes(SILENCE, &mut |_| panic!("something is heard twice"));
-        Times::heard(&times)
+        let mut heard = Times::heard(&times);
+        if let (Some(before), Some(after)) = (before, self.crowd.taken()) {
+            heard.wire_bytes = after - before;
+        }
+        heard
     }
 
     /// Publishes once; returns when all clients have heard all of it.

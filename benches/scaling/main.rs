@@ -35,6 +35,8 @@ mod trigger;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use mio::net::TcpStream;
+
 use batch::Batch;
 use common::figures::grouped;
 use common::machine::{self, Cores};
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
         ["--floor"] => floor::run().expect("the floor holds"),
         ["--load", kind, program] => {
             let kind = Kind::named(kind).expect("a kind of program");
-            load::run(kind, address(program)).expect("the load goes on");
+            load::run::<TcpStream>(kind, address(program), ()).expect("the load goes on");
         }
         ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
         _ => {

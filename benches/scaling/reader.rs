@@ -1,10 +1,10 @@
 //! Clients that look at every octet. All of them hear a publication in the same octets: for whom they are new takes them
 //! apart, and sees that they say what was published; all others compare.
 
-use mio::net::TcpStream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::common::channel::Channel;
 use super::common::encoding::Encoding;
 use super::common::subscriber::{Inbound, position_of};
 
@@ -74,16 +74,21 @@ impl Edition {
 }
 
 /// One client.
-pub struct Reader {
-    inbound: Inbound,
+pub struct Reader<C> {
+    inbound: Inbound<C>,
     /// The position of the newest publication that it has heard.
     heard: u64,
 }
 
-impl Reader {
+impl<C: Channel> Reader<C> {
     /// One that has been greeted, and told the position of the newest publication.
-    pub fn new(socket: TcpStream, heard: u64) -> Self {
-        Self { inbound: Inbound::new(socket), heard }
+    pub fn new(channel: C, heard: u64) -> Self {
+        Self { inbound: Inbound::new(channel), heard }
+    }
+
+    /// What it hears by.
+    pub fn channel(&self) -> &C {
+        &self.inbound.channel
     }
 
     /// Reads what has come, and says how many publications that were: one or none.

@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 
 use super::bearer;
 use super::common::arrival::{Greeting, REQUEST};
+use super::common::channel::Channel;
 use super::common::encoding::Encoding;
 use super::common::floor::publications;
 use super::common::publisher::{Publisher, Request};
@@ -59,15 +60,15 @@ impl Kind {
 }
 
 /// The connection that it goes over.
-pub struct Trigger {
+pub struct Trigger<C> {
     kind: Kind,
-    publisher: Publisher,
+    publisher: Publisher<C>,
     sent: u64,
 }
 
-impl Trigger {
-    pub fn connect(kind: Kind, address: SocketAddr) -> Self {
-        Self { kind, publisher: Publisher::connect(address), sent: 0 }
+impl<C: Channel> Trigger<C> {
+    pub fn connect(kind: Kind, address: SocketAddr, terms: &C::Terms) -> Self {
+        Self { kind, publisher: Publisher::connect_over(address, terms), sent: 0 }
     }
 
     pub fn greeting(&self) -> Greeting {
@@ -79,7 +80,7 @@ impl Trigger {
     }
 
     pub fn socket(&mut self) -> &mut TcpStream {
-        &mut self.publisher.socket
+        self.publisher.channel.socket()
     }
 
     /// Says that so many clients will connect, to whom it must be said.
