@@ -77,8 +77,7 @@ impl Extent {
             "{needed} open files are needed, and the limit is {}: ulimit -n {needed}",
             self.descriptors
         );
-        let fits = |clients: &usize| *clients as u64 + SPARE_DESCRIPTORS <= self.descriptors;
-        (self.sizes, self.left_out) = self.sizes.iter().partition(|clients| fits(clients));
+        (self.sizes, self.left_out) = self.sizes.iter().partition(|clients| self.allows(**clients));
         self
     }
 
@@ -98,9 +97,22 @@ impl Extent {
         Self { sizes: vec![1_000, 10_000], rounds: 15, steps: 20, ..self }
     }
 
+    /// To compare TLS with none, and proxies with both.
+    pub fn for_tls(self) -> Self {
+        if self.is_quick {
+            return Self { sizes: vec![1_000], ..self };
+        }
+        Self { sizes: vec![1_000, 10_000, 15_000], ..self }
+    }
+
     /// With several workers the same is measured less often.
     pub fn for_workers(&self) -> Self {
         Self { rounds: 3, steps: 4, idle: self.idle / 2, ..self.clone() }
+    }
+
+    /// Whether a process may have so many connections.
+    pub fn allows(&self, connections: usize) -> bool {
+        connections as u64 + SPARE_DESCRIPTORS <= self.descriptors
     }
 
     /// Publications of one round to so many clients.

@@ -1,7 +1,7 @@
 //! Connection scaling: what connecting, idling, fan-outs and leaving cost with 100 to 15,000 clients, beside the least
 //! that any server must do. `cargo bench --bench scaling`, with `-- --quick` for a glance; with `-- --encodings` what a
-//! delivery costs that is compressed, or an event of a stream; with `-- --beside SERVER` what this build costs beside
-//! another one. What the figures mean: `benches/README.md`.
+//! delivery costs that is compressed, or an event of a stream; with `-- --tls` what TLS costs; with `-- --beside SERVER`
+//! what this build costs beside another one. What the figures mean: `benches/README.md`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -30,6 +30,8 @@ mod report;
 mod rung;
 mod side;
 mod table;
+#[cfg(feature = "tls")]
+mod tls;
 mod trigger;
 
 use std::process::ExitCode;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     match args.iter().map(String::as_str).filter(|arg| *arg != "--quick").collect::<Vec<_>>()[..] {
         [] => bench(extent),
         ["--encodings"] => encodings(extent.for_encodings()),
+        ["--tls"] => tls(extent.for_tls()),
         ["--beside", other] => beside(other, extent.for_builds()),
         // What this program starts itself as.
         ["--floor"] => floor::run().expect("the floor holds"),
@@ -73,9 +76,20 @@ fn main() -> ExitCode {
             let kind = Kind::named(kind).expect("a kind of program");
             load::run::<TcpStream>(kind, address(program), ()).expect("the load goes on");
         }
+        #[cfg(feature = "tls")]
+        ["--load", kind, program, version, authority] => {
+            let kind = Kind::named(kind).expect("a kind of program");
+            tls::run_load(kind, address(program), version, authority.as_ref()).expect("the load goes on");
+        }
+        #[cfg(feature = "tls")]
+        ["--knocker", server] => tls::run_knocker(address(server)).expect("the knocker goes on"),
+        #[cfg(feature = "tls")]
+        ["--ceiling"] => tls::run_ceiling().expect("the ceiling holds"),
         ["--prober", server] => prober::run(address(server)).expect("the prober goes on"),
         _ => {
-            eprintln!("usage: cargo bench --bench scaling [-- [--encodings | --beside SERVER] [--quick]]");
+            eprintln!(
+                "usage: cargo bench --bench scaling [-- [--encodings | --tls | --beside SERVER] [--quick]]"
+            );
             return ExitCode::from(2);
         }
     }
@@ -127,6 +141,23 @@ fn encodings(extent: Extent) {
     head(&extent, cores);
     encodings_table::print(&all);
     println!("\n{}", report::write_encodings(&all).expect("they can be written").display());
+}
+
+/// What TLS costs.
+#[cfg(feature = "tls")]
+fn tls(extent: Extent) {
+    let extent = extent.within_limits();
+    let (cores, start) = (Cores::part(), Instant::now());
+    let report = tls::measure(&extent, cores);
+    head(&extent, cores);
+    println!("measured in {:.0} s", start.elapsed().as_secs_f64());
+    report.print();
+    println!("\n{}", report::write_tls(&report).expect("it can be written").display());
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls(_: Extent) {
+    println!("nothing to measure: this build has no TLS (the feature 'tls' is left out)");
 }
 
 /// What this build costs beside another one.

@@ -49,10 +49,20 @@ impl Report {
 
 /// Writes what was measured of encodings beside it, and says where.
 pub fn write_encodings(all: &[Encoded]) -> io::Result<PathBuf> {
+    write_json("encodings.json", all)
+}
+
+/// Writes what was measured of TLS beside it, and says where.
+#[cfg(feature = "tls")]
+pub fn write_tls(report: &super::tls::Report) -> io::Result<PathBuf> {
+    write_json("tls.json", report)
+}
+
+fn write_json(name: &str, measured: &(impl Serialize + ?Sized)) -> io::Result<PathBuf> {
     let folder = folder()?;
     fs::create_dir_all(&folder)?;
-    let json = folder.join("encodings.json");
-    fs::write(&json, serde_json::to_string_pretty(all)? + "\n")?;
+    let json = folder.join(name);
+    fs::write(&json, serde_json::to_string_pretty(measured)? + "\n")?;
     Ok(json)
 }
 
