@@ -26,7 +26,7 @@ pub fn bearer(request: &Request) -> Option<&str> {
 
 /// The last resort (RFC 6750 §2.3): proxies log queries.
 fn in_query(request: &Request) -> Option<Cow<'_, str>> {
-    let mut pairs = form_urlencoded::parse(request.query.as_bytes());
+    let mut pairs = form_urlencoded::parse(request.query_bytes());
     pairs.find(|(name, token)| name == "token" && !token.is_empty()).map(|(_, token)| token)
 }
 

@@ -49,8 +49,8 @@ pub struct Request {
     pub method: Method,
     /// The target's path, as sent, without its query.
     pub path: String,
-    /// The target's query, as sent, without the question mark.
-    pub query: String,
+    /// The target's query, as sent, without the question mark; `None` where there is none.
+    pub query: Option<String>,
     /// The fields that some route asks for.
     pub fields: Fields,
     /// Whether the peer wants the connection kept, and it can be.
@@ -116,6 +116,11 @@ impl Preflight {
 }
 
 impl Request {
+    /// The query's octets, none of them where there is none.
+    pub fn query_bytes(&self) -> &[u8] {
+        self.query.as_deref().unwrap_or_default().as_bytes()
+    }
+
     /// Checks the head of a request whose body has this framing.
     ///
     /// # Errors
@@ -141,7 +146,7 @@ impl Request {
                 _ => Method::Other,
             },
             path: path.to_owned(),
-            query: query.to_owned(),
+            query: query.map(str::to_owned),
             fields: Fields {
                 authorization: text("authorization", "more than one Authorization")?,
                 content_type: text("content-type", "more than one Content-Type")?,

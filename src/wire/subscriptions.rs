@@ -26,7 +26,7 @@ impl Subscriptions {
     pub fn read(request: &Request) -> Self {
         let last_event_id = request.fields.last_event_id.clone().filter(|id| !id.is_empty());
         let mut subscriptions = Self { last_event_id, ..Self::default() };
-        for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
+        for (name, value) in form_urlencoded::parse(request.query_bytes()) {
             match &*name {
                 "topic" if value.is_empty() => {}
                 "topic" => match Filter::parse(&value) {

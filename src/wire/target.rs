@@ -10,8 +10,8 @@ pub struct Target<'a> {
     pub authority: Option<&'a str>,
     /// Begins with a slash, or is `*`.
     pub path: &'a str,
-    /// Without the question mark.
-    pub query: &'a str,
+    /// Without the question mark; `None` where there is none.
+    pub query: Option<&'a str>,
 }
 
 impl<'a> Target<'a> {
@@ -22,10 +22,11 @@ impl<'a> Target<'a> {
             return None;
         }
         if target == "*" {
-            return (method == "OPTIONS").then_some(Self { authority: None, path: "*", query: "" });
+            return (method == "OPTIONS").then_some(Self { authority: None, path: "*", query: None });
         }
         let (authority, origin) = split_authority(target)?;
-        let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
+        let (path, query) =
+            origin.split_once('?').map_or((origin, None), |(path, query)| (path, Some(query)));
         // Some programs take a backslash for a slash.
         (!path.contains('\\')).then_some(Self {
             authority,
@@ -50,19 +51,20 @@ fn split_authority(target: &str) -> Option<(Option<&str>, &str)> {
 mod tests {
     use super::*;
 
-    fn read(target: &str) -> Option<(Option<&str>, &str, &str)> {
+    fn read(target: &str) -> Option<(Option<&str>, &str, Option<&str>)> {
         Target::read("GET", target).map(|Target { authority, path, query }| (authority, path, query))
     }
 
     #[test]
     fn targets_of_the_origin_and_the_absolute_form_name_the_same_path() {
         let targets = [
-            ("/a/b?c", (None, "/a/b", "c")),
-            ("/?u=http://x/y?z", (None, "/", "u=http://x/y?z")),
-            ("/a?b[]={\\}", (None, "/a", "b[]={\\}")),
-            ("http://host/a?b", (Some("host"), "/a", "b")),
-            ("HTTPS://host:8000", (Some("host:8000"), "/", "")),
-            ("http://[::1]:80?q", (Some("[::1]:80"), "/", "q")),
+            ("/a/b?c", (None, "/a/b", Some("c"))),
+            ("/?u=http://x/y?z", (None, "/", Some("u=http://x/y?z"))),
+            ("/a?b[]={\\}", (None, "/a", Some("b[]={\\}"))),
+            ("http://host/a?b", (Some("host"), "/a", Some("b"))),
+            ("HTTPS://host:8000", (Some("host:8000"), "/", None)),
+            ("/a?", (None, "/a", Some(""))),
+            ("http://[::1]:80?q", (Some("[::1]:80"), "/", Some("q"))),
         ];
         for (target, expected) in targets {
             assert_eq!(read(target), Some(expected), "{target}");
@@ -80,7 +82,7 @@ mod tests {
             "/./publish",
             "/publish%00",
         ] {
-            assert_eq!(read(path), Some((None, path, "")));
+            assert_eq!(read(path), Some((None, path, None)));
         }
     }
 

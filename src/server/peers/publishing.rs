@@ -267,7 +267,7 @@ fn read_submission(request: &Request, scope: Scope, most_bytes: usize) -> Result
     if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
         return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
     }
-    let query = form_urlencoded::parse(request.query.as_bytes());
+    let query = form_urlencoded::parse(request.query_bytes());
     let topics: Vec<String> =
         query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
     match publish::read(request.fields.content_type.as_deref(), &topics, &request.body, most_bytes) {
