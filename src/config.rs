@@ -15,6 +15,7 @@ pub mod listed;
 mod log_level;
 mod nearest;
 pub mod origins;
+pub mod redirect;
 mod refused;
 pub mod secret;
 pub mod ssl;
@@ -44,6 +45,7 @@ use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
 use self::handover::HandoverFlags;
 use self::origins::OriginFlags;
+use self::redirect::RedirectFlags;
 use self::ssl::SslFlags;
 use self::values::{period, seconds, truth, whole};
 
@@ -87,6 +89,10 @@ pub struct Config {
     /// Whether TLS is spoken, and how.
     #[command(flatten)]
     pub ssl: SslFlags,
+
+    /// Who is redirected to HTTPS.
+    #[command(flatten)]
+    pub redirect: RedirectFlags,
 
     /// Which pages are let in.
     #[command(flatten)]
@@ -289,7 +295,7 @@ impl Config {
         config.auth.check(matches)?;
         config.engine.check(matches)?;
         config.ssl.check(matches, config.admin.is_some())?;
-        if let Some(why) = engine::contradiction(&config) {
+        if let Some(why) = engine::contradiction(&config).or_else(|| redirect::contradiction(&config)) {
             return Err(usage_error(why));
         }
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.

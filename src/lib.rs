@@ -50,6 +50,8 @@
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
 //!   [`http::access`]. Which pages may listen and publish: [`http::origin`]; what the log says of the others:
 //!   [`policy::mentions`]. What is a name of this machine: [`http::host`]. The token: [`config::secret`], [`process::secrets`].
+//! * What becomes of whoever comes by plain HTTP: [`http::redirect`], and for certificate authorities [`http::challenge`], from
+//!   [`server::webroot`].
 //! * How much one address may take: [`policy::addresses`], by [`policy::rate`]; counted in `server::peers::addressing`.
 //! * Who is held back for sending too much: [`policy::message_limit`], in `server::peers::held_back`. What was read of a client that
 //!   has to wait: `server::peers::unheard`.
@@ -71,7 +73,7 @@
 //!   told: `server::peers::streaming`.
 //! * Everything that waits to be written: [`wire::outbox`]. Every way to end: [`wire::ending`].
 //! * The loop: [`server`]. A turn of it: [`server::turn`]. One peer: [`server::connection`]. All of them: [`server::peers`].
-//!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`. Who gives publications their ids: [`server::order`]. What peers ask of
+//!   What is listened on: [`server::bound_socket`]; who is accepted there: `server::doors`, by one of [`http::door`]. Who gives publications their ids: [`server::order`]. What peers ask of
 //!   it: [`server::question`].
 //! * Several workers: [`process::crew`] says which to start, replace and end, and [`process::supervisor`] does it.
 //!   [`server::relay`] is their half of publishing and [`server::order::upstream`] a worker's, [`wire::link`] what they
@@ -117,8 +119,8 @@
 //!
 //! ```text
 //! Server                       the only owner of its Poll; nothing else ever sees it
-//! ├─ doors                     the clients': closed once draining, and before a worker may serve; the operators': open
-//! │                            until the end
+//! ├─ doors                     the clients', and that of those who are redirected to it: closed once draining, and before a
+//! │                            worker may serve; the operators': open until the end
 //! ├─ controls                  signals and the in-process handle
 //! ├─ dialer: Option            opens the connections to the engine; the order owns them
 //! ├─ succession               who may take over from this process, and how far that is

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use slackwater::http::access::Access;
-use slackwater::http::routes::Door;
+use slackwater::http::door::Door;
+use slackwater::http::redirect::{HTTPS_PORT, Redirect};
 use slackwater::policy::drain::{Drain, Step};
 use slackwater::policy::heard::Look;
 use slackwater::policy::history::HistoryLimits;
@@ -261,6 +262,8 @@ fn terms() -> Terms {
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
         allowed_origins: vec![],
+        redirect: Redirect { port: HTTPS_PORT, answers_challenges: false },
+        webroot: None,
         auth: None,
         max_publish_bytes: 10_000,
         compresses: false,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use slackwater::http::routes::Door;
+use slackwater::http::door::Door;
 use slackwater::policy::roster::Exit;
 use slackwater::process::crew::Signal;
 use slackwater::server::clock::Now;

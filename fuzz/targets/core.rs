@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use slackwater::http::routes::Door;
+use slackwater::http::door::Door;
 use slackwater::process::crew::Signal;
 use slackwater::server::control::Control;
 use slackwater_fuzz::line::Line;

@@ -2,10 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use slackwater::http::answer::Answer;
+use slackwater::http::host::Host;
+use slackwater::http::redirect::Redirect;
 use slackwater::wire::authority::Authority;
 use slackwater::wire::refusal::Refusal;
 use slackwater::wire::request::{Method, Request};
 use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
+use slackwater::wire::response::Exchange;
 use slackwater::wire::subscriptions::Subscriptions;
 use slackwater::wire::upgrade::Upgrade;
 use slackwater_fuzz::{in_pieces, within};
@@ -65,6 +69,7 @@ fn wish(request: &mut Request) -> BodyWish {
 /// What those who answer it rely on.
 fn check(request: &Request) {
     let Request { path, query, fields, body, .. } = request;
+    let query = query.as_deref().unwrap_or_default();
     assert!(path == "*" || path.starts_with('/'));
     assert!(!path.contains(['?', '#', '\\', ' ']) && !query.contains(['#', ' ']));
     assert!(path.is_ascii() && query.is_ascii());
@@ -77,4 +82,23 @@ fn check(request: &Request) {
     let asked = Subscriptions::read(request);
     assert!(!asked.filters.is_empty() || !asked.refused.is_empty());
     assert!(asked.last_event_id.is_none_or(|id| !id.is_empty()));
+    check_redirected(request);
+}
+
+/// Whoever is redirected is sent to a host that is one, and told nothing but where.
+fn check_redirected(request: &Request) {
+    let redirect = Redirect { port: 8443, answers_challenges: true };
+    let Answer::Respond(response) = redirect.answer(request) else { return };
+    let (head, body) = response.encode(&Exchange::last(jiff::Timestamp::UNIX_EPOCH, None));
+    let head = std::str::from_utf8(&head).expect("a head is text");
+    let [_, _, location, length, connection, "", ""] = head.split("\r\n").collect::<Vec<_>>()[..] else {
+        panic!("{head:?}");
+    };
+    assert_eq!((length, connection, &body[..]), ("Content-Length: 0", "Connection: close", &b""[..]));
+    let target = location.strip_prefix("Location: https://").expect("it is redirected to HTTPS");
+    assert!(!target.contains(|c: char| c.is_ascii_control() || c == ' '), "{target:?}");
+    let authority = target.split(['/', '?']).next().expect("there is a first part");
+    let host = authority.strip_suffix(":8443").expect("the port is named");
+    let named = request.fields.host.as_deref().and_then(Host::named_in);
+    assert!(named.is_some() && Host::read(host) == named, "{location}");
 }

@@ -1,5 +1,6 @@
 //! What becomes of a request, as it is decided by `routes` and carried out by the server.
 
+use crate::http::challenge::Challenge;
 use crate::http::origin::Stranger;
 use crate::http::report::Report;
 use crate::http::token::Identity;
@@ -42,6 +43,8 @@ pub enum Answer {
     Publish(Box<Request>),
     /// The peer is told something about the whole server.
     Report(Report),
+    /// The peer is given this file, or told that it is not there.
+    Challenge(Challenge),
     /// The server leaves, as at a signal.
     Drain,
 }

@@ -1,6 +1,8 @@
 //! What a request, or a page, calls this server, and where the page comes from, told alike however they are spelt. The one
 //! answer to "is this a name of this machine?".
 
+use std::fmt;
+
 // Addresses as they are written; no socket.
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +15,17 @@ pub enum Host {
     Ip(IpAddr),
     /// A name.
     Name(String),
+}
+
+impl fmt::Display for Host {
+    /// As it stands in a URL: an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 impl Host {

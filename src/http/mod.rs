@@ -4,12 +4,15 @@
 pub mod access;
 pub mod answer;
 pub mod auth;
+pub mod challenge;
 pub mod credentials;
+pub mod door;
 pub mod forwarded;
 pub mod host;
 pub mod keys;
 pub mod minting;
 pub mod origin;
+pub mod redirect;
 pub mod report;
 pub mod routes;
 pub mod site;

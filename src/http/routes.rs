@@ -6,7 +6,9 @@ use crate::http::access::{Access, Denial};
 use crate::http::answer::{Answer, Delay};
 use crate::http::auth::{Auth, no_token};
 use crate::http::credentials;
+use crate::http::door::Door;
 use crate::http::origin::{Origins, Stranger, preflight_response};
+use crate::http::redirect::Redirect;
 use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::http::token::Identity;
@@ -19,15 +21,6 @@ use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
 use crate::wire::upgrade::Upgrade;
 use jiff::Timestamp;
-
-/// The listener by which a connection came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// That of the clients.
-    Public,
-    /// That of the operators, if there is one.
-    Admin,
-}
 
 /// How far the server is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +41,8 @@ pub struct Conditions<'a> {
     pub door: Door,
     /// Whether operators have a door of their own.
     pub has_admin: bool,
+    /// How requests are redirected that come in at the door for that.
+    pub redirect: Redirect,
     /// How far the server is.
     pub stage: Stage,
     /// There are more connections than the limit allows.
@@ -140,6 +135,7 @@ fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
     match conditions.door {
         Door::Public => !is_operators || !conditions.has_admin,
         Door::Admin => is_operators || matches!(path, "/healthz" | "*"),
+        Door::Redirect => false,
     }
 }
 
@@ -157,6 +153,10 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
         return Answer::Respond(response.with("Retry-After", seconds.to_string()));
     }
     let response = match request.path.as_str() {
+        _ if conditions.door == Door::Redirect && conditions.crowded => {
+            unavailable("too many connections", "5")
+        }
+        _ if conditions.door == Door::Redirect => return conditions.redirect.answer(&request),
         path if !is_here(path, conditions) => Response::error(404, "not found"),
         "/healthz" => {
             get_only(request.method, || Response::new(200, "application/json", r#"{"status":"ok"}"#))

@@ -1,4 +1,4 @@
-//! What becomes of requests for an event stream, in tables: by method, door, page, token, and how busy the server is.
+//! What becomes of requests, most of them for an event stream, in tables: by method, door, page, token, and how busy the server is.
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
@@ -31,15 +31,16 @@ struct House {
     stage: Stage,
     crowded: bool,
     too_many: Option<u64>,
-    is_admin: bool,
+    door: Door,
 }
 
 impl House {
     fn with<T>(&self, ask: impl FnOnce(Conditions<'_>) -> T) -> T {
         let access = Access { token: None, reach: Reach::ThisMachine(None) };
         ask(Conditions {
-            door: if self.is_admin { Door::Admin } else { Door::Public },
-            has_admin: self.is_admin,
+            door: self.door,
+            has_admin: self.door == Door::Admin,
+            redirect: Redirect { port: 8443, answers_challenges: true },
             stage: self.stage,
             crowded: self.crowded,
             too_many: self.too_many,
@@ -111,7 +112,7 @@ fn a_stream_is_got_and_its_head_asked_for_and_nothing_else_is_done_to_it() {
     }
     let many: String = (0..129).map(|n| format!("&topic={n}")).collect();
     assert_eq!(house.answer(&format!("GET /events?{many}")).0, "400");
-    let admin = House { is_admin: true, ..House::default() };
+    let admin = House { door: Door::Admin, ..House::default() };
     assert_eq!(admin.answer("GET /events").0, "404", "it is for clients");
 }
 
@@ -190,4 +191,31 @@ fn tokens_are_taken_as_for_a_websocket_and_before_the_server_says_that_it_leaves
     }
     let leaving = House { stage: Stage::Leaving, ..guarded(&[]) };
     assert_eq!(leaving.answer("GET /events?topic=a/1").0, "401");
+}
+
+#[test]
+fn at_the_door_for_that_everything_is_redirected_and_limits_hold() {
+    let house = House { door: Door::Redirect, ..House::default() };
+    let crowded = House { crowded: true, door: Door::Redirect, ..House::default() };
+    let too_many = House { too_many: Some(7), door: Door::Redirect, ..House::default() };
+    let leaving = House { stage: Stage::Leaving, door: Door::Redirect, ..House::default() };
+    let guarded = House { door: Door::Redirect, ..guarded(&[]) };
+    for path in
+        ["/", "/app.js", "/ws", "/events?topic=a", "/healthz", "/readyz", "/status", "/metrics", "/none"]
+    {
+        for house in [&house, &leaving, &guarded] {
+            assert_eq!(
+                house.answer(&format!("GET {path}\nOrigin: https://evil.example")),
+                ("301".to_owned(), None)
+            );
+        }
+        assert_eq!(crowded.answer(&format!("GET {path}")).0, "503", "{path}");
+    }
+    for line in ["POST /publish", "POST /drain", "OPTIONS /publish", "OPTIONS /events", "OPTIONS *"] {
+        let head = format!("{line}\nOrigin: https://a.example\nAccess-Control-Request-Method: POST");
+        assert_eq!(house.answer(&head), ("308".to_owned(), None), "{line}");
+        assert_eq!(too_many.answer(line).0, "429", "{line}");
+    }
+    let mut request = request("POST /publish\nContent-Length: 5");
+    assert_eq!(house.with(|conditions| wish(&mut request, conditions)), BodyWish::Skip);
 }

@@ -14,32 +14,41 @@ const OF_A_SERVER: usize = 5;
 /// What a supervisor opens before its first worker.
 const OF_A_SUPERVISOR: usize = 4;
 
-/// Where a server would listen: for clients, operators and successors.
+/// Where a server would listen: for clients, operators, those who are redirected, and successors.
 #[derive(Debug, Clone, Copy)]
 pub struct Doors<'a> {
     /// What could be found out of each.
     pub public: Option<&'a Prospect>,
     /// Those that there are to be.
     pub admin: Option<&'a Prospect>,
+    /// None where nobody is to be redirected.
+    pub redirect: Option<&'a Prospect>,
     /// None where that is not asked for.
     pub handover: Option<&'a Prospect>,
 }
 
 /// All of it, in the words of a server that would not start.
 pub fn all(config: &Config, doors: &Doors<'_>, files: &OpenFiles) -> Vec<String> {
-    let Doors { public, admin, handover } = *doors;
+    let Doors { public, admin, redirect, handover } = *doors;
     let clash = public.zip(admin).and_then(|(public, admin)| of_doors(public, admin));
+    let redirected = redirect.and_then(|redirect| of_redirect(redirect, &[public, admin]));
     let others = [public, admin];
     let successors = handover.and_then(|handover| of_successors(handover, &others));
     let state = config.state_file.as_deref().and_then(|path| of_state_file(path, &[public, admin, handover]));
     let files = public.and_then(|public| of_open_files(config, public, doors, files));
-    clash.into_iter().chain(successors).chain(state).chain(files).collect()
+    clash.into_iter().chain(redirected).chain(successors).chain(state).chain(files).collect()
 }
 
 fn of_doors(public: &Prospect, admin: &Prospect) -> Option<String> {
     let taken = admin.clash(public)?;
     let why = format!("{taken}: clients would be served there, on {}", public.address());
     Some(OpenError::Admin(why).to_string())
+}
+
+fn of_redirect(redirect: &Prospect, doors: &[Option<&Prospect>]) -> Option<String> {
+    let taken = doors.iter().flatten().find_map(|door| redirect.clash(door))?;
+    let why = format!("{taken}: the server would listen there for others; choose another port");
+    Some(OpenError::Redirect(why).to_string())
 }
 
 fn of_successors(handover: &Prospect, doors: &[Option<&Prospect>]) -> Option<String> {
@@ -62,7 +71,7 @@ fn of_state_file(path: &Path, doors: &[Option<&Prospect>]) -> Option<String> {
 fn of_open_files(config: &Config, public: &Prospect, doors: &Doors<'_>, files: &OpenFiles) -> Option<String> {
     let raise = "raise it (ulimit -n, LimitNOFILE=)";
     let (sockets, limit) = (public.sockets(), files.limit);
-    let others = [doors.admin, doors.handover];
+    let others = [doors.admin, doors.redirect, doors.handover];
     let once = files.open + others.iter().flatten().map(|door| door.sockets()).sum::<usize>();
     let workers = usize::from(config.workers);
     if workers == 1 {
@@ -96,7 +105,13 @@ mod tests {
         let admin = config.admin.as_ref().map(|_| of_host("127.0.0.1", 8001).unwrap());
         let (public, handover) =
             (public.unwrap(), config.handover.handover.as_deref().map(|path| of_path(path).unwrap()));
-        let doors = Doors { public: Some(&public), admin: admin.as_ref(), handover: handover.as_ref() };
+        let redirect = config.redirect.http_redirect.map(|port| of_host(&config.host, port).unwrap());
+        let doors = Doors {
+            public: Some(&public),
+            admin: admin.as_ref(),
+            redirect: redirect.as_ref(),
+            handover: handover.as_ref(),
+        };
         all(&config, &doors, &OpenFiles { limit, open: 3 })
     }
 

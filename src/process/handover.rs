@@ -170,6 +170,8 @@ pub struct Inheritance {
     pub slots: BTreeMap<u32, BoundSocket>,
     /// operators,
     pub admin: Option<BoundSocket>,
+    /// those who are redirected,
+    pub redirect: Option<BoundSocket>,
     /// and successors.
     pub path: Option<BoundSocket>,
     /// The files that go with those.
@@ -194,9 +196,9 @@ pub fn inherit(config: &Config, mut approach: Approach) -> Result<Option<Inherit
     // A process that serves answers at once, and one that is just handing over to another within its own time.
     approach.await_answer(&taking, begun + timeout)?;
     let Offer { pid, sockets, workers, tickets } = taking.hear_offer()?;
-    let Doors { slots, admin, path, files } =
+    let Doors { slots, admin, redirect, path, files } =
         Doors::of(sockets).inspect_err(|why| taking.decline(&why.to_string()))?;
-    Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, path, files, tickets }))
+    Ok(Some(Inheritance { is_own, taking, pid, workers, slots, admin, redirect, path, files, tickets }))
 }
 
 /// What another process listens or has listened on.
@@ -206,6 +208,8 @@ pub struct Doors {
     pub slots: BTreeMap<u32, BoundSocket>,
     /// For operators.
     pub admin: Option<BoundSocket>,
+    /// For those who are redirected.
+    pub redirect: Option<BoundSocket>,
     /// For successors.
     pub path: Option<BoundSocket>,
     /// The files that go with those.
@@ -242,6 +246,7 @@ impl Doors {
                     continue;
                 }
                 Kind::Admin => &mut doors.admin,
+                Kind::Redirect => &mut doors.redirect,
                 Kind::Handover => &mut doors.path,
             };
             *place = BoundSocket::join(place.take().into_iter().chain([bound]));

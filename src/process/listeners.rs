@@ -30,6 +30,9 @@ pub enum OpenError {
     /// What operators come in by cannot be had.
     #[error("cannot listen on --admin {0}; choose another address or path")]
     Admin(String),
+    /// The port for those who are redirected cannot be had.
+    #[error("cannot listen on --http-redirect {0}")]
+    Redirect(String),
     /// `LISTEN_FDS` says something else.
     #[error(
         "cannot listen on {0} sockets of the service manager: give one, with one ListenStream= in its .socket unit"
@@ -162,6 +165,42 @@ pub fn open_admin(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
     opened.map(Some).map_err(no_admin)
 }
 
+/// Listens for those who are to be redirected on what another process listens or has listened on, as `adopt_admin` does, or else opens
+/// it; `None` if nobody is to be.
+///
+/// # Errors
+/// As `open_redirect`.
+pub fn adopt_redirect(
+    config: &Config,
+    redirect: Option<BoundSocket>,
+    is_own: bool,
+) -> Result<Option<BoundSocket>, OpenError> {
+    let (Some(port), Some(bound)) = (config.redirect.http_redirect, redirect) else {
+        return open_redirect(config);
+    };
+    let is_kept = is_own || is_at(&config.host, port, &bound).map_err(no_redirect)?;
+    if is_kept { Ok(Some(bound)) } else { open_redirect(config) }
+}
+
+/// Opens the port for those who are to be redirected, if anybody is.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn open_redirect(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
+    let Some(port) = config.redirect.http_redirect else { return Ok(None) };
+    BoundSocket::bind(&config.host, port, config.backlog, false).map(Some).map_err(no_redirect)
+}
+
+fn no_redirect(why: ListenError) -> OpenError {
+    OpenError::Redirect(match why {
+        ListenError::Address { address, why, .. } if why.kind() == io::ErrorKind::PermissionDenied => {
+            format!("{address}: {why}; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE")
+        }
+        ListenError::Address { address, why, .. } => format!("{address}: {why}; choose another port"),
+        other => other.to_string(),
+    })
+}
+
 fn no_admin(why: ListenError) -> OpenError {
     OpenError::Admin(match why {
         ListenError::Host { host, why } => format!("{host}: {why}"),
@@ -201,6 +240,15 @@ pub fn prospect_of_admin(config: &Config) -> Result<Option<Prospect>, OpenError>
         Some(AdminAddress::Path(path)) => prospect::of_path(path),
     };
     found.map(Some).map_err(no_admin)
+}
+
+/// Where those would come in who are redirected, if anybody is to be, found out in the same way.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn prospect_of_redirect(config: &Config) -> Result<Option<Prospect>, OpenError> {
+    let Some(port) = config.redirect.http_redirect else { return Ok(None) };
+    prospect::of_host(&config.host, port).map(Some).map_err(no_redirect)
 }
 
 /// How many workers a supervisor can start by this limit on open files, if it has opened so many for good and each slot takes so

@@ -117,10 +117,12 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
 }
 
 /// Says that the server serves, and where.
-fn announce(config: &Config, address: &Address, admin: Option<&Address>) {
+fn announce(config: &Config, address: &Address, admin: Option<&Address>, redirect: Option<&Address>) {
     info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
+    redirect.map(remarks::redirecting).iter().for_each(Remark::log);
     admin.map(|admin| remarks::operators(config, admin)).iter().for_each(Remark::log);
     remarks::of_access(config, address, admin).iter().for_each(Remark::log);
+    remarks::of_webroot(config).iter().for_each(Remark::log);
     // Whoever hears that it is ready may look for that line.
     log::logger().flush();
     service_manager::ready(&serving(address));

@@ -19,8 +19,8 @@ use crate::process::RunError;
 use crate::process::handover::Doors;
 use crate::process::listeners::{self, OpenError};
 use crate::process::service_manager;
-use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
+use crate::server::entrances::Entrances;
 use crate::server::handover::bundle::Store;
 use crate::server::handover::channel::Channel;
 use crate::server::handover::parked::{Parked, ParkedError, TakenUp, silent_since};
@@ -167,7 +167,7 @@ pub fn go_on(
     inherited: Option<&BoundSocket>,
     state_file: Option<&StateFile>,
     channels: Vec<Channel>,
-) -> Result<Option<(Server, Option<Address>)>, RunError> {
+) -> Result<Option<Server>, RunError> {
     let Some(mut parked) = look(&channels)? else {
         forget(channels);
         return Ok(None);
@@ -176,7 +176,7 @@ pub fn go_on(
     let mut config = config.clone();
     config.ssl.ticket_secret = parked.tickets.take();
     let begun = begin(&config, inherited, sockets).inspect_err(|_| say_kept(Some(pid)));
-    let (mut server, admin_address, files) = begun?;
+    let (mut server, files) = begun?;
     let taken = match server.take_up_parked(&parked) {
         Err(why) if why.is_of_this_start() => {
             say_kept(Some(pid));
@@ -190,23 +190,23 @@ pub fn go_on(
     Ok(taken.map(|taken| {
         let unowned: Vec<_> = files.into_iter().filter(|file| !server.own_file(file)).collect();
         say_taken_up(pid, &taken, state_file, &unowned);
-        (server, admin_address)
+        server
     }))
 }
 
-/// A server that has no connections yet, its address for operators, and the files of the sockets that were parked.
-type Begun = (Server, Option<Address>, Vec<PathBuf>);
-
+/// A server that has no connections yet, and the files of the sockets that were parked.
 fn begin(
     config: &Config,
     inherited: Option<&BoundSocket>,
     sockets: Vec<(Listening, Socket)>,
-) -> Result<Begun, RunError> {
+) -> Result<(Server, Vec<PathBuf>), RunError> {
     let inherited = inherited.map(BoundSocket::share).transpose().map_err(OpenError::Listen)?;
-    let Doors { slots, admin, files, .. } = Doors::of(sockets)?;
+    let Doors { slots, admin, redirect, files, .. } = Doors::of(sockets)?;
     let public = BoundSocket::join(slots.into_values());
-    let listening = listeners::adopt(config, inherited, public, false)?;
-    let admin = listeners::adopt_admin(config, admin, false)?;
-    let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-    Ok((Server::over(listening, admin, config, Service::Notifications)?, admin_address, files))
+    let entrances = Entrances {
+        public: listeners::adopt(config, inherited, public, false)?,
+        admin: listeners::adopt_admin(config, admin, false)?,
+        redirect: listeners::adopt_redirect(config, redirect, false)?,
+    };
+    Ok((Server::over(entrances, config, Service::Notifications)?, files))
 }

@@ -16,6 +16,7 @@ use crate::config::secret::Secret;
 use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::process::detached::Detached;
+use crate::process::listeners::slots::WorkerSockets;
 use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
 use crate::server::ticket_secret;
@@ -69,6 +70,8 @@ pub struct Inheritance {
     pub line: RawFd,
     /// The sockets for operators; none where they have none of their own.
     pub admin: Vec<RawFd>,
+    /// The sockets for those who are redirected; none where nobody is.
+    pub redirect: Vec<RawFd>,
     /// Where connections come from, if it takes some up.
     pub origin: Option<Origin<RawFd>>,
     /// Where it is told by what session tickets are made, if it is. A supervisor of another version may not know of that.
@@ -111,7 +114,9 @@ impl Inheritance {
             NONE => Some(vec![]),
             some => some.split(',').map(fd).collect::<Option<Vec<RawFd>>>(),
         };
-        let [version, number, listeners, supervisor, line, admin, rest @ ..] = fields else { return None };
+        let [version, number, listeners, supervisor, line, admin, redirect, rest @ ..] = fields else {
+            return None;
+        };
         let origin = match rest {
             [] => None,
             [channels] => Some(Origin::Predecessor(fds(channels)?)),
@@ -124,6 +129,7 @@ impl Inheritance {
             supervisor: fd(supervisor)?,
             line: fd(line)?,
             admin: fds(admin)?,
+            redirect: fds(redirect)?,
             origin,
             tickets: None,
         })
@@ -176,8 +182,7 @@ impl Program {
     pub fn start(
         &self,
         number: u32,
-        listeners: &[Socket],
-        admin: &[Socket],
+        sockets: WorkerSockets<'_>,
         origin: Option<Origin<OwnedFd>>,
     ) -> io::Result<Started> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
@@ -189,15 +194,15 @@ impl Program {
         let origin = origin.transpose()?;
         let tickets = self.tickets.as_ref().map(ticket_secret::tell).transpose()?;
         let of_others = || origin.iter().flat_map(Origin::channels);
-        let others = || admin.iter().chain(of_others()).chain(&tickets);
-        let handed_over = || listeners.iter().chain([&theirs, &their_line]).chain(others());
+        let others = || of_others().chain(&tickets);
+        let handed_over = || sockets.all().chain([&theirs, &their_line]).chain(others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
             if numbers.is_empty() { NONE.to_owned() } else { numbers.join(",") }
         };
         let one = |socket: &Socket| socket.as_raw_fd().to_string();
-        let mut said = vec![VERSION.to_string(), number.to_string(), fds(listeners), one(&theirs)];
-        said.extend([one(&their_line), fds(admin)]);
+        let mut said = vec![VERSION.to_string(), number.to_string(), fds(sockets.public), one(&theirs)];
+        said.extend([one(&their_line), fds(sockets.admin), fds(sockets.redirect)]);
         said.extend(matches!(origin, Some(Origin::Parked(_))).then(|| PARKED.to_owned()));
         said.extend(origin.as_ref().map(|origin| fds(origin.channels())));
         let mut command = self.command();
@@ -285,14 +290,32 @@ mod tests {
 
     #[test]
     fn a_worker_is_told_its_number_and_its_descriptors() {
-        for (text, listeners, admin, origin) in [
-            ("2 5 7 8 -", vec![5], vec![], None),
-            ("2 5 7 8 9 -", vec![5], vec![9], Some(Origin::Predecessor(vec![]))),
-            ("2 5,6 7 8 9,10 11,12", vec![5, 6], vec![9, 10], Some(Origin::Predecessor(vec![11, 12]))),
-            ("2 5 7 8 9 parked 11,12", vec![5], vec![9], Some(Origin::Parked(vec![11, 12]))),
+        for (text, listeners, [admin, redirect], origin) in [
+            ("2 5 7 8 - -", vec![5], [vec![], vec![]], None),
+            ("2 5 7 8 9 - -", vec![5], [vec![9], vec![]], Some(Origin::Predecessor(vec![]))),
+            (
+                "2 5,6 7 8 9,10 - 11,12",
+                vec![5, 6],
+                [vec![9, 10], vec![]],
+                Some(Origin::Predecessor(vec![11, 12])),
+            ),
+            (
+                "2 5 7 8 9 10,13 parked 11,12",
+                vec![5],
+                [vec![9], vec![10, 13]],
+                Some(Origin::Parked(vec![11, 12])),
+            ),
         ] {
-            let inheritance =
-                Inheritance { number: 2, listeners, supervisor: 7, line: 8, admin, origin, tickets: None };
+            let inheritance = Inheritance {
+                number: 2,
+                listeners,
+                supervisor: 7,
+                line: 8,
+                admin,
+                redirect,
+                origin,
+                tickets: None,
+            };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }
     }
@@ -323,11 +346,17 @@ mod tests {
 
     #[test]
     fn what_another_version_says_is_not_guessed_at() {
-        for text in ["", "1", "0 2 5 7 8 -"] {
+        for text in ["", "1", "0 2 5 7 8 - -"] {
             assert!(Inheritance::parse(text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }
-        for text in ["2 5 7", "2 5 7 8 9 10 11", "2 5 -7 8 -", "2 5, 7 8 -", "2 5 7 - -", "2 5 7 8 - parked"]
-        {
+        for text in [
+            "2 5 7 8 -",
+            "2 5 7 8 9 - 10 11",
+            "2 5 -7 8 - -",
+            "2 5, 7 8 - -",
+            "2 5 7 - - -",
+            "2 5 7 8 - - parked",
+        ] {
             let text = format!("{VERSION} {text}");
             assert!(Inheritance::parse(&text).unwrap_err().contains("send that one SIGHUP"), "{text}");
         }

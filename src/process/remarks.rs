@@ -82,6 +82,20 @@ pub fn operators(config: &Config, admin: &Address) -> Remark {
     Remark::Fact(format!("Operators are answered on {scheme}{admin}"))
 }
 
+/// Where plain HTTP is redirected, if it is.
+pub fn redirecting(redirect: &Address) -> Remark {
+    Remark::Fact(format!("Requests to http://{redirect} are redirected to HTTPS"))
+}
+
+/// What keeps certificate authorities from being given what they ask for, if something does.
+pub fn of_webroot(config: &Config) -> Option<Remark> {
+    let folder = config.redirect.acme_webroot.as_deref().filter(|folder| !folder.is_dir())?;
+    Some(Remark::Danger(format!(
+        "--acme-webroot {} is no folder: certificate authorities are told that there is nothing",
+        folder.display()
+    )))
+}
+
 /// With whom publications are shared, if with anybody.
 pub fn engine(config: &Config) -> Option<Remark> {
     let (url, name) = (config.engine.url.as_ref()?, &config.engine.engine_name);

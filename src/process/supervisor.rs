@@ -305,7 +305,9 @@ impl Supervisor {
                 Step::Withdraw { worker, .. } | Step::Kill { worker, .. } => self.kill(worker),
                 Step::CloseSlot { slot } => self.listeners.close(slot),
                 Step::Assembled => {
-                    announce(&self.config, self.listeners.address(), self.listeners.admin_address());
+                    let others = [self.listeners.admin(), self.listeners.redirect()];
+                    let [admin, redirect] = others.map(|door| door.map(BoundSocket::address));
+                    announce(&self.config, self.listeners.address(), admin, redirect);
                 }
                 // What is taken over is another's still, who is to be told.
                 Step::GiveUp { .. } if self.taking.is_some() => {}
@@ -329,8 +331,7 @@ impl Supervisor {
         let number = u32::try_from(slot + 1).unwrap_or(u32::MAX);
         let origin = self.origin_of(slot);
         let sockets = self.listeners.of(slot);
-        let started =
-            sockets.and_then(|(listener, admin)| self.program.start(number, listener, admin, origin?));
+        let started = sockets.and_then(|sockets| self.program.start(number, sockets, origin?));
         let admitted = started.and_then(|Started { child, link, line }| {
             let (mut socket, token) = (Stream::from(link), Token(FIRST_WORKER + worker as usize));
             debug!("Started worker {} as process {}", slot + 1, child.id());

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGTTIN, SIGTTOU};
 use crate::config::Config;
 use crate::config::ssl::TicketSecret;
 use crate::ffi;
+use crate::http::door::Door;
 use crate::policy::drain::Step;
 use crate::process::handover::{self, Approach, Inheritance, SuccessionError, SuccessorProcess};
 use crate::process::listeners;
@@ -17,9 +18,9 @@ use crate::process::parking;
 use crate::process::program::{self, Program};
 use crate::process::progress_bar::ProgressBar;
 use crate::process::{RunError, announce, exit_code, loop_failed, service_manager, serving};
-use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::control::{SIGNALS, Signals, take_signals};
+use crate::server::entrances::Entrances;
 use crate::server::handover::Means;
 use crate::server::handover::channel::Channel;
 use crate::server::state_file::StateFile;
@@ -40,7 +41,7 @@ pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
     let inheritance = handover::inherit(&config, approach)?;
     config.ssl.ticket_secret = inheritance.as_ref().and_then(|inheritance| inheritance.tickets.clone());
     let config = &config;
-    let (mut server, admin_address) = match inheritance {
+    let mut server = match inheritance {
         Some(inheritance) => {
             if !parked.is_empty() {
                 parking::closed(&"another process hands over");
@@ -58,7 +59,8 @@ pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
         }
         Err(why) => debug!("There is no program to hand over to: {why}"),
     }
-    announce(config, server.address(), admin_address.as_ref());
+    let (admin, redirect) = (server.address_of(Door::Admin), server.address_of(Door::Redirect));
+    announce(config, server.address(), admin, redirect);
     let mut progress_bar = ProgressBar::default();
     let (mut is_told, mut is_replaced) = (false, false);
     Ok(run(server, |watched| match watched {
@@ -91,26 +93,27 @@ fn begin(
     parked: Vec<Channel>,
     signals: Signals,
     state_file: Option<StateFile>,
-) -> Result<(Server, Option<Address>), RunError> {
+) -> Result<Server, RunError> {
     let path = handover::open(config)?;
-    let (mut server, admin_address) =
-        match parking::go_on(config, inherited.as_ref(), state_file.as_ref(), parked)? {
-            Some((mut server, admin_address)) => {
-                state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
-                (server, admin_address)
-            }
-            None => {
-                let listening = inherited.map_or_else(|| listeners::open(config, false), Ok)?;
-                let admin = listeners::open_admin(config)?;
-                let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-                let mut server = Server::over(listening, admin, config, Service::Notifications)?;
-                state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
-                (server, admin_address)
-            }
-        };
+    let mut server = match parking::go_on(config, inherited.as_ref(), state_file.as_ref(), parked)? {
+        Some(mut server) => {
+            state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
+            server
+        }
+        None => {
+            let entrances = Entrances {
+                public: inherited.map_or_else(|| listeners::open(config, false), Ok)?,
+                admin: listeners::open_admin(config)?,
+                redirect: listeners::open_redirect(config)?,
+            };
+            let mut server = Server::over(entrances, config, Service::Notifications)?;
+            state_file.map_or(Ok(()), |state_file| server.take_over(state_file))?;
+            server
+        }
+    };
     server.obey_signals(signals)?;
     path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
-    Ok((server, admin_address))
+    Ok(server)
 }
 
 /// Goes on where another process stops, on its sockets where these are what is to be listened on. Whatever fails, that one goes
@@ -121,28 +124,31 @@ fn take_over(
     inheritance: Inheritance,
     signals: Signals,
     state_file: Option<StateFile>,
-) -> Result<(Server, Option<Address>), RunError> {
-    let Inheritance { is_own, mut taking, pid, workers, slots, admin, path, files, .. } = inheritance;
+) -> Result<Server, RunError> {
+    let Inheritance { is_own, mut taking, pid, workers, slots, admin, redirect, path, files, .. } =
+        inheritance;
     let public = BoundSocket::join(slots.into_values());
-    let prepare = || -> Result<(Server, Option<Address>), RunError> {
-        let listening = listeners::adopt(config, inherited, public, is_own)?;
-        let admin = listeners::adopt_admin(config, admin, is_own)?;
-        let admin_address = admin.as_ref().map(|admin| admin.address().clone());
-        let mut server = Server::over(listening, admin, config, Service::Notifications)?;
+    let prepare = || -> Result<Server, RunError> {
+        let entrances = Entrances {
+            public: listeners::adopt(config, inherited, public, is_own)?,
+            admin: listeners::adopt_admin(config, admin, is_own)?,
+            redirect: listeners::adopt_redirect(config, redirect, is_own)?,
+        };
+        let mut server = Server::over(entrances, config, Service::Notifications)?;
         server.obey_signals(signals)?;
         let path = handover::adopt(config, path)?;
         path.map_or(Ok(()), |path| server.await_successor_at(path)).map_err(StartError::Poll)?;
         state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
-        Ok((server, admin_address))
+        Ok(server)
     };
-    let (mut server, admin_address) = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
+    let mut server = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
     let opened = taking.open_parts(workers.unwrap_or(0));
     opened.inspect_err(|why| taking.decline(&why.to_string())).map_err(SuccessionError::TakeOver)?;
     let count = taking.finish(&mut server).map_err(SuccessionError::TakeOver)?;
     // Those of sockets that nobody listens on any more go now.
     files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));
     info!("Took over {count} connections from process {pid}");
-    Ok((server, admin_address))
+    Ok(server)
 }
 
 /// Serves as one of a supervisor's workers until told to leave, or until the supervisor is gone.
@@ -150,14 +156,17 @@ fn take_over(
 /// # Errors
 /// Why it could not start.
 pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> Result<ExitCode, RunError> {
-    let listening = listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener");
-    let admin = listeners::all_inherited(&inheritance.admin)?;
+    let entrances = Entrances {
+        public: listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener"),
+        admin: listeners::all_inherited(&inheritance.admin)?,
+        redirect: listeners::all_inherited(&inheritance.redirect)?,
+    };
     let supervisor = listeners::take(inheritance.supervisor)?;
     let signals = hear_signals()?;
     let taken = |fd: i32| listeners::take(fd).map(OwnedFd::from);
     let origin = inheritance.origin.clone().map(|origin| origin.try_map(taken)).transpose()?;
     let means = Means { line: taken(inheritance.line)?, origin };
-    let mut server = Server::worker(listening, admin, supervisor.into(), means, config)?;
+    let mut server = Server::worker(entrances, supervisor.into(), means, config)?;
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::frame::Frame;
+use crate::http::door::Door;
 use crate::policy::addresses::Address;
 use crate::policy::replay::Replay;
 use crate::server::clock::Now;
@@ -65,8 +66,8 @@ pub struct Connection<S> {
     pub(super) dirty: bool,
     /// Whether it counts as a client: from the upgrade until it has departed.
     pub(super) is_client: bool,
-    /// Whether it came in by the door for operators.
-    pub(super) is_admin: bool,
+    /// Where it came in.
+    pub(super) door: Door,
     /// Whether it is counted among those of its address.
     pub(super) standing: Standing,
     /// What was asked for it and is not answered yet.
@@ -139,7 +140,7 @@ impl<S: Socket> Connection<S> {
             publishes: false,
             dirty: false,
             is_client: false,
-            is_admin: false,
+            door: Door::Public,
             standing: Standing::Uncounted,
             awaited: Awaited::default(),
             member: None,

@@ -5,7 +5,7 @@ use std::fs::{self, DirEntry};
 
 use rlimit::Resource;
 
-use crate::http::routes::Door;
+use crate::http::door::Door;
 
 /// Kept back from clients; of a small limit, a quarter.
 const RESERVE: usize = 32;
@@ -69,7 +69,7 @@ pub fn room_for_clients() -> usize {
 
 fn room(limit: usize, others: usize, door: Door) -> usize {
     let reserve = match door {
-        Door::Public => RESERVE.min(limit / 4),
+        Door::Public | Door::Redirect => RESERVE.min(limit / 4),
         Door::Admin => LAST_RESERVE.min(limit / 8),
     };
     limit.saturating_sub(others + reserve).max(1)

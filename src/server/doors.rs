@@ -1,19 +1,20 @@
-//! The doors by which peers come in: that of the clients and, if there is one, that of the operators. Accepts at each with a
-//! budget, and pauses when something has run out.
+//! The doors by which peers come in: that of the clients and, where there are such, that of the operators and that of those who are
+//! redirected to HTTPS. Accepts at each with a budget, and pauses when something has run out.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 
-use crate::http::routes::Door;
+use crate::http::door::Door;
 use crate::server::acceptor::{Accepted, Acceptor, Round};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::descriptors::Descriptors;
+use crate::server::entrances::Entrances;
 use crate::server::socket::Stream;
 use crate::server::transport::{Security, Transport};
 use crate::server::turn::Turn;
-use crate::server::{ADMIN, FIRST_PEER, LISTENER};
+use crate::server::{ADMIN, FIRST_PEER, LISTENER, REDIRECT};
 
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -24,12 +25,16 @@ pub(in crate::server) const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Doors {
     /// None before a worker may serve, and once leaving.
     public: Option<Acceptor>,
+    /// Open while that is: who is redirected is to find somebody.
+    redirect: Option<Acceptor>,
     /// Open until the process ends, but for the time in which other workers let operators in.
     admin: Option<Acceptor>,
     /// What operators came in by, and may again.
     resting_admin: Option<BoundSocket>,
     /// What a worker will listen on once it has heard all that was published.
     standby: Option<BoundSocket>,
+    /// The same for those who are redirected.
+    standby_redirect: Option<BoundSocket>,
     /// The end of a pause in accepting.
     accept_at: Option<Instant>,
     descriptors: Descriptors,
@@ -42,18 +47,16 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Opens the operators' door; that of the clients stays closed. All other descriptors of the process are open already.
-    pub(super) fn new(
-        public: BoundSocket,
-        admin: Option<BoundSocket>,
-        backlog: u16,
-        registry: &Registry,
-    ) -> io::Result<Self> {
+    /// Opens the operators' door; the others stay closed. All other descriptors of the process are open already.
+    pub(super) fn new(entrances: Entrances, backlog: u16, registry: &Registry) -> io::Result<Self> {
+        let Entrances { public, admin, redirect } = entrances;
         Ok(Self {
             public: None,
+            redirect: None,
             admin: admin.map(|admin| Acceptor::new(admin, registry, ADMIN)).transpose()?,
             resting_admin: None,
             standby: Some(public),
+            standby_redirect: redirect,
             accept_at: None,
             descriptors: Descriptors::read(),
             // That of an inherited socket may be another, and is this much unless somebody has seen to it
@@ -76,14 +79,21 @@ impl Doors {
 
     /// What is spoken with those who come in there.
     pub(super) fn security_at(&self, door: Door) -> Security {
-        let is_secured = door == Door::Public || self.secures_admin;
+        let is_secured = match door {
+            Door::Public => true,
+            Door::Redirect => false,
+            Door::Admin => self.secures_admin,
+        };
         if is_secured { self.security.clone() } else { Security::default() }
     }
 
-    /// Opens the clients' door.
+    /// Opens the clients' door, and that of those who are redirected to it.
     pub(super) fn open(&mut self, registry: &Registry) -> io::Result<()> {
         if let Some(socket) = self.standby.take() {
             self.public = Some(Acceptor::new(socket, registry, LISTENER)?);
+        }
+        if let Some(socket) = self.standby_redirect.take() {
+            self.redirect = Some(Acceptor::new(socket, registry, REDIRECT)?);
         }
         Ok(())
     }
@@ -91,7 +101,9 @@ impl Doors {
     /// Notes where somebody waits.
     pub(super) fn on_events(&mut self, has_come: impl Fn(Token) -> bool, now: Instant) {
         let is_over = self.accept_at.take_if(|at| *at <= now).is_some();
-        for (door, token) in [(&mut self.public, LISTENER), (&mut self.admin, ADMIN)] {
+        for (door, token) in
+            [(&mut self.public, LISTENER), (&mut self.redirect, REDIRECT), (&mut self.admin, ADMIN)]
+        {
             door.iter_mut().filter(|_| is_over).for_each(Acceptor::try_again);
             door.iter_mut().filter(|_| has_come(token)).for_each(Acceptor::on_waiting);
         }
@@ -99,7 +111,7 @@ impl Doors {
 
     /// How long until somebody may be accepted whom no event will announce.
     pub(super) fn next_timeout(&self, now: Instant) -> Option<Duration> {
-        if self.public.iter().chain(&self.admin).any(|door| door.has_waiting) {
+        if self.public.iter().chain(&self.redirect).chain(&self.admin).any(|door| door.has_waiting) {
             return Some(Duration::ZERO);
         }
         self.accept_at.map(|at| at.saturating_duration_since(now))
@@ -107,8 +119,9 @@ impl Doors {
 
     /// Admits those who wait, as many as one turn has time for.
     pub(super) fn accept(&mut self, turn: &mut Turn<Transport<Stream>>, registry: &Registry) {
-        self.accept_at(Door::Public, ACCEPTS_PER_TURN, turn, registry);
-        self.accept_at(Door::Admin, ACCEPTS_PER_TURN, turn, registry);
+        for door in [Door::Public, Door::Redirect, Door::Admin] {
+            self.accept_at(door, ACCEPTS_PER_TURN, turn, registry);
+        }
     }
 
     fn accept_at(
@@ -121,6 +134,7 @@ impl Doors {
         let security = self.security_at(door);
         let acceptor = match door {
             Door::Public => &mut self.public,
+            Door::Redirect => &mut self.redirect,
             Door::Admin => &mut self.admin,
         };
         let Some(acceptor) = acceptor.as_mut().filter(|acceptor| acceptor.has_waiting) else { return };
@@ -148,23 +162,24 @@ impl Doors {
         self.accept_at = Some(turn.now() + ACCEPT_PAUSE);
     }
 
-    /// Closes the clients' door, after those who wait there, if these are to be admitted. Later connections find the port
-    /// closed.
+    /// Closes the clients' door and that of those who are redirected, after those who wait there, if these are to be admitted. Later
+    /// connections find the ports closed.
     pub(super) fn close(
         &mut self,
         admits_waiting: bool,
         turn: &mut Turn<Transport<Stream>>,
         registry: &Registry,
     ) {
-        if let Some(acceptor) = self.public.as_mut().filter(|_| admits_waiting) {
-            acceptor.has_waiting = true;
+        if admits_waiting {
+            self.public.iter_mut().chain(&mut self.redirect).for_each(Acceptor::try_again);
             self.accept_at(Door::Public, self.backlog + 1, turn, registry);
+            self.accept_at(Door::Redirect, self.backlog + 1, turn, registry);
         }
-        if let Some(acceptor) = self.public.take() {
+        for acceptor in [self.public.take(), self.redirect.take()].into_iter().flatten() {
             acceptor.close(registry);
         }
         // The end of a pause stays: it may be the operators' door that pauses.
-        self.standby = None;
+        (self.standby, self.standby_redirect) = (None, None);
     }
 
     /// Leaves operators to others who listen on the same sockets.
@@ -184,22 +199,29 @@ impl Doors {
 
     /// What is listened on, and for whom.
     pub(super) fn listening(&self) -> impl Iterator<Item = (Door, &BoundSocket)> {
-        let public = self.public.iter().map(Acceptor::bound).chain(&self.standby);
-        let admin = self.admin.iter().map(Acceptor::bound).chain(&self.resting_admin);
-        public.map(|bound| (Door::Public, bound)).chain(admin.map(|bound| (Door::Admin, bound)))
+        let doors = [
+            (Door::Public, &self.public, &self.standby),
+            (Door::Redirect, &self.redirect, &self.standby_redirect),
+            (Door::Admin, &self.admin, &self.resting_admin),
+        ];
+        doors.into_iter().flat_map(|(door, open, closed)| {
+            open.iter().map(Acceptor::bound).chain(closed).map(move |bound| (door, bound))
+        })
     }
 
     /// What is listened on, whatever for.
     pub(super) fn bound_mut(&mut self) -> impl Iterator<Item = &mut BoundSocket> {
-        let doors = self.public.iter_mut().chain(&mut self.admin).map(Acceptor::bound_mut);
-        doors.chain(&mut self.standby).chain(&mut self.resting_admin)
+        let open = self.public.iter_mut().chain(&mut self.redirect).chain(&mut self.admin);
+        let closed = [&mut self.standby, &mut self.standby_redirect, &mut self.resting_admin];
+        open.map(Acceptor::bound_mut).chain(closed.into_iter().flatten())
     }
 
     /// Another process listens from now on, on the same sockets.
     pub(super) fn bequeath(&mut self, registry: &Registry) {
-        let doors = [self.public.take(), self.admin.take()].into_iter().flatten();
-        let bound = doors.map(|door| door.close(registry));
-        bound.chain(self.standby.take()).chain(self.resting_admin.take()).for_each(BoundSocket::bequeath);
+        let open = [self.public.take(), self.redirect.take(), self.admin.take()];
+        let closed = [self.standby.take(), self.standby_redirect.take(), self.resting_admin.take()];
+        let open = open.into_iter().flatten().map(|door| door.close(registry));
+        open.chain(closed.into_iter().flatten()).for_each(BoundSocket::bequeath);
         self.accept_at = None;
     }
 

@@ -3,7 +3,9 @@
 use mio::Token;
 use mio::event::Event;
 
-use super::{ADMIN, CONTROLS, ENGINE, FIRST_PEER, LISTENER, SIGNALS, SUCCESSOR, SUCCESSORS, SUPERVISOR};
+use super::{
+    ADMIN, CONTROLS, ENGINE, FIRST_PEER, LISTENER, REDIRECT, SIGNALS, SUCCESSOR, SUCCESSORS, SUPERVISOR,
+};
 use crate::server::engine::dial::Dialer;
 use crate::server::peers::Readiness;
 use crate::server::turn::Ready;
@@ -11,7 +13,7 @@ use crate::server::turn::Ready;
 /// What an event says about a peer, the supervisor or the engine.
 pub(super) fn ready(event: &Event) -> Option<Ready> {
     match event.token() {
-        CONTROLS | SIGNALS | LISTENER | ADMIN | SUCCESSOR | SUCCESSORS => None,
+        CONTROLS | SIGNALS | LISTENER | ADMIN | REDIRECT | SUCCESSOR | SUCCESSORS => None,
         SUPERVISOR => Some(Ready::Supervisor),
         token if token.0 < FIRST_PEER => Dialer::line_of(token, ENGINE).map(Ready::Engine),
         Token(peer) => {

@@ -9,6 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::http::door::Door;
 use crate::policy::drain::{Drain, Outcome, Step};
 use crate::policy::heard::Look;
 use crate::server::bound_socket::BoundSocket;
@@ -17,6 +18,7 @@ use crate::server::clock::Now;
 use crate::server::control::{Controls, Signals};
 use crate::server::doors::Doors;
 use crate::server::engine::dial::{self, Dialer};
+use crate::server::entrances::Entrances;
 use crate::server::exhaustion::with_mend;
 use crate::server::handover::{Means, Park, Share, Succession};
 use crate::server::key_file::KeyFileError;
@@ -40,6 +42,7 @@ pub mod descriptors;
 mod dialling;
 mod doors;
 pub mod engine;
+pub mod entrances;
 mod event;
 pub mod exhaustion;
 #[cfg(test)]
@@ -67,6 +70,7 @@ pub mod ticket_secret;
 pub mod tls_client;
 pub mod transport;
 pub mod turn;
+pub mod webroot;
 
 pub use address::Address;
 pub use bound_socket::ListenError;
@@ -80,8 +84,9 @@ const SUPERVISOR: Token = Token(3);
 const ADMIN: Token = Token(4);
 const SUCCESSOR: Token = Token(5);
 const SUCCESSORS: Token = Token(6);
+const REDIRECT: Token = Token(7);
 /// The first of the engine's.
-const ENGINE: usize = 7;
+const ENGINE: usize = 8;
 /// A connection's token is its key beyond this.
 const FIRST_PEER: usize = ENGINE + dial::TOKENS;
 
@@ -149,25 +154,16 @@ impl Server {
     /// # Errors
     /// A message that names the act, the address and the mend.
     pub fn bind(config: &Config, service: Service) -> Result<Self, StartError> {
-        Self::over(
-            BoundSocket::bind(&config.host, config.port, config.backlog, false)?,
-            None,
-            config,
-            service,
-        )
+        let bound = BoundSocket::bind(&config.host, config.port, config.backlog, false)?;
+        Self::over(bound.into(), config, service)
     }
 
-    /// Listens on a socket that is there already, and on one for operators, if there is one.
+    /// Listens on sockets that are there already.
     ///
     /// # Errors
     /// When the machine is out of something.
-    pub fn over(
-        socket: BoundSocket,
-        admin: Option<BoundSocket>,
-        config: &Config,
-        service: Service,
-    ) -> Result<Self, StartError> {
-        let mut server = Self::new(socket, admin, config, service, None)?;
+    pub fn over(entrances: Entrances, config: &Config, service: Service) -> Result<Self, StartError> {
+        let mut server = Self::new(entrances, config, service, None)?;
         server.turn.notify_every(config.notify_interval.0.filter(|_| service == Service::Notifications));
         server.share_order(config)?;
         server.doors.open(server.poll.registry())?;
@@ -179,13 +175,12 @@ impl Server {
     /// # Errors
     /// When the machine is out of something.
     pub fn worker(
-        socket: BoundSocket,
-        admin: Option<BoundSocket>,
+        entrances: Entrances,
         supervisor: Stream,
         means: Means,
         config: &Config,
     ) -> Result<Self, StartError> {
-        let mut server = Self::new(socket, admin, config, Service::Notifications, Some(supervisor))?;
+        let mut server = Self::new(entrances, config, Service::Notifications, Some(supervisor))?;
         let share = Share::new(means, server.poll.registry())?;
         if share.takes_up() {
             server.turn.take_up_first();
@@ -195,8 +190,7 @@ impl Server {
     }
 
     fn new(
-        socket: BoundSocket,
-        admin: Option<BoundSocket>,
+        entrances: Entrances,
         config: &Config,
         service: Service,
         mut supervisor: Option<Stream>,
@@ -204,7 +198,9 @@ impl Server {
         let poll = Poll::new()?;
         let now = Now::read();
         let (keys, lookout) = Lookout::begin(config, now)?;
-        let terms = terms(config, service, socket.address(), admin.as_ref().map(BoundSocket::address), keys);
+        let address = entrances.public.address().clone();
+        let admin = entrances.admin.as_ref().map(BoundSocket::address);
+        let terms = terms(config, service, &address, admin, keys);
         let controls = Controls::new(poll.registry(), CONTROLS)?;
         if let Some(link) = &mut supervisor {
             poll.registry().register(link, SUPERVISOR, Interest::READABLE | Interest::WRITABLE)?;
@@ -213,8 +209,7 @@ impl Server {
         let undelayed = drain.clone();
         // A worker's supervisor has waited already.
         let drain = if supervisor.is_none() { drain.delayed(config.drain_delay) } else { drain };
-        let address = socket.address().clone();
-        let mut doors = Doors::new(socket, admin, config.backlog, poll.registry())?;
+        let mut doors = Doors::new(entrances, config.backlog, poll.registry())?;
         let mut turn = Turn::new(terms, supervisor.map(Transport::from), drain, now);
         lookout.secure(&mut turn, &mut doors);
         Ok(Self {
@@ -254,6 +249,11 @@ impl Server {
     /// The address listened on, with the port that was taken for port 0.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The address of another door, if there is one.
+    pub fn address_of(&self, door: Door) -> Option<&Address> {
+        self.doors.listening().find(|(of, _)| *of == door).map(|(_, bound)| bound.address())
     }
 
     /// To end it from another thread.

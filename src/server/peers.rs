@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use log::{debug, info};
 use slab::Slab;
 
+use crate::http::door::Door;
 use crate::http::keys::VerifyingKeys;
-use crate::http::routes::Door;
 use crate::http::site::Site;
 use crate::policy::addresses::Addresses;
 use crate::policy::expiries::Expiries;
@@ -152,7 +152,7 @@ impl<S: Socket> Peers<S> {
     ) -> io::Result<Option<usize>> {
         let expires = now + self.terms.limits.handshake;
         let mut connection = Connection::new(socket(self.connections.vacant_key())?, expires);
-        connection.is_admin = door == Door::Admin;
+        connection.door = door;
         if !self.greet(&mut connection, now) {
             return Ok(None);
         }

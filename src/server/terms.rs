@@ -9,9 +9,11 @@ use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
 use crate::http::auth::Auth;
+use crate::http::challenge::Challenge;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Host;
 use crate::http::keys::VerifyingKeys;
+use crate::http::redirect::{HTTPS_PORT, Redirect};
 use crate::http::token::Verifier;
 use crate::policy::addresses::AddressLimits;
 use crate::policy::fingerprint::Fingerprint;
@@ -23,8 +25,10 @@ use crate::server::address::Address;
 use crate::server::engine::EngineTerms;
 use crate::server::footprint;
 use crate::server::limits::Limits;
+use crate::server::webroot::Webroot;
 use crate::wire::engine::{Credentials, Speaker, page_for};
 use crate::wire::metrics::Process;
+use crate::wire::response::Response;
 use crate::wire::websocket::Rules;
 
 /// What the clients of this server are there for.
@@ -63,6 +67,10 @@ pub struct Terms {
     pub access: Access,
     /// The same for those who come in by the operators' door; `None` when there is none.
     pub operators: Option<Access>,
+    /// How those are redirected who come in by the door for that.
+    pub redirect: Redirect,
+    /// What certificate authorities are given there, if anything is.
+    pub webroot: Option<Webroot>,
     /// Pages of other origins that may listen and publish.
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Who may hear and publish what, by tokens; `None` where none are expected.
@@ -73,6 +81,16 @@ pub struct Terms {
     pub compresses: bool,
     /// Asks the system what this process takes of the machine, which no simulated world can repeat.
     pub footprint: fn(&mut Process),
+}
+
+impl Terms {
+    /// What a certificate authority is given that asks for this.
+    pub(super) fn prove(&self, challenge: &Challenge) -> Response {
+        match self.webroot.as_ref().and_then(|webroot| webroot.read(challenge)) {
+            Some(content) => Response::new(200, "text/plain", content),
+            None => Response::error(404, "not found"),
+        }
+    }
 }
 
 /// The terms of this configuration, on this address, with the keys for tokens, if any are expected.
@@ -110,6 +128,11 @@ pub(super) fn terms(
         }),
         access: access(config, address, false),
         operators: admin.map(|admin| access(config, admin, true)),
+        redirect: Redirect {
+            port: address.ip().map_or(HTTPS_PORT, |address| address.port()),
+            answers_challenges: config.redirect.acme_webroot.is_some(),
+        },
+        webroot: config.redirect.acme_webroot.as_deref().map(Webroot::at),
         allowed_origins: config.origins.all(),
         auth: keys.map(|keys| auth(config, keys).into()),
         max_publish_bytes: config.max_publish_size,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::http::door::Door;
 use crate::http::keys::VerifyingKeys;
-use crate::http::routes::Door;
 use crate::policy::drain::{Drain, Situation, Step};
 use crate::policy::engine::step::Line as EngineLine;
 use crate::policy::epochs::Epochs;

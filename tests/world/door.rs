@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use slackwater::http::routes::Door;
+use slackwater::http::door::Door;
 use slackwater::server::transport::Security;
 
 use crate::socket::{Line, VirtualSocket};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use slackwater::http::access::Access;
+use slackwater::http::redirect::{HTTPS_PORT, Redirect};
 use slackwater::policy::history::HistoryLimits;
 use slackwater::policy::reconnect_notices::ReconnectTerms;
 use slackwater::server::limits::Limits;
@@ -51,6 +52,8 @@ pub fn patient(workers: usize) -> Setup {
         access: Access::on_this_machine("x"),
         allowed_origins: vec![],
         operators: None,
+        redirect: Redirect { port: HTTPS_PORT, answers_challenges: false },
+        webroot: None,
         auth: None,
         max_publish_bytes: 1 << 20,
         compresses: false,

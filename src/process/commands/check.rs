@@ -73,21 +73,29 @@ impl Report {
             inherited.and_then(|inherited| inherited.map_or_else(|| listeners::prospect(&config), Ok));
         let public = report.keep(public);
         let admin = report.keep(listeners::prospect_of_admin(&config)).flatten();
+        let redirect = report.keep(listeners::prospect_of_redirect(&config)).flatten();
         let handover = report.keep(handover::prospect(&config)).flatten();
         let state = config.state_file.as_deref().map(|path| StateFile::open(path)?.found());
         let state = state.and_then(|found| report.keep(found));
         report.faults.extend(contradictions::all(
             &config,
-            &Doors { public: public.as_ref(), admin: admin.as_ref(), handover: handover.as_ref() },
+            &Doors {
+                public: public.as_ref(),
+                admin: admin.as_ref(),
+                redirect: redirect.as_ref(),
+                handover: handover.as_ref(),
+            },
             &files,
         ));
         // What would not start would do nothing.
         let (Some(public), true) = (public, report.faults.is_empty()) else { return report };
         let (address, admin) = (public.address(), admin.as_ref().map(Prospect::address));
         report.remarks.push(Remark::Fact(format!("Would serve {}", remarks::serving(&config, address))));
+        report.remarks.extend(redirect.as_ref().map(Prospect::address).map(remarks::redirecting));
         report.remarks.extend(admin.map(|admin| remarks::operators(&config, admin)));
         report.remarks.extend(remarks::engine(&config));
         report.remarks.extend(remarks::of_access(&config, address, admin));
+        report.remarks.extend(remarks::of_webroot(&config));
         report.remarks.extend(parking::is_in_vain(&config).map(|why| Remark::Note(why.to_owned())));
         let keys = keys.as_ref();
         report

@@ -5,7 +5,7 @@ use std::io;
 
 use socket2::Socket;
 
-use super::{KEPT_BACK, OpenError, adopt_admin, is_named, open, open_admin};
+use super::{KEPT_BACK, OpenError, adopt_admin, adopt_redirect, is_named, open, open_admin, open_redirect};
 use crate::config::Config;
 use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
@@ -21,7 +21,27 @@ pub struct SlotSockets {
     spares: Vec<Spare>,
     /// The same for all slots.
     admin: Option<BoundSocket>,
+    /// The same for all slots; none once leaving.
+    redirect: Option<BoundSocket>,
     backlog: u16,
+}
+
+/// What a worker accepts from: what it is given when it is started.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerSockets<'a> {
+    /// For clients.
+    pub public: &'a [Socket],
+    /// For operators; none where they have no door of their own.
+    pub admin: &'a [Socket],
+    /// For those who are redirected; none where nobody is.
+    pub redirect: &'a [Socket],
+}
+
+impl WorkerSockets<'_> {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Socket> {
+        self.public.iter().chain(self.admin).chain(self.redirect)
+    }
 }
 
 /// What a slot has beside its own. It stays that one's, who accepts there; another slot may accept there, too, instead of opening
@@ -40,14 +60,8 @@ impl SlotSockets {
     /// As `open`.
     pub fn open(config: &Config, inherited: Option<BoundSocket>) -> Result<Self, OpenError> {
         let first = inherited.map_or_else(|| open(config, true), Ok)?;
-        Ok(Self {
-            address: first.address().clone(),
-            first: Some(first),
-            slots: Vec::new(),
-            spares: Vec::new(),
-            admin: open_admin(config)?,
-            backlog: config.backlog,
-        })
+        let (admin, redirect) = (open_admin(config)?, open_redirect(config)?);
+        Ok(Self { admin, redirect, ..Self::of_first(config, first) })
     }
 
     /// Listens on what a predecessor has listened on, if that is where this configuration says: `slots` of its workers', all of
@@ -60,14 +74,16 @@ impl SlotSockets {
         inherited: Option<BoundSocket>,
         slots: Vec<BoundSocket>,
         admin: Option<BoundSocket>,
+        redirect: Option<BoundSocket>,
         is_own: bool,
     ) -> Result<Self, OpenError> {
         let is_named = slots.first().map_or(Ok(false), |first| is_named(config, first))?;
         let is_kept = inherited.is_none() && (is_named || is_own && !slots.is_empty());
         let admin = adopt_admin(config, admin, is_own)?;
+        let redirect = adopt_redirect(config, redirect, is_own)?;
         if !is_kept {
             let opened = inherited.map_or_else(|| open(config, true), Ok)?;
-            return Ok(Self::of_first(config, opened, admin));
+            return Ok(Self { admin, redirect, ..Self::of_first(config, opened) });
         }
         let all: Vec<BoundSocket> = slots.into_iter().flat_map(BoundSocket::apart).collect();
         let mut firsts: Vec<BoundSocket> = vec![];
@@ -96,12 +112,19 @@ impl SlotSockets {
             is_whole.then_some(Spare { owner: nth % workers, lent_to: None, socket })
         });
         let spares = spares.collect();
-        Ok(Self { slots, spares, ..Self::of_first(config, first, admin) })
+        Ok(Self { slots, spares, admin, redirect, ..Self::of_first(config, first) })
     }
 
-    fn of_first(config: &Config, first: BoundSocket, admin: Option<BoundSocket>) -> Self {
-        let address = first.address().clone();
-        Self { address, first: Some(first), slots: vec![], spares: vec![], admin, backlog: config.backlog }
+    fn of_first(config: &Config, first: BoundSocket) -> Self {
+        Self {
+            address: first.address().clone(),
+            first: Some(first),
+            slots: vec![],
+            spares: vec![],
+            admin: None,
+            redirect: None,
+            backlog: config.backlog,
+        }
     }
 
     /// What the workers accept from, in their order.
@@ -112,6 +135,11 @@ impl SlotSockets {
     /// What operators come in by.
     pub fn admin(&self) -> Option<&BoundSocket> {
         self.admin.as_ref()
+    }
+
+    /// What those come in by who are redirected.
+    pub fn redirect(&self) -> Option<&BoundSocket> {
+        self.redirect.as_ref()
     }
 
     /// Whether the file of what clients come in by goes with it.
@@ -126,7 +154,7 @@ impl SlotSockets {
 
     /// Another process listens from now on, on the same sockets.
     pub fn bequeath(&mut self) {
-        let owners = [self.first.take(), self.admin.take()];
+        let owners = [self.first.take(), self.admin.take(), self.redirect.take()];
         owners.into_iter().flatten().for_each(BoundSocket::bequeath);
         self.slots.drain(..).for_each(BoundSocket::bequeath);
         self.spares.clear();
@@ -137,16 +165,11 @@ impl SlotSockets {
         &self.address
     }
 
-    /// Where operators come in, if they have a door of their own.
-    pub fn admin_address(&self) -> Option<&Address> {
-        self.admin.as_ref().map(BoundSocket::address)
-    }
-
-    /// The listening sockets of a slot, and those of the operators. Those up to the slot are opened where they are not yet.
+    /// The listening sockets of a slot. Those up to the slot are opened where they are not yet.
     ///
     /// # Errors
     /// When the machine is out of something, or all are closed.
-    pub fn of(&mut self, slot: usize) -> io::Result<(&[Socket], &[Socket])> {
+    pub fn of(&mut self, slot: usize) -> io::Result<WorkerSockets<'_>> {
         let first = self.first.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         (0..KEPT_BACK).map(|_| first.sockets()[0].try_clone()).collect::<io::Result<Vec<Socket>>>()?;
         while self.slots.len() <= slot {
@@ -161,14 +184,18 @@ impl SlotSockets {
             };
             self.slots.push(next.map_err(io::Error::other)?);
         }
-        Ok((self.slots[slot].sockets(), self.admin.as_ref().map_or(&[], BoundSocket::sockets)))
+        Ok(WorkerSockets {
+            public: self.slots[slot].sockets(),
+            admin: self.admin.as_ref().map_or(&[], BoundSocket::sockets),
+            redirect: self.redirect.as_ref().map_or(&[], BoundSocket::sockets),
+        })
     }
 
-    /// Closes all that clients come in by. Operators come in until the workers have ended.
+    /// Closes all that clients come in by, and those who are redirected to them. Operators come in until the workers have ended.
     pub fn close_all(&mut self) {
         self.slots.clear();
         self.spares.clear();
-        self.first = None;
+        (self.first, self.redirect) = (None, None);
     }
 
     /// Closes the listener of the last slot.

@@ -48,13 +48,13 @@ pub(super) fn begin(
     Ok(match handover::inherit(config, approach)? {
         Some(mut inheritance) => {
             let slots = std::mem::take(&mut inheritance.slots).into_values().collect();
-            let (admin, path, is_own) =
-                (inheritance.admin.take(), inheritance.path.take(), inheritance.is_own);
+            let (admin, redirect) = (inheritance.admin.take(), inheritance.redirect.take());
+            let (path, is_own) = (inheritance.path.take(), inheritance.is_own);
             let tickets = inheritance.tickets.take();
             let taking = Taking::new(inheritance, config.workers.into(), registry)
                 .map_err(SuccessionError::TakeOver)?;
             let opened = || -> Result<_, SupervisorError> {
-                let listeners = SlotSockets::adopt(config, inherited, slots, admin, is_own)?;
+                let listeners = SlotSockets::adopt(config, inherited, slots, admin, redirect, is_own)?;
                 Ok((listeners, handover::adopt(config, path)?))
             };
             let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
@@ -102,10 +102,10 @@ fn begin_with_parked(
     };
     let pid = parked.pid;
     let open = || -> Result<_, OpenError> {
-        let Doors { slots, admin, files, .. } = Doors::of(parked.sockets)?;
+        let Doors { slots, admin, redirect, files, .. } = Doors::of(parked.sockets)?;
         let inherited = inherited.map(BoundSocket::share).transpose()?;
         let slots = slots.into_values().collect();
-        Ok((SlotSockets::adopt(config, inherited, slots, admin, false)?, files))
+        Ok((SlotSockets::adopt(config, inherited, slots, admin, redirect, false)?, files))
     };
     let (listeners, files) = open().inspect_err(|_| parking::say_kept(Some(pid)))?;
     (taking_up.files, taking_up.found) = (files, found);

@@ -258,9 +258,10 @@ impl Supervisor {
 pub(super) fn offer<'a>(listeners: &'a SlotSockets, path: Option<&'a BoundSocket>) -> Offer<'a> {
     let slots = listeners.slots().zip(0..).map(|(bound, slot)| (Kind::Public, bound, slot));
     let admin = listeners.admin().map(|bound| (Kind::Admin, bound, 0));
+    let redirect = listeners.redirect().map(|bound| (Kind::Redirect, bound, 0));
     let path = path.map(|bound| (Kind::Handover, bound, 0));
     let mut offer = Offer::default();
-    for (kind, bound, slot) in slots.chain(admin).chain(path) {
+    for (kind, bound, slot) in slots.chain(admin).chain(redirect).chain(path) {
         let owns_file = bound.owns_file() || kind == Kind::Public && listeners.owns_file();
         offer.add(kind, bound, slot, owns_file);
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Connection, Phase, Sender, Standing};
+use crate::http::door::Door;
 use crate::policy::addresses::Address;
 use crate::server::socket::{Handshake, Socket};
 use crate::wire::extensions::Compression;
@@ -104,7 +105,8 @@ impl<S: Socket> Connection<S> {
                 Standing::RefusedRequest => Some(record::Standing::RefusedRequest),
             },
             publishes: self.publishes,
-            is_admin: self.is_admin,
+            is_admin: self.door == Door::Admin,
+            redirects: self.door == Door::Redirect,
             tls: self.socket.pack(),
             ..Record::of(phase)
         }))
@@ -120,6 +122,7 @@ impl<S: Socket> Connection<S> {
         at: Moment,
         shared: &[Bytes],
     ) -> Result<Self, Damaged> {
+        let door = Self::door_of(&record);
         let outbox = record.outbox.map(|outbox| Outbox::unpack(outbox, at, shared)).transpose()?;
         let address = record.address.map(|number| Address::from_number(number).ok_or(Damaged)).transpose()?;
         let phase = match record.phase {
@@ -155,8 +158,17 @@ impl<S: Socket> Connection<S> {
         };
         connection.address = address;
         connection.publishes = record.publishes;
-        connection.is_admin = record.is_admin;
+        connection.door = door;
         Ok(connection)
+    }
+
+    /// Where one has come in.
+    pub(in crate::server) fn door_of(record: &Record) -> Door {
+        match (record.is_admin, record.redirects) {
+            (true, _) => Door::Admin,
+            (false, true) => Door::Redirect,
+            (false, false) => Door::Public,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::channel::Channel;
 use crate::config::ssl::TicketSecret;
-use crate::http::routes::Door;
+use crate::http::door::Door;
 use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
 use crate::server::doors::Doors;
@@ -28,6 +28,7 @@ impl<'a> Offer<'a> {
             let kind = match door {
                 Door::Public => Kind::Public,
                 Door::Admin => Kind::Admin,
+                Door::Redirect => Kind::Redirect,
             };
             offer.add(kind, bound, 0, bound.owns_file());
         }

@@ -14,7 +14,6 @@ use super::memory;
 use super::parked::ParkedError;
 use super::part::Part;
 use crate::config::ssl::TicketSecret;
-use crate::http::routes::Door;
 use crate::policy::handover::successor::{NoSuccession, Successor, Task, Told};
 use crate::server::clock::Now;
 use crate::server::peers::Arrival;
@@ -358,12 +357,12 @@ impl Server {
         let (now, at) = (Now::read(), Now::moment());
         let (registry, mut connections) = (self.poll.registry(), connections.into_iter());
         let doors = &self.doors;
-        let left = self.turn.take_over(image, now, at, |Arrival { key, is_admin, tls }| {
+        let left = self.turn.take_over(image, now, at, |Arrival { key, door, tls }| {
             let descriptor = connections.next().ok_or(ErrorKind::InvalidData)?;
             let mut socket = Stream::from(Socket::from(descriptor));
             let interest = Interest::READABLE | Interest::WRITABLE;
             socket.register(registry, Token(FIRST_PEER + key), interest)?;
-            doors.security_at(if is_admin { Door::Admin } else { Door::Public }).go_on(socket, tls)
+            doors.security_at(door).go_on(socket, tls)
         })?;
         if connections.next().is_some() { Err(ErrorKind::InvalidData.into()) } else { Ok(left) }
     }

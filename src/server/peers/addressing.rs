@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use log::warn;
 
 use super::Peers;
+use crate::http::door::Door;
 use crate::policy::addresses::{Address, TooMany};
 use crate::server::clock::Now;
 use crate::server::connection::{Connection, Owner, Sender, Speaks, Standing};
@@ -23,7 +24,7 @@ impl<S: Socket> Peers<S> {
     /// Looks who a newcomer is, and counts it; whether it is taken in. Operators are not counted.
     pub(super) fn greet(&mut self, connection: &mut Connection<S>, now: Now) -> bool {
         let is_looked_at = self.addresses.is_some() || self.terms.announcing_proxies.is_some();
-        if !is_looked_at || connection.is_admin {
+        if !is_looked_at || connection.door == Door::Admin {
             return true;
         }
         // Of one that is gone nobody knows whether it was listed.

@@ -10,8 +10,9 @@ use super::waiting::Waited;
 use super::{Mode, Peers};
 use crate::frame::Kind;
 use crate::http::answer::Answer;
+use crate::http::door::Door;
 use crate::http::origin::{Origins, Stranger};
-use crate::http::routes::{self, Conditions, Door, Stage};
+use crate::http::routes::{self, Conditions, Stage};
 use crate::policy::hub::TooMany;
 use crate::policy::mentions::{FORGET_AFTER, Mention};
 use crate::policy::sequencer::Position;
@@ -85,7 +86,8 @@ impl<S: Socket> Peers<S> {
             takes_chunks: request.takes_chunks,
             shared_with: routes::shared_with(&request, conditions),
             // Whoever is refused for its address is counted for that.
-            counted_as: routes::counted_as(&request).filter(|_| too_many.is_none()),
+            counted_as: routes::counted_as(&request)
+                .filter(|_| too_many.is_none() && conditions.door != Door::Redirect),
         };
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
@@ -106,6 +108,7 @@ impl<S: Socket> Peers<S> {
                 self.counts.on_rejected(refusal.label());
                 self.connections[key].refuse(refusal, None, now, &self.terms.limits);
             }
+            Answer::Challenge(challenge) => self.respond(key, self.terms.prove(&challenge), exchange, now),
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
                 self.waiting.ask_for_drain();
@@ -177,7 +180,7 @@ impl<S: Socket> Peers<S> {
     }
 
     fn door_of(&self, key: usize) -> Door {
-        if self.connections[key].is_admin { Door::Admin } else { Door::Public }
+        self.connections[key].door
     }
 
     /// Takes in what a WebSocket sends, and replies.
@@ -364,8 +367,9 @@ fn conditions(
     Conditions {
         door,
         has_admin: operators.is_some(),
+        redirect: terms.redirect,
         stage,
-        crowded: door == Door::Public && terms.concurrency.is_some_and(|most| connections > most),
+        crowded: door != Door::Admin && terms.concurrency.is_some_and(|most| connections > most),
         access: operators.unwrap_or(&terms.access),
         origins: Origins { allowed: &terms.allowed_origins, reach: &terms.access.reach },
         too_many,
@@ -375,3 +379,7 @@ fn conditions(
         compresses: terms.compresses,
     }
 }
+
+#[cfg(test)]
+#[path = "redirecting_tests.rs"]
+mod redirecting_tests;

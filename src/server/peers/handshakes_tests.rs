@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::config::Config;
-use crate::http::routes::Door;
+use crate::http::door::Door;
 use crate::server::Service;
 use crate::server::address::Address;
 use crate::server::peers::Readiness;

@@ -2,6 +2,7 @@
 //! given what the loop gives them, in its order.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -70,8 +71,19 @@ impl House {
 
     /// Admits somebody who says this as soon as it is listened to.
     pub(super) fn admit(&mut self, said: impl AsRef<[u8]>) -> usize {
+        self.admit_from(Door::Public, None, said)
+    }
+
+    /// The same by a door and from an address.
+    pub(super) fn admit_from(
+        &mut self,
+        door: Door,
+        address: Option<IpAddr>,
+        said: impl AsRef<[u8]>,
+    ) -> usize {
         let end = FarEnd::open();
-        let key = self.peers.admit(Door::Public, self.now(), |_| Ok(Wire(end.clone()))).unwrap().unwrap();
+        end.borrow_mut().address = address;
+        let key = self.peers.admit(door, self.now(), |_| Ok(Wire(end.clone()))).unwrap().unwrap();
         // A key passes on when its owner has gone.
         self.ends.splice(key..self.ends.len().min(key + 1), [end]);
         self.send(key, said);

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::Peers;
+use crate::http::door::Door;
 use crate::server::clock::Now;
 use crate::server::connection::Connection;
 use crate::server::socket::Socket;
@@ -57,9 +58,9 @@ impl<S: Socket> Peers<S> {
     pub fn owes_answers(&self, is_worker: bool) -> bool {
         let serves = self.mode == Mode::SteppingDown;
         // An operator's request could be answered by any worker, but this one has let it in.
-        self.connections
-            .iter()
-            .any(|(_, connection)| connection.is_owed_an_answer(serves || is_worker && connection.is_admin))
+        self.connections.iter().any(|(_, connection)| {
+            connection.is_owed_an_answer(serves || is_worker && connection.door == Door::Admin)
+        })
     }
 
     /// Whether any of those who are leaving has taken something of what its socket holds since the last look.

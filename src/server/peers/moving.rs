@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Peers;
 use super::agenda::Agenda;
 use super::leaving::Mode;
+use crate::http::door::Door;
 use crate::policy::addresses::Address;
 use crate::policy::feed::Feed;
 use crate::policy::handover::{FEW_BYTES, MOST_BYTES};
@@ -47,8 +48,8 @@ impl Default for Most {
 pub struct Arrival {
     /// By which its events come.
     pub key: usize,
-    /// Whether it came in by the operators' door.
-    pub is_admin: bool,
+    /// Where it came in.
+    pub door: Door,
     /// How TLS stands, if that is spoken on it.
     pub tls: Option<Tls>,
 }
@@ -301,7 +302,8 @@ impl<S: Socket> Peers<S> {
         let (member, replay, pace) = (record.member.take(), record.replay.take(), record.pace.take());
         let (filters, unheard) = (std::mem::take(&mut record.filters), std::mem::take(&mut record.unheard));
         let times = [record.reconnects, record.closes].map(|time| time.map(|time| at.instant(time)));
-        let socket = socket(Arrival { key, is_admin: record.is_admin, tls: record.tls.take() })?;
+        let door = Connection::<S>::door_of(&record);
+        let socket = socket(Arrival { key, door, tls: record.tls.take() })?;
         let has_read_ahead = socket.has_read_ahead();
         let mut connection = Connection::unpack(record, socket, at, shared).map_err(io::Error::other)?;
         let (is_client, speaks) = (connection.is_client, connection.speaks());

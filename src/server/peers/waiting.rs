@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::{Mode, Peers};
+use crate::http::door::Door;
 use crate::http::report::Report;
 use crate::http::routes::{self, Conditions, Stage};
 use crate::server::clock::Now;
@@ -148,7 +149,7 @@ impl<S: Socket> Peers<S> {
         conditions: Conditions<'_>,
         waited: Waited,
     ) -> bool {
-        if conditions.stage != Stage::Serving || waited == Waited::ForAll {
+        if conditions.stage != Stage::Serving || conditions.door != Door::Public || waited == Waited::ForAll {
             return false;
         }
         let Some(asked) = routes::subscriptions(request) else { return false };
@@ -196,7 +197,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn report(&mut self, key: usize, report: Report, exchange: Exchange, now: Now) {
         // Operators at a door of their own are few, and are told what is so now; answers keep their order.
         let connection = &self.connections[key];
-        if !connection.is_admin
+        if connection.door != Door::Admin
             && !connection.awaited.any()
             && let Some(response) = self.reports.fresh(report, now)
         {

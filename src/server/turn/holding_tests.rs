@@ -8,7 +8,7 @@ use support::handshake;
 
 use super::*;
 use crate::config::Config;
-use crate::http::routes::Door;
+use crate::http::door::Door;
 use crate::policy::drain::Drain;
 use crate::policy::epochs::Epochs;
 use crate::policy::heard::Look;

@@ -15,6 +15,8 @@ mod foreign;
 mod house;
 #[path = "moving_tests/parked_tests.rs"]
 mod parked;
+#[path = "moving_tests/redirected_tests.rs"]
+mod redirected;
 
 const LOCAL: &str = "Host: localhost\r\n";
 

@@ -137,12 +137,12 @@ pub fn record() -> impl Strategy<Value = Record> {
     let pace = any::<(i64, Option<i64>)>().prop_map(|(full_at, held_until)| Pace { full_at, held_until });
     let times = any::<(Option<i64>, u32, Option<i64>, Option<i64>, Option<i64>)>();
     let known = (of(member()), names(), of(replay), octets(), of(pace));
-    let counted = (any::<(Option<u64>, bool, bool)>(), of(standing()));
+    let counted = (any::<(Option<u64>, bool, bool, bool)>(), of(standing()));
     let phase = (prop_oneof![http(), websocket(), event_stream()], of(tls()));
     (phase, of(outbox()), times, known, counted).prop_map(
         |((phase, tls), outbox, times, (member, filters, replay, unheard, pace), (counted, standing))| {
             let (expires, in_flight, reads_until, reconnects, closes) = times;
-            let (address, publishes, is_admin) = counted;
+            let (address, publishes, is_admin, redirects) = counted;
             Record {
                 phase,
                 expires,
@@ -160,6 +160,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 pace,
                 reconnects,
                 closes,
+                redirects,
                 tls,
             }
         },
@@ -185,7 +186,7 @@ pub fn to_predecessor() -> impl Strategy<Value = ToPredecessor> {
 
 /// Anything that a predecessor may say.
 pub fn to_successor() -> impl Strategy<Value = ToSuccessor> {
-    let kind = prop_oneof![Just(Kind::Public), Just(Kind::Admin), Just(Kind::Handover)];
+    let kind = prop_oneof![Just(Kind::Public), Just(Kind::Admin), Just(Kind::Handover), Just(Kind::Redirect)];
     let listening = (kind, any::<(bool, bool, u32, Option<Vec<u8>>)>()).prop_map(
         |(kind, (is_shared, owns_file, slot, path))| Listening { kind, is_shared, owns_file, slot, path },
     );

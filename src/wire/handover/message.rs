@@ -220,6 +220,9 @@ pub enum Kind {
     /// Successors.
     #[n(2)]
     Handover,
+    /// Those who are redirected to HTTPS.
+    #[n(3)]
+    Redirect,
 }
 
 /// What the other process says of itself, for the log: nothing that a terminal would obey, and of no more than some length.

@@ -60,6 +60,9 @@ pub struct Record {
     /// When it is closed, since it has been told.
     #[n(15)]
     pub closes: Option<Monotonic>,
+    /// Whether it came in where everybody is redirected to HTTPS.
+    #[cbor(n(16), default)]
+    pub redirects: bool,
     /// TLS, if that is spoken. Whoever does not know this must not pass it over: see `image::Entry`.
     #[n(17)]
     pub tls: Option<Tls>,
@@ -85,6 +88,7 @@ impl Record {
             pace: None,
             reconnects: None,
             closes: None,
+            redirects: false,
             tls: None,
         }
     }

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::client::Client;
+use support::peer::Peer;
 use support::publisher::Publisher;
 
 use super::server::Server;
 use crate::door::Door;
+use crate::operating::redirecting::{Certified, plain};
 use crate::process::{BINARY, Process};
 use crate::service_manager::Manager;
 
@@ -65,6 +67,32 @@ fn all_addresses_of_a_name_are_listened_on_by_the_successor() {
             admin.rsplit(':').next().unwrap().chars().take_while(char::is_ascii_digit).collect::<String>();
         let door = Door::Ip(format!("127.0.0.1:{port}").parse().unwrap());
         assert!(!port.is_empty() && door.get("/readyz").status == 200, "{admin}");
+    }
+}
+
+#[test]
+fn who_comes_by_plain_http_is_redirected_by_the_successor_at_the_same_port() {
+    let certified = Certified::new();
+    for workers in ["", "--workers 2"] {
+        let server = Server::start(&format!("{} {workers}", certified.redirecting()));
+        let (door, port) = (plain(&server), server.address().port());
+        let Door::Ip(address) = door else { panic!("it has a port") };
+        let mut kept = Peer::connect(address);
+        let ask = |peer: &mut Peer| {
+            peer.send("GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            let answer = peer.response();
+            assert_eq!(answer.status, 301);
+            assert_eq!(answer.field("location"), Some(&*format!("https://a.example:{port}/x")));
+        };
+        ask(&mut kept);
+        for count in 2..4 {
+            server.hand_over();
+            server.count(&format!("Requests to http://{address} are redirected to HTTPS"), count);
+            ask(&mut kept);
+            ask(&mut Peer::connect(address));
+        }
+        assert_eq!(server.leave().0, Some(0), "{workers}");
+        assert!(!Door::Ip(address).is_open());
     }
 }
 

@@ -7,6 +7,7 @@ mod draining;
 mod limits;
 mod office;
 mod origins;
+pub mod redirecting;
 mod secrets;
 mod strangers;
 mod tokens;

@@ -9,6 +9,7 @@ use support::publisher::Publisher;
 
 use super::server::Service;
 use crate::door::Door;
+use crate::operating::redirecting::{Certified, plain};
 use crate::process::address_in;
 
 #[test]
@@ -50,6 +51,24 @@ fn a_unix_socket_and_one_for_operators_go_on_with_their_files() {
     service.process().signal("INT");
     assert_eq!(service.end().0, Some(0));
     assert!(!public.exists() && !admin.exists(), "they go with the last");
+}
+
+#[test]
+fn who_waits_to_be_redirected_is_by_the_next_start() {
+    let certified = Certified::new();
+    for workers in ["", "--workers 2"] {
+        let mut service = Service::start(&format!("{} {workers}", certified.redirecting()));
+        let Door::Ip(address) = plain(service.process()) else { panic!("it has a port") };
+        for _ in 0..2 {
+            service.park();
+            let mut waiting = Peer::connect(address);
+            waiting.send("GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            service.go_on();
+            let answer = waiting.response();
+            let location = format!("https://a.example:{}/x", service.address().port());
+            assert_eq!((answer.status, answer.field("location")), (301, Some(&*location)), "{workers}");
+        }
+    }
 }
 
 #[test]

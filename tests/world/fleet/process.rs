@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slackwater::http::routes::Door;
+use slackwater::http::door::Door;
 use slackwater::policy::drain::Drain;
 use slackwater::policy::engine::step::Line as EngineLine;
 use slackwater::policy::heard::Look;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::http::routes::Door;
+use crate::http::door::Door;
 use crate::policy::drain::Drain;
 use crate::policy::heard::Look;
 use crate::server::Service;
@@ -65,12 +65,16 @@ impl House {
     }
 
     pub fn connect_from(&mut self, address: Option<IpAddr>, said: impl AsRef<[u8]>) -> usize {
+        self.connect_by(Door::Public, address, said)
+    }
+
+    pub fn connect_by(&mut self, door: Door, address: Option<IpAddr>, said: impl AsRef<[u8]>) -> usize {
         let end = Rc::new(RefCell::new(FarEnd { room: usize::MAX, address, ..FarEnd::default() }));
         self.clients.push(end.clone());
         let mut key = None;
         let ends = &mut self.ends;
         self.turn
-            .admit(Door::Public, |given| {
+            .admit(door, |given| {
                 key = Some(given);
                 ends.resize(ends.len().max(given + 1), None);
                 ends[given] = Some(end.clone());
