@@ -23,6 +23,8 @@ pub(crate) struct FarEnd {
     pub now: Duration,
     /// It has ended its side.
     pub is_closed: bool,
+    /// It has reset the connection.
+    pub is_reset: bool,
     /// It has been told that nothing follows, and when that was first.
     pub has_ended: bool,
     pub ended_at: Option<Duration>,
@@ -39,6 +41,9 @@ pub(crate) struct Wire(pub Rc<RefCell<FarEnd>>);
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut end = self.0.borrow_mut();
+        if end.said.is_empty() && end.is_reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         if end.said.is_empty() && !end.is_closed {
             return Err(ErrorKind::WouldBlock.into());
         }

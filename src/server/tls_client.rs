@@ -11,7 +11,7 @@ use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 
 use crate::server::secured::{chunk, push};
-use crate::server::socket::{Handshake, Socket};
+use crate::server::socket::{Agreed, Handshake, Socket};
 use crate::wire::tls::{ClientTerms, Sent, Session, State, TlsError};
 
 /// A socket, and what is spoken over it. Meant for a few connections: it keeps a buffer.
@@ -55,12 +55,15 @@ impl<S> TlsClient<S> {
         &mut self.socket
     }
 
+    fn is_agreeing(&self) -> bool {
+        self.session.state() == State::Handshaking
+    }
+
     /// As whoever has configured this understands it.
     fn words(&self, fault: TlsError) -> io::Error {
-        let is_agreeing = self.session.state() == State::Handshaking;
         let words = match fault {
             TlsError::NotTls => "it answers with something that is not TLS".to_owned(),
-            TlsError::Truncated if is_agreeing => {
+            TlsError::Truncated if self.is_agreeing() => {
                 "it has closed the connection in the handshake of TLS: is TLS spoken there?".to_owned()
             }
             TlsError::Certificate("for another name") => {
@@ -99,7 +102,11 @@ impl<S: Socket> Read for TlsClient<S> {
             if self.session.state() == State::PeerClosed {
                 return Ok(0);
             }
-            let count = self.socket.read(buffer)?;
+            let count = match self.socket.read(buffer) {
+                // It has not listened to all that was said, as an end that understood nothing of it.
+                Err(e) if e.kind() == ErrorKind::ConnectionReset && self.is_agreeing() => 0,
+                read => read?,
+            };
             if count == 0 {
                 match self.session.state() {
                     State::Handshaking => self.fault = self.session.receive_end().err(),
@@ -150,6 +157,10 @@ impl<S: Socket> Socket for TlsClient<S> {
             State::Handshaking => Handshake::UnderWay,
             State::Open | State::PeerClosed => Handshake::None,
         }
+    }
+
+    fn agreed(&self) -> Option<Agreed> {
+        self.session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
     }
 
     fn can_move(&self) -> bool {

@@ -166,19 +166,19 @@ fn a_server_that_is_given_up_is_told_why_and_nothing_else() {
 
 #[test]
 fn who_speaks_no_tls_is_told_apart() {
-    for (said, ends, why) in [
-        (&b"-ERR Protocol error\r\n"[..], false, "it answers with something that is not TLS"),
-        (&b"-ERR Protocol error\r\n"[..], true, "it answers with something that is not TLS"),
-        (b"", true, "it has closed the connection in the handshake of TLS: is TLS spoken there?"),
-        (
-            &[21, 3, 3, 0, 2, 2, 116],
-            true,
-            "the peer says: a client's certificate is required (--engine-cert)",
-        ),
+    let (stay, close, reset): (fn(&mut FarEnd), fn(&mut FarEnd), fn(&mut FarEnd)) =
+        (|_| {}, |end| end.is_closed = true, |end| end.is_reset = true);
+    let demand = "the peer says: a client's certificate is required (--engine-cert)";
+    for (said, end, why) in [
+        (&b"-ERR Protocol error\r\n"[..], stay, "it answers with something that is not TLS"),
+        (&b"-ERR Protocol error\r\n"[..], close, "it answers with something that is not TLS"),
+        (b"", close, "it has closed the connection in the handshake of TLS: is TLS spoken there?"),
+        (b"", reset, "it has closed the connection in the handshake of TLS: is TLS spoken there?"),
+        (&[21, 3, 3, 0, 2, 2, 116], reset, demand),
     ] {
         let mut server = Server::of(NAME, NAME);
         server.far_end.borrow_mut().said.extend(said);
-        server.far_end.borrow_mut().is_closed = ends;
+        end(&mut server.far_end.borrow_mut());
         assert_eq!(server.near.read(&mut [0; 1000]).unwrap_err().to_string(), why);
     }
 }

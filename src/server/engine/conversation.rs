@@ -2,7 +2,7 @@
 //! Any fault of it is the end of it.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -41,6 +41,8 @@ pub(super) struct Conversation<S, E> {
     /// What is said from here on stays here.
     is_held: bool,
     is_unread: bool,
+    /// Something has come.
+    is_answered: bool,
 }
 
 impl<S: Socket, E> Conversation<S, E> {
@@ -58,6 +60,7 @@ impl<S: Socket, E> Conversation<S, E> {
             said: now,
             is_held: false,
             is_unread: false,
+            is_answered: false,
         }
     }
 
@@ -128,7 +131,7 @@ impl<S: Socket, E> Conversation<S, E> {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
             flushed => flushed,
         });
-        flushed.map_err(|e| Fault::Connection(e.to_string()))
+        flushed.map_err(|e| self.failure(&e))
     }
 
     /// Takes in what has come: each reply with what was expected, until so much has come that the rest waits for the next turn.
@@ -152,8 +155,9 @@ impl<S: Socket, E> Conversation<S, E> {
                     break;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => return Err(Fault::Connection(e.to_string())),
+                Err(e) => return Err(self.failure(&e)),
             };
+            self.is_answered = true;
             budget = budget.saturating_sub(count);
             let mut input = &scratch[..count];
             let mut left = count;
@@ -210,6 +214,18 @@ impl<S: Socket, E> Conversation<S, E> {
     /// Gives up what was asked and not answered, oldest first.
     pub(super) fn into_expected(self) -> impl Iterator<Item = E> {
         self.expected.into_iter().map(|(expected, _)| expected)
+    }
+
+    /// What is wrong where the socket has failed so.
+    fn failure(&self, why: &io::Error) -> Fault {
+        let speaks_tls = |socket: &S| socket.agreed().is_some() || socket.handshake() != Handshake::None;
+        let is_plain = !self.socket.as_ref().is_some_and(speaks_tls);
+        // So a server of TLS does to what is none.
+        let is_repelled = why.kind() == ErrorKind::ConnectionReset && !self.is_answered;
+        Fault::Connection(match is_plain && is_repelled {
+            true => format!("{why}, before anything was answered: if TLS is spoken there, give rediss://"),
+            false => why.to_string(),
+        })
     }
 
     fn send(&mut self) {

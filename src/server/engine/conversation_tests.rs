@@ -72,6 +72,21 @@ fn each_answer_gives_the_next_one_the_whole_limit() {
 }
 
 #[test]
+fn a_reset_ahead_of_every_answer_may_be_that_of_a_server_of_tls() {
+    for (said, is_hinted) in [("", true), ("+PO", false)] {
+        let (mut conversation, end) = asked(Instant::now());
+        end.borrow_mut().said.extend(said.as_bytes());
+        end.borrow_mut().is_reset = true;
+        let fault = conversation.take(&mut [0; 1024], Instant::now(), &mut vec![]).unwrap_err();
+        assert_eq!(
+            fault.to_string().contains("if TLS is spoken there, give rediss://"),
+            is_hinted,
+            "{fault}"
+        );
+    }
+}
+
+#[test]
 fn what_is_said_while_it_is_held_stays_here_until_it_goes_on() {
     let now = Instant::now();
     let (mut conversation, end) = asked(now);
