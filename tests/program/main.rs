@@ -20,6 +20,8 @@ mod operating;
 mod parking;
 mod pauses;
 mod process;
+#[cfg(feature = "tls")]
+mod secured;
 mod service_manager;
 mod strace;
 #[cfg(feature = "tls")]

@@ -45,12 +45,17 @@ impl Visitor {
         Self(config.with_root_certificates(roots).with_no_client_auth().into())
     }
 
+    /// Speaks TLS on this.
+    pub fn secure(&self, socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+        let client = ClientConnection::new(self.0.clone(), NAME.try_into().unwrap()).unwrap();
+        StreamOwned::new(client, socket)
+    }
+
     /// Asks for this and is answered: how the two have agreed on keys.
     pub fn visit(&self, address: SocketAddr, path: &str) -> (HandshakeKind, String) {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let client = ClientConnection::new(self.0.clone(), NAME.try_into().unwrap()).unwrap();
-        let mut stream = StreamOwned::new(client, socket);
+        let mut stream = self.secure(socket);
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = vec![];
         stream.read_to_end(&mut answer).unwrap();

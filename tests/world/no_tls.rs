@@ -19,8 +19,4 @@ impl Layer {
     pub fn hear(&mut self, _: &[u8], _: &mut VecDeque<u8>) -> Result<Vec<u8>, &'static str> {
         match *self {}
     }
-
-    pub fn close(&mut self, _: &mut VecDeque<u8>) {
-        match *self {}
-    }
 }

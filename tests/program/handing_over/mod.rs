@@ -6,6 +6,8 @@ pub mod faults;
 mod hangup;
 mod predecessors;
 pub mod rollback;
+#[cfg(feature = "tls")]
+mod secured;
 pub mod server;
 mod service_manager;
 mod signals;

@@ -7,6 +7,8 @@ mod faults;
 mod limits;
 mod living;
 mod manager;
+#[cfg(feature = "tls")]
+mod secured;
 mod server;
 mod stand_in;
 mod staying;
