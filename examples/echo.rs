@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let signals = take_signals()?;
     let mut server = Server::bind(&config, Service::Echo)?;
     server.obey_signals(signals)?;
-    println!("listening on ws://{}", server.address());
+    println!("listening on {}://{}", if config.ssl.is_on() { "wss" } else { "ws" }, server.address());
     server.run(|_| {})?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 """Handshakes by OpenSSL's own client, and ones written by hand, with what is answered."""
 import contextlib
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -42,14 +43,20 @@ class Conversation:
     def wait_for(self, text):
         """Waits until it has said that, behind all that was waited for before."""
         while text not in self.said:
-            piece = self.process.stdout.read1()
+            piece = self._more()
             assert piece, f"waited for {text!r}:\n{self.said}"
-            self.said += piece.decode(errors="replace")
+            self.said += piece
         self.said = self.said.partition(text)[2]
 
     def rest(self):
         """All that it says until it ends."""
-        return self.said + self.process.stdout.read().decode(errors="replace")
+        while piece := self._more():
+            self.said += piece
+        return self.said
+
+    def _more(self):
+        assert select.select([self.process.stdout], [], [], PATIENCE)[0], f"it says no more than this:\n{self.said}"
+        return self.process.stdout.read1().decode(errors="replace")
 
     def __enter__(self):
         return self

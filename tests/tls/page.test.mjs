@@ -20,9 +20,15 @@ for (const kind of ['ec', 'rsa']) {
 
   test(`what is agreed on is the best that both know (${kind})`, async (t) => {
     const server = await serving(t, kind);
-    let response;
-    await openPage(t, server, { script: (page) => page.on('response', (it) => (response ??= it)) });
-    const { protocol, issuer, subjectName } = await response.securityDetails();
-    assert.deepEqual({ protocol, issuer, subjectName }, { protocol: 'TLS 1.3', issuer: "The tests' authority", subjectName: 'localhost' });
+    let agreed;
+    const script = async (page) => {
+      const session = await page.context().newCDPSession(page);
+      session.on('Network.responseReceived', ({ response }) => (agreed ??= response.securityDetails));
+      await session.send('Network.enable');
+    };
+    await openPage(t, server, { script });
+    const { protocol, issuer, subjectName, keyExchangeGroup } = agreed;
+    assert.deepEqual([protocol, keyExchangeGroup], ['TLS 1.3', 'X25519MLKEM768']);
+    assert.deepEqual([issuer, subjectName], ["The tests' authority", 'localhost']);
   });
 }
