@@ -50,6 +50,7 @@ pub(super) fn contradiction(config: &Config) -> Option<String> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use std::ffi::OsString;
 
@@ -61,7 +62,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "tls")]
     fn plain_http_is_redirected_at_a_port_of_its_own() {
         let flags = read("--ssl-certfile c --port 443 --http-redirect 80 --acme-webroot /var/www").unwrap();
         assert_eq!((flags.http_redirect, flags.acme_webroot), (Some(80), Some("/var/www".into())));
@@ -70,7 +70,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "tls")]
     fn what_could_not_be_redirected_is_refused_with_what_is_wrong() {
         for (flags, why) in [
             ("--acme-webroot /var/www", "'--acme-webroot' cannot be used without '--http-redirect'"),
