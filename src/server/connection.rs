@@ -294,8 +294,9 @@ impl<S: Socket> Connection<S> {
         {
             self.outbox.push_unbounded(close.into_bytes());
         }
-        // A response may take its time as long as it makes progress.
-        self.expires = (ending != Ending::Answered).then(|| now + LINGER);
+        // A response may take its time as long as it makes progress. What TLS itself has still to say may not.
+        let is_response = ending == Ending::Answered && !self.outbox.is_empty();
+        self.expires = (!is_response).then(|| now + LINGER);
         self.phase = Phase::Closing(Box::new(Closing::new(ending, self.is_stream(), now)));
         if ending == Ending::SocketFailed {
             self.give_up();

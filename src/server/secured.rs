@@ -46,8 +46,8 @@ enum Layer {
     Session(Box<Session>),
     /// The client speaks HTTP without TLS, and is answered so.
     Plain,
-    /// What the client sends means nothing any more, and it understands nothing.
-    Over,
+    /// What the client sends means nothing any more, and it understands nothing, for this reason.
+    Over(TlsError),
 }
 
 /// What was read and could not be handed on yet.
@@ -97,7 +97,7 @@ impl<S> Secured<S> {
         if let Layer::Awaited(terms) = &self.layer {
             match Session::accept(terms) {
                 Ok(session) => self.layer = Layer::Session(Box::new(session)),
-                Err(_) => return Some(self.give_up()),
+                Err(why) => return Some(self.give_up(why)),
             }
         }
         let Layer::Session(session) = &mut self.layer else { return Some(Received::Bytes(back.len())) };
@@ -112,7 +112,7 @@ impl<S> Secured<S> {
                 self.layer = Layer::Plain;
                 Some(Received::PlainHttp)
             }
-            Err(_) => Some(self.give_up()),
+            Err(why) => Some(self.give_up(why)),
         };
         match count {
             0 => self.next.take(),
@@ -140,8 +140,8 @@ impl<S> Secured<S> {
         Received::Bytes(bytes)
     }
 
-    fn give_up(&mut self) -> Received {
-        self.layer = Layer::Over;
+    fn give_up(&mut self, why: TlsError) -> Received {
+        self.layer = Layer::Over(why);
         Received::Broken
     }
 
@@ -252,7 +252,7 @@ impl<S: Socket> Socket for Secured<S> {
         if let Some(next) = self.next.take() {
             return next;
         }
-        if matches!(self.layer, Layer::Plain | Layer::Over) {
+        if matches!(self.layer, Layer::Plain | Layer::Over(_)) {
             return self.socket.receive(buffer);
         }
         if buffer.len() < DIRECT_BYTES {
@@ -284,13 +284,20 @@ impl<S: Socket> Socket for Secured<S> {
         match &self.layer {
             Layer::Preamble(..) | Layer::Awaited(_) => Handshake::Awaited,
             Layer::Session(session) if session.state() == State::Handshaking => Handshake::UnderWay,
-            Layer::Session(_) | Layer::Plain | Layer::Over => Handshake::None,
+            Layer::Session(_) | Layer::Plain | Layer::Over(_) => Handshake::None,
         }
     }
 
     fn agreed(&self) -> Option<Agreed> {
         let Layer::Session(session) = &self.layer else { return None };
         session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        match self.layer {
+            Layer::Over(why) => Some(why.to_string()),
+            _ => None,
+        }
     }
 
     fn expect_preamble(&mut self, said: Vec<u8>) {

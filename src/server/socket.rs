@@ -89,6 +89,11 @@ pub trait Socket: Read + Write {
         None
     }
 
+    /// Why TLS is not spoken any more, in words.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// A proxy says first who has connected, whatever is spoken behind that, and has said this of it already.
     fn expect_preamble(&mut self, _said: Vec<u8>) {}
 

@@ -184,6 +184,10 @@ impl<S: Socket> Socket for Transport<S> {
         with!(self, socket => socket.agreed())
     }
 
+    fn trouble(&self) -> Option<String> {
+        with!(self, socket => socket.trouble())
+    }
+
     fn expect_preamble(&mut self, said: Vec<u8>) {
         with!(self, socket => socket.expect_preamble(said));
     }

@@ -72,10 +72,11 @@ impl<S: Socket> Connection<S> {
             return;
         }
         let Some(&Closing { ending, since, taken, told, peer_finished, .. }) = self.closing() else { return };
-        let is_response = ending == Ending::Answered;
+        let is_response = ending == Ending::Answered && (told || !self.outbox.is_empty());
         let has_more_to_take = self.has_more_to_take();
         let until = match told {
             // The second begins when the last word is written, or with the last byte that the socket took ahead of it.
+            false if self.outbox.is_empty() => since + LINGER,
             false => self.outbox.stalled_since().unwrap_or(now.instant) + LINGER,
             // A response may take its time as long as it makes progress.
             true if is_response && has_more_to_take => taken + limits.write,

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use log::{debug, warn};
+
 use super::Peers;
 use crate::server::clock::Now;
 use crate::server::connection::Connection;
@@ -69,8 +71,12 @@ impl<S: Socket> Peers<S> {
         match (before, connection.handshake()) {
             (Handshake::Awaited, Handshake::UnderWay) => self.begin_handshake(key, now),
             (_, Handshake::None) => {
+                let socket = connection.its_socket();
                 if received != Received::PlainHttp {
-                    self.counts.on_handshake(connection.its_socket().agreed());
+                    self.counts.on_handshake(socket.agreed());
+                }
+                if let Some(why) = socket.trouble() {
+                    debug!("No TLS with peer {key}: {why}");
                 }
                 self.handshakes.forget(key);
             }
@@ -82,6 +88,7 @@ impl<S: Socket> Peers<S> {
     pub(super) fn forget_handshake(&mut self, key: usize) {
         if self.connections[key].handshake() == Handshake::UnderWay {
             self.counts.on_handshake(None);
+            debug!("No TLS with peer {key}: it has not finished its handshake");
             self.handshakes.forget(key);
         }
     }
@@ -92,6 +99,12 @@ impl<S: Socket> Peers<S> {
             && let Some(oldest) = self.handshakes.under_way.pop_front()
         {
             self.counts.on_rejected(REASON);
+            if let Some(count) = self.gave_way.add(now.instant) {
+                warn!(
+                    "Gave up the longest of more than {UNDER_WAY} handshakes of TLS that were under way: {count}. If they are of few \
+                     addresses, set --limit-per-ip"
+                );
+            }
             self.connections[oldest].end_unheard(now);
             self.mark_dirty(oldest);
         }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::*;
 use crate::config::Config;
@@ -18,6 +19,8 @@ use crate::server::terms::terms;
 struct Told {
     stages: Vec<Handshake>,
     aborted: Vec<usize>,
+    /// Nobody takes what TLS itself has to say.
+    is_stuck: bool,
 }
 
 /// Somebody whose every read is a step of a handshake.
@@ -35,7 +38,7 @@ impl Write for Shaking {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        if self.1.borrow().is_stuck { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 }
 
@@ -50,8 +53,12 @@ impl Socket for Shaking {
         self.1.borrow().stages[self.0]
     }
 
+    fn has_unsent(&self) -> bool {
+        self.1.borrow().is_stuck
+    }
+
     fn finish(&mut self) -> io::Result<()> {
-        Ok(())
+        self.flush()
     }
 
     fn abort(&mut self) {
@@ -64,7 +71,7 @@ fn newcomers(count: usize) -> (Peers<Shaking>, Rc<RefCell<Told>>, Now) {
     let config = Config::read(["slackwater"].map(Into::into)).unwrap();
     let (address, now) = (Address::Ip("127.0.0.1:0".parse().unwrap()), Now::read());
     let mut peers = Peers::new(terms(&config, Service::Notifications, &address, None, None), now);
-    let told = Rc::new(RefCell::new(Told { stages: vec![Handshake::Awaited; count], aborted: vec![] }));
+    let told = Rc::new(RefCell::new(Told { stages: vec![Handshake::Awaited; count], ..Told::default() }));
     for _ in 0..count {
         peers.admit(Door::Public, now, |key| Ok(Shaking(key, told.clone()))).unwrap();
     }
@@ -112,4 +119,22 @@ fn with_one_too_many_under_way_the_oldest_gives_way() {
     turn(&mut peers, now);
     assert_eq!((&told.borrow().aborted[..], peers.connections()), (&[0, 2][..], UNDER_WAY + 1));
     assert_eq!(peers.handshakes.under_way.len(), UNDER_WAY);
+}
+
+#[test]
+fn whoever_takes_nothing_of_the_handshake_is_parted_with_all_the_same() {
+    let (mut peers, told, begin) = newcomers(2);
+    told.borrow_mut().is_stuck = true;
+    peers.on_ready(0, Readiness::Bytes, false, begin);
+    // One that says something by which its end is near, and one that never says anything.
+    peers.on_ready(0, Readiness::Bytes, false, begin);
+    let elapsed = (0..60).find(|elapsed| {
+        let now = Now { instant: begin.instant + Duration::from_millis(500 * elapsed), ..begin };
+        turn(&mut peers, now);
+        peers.keep_time(now, now.instant);
+        peers.connections() == 0
+    });
+    // The time for a handshake, and the second for the last word.
+    assert!(elapsed.is_some_and(|halves| (20..=26).contains(&halves)), "{elapsed:?}");
+    assert_eq!(told.borrow().aborted.len(), 2, "nothing is left to the kernel");
 }

@@ -39,7 +39,7 @@ impl<S> Secured<S> {
             Layer::Awaited(_) => self.ahead.is_none(),
             Layer::Preamble(..) => true,
             Layer::Session(session) => session.agreed().is_some(),
-            Layer::Plain | Layer::Over => false,
+            Layer::Plain | Layer::Over(_) => false,
         }
     }
 
@@ -61,7 +61,7 @@ impl<S> Secured<S> {
                     plaintext,
                 }))
             }
-            Layer::Plain | Layer::Over => None,
+            Layer::Plain | Layer::Over(_) => None,
         }
     }
 
