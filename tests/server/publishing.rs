@@ -4,7 +4,6 @@
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
-use support::HEALTHZ;
 use support::client::Client;
 use support::peer::Peer;
 use support::publisher::Publisher;
@@ -259,9 +258,10 @@ fn a_draining_server_refuses_publications() {
     let mut server = Running::with("");
     let mut client = server.client();
     let mut publisher = Publisher::connect(server.address);
-    publisher.0.send(HEALTHZ);
-    assert_eq!(publisher.0.response().status, 200);
-    publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\non");
+    let fields = "Host: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    publisher.0.send(format!("POST /publish HTTP/1.1\r\n{fields}"));
+    assert_eq!(publisher.0.head().status, 100, "it has been heard");
+    publisher.0.send("on");
     client.echo("is it there?");
     server.signal();
     // The body ends only once the drain has begun: nothing is positioned any more.
