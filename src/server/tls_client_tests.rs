@@ -166,8 +166,9 @@ fn a_server_that_is_given_up_is_told_why_and_nothing_else() {
 
 #[test]
 fn who_speaks_no_tls_is_told_apart() {
-    let (stay, close, reset): (fn(&mut FarEnd), fn(&mut FarEnd), fn(&mut FarEnd)) =
-        (|_| {}, |end| end.is_closed = true, |end| end.is_reset = true);
+    let stay: fn(&mut FarEnd) = |_| {};
+    let close: fn(&mut FarEnd) = |end| end.is_closed = true;
+    let reset: fn(&mut FarEnd) = |end| end.is_reset = true;
     let demand = "the peer says: a client's certificate is required (--engine-cert)";
     for (said, end, why) in [
         (&b"-ERR Protocol error\r\n"[..], stay, "it answers with something that is not TLS"),
