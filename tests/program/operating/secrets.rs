@@ -226,7 +226,7 @@ fn an_engine_that_is_refused_is_not_shown() {
         &["--engine", "redis://:a", "sekrit@h"],
         &["--engine:redis://:sekrit@h"],
         &["--engin=redis://:sekrit@h"],
-        &["--engine", "rediss://:sekrit@h"],
+        &["--engine", "rediss://:sekrit@h/x"],
         &["--engine", "redis://:sekrit@h", "--state-file", "/x"],
         &["--engine", "redis://:sekrit@h", "--engine-password-file", "/x"],
         &["--engine", "redis://:sekrit@h", "--engine-wait", "1s"],
@@ -237,7 +237,7 @@ fn an_engine_that_is_refused_is_not_shown() {
             assert!(text.contains("--engin"), "{args:?}: {text}");
         }
     }
-    for url in ["rediss://:sekrit@h", "sekrit"] {
+    for url in ["rediss://:sekrit@h/x", "sekrit"] {
         let (code, text) = said(Command::new(BINARY).env("SLACKWATER_ENGINE", url));
         assert_eq!((code, text.contains("sekrit")), (Some(2), false), "{text}");
         assert!(text.contains("invalid value for 'SLACKWATER_ENGINE': "), "{text}");
