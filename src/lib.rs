@@ -57,7 +57,7 @@
 //!   has to wait: `server::peers::unheard`.
 //! * Whose a request is that a proxy has forwarded: [`http::forwarded`]; whose a connection, [`wire::proxy_protocol`].
 //! * Who else may hear and publish what: [`http::auth`], by tokens that [`http::token`] verifies with [`http::keys`]; what they
-//!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`]. Where a
+//!   grant: [`policy::rights`]; when they expire: [`policy::expiries`]. Where the keys come from: [`server::key_file`], and how files are seen to change: [`server::watch`]. Where a
 //!   request carries its token: [`http::credentials`].
 //! * The engine of several machines: [`policy::engine`] says what is asked of it next, when it counts as gone and when to try again,
 //!   and within that [`policy::engine::cursor`] what the next entry of its stream is: the next publication, another epoch, or a hole.

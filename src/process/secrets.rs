@@ -16,7 +16,8 @@ use crate::config::secret::Secret;
 use crate::config::ssl::SslFlags;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
-use crate::server::key_file::{open_regular, place};
+use crate::server::key_file::place;
+use crate::server::watch::open_regular;
 
 const MOST_BYTES: u64 = 4096;
 

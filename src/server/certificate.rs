@@ -13,17 +13,16 @@ use rustls::server::ProducesTickets;
 use rustls::time_provider::DefaultTimeProvider;
 
 use self::about::{About, Standing};
-use self::watch::{Named, Watch};
 use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
 use crate::server::ticket_secret;
+use crate::server::watch::{Named, Watch};
 use crate::wire::tls::{TermsError, Tickets};
 
 mod about;
 pub(super) mod pem;
-pub(super) mod watch;
 
-pub use self::watch::CertificateError;
+pub use crate::server::watch::FileError as CertificateError;
 pub use crate::wire::tls::ServerTerms;
 
 /// How often the files are looked at.
@@ -198,7 +197,8 @@ fn open_tickets(flags: &SslFlags) -> Result<Opened, CertificateError> {
         return Ok((tickets, None, Some(file)));
     }
     let secret = flags.ticket_secret.clone().map_or_else(ticket_secret::draw, Ok);
-    let secret = secret.map_err(|why| CertificateError::drawing(&why))?;
+    let secret =
+        secret.map_err(|why| CertificateError::of("the system's randomness for session tickets", &why))?;
     Ok((tickets_of(&secret.0), Some(secret), None))
 }
 

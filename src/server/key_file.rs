@@ -1,9 +1,6 @@
 //! The file with the keys by which tokens are verified: read at the start, and again when it has changed. One that cannot be
 //! read any more changes nothing: it is told of once, and the keys stay.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,11 +9,12 @@ use thiserror::Error;
 
 use crate::config::auth::AuthConfig;
 use crate::http::keys::VerifyingKeys;
+use crate::server::watch::{FileError, Named, Watch};
 
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-const MOST_BYTES: u64 = 256 * 1024;
+const FLAG: &str = "--auth-key-file";
 
 /// Why there are no keys in it.
 #[derive(Debug, Error)]
@@ -30,32 +28,8 @@ pub struct KeyFileError {
 #[derive(Debug)]
 pub struct KeyFile {
     path: PathBuf,
-    /// `None` while there is none.
-    seen: Option<Stamp>,
-    /// As what it was told of that it could not be read, and why.
-    told: Option<(Option<Stamp>, String)>,
+    watch: Watch,
     next_look: Instant,
-}
-
-/// What changes with a file's content, whether it is written anew or replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: (i64, i64),
-    /// Also where the rest is as before, since a tool has set it so.
-    changed: (i64, i64),
-    length: u64,
-    inode: (u64, u64),
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            length: metadata.len(),
-            inode: (metadata.dev(), metadata.ino()),
-        }
-    }
 }
 
 impl KeyFile {
@@ -72,11 +46,10 @@ impl KeyFile {
         let Some(path) = &config.auth_key_file else {
             return Ok(secret.map(|secret| (VerifyingKeys::of_secret(secret.reveal().as_bytes()), None)));
         };
-        let opened = open_regular(path).map_err(|e| e.to_string());
-        let read = opened.and_then(|file| read(&file));
-        let (keys, stamp) =
-            read.map_err(|why| KeyFileError { place: place("--auth-key-file", path), why })?;
-        let file = Self { path: path.clone(), seen: Some(stamp), told: None, next_look: now + LOOK_INTERVAL };
+        let opened = Watch::open(vec![Named::new(FLAG, path)], keys);
+        let (watch, keys) =
+            opened.map_err(|error| KeyFileError { place: place(FLAG, path), why: error.why })?;
+        let file = Self { path: path.clone(), watch, next_look: now + LOOK_INTERVAL };
         Ok(Some((keys, Some(file))))
     }
 
@@ -91,33 +64,28 @@ impl KeyFile {
             return None;
         }
         self.next_look = now + LOOK_INTERVAL;
-        let stamp = self.path.metadata().ok().map(|metadata| Stamp::of(&metadata));
-        if stamp == self.seen {
-            return None;
-        }
         let path = self.path.display();
-        match open_regular(&self.path).map_err(|e| e.to_string()).and_then(|file| read(&file)) {
-            Ok((keys, stamp)) => {
-                (self.seen, self.told) = (Some(stamp), None);
+        match self.watch.look(keys)? {
+            Ok(keys) => {
                 let tally = keys.tally().map(|tally| format!(" ({tally})")).unwrap_or_default();
                 info!("Read the keys in {path} again{tally}: tokens are verified by them from now on");
                 Some(keys)
             }
-            Err(why) => {
-                // It is tried again at each look, since what has failed may be the reading, and is told once.
-                let fault = Some((stamp, why));
-                if fault != self.told
-                    && let Some((_, why)) = &fault
-                {
-                    warn!(
-                        "Cannot read the keys in {path} again: {why}; tokens are verified by those read before"
-                    );
-                }
-                self.told = fault;
+            Err(FileError { why, .. }) => {
+                warn!(
+                    "Cannot read the keys in {path} again: {why}; tokens are verified by those read before"
+                );
                 None
             }
         }
     }
+}
+
+/// Makes keys of the file.
+fn keys(files: &[(Named, Vec<u8>)]) -> Result<VerifyingKeys, FileError> {
+    let [(file, octets), ..] = files else { unreachable!("there is a file") };
+    let text = std::str::from_utf8(octets).map_err(|_| file.fault(&"stream did not contain valid UTF-8"))?;
+    VerifyingKeys::read(text).map_err(|why| file.fault(&why))
 }
 
 /// How a path is named in the log. Where nothing is, a secret may have been given in its place.
@@ -128,29 +96,9 @@ pub fn place(flag: &str, path: &Path) -> String {
     }
 }
 
-/// Opens a file without waiting for somebody to write to a FIFO.
-///
-/// # Errors
-/// As open(2), or when it is something else.
-pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
-}
-
-fn read(file: &File) -> Result<(VerifyingKeys, Stamp), String> {
-    // Ahead of the content: what is written later is seen at the next look.
-    let stamp = Stamp::of(&file.metadata().map_err(|e| e.to_string())?);
-    let mut text = String::new();
-    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|e| e.to_string())?;
-    if text.len() as u64 > MOST_BYTES {
-        return Err(format!("it holds more than {MOST_BYTES} bytes"));
-    }
-    VerifyingKeys::read(&text).map(|keys| (keys, stamp)).map_err(|why| why.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
 

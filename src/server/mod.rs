@@ -70,6 +70,7 @@ pub mod ticket_secret;
 pub mod tls_client;
 pub mod transport;
 pub mod turn;
+pub mod watch;
 pub mod webroot;
 
 pub use address::Address;

@@ -9,8 +9,8 @@ use rustls::pki_types::ServerName;
 use crate::config::engine::{Encryption, EngineFlags};
 use crate::server::certificate::CertificateError;
 use crate::server::certificate::pem::{self, Flaw};
-use crate::server::certificate::watch::{Named, Watch};
 use crate::server::tls_client::TlsClient;
+use crate::server::watch::{Named, Watch};
 use crate::wire::tls::{Authorities, ClientTerms, TermsError};
 
 /// The files as they were last seen, and what was read there.

@@ -1,34 +1,29 @@
-//! Files of which one thing is made, and whether they have changed since. What is made of them is others'.
+//! Files of which one thing is made, and whether they have changed since. One that cannot be used any more is told of once. What is made
+//! of them is others', and when they are looked at.
 
 use std::fmt::Display;
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::server::key_file::{Stamp, open_regular};
-
-/// No certificate with its chain is longer, nor is a key.
+/// No certificate with its chain is longer, nor is a set of keys.
 const MOST_BYTES: u64 = 256 * 1024;
 
 /// Why a file cannot be used, with the mend.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("cannot use {place}: {why}")]
-pub struct CertificateError {
+pub struct FileError {
     place: String,
-    why: String,
+    pub(super) why: String,
 }
 
-impl CertificateError {
+impl FileError {
     /// This is wrong with something that is no file that was named.
     pub fn of(place: &str, why: &dyn Display) -> Self {
         Self { place: place.to_owned(), why: why.to_string() }
-    }
-
-    /// There is no randomness.
-    pub fn drawing(why: &io::Error) -> Self {
-        Self { place: "the system's randomness for session tickets".to_owned(), why: why.to_string() }
     }
 }
 
@@ -40,23 +35,45 @@ pub struct Named {
 }
 
 impl Named {
+    /// A file that this flag has named.
     pub fn new(flag: &'static str, path: &Path) -> Self {
         Self { flag, path: path.to_owned() }
     }
 
     /// This is wrong with it.
-    pub fn fault(&self, why: &dyn Display) -> CertificateError {
+    pub fn fault(&self, why: &dyn Display) -> FileError {
         let place = format!("{} {}", self.flag, self.path.display());
-        CertificateError { place, why: why.to_string() }
+        FileError { place, why: why.to_string() }
     }
 
-    fn read(&self) -> Result<(Vec<u8>, Stamp), CertificateError> {
+    fn read(&self) -> Result<(Vec<u8>, Stamp), FileError> {
         let opened = open_regular(&self.path).and_then(|file| read(&file));
         let (octets, stamp) = opened.map_err(|why| self.fault(&why))?;
         if octets.len() as u64 > MOST_BYTES {
             return Err(self.fault(&format_args!("it holds more than {MOST_BYTES} bytes")));
         }
         Ok((octets, stamp))
+    }
+}
+
+/// What changes with a file's content, whether it is written anew or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    /// Also where the rest is as before, since a tool has set it so.
+    changed: (i64, i64),
+    length: u64,
+    inode: (u64, u64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            length: metadata.len(),
+            inode: (metadata.dev(), metadata.ino()),
+        }
     }
 }
 
@@ -67,11 +84,11 @@ pub struct Watch {
     /// `None` for one that is not there.
     seen: Vec<Option<Stamp>>,
     /// As what nothing could be made of them, and why.
-    told: Option<(Vec<Option<Stamp>>, CertificateError)>,
+    told: Option<(Vec<Option<Stamp>>, FileError)>,
 }
 
 /// Makes something of files and what they hold.
-type Made<T> = Result<T, CertificateError>;
+type Made<T> = Result<T, FileError>;
 
 impl Watch {
     /// Makes something of these files for the first time.
@@ -113,6 +130,15 @@ impl Watch {
         (self.seen, self.told) = (stamps, None);
         Ok(made)
     }
+}
+
+/// Opens a file without waiting for somebody to write to a FIFO.
+///
+/// # Errors
+/// As open(2), or when it is something else.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 fn read(file: &File) -> io::Result<(Vec<u8>, Stamp)> {
