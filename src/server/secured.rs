@@ -4,7 +4,6 @@
 //! has something left as long as the peer has, and its limits hold.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::IpAddr;
 
 use bytes::{Buf, BytesMut};
 
@@ -13,20 +12,18 @@ use crate::wire::handover::secured::Tls;
 use crate::wire::proxy_protocol::{self, Preamble};
 use crate::wire::tls::{SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError};
 
-mod moving;
+use encrypted::{Encrypted, agreed, chunk};
 
-/// How much is encrypted before the socket is asked to take it: one record (RFC 8446 §5.1).
-const CHUNK_BYTES: usize = 16 * 1024;
+pub(super) mod encrypted;
+mod moving;
 
 /// The least that a buffer has to be to be decrypted into at once: what a session holds, and as much again to be read.
 const DIRECT_BYTES: usize = 2 * SERVER_HELD_BYTES;
 
 /// A socket, and what is spoken over it.
 pub struct Secured<S> {
-    socket: S,
+    beneath: Encrypted<S>,
     layer: Layer,
-    /// Encrypted, and not taken by the socket yet.
-    unsent: BytesMut,
     /// The last byte that was encrypted does not count as written yet.
     owes_byte: bool,
     /// What was read too early. Boxed: that is rare.
@@ -61,7 +58,7 @@ struct Ahead {
 
 impl<S> std::fmt::Debug for Secured<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secured").field("unsent", &self.unsent.len()).finish_non_exhaustive()
+        f.debug_struct("Secured").field("unsent", &self.beneath.unsent.len()).finish_non_exhaustive()
     }
 }
 
@@ -69,9 +66,8 @@ impl<S> Secured<S> {
     /// For a client that has connected.
     pub fn new(socket: S, terms: ServerTerms) -> Self {
         Self {
-            socket,
+            beneath: Encrypted { socket, unsent: BytesMut::new() },
             layer: Layer::Awaited(terms),
-            unsent: BytesMut::new(),
             owes_byte: false,
             ahead: None,
             next: None,
@@ -81,12 +77,12 @@ impl<S> Secured<S> {
 
     /// The socket beneath.
     pub fn socket(&self) -> &S {
-        &self.socket
+        &self.beneath.socket
     }
 
     /// The socket beneath.
     pub fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
+        &mut self.beneath.socket
     }
 
     /// Takes what has come from the front of `back`, and puts what it means into `front`. What that is, if it is anything.
@@ -103,7 +99,7 @@ impl<S> Secured<S> {
         let Layer::Session(session) = &mut self.layer else { return Some(Received::Bytes(back.len())) };
         let most = front.len();
         let mut room = front;
-        let outcome = session.receive(back, &mut room, &mut self.unsent);
+        let outcome = session.receive(back, &mut room, &mut self.beneath.unsent);
         let count = most - room.len();
         self.next = match outcome {
             Ok(State::Handshaking | State::Open) => None,
@@ -180,18 +176,13 @@ impl<S: Socket> Secured<S> {
             return Ok(count);
         }
         self.ahead = None;
-        match self.socket.receive(room) {
+        match self.beneath.socket.receive(room) {
             Received::Bytes(count) => {
-                self.is_emptied = count < room.len() && self.socket.is_emptied_by_short_reads();
+                self.is_emptied = count < room.len() && self.beneath.socket.is_emptied_by_short_reads();
                 Ok(count)
             }
             other => Err(other),
         }
-    }
-
-    /// Has the socket take what is encrypted. It says when it takes no more.
-    fn push(&mut self) -> io::Result<()> {
-        push(&mut self.socket, &mut self.unsent)
     }
 }
 
@@ -213,24 +204,22 @@ impl<S: Socket> Write for Secured<S> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Layer::Session(_) = self.layer else {
-            return match self.layer {
-                Layer::Plain => self.socket.write_vectored(slices),
-                _ => Ok(whole(slices)),
-            };
+        let session = match &mut self.layer {
+            Layer::Session(session) => session,
+            Layer::Plain => return self.beneath.socket.write_vectored(slices),
+            Layer::Preamble(..) | Layer::Awaited(_) | Layer::Over(_) => return Ok(whole(slices)),
         };
-        self.push()?;
+        self.beneath.push()?;
         if std::mem::take(&mut self.owes_byte) {
             return Ok(1);
         }
-        let Layer::Session(session) = &mut self.layer else { unreachable!("it was one") };
         let (chunk, count) = chunk(slices);
-        match session.send(&chunk, &mut self.unsent) {
+        match session.send(&chunk, &mut self.beneath.unsent) {
             Ok(Sent::Whole) => {}
             Ok(Sent::NotYet) => return Ok(whole(slices)),
             Err(e) => return Err(io::Error::other(e)),
         }
-        match self.push() {
+        match self.beneath.push() {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.owes_byte = true;
                 if count == 1 { Err(e) } else { Ok(count - 1) }
@@ -240,10 +229,11 @@ impl<S: Socket> Write for Secured<S> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.push()
+        self.beneath.push()
     }
 }
 
+/// Whether the other end is gone, and who it is, `Transport` asks the socket itself.
 impl<S: Socket> Socket for Secured<S> {
     fn receive(&mut self, buffer: &mut [u8]) -> Received {
         if let Some(count) = self.take_plaintext(buffer) {
@@ -253,7 +243,7 @@ impl<S: Socket> Socket for Secured<S> {
             return next;
         }
         if matches!(self.layer, Layer::Plain | Layer::Over(_)) {
-            return self.socket.receive(buffer);
+            return self.beneath.socket.receive(buffer);
         }
         if buffer.len() < DIRECT_BYTES {
             return self.receive_little(buffer);
@@ -277,7 +267,7 @@ impl<S: Socket> Socket for Secured<S> {
     }
 
     fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        self.beneath.has_unsent()
     }
 
     fn handshake(&self) -> Handshake {
@@ -290,7 +280,7 @@ impl<S: Socket> Socket for Secured<S> {
 
     fn agreed(&self) -> Option<Agreed> {
         let Layer::Session(session) = &self.layer else { return None };
-        session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
+        agreed(session)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -323,67 +313,22 @@ impl<S: Socket> Socket for Secured<S> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if let Layer::Session(session) = &mut self.layer {
-            session.close(&mut self.unsent);
-        }
-        self.push()?;
-        self.socket.finish()
+        let session = if let Layer::Session(session) = &mut self.layer { Some(&mut **session) } else { None };
+        self.beneath.finish(session)
     }
 
     fn abort(&mut self) {
-        self.socket.abort();
-    }
-
-    fn bequeath(&mut self) {
-        self.socket.bequeath();
-    }
-
-    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
-        self.socket.peer_address()
-    }
-
-    fn is_dead(&self) -> bool {
-        self.socket.is_dead()
+        self.beneath.socket.abort();
     }
 
     fn unacknowledged_bytes(&self) -> u32 {
-        let unsent = u32::try_from(self.unsent.len()).unwrap_or(u32::MAX);
-        self.socket.unacknowledged_bytes().saturating_add(unsent)
+        self.beneath.unacknowledged_bytes()
     }
 }
 
 /// Before there are keys, or after, nobody could read it.
 fn whole(slices: &[IoSlice<'_>]) -> usize {
     slices.iter().map(|slice| slice.len()).sum()
-}
-
-/// Has the socket take what is encrypted. An error says when it takes no more.
-pub(super) fn push(socket: &mut impl Write, unsent: &mut BytesMut) -> io::Result<()> {
-    while !unsent.is_empty() {
-        match socket.write(unsent) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => unsent.advance(count),
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    *unsent = BytesMut::new();
-    Ok(())
-}
-
-/// What comes first of these, up to as much as is encrypted at once; how much that is. It does not end behind the first byte of a
-/// slice: that byte might be owed then, and the slice, of which nothing would count as written, be dropped.
-pub(super) fn chunk<'a>(slices: &'a [IoSlice<'_>]) -> (Vec<IoSlice<'a>>, usize) {
-    let mut left = CHUNK_BYTES;
-    let chunk = slices.iter().map_while(|slice| {
-        let taken = slice.len().min(left);
-        let is_enough = taken > 1 || taken == slice.len() && taken > 0;
-        left = if is_enough { left - taken } else { 0 };
-        is_enough.then(|| IoSlice::new(&slice[..taken]))
-    });
-    let chunk: Vec<_> = chunk.collect();
-    let count = chunk.iter().map(|slice| slice.len()).sum();
-    (chunk, count)
 }
 
 #[cfg(test)]

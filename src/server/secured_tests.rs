@@ -128,7 +128,7 @@ fn after_the_handshake_either_side_hears_what_the_other_has_said() {
     assert_eq!(client.near.write(b"answer").unwrap(), 6);
     client.listen();
     assert_eq!(client.heard, b"answer");
-    assert!(!client.near.has_unsent() && client.near.unsent.capacity() == 0, "nothing is left of it");
+    assert!(!client.near.has_unsent() && client.near.beneath.unsent.capacity() == 0, "nothing is left of it");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_client_that_has_closed_its_side_is_still_told_and_hears_of_the_end() {
 fn no_byte_is_owed_of_what_may_still_be_dropped() {
     let mut client = Client::open();
     client.far_end.borrow_mut().room = 0;
-    let (first, second) = (vec![b'a'; CHUNK_BYTES - 1], [b'b'; 100]);
+    let (first, second) = (vec![b'a'; encrypted::CHUNK_BYTES - 1], [b'b'; 100]);
     let count = client.near.write_vectored(&[IoSlice::new(&first), IoSlice::new(&second)]).unwrap();
     assert_eq!(count, first.len() - 1);
     client.far_end.borrow_mut().room = usize::MAX;

@@ -4,24 +4,21 @@
 //! written: the read that has ended the handshake does, or `flush` that has sent what stood before it.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::IpAddr;
 
 use bytes::{Buf, BytesMut};
 use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 
-use crate::server::secured::{chunk, push};
+use crate::server::secured::encrypted::{Encrypted, agreed, chunk};
 use crate::server::socket::{Agreed, Handshake, Socket};
 use crate::wire::tls::{ClientTerms, Sent, Session, State, TlsError};
 
 /// A socket, and what is spoken over it. Meant for a few connections: it keeps a buffer.
 pub struct TlsClient<S> {
-    socket: S,
+    beneath: Encrypted<S>,
     session: Session,
     /// Whom the server has to show that it is.
     name: ServerName<'static>,
-    /// Encrypted, and not taken by the socket yet.
-    unsent: BytesMut,
     /// Decrypted, and not read yet.
     unread: BytesMut,
     /// Why nothing follows what is unread.
@@ -42,17 +39,18 @@ impl<S> TlsClient<S> {
     pub fn new(socket: S, terms: &ClientTerms, name: ServerName<'static>) -> Result<Self, TlsError> {
         let mut unsent = BytesMut::new();
         let session = terms.connect(name.clone(), &mut unsent)?;
-        Ok(Self { socket, session, name, unsent, unread: BytesMut::new(), fault: None })
+        let beneath = Encrypted { socket, unsent };
+        Ok(Self { beneath, session, name, unread: BytesMut::new(), fault: None })
     }
 
     /// The socket beneath.
     pub fn socket(&self) -> &S {
-        &self.socket
+        &self.beneath.socket
     }
 
     /// The socket beneath.
     pub fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
+        &mut self.beneath.socket
     }
 
     fn is_agreeing(&self) -> bool {
@@ -81,7 +79,7 @@ impl<S> TlsClient<S> {
 impl<S: Socket> TlsClient<S> {
     /// Has the socket take what is encrypted. Later will do as well.
     fn push_some(&mut self) -> io::Result<()> {
-        match push(&mut self.socket, &mut self.unsent) {
+        match self.beneath.push() {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
             pushed => pushed,
         }
@@ -102,7 +100,7 @@ impl<S: Socket> Read for TlsClient<S> {
             if self.session.state() == State::PeerClosed {
                 return Ok(0);
             }
-            let count = match self.socket.read(buffer) {
+            let count = match self.beneath.socket.read(buffer) {
                 // It has not listened to all that was said, as an end that understood nothing of it.
                 Err(e) if e.kind() == ErrorKind::ConnectionReset && self.is_agreeing() => 0,
                 read => read?,
@@ -115,7 +113,8 @@ impl<S: Socket> Read for TlsClient<S> {
                 }
                 continue;
             }
-            let taken = self.session.receive(&mut buffer[..count], &mut self.unread, &mut self.unsent);
+            let taken =
+                self.session.receive(&mut buffer[..count], &mut self.unread, &mut self.beneath.unsent);
             self.fault = taken.err();
             // Why it is over says more than that nothing can be sent any more.
             let pushed = self.push_some();
@@ -135,7 +134,7 @@ impl<S: Socket> Write for TlsClient<S> {
         // So no more is encrypted than one chunk ahead of what the socket takes.
         self.flush()?;
         let (chunk, count) = chunk(slices);
-        match self.session.send(&chunk, &mut self.unsent) {
+        match self.session.send(&chunk, &mut self.beneath.unsent) {
             Ok(Sent::Whole) => self.push_some().map(|()| count),
             Ok(Sent::NotYet) => Err(ErrorKind::WouldBlock.into()),
             Err(fault) => Err(self.words(fault)),
@@ -143,13 +142,14 @@ impl<S: Socket> Write for TlsClient<S> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        push(&mut self.socket, &mut self.unsent)
+        self.beneath.push()
     }
 }
 
+/// Whether the other end is gone, and who it is, `Transport` asks the socket itself.
 impl<S: Socket> Socket for TlsClient<S> {
     fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        self.beneath.has_unsent()
     }
 
     fn handshake(&self) -> Handshake {
@@ -160,7 +160,7 @@ impl<S: Socket> Socket for TlsClient<S> {
     }
 
     fn agreed(&self) -> Option<Agreed> {
-        self.session.agreed().map(|agreed| Agreed { version: agreed.version, is_resumed: agreed.is_resumed })
+        agreed(&self.session)
     }
 
     fn can_move(&self) -> bool {
@@ -168,30 +168,15 @@ impl<S: Socket> Socket for TlsClient<S> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.session.close(&mut self.unsent);
-        self.flush()?;
-        self.socket.finish()
+        self.beneath.finish(Some(&mut self.session))
     }
 
     fn abort(&mut self) {
-        self.socket.abort();
-    }
-
-    fn bequeath(&mut self) {
-        self.socket.bequeath();
-    }
-
-    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
-        self.socket.peer_address()
-    }
-
-    fn is_dead(&self) -> bool {
-        self.socket.is_dead()
+        self.beneath.socket.abort();
     }
 
     fn unacknowledged_bytes(&self) -> u32 {
-        let unsent = u32::try_from(self.unsent.len()).unwrap_or(u32::MAX);
-        self.socket.unacknowledged_bytes().saturating_add(unsent)
+        self.beneath.unacknowledged_bytes()
     }
 }
 

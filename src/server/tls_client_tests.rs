@@ -221,7 +221,7 @@ proptest! {
                 Ok(count) => drop(left.drain(..count)),
                 Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
             }
-            assert!(server.near.unsent.len() < 2 * 16 * 1024, "no more than a chunk waits here");
+            assert!(server.near.beneath.unsent.len() < 2 * 16 * 1024, "no more than a chunk waits here");
             server.listen();
         }
         prop_assert!(server.heard == all);

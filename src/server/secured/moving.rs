@@ -5,6 +5,7 @@
 //! that has read it nothing before all is its own: only `write`, `finish` and `receive` encrypt, and those wait on both sides until
 //! then, as they have to without TLS.
 
+use super::encrypted::Encrypted;
 use super::{Ahead, Layer, Secured};
 use crate::server::socket::Received;
 use crate::wire::handover::Damaged;
@@ -28,8 +29,9 @@ impl<S> Secured<S> {
         let ahead = has_ahead.then(|| Box::new(Ahead { ciphertext, plaintext: plaintext[..].into() }));
         // Whether that has been noted, the other process alone has known. It may be said again.
         let next = (session.state() == State::PeerClosed).then_some(Received::Finished);
-        let (layer, unsent) = (Layer::Session(Box::new(session)), unsent[..].into());
-        Ok(Self { socket, layer, unsent, owes_byte, ahead, next, is_emptied: false })
+        let (layer, beneath) =
+            (Layer::Session(Box::new(session)), Encrypted { socket, unsent: unsent[..].into() });
+        Ok(Self { beneath, layer, owes_byte, ahead, next, is_emptied: false })
     }
 
     /// Whether another process can go on with it: it is open, or it has not begun. In a handshake both sides know more than can be
@@ -55,7 +57,7 @@ impl<S> Secured<S> {
                 };
                 Some(Tls::Open(Open {
                     session: Octets::encode(&session, SESSION_BYTES + session.held.len()),
-                    unsent: self.unsent.to_vec(),
+                    unsent: self.beneath.unsent.to_vec(),
                     owes_byte: self.owes_byte,
                     ciphertext,
                     plaintext,
@@ -68,7 +70,7 @@ impl<S> Secured<S> {
     pub(super) fn held_bytes(&self) -> usize {
         let ahead = self.ahead.as_ref().map_or(0, |ahead| ahead.ciphertext.len() + ahead.plaintext.len());
         let held = if let Layer::Session(session) = &self.layer { session.held_bytes() } else { 0 };
-        self.unsent.len() + ahead + held
+        self.beneath.unsent.len() + ahead + held
     }
 }
 
