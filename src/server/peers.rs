@@ -87,8 +87,6 @@ pub struct Peers<S> {
     held_back: Option<MessageLimit>,
     refused: Tally,
     unannounced: Tally,
-    /// Handshakes that gave way to others.
-    gave_way: Tally,
     /// Tokens that were shown in vain where the operators' is one that counts.
     wrong_tokens: Tally,
     /// What was published in this turn.
@@ -126,7 +124,6 @@ impl<S: Socket> Peers<S> {
             held_back: terms.messages.map(MessageLimit::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
-            gave_way: Tally::default(),
             wrong_tokens: Tally::default(),
             turn_bytes: 0,
             reports: Reports::default(),

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use log::{debug, warn};
 
 use super::Peers;
+use crate::policy::tally::Tally;
 use crate::server::clock::Now;
 use crate::server::connection::Connection;
 use crate::server::socket::{Handshake, Received, Socket};
@@ -29,6 +30,8 @@ pub(super) struct Handshakes {
     under_way: VecDeque<usize>,
     /// Reads in this turn.
     reads: usize,
+    /// Those that gave way to others.
+    gave_way: Tally,
 }
 
 impl Handshakes {
@@ -99,7 +102,7 @@ impl<S: Socket> Peers<S> {
             && let Some(oldest) = self.handshakes.under_way.pop_front()
         {
             self.counts.on_rejected(REASON);
-            if let Some(count) = self.gave_way.add(now.instant) {
+            if let Some(count) = self.handshakes.gave_way.add(now.instant) {
                 warn!(
                     "Gave up the longest of more than {UNDER_WAY} handshakes of TLS that were under way: {count}. If they are of few \
                      addresses, set --limit-per-ip"
