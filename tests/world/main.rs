@@ -34,6 +34,7 @@ mod publisher;
 mod random;
 mod reign;
 mod request;
+mod rest;
 mod socket;
 mod speech;
 mod spin;

@@ -27,16 +27,13 @@ use crate::supervisor::Supervisor;
 use crate::truth::Truth;
 use crate::worker::{Place, Worker};
 
-/// Turns without sleep after which nothing more can be in the way of coming to rest.
-const LIVELOCK_TURNS: usize = 40_000;
-
 /// On the wall's clock.
 pub const BEGINNING: Timestamp = Timestamp::constant(1_790_000_000, 0);
 
 pub struct World {
     pub random: Random,
     pub setup: Setup,
-    base: Instant,
+    pub base: Instant,
     pub now: Duration,
     /// Those that are leaving, and the one that serves as the last.
     pub reigns: Vec<Reign>,
@@ -49,7 +46,8 @@ pub struct World {
     pub truth: Truth,
     /// The next one last.
     pub fates: Vec<(Duration, Fate)>,
-    busy_turns: usize,
+    /// Turns in a row behind which nobody has slept.
+    pub busy_turns: usize,
     /// The reigns that did, and when.
     pub crashed: BTreeMap<usize, Duration>,
     /// Hand-overs that were given up, and that were not.
@@ -129,7 +127,7 @@ impl World {
     }
 
     /// All that there are, also one that is about to take over.
-    fn all_reigns(&self) -> impl Iterator<Item = &Reign> {
+    pub fn all_reigns(&self) -> impl Iterator<Item = &Reign> {
         self.reigns.iter().chain(self.successor())
     }
 
@@ -147,18 +145,21 @@ impl World {
 
     /// Connects somebody who says this to a worker.
     pub fn connect_to(&mut self, worker: WorkerId, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
-        let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
-        line.borrow_mut().send(request.as_bytes());
-        self.worker(worker).admit(line.clone());
-        line
+        let line = Line::new(self.random.fork(), capacity);
+        self.connect_by(line, worker, request)
     }
 
     /// The same by TLS.
     #[cfg(feature = "tls")]
     pub fn connect_by_tls(&mut self, worker: WorkerId, capacity: usize, request: &str) -> Rc<RefCell<Line>> {
-        let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
-        line.borrow_mut().secure();
-        line.borrow_mut().send(request.as_bytes());
+        let mut line = Line::new(self.random.fork(), capacity);
+        line.secure();
+        self.connect_by(line, worker, request)
+    }
+
+    fn connect_by(&mut self, mut line: Line, worker: WorkerId, request: &str) -> Rc<RefCell<Line>> {
+        line.send(request.as_bytes());
+        let line = Rc::new(RefCell::new(line));
         self.worker(worker).admit(line.clone());
         line
     }
@@ -262,7 +263,7 @@ impl World {
     }
 
     /// Has what each process has told the scripted clients judged in this way.
-    fn judge(&mut self, judge: impl Fn(&mut Crowd, Scene<'_>)) {
+    pub fn judge(&mut self, judge: impl Fn(&mut Crowd, Scene<'_>)) {
         let (terms, truth, now) = (&self.setup.terms, &self.truth, self.now);
         let workers = self.reigns.iter().flat_map(|reign| &reign.workers).chain(&self.orphans);
         if !self.crowd.clients.is_empty() {
@@ -271,7 +272,7 @@ impl World {
     }
 
     /// What links the processes.
-    fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
+    pub fn pipes(&self) -> impl Iterator<Item = &Rc<RefCell<Pipe>>> {
         let of_supervisors = self.all_reigns().flat_map(Reign::supervisors).flat_map(Supervisor::pipes);
         of_supervisors.chain(self.orphans.iter().filter_map(|worker| worker.link.as_ref()))
     }
@@ -320,82 +321,6 @@ impl World {
                 serving[worker_nth].admit(line);
             }
         }
-    }
-
-    /// A turn takes its time.
-    pub fn tick(&mut self) {
-        self.now += Duration::from_micros(self.random.within(20..400) as u64);
-    }
-
-    /// Behind a turn all sleep until the next moment at which something happens, but no longer than this.
-    pub fn sleep(&mut self, end: Duration) {
-        self.tick();
-        if !self.is_at_rest() {
-            self.busy_turns += 1;
-            assert!(self.busy_turns < LIVELOCK_TURNS, "it never comes to rest");
-            return;
-        }
-        self.busy_turns = 0;
-        self.judge(Crowd::judge_at_rest);
-        let at = self.now;
-        let can_connect = self.reigns.iter().flat_map(|reign| &reign.workers).any(|worker| worker.accepts);
-        let awake_workers = || self.workers().filter(|worker| worker.frozen_until <= at);
-        let of_workers = awake_workers().map(Worker::next_time);
-        let supervisors = || self.all_reigns().flat_map(Reign::supervisors);
-        let awake = || supervisors().filter(|supervisor| supervisor.frozen_until <= at);
-        let of_supervisors = awake().map(Supervisor::next_time);
-        let subscribers = self.subscribers.iter().filter(|s| can_connect || s.visit.is_some());
-        let publishers = self.publishers.iter().filter(|p| can_connect || !p.wants_to_connect(at));
-        let next = (of_workers.chain(of_supervisors).flatten().map(|wakes_at| wakes_at - self.base))
-            .chain(self.workers().map(|worker| worker.frozen_until).filter(|until| *until > at))
-            .chain(awake_workers().filter_map(Worker::takes_over_until))
-            .chain(awake_workers().filter_map(Worker::held_until))
-            .chain(
-                self.workers().flat_map(Worker::channels).filter_map(|channel| channel.borrow().next_time()),
-            )
-            .chain(awake().filter_map(Supervisor::next_deadline))
-            .chain(supervisors().map(|supervisor| supervisor.frozen_until).filter(|until| *until > at))
-            .chain(self.next_of_succession())
-            .chain(self.pipes().filter_map(|pipe| pipe.borrow().next_time()))
-            .chain(subscribers.map(Subscriber::next_time))
-            .chain(publishers.map(Publisher::next_time))
-            .chain(self.crowd.next_time())
-            .chain(self.fates.last().map(|(at, _)| *at))
-            .min();
-        self.now = self.now.max(next.unwrap_or(end).min(end));
-    }
-
-    /// Whether every process would sleep, and no event would wake it.
-    pub fn is_at_rest(&self) -> bool {
-        let now = self.base + self.now;
-        let is_asleep = |worker: &Worker| worker.frozen_until > self.now || !worker.is_awake((now, self.now));
-        let rests = |supervisor: &Supervisor| {
-            supervisor.frozen_until > self.now || !supervisor.is_awake((now, self.now))
-        };
-        self.workers().all(is_asleep)
-            && self.all_reigns().flat_map(Reign::supervisors).all(rests)
-            && self.succession.as_ref().is_none_or(|succession| !succession.is_awake(self.now))
-    }
-
-    /// Whether only the last reign is left and whole, and all clients have what they want.
-    pub fn is_settled(&self) -> bool {
-        let ([reign], true) = (self.reigns.as_slice(), self.orphans.is_empty()) else { return false };
-        let goes_on = |worker: &Worker| !worker.server.is_leaving() && !worker.server.is_held();
-        let stays = |worker: &Worker| goes_on(worker) && worker.frozen_until <= self.now;
-        self.is_at_rest()
-            && self.succession.is_none()
-            && reign.is_whole()
-            && reign.workers.iter().all(stays)
-            && reign.supervisors().all(|supervisor| supervisor.frozen_until <= self.now)
-            && self.publishers.iter().all(Publisher::is_done)
-            && self.subscribers.iter().all(Subscriber::is_settled)
-    }
-
-    /// Whether nobody is connected to anybody, and every process knows.
-    pub fn is_deserted(&self) -> bool {
-        self.is_at_rest()
-            && self.workers().all(Worker::is_deserted)
-            && self.reigns.iter().all(|reign| reign.clients() == 0)
     }
 
     pub fn clock(&self) -> Now {
