@@ -17,7 +17,7 @@ use crate::config::ssl::SslFlags;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
 use crate::server::key_file::place;
-use crate::server::watch::open_regular;
+use crate::server::regular_file::open_regular;
 
 const MOST_BYTES: u64 = 4096;
 

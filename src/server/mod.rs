@@ -58,6 +58,7 @@ pub mod order;
 pub mod peers;
 pub mod prospect;
 pub mod question;
+pub mod regular_file;
 pub mod relay;
 #[cfg(feature = "tls")]
 pub mod secured;

@@ -2,12 +2,14 @@
 //! of them is others', and when they are looked at.
 
 use std::fmt::Display;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::server::regular_file::open_regular;
 
 /// No certificate with its chain is longer, nor is a set of keys.
 const MOST_BYTES: u64 = 256 * 1024;
@@ -130,15 +132,6 @@ impl Watch {
         (self.seen, self.told) = (stamps, None);
         Ok(made)
     }
-}
-
-/// Opens a file without waiting for somebody to write to a FIFO.
-///
-/// # Errors
-/// As open(2), or when it is something else.
-pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 fn read(file: &File) -> io::Result<(Vec<u8>, Stamp)> {

@@ -1,14 +1,13 @@
 //! The folder in which an ACME client, such as certbot, leaves what a certificate authority asks for. The one place where a file is
 //! read for a peer: a small one, by a name that cannot lead out of its folder.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use log::debug;
 
 use crate::http::challenge::Challenge;
+use crate::server::regular_file::open_unlinked;
 
 /// Of what is kept no more than this is served. What is asked for has some hundred octets at most (RFC 8555 §8.3).
 const MOST_BYTES: u64 = 4096;
@@ -26,7 +25,7 @@ impl Webroot {
     /// What is kept for a challenge; `None` if nothing is that may be served.
     pub fn read(&self, challenge: &Challenge) -> Option<Vec<u8>> {
         let path = self.0.join(challenge.file());
-        let content = open(&path).and_then(|file| {
+        let content = open_unlinked(&path).and_then(|file| {
             let mut content = vec![];
             file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
             Ok(content)
@@ -43,13 +42,6 @@ impl Webroot {
             }
         }
     }
-}
-
-/// Opens a file without waiting for somebody to write to a FIFO, and without following a link to a file elsewhere.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 #[cfg(test)]
