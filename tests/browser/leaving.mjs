@@ -154,6 +154,8 @@ export class LeavingServer {
 
 async function serveFile(url, response) {
   const name = new URL(url, 'http://any').pathname.slice(1) || 'index.html';
+  // A page whose handshake has failed asks here for the reason, and the server says that there is none, as the real one does.
+  if (name === 'ws') return response.writeHead(426, { Upgrade: 'websocket', Connection: 'Upgrade' }).end();
   const type = TYPES[name.split('.').pop()];
   const body = await readFile(new URL(name, STATIC)).catch(() => null);
   response.writeHead(body === null ? 404 : 200, {

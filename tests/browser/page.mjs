@@ -13,8 +13,8 @@ const AXE = readFileSync(createRequire(WORK).resolve('axe-core/axe.min.js'), 'ut
 
 const DEADLINE_MS = 15_000;
 export const HOSTILE = '<img src=x onerror=alert(1)>';
-/** What Chromium says about attempts made while no server listens. */
-export const NOBODY_LISTENS = /net::ERR_CONNECTION_(REFUSED|RESET)/;
+/** What Chromium says about attempts made while no server listens, and about the page's question why: the next server may hear it. */
+export const NOBODY_LISTENS = /net::ERR_CONNECTION_(REFUSED|RESET)|status of 426 \(Upgrade Required\)/;
 
 let browser;
 before(async () => {
