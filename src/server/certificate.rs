@@ -38,7 +38,7 @@ pub struct CertificateFile {
     shown: Shown,
     /// Of the certificate and its key.
     pair: Watch,
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     /// By what these are made, unless that is in a file.
     secret: Option<TicketSecret>,
     ticket_file: Option<Watch>,
@@ -129,9 +129,12 @@ impl CertificateFile {
         };
         match read {
             Ok(tickets) => {
-                self.shown.terms = self.shown.terms.with_tickets(tickets.clone());
-                self.tickets = tickets;
-                info!("Read --ssl-ticket-keyfile again: session tickets are made by it from now on");
+                self.tickets = Arc::new(tickets.after(&self.tickets));
+                self.shown.terms = self.shown.terms.with_tickets(self.tickets.clone());
+                info!(
+                    "Read --ssl-ticket-keyfile again: session tickets are made by it from now on, and those before are accepted \
+                     for as long as they last"
+                );
                 true
             }
             Err(why) => {
@@ -188,21 +191,21 @@ fn show(
     Ok(Shown { terms, about, is_password_in_vain })
 }
 
-type Opened = (Arc<dyn ProducesTickets>, Option<TicketSecret>, Option<Watch>);
+type Opened = (Arc<Tickets>, Option<TicketSecret>, Option<Watch>);
 
 fn open_tickets(flags: &SslFlags) -> Result<Opened, CertificateError> {
     if let Some(path) = &flags.ssl_ticket_keyfile {
         let file = Named::new("--ssl-ticket-keyfile", path);
         let (file, tickets) = Watch::open(vec![file], make_tickets)?;
-        return Ok((tickets, None, Some(file)));
+        return Ok((Arc::new(tickets), None, Some(file)));
     }
     let secret = flags.ticket_secret.clone().map_or_else(ticket_secret::draw, Ok);
     let secret =
         secret.map_err(|why| CertificateError::of("the system's randomness for session tickets", &why))?;
-    Ok((tickets_of(&secret.0), Some(secret), None))
+    Ok((Arc::new(tickets_of(&secret.0)), Some(secret), None))
 }
 
-fn make_tickets(files: &[(Named, Vec<u8>)]) -> Result<Arc<dyn ProducesTickets>, CertificateError> {
+fn make_tickets(files: &[(Named, Vec<u8>)]) -> Result<Tickets, CertificateError> {
     let [(file, octets), ..] = files else { unreachable!("there is a file") };
     if TICKET_FILE_BYTES.contains(&octets.len()) {
         return Ok(tickets_of(octets));
@@ -215,8 +218,8 @@ fn make_tickets(files: &[(Named, Vec<u8>)]) -> Result<Arc<dyn ProducesTickets>, 
     )))
 }
 
-fn tickets_of(secret: &[u8]) -> Arc<dyn ProducesTickets> {
-    Arc::new(Tickets::new(secret, Arc::new(DefaultTimeProvider)))
+fn tickets_of(secret: &[u8]) -> Tickets {
+    Tickets::new(secret, Arc::new(DefaultTimeProvider))
 }
 
 #[cfg(test)]

@@ -27,12 +27,20 @@ const LABEL: &[u8] = b"slackwater ticket";
 pub struct Tickets {
     master: Prk,
     time: Arc<dyn TimeProvider>,
+    /// By what they were made before.
+    former: Option<Prk>,
 }
 
 impl Tickets {
     /// Made by this secret, which is long and random enough that nobody guesses it. Whoever has the same accepts them.
     pub fn new(secret: &[u8], time: Arc<dyn TimeProvider>) -> Self {
-        Self { master: Salt::new(HKDF_SHA256, &[]).extract(secret), time }
+        Self { master: Salt::new(HKDF_SHA256, &[]).extract(secret), time, former: None }
+    }
+
+    /// Accepts those that the former has made, too, for as long as they last.
+    #[must_use]
+    pub fn after(self, former: &Self) -> Self {
+        Self { former: Some(former.master.clone()), ..self }
     }
 
     fn slot(&self) -> Option<u64> {
@@ -40,8 +48,8 @@ impl Tickets {
     }
 
     /// Derived each time: that costs some microseconds of a handshake's hundreds.
-    fn key(&self, slot: [u8; SLOT_BYTES]) -> Option<LessSafeKey> {
-        let derived = self.master.expand(&[LABEL, &slot], &AES_256_GCM).ok().map(UnboundKey::from);
+    fn key(master: &Prk, slot: [u8; SLOT_BYTES]) -> Option<LessSafeKey> {
+        let derived = master.expand(&[LABEL, &slot], &AES_256_GCM).ok().map(UnboundKey::from);
         derived.map(LessSafeKey::new)
     }
 }
@@ -63,7 +71,8 @@ impl ProducesTickets for Tickets {
         let mut ticket = [&slot[..], &nonce, plain].concat();
         let sealed = &mut ticket[SLOT_BYTES + NONCE_LEN..];
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.key(slot)?.seal_in_place_separate_tag(nonce, Aad::from(slot), sealed).ok()?;
+        let tag =
+            Self::key(&self.master, slot)?.seal_in_place_separate_tag(nonce, Aad::from(slot), sealed).ok()?;
         ticket.extend_from_slice(tag.as_ref());
         Some(ticket)
     }
@@ -75,11 +84,15 @@ impl ProducesTickets for Tickets {
         if age > 1 {
             return None;
         }
-        let mut sealed = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.key(*slot)?.open_in_place(nonce, Aad::from(slot), &mut sealed).ok()?.len();
-        sealed.truncate(length);
-        Some(sealed)
+        let mut masters = [Some(&self.master), self.former.as_ref()].into_iter().flatten();
+        masters.find_map(|master| {
+            let mut sealed = sealed.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let opened = Self::key(master, *slot)?.open_in_place(nonce, Aad::from(slot), &mut sealed);
+            let length = opened.ok()?.len();
+            sealed.truncate(length);
+            Some(sealed)
+        })
     }
 }
 

@@ -106,3 +106,16 @@ fn a_client_resumes_at_another_server_of_the_same_secret_until_the_second_slot_h
         assert_eq!(kind(3 * SLOT), Some(HandshakeKind::Full));
     }
 }
+
+#[test]
+fn tickets_of_a_former_secret_are_accepted_and_none_are_made_by_it_any_more() {
+    let (time, former) = at(100 * SLOT);
+    let ticket = former.encrypt(b"session").unwrap();
+    let next = Tickets::new(&[8; 32], time.clone()).after(&former);
+    assert_eq!(next.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+    assert_eq!(former.decrypt(&next.encrypt(b"session").unwrap()), None);
+    let third = Tickets::new(&[9; 32], time.clone()).after(&next);
+    assert_eq!(third.decrypt(&ticket), None, "only those of the last one");
+    time.0.store(102 * SLOT, Ordering::Relaxed);
+    assert_eq!(next.decrypt(&ticket), None, "they last no longer for it");
+}
