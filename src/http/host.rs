@@ -109,10 +109,10 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Whether a page of this `Origin` was loaded from this `Host`, of which only the page knows the scheme.
-pub fn is_same_origin(origin: &str, host: &str) -> bool {
+/// Whether a page of this `Origin` was loaded from this `Host`, by this `scheme`; by its own if nobody else knows it.
+pub fn is_same_origin(origin: &str, host: &str, scheme: Option<&str>) -> bool {
     let page = Origin::read(origin).filter(Origin::is_web);
-    page.is_some_and(|page| Origin::of(&page.scheme, host).as_ref() == Some(&page))
+    page.is_some_and(|page| Origin::of(scheme.unwrap_or(&page.scheme), host).as_ref() == Some(&page))
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
             ("http://127.0.0.2:1", "[::ffff:127.0.0.2]:1"),
         ];
         for (origin, host) in same {
-            assert!(is_same_origin(origin, host), "{origin} {host}");
+            assert!(is_same_origin(origin, host, None), "{origin} {host}");
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
             ("localhost", "localhost"),
         ];
         for (origin, host) in others {
-            assert!(!is_same_origin(origin, host), "{origin} {host}");
+            assert!(!is_same_origin(origin, host, None), "{origin} {host}");
         }
     }
 }

@@ -354,3 +354,25 @@ fn a_preflight_is_told_the_methods_and_fields_and_that_the_network_may_be_privat
     assert!(!asked.contains("Private-Network") && !asked.contains("Content-Length"), "{asked}");
     assert!(head(Preflight::AskedFromOutside).contains("Access-Control-Allow-Private-Network: true\r\n"));
 }
+
+#[test]
+fn where_tls_ends_here_a_page_over_plain_http_is_of_another_origin() {
+    for (origin, is_own) in [
+        ("https://push.example.com", true),
+        ("http://push.example.com", false),
+        ("http://push.example.com:443", false),
+    ] {
+        let mut request = request(&format!("push.example.com\nOrigin: {origin}"));
+        request.fields.is_secured = true;
+        let origins = Origins { allowed: &[], reach: &Reach::World };
+        assert_eq!(origins.deny_listener(&request).is_none(), is_own, "{origin}");
+        assert_eq!(origins.deny_stranger(&request).is_none(), is_own, "{origin}");
+        request.fields.forwarded = true;
+        let is_of_proxy = origin != "http://push.example.com:443";
+        assert_eq!(
+            origins.deny_listener(&request).is_none(),
+            is_of_proxy,
+            "{origin}: a proxy has spoken with it"
+        );
+    }
+}

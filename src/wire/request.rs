@@ -76,6 +76,8 @@ pub struct Fields {
     pub cookie_token: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
+    /// Whether it has come over TLS that ends here.
+    pub is_secured: bool,
     /// Whom proxies name as the client and as each other: all fields `X-Forwarded-For`, as one list.
     pub forwarded_for: Option<String>,
     /// From the target where that has the absolute form, and then the field does not count (RFC 9112 §3.2.2).
@@ -159,6 +161,7 @@ impl Request {
                 idempotency_key: head
                     .single("idempotency-key", "more than one Idempotency-Key")?
                     .map(<[u8]>::to_vec),
+                is_secured: false, // Whoever has the connection knows.
                 from_another_page: head.fields().any(|(name, value)| is_from_another_page(name, value)),
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,

@@ -40,9 +40,11 @@ impl<S: Socket> Peers<S> {
             let conditions = conditions(&self.terms, stage, self.connections.len(), door, too_many, now);
             let connection = &mut self.connections[key];
             let is_behind_others = connection.awaited.any();
+            let is_secured = connection.its_socket().agreed().is_some();
             let Some(requests) = connection.requests() else { return };
             let mut shared_with = None;
             let next = requests.next(|request| {
+                request.fields.is_secured = is_secured;
                 shared_with = routes::shared_with(request, conditions);
                 routes::wish(request, conditions)
             });
