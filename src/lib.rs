@@ -66,7 +66,9 @@
 //!   positions here become ids of several epochs, and which id is lost: [`policy::epochs`], with the publications in
 //!   [`policy::line`]. Clients are told of a gap in `server::peers::gaps`.
 //! * RESP, the protocol of Redis and Valkey: [`wire::resp`]; replies in [`wire::resp::decoder`], commands in [`wire::resp::command`].
-//! * TLS 1.2 and 1.3, a server's side and a client's: `wire::tls`, on rustls without its buffers.
+//! * TLS 1.2 and 1.3, a server's side and a client's: `wire::tls`, by rustls for the handshake, and a server's by records of its own
+//!   from then on. What the bytes of a peer travel over: [`server::transport`]; TLS on a socket: `server::secured`. How many handshakes
+//!   a turn has time for, and how many may be under way: `server::peers::handshakes`.
 //!   Which certificate is shown, and when it is read again: `server::certificate`; what session tickets are made by:
 //!   [`server::ticket_secret`].
 //! * The event-stream format: [`wire::event_stream`], in chunks by [`wire::chunk`]; a connection that is one: `server::connection::streaming`, and what it is
@@ -122,6 +124,7 @@
 //! ├─ doors                     the clients', and that of those who are redirected to it: closed once draining, and before a
 //! │                            worker may serve; the operators': open until the end
 //! ├─ controls                  signals and the in-process handle
+//! ├─ lookout                   the files that may change: keys of tokens, the certificate, what tickets are made by
 //! ├─ dialer: Option            opens the connections to the engine; the order owns them
 //! ├─ succession               who may take over from this process, and how far that is
 //! └─ turn
@@ -139,6 +142,7 @@
 //!       ├─ scratch             64 KiB: the only read buffer in the process
 //!       ├─ compressor          and inflater: one of each for all clients, once one of them needs it
 //!       ├─ unheard             what was read of clients that have to wait
+//!       ├─ handshakes          of TLS: those under way, and how many this turn has gone on with
 //!       ├─ agenda              who is to be flushed, read on or replayed to, though no event will say so
 //!       └─ upkeep              when limits are looked at next, and when memory is given back
 //!
