@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from one_thread import OneThreadAtATime
+
 KINDS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "rsa": ("rsa:2048",)}
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
 
@@ -66,6 +68,7 @@ class Authority:
     def context(self, **options):
         """What a client says that believes in nobody else; the options are attributes of `SSLContext`."""
         context = ssl.create_default_context(cafile=self.certificate)
+        context.sslsocket_class = OneThreadAtATime
         for name, value in options.items():
             setattr(context, name, value)
         return context
