@@ -155,8 +155,11 @@ fn without_a_token_pages_of_other_origins_may_not_publish() {
         403,
         "a name of its own for this machine"
     );
-    publisher.0.send("POST /publish HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\nContent-Length: 1\r\n\r\nx");
-    assert_eq!(publisher.0.response().status, 200);
+    for (scheme, status) in [(server.scheme(), 200), ("ftp", 403)] {
+        let page = format!("Host: localhost:1\r\nOrigin: {scheme}://localhost:1\r\n");
+        publisher.0.send(format!("POST /publish HTTP/1.1\r\n{page}Content-Length: 1\r\n\r\nx"));
+        assert_eq!(publisher.0.response().status, status, "{scheme}");
+    }
 }
 
 #[test]

@@ -57,6 +57,11 @@ fn identity() -> &'static (Identity, PathBuf) {
 }
 
 impl Running {
+    /// By which scheme a page of its own was loaded.
+    pub fn scheme(&self) -> &'static str {
+        if self.bridge.is_some() { "https" } else { "http" }
+    }
+
     /// Starts a server with these flags, as on the command line.
     pub fn with(flags: &str) -> Self {
         Self::offering(Service::Notifications, flags)
