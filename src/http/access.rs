@@ -5,7 +5,7 @@ use crate::config::secret::Secret;
 use crate::http::auth::no_token;
 use crate::http::credentials::bearer;
 use crate::http::host::{Host, is_same_origin};
-use crate::wire::request::{Fields, Request};
+use crate::wire::request::Request;
 use crate::wire::response::Response;
 
 /// Who may do what is for operators.
@@ -126,9 +126,8 @@ pub(super) fn names_this_machine(request: &Request, own_name: Option<&Host>) -> 
 /// Whether the request comes from a page of another server. Programs send no `Origin`. Where TLS ends here, and no proxy has spoken
 /// another way with the page, a page over plain HTTP is of another origin: whoever is on the way could have written it (RFC 6454 §4).
 pub(super) fn is_cross_origin(request: &Request) -> bool {
-    let Fields { host, is_secured, forwarded, .. } = &request.fields;
-    let scheme = (*is_secured && !forwarded).then_some("https");
-    let host = host.as_deref().unwrap_or_default();
+    let host = request.fields.host.as_deref().unwrap_or_default();
+    let scheme = (request.is_secured && !request.fields.forwarded).then_some("https");
     request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host, scheme))
 }
 

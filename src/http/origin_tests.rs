@@ -363,7 +363,7 @@ fn where_tls_ends_here_a_page_over_plain_http_is_of_another_origin() {
         ("http://push.example.com:443", false),
     ] {
         let mut request = request(&format!("push.example.com\nOrigin: {origin}"));
-        request.fields.is_secured = true;
+        request.is_secured = true;
         let origins = Origins { allowed: &[], reach: &Reach::World };
         assert_eq!(origins.deny_listener(&request).is_none(), is_own, "{origin}");
         assert_eq!(origins.deny_stranger(&request).is_none(), is_own, "{origin}");

@@ -61,6 +61,8 @@ pub struct Request {
     pub takes_chunks: bool,
     /// The body, where it was collected.
     pub body: Vec<u8>,
+    /// Whether it has come over TLS that ends here. That is not in its head: whoever has the connection says so.
+    pub is_secured: bool,
     /// Who publishes by the token that it shows, or how it is refused. To verify it takes time, and is done
     /// once, when somebody asks; `None` before, and of a request without one.
     pub granted: Option<Box<Result<Publisher, Response>>>,
@@ -76,8 +78,6 @@ pub struct Fields {
     pub cookie_token: Option<String>,
     /// Whether a proxy says that it has forwarded the request.
     pub forwarded: bool,
-    /// Whether it has come over TLS that ends here.
-    pub is_secured: bool,
     /// Whom proxies name as the client and as each other: all fields `X-Forwarded-For`, as one list.
     pub forwarded_for: Option<String>,
     /// From the target where that has the absolute form, and then the field does not count (RFC 9112 §3.2.2).
@@ -161,7 +161,6 @@ impl Request {
                 idempotency_key: head
                     .single("idempotency-key", "more than one Idempotency-Key")?
                     .map(<[u8]>::to_vec),
-                is_secured: false, // Whoever has the connection knows.
                 from_another_page: head.fields().any(|(name, value)| is_from_another_page(name, value)),
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
@@ -175,6 +174,7 @@ impl Request {
             // The octets of a body could also be read as the first frames.
             upgrade: if framing == Framing::Length(0) { upgrade::negotiate(head) } else { Upgrade::NotAsked },
             body: Vec::new(),
+            is_secured: false,
             granted: None,
         })
     }

@@ -39,6 +39,7 @@ fn get(path: &str) -> Request {
         takes_chunks: true,
         upgrade: Upgrade::NotAsked,
         body: vec![],
+        is_secured: false,
         granted: None,
     }
 }

@@ -44,7 +44,7 @@ impl<S: Socket> Peers<S> {
             let Some(requests) = connection.requests() else { return };
             let mut shared_with = None;
             let next = requests.next(|request| {
-                request.fields.is_secured = is_secured;
+                request.is_secured = is_secured;
                 shared_with = routes::shared_with(request, conditions);
                 routes::wish(request, conditions)
             });
