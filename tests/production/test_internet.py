@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from client import connect, hear, next_message
 from neighbours import README
+from one_thread import trusting
 from programs import free_port, wait_until
 from slackwater import PATIENCE
 from tokens import WAYS
@@ -95,7 +96,7 @@ def typed(folder, port, admin_port, authority):
 def test_the_readme_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(tmp_path):
     port, admin_port = free_port(), free_port()
     authority = certify(tmp_path / "lineage")
-    trusted = {"ssl": ssl.create_default_context(cafile=authority), "address": ("127.0.0.1", port)}
+    trusted = {"ssl": trusting(authority), "address": ("127.0.0.1", port)}
     [url] = re.findall(r"'(wss://.*?)'", PAGE)
     with typed(tmp_path, port, admin_port, authority) as seen:
         for (command, shown), told in zip(commands(), seen):

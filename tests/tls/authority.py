@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from one_thread import OneThreadAtATime
+from one_thread import trusting
 
 KINDS = {"ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), "rsa": ("rsa:2048",)}
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
@@ -67,8 +67,7 @@ class Authority:
 
     def context(self, **options):
         """What a client says that believes in nobody else; the options are attributes of `SSLContext`."""
-        context = ssl.create_default_context(cafile=self.certificate)
-        context.sslsocket_class = OneThreadAtATime
+        context = trusting(self.certificate)
         for name, value in options.items():
             setattr(context, name, value)
         return context

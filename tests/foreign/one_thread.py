@@ -1,4 +1,4 @@
-"""A socket over TLS that lets in one thread after the other.
+"""Sockets over TLS that let in one thread after the other.
 
 OpenSSL allows one object to one thread at a time, and CPython 3.11 does not see to it. The blocking client of
 `websockets` reads in a thread of its own: now and then it is stuck or cut off when the tickets of TLS 1.3 come while
@@ -44,3 +44,10 @@ class OneThreadAtATime(ssl.SSLSocket):
                 except ssl.SSLWantWriteError:
                     readers, writers = [], [self]
             select.select(readers, writers, [])
+
+
+def trusting(authority):
+    """What such a client says that believes in nobody else."""
+    context = ssl.create_default_context(cafile=authority)
+    context.sslsocket_class = OneThreadAtATime
+    return context
