@@ -1,13 +1,13 @@
 //! Event streams on the wire: `GET /events`, as a browser's `EventSource` reads it, and as others ask for it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use slackwater::policy::drain::Outcome;
-use support::PATIENCE;
 use support::events::{Chunks, Event, Listener, Reader};
 use support::peer::{Peer, Response};
 use support::publisher::Publisher;
+use support::{PATIENCE, assert_waited};
 
 use crate::running::Running;
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
-use std::{env, fs, thread};
+use std::{env, fs, process, thread};
 
 use slackwater::config::Config;
 use slackwater::policy::drain::Outcome;
@@ -50,7 +50,7 @@ fn identity() -> &'static (Identity, PathBuf) {
     static IDENTITY: OnceLock<(Identity, PathBuf)> = OnceLock::new();
     IDENTITY.get_or_init(|| {
         let identity = Identity::generate();
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("identity.pem");
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("identity-{}.pem", process::id()));
         fs::write(&path, &identity.pem).expect("the folder is there");
         (identity, path)
     })

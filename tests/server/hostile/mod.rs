@@ -11,7 +11,7 @@ use socket2::SockRef;
 use support::client::Client;
 use support::frames::{CLOSE, PING, TEXT, frame, header, text};
 use support::peer::Peer;
-use support::{HANDSHAKE, HEALTHZ, PATIENCE};
+use support::{HANDSHAKE, HEALTHZ, PATIENCE, assert_waited};
 
 use crate::running::Running;
 

@@ -114,7 +114,7 @@ fn when_the_patience_runs_out_every_client_is_closed_with_1012() {
     for client in &mut clients {
         assert_eq!(u16::from(close_of(client).code), 1012);
     }
-    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert_waited(began, 300);
     drop(clients);
     assert_eq!(server.outcome(), Outcome::Forced);
 }

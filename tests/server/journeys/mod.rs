@@ -10,7 +10,7 @@ use slackwater::policy::drain::Outcome;
 use support::client::Client;
 use support::frames::{CLOSE, PING, TEXT, frame, text};
 use support::peer::{Frame, Peer, Response};
-use support::{HANDSHAKE, HEALTHZ};
+use support::{HANDSHAKE, HEALTHZ, assert_waited};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Error, Message};
 
