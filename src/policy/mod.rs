@@ -1,6 +1,7 @@
 //! The room that decides: no sockets, no clock, no files, no logging. It is told the time and answers with values.
 
 pub mod addresses;
+pub mod crowd;
 pub mod drain;
 pub mod engine;
 pub mod epochs;

@@ -1,11 +1,11 @@
 //! How handshakes of TLS are bounded, which cost far more than anything else a newcomer can ask for: a few in each turn, so that a
 //! crowd of them delays nobody who hears, and only so many under way, of which each holds memory.
 
-use std::collections::VecDeque;
-
 use log::{debug, warn};
 
 use super::Peers;
+use crate::policy::addresses::Address;
+use crate::policy::crowd::Crowd;
 use crate::policy::tally::Tally;
 use crate::server::clock::Now;
 use crate::server::connection::Connection;
@@ -16,8 +16,8 @@ use crate::wire::refusal::Refusal;
 /// some 100 us with an elliptic curve, and up to 1 ms with RSA.
 const READS_PER_TURN: usize = 8;
 
-/// How many may be under way. With one more, the one that has taken longest gives way: whoever lets many wait must not keep the
-/// others out.
+/// How many may be under way. With one more, the longest of the address that has most of them gives way: whoever lets many wait must
+/// not keep the others out.
 const UNDER_WAY: usize = 1024;
 
 /// As what those are counted that have given way.
@@ -26,8 +26,7 @@ const REASON: &str = "tls_handshakes";
 /// Those that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    /// The oldest first.
-    under_way: VecDeque<usize>,
+    under_way: Crowd,
     /// Reads in this turn.
     reads: usize,
     /// Those that gave way to others.
@@ -39,14 +38,9 @@ impl Handshakes {
         self.reads = 0;
     }
 
-    /// This one is no longer under way, if it was. A scan, of those that are.
-    fn forget(&mut self, key: usize) {
-        self.under_way.retain(|other| *other != key);
-    }
-
     /// Gives back the memory that a crowd has needed.
     pub(super) fn shrink(&mut self) {
-        self.under_way.shrink_to_fit();
+        self.under_way.shrink();
     }
 }
 
@@ -81,7 +75,7 @@ impl<S: Socket> Peers<S> {
                 if let Some(why) = socket.trouble() {
                     debug!("No TLS with peer {key}: {why}");
                 }
-                self.handshakes.forget(key);
+                self.handshakes.under_way.leave(key);
             }
             _ => {}
         }
@@ -92,24 +86,27 @@ impl<S: Socket> Peers<S> {
         if self.connections[key].handshake() == Handshake::UnderWay {
             self.counts.on_handshake(None);
             debug!("No TLS with peer {key}: it has not finished its handshake");
-            self.handshakes.forget(key);
+            self.handshakes.under_way.leave(key);
         }
     }
 
     fn begin_handshake(&mut self, key: usize, now: Now) {
-        self.handshakes.under_way.push_back(key);
+        let connection = &self.connections[key];
+        // Behind a proxy, that of the client where it is counted.
+        let peer = || connection.peer_address().ok().flatten().map(Address::from);
+        self.handshakes.under_way.enter(key, connection.address.or_else(peer));
         if self.handshakes.under_way.len() > UNDER_WAY
-            && let Some(oldest) = self.handshakes.under_way.pop_front()
+            && let Some(longest) = self.handshakes.under_way.give_way()
         {
             self.counts.on_rejected(REASON);
             if let Some(count) = self.handshakes.gave_way.add(now.instant) {
                 warn!(
-                    "Gave up the longest of more than {UNDER_WAY} handshakes of TLS that were under way: {count}. If they are of few \
-                     addresses, set --limit-per-ip"
+                    "Gave up the longest of the address with most of more than {UNDER_WAY} handshakes of TLS that were under way: \
+                     {count}. --limit-per-ip bounds what one address may have"
                 );
             }
-            self.connections[oldest].end_unheard(now);
-            self.mark_dirty(oldest);
+            self.connections[longest].end_unheard(now);
+            self.mark_dirty(longest);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ impl Socket for Shaking {
 
     fn handshake(&self) -> Handshake {
         self.1.borrow().stages[self.0]
+    }
+
+    /// All but the first have one address.
+    fn peer_address(&self) -> io::Result<Option<IpAddr>> {
+        Ok(Some(IpAddr::from([192, 0, 2, u8::from(self.0 > 0)])))
     }
 
     fn has_unsent(&self) -> bool {
@@ -103,21 +109,20 @@ fn one_turn_goes_on_with_a_few_handshakes_and_the_next_with_those_that_wait() {
 }
 
 #[test]
-fn with_one_too_many_under_way_the_oldest_gives_way() {
+fn with_one_too_many_under_way_the_longest_of_the_address_with_most_gives_way() {
     let (mut peers, told, now) = newcomers(UNDER_WAY + 3);
     let ready = |peers: &mut Peers<Shaking>, key| {
         turn(peers, now);
         peers.on_ready(key, Readiness::Bytes, false, now);
     };
+    [1, 0, 2].into_iter().for_each(|key| ready(&mut peers, key));
+    // This one is done, and no longer counts.
     ready(&mut peers, 1);
-    ready(&mut peers, 0);
-    // The first is done, and no longer counts.
-    ready(&mut peers, 1);
-    (2..UNDER_WAY + 2).for_each(|key| ready(&mut peers, key));
-    assert_eq!((&told.borrow().aborted[..], peers.connections()), (&[0][..], UNDER_WAY + 3));
-    ready(&mut peers, UNDER_WAY + 2);
+    (3..UNDER_WAY + 1).for_each(|key| ready(&mut peers, key));
+    assert_eq!((&told.borrow().aborted[..], peers.connections()), (&[0; 0][..], UNDER_WAY + 3));
+    (UNDER_WAY + 1..UNDER_WAY + 3).for_each(|key| ready(&mut peers, key));
     turn(&mut peers, now);
-    assert_eq!((&told.borrow().aborted[..], peers.connections()), (&[0, 2][..], UNDER_WAY + 1));
+    assert_eq!((&told.borrow().aborted[..], peers.connections()), (&[2, 3][..], UNDER_WAY + 1));
     assert_eq!(peers.handshakes.under_way.len(), UNDER_WAY);
 }
 
