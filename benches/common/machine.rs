@@ -31,7 +31,7 @@ impl Cores {
     }
 }
 
-/// Cores, kernel and CPU, in one line.
+/// Cores, kernel and CPU, in one line, and whether the figures are worth anything.
 pub fn describe(cores: Option<Cores>) -> String {
     let (count, kernel) =
         (numbers(&read("/sys/devices/system/cpu/online")).len(), read("/proc/sys/kernel/osrelease"));
@@ -42,7 +42,8 @@ pub fn describe(cores: Option<Cores>) -> String {
         Some(Cores { program, load }) => format!("server on core {program}, load on core {load}"),
         None => "not pinned to cores (that takes two of them, and taskset)".to_owned(),
     };
-    format!("{count} cores, {model}, kernel {}; {pinning}", kernel.trim())
+    let build = if cfg!(debug_assertions) { "; built as tests are: no figure says anything" } else { "" };
+    format!("{count} cores, {model}, kernel {}; {pinning}{build}", kernel.trim())
 }
 
 /// CPU time that this thread has used.
