@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use support::peer::Peer;
 
-use crate::process::{BINARY, Process, run, signal, text_of};
+use crate::process::{BINARY, Process, output, run, signal, text_of};
 
 fn run_with(flags: &str) -> (Option<i32>, String) {
     run(Command::new(BINARY).args(flags.split_whitespace()))
@@ -186,7 +186,7 @@ fn bad_usage_is_refused_with_the_flag_the_value_and_the_mend() {
 
 #[test]
 fn help_and_version_are_printed_and_are_no_failure() {
-    let run = |flag| Command::new(BINARY).arg(flag).output().unwrap();
+    let run = |flag| output(Command::new(BINARY).arg(flag));
     let version = run("--version");
     assert_eq!(version.status.code(), Some(0));
     assert_eq!(version.stdout, format!("slackwater {}\n", env!("CARGO_PKG_VERSION")).as_bytes());

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::iter;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -243,9 +243,23 @@ pub fn wait(child: &mut Child) -> Option<i32> {
     panic!("the process did not end in time");
 }
 
-/// What a command that ends by itself has made of it: its exit code and what it said on standard error.
+/// What a command that ends by itself, and in time, has made of it and said.
+pub fn output(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (pid, (done, ended)) = (child.id().to_string(), channel());
+    thread::spawn(move || done.send(child.wait_with_output()));
+    match ended.recv_timeout(PATIENCE) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            kill(&pid, "KILL");
+            panic!("{command:?} did not end in time");
+        }
+    }
+}
+
+/// The same of its exit code and of standard error alone.
 pub fn run(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
+    let output = output(command);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

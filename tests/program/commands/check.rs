@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{BINARY, Process, run};
+use crate::process::{BINARY, Process, output, run};
 
 const SECRET: &str = "0123456789abcdef0123456789sekrit";
 
@@ -33,7 +33,7 @@ fn check(folder: &Path, flags: &str) -> (Option<i32>, Vec<String>, Vec<String>) 
     let names = ["SECRET", "TOKEN", "BROKEN", "STATE", "NONE"];
     let args =
         flags.split_whitespace().map(|arg| if names.contains(&arg) { place(arg) } else { arg.to_owned() });
-    let output = Command::new(BINARY).arg("check").args(args).output().unwrap();
+    let output = output(Command::new(BINARY).arg("check").args(args));
     let lines = |octets: Vec<u8>| {
         let mut text = String::from_utf8(octets).unwrap();
         assert!(!text.contains("sekrit"), "{text}");
@@ -180,7 +180,7 @@ fn a_misspelt_variable_is_warned_of_by_a_server_that_starts_and_by_a_check() {
         assert_eq!(server.preamble(), [format!("[WARNING] {said}")]);
         server.client().leave();
     }
-    let output = Command::new(BINARY).arg("check").env("SLACKWATER_PROT", "sekrit").output().unwrap();
+    let output = output(Command::new(BINARY).arg("check").env("SLACKWATER_PROT", "sekrit"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("\nwarning: {said}\n")) && !text.contains("sekrit"), "{text}");
     let mut token = Command::new(BINARY);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use socket2::Socket;
 
-use crate::process::{BINARY, Process, address_in};
+use crate::process::{BINARY, Process, address_in, output};
 
 /// A shell that becomes the program, with or without `check`.
 fn program(before: &str, is_check: bool, flags: &str) -> Command {
@@ -20,7 +20,7 @@ fn program(before: &str, is_check: bool, flags: &str) -> Command {
 
 /// Whether the program would start, and all that is said of it.
 fn check(command: &mut Command) -> (bool, String) {
-    let output = command.output().unwrap();
+    let output = output(command);
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(matches!(output.status.code(), Some(0 | 2)), "{text}");
     (output.status.success(), text)

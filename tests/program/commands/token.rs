@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::process::{BINARY, Process, run};
+use crate::process::{BINARY, Process, output, run};
 
 const SECRET: &str = "0123456789abcdef0123456789sekrit";
 
@@ -23,7 +23,7 @@ fn with_environment<'a>(
 
 /// What is printed on standard output and on standard error, and the exit code.
 fn printed(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.output().unwrap();
+    let output = output(command);
     let text = |octets| String::from_utf8(octets).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

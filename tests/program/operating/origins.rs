@@ -8,7 +8,7 @@ use support::peer::Peer;
 
 use super::office::Office;
 use crate::door::Door;
-use crate::process::{BINARY, Process};
+use crate::process::{BINARY, Process, run};
 
 /// Asks for a WebSocket, and for the end behind any other answer.
 fn handshake(host: &str, origin: &str) -> String {
@@ -87,9 +87,8 @@ fn an_origin_that_is_none_is_wrong_usage() {
     for (mut command, value) in
         [(by_flag, "app.example.com"), (by_variable, "https://a.example app.example.com")]
     {
-        let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
+        let (code, said) = run(&mut command);
+        assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(&format!("'{value}' for '--allowed-origin <ORIGIN>': ")), "{said}");
         assert!(said.contains("give an origin, such as https://app.example.com"), "{said}");
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{BINARY, Process, run};
+use crate::process::{BINARY, Process, output, run};
 
 const TOKEN: &str = "sesame:open";
 
@@ -210,7 +210,7 @@ fn a_token_in_the_environment_is_nothing_to_warn_of() {
 
 /// Standard output and error of a command that ends.
 fn said(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
+    let output = output(command);
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())
 }
