@@ -106,7 +106,7 @@ impl<S> Secured<S> {
             Ok(State::PeerClosed) => Some(Received::Finished),
             Err(TlsError::PlainHttp) => {
                 self.layer = Layer::Plain;
-                Some(Received::PlainHttp)
+                Some(Received::PlainHttp { head_only: back.starts_with(b"HEAD ") })
             }
             Err(why) => Some(self.give_up(why)),
         };
@@ -193,7 +193,7 @@ impl<S: Socket> Read for Secured<S> {
             Received::Finished => Ok(0),
             Received::Nothing => Err(ErrorKind::WouldBlock.into()),
             Received::Failed => Err(ErrorKind::ConnectionReset.into()),
-            Received::PlainHttp | Received::Broken => Err(ErrorKind::InvalidData.into()),
+            Received::PlainHttp { .. } | Received::Broken => Err(ErrorKind::InvalidData.into()),
         }
     }
 }

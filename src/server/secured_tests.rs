@@ -144,8 +144,11 @@ fn what_finds_no_room_is_read_next() {
 #[test]
 fn plain_http_is_told_apart_and_can_be_answered() {
     let mut client = Client::connected();
+    client.far_end.borrow_mut().said.extend(b"HEAD / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.near.receive(&mut room()), Received::PlainHttp { head_only: true });
+    let mut client = Client::connected();
     client.far_end.borrow_mut().said.extend(b"GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(client.near.receive(&mut room()), Received::PlainHttp);
+    assert_eq!(client.near.receive(&mut room()), Received::PlainHttp { head_only: false });
     let said = [IoSlice::new(b"HTTP/1.1 400 "), IoSlice::new(b"...")];
     assert_eq!(client.near.write_vectored(&said).unwrap(), 16);
     client.near.finish().unwrap();

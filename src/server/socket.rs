@@ -27,8 +27,11 @@ pub enum Received {
     Finished,
     /// The socket is dead.
     Failed,
-    /// The peer speaks HTTP where TLS is spoken. It can be answered so.
-    PlainHttp,
+    /// The peer speaks HTTP where TLS is spoken. It can be answered so, without a body if it has asked for the head alone.
+    PlainHttp {
+        /// Whether it has.
+        head_only: bool,
+    },
     /// What the peer sends is not TLS, or breaks it. It is told so by `flush`, if it can be.
     Broken,
 }

@@ -1,5 +1,6 @@
 """curl and Python speak https and wss as they speak in plain."""
 import json
+import socket
 import subprocess
 
 import pytest
@@ -37,6 +38,12 @@ def test_whoever_asks_by_http_is_told_in_plain_that_tls_is_spoken(server):
     answer = curl(f"http://127.0.0.1:{server.port}/healthz")
     assert answer.status == 400
     assert "https" in answer.json["error"] and "TLS" in answer.json["error"]
+    # Content that nobody asked for would be taken for the next answer.
+    address = ("127.0.0.1", server.port)
+    with socket.create_connection(address, PATIENCE) as plain, plain.makefile("rb") as heard:
+        plain.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head, end, content = heard.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and (end, content) == (b"\r\n\r\n", b"")
 
 
 def test_what_is_published_over_https_is_heard_over_wss_and_by_an_event_stream(each):

@@ -11,6 +11,7 @@ use crate::server::clock::Now;
 use crate::server::connection::Connection;
 use crate::server::socket::{Handshake, Received, Socket};
 use crate::wire::refusal::Refusal;
+use crate::wire::response::{Exchange, Response};
 
 /// How often peers that agree on keys are read from in one turn. Of a handshake there are two or three reads, one of them dear:
 /// some 100 us with an elliptic curve, and up to 1 ms with RSA.
@@ -69,7 +70,7 @@ impl<S: Socket> Peers<S> {
             (Handshake::Awaited, Handshake::UnderWay) => self.begin_handshake(key, now),
             (_, Handshake::None) => {
                 let socket = connection.its_socket();
-                if received != Received::PlainHttp {
+                if !matches!(received, Received::PlainHttp { .. }) {
                     self.counts.on_handshake(socket.agreed());
                 }
                 if let Some(why) = socket.trouble() {
@@ -111,9 +112,11 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Answers a peer that speaks HTTP where TLS is spoken.
-    pub(super) fn refuse_plain(&mut self, key: usize, now: Now) {
+    pub(super) fn refuse_plain(&mut self, key: usize, head_only: bool, now: Now) {
         self.counts.on_rejected(Refusal::PlainHttp.label());
-        self.connections[key].refuse(Refusal::PlainHttp, None, now, &self.terms.limits);
+        let (status, what) = Refusal::PlainHttp.status();
+        let exchange = Exchange { head_only, ..Exchange::last(now.wall, None) };
+        self.connections[key].respond(Response::error(status, what), &exchange, now, &self.terms.limits);
     }
 }
 

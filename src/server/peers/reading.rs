@@ -148,8 +148,8 @@ impl<S: Socket> Peers<S> {
                     connection.give_up();
                     break Reading::Awaited;
                 }
-                Received::PlainHttp => {
-                    self.refuse_plain(key, now);
+                Received::PlainHttp { head_only } => {
+                    self.refuse_plain(key, head_only, now);
                     break Reading::Awaited;
                 }
                 Received::Broken => {
