@@ -4,6 +4,7 @@
 use crate::http::answer::Answer;
 use crate::http::challenge::Challenge;
 use crate::http::host::Host;
+use crate::wire::authority::Authority;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Request};
 use crate::wire::response::Response;
@@ -11,11 +12,16 @@ use crate::wire::response::Response;
 /// The port of HTTPS, which a URL leaves out (RFC 9110 §4.2.2).
 pub const HTTPS_PORT: u16 = 443;
 
+/// The port of HTTP, which a URL leaves out (RFC 9110 §4.2.1).
+const HTTP_PORT: u16 = 80;
+
 /// How requests are redirected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirect {
     /// The port to which they are.
     pub port: u16,
+    /// The port by which they come in, where that is known.
+    pub own_port: Option<u16>,
     /// Whether challenges are answered instead.
     pub answers_challenges: bool,
 }
@@ -30,35 +36,48 @@ impl Redirect {
             return Answer::Challenge(challenge);
         }
         match host(request) {
-            Ok(host) => {
+            Ok((host, named_port)) => {
                 let status = if is_got { 301 } else { 308 };
-                Answer::Respond(Response::empty(status).with("Location", self.location(&host, request)))
+                let location = self.location(&host, named_port, request);
+                Answer::Respond(Response::empty(status).with("Location", location))
             }
             Err(refusal) => Answer::Refuse(refusal),
         }
     }
 
-    fn location(self, host: &Host, request: &Request) -> String {
-        let port = if self.port == HTTPS_PORT { String::new() } else { format!(":{}", self.port) };
+    fn location(self, host: &Host, named_port: Option<u16>, request: &Request) -> String {
+        let port = match self.port {
+            HTTPS_PORT => String::new(),
+            _ if self.is_mapped(named_port) => String::new(),
+            port => format!(":{port}"),
+        };
         // What `OPTIONS *` asks about is named by a URL without a path (RFC 9112 §3.2.4).
         let path = if request.path == "*" { "" } else { &request.path };
         let query = request.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         format!("https://{host}{port}{path}{query}")
     }
+
+    /// Whether somebody has come by the port of HTTP though this server listens on another one: then a container or a NAT maps its
+    /// ports, and that of HTTPS to where browsers look.
+    fn is_mapped(self, named_port: Option<u16>) -> bool {
+        self.own_port.is_some_and(|own| own != named_port.unwrap_or(HTTP_PORT))
+            && named_port.is_none_or(|named| named == HTTP_PORT)
+    }
 }
 
-/// The host that a request names.
-fn host(request: &Request) -> Result<Host, Refusal> {
+/// The host that a request names, and the port if it names one.
+fn host(request: &Request) -> Result<(Host, Option<u16>), Refusal> {
     let fields = &request.fields;
     let named = fields.host.as_deref().filter(|host| !host.is_empty());
     let host = named.ok_or(Refusal::Malformed("no Host to redirect to"))?;
+    let port = Authority::read(host).and_then(|authority| authority.port);
     let host = Host::named_in(host).ok_or(Refusal::Malformed("Host is neither a name nor an address"))?;
     match fields.ignored_host.as_deref() {
         // A cache in front may keep the answer by the one, and whoever has sent it names the other.
         Some(other) if Host::named_in(other).as_ref() != Some(&host) => {
             Err(Refusal::Malformed("the target and Host name different hosts"))
         }
-        _ => Ok(host),
+        _ => Ok((host, port)),
     }
 }
 
@@ -70,6 +89,10 @@ mod tests {
 
     /// What is answered to these octets: the status and the `Location`, the challenge, or why it is refused.
     fn answer(port: u16, octets: &str) -> String {
+        answer_by(Redirect { port, own_port: None, answers_challenges: true }, octets)
+    }
+
+    fn answer_by(redirect: Redirect, octets: &str) -> String {
         let mut buffer = RequestBuffer::default();
         buffer.extend(octets.as_bytes());
         let request = match buffer.next(|_| BodyWish::Skip) {
@@ -77,7 +100,7 @@ mod tests {
             Ok(other) => return format!("{other:?}"),
             Err(refusal) => return refusal.status().0.to_string(),
         };
-        match (Redirect { port, answers_challenges: true }).answer(&request) {
+        match redirect.answer(&request) {
             Answer::Challenge(challenge) => challenge.file().to_owned(),
             Answer::Refuse(refusal) => refusal.status().0.to_string(),
             Answer::Respond(response) => {
@@ -170,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_by_the_port_of_http_to_a_server_on_another_one_is_sent_to_the_port_of_https() {
+        for (own_port, host, expected) in [
+            // As `docker run -p 80:8080 -p 443:8443` has it.
+            (Some(8080), "example.com", "301 https://example.com/x"),
+            (Some(8080), "example.com:80", "301 https://example.com/x"),
+            (Some(8080), "[2001:db8::1]", "301 https://[2001:db8::1]/x"),
+            (Some(8080), "example.com:8080", "301 https://example.com:8443/x"),
+            (Some(8080), "example.com:9080", "301 https://example.com:8443/x"),
+            (Some(80), "example.com", "301 https://example.com:8443/x"),
+            (Some(80), "example.com:80", "301 https://example.com:8443/x"),
+            (None, "example.com", "301 https://example.com:8443/x"),
+        ] {
+            let redirect = Redirect { port: 8443, own_port, answers_challenges: false };
+            let octets = format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(answer_by(redirect, &octets), expected, "{own_port:?} {host}");
+        }
+    }
+
+    #[test]
     fn an_upgrade_and_a_body_change_nothing_and_a_long_body_is_not_waited_for() {
         for (fields, expected) in [
             (
@@ -208,7 +250,7 @@ mod tests {
         ] {
             assert!(redirected(&line, "a.example").starts_with("30"), "{line}");
         }
-        let redirect = Redirect { port: HTTPS_PORT, answers_challenges: false };
+        let redirect = Redirect { port: HTTPS_PORT, own_port: None, answers_challenges: false };
         let mut buffer = RequestBuffer::default();
         buffer.extend(format!("GET /{file} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         let Ok(Next::Request(request)) = buffer.next(|_| BodyWish::Skip) else { panic!("no request") };

@@ -40,7 +40,7 @@ impl House {
         ask(Conditions {
             door: self.door,
             has_admin: self.door == Door::Admin,
-            redirect: Redirect { port: 8443, answers_challenges: true },
+            redirect: Redirect { port: 8443, own_port: None, answers_challenges: true },
             stage: self.stage,
             crowded: self.crowded,
             too_many: self.too_many,

@@ -130,6 +130,8 @@ pub(super) fn terms(
         operators: admin.map(|admin| access(config, admin, true)),
         redirect: Redirect {
             port: address.ip().map_or(HTTPS_PORT, |address| address.port()),
+            // One that the system chooses is known later, and nobody has it mapped.
+            own_port: config.redirect.http_redirect.filter(|port| *port != 0),
             answers_challenges: config.redirect.acme_webroot.is_some(),
         },
         webroot: config.redirect.acme_webroot.as_deref().map(Webroot::at),

@@ -77,5 +77,10 @@ mod tests {
         for token in ["more", "folder", "link", "fifo", "none"] {
             assert_eq!(read(token), None, "{token}");
         }
+        // The folders on the way are whoever's who owns the first.
+        let other = tempfile::tempdir().unwrap();
+        symlink(root.path().join(".well-known"), other.path().join(".well-known")).unwrap();
+        let challenge = Challenge::read("/.well-known/acme-challenge/token").unwrap();
+        assert!(Webroot::at(other.path()).read(&challenge).is_some());
     }
 }

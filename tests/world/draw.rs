@@ -52,7 +52,7 @@ pub fn patient(workers: usize) -> Setup {
         access: Access::on_this_machine("x"),
         allowed_origins: vec![],
         operators: None,
-        redirect: Redirect { port: HTTPS_PORT, answers_challenges: false },
+        redirect: Redirect { port: HTTPS_PORT, own_port: None, answers_challenges: false },
         webroot: None,
         auth: None,
         max_publish_bytes: 1 << 20,
