@@ -48,7 +48,7 @@ pub struct Findings<'a> {
 pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
     let parts = [
         of_listening(config, found.address),
-        found.admin.and_then(of_admin).into_iter().collect(),
+        found.admin.map(|admin| of_admin(config, admin)).unwrap_or_default(),
         found.keys.map(|keys| of_keys(config, keys)).unwrap_or_default(),
         of_proxies(config, found.address),
         of_pages(config).into_iter().collect(),
@@ -99,12 +99,20 @@ fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
     who_may_hear.into_iter().chain(numbers).chain(plain).collect()
 }
 
-fn of_admin(admin: &Address) -> Option<Remark> {
-    let ip = admin.ip().filter(|_| !admin.is_loopback())?;
-    Some(Danger(format!(
+fn of_admin(config: &Config, admin: &Address) -> Vec<Remark> {
+    let Some(ip) = admin.ip().filter(|_| !admin.is_loopback()) else { return vec![] };
+    let open = Danger(format!(
         "Everyone who can reach {ip} may read /status and /metrics there: let nobody but operators, or take a loopback address or \
          a Unix socket for --admin"
-    )))
+    ));
+    // Where clients have no TLS either, there is a proxy for both, or that has been told.
+    let plain = (config.ssl.is_on() && !config.ssl.admin_ssl).then(|| {
+        Danger(format!(
+            "No TLS is spoken on {ip}, as it is with clients: whoever is on the way there can read what operators publish, and \
+             their token; set --admin-ssl"
+        ))
+    });
+    [open].into_iter().chain(plain).collect()
 }
 
 fn of_keys(config: &Config, keys: &VerifyingKeys) -> Vec<Remark> {

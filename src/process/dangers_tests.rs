@@ -97,6 +97,30 @@ fn an_operators_door_that_others_can_reach_is_dangerous() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
+fn an_operators_door_without_tls_beside_one_with_it_is_dangerous_where_others_can_reach_it() {
+    let plain = "warning: No TLS is spoken on 0.0.0.0:9000, as it is with clients: whoever is on the way there can read what operators \
+                 publish, and their token; set --admin-ssl";
+    for (flags, admin, is_dangerous) in [
+        ("--ssl-certfile c", "0.0.0.0:9000", true),
+        ("--ssl-certfile c --admin 0.0.0.0:9000 --admin-ssl", "0.0.0.0:9000", false),
+        ("--ssl-certfile c", "127.0.0.1:9000", false),
+        ("--ssl-certfile c", "/run/y", false),
+        ("", "0.0.0.0:9000", false),
+    ] {
+        let lines = lines(&format!("--auth-secret-file /x {flags}"), "127.0.0.1:8000", Some(admin), None);
+        assert_eq!(lines.iter().any(|line| line == plain), is_dangerous, "{flags} {admin}: {lines:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn tokens_on_a_public_address_are_read_by_nobody_where_tls_is_spoken() {
+    let flags = "--auth-secret-file /x --admin /run/y --ssl-certfile c";
+    assert_eq!(lines(flags, "0.0.0.0:443", None, None), ALWAYS);
+}
+
+#[test]
 fn keys_are_named_by_algorithm_and_a_set_of_them_wants_an_audience() {
     let audience = "warning: Tokens that the issuer has made for other services count here if they name no audience, and those \
                     that name one do not count: set --auth-audience";
