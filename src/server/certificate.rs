@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use log::{info, warn};
-use rustls::server::ProducesTickets;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::time_provider::DefaultTimeProvider;
 
 use self::about::{About, Standing};
+use self::pem::Flaw;
 use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
 use crate::server::ticket_secret;
@@ -66,7 +67,7 @@ impl CertificateFile {
         let key = flags.ssl_keyfile.as_deref().map(|path| Named::new("--ssl-keyfile", path));
         let (tickets, secret, ticket_file) = open_tickets(flags)?;
         let files = [certificate].into_iter().chain(key).collect();
-        let (pair, shown) = Watch::open(files, |files| show(flags, files, tickets.clone()))?;
+        let (pair, shown) = Watch::open(files, |files| show(flags, files, &tickets))?;
         let standing = shown.about.standing(now.wall);
         let next_look = now.instant + LOOK_INTERVAL;
         let flags = flags.clone();
@@ -146,7 +147,7 @@ impl CertificateFile {
 
     fn look_at_pair(&mut self, now: Timestamp) -> bool {
         let (flags, tickets) = (&self.flags, &self.tickets);
-        let Some(read) = self.pair.look(|files| show(flags, files, tickets.clone())) else { return false };
+        let Some(read) = self.pair.look(|files| show(flags, files, tickets)) else { return false };
         match read {
             Ok(shown) => {
                 self.shown = shown;
@@ -175,20 +176,47 @@ impl CertificateFile {
 fn show(
     flags: &SslFlags,
     files: &[(Named, Vec<u8>)],
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: &Arc<Tickets>,
 ) -> Result<Shown, CertificateError> {
     let [(certificate, octets), ..] = files else { unreachable!("there is a certificate") };
     let (key, key_octets) = files.last().map_or((certificate, octets), |(key, octets)| (key, octets));
     let chain = pem::chain(octets).map_err(|why| certificate.fault(&why))?;
     let about = About::of(&chain);
     let password = flags.ssl_keyfile_password.as_ref().map(|password| password.reveal().as_bytes());
-    let (private, protection) = pem::private_key(key_octets, password).map_err(|why| key.fault(&why))?;
-    let terms = ServerTerms::new(chain, private, tickets).map_err(|why| match why {
+    let (private, protection) = pem::private_key(key_octets, password).map_err(|why| match why {
+        Flaw::WrongPassword if flags.password_is_in_arguments => {
+            key.fault(&format_args!("{why} than that of --ssl-keyfile-password"))
+        }
+        Flaw::WrongPassword => key.fault(&format_args!("{why} than that in SLACKWATER_SSL_KEYFILE_PASSWORD")),
+        why => key.fault(&why),
+    })?;
+    let terms = ServerTerms::new(chain.clone(), private.clone_key(), tickets.clone());
+    let terms = terms.map_err(|why| match why {
         TermsError::Certificate => certificate.fault(&why),
-        TermsError::Apart | TermsError::Key => key.fault(&why),
+        TermsError::Key => key.fault(&why),
+        TermsError::Apart => match place_of_own(&chain, &private, tickets) {
+            Some(place) => certificate.fault(&format_args!(
+                "the private key belongs to certificate {place} of the {} in it: put that first, which is the server's, and behind \
+                 it those of the authorities in between, each before the one that vouches for it",
+                chain.len()
+            )),
+            None => key.fault(&why),
+        },
     })?;
     let is_password_in_vain = password.is_some() && protection == pem::Protection::None;
     Ok(Shown { terms, about, is_password_in_vain })
+}
+
+/// Which certificate of a chain belongs to this key, counted from 1, if one does.
+fn place_of_own(
+    chain: &[CertificateDer<'static>],
+    private: &PrivateKeyDer<'static>,
+    tickets: &Arc<Tickets>,
+) -> Option<usize> {
+    let is_own = |certificate: &CertificateDer<'static>| {
+        ServerTerms::new(vec![certificate.clone()], private.clone_key(), tickets.clone()).is_ok()
+    };
+    chain.iter().position(is_own).map(|index| index + 1)
 }
 
 type Opened = (Arc<Tickets>, Option<TicketSecret>, Option<Watch>);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ::pem::{Pem, encode};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rustls::server::ProducesTickets;
 use tempfile::TempDir;
 
 use super::*;
@@ -159,6 +160,12 @@ fn what_is_wrong_with_a_file_is_said_with_its_flag_its_path_and_the_mend() {
         (&key, &key, "--ssl-certfile", "there is no certificate in it"),
         (&certificate, &certificate, "--ssl-keyfile", "there is no private key in it"),
         (&other, &key, "--ssl-keyfile", "the private key does not belong to the certificate"),
+        (
+            &format!("{other}{certificate}"),
+            &key,
+            "--ssl-certfile",
+            "belongs to certificate 2 of the 2 in it: put that first",
+        ),
         (&certificate, ENCRYPTED, "--ssl-keyfile", "give the password in SLACKWATER_SSL_KEYFILE_PASSWORD"),
         (&certificate, &ed448, "--ssl-keyfile", "the private key is none of RSA with at least 2048 bits"),
         (&certificate.replace("MII", "MIA"), &key, "--ssl-certfile", "the certificate is none of X.509"),
@@ -209,7 +216,15 @@ fn an_encrypted_key_has_to_have_its_password_and_another_has_none() {
     };
     assert_eq!(open("sesame").unwrap().warnings(Timestamp::now()), [""; 0]);
     let why = open("sekrit").unwrap_err().to_string();
-    assert!(why.contains("the password is not the one") && !why.contains("sekrit"), "{why}");
+    let place = "the password is another one than that in SLACKWATER_SSL_KEYFILE_PASSWORD";
+    assert!(why.ends_with(place) && !why.contains("sekrit"), "{why}");
+    let flags = SslFlags {
+        ssl_keyfile_password: password("sekrit"),
+        password_is_in_arguments: true,
+        ..folder.flags()
+    };
+    let why = CertificateFile::open(&flags, Now::read()).unwrap_err().to_string();
+    assert!(why.ends_with("another one than that of --ssl-keyfile-password"), "{why}");
     folder.write("key.pem", EC);
     assert!(open("sesame").unwrap().warnings(Timestamp::now())[0].contains("given in vain"));
 }

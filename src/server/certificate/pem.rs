@@ -2,11 +2,18 @@
 //! over. Nothing of a key is shown.
 
 use pem::Pem;
+use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::{EncryptedPrivateKeyInfo, PrivateKeyInfo};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use thiserror::Error;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
+
+/// Of PBKDF2: a third of a second, and five hundred times what OpenSSL does unless it is told otherwise.
+const MOST_ITERATIONS: u64 = 1_000_000;
+
+/// Of scrypt, each of 128 bytes that are held in memory: half a second, and eight times what OpenSSL does.
+const MOST_BLOCKS: u64 = 1 << 20;
 
 /// What is wrong with a file, and the mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -43,10 +50,13 @@ pub enum Flaw {
     OpenSsh,
     #[error("the private key in it is encrypted: give the password in SLACKWATER_SSL_KEYFILE_PASSWORD")]
     NoPassword,
-    #[error(
-        "the private key in it cannot be decrypted: the password is not the one in SLACKWATER_SSL_KEYFILE_PASSWORD"
-    )]
+    #[error("the private key in it cannot be decrypted: the password is another one")]
     WrongPassword,
+    #[error(
+        "decrypting the private key in it takes {given} {unit}, which would keep all clients waiting, and at most {most} are done \
+         here: write it anew with 'openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 100000 -in FILE -out OTHER', and give that"
+    )]
+    Costly { given: u64, unit: &'static str, most: u64 },
     #[error(
         "the private key in it is encrypted as it was done formerly ('Proc-Type: 4,ENCRYPTED'): write it anew with 'openssl \
          pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER', and give that"
@@ -122,13 +132,30 @@ pub fn private_key(
 /// RFC 5958 §3, by PBES2 (RFC 8018 §6.2).
 fn decrypt(der: &[u8], password: &[u8]) -> Result<PrivatePkcs8KeyDer<'static>, Flaw> {
     let encrypted = EncryptedPrivateKeyInfo::try_from(der).map_err(|_| Flaw::UnknownEncryption)?;
-    if encrypted.encryption_algorithm.pbes2().is_none() {
-        return Err(Flaw::UnknownEncryption);
-    }
+    let scheme = encrypted.encryption_algorithm.pbes2().ok_or(Flaw::UnknownEncryption)?;
+    affordable(&scheme.kdf)?;
     let plain = encrypted.decrypt(password).map_err(|_| Flaw::WrongPassword)?;
     // Of the wrong passwords one in 256 leaves octets that end as they should.
     PrivateKeyInfo::try_from(plain.as_bytes()).map_err(|_| Flaw::WrongPassword)?;
     Ok(plain.as_bytes().to_vec().into())
+}
+
+/// How long it takes to make a key of the password is in the file, and nobody is served meanwhile.
+fn affordable(kdf: &Kdf<'_>) -> Result<(), Flaw> {
+    let (given, unit, most) = match kdf {
+        Kdf::Pbkdf2(params) => (params.iteration_count.into(), "iterations of PBKDF2", MOST_ITERATIONS),
+        Kdf::Scrypt(params) => {
+            let factors = [params.cost_parameter, params.block_size.into(), params.parallelization.into()];
+            let blocks = factors.into_iter().fold(1, u64::saturating_mul);
+            // Of none `pkcs5` would take a logarithm.
+            if blocks == 0 {
+                return Err(Flaw::UnknownEncryption);
+            }
+            (blocks, "blocks of scrypt (N \u{d7} r \u{d7} p)", MOST_BLOCKS)
+        }
+        _ => return Err(Flaw::UnknownEncryption),
+    };
+    if given > most { Err(Flaw::Costly { given, unit, most }) } else { Ok(()) }
 }
 
 fn sections(octets: &[u8]) -> Result<Vec<Pem>, Flaw> {

@@ -1,5 +1,8 @@
 //! Files as OpenSSL writes them, whole and damaged, and what is none.
 
+use pkcs8::der::Encode;
+use pkcs8::pkcs5::EncryptionScheme;
+
 use super::*;
 
 const EC: &str = include_str!("../../../tests/keys/ec.pem");
@@ -51,6 +54,45 @@ fn a_wrong_password_is_told_from_a_key_that_is_of_no_known_kind() {
     for nth in 0..600 {
         let wrong = private_key(ENCRYPTED.as_bytes(), Some(format!("wrong {nth}").as_bytes()));
         assert_eq!(wrong, Err(Flaw::WrongPassword), "{nth}");
+    }
+}
+
+/// An encrypted key with these costs instead of its own.
+fn costing(text: &str, change: impl FnOnce(&mut Kdf<'_>)) -> String {
+    let file = pem::parse(text).unwrap();
+    let mut key = EncryptedPrivateKeyInfo::try_from(file.contents()).unwrap();
+    let EncryptionScheme::Pbes2(scheme) = &mut key.encryption_algorithm else { panic!("PBES2") };
+    change(&mut scheme.kdf);
+    section("ENCRYPTED PRIVATE KEY", &key.to_der().unwrap())
+}
+
+#[test]
+fn a_key_that_takes_too_long_to_decrypt_is_refused_before_with_how_to_write_it_anew() {
+    let iterating = |count: u32| {
+        costing(ENCRYPTED, |kdf| {
+            let Kdf::Pbkdf2(params) = kdf else { panic!("PBKDF2") };
+            params.iteration_count = count;
+        })
+    };
+    let filling = |n: u64, r: u16, p: u16| {
+        costing(SCRYPT, |kdf| {
+            let Kdf::Scrypt(params) = kdf else { panic!("scrypt") };
+            (params.cost_parameter, params.block_size, params.parallelization) = (n, r, p);
+        })
+    };
+    let decrypted = |text: &str| private_key(text.as_bytes(), Some(PASSWORD)).map(|(key, _)| key);
+    // Another number of iterations makes another key of the password.
+    assert_eq!(decrypted(&iterating(1_000)), Err(Flaw::WrongPassword));
+    assert_eq!(decrypted(&filling(0, 8, 1)), Err(Flaw::UnknownEncryption));
+    for (text, number) in [
+        (iterating(1_000_001), 1_000_001),
+        (iterating(u32::MAX), u32::MAX.into()),
+        (filling(1 << 17, 8, 2), 1 << 21),
+        (filling(1 << 63, 8, 2), u64::MAX),
+    ] {
+        let flaw = decrypted(&text).unwrap_err();
+        assert!(matches!(flaw, Flaw::Costly { given, .. } if given == number), "{flaw}");
+        assert!(flaw.to_string().contains("openssl pkcs8 -topk8"), "{flaw}");
     }
 }
 
