@@ -1,10 +1,9 @@
 //! The secrets of the configuration, from where it has them: the token that publishers show, the secret by which tokens are
-//! verified, the key by which they are signed, and the engine's password; and what is said about how they are kept, and those of TLS.
-//! Of the secrets themselves nothing is said.
+//! verified, the key by which they are signed, and the engine's password; and what is said about how they are kept. Of the files of
+//! TLS whoever reads them says that. Of the secrets themselves nothing is said.
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use thiserror::Error;
@@ -17,7 +16,7 @@ use crate::config::ssl::SslFlags;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
 use crate::server::key_file::place;
-use crate::server::regular_file::open_regular;
+use crate::server::regular_file::{open_regular, rights};
 
 const MOST_BYTES: u64 = 4096;
 
@@ -131,21 +130,15 @@ pub fn of_others(config: &Config) -> Vec<Remark> {
     in_arguments.into_iter().chain(token).chain(others).collect()
 }
 
-fn of_tls(ssl: &SslFlags) -> Vec<Remark> {
-    let in_arguments = ssl.password_is_in_arguments.then(|| {
+/// Of the password alone: what is wrong with the files is said once they were read.
+fn of_tls(ssl: &SslFlags) -> Option<Remark> {
+    ssl.password_is_in_arguments.then(|| {
         Remark::Danger(
             "Everyone on this machine may read the private key's password in the arguments: use \
              SLACKWATER_SSL_KEYFILE_PASSWORD instead of --ssl-keyfile-password"
                 .to_owned(),
         )
-    });
-    let key = ssl.key_place().and_then(|(_, path)| of_readers("private key", path));
-    // Everybody is shown a certificate.
-    let certificate = ssl.ssl_keyfile.as_ref().and(ssl.ssl_certfile.as_deref());
-    let certificate = certificate.and_then(|path| of_writers("certificate", path));
-    let tickets =
-        ssl.ssl_ticket_keyfile.as_deref().and_then(|path| of_readers("key of session tickets", path));
-    in_arguments.into_iter().chain(key).chain(certificate).chain(tickets).collect()
+    })
 }
 
 fn of_engine(engine: &EngineFlags) -> Vec<Remark> {
@@ -181,38 +174,13 @@ pub fn of_auth(auth: &AuthConfig) -> Vec<Remark> {
     in_arguments.into_iter().chain(secret).chain(keys).collect()
 }
 
-fn mode(path: &Path) -> u32 {
-    path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777)
-}
-
 /// Who can read or change a secret that is nobody's but the owner's.
 pub fn of_readers(what: &str, path: &Path) -> Option<Remark> {
-    let (mode, path) = (mode(path), path.display());
-    // To read it, a group is how orchestrators hand a file to whom it is for.
-    if mode & 0o006 != 0 {
-        return Some(Remark::Danger(format!(
-            "Everyone on this machine may read or change the {what} in {path} (mode {mode:04o}): chmod 600 {path}"
-        )));
-    }
-    of_group(what, mode, &path.to_string())
+    rights::of_readers(what, path).map(Remark::Danger)
 }
 
 fn of_writers(what: &str, path: &Path) -> Option<Remark> {
-    let (mode, path) = (mode(path), path.display());
-    if mode & 0o002 != 0 {
-        return Some(Remark::Danger(format!(
-            "Everyone on this machine may change the {what} in {path} (mode {mode:04o}): chmod o-w {path}"
-        )));
-    }
-    of_group(what, mode, &path.to_string())
-}
-
-fn of_group(what: &str, mode: u32, path: &str) -> Option<Remark> {
-    (mode & 0o020 != 0).then(|| {
-        Remark::Danger(format!(
-            "Everyone in its group may change the {what} in {path} (mode {mode:04o}): chmod g-w {path}"
-        ))
-    })
+    rights::of_writers(what, path).map(Remark::Danger)
 }
 
 fn read_from(file: &File, check: Check) -> Result<Secret, String> {
@@ -234,4 +202,23 @@ fn read_text(file: &File, most_bytes: u64) -> Result<String, String> {
         return Err("it begins with a byte order mark, which an editor has put there".to_owned());
     }
     String::from_utf8(octets).map_err(|e| e.utf8_error().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_of_the_private_key_is_warned_of_in_the_arguments_alone() {
+        let told = |password_is_in_arguments| {
+            of_tls(&SslFlags { password_is_in_arguments, ..SslFlags::default() }).map(|told| told.to_string())
+        };
+        let told_of_arguments = told(true).unwrap();
+        assert!(
+            told_of_arguments
+                .starts_with("warning: Everyone on this machine may read the private key's password"),
+            "{told_of_arguments}"
+        );
+        assert_eq!(told(false), None);
+    }
 }

@@ -16,6 +16,7 @@ use self::about::{About, Standing};
 use self::pem::Flaw;
 use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
+use crate::server::regular_file::rights::{of_readers, of_writers};
 use crate::server::ticket_secret;
 use crate::server::watch::{Named, Watch};
 use crate::wire::tls::{TermsError, Tickets};
@@ -94,14 +95,22 @@ impl CertificateFile {
         format!("the certificate in {}{}", self.path(), self.shown.about)
     }
 
-    /// What is wrong with it though it can be shown.
+    /// What is wrong with it though it can be shown, and who else can read or change the files.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let of_validity = self.shown.about.standing(now).warning(&self.path());
+        let flags = &self.flags;
+        let key = flags.key_place().and_then(|(_, path)| of_readers("private key", path));
+        // Everybody is shown a certificate.
+        let certificate = flags.ssl_keyfile.as_ref().and(flags.ssl_certfile.as_deref());
+        let certificate = certificate.and_then(|path| of_writers("certificate", path));
+        let tickets = flags.ssl_ticket_keyfile.as_deref();
+        let tickets = tickets.and_then(|path| of_readers("key of session tickets", path));
         let of_password = self.shown.is_password_in_vain.then(|| {
             "--ssl-keyfile-password (SLACKWATER_SSL_KEYFILE_PASSWORD) is given in vain: the private key is not encrypted"
                 .to_owned()
         });
-        of_validity.into_iter().chain(of_password).collect()
+        let of_rights = key.into_iter().chain(certificate).chain(tickets);
+        of_validity.into_iter().chain(of_password).chain(of_rights).collect()
     }
 
     /// When to look at the files next.

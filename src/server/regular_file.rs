@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub mod rights;
+
 /// Opens a file without waiting for somebody to write to a FIFO.
 ///
 /// # Errors

@@ -46,8 +46,14 @@ impl Folder {
         self.0.path().join(name)
     }
 
+    /// Writes a file that is nobody's but its owner's.
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        self.permit(name, 0o600);
+    }
+
+    fn permit(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn flags(&self) -> SslFlags {
@@ -200,10 +206,27 @@ fn a_file_that_may_no_longer_be_read_changes_nothing() {
     let [certificate, key] = issued("one");
     let folder = Folder::new([("cert.pem", &certificate), ("key.pem", &key)]);
     let mut watched = folder.open();
-    fs::set_permissions(folder.path("key.pem"), fs::Permissions::from_mode(0o000)).unwrap();
+    folder.permit("key.pem", 0o000);
     // The superuser may read it all the same.
     assert_eq!(watched.look(), rustix::process::geteuid().is_root());
     assert!(watched.shows("one"));
+}
+
+#[test]
+fn whoever_else_can_read_the_key_or_change_a_file_is_warned_of_also_once_it_is_renewed() {
+    let ([one, one_key], [two, two_key]) = (issued("one"), issued("two"));
+    let folder = Folder::new([("cert.pem", &one), ("key.pem", &one_key)]);
+    folder.permit("cert.pem", 0o644);
+    let mut watched = folder.open();
+    assert_eq!(watched.file.warnings(watched.now.wall), [""; 0]);
+    folder.write("cert.pem", &two);
+    folder.write("key.pem", &two_key);
+    folder.permit("cert.pem", 0o646);
+    folder.permit("key.pem", 0o644);
+    assert!(watched.look());
+    let [key, certificate] = &watched.file.warnings(watched.now.wall)[..] else { panic!("two are told") };
+    assert!(key.contains("may read or change the private key in") && key.contains("0644"), "{key}");
+    assert!(certificate.contains("may change the certificate in"), "{certificate}");
 }
 
 #[test]
