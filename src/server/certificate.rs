@@ -194,9 +194,9 @@ fn show(
     let password = flags.ssl_keyfile_password.as_ref().map(|password| password.reveal().as_bytes());
     let (private, protection) = pem::private_key(key_octets, password).map_err(|why| match why {
         Flaw::WrongPassword if flags.password_is_in_arguments => {
-            key.fault(&format_args!("{why} than that of --ssl-keyfile-password"))
+            key.fault(&format_args!("{why} of --ssl-keyfile-password"))
         }
-        Flaw::WrongPassword => key.fault(&format_args!("{why} than that in SLACKWATER_SSL_KEYFILE_PASSWORD")),
+        Flaw::WrongPassword => key.fault(&format_args!("{why} in SLACKWATER_SSL_KEYFILE_PASSWORD")),
         why => key.fault(&why),
     })?;
     let terms = ServerTerms::new(chain.clone(), private.clone_key(), tickets.clone());

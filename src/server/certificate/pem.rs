@@ -50,7 +50,7 @@ pub enum Flaw {
     OpenSsh,
     #[error("the private key in it is encrypted: give the password in SLACKWATER_SSL_KEYFILE_PASSWORD")]
     NoPassword,
-    #[error("the private key in it cannot be decrypted: the password is another one")]
+    #[error("the private key in it cannot be decrypted with the password")]
     WrongPassword,
     #[error(
         "decrypting the private key in it takes {given} {unit}, which would keep all clients waiting, and at most {most} are done \
