@@ -71,6 +71,8 @@ pub struct Engine<S, K> {
     generation: u64,
     greeting: Option<Greeting>,
     owed: Owed<K, Given>,
+    /// What is to be published once it is known whether the engine is there, by their numbers.
+    early: Vec<(u64, Submission)>,
     /// To those who wait until all has been heard.
     syncs: Owed<K, ()>,
     /// Published, and not known to be on a replica: those about which the engine was asked first.
@@ -145,6 +147,7 @@ impl<S: Socket, K> Engine<S, K> {
             generation: 0,
             greeting: None,
             owed: Owed::default(),
+            early: vec![],
             syncs: Owed::default(),
             unconfirmed: VecDeque::new(),
             unasked: 0,
@@ -178,9 +181,18 @@ impl<S: Socket, K> Engine<S, K> {
         self.course.has_read_all()
     }
 
-    /// Publishes for somebody, all of it or nothing.
-    pub fn submit(&mut self, who: K, submission: &Submission, now: Now) {
+    /// Publishes for somebody, all of it or nothing. Whether the engine is there is waited for once, at the beginning: a successor's
+    /// publishers are not to notice that it makes connections of its own.
+    pub fn submit(&mut self, who: K, submission: Submission, now: Now) {
         let number = self.owed.ask(who);
+        if self.has_been_up || self.course.has_failed() {
+            self.order(number, &submission, now);
+        } else {
+            self.early.push((number, submission));
+        }
+    }
+
+    fn order(&mut self, number: u64, submission: &Submission, now: Now) {
         let (Some(epoch), Some(writer)) = (self.course.epoch(), &mut self.writer) else {
             return self.owed.answer(number, Given::Published(Err(Unpublished::EngineDown)));
         };
@@ -219,7 +231,8 @@ impl<S: Socket, K> Engine<S, K> {
 
     /// Whether publishers have to wait until what they have sent is taken, or heard.
     pub fn is_congested(&self) -> bool {
-        self.course.backlog() > self.terms.speaker.most_behind()
+        !self.early.is_empty()
+            || self.course.backlog() > self.terms.speaker.most_behind()
             || self.writer.as_ref().is_some_and(|writer| writer.queued_bytes() > CONGESTED_BYTES)
     }
 
@@ -349,7 +362,7 @@ impl<S: Socket, K> Engine<S, K> {
                 self.serves |= self.course.has_read_all() || is_late;
                 return None;
             };
-            self.perform(step, now.instant);
+            self.perform(step, now);
         }
     }
 

@@ -92,7 +92,7 @@ impl Way {
 
     fn publish(&mut self) {
         let drafts = publish::read(None, &[], b"hi", 100).expect("text");
-        self.engine.submit(0, &Submission { key: None, scope: Scope::OPERATORS, drafts }, self.now);
+        self.engine.submit(0, Submission { key: None, scope: Scope::OPERATORS, drafts }, self.now);
         self.turn();
     }
 
@@ -137,7 +137,7 @@ fn what_waits_for_a_replica_makes_publishers_wait_once_it_is_much() {
     let drafts = |size| publish::read(None, &[], "x".repeat(size).as_bytes(), size).expect("text");
     for _ in 0..6 {
         let drafts = drafts(1024 * 1024);
-        way.engine.submit(0, &Submission { key: None, scope: Scope::OPERATORS, drafts }, way.now);
+        way.engine.submit(0, Submission { key: None, scope: Scope::OPERATORS, drafts }, way.now);
         way.turn();
     }
     assert!(way.engine.is_congested());
@@ -305,4 +305,32 @@ fn where_a_machine_cannot_be_noted_it_is_found_out_all_the_same_whether_the_stre
         way.say(Line::Writer, &format!("*3\r\n{far}{denied}"));
         assert_eq!(way.status().state.word(), word, "{:?}", way.status());
     }
+}
+
+#[test]
+fn what_is_published_before_it_is_known_whether_the_engine_is_there_waits_for_that_in_its_order() {
+    let mut way = Way::new(|_| {});
+    way.publish();
+    way.publish();
+    way.say(Line::Writer, GREETING);
+    assert_eq!((way.published.len(), way.engine.is_congested()), (0, true));
+    for (line, reply) in [(Line::Writer, BEGUN), (Line::Reader, GREETING), (Line::Reader, PAGE)] {
+        way.say(line, reply);
+    }
+    assert_eq!((way.published.len(), way.engine.is_congested()), (0, false));
+    let asked = way.asked();
+    assert_eq!(asked.iter().filter(|command| *command == "XADD").count(), 2, "{asked:?}");
+    way.say(Line::Writer, &[&id(1), &id(2), BEATEN].concat());
+    assert!(matches!(way.published[..], [Ok(_), Ok(_)]), "{:?}", way.published);
+}
+
+#[test]
+fn what_waits_for_an_engine_that_is_not_there_is_refused_and_nothing_waits_any_more() {
+    let mut way = Way::new(|_| {});
+    way.publish();
+    assert_eq!(way.published, []);
+    way.wait(6 * SECOND);
+    assert_eq!((&way.published[..], way.engine.is_congested()), (&[Err(Unpublished::EngineDown)][..], false));
+    way.publish();
+    assert_eq!(way.published, [const { Err(Unpublished::EngineDown) }; 2]);
 }

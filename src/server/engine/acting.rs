@@ -9,12 +9,13 @@ use crate::policy::engine::fault::Fault;
 use crate::policy::engine::refusals::Refusals;
 use crate::policy::engine::step::{Ask, Line, Step, Target};
 use crate::policy::engine::{ANSWER_LIMIT, BLOCK};
+use crate::server::clock::Now;
 use crate::server::engine::conversation::Conversation;
 use crate::server::socket::Socket;
 use crate::wire::published::Unpublished;
 
 impl<S: Socket, K> Engine<S, K> {
-    pub(super) fn perform(&mut self, step: Step, now: Instant) {
+    pub(super) fn perform(&mut self, step: Step, now: Now) {
         match step {
             Step::Connect(line, target) => {
                 let limit = match line {
@@ -24,22 +25,28 @@ impl<S: Socket, K> Engine<S, K> {
                     }
                     Line::Locator => ANSWER_LIMIT,
                 };
-                *self.conversation(line) = Some(Conversation::new(limit, now));
+                *self.conversation(line) = Some(Conversation::new(limit, now.instant));
                 if let Target::Sentinel(number) = target {
                     self.sentinel = number;
                 }
                 let generation = self.generation;
                 self.news.push_back(News::Connect(Wanted { line, target, generation }));
             }
-            Step::Ask(line, ask) => self.ask(line, &ask, now),
+            Step::Ask(line, ask) => self.ask(line, &ask, now.instant),
             Step::Part(line) => *self.conversation(line) = None,
             Step::HangUp => self.hang_up(),
             Step::Line(continuation) => self.go_on(continuation),
             Step::Synced(numbers) => {
                 numbers.into_iter().for_each(|number| self.syncs.answer(number, ()));
             }
-            Step::Up => self.on_up(),
-            Step::Down { fault, is_again } => self.on_down(&fault, is_again),
+            Step::Up => {
+                self.on_up();
+                self.publish_early(now);
+            }
+            Step::Down { fault, is_again } => {
+                self.on_down(&fault, is_again);
+                self.publish_early(now);
+            }
         }
     }
 
@@ -76,6 +83,13 @@ impl<S: Socket, K> Engine<S, K> {
             if let Expected::Published { number, .. } = expected {
                 self.owed.answer(number, Given::Published(Err(Unpublished::Unknown)));
             }
+        }
+    }
+
+    /// It is known now whether the engine is there: what has waited for that is published, or refused.
+    fn publish_early(&mut self, now: Now) {
+        for (number, submission) in std::mem::take(&mut self.early) {
+            self.order(number, &submission, now);
         }
     }
 

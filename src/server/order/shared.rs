@@ -29,7 +29,7 @@ impl<S: Socket> Shared<S> {
 
     pub(super) fn ask(&mut self, ticket: Ticket, question: Question, now: Now) {
         match question {
-            Question::Publish(submission) => self.engine.submit(ticket, &submission, now),
+            Question::Publish(submission) => self.engine.submit(ticket, submission, now),
             Question::Pass => self.engine.pass(ticket),
             Question::Sync => self.engine.sync(ticket, now.instant),
             Question::Overview { metrics, drain } => {

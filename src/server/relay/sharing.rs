@@ -116,7 +116,7 @@ impl<S: Socket> Relay<S> {
         let Some(sharing) = &mut self.sharing else { return Some(message) };
         match message {
             ToSupervisor::Publish(_) if self.is_closed => sharing.engine.pass(id),
-            ToSupervisor::Publish(submission) => sharing.engine.submit(id, &submission, now),
+            ToSupervisor::Publish(submission) => sharing.engine.submit(id, submission, now),
             ToSupervisor::Sync => sharing.engine.sync(id, now.instant),
             message => return Some(message),
         }
