@@ -6,7 +6,7 @@ import pytest
 
 from crowd import Crowd, EventStreamListener, Publisher, WebSocketListener
 from engine import Engine, sentinel_url, watched
-from judge import judge
+from judge import ACKNOWLEDGED, judge
 from machine import Machine
 from programs import wait_until
 
@@ -89,6 +89,10 @@ class Waters:
     def nobody_missed_anything(self):
         verdict = self.nobody_missed_anything_unawares()
         assert (verdict.told, verdict.lost) == ([], [])
+
+    def every_publisher_was_answered(self):
+        """Each of them, and without having to try again."""
+        assert [record for each in self.publishers for record in each.published if record.outcome != ACKNOWLEDGED] == []
 
     def nobody_was_told_in_vain(self):
         """As little was missed; but clients may have come to a machine that had not heard yet what they had, and said so."""

@@ -111,6 +111,7 @@ def test_a_machine_that_hands_over_goes_on_where_it_was_however_much_comes_meanw
                 machine.hand_over()
             it.hear_on()
         it.nobody_missed_anything()
+        it.every_publisher_was_answered()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

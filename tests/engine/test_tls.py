@@ -34,14 +34,16 @@ def test_nobody_misses_anything_by_tls_while_connections_machines_and_the_engine
         it.nobody_was_told_in_vain()
 
 
-def test_a_successor_connects_by_tls_anew(tmp_path, papers):
+def test_a_successor_connects_by_tls_anew_and_publishers_do_not_notice(tmp_path, papers):
     port = free_port()
-    with (Engine("redis", tmp_path / "engine", *papers.engine_settings(port, "no")),
-          Machine("A", f"rediss://127.0.0.1:{port}", *papers.client_flags(), workers=1) as machine):
-        machine.await_up()
-        machine.hand_over()
-        machine.await_up()
-        assert post(machine, ["behind it"])[0] == ACKNOWLEDGED
+    with contextlib.ExitStack() as running:
+        engine = running.enter_context(Engine("redis", tmp_path / "engine", *papers.engine_settings(port, "no")))
+        it = Waters(running, engine, f"rediss://127.0.0.1:{port}", machines=1, workers=1, flags=papers.client_flags(), pace=0.002)
+        for _ in range(4):
+            it.machines[0].hand_over()
+            it.hear_on()
+        it.nobody_missed_anything()
+        it.every_publisher_was_answered()
 
 
 def test_an_engine_that_cannot_be_trusted_or_understood_is_not_used_and_the_log_says_why(tmp_path, papers):
