@@ -18,7 +18,7 @@ use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
 use crate::server::regular_file::rights::{of_readers, of_writers};
 use crate::server::ticket_secret;
-use crate::server::watch::{Named, Watch};
+use crate::server::watch::{Content, Named, Watch};
 use crate::wire::tls::{TermsError, Tickets};
 
 mod about;
@@ -46,6 +46,8 @@ pub struct CertificateFile {
     ticket_file: Option<Watch>,
     /// As what was last said of how long the certificate is valid.
     standing: Standing,
+    /// What was last said of who else can read or change the files, which also changes without what they hold.
+    rights: Vec<String>,
     next_look: Instant,
 }
 
@@ -71,8 +73,8 @@ impl CertificateFile {
         let (pair, shown) = Watch::open(files, |files| show(flags, files, &tickets))?;
         let standing = shown.about.standing(now.wall);
         let next_look = now.instant + LOOK_INTERVAL;
-        let flags = flags.clone();
-        Ok(Some(Self { flags, shown, pair, tickets, secret, ticket_file, standing, next_look }))
+        let (flags, rights) = (flags.clone(), rights(flags));
+        Ok(Some(Self { flags, shown, pair, tickets, secret, ticket_file, standing, rights, next_look }))
     }
 
     /// What holds for each client that comes now.
@@ -98,19 +100,11 @@ impl CertificateFile {
     /// What is wrong with it though it can be shown, and who else can read or change the files.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let of_validity = self.shown.about.standing(now).warning(&self.path());
-        let flags = &self.flags;
-        let key = flags.key_place().and_then(|(_, path)| of_readers("private key", path));
-        // Everybody is shown a certificate.
-        let certificate = flags.ssl_keyfile.as_ref().and(flags.ssl_certfile.as_deref());
-        let certificate = certificate.and_then(|path| of_writers("certificate", path));
-        let tickets = flags.ssl_ticket_keyfile.as_deref();
-        let tickets = tickets.and_then(|path| of_readers("key of session tickets", path));
         let of_password = self.shown.is_password_in_vain.then(|| {
             "--ssl-keyfile-password (SLACKWATER_SSL_KEYFILE_PASSWORD) is given in vain: the private key is not encrypted"
                 .to_owned()
         });
-        let of_rights = key.into_iter().chain(certificate).chain(tickets);
-        of_validity.into_iter().chain(of_password).chain(of_rights).collect()
+        of_validity.into_iter().chain(of_password).chain(rights(&self.flags)).collect()
     }
 
     /// When to look at the files next.
@@ -126,6 +120,9 @@ impl CertificateFile {
         self.next_look = now.instant + LOOK_INTERVAL;
         let has_other_tickets = self.look_at_tickets();
         let has_other_pair = self.look_at_pair(now.wall);
+        let rights = rights(&self.flags);
+        rights.iter().filter(|told| !self.rights.contains(told)).for_each(|told| warn!("{told}"));
+        self.rights = rights;
         let standing = self.shown.about.standing(now.wall);
         if standing != std::mem::replace(&mut self.standing, standing) {
             standing.warning(&self.path()).iter().for_each(|warning| warn!("{warning}"));
@@ -161,6 +158,7 @@ impl CertificateFile {
             Ok(shown) => {
                 self.shown = shown;
                 self.standing = self.shown.about.standing(now);
+                self.rights = rights(&self.flags);
                 info!("From now on clients are shown {}", self.description());
                 self.warnings(now).iter().for_each(|warning| warn!("{warning}"));
                 true
@@ -181,12 +179,19 @@ impl CertificateFile {
     }
 }
 
+/// Who else can read or change the files, for people.
+fn rights(flags: &SslFlags) -> Vec<String> {
+    let key = flags.key_place().and_then(|(_, path)| of_readers("private key", path));
+    // Everybody is shown a certificate.
+    let certificate = flags.ssl_keyfile.as_ref().and(flags.ssl_certfile.as_deref());
+    let certificate = certificate.and_then(|path| of_writers("certificate", path));
+    let tickets = flags.ssl_ticket_keyfile.as_deref();
+    let tickets = tickets.and_then(|path| of_readers("key of session tickets", path));
+    key.into_iter().chain(certificate).chain(tickets).collect()
+}
+
 /// Makes of the files what clients are shown: of the certificate's, which has the key, too, if it is the only one.
-fn show(
-    flags: &SslFlags,
-    files: &[(Named, Vec<u8>)],
-    tickets: &Arc<Tickets>,
-) -> Result<Shown, CertificateError> {
+fn show(flags: &SslFlags, files: &[Content], tickets: &Arc<Tickets>) -> Result<Shown, CertificateError> {
     let [(certificate, octets), ..] = files else { unreachable!("there is a certificate") };
     let (key, key_octets) = files.last().map_or((certificate, octets), |(key, octets)| (key, octets));
     let chain = pem::chain(octets).map_err(|why| certificate.fault(&why))?;
@@ -242,7 +247,7 @@ fn open_tickets(flags: &SslFlags) -> Result<Opened, CertificateError> {
     Ok((Arc::new(tickets_of(&secret.0)), Some(secret), None))
 }
 
-fn make_tickets(files: &[(Named, Vec<u8>)]) -> Result<Tickets, CertificateError> {
+fn make_tickets(files: &[Content]) -> Result<Tickets, CertificateError> {
     let [(file, octets), ..] = files else { unreachable!("there is a file") };
     if TICKET_FILE_BYTES.contains(&octets.len()) {
         return Ok(tickets_of(octets));

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::config::auth::AuthConfig;
 use crate::http::keys::VerifyingKeys;
-use crate::server::watch::{FileError, Named, Watch};
+use crate::server::watch::{Content, FileError, Named, Watch};
 
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ impl KeyFile {
 }
 
 /// Makes keys of the file.
-fn keys(files: &[(Named, Vec<u8>)]) -> Result<VerifyingKeys, FileError> {
+fn keys(files: &[Content]) -> Result<VerifyingKeys, FileError> {
     let [(file, octets), ..] = files else { unreachable!("there is a file") };
     let text = std::str::from_utf8(octets).map_err(|_| file.fault(&"stream did not contain valid UTF-8"))?;
     VerifyingKeys::read(text).map_err(|why| file.fault(&why))
@@ -128,7 +128,7 @@ mod tests {
         assert!(!look(LOOK_INTERVAL));
         // Replaced by one of the same length and age, as a deployment does.
         let (next, age) = (folder.path().join("next"), path.metadata().unwrap().modified().unwrap());
-        fs::write(&next, JWKS).unwrap();
+        fs::write(&next, JWKS.replacen("enc", "cen", 1)).unwrap();
         File::options().write(true).open(&next).unwrap().set_modified(age).unwrap();
         fs::rename(&next, &path).unwrap();
         assert!(look(LOOK_INTERVAL));

@@ -1,5 +1,5 @@
-//! Files of which one thing is made, and whether they have changed since. One that cannot be used any more is told of once. What is made
-//! of them is others', and when they are looked at.
+//! Files of which one thing is made, and whether they hold something else since. One that cannot be used any more is told of once. What
+//! is made of them is others', and when they are looked at.
 
 use std::fmt::Display;
 use std::fs::{File, Metadata};
@@ -8,7 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
+use crate::policy::fingerprint::Fingerprint;
 use crate::server::regular_file::open_regular;
 
 /// No certificate with its chain is longer, nor is a set of keys.
@@ -48,7 +50,7 @@ impl Named {
         FileError { place, why: why.to_string() }
     }
 
-    fn read(&self) -> Result<(Vec<u8>, Stamp), FileError> {
+    fn read(&self) -> Result<(Zeroizing<Vec<u8>>, Stamp), FileError> {
         let opened = open_regular(&self.path).and_then(|file| read(&file));
         let (octets, stamp) = opened.map_err(|why| self.fault(&why))?;
         if octets.len() as u64 > MOST_BYTES {
@@ -79,12 +81,17 @@ impl Stamp {
     }
 }
 
+/// A file and what it holds.
+pub type Content = (Named, Zeroizing<Vec<u8>>);
+
 /// Some files as they were when something was last made of them.
 #[derive(Debug)]
 pub struct Watch {
     files: Vec<Named>,
     /// `None` for one that is not there.
     seen: Vec<Option<Stamp>>,
+    /// Of what was in them.
+    fingerprint: Option<Fingerprint>,
     /// As what nothing could be made of them, and why.
     told: Option<(Vec<Option<Stamp>>, FileError)>,
 }
@@ -97,22 +104,21 @@ impl Watch {
     ///
     /// # Errors
     /// Why it cannot be made.
-    pub fn open<T>(files: Vec<Named>, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Made<(Self, T)> {
-        let mut watch = Self { files, seen: vec![], told: None };
-        let made = watch.make(make)?;
+    pub fn open<T>(files: Vec<Named>, make: impl FnOnce(&[Content]) -> Made<T>) -> Made<(Self, T)> {
+        let mut watch = Self { files, seen: vec![], fingerprint: None, told: None };
+        let made = watch.make(make)?.expect("nothing was made of them before");
         Ok((watch, made))
     }
 
-    /// Makes it anew, if one of the files is another one or has changed. Why it cannot be made is given back once, and it is
-    /// tried again each time, since what fails may be the reading.
-    pub fn look<T>(&mut self, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Option<Made<T>> {
-        let stamp = |file: &Named| file.path.metadata().ok().map(|metadata| Stamp::of(&metadata));
-        let now: Vec<_> = self.files.iter().map(stamp).collect();
+    /// Makes it anew, if the files hold something else. Why it cannot be made is given back once, and it is tried again each time,
+    /// since what fails may be the reading.
+    pub fn look<T>(&mut self, make: impl FnOnce(&[Content]) -> Made<T>) -> Option<Made<T>> {
+        let now = self.stamps();
         if now == self.seen {
             return None;
         }
         match self.make(make) {
-            Ok(made) => Some(Ok(made)),
+            Ok(made) => made.map(Ok),
             Err(why) => {
                 let fault = Some((now, why.clone()));
                 (std::mem::replace(&mut self.told, fault.clone()) != fault).then_some(Err(why))
@@ -120,7 +126,13 @@ impl Watch {
         }
     }
 
-    fn make<T>(&mut self, make: impl FnOnce(&[(Named, Vec<u8>)]) -> Made<T>) -> Made<T> {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let stamp = |file: &Named| file.path.metadata().ok().map(|metadata| Stamp::of(&metadata));
+        self.files.iter().map(stamp).collect()
+    }
+
+    /// Nothing, if they hold what it was made of last.
+    fn make<T>(&mut self, make: impl FnOnce(&[Content]) -> Made<T>) -> Made<Option<T>> {
         let mut contents = Vec::with_capacity(self.files.len());
         let mut stamps = Vec::with_capacity(self.files.len());
         for file in &self.files {
@@ -128,16 +140,24 @@ impl Watch {
             contents.push((file.clone(), octets));
             stamps.push(Some(stamp));
         }
-        let made = make(&contents)?;
-        (self.seen, self.told) = (stamps, None);
+        let fingerprint = Some(Fingerprint::of(contents.iter().map(|(_, octets)| octets.as_slice())));
+        let made = if fingerprint == self.fingerprint { None } else { Some(make(&contents)?) };
+        (self.seen, self.fingerprint, self.told) = (stamps, fingerprint, None);
         Ok(made)
     }
 }
 
-fn read(file: &File) -> io::Result<(Vec<u8>, Stamp)> {
+fn read(file: &File) -> io::Result<(Zeroizing<Vec<u8>>, Stamp)> {
     // Ahead of the content: what is written later is seen at the next look.
     let stamp = Stamp::of(&file.metadata()?);
-    let mut octets = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut octets)?;
+    let most = MOST_BYTES + 1;
+    // With room for all of it, and for the end to be seen, no part is left behind where it does not fit any more.
+    let room = usize::try_from(stamp.length.min(most)).unwrap_or_default() + 32;
+    let mut octets = Zeroizing::new(Vec::with_capacity(room));
+    file.take(most).read_to_end(&mut octets)?;
     Ok((octets, stamp))
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -208,8 +208,7 @@ fn a_file_that_may_no_longer_be_read_changes_nothing() {
     let mut watched = folder.open();
     folder.permit("key.pem", 0o000);
     // The superuser may read it all the same.
-    assert_eq!(watched.look(), rustix::process::geteuid().is_root());
-    assert!(watched.shows("one"));
+    assert!(!watched.look() && watched.shows("one"));
 }
 
 #[test]
@@ -227,6 +226,17 @@ fn whoever_else_can_read_the_key_or_change_a_file_is_warned_of_also_once_it_is_r
     let [key, certificate] = &watched.file.warnings(watched.now.wall)[..] else { panic!("two are told") };
     assert!(key.contains("may read or change the private key in") && key.contains("0644"), "{key}");
     assert!(certificate.contains("may change the certificate in"), "{certificate}");
+}
+
+#[test]
+fn whoever_else_may_read_the_key_is_known_though_it_is_the_same_key() {
+    let [certificate, key] = issued("one");
+    let folder = Folder::new([("cert.pem", &certificate), ("key.pem", &key)]);
+    let mut watched = folder.open();
+    folder.permit("key.pem", 0o644);
+    assert!(!watched.look());
+    let [told] = &watched.file.rights[..] else { panic!("one is told") };
+    assert!(told.contains("may read or change the private key in"), "{told}");
 }
 
 #[test]
@@ -275,6 +285,9 @@ fn a_file_for_tickets_has_at_least_as_many_bytes_as_a_key_and_may_be_replaced() 
     for (secret, is_accepted) in [(8, true), (9, false)] {
         fs::write(&tickets, [secret; 80]).unwrap();
         assert!(watched.look() && watched.shows("one"));
+        // Were it taken for another one, that before would be forgotten.
+        fs::write(&tickets, [secret; 80]).unwrap();
+        assert!(!watched.look());
         assert_eq!(watched.file.tickets.decrypt(&ticket).is_some(), is_accepted, "{secret}");
     }
 }

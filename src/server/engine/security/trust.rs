@@ -10,7 +10,7 @@ use crate::config::engine::{Encryption, EngineFlags};
 use crate::server::certificate::CertificateError;
 use crate::server::certificate::pem::{self, Flaw};
 use crate::server::tls_client::TlsClient;
-use crate::server::watch::{Named, Watch};
+use crate::server::watch::{Content, Named, Watch};
 use crate::wire::tls::{Authorities, ClientTerms, TermsError};
 
 /// The files as they were last seen, and what was read there.
@@ -89,7 +89,7 @@ impl Files {
     }
 
     /// Of what was read in them.
-    fn terms(&self, read: &[(Named, Vec<u8>)]) -> Result<ClientTerms, CertificateError> {
+    fn terms(&self, read: &[Content]) -> Result<ClientTerms, CertificateError> {
         let mut read = read.iter();
         let authorities = match self.authorities.as_ref().and_then(|_| read.next()) {
             Some((file, octets)) => authorities(octets).map_err(|why| file.fault(&why))?,
