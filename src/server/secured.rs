@@ -10,7 +10,9 @@ use bytes::{Buf, BytesMut};
 use crate::server::socket::{Agreed, Handshake, Received, Socket};
 use crate::wire::handover::secured::Tls;
 use crate::wire::proxy_protocol::{self, Preamble};
-use crate::wire::tls::{SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError};
+use crate::wire::tls::{
+    SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError,
+};
 
 use encrypted::{Encrypted, agreed, chunk};
 
@@ -313,7 +315,15 @@ impl<S: Socket> Socket for Secured<S> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let session = if let Layer::Session(session) = &mut self.layer { Some(&mut **session) } else { None };
+        let session = match &mut self.layer {
+            Layer::Session(session) => Some(&mut **session),
+            Layer::Preamble(..) | Layer::Awaited(_) => {
+                // There is nothing to agree on any more: what a client says from now on is not answered.
+                self.layer = Layer::Over(TlsError::Closed);
+                None
+            }
+            Layer::Plain | Layer::Over(_) => None,
+        };
         self.beneath.finish(session)
     }
 

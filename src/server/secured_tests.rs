@@ -275,3 +275,12 @@ proptest! {
         assert_eq!(client.heard, all);
     }
 }
+
+#[test]
+fn who_begins_a_handshake_once_our_side_has_ended_is_not_answered() {
+    let mut client = Client::connected();
+    client.near.finish().unwrap();
+    client.speak();
+    assert!(matches!(client.receive()[..], [Received::Bytes(_), Received::Nothing]));
+    assert!(!client.near.has_unsent());
+}
