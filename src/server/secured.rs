@@ -11,7 +11,7 @@ use crate::server::socket::{Agreed, Handshake, Received, Socket};
 use crate::wire::handover::secured::Tls;
 use crate::wire::proxy_protocol::{self, Preamble};
 use crate::wire::tls::{
-    SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError,
+    RECORD_OVERHEAD_BYTES, SERVER_HELD_BYTES, Sent, ServerTerms, Session, State, TlsError,
 };
 
 use encrypted::{Encrypted, agreed, chunk};
@@ -333,6 +333,13 @@ impl<S: Socket> Socket for Secured<S> {
 
     fn unacknowledged_bytes(&self) -> u32 {
         self.beneath.unacknowledged_bytes()
+    }
+
+    fn overhead_bytes(&self) -> u32 {
+        match self.layer {
+            Layer::Session(_) => RECORD_OVERHEAD_BYTES,
+            Layer::Preamble(..) | Layer::Awaited(_) | Layer::Plain | Layer::Over(_) => 0,
+        }
     }
 }
 

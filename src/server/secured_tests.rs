@@ -284,3 +284,13 @@ fn who_begins_a_handshake_once_our_side_has_ended_is_not_answered() {
     assert!(matches!(client.receive()[..], [Received::Bytes(_), Received::Nothing]));
     assert!(!client.near.has_unsent());
 }
+
+#[test]
+fn a_ping_takes_no_more_than_is_added_to_it() {
+    let mut client = Client::connected();
+    assert_eq!(client.near.overhead_bytes(), 0);
+    client.shake_hands();
+    client.near.write_all(&[0x89, 0]).unwrap();
+    let bytes = u32::try_from(client.far_end.borrow().taken.len()).unwrap();
+    assert!((3..=2 + client.near.overhead_bytes()).contains(&bytes), "{bytes}");
+}

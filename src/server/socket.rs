@@ -121,6 +121,11 @@ pub trait Socket: Read + Write {
         false
     }
 
+    /// What it takes at most to send something, beside that.
+    fn overhead_bytes(&self) -> u32 {
+        0
+    }
+
     /// Ends our side of the stream behind what was written.
     ///
     /// # Errors

@@ -231,6 +231,10 @@ impl<S: Socket> Socket for Transport<S> {
     fn unacknowledged_bytes(&self) -> u32 {
         with!(self, socket => socket.unacknowledged_bytes())
     }
+
+    fn overhead_bytes(&self) -> u32 {
+        with!(self, socket => socket.overhead_bytes())
+    }
 }
 
 impl<S: Source> Source for Transport<S> {

@@ -49,6 +49,9 @@ pub const SERVER_HELD_BYTES: usize = held::RECORD_BYTES;
 /// The same of a client's. A server's certificates may be longer than a record; rustls itself takes messages up to this length.
 pub const CLIENT_HELD_BYTES: usize = 64 * 1024;
 
+/// What encrypting adds to a record at most: its header, a nonce of its own, a checksum and the inner type.
+pub const RECORD_OVERHEAD_BYTES: u32 = 5 + 8 + 16 + 1;
+
 /// What is taken of a peer at most until the two have agreed on keys: more than any honest one needs.
 pub const HANDSHAKE_BYTES: usize = 64 * 1024;
 

@@ -92,6 +92,10 @@ impl Socket for Wire {
         self.client().is_some_and(Socket::has_read_ahead)
     }
 
+    fn overhead_bytes(&self) -> u32 {
+        self.client().map_or(0, Socket::overhead_bytes)
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         match self {
             Self::Client(socket) => socket.finish(),

@@ -159,7 +159,8 @@ impl<S: Socket> Connection<S> {
         if let (Phase::Open { pinged: Some(_), ahead, .. }, None) = (&mut self.phase, self.expires) {
             self.in_flight = self.socket.unacknowledged_bytes();
             // Nothing is ahead of the ping, if it is all there is.
-            *ahead = if self.in_flight > PING_BYTES { self.in_flight } else { 0 };
+            let ping_bytes = PING_BYTES + self.socket.overhead_bytes();
+            *ahead = if self.in_flight > ping_bytes { self.in_flight } else { 0 };
             let has_read = self.reads_until.as_deref().map_or(now.instant, |until| now.instant.max(*until));
             self.expires = limits.ping_timeout.map(|timeout| has_read + timeout);
         }

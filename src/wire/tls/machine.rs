@@ -7,8 +7,7 @@ use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 
-/// What encrypting adds to a record at most: its header, a nonce of its own, a checksum and the inner type.
-const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16 + 1;
+use super::RECORD_OVERHEAD_BYTES;
 
 /// How much of a stream is in one record at most.
 const RECORD_CONTENT_BYTES: usize = 16 * 1024;
@@ -119,7 +118,7 @@ pub fn encrypt(
     out: &mut BytesMut,
 ) -> Result<(), Error> {
     let records = plaintext.len().div_ceil(RECORD_CONTENT_BYTES);
-    let bytes = plaintext.len() + records * RECORD_OVERHEAD_BYTES;
+    let bytes = plaintext.len() + records * RECORD_OVERHEAD_BYTES as usize;
     let outcome =
         write(machine, held, out, |traffic, out| put(out, bytes, |room| traffic.encrypt(plaintext, room)));
     if outcome.is_err() {
