@@ -15,14 +15,6 @@ use crate::socket::Line;
 use crate::speech::{self, PONG, Speech};
 use crate::worker::Place;
 
-/// How many of them speak TLS.
-#[cfg(feature = "tls")]
-const PERCENT_BY_TLS: usize = 25;
-
-/// With room for so much unread, a handshake and the overhead of records change nothing about when a client counts as slow.
-#[cfg(feature = "tls")]
-const ROOMY: usize = 20_000;
-
 /// One step of a script.
 #[derive(Debug, Clone)]
 pub enum Act {
@@ -134,10 +126,7 @@ impl Client {
         let mut line = Line::new(random.fork(), character.capacity);
         line.fails_behind = character.fails_behind;
         (line.ear.window, line.ear.is_old) = (character.window, character.is_old);
-        #[cfg(feature = "tls")]
-        if character.capacity >= ROOMY && random.clone().chance(PERCENT_BY_TLS) {
-            line.secure();
-        }
+        line.secure_by_lot(&random);
         Self {
             place,
             line: Rc::new(RefCell::new(line)),

@@ -110,6 +110,7 @@ impl Publisher {
         let newcomer = self.visit.is_none().then(|| {
             let capacity = self.random.pick(&[100, 1000, 70_000]);
             let line = Rc::new(RefCell::new(Line::new(self.random.fork(), capacity)));
+            line.borrow_mut().secure_by_lot(&self.random);
             self.visit = Some(Visit {
                 line: line.clone(),
                 outstanding: VecDeque::new(),

@@ -16,6 +16,14 @@ use crate::ear::Ear;
 use crate::random::Random;
 use crate::tls::Layer;
 
+/// How many of those that are drawn by lot speak TLS.
+#[cfg(feature = "tls")]
+const PERCENT_BY_TLS: usize = 25;
+
+/// With room for so much unread, a handshake and the overhead of records change nothing about when a client counts as slow.
+#[cfg(feature = "tls")]
+const ROOMY: usize = 20_000;
+
 /// What is between a client and the server.
 pub struct Line {
     random: Random,
@@ -130,6 +138,16 @@ impl Line {
     #[cfg(feature = "tls")]
     pub fn secure(&mut self) {
         self.tls = Some(Layer::new());
+    }
+
+    /// The same, if the lot says so, which is drawn once more from what its client draws from.
+    pub fn secure_by_lot(&mut self, random: &Random) {
+        #[cfg(feature = "tls")]
+        if self.capacity >= ROOMY && random.clone().chance(PERCENT_BY_TLS) {
+            self.secure();
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = random;
     }
 
     /// The client says by TLS that nothing follows, and does not end its side of the stream yet.

@@ -115,6 +115,7 @@ impl Subscriber {
         }
         let line = Rc::new(RefCell::new(Line::new(random.fork(), capacity)));
         let window = offer.agreed(welcomer.compresses);
+        line.borrow_mut().secure_by_lot(random);
         line.borrow_mut().ear.window = window;
         line.borrow_mut().ear.is_old = request.contains(" HTTP/1.0\r\n");
         line.borrow_mut().send(request.as_bytes());
