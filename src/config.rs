@@ -11,6 +11,7 @@ pub mod command;
 mod compression;
 pub mod engine;
 mod handover;
+pub mod last_good;
 pub mod listed;
 mod log_level;
 mod nearest;
@@ -44,6 +45,7 @@ pub use self::age::Age;
 use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
 use self::handover::HandoverFlags;
+use self::last_good::LastGood;
 use self::origins::OriginFlags;
 use self::redirect::RedirectFlags;
 use self::ssl::SslFlags;
@@ -267,6 +269,10 @@ pub struct Config {
     /// Whether the token was given as an argument, where everyone on this machine can read it.
     #[arg(skip)]
     pub token_is_in_arguments: bool,
+
+    /// What files held that a worker may find in a state in which they cannot be used.
+    #[arg(skip)]
+    pub last_good: LastGood,
 }
 
 /// How often something is done, or how long something is waited for; `None` when it is switched off.

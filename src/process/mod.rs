@@ -93,10 +93,11 @@ pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
 }
 
 fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCode, RunError> {
+    config.last_good = inheritance.map(worker::last_good).transpose()?.unwrap_or_default();
     secrets::read(&mut config)?;
     if let Some(inheritance) = inheritance {
         config.ssl.ticket_secret = worker::ticket_secret(inheritance)?;
-        return worker::serve_inherited(&config, inheritance);
+        return worker::serve_inherited(config, inheritance);
     }
     secrets::read_engine_password(&mut config.engine)?;
     remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);

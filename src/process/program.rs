@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
+use crate::config::last_good::LastGood;
 use crate::config::secret::Secret;
 use crate::config::ssl::TicketSecret;
 use crate::ffi;
@@ -19,6 +20,7 @@ use crate::process::detached::Detached;
 use crate::process::listeners::slots::WorkerSockets;
 use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
+use crate::server::lookout::keeper;
 use crate::server::ticket_secret;
 use crate::wire::link::VERSION;
 
@@ -27,6 +29,9 @@ const INHERITANCE: &str = "_SLACKWATER_WORKER";
 
 /// Names the descriptor of a socket through which a worker is told by what session tickets are made.
 const TICKETS: &str = "_SLACKWATER_TICKETS";
+
+/// Names the descriptor of a channel through which a worker is told what files held when they could last be used.
+const LAST_GOOD: &str = "_SLACKWATER_LAST_GOOD";
 
 /// Stands ahead of channels in which an earlier server has left connections.
 const PARKED: &str = "parked";
@@ -76,6 +81,8 @@ pub struct Inheritance {
     pub origin: Option<Origin<RawFd>>,
     /// Where it is told by what session tickets are made, if it is. A supervisor of another version may not know of that.
     pub tickets: Option<RawFd>,
+    /// Where it is told what files held when they could last be used, in the same way.
+    pub last_good: Option<RawFd>,
 }
 
 /// What a supervisor has of a worker that it has started.
@@ -96,8 +103,9 @@ impl Inheritance {
     /// When a supervisor of another version has started it.
     pub fn read() -> Result<Option<Self>, String> {
         let inheritance = env::var(INHERITANCE).ok().map(|text| Self::parse(&text)).transpose()?;
-        let tickets = env::var(TICKETS).ok().and_then(|fd| fd.parse().ok());
-        Ok(inheritance.map(|inheritance| Self { tickets, ..inheritance }))
+        let fd = |name| env::var(name).ok().and_then(|fd| fd.parse().ok());
+        let (tickets, last_good) = (fd(TICKETS), fd(LAST_GOOD));
+        Ok(inheritance.map(|inheritance| Self { tickets, last_good, ..inheritance }))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -132,6 +140,7 @@ impl Inheritance {
             redirect: fds(redirect)?,
             origin,
             tickets: None,
+            last_good: None,
         })
     }
 }
@@ -184,6 +193,7 @@ impl Program {
         number: u32,
         sockets: WorkerSockets<'_>,
         origin: Option<Origin<OwnedFd>>,
+        last_good: &LastGood,
     ) -> io::Result<Started> {
         let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         ours.set_nonblocking(true)?;
@@ -194,7 +204,8 @@ impl Program {
         let origin = origin.transpose()?;
         let tickets = self.tickets.as_ref().map(ticket_secret::tell).transpose()?;
         let of_others = || origin.iter().flat_map(Origin::channels);
-        let others = || of_others().chain(&tickets);
+        let told = (!last_good.is_empty()).then(|| keeper::tell(last_good)).transpose()?.map(Socket::from);
+        let others = || of_others().chain(&tickets).chain(&told);
         let handed_over = || sockets.all().chain([&theirs, &their_line]).chain(others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
@@ -209,6 +220,9 @@ impl Program {
         command.stdin(Stdio::null()).env(INHERITANCE, said.join(" ")).env_remove(SUCCESSION);
         if let Some(tickets) = &tickets {
             command.env(TICKETS, one(tickets));
+        }
+        if let Some(told) = &told {
+            command.env(LAST_GOOD, one(told));
         }
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
@@ -236,7 +250,7 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         // What this process was told of its predecessor is nobody else's.
-        command.args(&self.args).env_remove(SUCCESSION).env_remove(TICKETS);
+        command.args(&self.args).env_remove(SUCCESSION).env_remove(TICKETS).env_remove(LAST_GOOD);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {
@@ -315,6 +329,7 @@ mod tests {
                 redirect,
                 origin,
                 tickets: None,
+                last_good: None,
             };
             assert_eq!(Inheritance::parse(&format!("{VERSION} {text}")), Ok(inheritance));
         }

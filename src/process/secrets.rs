@@ -11,12 +11,17 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::config::auth::AuthConfig;
 use crate::config::engine::EngineFlags;
+use crate::config::last_good::LastGood;
 use crate::config::secret::Secret;
 use crate::config::ssl::SslFlags;
 use crate::http::minting::SigningKey;
 use crate::process::remarks::Remark;
 use crate::server::key_file::place;
 use crate::server::regular_file::{open_regular, rights};
+
+const TOKEN_FLAG: &str = "--publish-token-file";
+
+const SECRET_FLAG: &str = "--auth-secret-file";
 
 const MOST_BYTES: u64 = 4096;
 
@@ -38,13 +43,35 @@ pub struct SecretError {
 /// What a secret has to be.
 type Check = fn(&str) -> Result<Secret, &'static str>;
 
-/// Reads the secrets from their files, if they are in some.
+/// Reads the secrets from their files, if they are in some. A worker has what its supervisor has read, as all others have, whatever
+/// stands there now.
 ///
 /// # Errors
 /// What is wrong with the first such file.
 pub fn read(config: &mut Config) -> Result<(), SecretError> {
-    read_publish_token(config)?;
-    read_auth_secret(&mut config.auth)
+    let handed = |flag, check: Check| check(str::from_utf8(config.last_good.of(flag)?).ok()?).ok();
+    let (token, secret) =
+        (handed(TOKEN_FLAG, Secret::read), handed(SECRET_FLAG, Secret::read_for_signatures));
+    match token {
+        Some(token) => config.publish_token = Some(token),
+        None => read_publish_token(config)?,
+    }
+    match secret {
+        Some(secret) => config.auth.auth_secret = Some(secret),
+        None => read_auth_secret(&mut config.auth)?,
+    }
+    Ok(())
+}
+
+/// Those that were read from files, for workers.
+pub fn of_files(config: &Config) -> LastGood {
+    let token = config.publish_token.as_ref().filter(|_| config.publish_token_file.is_some());
+    let secret = config.auth.auth_secret.as_ref().filter(|_| config.auth.auth_secret_file.is_some());
+    let mut read = LastGood::default();
+    for (flag, secret) in [(TOKEN_FLAG, token), (SECRET_FLAG, secret)] {
+        secret.into_iter().for_each(|secret| read.keep(flag, secret.reveal().as_bytes()));
+    }
+    read
 }
 
 /// Reads the token that publishers show from its file, if it is in one.
@@ -53,7 +80,7 @@ pub fn read(config: &mut Config) -> Result<(), SecretError> {
 /// What is wrong with the file.
 pub fn read_publish_token(config: &mut Config) -> Result<(), SecretError> {
     if let Some(path) = &config.publish_token_file {
-        config.publish_token = Some(read_file("--publish-token-file", path, "token", Secret::read)?);
+        config.publish_token = Some(read_file(TOKEN_FLAG, path, "token", Secret::read)?);
     }
     Ok(())
 }
@@ -64,8 +91,7 @@ pub fn read_publish_token(config: &mut Config) -> Result<(), SecretError> {
 /// What is wrong with the file.
 pub fn read_auth_secret(auth: &mut AuthConfig) -> Result<(), SecretError> {
     if let Some(path) = &auth.auth_secret_file {
-        auth.auth_secret =
-            Some(read_file("--auth-secret-file", path, "secret", Secret::read_for_signatures)?);
+        auth.auth_secret = Some(read_file(SECRET_FLAG, path, "secret", Secret::read_for_signatures)?);
     }
     Ok(())
 }
@@ -207,6 +233,26 @@ fn read_text(file: &File, most_bytes: u64) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_worker_has_the_secrets_that_its_supervisor_has_read_whatever_stands_in_the_files() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "s".repeat(32)).unwrap();
+        let mut config = Config::read(["slackwater".into()]).unwrap();
+        config.publish_token_file = Some(file.path().to_owned());
+        config.auth.auth_secret_file = Some(file.path().to_owned());
+        let mut worker = config.clone();
+        read(&mut config).unwrap();
+        worker.last_good = of_files(&config);
+        std::fs::write(file.path(), "").unwrap();
+        read(&mut worker).unwrap();
+        let secrets = [worker.publish_token, worker.auth.auth_secret].map(Option::unwrap);
+        assert!(secrets.iter().all(|secret| secret.reveal() == "s".repeat(32)));
+        // In no file, and handed on in the environment, if it was in the arguments.
+        config.publish_token_file = None;
+        config.auth.auth_secret_file = None;
+        assert!(of_files(&config).is_empty());
+    }
 
     #[test]
     fn a_password_of_the_private_key_is_warned_of_in_the_arguments_alone() {

@@ -5,7 +5,7 @@
 //! and ends anything; **settle** with the workers.
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -20,21 +20,22 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::ffi;
 use crate::policy::drain;
-use crate::policy::roster::{Exit, SlotId, Step, WorkerId};
+use crate::policy::roster::{Step, WorkerId};
 use crate::process;
 use crate::process::crew::{Arrived, Crew};
 use crate::process::handover::{Approach, SuccessionError, SuccessorProcess};
 use crate::process::listeners::slots::SlotSockets;
 use crate::process::listeners::{self, OpenError};
-use crate::process::program::{Program, Started};
+use crate::process::program::Program;
 use crate::process::progress_bar::ProgressBar;
-use crate::process::{announce, exit_code, loop_failed, service_manager, serving, sight};
+use crate::process::{announce, exit_code, loop_failed, secrets, service_manager, serving, sight};
 use crate::server::bound_socket::BoundSocket;
 use crate::server::certificate::CertificateError;
 use crate::server::clock::Now;
 use crate::server::engine::dial::{self, Dialer};
 use crate::server::exhaustion::with_mend;
-use crate::server::handover::{Launcher, Origin, bundle::Store, channel::Channel, parked::ParkedError};
+use crate::server::handover::{Launcher, bundle::Store, channel::Channel, parked::ParkedError};
+use crate::server::lookout::keeper::Keeper;
 use crate::server::socket::Stream;
 use crate::server::state_file::{StateFile, StateFileError};
 use crate::server::ticket_secret;
@@ -54,6 +55,7 @@ mod sharing;
 mod signals;
 mod taking;
 mod taking_up;
+mod workers;
 
 const SIGNALS: Token = Token(0);
 const SUCCESSOR: Token = Token(1);
@@ -103,6 +105,8 @@ pub struct Supervisor {
     ahead: Vec<i32>,
     config: Config,
     program: Program,
+    /// Of the files that workers read.
+    keeper: Keeper,
     listeners: SlotSockets,
     crew: Crew<Transport<Stream>>,
     /// To the engine, if there is one.
@@ -173,6 +177,7 @@ impl Supervisor {
             signals,
             ahead: vec![],
             program: Program::own(&config)?,
+            keeper: Keeper::begin(&config, secrets::of_files(&config), now.instant),
             listeners,
             crew,
             dialer,
@@ -213,6 +218,7 @@ impl Supervisor {
             if std::mem::take(&mut self.is_to_park) {
                 self.begin_parking();
             }
+            self.keeper.look(self.now.instant);
             self.crew.handle(arrived, self.now);
             self.connect();
             // Whoever has ended by now has nothing that could be moved.
@@ -288,7 +294,9 @@ impl Supervisor {
         }
         let taking = self.taking.as_ref().map(Taking::deadline);
         let deadlines = taking.into_iter().chain(self.leave_at).chain(self.accept_at);
-        let own = deadlines.map(|at| at.saturating_duration_since(self.crew.now().instant));
+        let own = deadlines
+            .chain(self.keeper.next_look())
+            .map(|at| at.saturating_duration_since(self.crew.now().instant));
         own.chain(self.crew.next_timeout()).min()
     }
 
@@ -327,44 +335,6 @@ impl Supervisor {
         None
     }
 
-    fn start(&mut self, worker: WorkerId, slot: SlotId) {
-        let number = u32::try_from(slot + 1).unwrap_or(u32::MAX);
-        let origin = self.origin_of(slot);
-        let sockets = self.listeners.of(slot);
-        let started = sockets.and_then(|sockets| self.program.start(number, sockets, origin?));
-        let admitted = started.and_then(|Started { child, link, line }| {
-            let (mut socket, token) = (Stream::from(link), Token(FIRST_WORKER + worker as usize));
-            debug!("Started worker {} as process {}", slot + 1, child.id());
-            let pid = child.id();
-            self.children.push((worker, child));
-            self.lines.push((worker, line));
-            self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-            self.crew.admit(worker, number, pid, Transport::Plain(socket));
-            Ok(())
-        });
-        if let Err(why) = admitted {
-            error!("cannot start {} as worker {}: {why}", self.program.path().display(), slot + 1);
-            self.crew.on_exit(worker, Exit::NotStarted);
-            self.has_lost_one = true;
-        }
-    }
-
-    /// Where the connections come from that the worker in this slot takes up, before any of them serves.
-    fn origin_of(&mut self, slot: SlotId) -> io::Result<Option<Origin<OwnedFd>>> {
-        if let Some(taking) = &mut self.taking {
-            return Ok(Some(Origin::Predecessor(taking.channels_of(slot))));
-        }
-        let taking_up = self.taking_up.as_ref();
-        taking_up.map(|taking_up| Ok(Origin::Parked(taking_up.channels_of(slot)?))).transpose()
-    }
-
-    /// Looks at what a worker's process does.
-    fn look(&mut self, worker: WorkerId) {
-        let child = self.children.iter().find(|(id, _)| *id == worker);
-        let sight = child.and_then(|(_, child)| sight::of(child.id()));
-        self.crew.on_seen(worker, sight);
-    }
-
     fn leave(&mut self, step: drain::Step) {
         match step {
             // The first report would be long in coming.
@@ -383,14 +353,6 @@ impl Supervisor {
                 service_manager::draining(self.crew.clients(), remaining);
             }
             _ => {}
-        }
-    }
-
-    fn kill(&mut self, worker: WorkerId) {
-        if let Some((_, child)) = self.children.iter_mut().find(|(id, _)| *id == worker)
-            && let Err(why) = child.kill()
-        {
-            error!("cannot kill worker process {}: {why}", child.id());
         }
     }
 }

@@ -8,6 +8,7 @@ use log::{debug, info};
 use signal_hook::consts::{SIGTTIN, SIGTTOU};
 
 use crate::config::Config;
+use crate::config::last_good::LastGood;
 use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::http::door::Door;
@@ -23,6 +24,7 @@ use crate::server::control::{SIGNALS, Signals, take_signals};
 use crate::server::entrances::Entrances;
 use crate::server::handover::Means;
 use crate::server::handover::channel::Channel;
+use crate::server::lookout::keeper;
 use crate::server::state_file::StateFile;
 use crate::server::ticket_secret;
 use crate::server::{Server, Service, StartError, Watched};
@@ -155,7 +157,7 @@ fn take_over(
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> Result<ExitCode, RunError> {
+pub fn serve_inherited(config: Config, inheritance: &program::Inheritance) -> Result<ExitCode, RunError> {
     let entrances = Entrances {
         public: listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener"),
         admin: listeners::all_inherited(&inheritance.admin)?,
@@ -166,7 +168,9 @@ pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> R
     let taken = |fd: i32| listeners::take(fd).map(OwnedFd::from);
     let origin = inheritance.origin.clone().map(|origin| origin.try_map(taken)).transpose()?;
     let means = Means { line: taken(inheritance.line)?, origin };
-    let mut server = Server::worker(entrances, supervisor.into(), means, config)?;
+    let mut server = Server::worker(entrances, supervisor.into(), means, &config)?;
+    // With it what it was told of files.
+    drop(config);
     server.obey_signals(signals)?;
     Ok(run(server, |_| {}))
 }
@@ -178,6 +182,19 @@ pub fn serve_inherited(config: &Config, inheritance: &program::Inheritance) -> R
 pub fn ticket_secret(inheritance: &program::Inheritance) -> Result<Option<TicketSecret>, RunError> {
     let socket = inheritance.tickets.map(listeners::take).transpose()?;
     Ok(socket.map(ticket_secret::hear).transpose().map_err(StartError::Poll)?)
+}
+
+/// What files held when they could last be used, as this process was told by its supervisor, if it was.
+///
+/// # Errors
+/// When it was told something else.
+pub fn last_good(inheritance: &program::Inheritance) -> Result<LastGood, RunError> {
+    let socket = inheritance.last_good.map(listeners::take).transpose()?;
+    Ok(socket
+        .map(|socket| keeper::hear(socket.into()))
+        .transpose()
+        .map_err(StartError::Poll)?
+        .unwrap_or_default())
 }
 
 /// Takes the signals, whatever the parent of this process has done to them. Those for the number of workers mean

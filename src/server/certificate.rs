@@ -14,11 +14,12 @@ use rustls::time_provider::DefaultTimeProvider;
 
 use self::about::{About, Standing};
 use self::pem::Flaw;
+use crate::config::last_good::LastGood;
 use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
 use crate::server::regular_file::rights::{of_readers, of_writers};
 use crate::server::ticket_secret;
-use crate::server::watch::{Content, Named, Watch};
+use crate::server::watch::{Check, Content, Named, Opened, Watch};
 use crate::wire::tls::{TermsError, Tickets};
 
 mod about;
@@ -65,12 +66,25 @@ impl CertificateFile {
     /// # Errors
     /// What is wrong with which file, and the mend.
     pub fn open(flags: &SslFlags, now: Now) -> Result<Option<Self>, CertificateError> {
-        let Some(certificate) = &flags.ssl_certfile else { return Ok(None) };
-        let certificate = Named::new("--ssl-certfile", certificate);
-        let key = flags.ssl_keyfile.as_deref().map(|path| Named::new("--ssl-keyfile", path));
-        let (tickets, secret, ticket_file) = open_tickets(flags)?;
-        let files = [certificate].into_iter().chain(key).collect();
-        let (pair, shown) = Watch::open(files, |files| show(flags, files, &tickets))?;
+        Self::open_or(flags, &LastGood::default(), now)
+    }
+
+    /// The same, with what the files held when they could last be used where they cannot be now, of which is warned.
+    ///
+    /// # Errors
+    /// What is wrong with which file, and the mend.
+    pub fn open_or(
+        flags: &SslFlags,
+        last_good: &LastGood,
+        now: Now,
+    ) -> Result<Option<Self>, CertificateError> {
+        if !flags.is_on() {
+            return Ok(None);
+        }
+        let (tickets, secret, ticket_file) = open_tickets(flags, last_good)?;
+        let Opened { watch: pair, made: shown, fault } =
+            Watch::open_or(pair_files(flags), last_good, |files| show(flags, files, &tickets))?;
+        fault.iter().for_each(warn_of_pair);
         let standing = shown.about.standing(now.wall);
         let next_look = now.instant + LOOK_INTERVAL;
         let (flags, rights) = (flags.clone(), rights(flags));
@@ -145,7 +159,7 @@ impl CertificateFile {
                 true
             }
             Err(why) => {
-                warn!("Not making session tickets by what was changed: {why}; what was read before stays");
+                warn_of_tickets(&why);
                 false
             }
         }
@@ -164,11 +178,7 @@ impl CertificateFile {
                 true
             }
             Err(why) => {
-                warn!(
-                    "Not showing the certificate that was changed: {why}; clients are shown the one read before, and the files \
-                     are read again in {} s",
-                    LOOK_INTERVAL.as_secs()
-                );
+                warn_of_pair(&why);
                 false
             }
         }
@@ -177,6 +187,41 @@ impl CertificateFile {
     fn path(&self) -> String {
         self.flags.ssl_certfile.iter().map(|path| path.display().to_string()).collect()
     }
+}
+
+fn warn_of_tickets(why: &CertificateError) {
+    warn!("Not making session tickets by what was changed: {why}; what was read before stays");
+}
+
+fn warn_of_pair(why: &CertificateError) {
+    warn!(
+        "Not showing the certificate that was changed: {why}; clients are shown the one read before, and the files are read again in {} s",
+        LOOK_INTERVAL.as_secs()
+    );
+}
+
+/// The files that this configuration names, those together that are used together, each with what refuses them.
+pub(super) fn checks(flags: &SslFlags) -> Vec<(Vec<Named>, Check)> {
+    if !flags.is_on() {
+        return vec![];
+    }
+    // Whether a certificate can be shown does not depend on tickets.
+    let (flags, tickets) = (flags.clone(), Arc::new(tickets_of(&[])));
+    let ticket_file = ticket_file(&flags)
+        .map(|file| -> (_, Check) { (vec![file], Box::new(|files| make_tickets(files).map(drop))) });
+    let files = pair_files(&flags);
+    let pair: (_, Check) = (files, Box::new(move |files| show(&flags, files, &tickets).map(drop)));
+    [pair].into_iter().chain(ticket_file).collect()
+}
+
+/// The file with the certificate, and that with the key, if that is another.
+fn pair_files(flags: &SslFlags) -> Vec<Named> {
+    let files = [("--ssl-certfile", &flags.ssl_certfile), ("--ssl-keyfile", &flags.ssl_keyfile)];
+    files.into_iter().filter_map(|(flag, path)| Some(Named::new(flag, path.as_deref()?))).collect()
+}
+
+fn ticket_file(flags: &SslFlags) -> Option<Named> {
+    flags.ssl_ticket_keyfile.as_deref().map(|path| Named::new("--ssl-ticket-keyfile", path))
 }
 
 /// Who else can read or change the files, for people.
@@ -233,13 +278,13 @@ fn place_of_own(
     chain.iter().position(is_own).map(|index| index + 1)
 }
 
-type Opened = (Arc<Tickets>, Option<TicketSecret>, Option<Watch>);
+type OpenedTickets = (Arc<Tickets>, Option<TicketSecret>, Option<Watch>);
 
-fn open_tickets(flags: &SslFlags) -> Result<Opened, CertificateError> {
-    if let Some(path) = &flags.ssl_ticket_keyfile {
-        let file = Named::new("--ssl-ticket-keyfile", path);
-        let (file, tickets) = Watch::open(vec![file], make_tickets)?;
-        return Ok((Arc::new(tickets), None, Some(file)));
+fn open_tickets(flags: &SslFlags, last_good: &LastGood) -> Result<OpenedTickets, CertificateError> {
+    if let Some(file) = ticket_file(flags) {
+        let Opened { watch, made: tickets, fault } = Watch::open_or(vec![file], last_good, make_tickets)?;
+        fault.iter().for_each(warn_of_tickets);
+        return Ok((Arc::new(tickets), None, Some(watch)));
     }
     let secret = flags.ticket_secret.clone().map_or_else(ticket_secret::draw, Ok);
     let secret =

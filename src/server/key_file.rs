@@ -8,8 +8,9 @@ use log::{info, warn};
 use thiserror::Error;
 
 use crate::config::auth::AuthConfig;
+use crate::config::last_good::LastGood;
 use crate::http::keys::VerifyingKeys;
-use crate::server::watch::{Content, FileError, Named, Watch};
+use crate::server::watch::{Check, Content, FileError, Named, Opened, Watch};
 
 /// How often it is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,13 +43,26 @@ impl KeyFile {
         config: &AuthConfig,
         now: Instant,
     ) -> Result<Option<(VerifyingKeys, Option<Self>)>, KeyFileError> {
+        Self::open_or(config, &LastGood::default(), now)
+    }
+
+    /// The same, with what the file held when it could last be used where it cannot be now, of which is warned.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn open_or(
+        config: &AuthConfig,
+        last_good: &LastGood,
+        now: Instant,
+    ) -> Result<Option<(VerifyingKeys, Option<Self>)>, KeyFileError> {
         let secret = config.auth_secret.as_ref();
         let Some(path) = &config.auth_key_file else {
             return Ok(secret.map(|secret| (VerifyingKeys::of_secret(secret.reveal().as_bytes()), None)));
         };
-        let opened = Watch::open(vec![Named::new(FLAG, path)], keys);
-        let (watch, keys) =
+        let opened = Watch::open_or(vec![Named::new(FLAG, path)], last_good, keys);
+        let Opened { watch, made: keys, fault } =
             opened.map_err(|error| KeyFileError { place: place(FLAG, path), why: error.why })?;
+        fault.iter().for_each(|fault| warn_of(path, fault));
         let file = Self { path: path.clone(), watch, next_look: now + LOOK_INTERVAL };
         Ok(Some((keys, Some(file))))
     }
@@ -71,14 +85,23 @@ impl KeyFile {
                 info!("Read the keys in {path} again{tally}: tokens are verified by them from now on");
                 Some(keys)
             }
-            Err(FileError { why, .. }) => {
-                warn!(
-                    "Cannot read the keys in {path} again: {why}; tokens are verified by those read before"
-                );
+            Err(why) => {
+                warn_of(&self.path, &why);
                 None
             }
         }
     }
+}
+
+fn warn_of(path: &Path, fault: &FileError) {
+    let (path, why) = (path.display(), &fault.why);
+    warn!("Cannot read the keys in {path} again: {why}; tokens are verified by those read before");
+}
+
+/// The file that this configuration names, if it does, with what refuses it.
+pub(super) fn check(config: &AuthConfig) -> Option<(Vec<Named>, Check)> {
+    let file = Named::new(FLAG, config.auth_key_file.as_deref()?);
+    Some((vec![file], Box::new(|files| keys(files).map(drop))))
 }
 
 /// Makes keys of the file.

@@ -14,6 +14,8 @@ use crate::server::socket::Stream;
 use crate::server::transport::{Security, Transport};
 use crate::server::turn::Turn;
 
+pub mod keeper;
+
 /// Those there are.
 #[derive(Debug)]
 pub(super) struct Lookout {
@@ -29,8 +31,8 @@ impl Lookout {
     /// # Errors
     /// What is wrong with one of them.
     pub(super) fn begin(config: &Config, now: Now) -> Result<(Option<VerifyingKeys>, Self), StartError> {
-        let (keys, file) = KeyFile::open(&config.auth, now.instant)?.unzip();
-        let certificate = CertificateFile::open(&config.ssl, now)?;
+        let (keys, file) = KeyFile::open_or(&config.auth, &config.last_good, now.instant)?.unzip();
+        let certificate = CertificateFile::open_or(&config.ssl, &config.last_good, now)?;
         Ok((keys, Self { keys: file.flatten(), certificate, secures_admin: config.ssl.admin_ssl }))
     }
 

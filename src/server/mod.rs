@@ -53,7 +53,7 @@ pub mod key_file;
 pub mod limits;
 mod link;
 pub mod log_pace;
-mod lookout;
+pub mod lookout;
 pub mod order;
 pub mod peers;
 pub mod prospect;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::config::last_good::LastGood;
 use crate::policy::fingerprint::Fingerprint;
 use crate::server::regular_file::open_regular;
 
@@ -42,6 +43,11 @@ impl Named {
     /// A file that this flag has named.
     pub fn new(flag: &'static str, path: &Path) -> Self {
         Self { flag, path: path.to_owned() }
+    }
+
+    /// The flag.
+    pub fn flag(&self) -> &'static str {
+        self.flag
     }
 
     /// This is wrong with it.
@@ -96,18 +102,66 @@ pub struct Watch {
     told: Option<(Vec<Option<Stamp>>, FileError)>,
 }
 
-/// Makes something of files and what they hold.
-type Made<T> = Result<T, FileError>;
+/// Something made of files and what they hold.
+pub type Made<T> = Result<T, FileError>;
+
+/// Refuses files that cannot be used.
+pub type Check = Box<dyn Fn(&[Content]) -> Made<()>>;
+
+/// What was made of files for the first time.
+#[derive(Debug)]
+pub struct Opened<T> {
+    /// Of the files.
+    pub watch: Watch,
+    /// What was made.
+    pub made: T,
+    /// Why it could not be made of what they hold now. No later look gives that back.
+    pub fault: Option<FileError>,
+}
 
 impl Watch {
+    /// Of these files, of which nothing was made yet.
+    pub fn new(files: Vec<Named>) -> Self {
+        Self { files, seen: vec![], fingerprint: None, told: None }
+    }
+
     /// Makes something of these files for the first time.
     ///
     /// # Errors
     /// Why it cannot be made.
     pub fn open<T>(files: Vec<Named>, make: impl FnOnce(&[Content]) -> Made<T>) -> Made<(Self, T)> {
-        let mut watch = Self { files, seen: vec![], fingerprint: None, told: None };
+        let mut watch = Self::new(files);
         let made = watch.make(make)?.expect("nothing was made of them before");
         Ok((watch, made))
+    }
+
+    /// The same, of what the files held when they could last be used where they cannot be now.
+    ///
+    /// # Errors
+    /// Why it cannot be made of what they hold now, where it cannot be made of that, either.
+    pub fn open_or<T>(
+        files: Vec<Named>,
+        last_good: &LastGood,
+        make: impl Fn(&[Content]) -> Made<T>,
+    ) -> Made<Opened<T>> {
+        let mut watch = Self::new(files);
+        let now = watch.stamps();
+        let why = match watch.make(&make) {
+            Ok(made) => {
+                let made = made.expect("nothing was made of them before");
+                return Ok(Opened { watch, made, fault: None });
+            }
+            Err(why) => why,
+        };
+        let former = |file: &Named| Some((file.clone(), Zeroizing::new(last_good.of(file.flag)?.to_vec())));
+        let contents: Option<Vec<Content>> = watch.files.iter().map(former).collect();
+        let Some((made, contents)) = contents.and_then(|contents| Some((make(&contents).ok()?, contents)))
+        else {
+            return Err(why);
+        };
+        watch.fingerprint = Some(fingerprint(&contents));
+        watch.told = Some((now, why.clone()));
+        Ok(Opened { watch, made, fault: Some(why) })
     }
 
     /// Makes it anew, if the files hold something else. Why it cannot be made is given back once, and it is tried again each time,
@@ -140,7 +194,7 @@ impl Watch {
             contents.push((file.clone(), octets));
             stamps.push(Some(stamp));
         }
-        let fingerprint = Some(Fingerprint::of(contents.iter().map(|(_, octets)| octets.as_slice())));
+        let fingerprint = Some(fingerprint(&contents));
         let made = if fingerprint == self.fingerprint { None } else { Some(make(&contents)?) };
         (self.seen, self.fingerprint, self.told) = (stamps, fingerprint, None);
         Ok(made)
@@ -156,6 +210,10 @@ fn read(file: &File) -> io::Result<(Zeroizing<Vec<u8>>, Stamp)> {
     let mut octets = Zeroizing::new(Vec::with_capacity(room));
     file.take(most).read_to_end(&mut octets)?;
     Ok((octets, stamp))
+}
+
+fn fingerprint(contents: &[Content]) -> Fingerprint {
+    Fingerprint::of(contents.iter().map(|(_, octets)| octets.as_slice()))
 }
 
 #[cfg(test)]

@@ -74,3 +74,40 @@ fn a_fault_is_told_once_for_as_long_as_the_file_stays_as_it_is() {
         assert_eq!(watched.look(), None);
     }
 }
+
+/// What both files last held.
+fn last_good(texts: [&str; 2]) -> LastGood {
+    let mut last_good = LastGood::default();
+    ["--a", "--b"].iter().zip(texts).for_each(|(flag, text)| last_good.keep(flag, text.as_bytes()));
+    last_good
+}
+
+#[test]
+fn who_begins_with_a_bad_file_goes_on_with_what_was_last_good_and_is_told_of_the_fault_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+    fs::write(&a, "new").unwrap();
+    let files = || vec![Named::new("--a", &a), Named::new("--b", &b)];
+    for bad in [None, Some("bad")] {
+        bad.map_or(Ok(()), |text| fs::write(&b, text)).unwrap();
+        let Opened { mut watch, made, fault } =
+            Watch::open_or(files(), &last_good(["one", "two"]), joined).unwrap();
+        assert_eq!(made, "one|two", "both are as they were together");
+        assert!(fault.unwrap().to_string().starts_with("cannot use --b "));
+        assert_eq!(watch.look(joined), None);
+        fs::write(&b, "next").unwrap();
+        assert_eq!(watch.look(joined), Some(Ok("new|next".to_owned())));
+        let opened = Watch::open_or(files(), &last_good(["one", "two"]), joined).unwrap();
+        assert!(opened.fault.is_none() && opened.made == "new|next");
+    }
+}
+
+#[test]
+fn without_anything_good_a_bad_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = || vec![Named::new("--a", &folder.path().join("a"))];
+    for former in [LastGood::default(), last_good(["bad", "two"])] {
+        let why = Watch::open_or(files(), &former, joined).unwrap_err();
+        assert!(why.to_string().contains("No such file"), "{why}");
+    }
+}

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use crate::config::last_good::LastGood;
 use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
+use crate::server::watch::{Check, Named};
 
 /// There is none.
 pub type CertificateError = Infallible;
@@ -24,6 +26,11 @@ pub enum CertificateFile {}
 impl CertificateFile {
     #[allow(clippy::missing_errors_doc)]
     pub fn open(_: &SslFlags, _: Now) -> Result<Option<Self>, CertificateError> {
+        Ok(None)
+    }
+
+    #[allow(clippy::missing_errors_doc)]
+    pub fn open_or(_: &SslFlags, _: &LastGood, _: Now) -> Result<Option<Self>, CertificateError> {
         Ok(None)
     }
 
@@ -54,4 +61,9 @@ impl CertificateFile {
     pub fn look(&mut self, _: Now) -> Option<ServerTerms> {
         match *self {}
     }
+}
+
+/// There are none.
+pub(super) fn checks(_: &SslFlags) -> Vec<(Vec<Named>, Check)> {
+    vec![]
 }

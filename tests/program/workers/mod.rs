@@ -4,6 +4,7 @@
 mod breaking;
 pub mod crew;
 mod faults;
+mod files;
 mod handing_over;
 mod heard;
 mod leaving;
