@@ -7,12 +7,15 @@ use std::path::Path;
 pub fn of_readers(what: &str, path: &Path) -> Option<String> {
     let (mode, path) = (mode(path), path.display());
     // To read it, a group is how orchestrators hand a file to whom it is for.
-    if mode & 0o006 != 0 {
-        return Some(format!(
-            "Everyone on this machine may read or change the {what} in {path} (mode {mode:04o}): chmod 600 {path}"
-        ));
-    }
-    of_group(what, mode, &path.to_string())
+    let may = match mode & 0o006 {
+        0 => return of_group(what, mode, &path.to_string()),
+        0o004 => "read",
+        0o002 => "change",
+        _ => "read and change",
+    };
+    Some(format!(
+        "Everyone on this machine may {may} the {what} in {path} (mode {mode:04o}): chmod 600 {path}"
+    ))
 }
 
 /// Who can change what everybody may read, if somebody can.
@@ -56,13 +59,11 @@ mod tests {
             (0o400, None),
             (0o600, None),
             (0o640, None),
+            (0o644, Some("Everyone on this machine may read the key in F (mode 0644): chmod 600 F")),
+            (0o602, Some("Everyone on this machine may change the key in F (mode 0602): chmod 600 F")),
             (
-                0o644,
-                Some("Everyone on this machine may read or change the key in F (mode 0644): chmod 600 F"),
-            ),
-            (
-                0o602,
-                Some("Everyone on this machine may read or change the key in F (mode 0602): chmod 600 F"),
+                0o646,
+                Some("Everyone on this machine may read and change the key in F (mode 0646): chmod 600 F"),
             ),
             (0o660, Some("Everyone in its group may change the key in F (mode 0660): chmod g-w F")),
         ] {

@@ -157,7 +157,7 @@ fn a_token_given_in_place_of_its_file_is_not_shown() {
 #[test]
 fn a_token_file_that_too_many_may_read_or_change_is_named_with_the_mend() {
     let group = "Everyone in its group may change the token";
-    let everyone = "Everyone on this machine may read or change the token";
+    let everyone = "Everyone on this machine may read the token";
     for (mode, who) in [
         (0o600, None),
         (0o440, None),
@@ -266,8 +266,7 @@ fn an_engines_password_in_a_file_is_read_and_its_readers_are_named() {
     let (_folder, path) = token_file("a sekrit\n", 0o644);
     let path = path.to_str().unwrap();
     let text = check(path);
-    let readers =
-        format!("Everyone on this machine may read or change the engine's password in {path} (mode 0644)");
+    let readers = format!("Everyone on this machine may read the engine's password in {path} (mode 0644)");
     assert!(text.contains(&readers) && !text.contains("sekrit") && !text.contains("cannot read"), "{text}");
     for (content, why) in
         [("", "give at least one character"), ("sekrit\nsekrit", "it holds more than one line")]

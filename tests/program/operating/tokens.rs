@@ -119,7 +119,7 @@ fn a_secret_in_the_arguments_is_warned_of_and_kept_out_of_those_of_workers() {
 fn whoever_may_read_a_secret_or_change_a_key_is_told_of() {
     for (flag, content, mode, who) in [
         ("--auth-secret-file", SECRET, 0o600, None),
-        ("--auth-secret-file", SECRET, 0o644, Some("Everyone on this machine may read or change the secret")),
+        ("--auth-secret-file", SECRET, 0o644, Some("Everyone on this machine may read the secret")),
         ("--auth-secret-file", SECRET, 0o660, Some("Everyone in its group may change the secret")),
         ("--auth-key-file", EC, 0o644, None),
         ("--auth-key-file", EC, 0o666, Some("Everyone on this machine may change the keys")),
