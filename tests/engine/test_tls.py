@@ -58,7 +58,7 @@ def test_an_engine_that_cannot_be_trusted_or_understood_is_not_used_and_the_log_
             (f"rediss://:sekrit@127.0.0.1:{ports['other']}", own, "the peer's certificate is for another name than 127.0.0.1"),
             (f"rediss://127.0.0.1:{ports['demanding']}", own, "the peer says: a client's certificate is required (--engine-cert)"),
             (f"redis://127.0.0.1:{ports['trusting']}", (), "if TLS is spoken there, give rediss://"),
-            (f"rediss://127.0.0.1:{demanding.port}", own, "it has not answered to TLS for 5 s: is it spoken there?"),
+            (f"rediss://127.0.0.1:{demanding.port}", own, "its handshake of TLS was not over in 5 s: is TLS spoken there?"),
         ]
         # All at once: one of them waits until nobody answers.
         machines = [running.enter_context(Machine(f"{n}", url, *flags, workers=1 + n % 2)) for n, (url, flags, _) in enumerate(cases)]

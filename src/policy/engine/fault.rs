@@ -19,8 +19,8 @@ pub enum Fault {
     /// It does not answer.
     #[error("it has not answered for {} s", .0.as_secs())]
     Silent(Duration),
-    /// It does not answer to TLS.
-    #[error("it has not answered to TLS for {} s: is it spoken there? Plain Redis says nothing to it", .0.as_secs())]
+    /// The handshake of TLS does not come to its end.
+    #[error("its handshake of TLS was not over in {} s: is TLS spoken there? Plain Redis says nothing to it", .0.as_secs())]
     Unsecured(Duration),
     /// It answers with an error.
     #[error("it answers {0:?}")]

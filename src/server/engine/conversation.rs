@@ -223,7 +223,9 @@ impl<S: Socket, E> Conversation<S, E> {
         // So a server of TLS does to what is none.
         let is_repelled = why.kind() == ErrorKind::ConnectionReset && !self.is_answered;
         Fault::Connection(match is_plain && is_repelled {
-            true => format!("{why}, before anything was answered: if TLS is spoken there, give rediss://"),
+            true => format!(
+                "{why}, before anything was answered: if TLS is spoken there, give rediss:// (rediss+sentinel:// with sentinels)"
+            ),
             false => why.to_string(),
         })
     }

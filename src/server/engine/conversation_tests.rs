@@ -79,7 +79,9 @@ fn a_reset_ahead_of_every_answer_may_be_that_of_a_server_of_tls() {
         end.borrow_mut().is_reset = true;
         let fault = conversation.take(&mut [0; 1024], Instant::now(), &mut vec![]).unwrap_err();
         assert_eq!(
-            fault.to_string().contains("if TLS is spoken there, give rediss://"),
+            fault
+                .to_string()
+                .ends_with("if TLS is spoken there, give rediss:// (rediss+sentinel:// with sentinels)"),
             is_hinted,
             "{fault}"
         );
