@@ -168,7 +168,17 @@ impl CertificateFile {
     fn look_at_pair(&mut self, now: Timestamp) -> bool {
         let (flags, tickets) = (&self.flags, &self.tickets);
         let Some(read) = self.pair.look(|files| show(flags, files, tickets)) else { return false };
+        let is_over = |shown: &Shown| matches!(shown.about.standing(now), Standing::Over(_));
         match read {
+            Ok(shown) if is_over(&shown) && !is_over(&self.shown) => {
+                warn!(
+                    "Not showing the certificate that was changed, {}{}: it has ended already; clients are shown the one read \
+                     before. Put one there that is valid",
+                    self.path(),
+                    shown.about
+                );
+                false
+            }
             Ok(shown) => {
                 self.shown = shown;
                 self.standing = self.shown.about.standing(now);

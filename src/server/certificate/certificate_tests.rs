@@ -16,8 +16,17 @@ const ENCRYPTED: &str = include_str!("../../../tests/keys/ec.encrypted.pem");
 
 /// A certificate and its key, in PEM.
 fn issue(name: &str, key: &KeyPair) -> [String; 2] {
+    issue_to(4000, name, key)
+}
+
+/// The same, valid until this year, which is its name.
+fn issue_until(year: i32) -> [String; 2] {
+    issue_to(year, &year.to_string(), &KeyPair::generate().unwrap())
+}
+
+fn issue_to(year: i32, name: &str, key: &KeyPair) -> [String; 2] {
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(4000, 1, 1));
+    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 1), date_time_ymd(year, 1, 1));
     let certificate = params.self_signed(key).unwrap();
     let pem = |tag: &str, der: &[u8]| encode(&Pem::new(tag, der));
     [pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der())]
@@ -289,6 +298,22 @@ fn a_file_for_tickets_has_at_least_as_many_bytes_as_a_key_and_may_be_replaced() 
         fs::write(&tickets, [secret; 80]).unwrap();
         assert!(!watched.look());
         assert_eq!(watched.file.tickets.decrypt(&ticket).is_some(), is_accepted, "{secret}");
+    }
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_shown_only_instead_of_one_that_has_ended_as_well() {
+    let ([one, one_key], [two, two_key]) = (issue_until(3000), issue_until(2500));
+    let folder = Folder::new([("cert.pem", &one), ("key.pem", &one_key)]);
+    for (wall, is_taken) in [("2600-01-01T00:00:00Z", false), ("3600-01-01T00:00:00Z", true)] {
+        folder.write("cert.pem", &one);
+        folder.write("key.pem", &one_key);
+        let mut watched = folder.open();
+        watched.now.wall = wall.parse().unwrap();
+        folder.write("cert.pem", &two);
+        folder.write("key.pem", &two_key);
+        assert_eq!((watched.look(), watched.shows("2500")), (is_taken, is_taken), "{wall}");
+        assert!(!watched.look(), "it is told once");
     }
 }
 
