@@ -112,6 +112,9 @@ pub fn subscriptions(request: &Request) -> Option<Subscriptions> {
 
 /// What to do with a request's body, before it arrives.
 pub fn wish(request: &mut Request, conditions: Conditions<'_>) -> BodyWish {
+    if conditions.door == Door::Redirect {
+        return BodyWish::Ignore;
+    }
     let is_welcome =
         is_here(&request.path, conditions) && !conditions.crowded && conditions.too_many.is_none();
     if publishes(request)

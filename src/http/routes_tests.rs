@@ -217,5 +217,5 @@ fn at_the_door_for_that_everything_is_redirected_and_limits_hold() {
         assert_eq!(too_many.answer(line).0, "429", "{line}");
     }
     let mut request = request("POST /publish\nContent-Length: 5");
-    assert_eq!(house.with(|conditions| wish(&mut request, conditions)), BodyWish::Skip);
+    assert_eq!(house.with(|conditions| wish(&mut request, conditions)), BodyWish::Ignore);
 }

@@ -18,8 +18,10 @@ const MAX_HEADERS: usize = 100;
 /// What is to be done with the body of a request whose head is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyWish {
-    /// Nobody wants it.
+    /// Nobody wants it, and the connection goes on behind it: one that is too long for that is refused.
     Skip,
+    /// Nobody wants it, and its request is answered however long it is: the connection goes on only behind one that can be skipped.
+    Ignore,
     /// It is collected, up to this many bytes.
     Collect(usize),
 }
@@ -135,7 +137,7 @@ impl RequestBuffer {
                 }
                 self.collect(request, body)
             }
-            (BodyWish::Skip, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
+            (BodyWish::Skip | BodyWish::Ignore, Framing::Length(length)) if length <= MAX_SKIPPED_BYTES => {
                 // A peer that waits for 100 may or may not send its body after this.
                 request.keep_alive &= length == 0 || !expects_continue;
                 let here = self.unread().len();
@@ -145,7 +147,7 @@ impl RequestBuffer {
                 Ok(Next::Request(request))
             }
             (BodyWish::Skip, Framing::Length(_)) => Err(Refusal::BodyTooLarge),
-            (BodyWish::Skip, Framing::Chunked) => {
+            (BodyWish::Skip, Framing::Chunked) | (BodyWish::Ignore, _) => {
                 request.keep_alive = false;
                 Ok(Next::Request(request))
             }

@@ -30,6 +30,16 @@ fn one_connection_is_redirected_again_and_again_and_ends_when_it_idles() {
 }
 
 #[test]
+fn a_body_too_long_to_be_skipped_ends_the_connection_behind_the_answer() {
+    let mut house = House::with("");
+    let head = "POST /publish HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5000000\r\n\r\n";
+    let who = admit(&mut house, format!("{head}{GET}"));
+    let told = house.text(who);
+    assert!(told.starts_with("HTTP/1.1 308 ") && told.contains("\r\nConnection: close\r\n"), "{told}");
+    assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
+}
+
+#[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
     let mut house = House::with("--handshake-timeout 10");
     let who = admit(&mut house, &GET[..9]);

@@ -138,7 +138,8 @@ impl<S: Socket> Peers<S> {
         request: &mut Request,
         conditions: Conditions<'_>,
     ) -> bool {
-        self.connections[key].awaited.any() && routes::wish(request, conditions) == BodyWish::Skip
+        self.connections[key].awaited.any()
+            && !matches!(routes::wish(request, conditions), BodyWish::Collect(_))
     }
 
     /// Whether a request can only be answered once all has come that was published before it: a client may have heard elsewhere what
