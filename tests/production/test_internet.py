@@ -73,6 +73,8 @@ def typed(folder, port, admin_port, authority):
     # Whoever types waits until the server serves, and ends it in the end.
     wait = f"trap 'kill $!; wait' EXIT; until curl -so /dev/null https://{NAME}/healthz; do kill -0 $!; sleep 0.05; done\n"
     script = "".join(f"{command}\n{wait if command.endswith('&') else ''}echo '{DONE}'\n" for command, _ in commands())
+    (folder / "etc" / "sysctl.d").mkdir(parents=True)
+    script = script.replace(" /etc/", f" {folder}/etc/").replace("=/etc/", f"={folder}/etc/")
     for shown, taken in [("PORT=443\n", f"PORT={port}\n"), ("ADMIN=127.0.0.1:9000\n", f"ADMIN=127.0.0.1:{admin_port}\n")]:
         assert script.count(shown) == 1
         script = script.replace(shown, taken)
@@ -105,8 +107,9 @@ def test_the_readme_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(
             elif shown:
                 assert told == shown, command
         token = seen[-2]
-        for secret in ("slackwater.env", "tls/privkey.pem"):
-            assert (tmp_path / secret).stat().st_mode & 0o777 == 0o600
+        for secret, mode in [("slackwater.env", 0o600), ("etc/slackwater/tls/privkey.pem", 0o640), ("etc/slackwater/tls", 0o750)]:
+            assert (tmp_path / secret).stat().st_mode & 0o777 == mode, secret
+        assert (tmp_path / "etc/sysctl.d/50-slackwater.conf").read_text() == "net.ipv4.ip_unprivileged_port_start=80\n"
         # What the page does, which may load the module.
         context = ssl.create_default_context(cafile=authority)
         context.check_hostname = False
@@ -119,7 +122,7 @@ def test_the_readme_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(
             # certbot renews, and runs its hook.
             certify(tmp_path / "lineage")
             renewed = (tmp_path / "lineage" / "fullchain.pem").read_text()
-            subprocess.run(["sh", "tls/renewed"], cwd=tmp_path, env={**os.environ, "RENEWED_LINEAGE": str(tmp_path / "lineage")},
+            subprocess.run([tmp_path / "etc/slackwater/renewed"], env={**os.environ, "RENEWED_LINEAGE": str(tmp_path / "lineage")},
                            check=True)
             log = (tmp_path / "log").read_text
             wait_until(lambda: "From now on clients are shown" in log(), log)
