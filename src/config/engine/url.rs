@@ -97,7 +97,8 @@ impl EngineUrl {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let is_cut = match kind {
-            Kind::Unix => false,
+            // Where nobody logs in there is no password.
+            Kind::Unix => path.contains('@') && authority.contains('@'),
             Kind::Tcp | Kind::Sentinel => path.contains('@'),
         };
         // An unescaped password ends too early, and what is left of it is no path to be shown.
