@@ -165,8 +165,8 @@ fn a_token_file_that_too_many_may_read_or_change_is_named_with_the_mend() {
         (0o660, Some((group, "g-w"))),
         (0o620, Some((group, "g-w"))),
         (0o644, Some((everyone, "600"))),
-        (0o602, Some((everyone, "600"))),
-        (0o666, Some((everyone, "600"))),
+        (0o602, Some(("Everyone on this machine may change the token", "600"))),
+        (0o666, Some(("Everyone on this machine may read and change the token", "600"))),
     ] {
         let (_folder, path) = token_file("sesame:open\n", mode);
         let path = path.to_str().unwrap();
