@@ -2,7 +2,7 @@
 //! ACME client, such as certbot, has put there. Which file that is; no file is read here.
 
 /// Where challenges are, below the root.
-const FOLDER: &str = ".well-known/acme-challenge/";
+pub const FOLDER: &str = ".well-known/acme-challenge/";
 
 /// Tokens have at least 22 characters (RFC 8555 §8.3), and those of today's authorities 43.
 const MAX_TOKEN_BYTES: usize = 128;

@@ -1,5 +1,5 @@
 //! What is to be said about a configuration, in one place: a server that starts logs some of it, `slackwater check` prints
-//! all. Decides by the configuration and by addresses; reads no file.
+//! all. Decides by the configuration and by addresses; reads no file, but asks whether the folder for challenges is there.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,6 +16,7 @@ use crate::http::keys::VerifyingKeys;
 use crate::server::Address;
 use crate::server::certificate::CertificateFile;
 use crate::server::terms::access;
+use crate::server::webroot::{Webroot, Withheld};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,13 @@ pub fn redirecting(redirect: &Address) -> Remark {
 
 /// What keeps certificate authorities from being given what they ask for, if something does.
 pub fn of_webroot(config: &Config) -> Option<Remark> {
-    let folder = config.redirect.acme_webroot.as_deref().filter(|folder| !folder.is_dir())?;
+    let folder = config.redirect.acme_webroot.as_deref()?;
+    if let Some(Withheld::Denied(text)) = Webroot::at(folder).denied() {
+        return Some(Remark::Danger(text));
+    }
+    if folder.is_dir() {
+        return None;
+    }
     Some(Remark::Danger(format!(
         "--acme-webroot {} is no folder: certificate authorities are told that there is nothing",
         folder.display()

@@ -37,6 +37,7 @@ use crate::wire::metrics::Metrics;
 
 mod addressing;
 mod agenda;
+mod challenges;
 mod conversation;
 mod counts;
 mod gaps;
@@ -87,6 +88,7 @@ pub struct Peers<S> {
     held_back: Option<MessageLimit>,
     refused: Tally,
     unannounced: Tally,
+    unreadable_challenges: Tally,
     /// Tokens that were shown in vain where the operators' is one that counts.
     wrong_tokens: Tally,
     /// What was published in this turn.
@@ -124,6 +126,7 @@ impl<S: Socket> Peers<S> {
             held_back: terms.messages.map(MessageLimit::new),
             refused: Tally::default(),
             unannounced: Tally::default(),
+            unreadable_challenges: Tally::default(),
             wrong_tokens: Tally::default(),
             turn_bytes: 0,
             reports: Reports::default(),

@@ -9,7 +9,6 @@ use crate::config::origins::AllowedOrigin;
 use crate::config::{AdminAddress, Config};
 use crate::http::access::{Access, Reach};
 use crate::http::auth::Auth;
-use crate::http::challenge::Challenge;
 use crate::http::forwarded::Proxies;
 use crate::http::host::Host;
 use crate::http::keys::VerifyingKeys;
@@ -28,7 +27,6 @@ use crate::server::limits::Limits;
 use crate::server::webroot::Webroot;
 use crate::wire::engine::{Credentials, Speaker, page_for};
 use crate::wire::metrics::Process;
-use crate::wire::response::Response;
 use crate::wire::websocket::Rules;
 
 /// What the clients of this server are there for.
@@ -81,16 +79,6 @@ pub struct Terms {
     pub compresses: bool,
     /// Asks the system what this process takes of the machine, which no simulated world can repeat.
     pub footprint: fn(&mut Process),
-}
-
-impl Terms {
-    /// What a certificate authority is given that asks for this.
-    pub(super) fn prove(&self, challenge: &Challenge) -> Response {
-        match self.webroot.as_ref().and_then(|webroot| webroot.read(challenge)) {
-            Some(content) => Response::new(200, "text/plain", content),
-            None => Response::error(404, "not found"),
-        }
-    }
 }
 
 /// The terms of this configuration, on this address, with the keys for tokens, if any are expected.

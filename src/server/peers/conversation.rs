@@ -110,7 +110,10 @@ impl<S: Socket> Peers<S> {
                 self.counts.on_rejected(refusal.label());
                 self.connections[key].refuse(refusal, None, now, &self.terms.limits);
             }
-            Answer::Challenge(challenge) => self.respond(key, self.terms.prove(&challenge), exchange, now),
+            Answer::Challenge(challenge) => {
+                let response = self.prove(&challenge, now);
+                self.respond(key, response, exchange, now);
+            }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
                 self.waiting.ask_for_drain();
