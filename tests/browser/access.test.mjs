@@ -9,7 +9,7 @@ import { Server, atEnd } from './server.mjs';
 import { SECRET, granting, signed } from './tokens.mjs';
 
 /** What Chromium says of a handshake, and of a request, that is refused for its token, and of an attempt that is given up. */
-const REFUSED = /HTTP Authentication failed|Unexpected response code: 403|status of 40[13]|closed before the connection is/;
+const REFUSED = /HTTP Authentication failed|Unexpected response code: 403|status of 40[13]/;
 const NARROW = { width: 360, height: 780 };
 
 function guarded(t, ...flags) {

@@ -12,12 +12,10 @@ const QUIET = ['--notify-interval', '0'];
 const NOTICED_MS = 30_000 + 10_000;
 /** The same once it has a reason to ask, such as a text of a few bytes. */
 const ASKED_MS = 10_100;
-/** What Chromium says about handshakes that are given up for want of an answer. */
-const GIVEN_UP = /closed before the connection is established/;
 
 for (const [name, viewport] of [['wide', { width: 1280, height: 800 }], ['narrow', { width: 320, height: 780 }]]) {
   test(`a ${name} page notices a silent network, and when that is back nothing is missed or doubled`, async (t) => {
-    const { server, network, page } = await opened(t, { viewport, expected: GIVEN_UP });
+    const { server, network, page } = await opened(t, { viewport });
     const picture = async (state) => {
       await page.screenshot({ path: `${WORK}network-${state}-${name}.png`, fullPage: true });
       await isWithin(page, viewport.width);
@@ -56,7 +54,7 @@ test('a quiet server that answers is not taken for a silent network', async (t) 
 });
 
 test('what was sent into a silent network stays in the box, and the page says so', async (t) => {
-  const { network, page } = await opened(t, { expected: GIVEN_UP, viewport: { width: 320, height: 780 } });
+  const { network, page } = await opened(t, { viewport: { width: 320, height: 780 } });
   const [box, hint] = [page.getByLabel('Send a message'), page.locator('#text-hint')];
   network.goSilent();
   await send(page, 'are you there?');
@@ -107,7 +105,7 @@ test('commands are answered, too, and what was typed meanwhile stays', async (t)
 });
 
 test('a browser that goes offline stays with a server that it still reaches, and leaves one that it does not', async (t) => {
-  const { network, page } = await opened(t, { expected: GIVEN_UP });
+  const { network, page } = await opened(t);
   const tell = (sign) => page.evaluate((sign) => window.dispatchEvent(new Event(sign)), sign);
   for (const sign of ['offline', 'online']) {
     const answered = answerTo(page);
