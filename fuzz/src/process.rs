@@ -262,7 +262,7 @@ fn terms() -> Terms {
         access: Access::on_this_machine("x"),
         operators: Some(Access::on_this_machine("x")),
         allowed_origins: vec![],
-        redirect: Redirect { port: HTTPS_PORT, answers_challenges: false },
+        redirect: Redirect { port: HTTPS_PORT, own_port: None, answers_challenges: false },
         webroot: None,
         auth: None,
         max_publish_bytes: 10_000,

@@ -87,7 +87,7 @@ fn check(request: &Request) {
 
 /// Whoever is redirected is sent to a host that is one, and told nothing but where.
 fn check_redirected(request: &Request) {
-    let redirect = Redirect { port: 8443, answers_challenges: true };
+    let redirect = Redirect { port: 8443, own_port: None, answers_challenges: true };
     let Answer::Respond(response) = redirect.answer(request) else { return };
     let (head, body) = response.encode(&Exchange::last(jiff::Timestamp::UNIX_EPOCH, None));
     let head = std::str::from_utf8(&head).expect("a head is text");
