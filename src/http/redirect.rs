@@ -60,8 +60,7 @@ impl Redirect {
     /// Whether somebody has come by the port of HTTP though this server listens on another one: then a container or a NAT maps its
     /// ports, and that of HTTPS to where browsers look.
     fn is_mapped(self, named_port: Option<u16>) -> bool {
-        self.own_port.is_some_and(|own| own != named_port.unwrap_or(HTTP_PORT))
-            && named_port.is_none_or(|named| named == HTTP_PORT)
+        self.own_port.is_some_and(|own| own != HTTP_PORT) && named_port.unwrap_or(HTTP_PORT) == HTTP_PORT
     }
 }
 
