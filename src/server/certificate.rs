@@ -5,7 +5,7 @@
 //! looked at again, and those before are shown.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use log::{info, warn};
@@ -19,7 +19,7 @@ use crate::config::ssl::{SslFlags, TicketSecret};
 use crate::server::clock::Now;
 use crate::server::regular_file::rights::{of_readers, of_writers};
 use crate::server::ticket_secret;
-use crate::server::watch::{Check, Content, Named, Opened, Watch};
+use crate::server::watch::{Check, Content, LOOK_INTERVAL, Named, Opened, Watch};
 use crate::wire::tls::{TermsError, Tickets};
 
 mod about;
@@ -27,9 +27,6 @@ pub(super) mod pem;
 
 pub use crate::server::watch::FileError as CertificateError;
 pub use crate::wire::tls::ServerTerms;
-
-/// How often the files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Random bytes that tickets are made by. nginx has 48 or 80 of them in such a file.
 const TICKET_FILE_BYTES: std::ops::RangeInclusive<usize> = 32..=1024;

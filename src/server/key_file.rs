@@ -2,7 +2,7 @@
 //! read any more changes nothing: it is told of once, and the keys stay.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{info, warn};
 use thiserror::Error;
@@ -10,10 +10,7 @@ use thiserror::Error;
 use crate::config::auth::AuthConfig;
 use crate::config::last_good::LastGood;
 use crate::http::keys::VerifyingKeys;
-use crate::server::watch::{Check, Content, FileError, Named, Opened, Watch};
-
-/// How often it is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+use crate::server::watch::{Check, Content, FileError, LOOK_INTERVAL, Named, Opened, Watch};
 
 const FLAG: &str = "--auth-key-file";
 
@@ -122,6 +119,7 @@ pub fn place(flag: &str, path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::time::Duration;
 
     use super::*;
 

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -13,6 +14,9 @@ use zeroize::Zeroizing;
 use crate::config::last_good::LastGood;
 use crate::policy::fingerprint::Fingerprint;
 use crate::server::regular_file::open_regular;
+
+/// How often files are looked at.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// No certificate with its chain is longer, nor is a set of keys.
 const MOST_BYTES: u64 = 256 * 1024;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use zeroize::Zeroizing;
 
@@ -13,13 +13,10 @@ use crate::config::Config;
 use crate::config::last_good::LastGood;
 use crate::server::handover::channel::Channel;
 use crate::server::handover::memory;
-use crate::server::watch::{Check, Content, Watch};
+use crate::server::watch::{Check, Content, LOOK_INTERVAL, Watch};
 use crate::server::{certificate, key_file};
 use crate::wire::handover::message::decode;
 use crate::wire::octets::Octets;
-
-/// How often the files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All of them together have no more, with what stands around them: three of 256 KiB, and some that are small.
 const MOST_BYTES: usize = 1024 * 1024;

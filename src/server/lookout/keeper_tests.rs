@@ -1,6 +1,7 @@
 //! A file of keys in a folder of the tests' own, with the time made up.
 
 use std::fs;
+use std::time::Duration;
 
 use super::*;
 use crate::server::clock::Now;
