@@ -129,8 +129,7 @@ test('a page from a file, and a sandboxed frame of any site, is let in by null a
 test('a page whose name was rebound to this machine hears nothing', async (t) => {
   const server = await start(t);
   // It has come from this very port, as far as the browser knows.
-  // The server's page asks whether it is for want of a token, and it is not (426).
-  const { page } = await open(t, `http://rebound.example:${server.port}/`, new RegExp(`${REFUSED.source}|status of 426`));
+  const { page } = await open(t, `http://rebound.example:${server.port}/`, REFUSED);
   await server.line(/Refused a page of the origin http:\/\/rebound\.example:\d+, which calls this machine/);
   assert.equal(await page.getByRole('log').locator('.row[data-type="welcome"]').count(), 0);
   const { page: own } = await open(t, `http://localhost:${server.port}/`);
