@@ -17,7 +17,7 @@ const CUT = /ERR_INCOMPLETE_CHUNKED_ENCODING/;
 /** And of pages without an icon, and of a server that was killed or is away. */
 const EXPECTED = new RegExp(`favicon|status of 404|${CUT.source}|${NOBODY_LISTENS.source}`);
 
-const [SECTION] = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').match(/^## Event streams$.*?^## /ms);
+const [SECTION] = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8').match(/^## Event streams$.*?(?:^## |(?![^]))/ms);
 
 let names = 0;
 

@@ -14,7 +14,7 @@ import { Server, atEnd } from './server.mjs';
 /** What Chromium says of a handshake that is answered 403, and of a page that asked in vain to send a request. */
 const REFUSED = /WebSocket connection to .* failed: Error during WebSocket handshake: Unexpected response code: 403|blocked by CORS policy|net::ERR_FAILED/;
 
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+const README = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
 
 /** The page of the README, to the letter but for the port. */
 function snippet(server) {

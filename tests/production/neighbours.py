@@ -10,6 +10,7 @@ from programs import PATIENCE, Program, free_port
 
 PACKAGING = Path(os.environ["PACKAGING"])
 README = PACKAGING.parent / "README.md"
+DOCS = PACKAGING.parent / "docs"
 
 NGINX = """
 daemon off;
@@ -30,8 +31,8 @@ http {{
 
 
 def quoted(language):
-    """What the README shows in this language, to be pasted."""
-    [text] = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    """What the guide to operating shows in this language, to be pasted."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / "operating.md").read_text(), re.MULTILINE | re.DOTALL)
     return text
 
 

@@ -12,13 +12,13 @@ import httpx
 import httpx_sse
 import pytest
 
-from neighbours import README, adapted, haproxy, nginx
+from neighbours import DOCS, adapted, haproxy, nginx
 from programs import free_port, wait_until
 from slackwater import PATIENCE, Slackwater
 from streams import END, Reader, by_httpx
 
 QUIET = ("--notify-interval", "0")
-[SECTION] = re.findall(r"^## Event streams$(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+[SECTION] = re.findall(r"^## Event streams$(.*?)(?=^## |\Z)", (DOCS / "clients.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 def before_nginx(tmp_path, server_port, changes=None, port=None):

@@ -11,14 +11,14 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from client import connect, hear, next_message
-from neighbours import README
+from neighbours import DOCS
 from one_thread import trusting
 from programs import free_port, wait_until
 from slackwater import PATIENCE
 from tokens import WAYS
 
 NAME, APP = "events.example.com", "https://app.example.com"
-[SECTION] = re.findall(r"^## On the internet$(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+[SECTION] = re.findall(r"^## On the internet$(.*)", (DOCS / "internet.md").read_text(), re.MULTILINE | re.DOTALL)
 [PAGE] = re.findall(r"^```js\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 DONE = "that was all"
 # As certbot does with each certificate that it gets, the first one and later ones.
