@@ -307,7 +307,7 @@ test('a page with the cookie needs no token in the address, also when it comes b
   assert.deepEqual(await stream.data(), [1, 2]);
 });
 
-test('the script of the README goes on where it was, also when the browser has given up', async (t) => {
+test('the script of the guide goes on where it was, also when the browser has given up', async (t) => {
   const first = await Server.start(t, 0, QUIET);
   const script = SECTION.match(/^```js\n(.*?)^```$/ms)[1].replaceAll(':8000', `:${first.port}`);
   const app = await elsewhere(t, 'localhost', { expected: new RegExp(`${EXPECTED.source}|status of 401|Something may have`) });

@@ -1,4 +1,4 @@
-// Pages of other origins with the real server, as the README has them: on this machine, of another site, from a file, in a
+// Pages of other origins with the real server, as docs/clients.md has them: on this machine, of another site, from a file, in a
 // sandboxed frame, and with a name that was rebound to this machine.
 
 import assert from 'node:assert/strict';
@@ -14,11 +14,11 @@ import { Server, atEnd } from './server.mjs';
 /** What Chromium says of a handshake that is answered 403, and of a page that asked in vain to send a request. */
 const REFUSED = /WebSocket connection to .* failed: Error during WebSocket handshake: Unexpected response code: 403|blocked by CORS policy|net::ERR_FAILED/;
 
-const README = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
+const GUIDE = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
 
-/** The page of the README, to the letter but for the port. */
+/** The page of the guide, to the letter but for the port. */
 function snippet(server) {
-  const [, html] = README.match(/^```html\n(.*?)^```$/ms);
+  const [, html] = GUIDE.match(/^```html\n(.*?)^```$/ms);
   const text = html.replaceAll('127.0.0.1:8000', `127.0.0.1:${server.port}`);
   assert.notEqual(text, html);
   return text;
@@ -56,7 +56,7 @@ function start(t, ...origins) {
   return Server.start(t, 0, ['--notify-interval', '0', ...origins.flatMap((origin) => ['--allowed-origin', origin])]);
 }
 
-test('the page of the README listens from any origin of this machine, and publishes only if it is allowed', async (t) => {
+test('the page of the guide listens from any origin of this machine, and publishes only if it is allowed', async (t) => {
   const server = await start(t);
   const port = await serve(t, snippet(server));
   for (const host of ['localhost', '127.0.0.1']) {

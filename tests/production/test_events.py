@@ -1,4 +1,4 @@
-"""Event streams behind nginx and HAProxy, with the files of packaging/, and as the README's programs read them."""
+"""Event streams behind nginx and HAProxy, with the files of packaging/, and as the guide's programs read them."""
 import contextlib
 import json
 import os
@@ -77,12 +77,12 @@ class Printed:
 
 
 def shown(language, port):
-    """What the README shows in this language, for a server at this port."""
+    """What the guide shows in this language, for a server at this port."""
     [text] = re.findall(rf"^```{language}\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
     return adapted(text, {":8000": f":{port}"})
 
 
-def test_curl_shows_what_the_readme_shows(tmp_path):
+def test_curl_shows_what_the_guide_shows(tmp_path):
     def like(text):
         """What differs from time to time."""
         return [re.sub(r"[0-9a-f]{8}-\d+|retry: \d+|\d{4}-\d\d-.*?Z", "…", line) for line in text]
@@ -96,7 +96,7 @@ def test_curl_shows_what_the_readme_shows(tmp_path):
             assert like(curl.lines()) == like([*wanted, ""])
 
 
-def test_the_readmes_program_hears_everything_once_whatever_becomes_of_its_servers(tmp_path):
+def test_the_guides_program_hears_everything_once_whatever_becomes_of_its_servers(tmp_path):
     flags = (*QUIET, "--drain-spread", "0.5", "--state-file", str(tmp_path / "state"))
     with Slackwater(*flags) as first, before_nginx(tmp_path, first.port) as proxy:
         with Printed(tmp_path, sys.executable, "-c", shown("python", proxy.port)) as program:

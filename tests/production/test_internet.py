@@ -1,4 +1,4 @@
-"""The README's way to the internet, followed to the letter: from nothing to tokens over TLS, and a certificate that is renewed. Only
+"""The guide's way to the internet, followed to the letter: from nothing to tokens over TLS, and a certificate that is renewed. Only
 names and ports are led to this machine, and certbot is a program of the test's own, with an authority of its own."""
 import contextlib
 import os
@@ -95,7 +95,7 @@ def typed(folder, port, admin_port, authority):
         shell.wait(PATIENCE)
 
 
-def test_the_readme_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(tmp_path):
+def test_the_guide_leads_from_nothing_to_tokens_over_tls_and_through_a_renewal(tmp_path):
     port, admin_port = free_port(), free_port()
     authority = certify(tmp_path / "lineage")
     trusted = {"ssl": trusting(authority), "address": ("127.0.0.1", port)}

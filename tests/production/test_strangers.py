@@ -1,4 +1,4 @@
-"""Slackwater without a token behind the proxies of packaging/ and of the README: what is for operators stays on its machine."""
+"""Slackwater without a token behind the proxies of packaging/ and of the guide: what is for operators stays on its machine."""
 import contextlib
 import socket
 
@@ -35,7 +35,7 @@ def front(request):
     return {"nginx": before_nginx, "haproxy": before_haproxy}[request.param]
 
 
-@pytest.fixture(params=["packaging", "README"])
+@pytest.fixture(params=["packaging", "guide"])
 def text(request, front):
     return None if request.param == "packaging" else quoted("nginx" if front is before_nginx else "haproxy")
 

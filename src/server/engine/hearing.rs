@@ -168,7 +168,7 @@ impl<S: Socket, K> Engine<S, K> {
             Write::Notification => "the periodic notification, so that nobody hears it",
         };
         let hint = match why.starts_with("NOPERM") {
-            true => " (the README names all that its user needs to be allowed)",
+            true => " (docs/several-machines.md names all that its user needs to be allowed)",
             false => "",
         };
         let level = if is_news { Level::Warn } else { Level::Debug };
