@@ -4,6 +4,7 @@
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
 import { addRow, inWords, local, make, received } from './feed.js';
+import { countMessage } from './rate.js';
 import { Slackwater } from './slackwater.js';
 import { askForToken, authorization, listenNoMoreTo, listenTo, showTokenOf, whyNotLetIn } from './token.js';
 
@@ -126,7 +127,10 @@ async function giveUpIfNotLetIn() {
 
 client.addEventListener('message', ({ detail: { message, raw } }) => {
   if (message?.type === 'welcome') welcome(message);
-  if (message?.type === 'notification') countMissed(message);
+  if (message?.type === 'notification') {
+    countMessage();
+    countMissed(message);
+  }
   if (message !== null) {
     followTopics(message);
     settleUnanswered(message);
@@ -151,11 +155,13 @@ client.addEventListener('gap', showLiveGap);
 /** How to add words to the row of the latest hint, and to that of the move under way. */
 let sayOfHint = null;
 let sayOfMove = null;
+let hasNowhereToMove = false;
 let move = MOVES.server_restart;
 
 client.addEventListener('moving', ({ detail: { at, failures } }) => {
-  if (failures === 0) sayOfHint(`moving ${untilInWords(at)}`);
-  else ui.note.textContent = move.staying;
+  hasNowhereToMove = failures > 0;
+  if (hasNowhereToMove) ui.note.textContent = move.staying;
+  else sayOfHint(`moving ${untilInWords(at)}`);
   showCountdown();
 });
 
@@ -213,7 +219,8 @@ function showCountdown() {
     ui.countdown.textContent = '';
     return;
   }
-  ui.countdown.textContent = client.retryAt === null ? `moving ${untilInWords(at)}` : untilInWords(at);
+  const what = hasNowhereToMove ? 'next try' : 'moving';
+  ui.countdown.textContent = client.retryAt === null ? `${what} ${untilInWords(at)}` : untilInWords(at);
   ticking = setTimeout(showCountdown, COUNTDOWN_TICK_MS);
 }
 

@@ -1,8 +1,11 @@
-// The list of messages: what a row says, how many rows are kept, and where the reader is. Knows nothing of the connection.
+// The list of messages: what a row says, how many rows are kept, and where the reader is. Knows nothing of the connection. A frame
+// builds some rows, and none that would be dropped at once: a burst does not hold up the page.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
 /** A tab left open for days stays this small. */
 const MAX_ROWS = 500;
+/** In one frame: it takes some milliseconds. */
+const ROWS_A_FRAME = 100;
 /** Nearer to the end than this counts as reading the newest message. */
 const AT_END_PX = 40;
 /** JSON up to this length is read more easily in one line. */
@@ -95,6 +98,8 @@ function prettyJson(message, raw) {
 
 // The rows
 
+/** Rows that the next frames build, the oldest first; all are newer than those in the list. */
+let waiting = [];
 let dropped = 0;
 let unseen = 0;
 let followsEnd = true;
@@ -102,24 +107,39 @@ let frame = null;
 
 /** Adds a row at the end; returns how to change its text later. */
 export function addRow(row) {
-  // Measured once a frame and before the first new row, however many arrive.
-  if (frame === null) {
-    followsEnd = isAtEnd();
-    frame = requestAnimationFrame(settleScroll);
-  }
   const text = make('bdi', `text ${row.style ?? ''}`, row.text);
-  ui.rows.append(rowElement(row, text));
+  waiting.push({ row, text });
   unseen += 1;
-  while (ui.rows.childElementCount > MAX_ROWS) {
-    ui.rows.firstElementChild.remove();
-    dropped += 1;
-  }
-  showCounts();
+  if (waiting.length >= 2 * MAX_ROWS) dropOldest(); // No frame comes to a tab in the background.
+  frame ??= requestAnimationFrame(build);
   return (words) => (text.textContent = words);
+}
+
+/** Where the reader is, is measured before the first new row. */
+function build() {
+  followsEnd = isAtEnd();
+  dropOldest();
+  const rows = waiting.splice(0, ROWS_A_FRAME).map(({ row, text }) => rowElement(row, text));
+  ui.rows.append(...rows);
+  frame = waiting.length > 0 ? requestAnimationFrame(build) : null;
+  showCounts();
+  if (followsEnd) scrollToEnd();
+  showUnseen();
+}
+
+/** So that those that are kept follow on one another. */
+function dropOldest() {
+  const excess = ui.rows.childElementCount + waiting.length - MAX_ROWS;
+  if (excess <= 0) return;
+  const listed = Math.min(excess, ui.rows.childElementCount);
+  for (let count = 0; count < listed; count += 1) ui.rows.firstElementChild.remove();
+  waiting.splice(0, excess - listed);
+  dropped += excess;
 }
 
 function clearRows() {
   ui.rows.replaceChildren();
+  waiting = [];
   dropped = 0;
   unseen = 0;
   ui.newest.hidden = true;
@@ -142,12 +162,6 @@ function scrollToEnd() {
   ui.log.scrollTop = ui.log.scrollHeight;
 }
 
-function settleScroll() {
-  frame = null;
-  if (followsEnd) scrollToEnd();
-  showUnseen();
-}
-
 function showUnseen() {
   if (isAtEnd()) unseen = 0;
   ui.newest.hidden = unseen === 0;
@@ -157,9 +171,8 @@ function showUnseen() {
 function rowElement({ type, id, topic, at, pretty }, text) {
   const row = make('li', 'row');
   row.dataset.type = type;
-  row.append(timeElement(at), make('span', 'badge', type));
+  row.append(timeElement(at), topic ? topicElement(topic) : make('span', 'badge', type));
   const body = make('p', 'body');
-  if (topic) body.append(make('span', 'topic', topic), ' ');
   body.append(text);
   row.append(body);
   if (id) row.append(idElement(id));
@@ -176,6 +189,13 @@ function timeElement(at) {
   time.dateTime = at.toISOString();
   time.title = FULL_TIME.format(at);
   return time;
+}
+
+/** What is listened to says more than the word "notification" would on each row. */
+function topicElement(topic) {
+  const made = make('bdi', 'badge topic', topic);
+  made.title = `Topic ${topic}`;
+  return made;
 }
 
 /** Not read out with each message, as it is opaque: whoever wants it finds it in the JSON. */
@@ -212,9 +232,7 @@ ui.newest.addEventListener('click', () => {
   scrollToEnd();
 });
 
-// While a frame is pending, new rows have moved the end and the place the reader had was measured before.
 ui.log.addEventListener('scroll', () => {
-  if (frame !== null) return;
   followsEnd = isAtEnd();
   showUnseen();
 });

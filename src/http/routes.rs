@@ -191,7 +191,7 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             return answer_preflight(&request, may_ask, conditions.origins.deny_stranger(&request), "POST");
         }
         "/publish" => not_allowed("POST"),
-        path => match site.find(path, request.fields.if_none_match.as_deref()) {
+        path => match site.find(path, !conditions.has_admin, request.fields.if_none_match.as_deref()) {
             Some(response) => get_only(request.method, || response),
             None => Response::error(404, "not found"),
         },

@@ -52,7 +52,10 @@ export async function openPage(t, server, { path = '/', expected = null, script 
     assert.deepEqual(complaints.filter((text) => !BY_CHANCE.test(text) && !expected?.test(text)), []);
   });
 
+  await page.addInitScript(() => (window.framesOfTheBrowser = window.requestAnimationFrame.bind(window)));
   await page.clock.install();
+  // Timers are the test's, and what is drawn is drawn.
+  await page.addInitScript(() => (window.requestAnimationFrame = window.framesOfTheBrowser));
   await script?.(page);
   await page.goto(server.address + path);
   return { page };

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stripping } from './between.mjs';
 import {
-  HOSTILE, NOBODY_LISTENS, WORK, inState, isWithin, openPage, openScripted, publish, rawMessage, rows, send, stopTheClock,
-  subscribe,
+  HOSTILE, NOBODY_LISTENS, WORK, inState, isAccessible, isWithin, openPage, openScripted, publish, rawMessage, rows, send,
+  stopTheClock, subscribe,
 } from './page.mjs';
 import { Server } from './server.mjs';
 
@@ -18,6 +18,7 @@ test('the page and its parts come with their types and a policy that allows only
     ['/', 'text/html'],
     ['/app.js', 'text/javascript'],
     ['/feed.js', 'text/javascript'],
+    ['/rate.js', 'text/javascript'],
     ['/slackwater.js', 'text/javascript'],
     ['/token.js', 'text/javascript'],
     ['/style.css', 'text/css'],
@@ -156,7 +157,7 @@ test('Clear empties the list and the page goes on', async (t) => {
 });
 
 test('the keyboard alone does everything, in the order of the page', async (t) => {
-  const { page } = await openPage(t, await Server.start(t));
+  const { page } = await openPage(t, await Server.start(t, 0, ['--notify-interval', '0']));
   await inState(page, 'open');
   await rows(page, 'welcome').waitFor();
   const press = (...keys) => keys.reduce((done, key) => done.then(() => page.keyboard.press(key)), Promise.resolve());
@@ -169,19 +170,20 @@ test('the keyboard alone does everything, in the order of the page', async (t) =
   }
   assert.deepEqual(order, [
     'disconnect',
+    'clear', 'log', 'JSON',
     'Topics 1', '×', 'topic', 'Subscribe',
     'Publish', 'publish-topic', 'publish-data', 'Publish',
     'text', 'Send',
-    'clear', 'log', 'JSON',
   ]);
-  await press('Enter');
-  await page.locator('details[open] pre').waitFor();
-
-  await press('Shift+Tab', 'Shift+Tab', 'Shift+Tab', 'Shift+Tab');
+  await press('Shift+Tab');
   await page.keyboard.type('typed');
   await press('Enter');
   await rows(page, 'echo', 'Server received: typed').waitFor();
   assert.equal(await focused(), 'text');
+
+  await rows(page, 'welcome').locator('summary').focus();
+  await press('Enter');
+  await page.locator('details[open] pre').waitFor();
 
   await page.getByRole('button', { name: 'Disconnect' }).focus();
   await press('Enter');
@@ -257,6 +259,7 @@ for (const colorScheme of ['light', 'dark']) {
       await publish(page, 'orders/7', '{"order":7,"state":"paid"}');
       await rows(page, 'notification', 'paid').waitFor();
       await page.screenshot({ path: `${WORK}${colorScheme}-${name}.png`, fullPage: true });
+      await isAccessible(page);
       const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number));
       assert.equal(ground.every((channel) => channel > 128), colorScheme === 'light');
     });
@@ -283,8 +286,8 @@ test('every kind of message is shown sensibly', async (t) => {
 
   await rows(page, 'last').waitFor();
   assert.deepEqual((await page.locator('.row .body').allTextContents()).slice(0, 14), [
-    'orders {"order":7}',
-    'orders plain text',
+    '{"order":7}',
+    'plain text',
     'bad_message: no',
     'The server restarts; moving in 17 s',
     'The server asks to reconnect: brand_new; moving in 10 min',
@@ -296,7 +299,7 @@ test('every kind of message is shown sensibly', async (t) => {
     '',
     '[1]',
     '3 bytes',
-    'ids 12345678901234567000',
+    '12345678901234567000',
   ]);
   const row = rows(page, 'notification', 'ids');
   await row.locator('summary').click();
@@ -331,6 +334,30 @@ test('the newest 500 rows are kept and the page says what it dropped', async (t)
   assert.match(await page.locator('#dropped').innerText(), /Older rows dropped: 120\./);
 });
 
+test('ten thousand messages at once are built as the 500 that are kept, some in each frame, and the others are counted', async (t) => {
+  const { page } = await openScripted(t);
+  const { built, frames } = await page.evaluate(async () => {
+    const { addRow, received } = await import('./feed.js');
+    const rows = document.getElementById('rows');
+    const seen = { built: 0, frames: 0 };
+    const isBuilt = new Promise((resolve) => {
+      new MutationObserver((changes) => {
+        seen.built += changes.reduce((sum, { addedNodes }) => sum + addedNodes.length, 0);
+        seen.frames += 1;
+        if (rows.lastElementChild.textContent.includes('number 10000;')) resolve(seen);
+      }).observe(rows, { childList: true });
+    });
+    for (let number = 1; number <= 10_000; number += 1) {
+      const message = { type: 'notification', topic: 'tides', id: `${number}`, data: `number ${number};` };
+      addRow(received(message, JSON.stringify(message)));
+    }
+    return isBuilt;
+  });
+  assert.deepEqual([built, frames], [500, 5]);
+  assert.match(await page.locator('.row').first().innerText(), /number 9501;/);
+  assert.match(await page.locator('#dropped').innerText(), /Older rows dropped: 9,500\./);
+});
+
 test('the list follows the newest message only for a reader who is at the end', async (t) => {
   const { page, say } = await openScripted(t);
   const atEnd = () => page.waitForFunction(() => {
@@ -349,6 +376,29 @@ test('the list follows the newest message only for a reader who is at the end', 
   await page.getByRole('button', { name: '2 new' }).click();
   await atEnd();
   await page.getByRole('button', { name: '2 new' }).waitFor({ state: 'hidden' });
+});
+
+test('the rate of the messages is shown while there are any, and for a minute after', async (t) => {
+  const { page, say } = await openScripted(t);
+  const rate = page.locator('#rate');
+  assert.equal(await rate.isVisible(), false);
+  await stopTheClock(page);
+  for (let number = 1; number <= 10; number += 1) say({ type: 'notification', topic: 'tides', data: number });
+  await rows(page, 'notification').nth(9).waitFor();
+  await page.clock.runFor(1_000);
+  assert.equal(await rate.innerText(), '2 a second');
+  assert.match(await page.locator('#rate-line').getAttribute('points'), /^58,0 59,16$/);
+  await page.clock.runFor(61_000);
+  assert.equal(await rate.isVisible(), false);
+});
+
+test('a row is headed by its topic, and other messages by their type', async (t) => {
+  const { page, say } = await openScripted(t);
+  say({ type: 'notification', topic: 'orders/7', data: 'paid' });
+  say({ type: 'notification', message: 'without a topic' });
+  say({ type: 'echo', message: 'said' });
+  await rows(page, 'echo').waitFor();
+  assert.deepEqual(await page.locator('.row .badge').allTextContents(), ['orders/7', 'notification', 'echo']);
 });
 
 test('a page 320 pixels wide needs no sideways scrolling, whatever it is told', async (t) => {

@@ -147,6 +147,13 @@ test('a refusal is shown in the server’s words, and the text stays', async (t)
   assert.equal(await rows(page, 'notification').count(), 0);
 });
 
+test('where operators publish at a door of their own the page offers none', async (t) => {
+  const { page } = await openPage(t, await Server.start(t, 0, [...SILENT, '--admin', '127.0.0.1:0']));
+  await inState(page, 'open');
+  assert.equal(await page.locator('#publish-box').isVisible(), false);
+  assert.equal(await page.locator('#topics-box').isVisible(), true);
+});
+
 test('a server that asks for a token is given it, and it is kept nowhere', async (t) => {
   const server = await Server.start(t, 0, [...SILENT, '--publish-token', 's3cret']);
   const { page } = await openPage(t, server, { expected: REFUSED });
