@@ -67,6 +67,8 @@ const QUESTION = '';
 const ANSWER = 'Server received: ';
 const NO_HANDSHAKE = 'no answer to the opening handshake';
 const NO_TOKEN = 'no token';
+const NO_WEBSOCKET =
+  'this platform has no WebSocket (Node has one from version 22): give one, as in new Slackwater(url, { WebSocket }) with that of `ws`';
 /** How a server answers a refresh that it does not accept, with neither a topic nor a ref. */
 const REFUSALS = new Set(['bad_token', 'forbidden']);
 /** Browsers refuse other names of sub-protocols (RFC 9110 §5.6.2), in an error that would show the token. */
@@ -96,6 +98,10 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
 /**
  * @typedef {object} Options
  * @property {TokenSource | null} [token] none, if not given
+ * @property {() => string | Promise<string>} [getToken] the same, for whoever knows it by this name; goes before `token`
+ * @property {Iterable<string>} [topics] the first topics, beside those of the address
+ * @property {string | null} [lastEventId] the first place, in place of the address's
+ * @property {AbortSignal} [signal] disconnects for good
  * @property {typeof WebSocket} [WebSocket] the implementation, the platform's own if not given
  * @property {() => number} [random] uniform in [0, 1), like `Math.random`
  * @property {() => number} [now] milliseconds since the epoch, like `Date.now`
@@ -180,6 +186,7 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * - `statechange`, detail `{ state: State, previous: State }`
  * - `message`, detail `{ message: object | null, raw: string | ArrayBuffer }`: `message` is the JSON object received, or
  *   null when `raw` is not one
+ * - `notification`, detail: the JSON object of a publication, right behind its `message`
  * - `resume`, detail `{ resumed: boolean, from: string, to: string | null }`: the answer to a connection that asked to go on
  *   from a place, right behind the `message` of its welcome. Resumed: what was missed follows, all of it, up to `to`, the
  *   newest id of all topics. Not resumed: there may be a gap between the two, and the client goes on from `to`.
@@ -202,6 +209,7 @@ export class Slackwater extends EventTarget {
   #now;
   #timers;
   #network;
+  #signal;
 
   /** @type {State} */
   #state = 'idle';
@@ -243,13 +251,15 @@ export class Slackwater extends EventTarget {
     this.#now = options.now ?? Date.now;
     this.#timers = options.timers ?? globalThis;
     this.#network = options.network ?? globalThis;
-    this.#token = tokenSource(options.token);
+    this.#token = tokenSource(options.getToken ?? options.token);
+    this.#signal = options.signal;
 
     const { searchParams } = this.#address;
-    this.#topics = topicsOrDefault(searchParams.getAll('topic'));
-    this.#place = searchParams.get('last_event_id') || null;
+    this.#topics = topicsOrDefault([...searchParams.getAll('topic'), ...(options.topics ?? [])]);
+    this.#place = (options.lastEventId ?? searchParams.get('last_event_id')) || null;
     searchParams.delete('topic');
     searchParams.delete('last_event_id');
+    this.#signal?.addEventListener('abort', () => this.disconnect(), { once: true });
   }
 
   /** @returns {State} */
@@ -321,8 +331,14 @@ export class Slackwater extends EventTarget {
     this.send(command('unsubscribe', topic));
   }
 
-  /** Connects now; cuts a wait short. Does nothing while connecting or open. */
+  /**
+   * Connects now; cuts a wait short. Does nothing while connecting or open, nor once the signal has aborted.
+   *
+   * @throws {TypeError} when the platform has no WebSocket, and none was given
+   */
   connect() {
+    if (this.#signal?.aborted) return;
+    if (this.#WebSocket === undefined) throw new TypeError(NO_WEBSOCKET);
     if (this.#state === 'connecting' || this.#state === 'open') return;
     if (this.#state !== 'waiting') this.#failures = 0;
     this.#open();
@@ -534,6 +550,7 @@ export class Slackwater extends EventTarget {
     this.#tell('message', { message, raw });
     // A listener may have left in the meantime.
     if (connection !== this.#connection) return;
+    if (message?.type === 'notification') this.#tell('notification', message);
     if (message?.type === 'reconnect') this.#onHint(message);
     if (isRefusal(message) && connection.offered.shift()) this.#onNoRefresh('refused', message.message);
   }
@@ -798,6 +815,7 @@ export class Slackwater extends EventTarget {
     if (message?.type === 'reconnect') return;
     if (message?.type === 'notification' && !(this.#parting.bringsPublications && this.#isNew(message))) return;
     this.#tell('message', { message, raw });
+    if (message?.type === 'notification') this.#tell('notification', message);
   }
 
   #part() {
