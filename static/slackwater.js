@@ -39,6 +39,8 @@ const REFRESH_SPREAD = 0.15;
 const REFRESH_PAUSE_MS = 1_000;
 /** The server has this long to answer a refresh. */
 const REFRESH_ANSWER_MS = 10_000;
+/** What a `for await` loop may leave waiting, unless it says otherwise. */
+const QUEUE_LIMIT = 1000;
 /** A timer set for longer fires at once: browsers and Node keep the delay in 32 bits. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -107,6 +109,13 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * @property {() => number} [now] milliseconds since the epoch, like `Date.now`
  * @property {{setTimeout: typeof setTimeout, clearTimeout: typeof clearTimeout}} [timers]
  * @property {EventTarget} [network] tells of `online`, `offline` and the like; the window if there is one
+ */
+
+/**
+ * How one part of a program hears a topic: by a listener of its own, or else by a loop, behind which no more than `limit`
+ * publications wait, 1000 if not given. Without a listener and without a loop, 0 keeps none.
+ *
+ * @typedef {{ listener?: (notification: object) => void, limit?: number }} SubscriptionOptions
  */
 
 /**
@@ -236,6 +245,9 @@ export class Slackwater extends EventTarget {
   #heard = new Set(); // the latest ids, oldest first
   #publications = new Map(); // those not answered yet, by their ref: { connection, bytes, resolve, reject }
   #refs = 0;
+  /** @type {Set<Subscription>} */
+  #subscriptions = new Set();
+  #chosen; // Topics that the client began with: they stay when their last subscription ends.
 
   /**
    * @param {string | URL} [url] where to connect, relative to the page; http and https become ws and wss. Its `topic`
@@ -256,10 +268,11 @@ export class Slackwater extends EventTarget {
 
     const { searchParams } = this.#address;
     this.#topics = topicsOrDefault([...searchParams.getAll('topic'), ...(options.topics ?? [])]);
+    this.#chosen = new Set(this.#topics);
     this.#place = (options.lastEventId ?? searchParams.get('last_event_id')) || null;
     searchParams.delete('topic');
     searchParams.delete('last_event_id');
-    this.#signal?.addEventListener('abort', () => this.disconnect(), { once: true });
+    this.#signal?.addEventListener('abort', () => this.#leave(), { once: true });
   }
 
   /** @returns {State} */
@@ -319,15 +332,43 @@ export class Slackwater extends EventTarget {
     }
   }
 
-  /** Listens to a topic, or with `orders/*` to all below it, from now on; the server answers `subscribed` or `error`. */
-  subscribe(topic) {
-    this.#topics.add(topic);
-    this.send(command('subscribe', topic));
+  /**
+   * Listens to a topic, or with `orders/*` to all below it, from now on and on each later connection. The server is asked once,
+   * however many subscriptions share the topic, and again told once the last of them has ended.
+   *
+   *     const tides = await client.subscribe('tides', ({ data }) => show(data));
+   *     for await (const { data } of client.subscribe('orders/*')) await store(data);
+   *
+   * A loop that is left unsubscribes. One that falls behind by more than the limit ends with a `too_slow` error in place of what
+   * waits; the events still tell everything.
+   *
+   * @param {string} topic
+   * @param {SubscriptionOptions | SubscriptionOptions['listener']} [options]
+   * @returns resolves once the server has said `subscribed`, be it on a later connection; need not be awaited. Rejects, as the loop
+   *   does, with an `Error` that has the `code` of the server's `error`, when it does not let this client listen, or no longer;
+   *   with `unsubscribed`, when it has ended before
+   */
+  subscribe(topic, options = {}) {
+    const others = this.#subscriptionsTo(topic);
+    const given = typeof options === 'function' ? { listener: options } : options;
+    const subscription = new Subscription(topic, given, () => this.#onSubscriptionEnd(subscription));
+    this.#subscriptions.add(subscription);
+    if (this.#signal?.aborted) subscription.end();
+    else if (others.length === 0) {
+      this.#topics.add(topic);
+      this.send(command('subscribe', topic));
+    } else if (others.some(({ isAnswered }) => isAnswered)) subscription.answer();
+    return subscription.handle;
   }
 
-  /** Listens to a topic no longer. What is under way still arrives, until the server answers `unsubscribed`. */
+  /**
+   * Listens to a topic no longer, and ends all its subscriptions. What is under way still arrives as events, until the server
+   * answers `unsubscribed`.
+   */
   unsubscribe(topic) {
+    this.#chosen.delete(topic);
     this.#topics.delete(topic);
+    for (const subscription of this.#subscriptionsTo(topic)) subscription.end();
     this.send(command('unsubscribe', topic));
   }
 
@@ -388,6 +429,23 @@ export class Slackwater extends EventTarget {
       this.#publications.set(ref, { connection, bytes: bytesOf(text), resolve, reject });
       if (!this.send(text)) this.#settle({ ref, code: 'not_connected', message: 'not connected' });
     });
+  }
+
+  /** For good. */
+  #leave() {
+    this.disconnect();
+    for (const subscription of this.#subscriptions) subscription.end();
+  }
+
+  #subscriptionsTo(topic) {
+    return [...this.#subscriptions].filter((subscription) => subscription.topic === topic);
+  }
+
+  #onSubscriptionEnd(subscription) {
+    const { topic } = subscription;
+    this.#subscriptions.delete(subscription);
+    const isWanted = this.#chosen.has(topic) || this.#subscriptionsTo(topic).length > 0;
+    if (this.#topics.has(topic) && !isWanted) this.unsubscribe(topic);
   }
 
   #open() {
@@ -547,10 +605,9 @@ export class Slackwater extends EventTarget {
     }
     const connection = this.#connection;
     if (message !== null) this.#heedRights(message);
-    this.#tell('message', { message, raw });
+    this.#handOn(message, raw);
     // A listener may have left in the meantime.
     if (connection !== this.#connection) return;
-    if (message?.type === 'notification') this.#tell('notification', message);
     if (message?.type === 'reconnect') this.#onHint(message);
     if (isRefusal(message) && connection.offered.shift()) this.#onNoRefresh('refused', message.message);
   }
@@ -581,7 +638,7 @@ export class Slackwater extends EventTarget {
     if (Array.isArray(message.topics)) {
       for (const topic of topicsOrDefault(topics)) if (!message.topics.includes(topic)) this.#topics.delete(topic);
     }
-    this.#tell('message', { message, raw });
+    this.#handOn(message, raw);
     if (from !== null) this.#tell('resume', { resumed, from: lastHeard, to });
   }
 
@@ -590,7 +647,7 @@ export class Slackwater extends EventTarget {
     const from = this.#place;
     const to = typeof message.last_event_id === 'string' ? message.last_event_id : null;
     this.#place = to ?? from;
-    this.#tell('message', { message, raw });
+    this.#handOn(message, raw);
     this.#tell('gap', { from, to });
   }
 
@@ -814,8 +871,7 @@ export class Slackwater extends EventTarget {
   #hearParting(message, raw) {
     if (message?.type === 'reconnect') return;
     if (message?.type === 'notification' && !(this.#parting.bringsPublications && this.#isNew(message))) return;
-    this.#tell('message', { message, raw });
-    if (message?.type === 'notification') this.#tell('notification', message);
+    this.#handOn(message, raw);
   }
 
   #part() {
@@ -915,7 +971,7 @@ export class Slackwater extends EventTarget {
     const publication = this.#publications.get(ref);
     this.#publications.delete(ref);
     if (code === undefined) publication?.resolve(id);
-    else publication?.reject(Object.assign(new Error(message), { code }));
+    else publication?.reject(coded(code, message));
   }
 
   /** Of what is not answered, the message that was too big is the longest, unless a text of the user's was longer. */
@@ -940,9 +996,121 @@ export class Slackwater extends EventTarget {
     this.#tell('statechange', { state, previous });
   }
 
+  #handOn(message, raw) {
+    this.#tell('message', { message, raw });
+    if (message === null) return;
+    if (message.type === 'notification') this.#tell('notification', message);
+    for (const subscription of [...this.#subscriptions]) subscription.hear(message, this.#topics);
+  }
+
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** One part of a program that listens to a topic. Connects nothing: it is told what comes, and tells that it has ended. */
+class Subscription {
+  /** What the part of the program is given. The same without a promise is what the promise resolves to, or it would never. */
+  handle;
+  topic;
+  isAnswered = false;
+  #resolve;
+  #reject;
+  #listener;
+  #limit;
+  #onEnd;
+  #waiting = []; // for the loop
+  #wake = () => {};
+  #isOver = false;
+  #error = null; // what the loop ends with
+
+  constructor(topic, { listener, limit = QUEUE_LIMIT }, onEnd) {
+    const loop = this.#loop();
+    const handle = { topic, unsubscribe: () => this.end(), [Symbol.asyncIterator]: () => loop };
+    const answered = new Promise((resolve, reject) => {
+      this.#resolve = () => resolve(handle);
+      this.#reject = reject;
+    });
+    answered.catch(() => {}); // Whoever does not wait for it must not fail for it.
+    this.handle = Object.assign(answered, handle);
+    this.topic = topic;
+    this.#listener = listener;
+    this.#limit = limit;
+    this.#onEnd = onEnd;
+  }
+
+  /** The topics are those of the client, without what the server has just refused or taken away. */
+  hear(message, topics) {
+    const { type, topic } = message;
+    const isGranted = type === 'welcome' ? message.topics?.includes(this.topic) : type === 'subscribed' && topic === this.topic;
+    if (this.#isOver) return;
+    if (isGranted) this.answer();
+    else if (type === 'notification') covers(this.topic, topic) && this.#take(message);
+    // An answer to what was asked before this began says nothing of this.
+    else if (!topics.has(this.topic) && (type !== 'unsubscribed' || this.isAnswered)) this.end(refusal(message, this.topic));
+  }
+
+  answer() {
+    this.isAnswered = true;
+    this.#resolve();
+  }
+
+  end(error = null) {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (error === null) this.#waiting = [];
+    this.#error ??= error;
+    this.#reject(error ?? coded('unsubscribed', 'the subscription has ended'));
+    this.#wake();
+    this.#onEnd();
+  }
+
+  #take(notification) {
+    if (this.#listener) return this.#call(notification);
+    if (this.#error !== null) return;
+    if (this.#waiting.push(notification) > this.#limit) {
+      this.#waiting = [];
+      this.#error = coded('too_slow', `more than ${this.#limit} publications were waiting for the loop`);
+    }
+    this.#wake();
+  }
+
+  /** What it throws is told as of any listener: nobody else is kept from the publication. */
+  #call(notification) {
+    try {
+      this.#listener(notification);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  async *#loop() {
+    try {
+      for (;;) {
+        while (this.#waiting.length > 0) yield this.#waiting.shift();
+        if (this.#error !== null) throw this.#error;
+        if (this.#isOver) return;
+        await new Promise((resolve) => (this.#wake = resolve));
+      }
+    } finally {
+      this.end();
+    }
+  }
+}
+
+/** Whether who listens to the one hears what is published on the other. */
+function covers(filter, topic) {
+  return filter === topic || (filter.endsWith('*') && topic?.startsWith(filter.slice(0, -1)) === true);
+}
+
+function refusal({ type, code, message }, topic) {
+  return type === 'error' ? coded(code, message) : coded('forbidden', `the server does not let this client listen to ${topic}`);
+}
+
+function coded(code, message) {
+  return Object.assign(new Error(message), { code });
 }
 
 function webSocketAddress(url) {

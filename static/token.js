@@ -12,6 +12,8 @@ const TOO_LONG_STATUS = 431;
 /** Where this tab keeps it, for the server below this path alone. */
 const PLACE = `slackwater.token ${location.pathname}`;
 const DEFAULT_TOPIC = 'notifications';
+/** The page hears by events: nothing is to wait for a loop. */
+const NO_LOOP = { limit: 0 };
 /** As many as a connection may have. */
 const MAX_TOPICS = 128;
 /** For topics and token: the server takes 16 KiB of a request, and the browser's own headers and cookies are in it, too. */
@@ -81,7 +83,7 @@ function takeFromAddress() {
 /** The user wants to hear a topic, besides whatever the page listens to by itself; if it may, the topics are the user's choice. */
 export function listenTo(topic) {
   wished.add(topic);
-  client.subscribe(topic);
+  client.subscribe(topic, NO_LOOP);
 }
 
 export function listenNoMoreTo(topic) {
@@ -180,7 +182,7 @@ function listenToWhatIsGranted() {
   if (isChosen) return;
   const { topics } = whatIsGranted();
   for (const topic of client.topics) if (!topics.includes(topic)) client.unsubscribe(topic);
-  for (const topic of topics) if (!client.topics.includes(topic)) client.subscribe(topic);
+  for (const topic of topics) if (!client.topics.includes(topic)) client.subscribe(topic, NO_LOOP);
 }
 
 /** As many of the topics as one request has room for, and how many are left out. Whoever may hear everything hears the default. */

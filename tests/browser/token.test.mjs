@@ -700,6 +700,21 @@ test('a topic that is refused while connected is not asked for again, until the 
   assert.deepEqual(all.asked().topics, ['notifications', 'secret']);
 });
 
+test('a subscription whose topic a new token no longer allows ends with an error, and one that was just asked for awaits its answer', async () => {
+  const all = await connected(issue(HOUR_MS), { url: `${URL_OF_SERVER}?topic=a&topic=b` });
+  const taken = all.client.subscribe('a')[Symbol.asyncIterator]().next();
+  all.sockets[0].says('{"type":"subscribed","topic":"a"}');
+  all.client.unsubscribe('b');
+  const asked = all.client.subscribe('b');
+  all.client.token = issue(2 * HOUR_MS);
+  for (const [type, topic] of [['unsubscribed', 'a'], ['unsubscribed', 'b'], ['subscribed', 'b']]) {
+    all.sockets[0].says(JSON.stringify({ type, topic }));
+  }
+  await assert.rejects(taken, { code: 'forbidden' });
+  assert.equal((await asked).topic, 'b');
+  assert.deepEqual(all.client.topics, ['b']);
+});
+
 test('a subscription that is refused during a refresh is no refusal of the token', async () => {
   const all = await connected(issue(HOUR_MS));
   all.client.token = issue(2 * HOUR_MS);

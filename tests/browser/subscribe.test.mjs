@@ -1,0 +1,309 @@
+// The subscriptions of static/slackwater.js: a promise, a listener of its own or a loop, for a topic that several may share, told by
+// a fake socket and a fake clock.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  HINT, SLOT_MS, Slackwater, URL_OF_SERVER, commands, connected, fakeSocketsInto, hint, moving, surroundings, welcome,
+} from './fakes.mjs';
+
+const told = (said) => JSON.stringify(said);
+const published = (topic, data) => told({ type: 'notification', id: `e-${data}`, topic, data });
+const ignore = () => {};
+
+/** Lets what has been promised come true. */
+function later() {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What has been settled by now: the topic of who may listen, the code of who may not, or nothing. */
+function answers(...subscriptions) {
+  const answer = (subscription) => subscription.then(({ topic }) => topic, ({ code }) => code);
+  return Promise.all(subscriptions.map((subscription) => Promise.race([answer(subscription), later()])));
+}
+
+/** Runs a loop over the subscription; what it has heard, and how it ended, can be looked at meanwhile. */
+function looping(subscription) {
+  const loop = { heard: [], ending: undefined };
+  (async () => {
+    for await (const { data } of subscription) loop.heard.push(data);
+  })().then(
+    () => (loop.ending = 'over'),
+    ({ code }) => (loop.ending = code),
+  );
+  return loop;
+}
+
+// The answer
+
+test('a subscription resolves with the server’s subscribed, and what it resolves to can be listened to and ended', async () => {
+  const { client, sockets } = connected();
+  const tides = client.subscribe('tides');
+  assert.deepEqual(await answers(tides), [undefined]);
+  sockets[0].says(told({ type: 'subscribed', topic: 'other' }));
+  assert.deepEqual(await answers(tides), [undefined]);
+  sockets[0].says(told({ type: 'subscribed', topic: 'tides' }));
+  const granted = await tides;
+  const loop = looping(granted);
+  sockets[0].says(published('tides', 1));
+  await later();
+  granted.unsubscribe();
+  await later();
+  assert.deepEqual([granted.topic, loop], ['tides', { heard: [1], ending: 'over' }]);
+  assert.deepEqual(commands(sockets[0]), ['subscribe tides', 'unsubscribe tides']);
+});
+
+test('a topic that is refused rejects with the code of the error, and is not asked for again', async () => {
+  for (const code of ['forbidden', 'bad_topic', 'too_many_topics']) {
+    const { client, sockets } = connected();
+    const heard = [];
+    const secret = client.subscribe('secret', (notification) => heard.push(notification));
+    const loop = looping(client.subscribe('secret'));
+    sockets[0].says(told({ type: 'error', code, message: 'no', topic: 'secret' }));
+    await assert.rejects(secret, { code, message: 'no' });
+    sockets[0].says(published('secret', 1));
+    assert.deepEqual([heard, loop.ending, client.topics], [[], code, ['notifications']]);
+  }
+});
+
+test('an error for another topic, or for a publication, rejects nothing', async () => {
+  const { client, sockets } = connected();
+  const tides = client.subscribe('tides');
+  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', topic: 'other' }));
+  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', ref: 'r' }));
+  assert.deepEqual(await answers(tides), [undefined]);
+});
+
+test('a subscription of a client that is not connected is answered by the welcome', async () => {
+  const { client, sockets, asked, welcomes } = surroundings();
+  const [tides, orders] = [client.subscribe('tides'), client.subscribe('orders/*')];
+  client.connect();
+  sockets[0].opens();
+  assert.deepEqual(asked().topics, ['notifications', 'tides', 'orders/*']);
+  assert.deepEqual(await answers(tides, orders), [undefined, undefined]);
+  welcomes({ topics: ['notifications', 'tides'] });
+  assert.deepEqual(await answers(tides, orders), ['tides', 'forbidden']);
+});
+
+test('a connection that ends before the answer leaves it to the next one', async () => {
+  const { client, reconnects, welcomes, asked } = connected({ last_event_id: 'e-7' });
+  const tides = client.subscribe('tides');
+  reconnects();
+  assert.deepEqual([asked().topics, await answers(tides)], [['notifications', 'tides'], [undefined]]);
+  welcomes({ topics: ['notifications', 'tides'], resumed: true });
+  assert.deepEqual(await answers(tides), ['tides']);
+});
+
+test('a subscription that ends before the answer rejects, and nobody who does not wait for it hears of that', async () => {
+  const { client } = connected();
+  const tides = client.subscribe('tides');
+  client.subscribe('ignored').unsubscribe();
+  tides.unsubscribe();
+  tides.unsubscribe();
+  await assert.rejects(tides, { code: 'unsubscribed' });
+});
+
+// One topic, several subscriptions
+
+test('several subscriptions of one topic ask the server once, and the last one that ends tells it', async () => {
+  const { client, sockets } = connected();
+  const heard = [];
+  const [first, second] = ['first', 'second'].map((who) => client.subscribe('tides', ({ data }) => heard.push(who, data)));
+  sockets[0].says(told({ type: 'subscribed', topic: 'tides' }));
+  const third = client.subscribe('tides', ({ data }) => heard.push('third', data));
+  assert.deepEqual(await answers(first, second, third), ['tides', 'tides', 'tides']);
+  first.unsubscribe();
+  sockets[0].says(published('tides', 1));
+  second.unsubscribe();
+  assert.deepEqual(commands(sockets[0]), ['subscribe tides']);
+  third.unsubscribe();
+  sockets[0].says(published('tides', 2));
+  assert.deepEqual(heard, ['second', 1, 'third', 1]);
+  assert.deepEqual([commands(sockets[0]), client.topics], [['subscribe tides', 'unsubscribe tides'], ['notifications']]);
+});
+
+test('a topic that the client began with stays when its last subscription ends, until it is told not to', () => {
+  const { client, sockets } = connected();
+  client.subscribe('notifications', ignore).unsubscribe();
+  assert.deepEqual(client.topics, ['notifications']);
+  client.subscribe('notifications', ignore);
+  client.unsubscribe('notifications');
+  client.subscribe('notifications', ignore).unsubscribe();
+  assert.deepEqual([client.topics, commands(sockets[0]).at(-1)], [[], 'unsubscribe notifications']);
+});
+
+test('unsubscribe of the client ends all subscriptions of the topic, and no other', async () => {
+  const { client, sockets } = connected();
+  const [tides, also, other] = ['tides', 'tides', 'other'].map((topic) => looping(client.subscribe(topic)));
+  client.unsubscribe('tides');
+  await later();
+  assert.deepEqual([tides.ending, also.ending, other.ending], ['over', 'over', undefined]);
+  assert.deepEqual(commands(sockets[0]), ['subscribe tides', 'subscribe other', 'unsubscribe tides']);
+});
+
+test('a pattern hears all below it, and nothing else', () => {
+  for (const [filter, expected] of [
+    ['orders/*', ['orders/7', 'orders/7/paid']],
+    ['*', ['orders', 'orders/7', 'orders/7/paid', 'orders2/7']],
+    ['orders', ['orders']],
+  ]) {
+    const { client, sockets } = connected();
+    const heard = [];
+    client.subscribe(filter, ({ topic }) => heard.push(topic));
+    for (const [at, topic] of ['orders', 'orders/7', 'orders/7/paid', 'orders2/7'].entries()) sockets[0].says(published(topic, at));
+    assert.deepEqual(heard, expected, filter);
+  }
+});
+
+// What it hears
+
+test('a subscription goes on over a cut, and hears what was missed once', async () => {
+  const { client, sockets, reconnects, welcomes } = connected({ last_event_id: 'e-0' });
+  const loop = looping(client.subscribe('tides'));
+  sockets[0].says(published('tides', 1));
+  reconnects();
+  welcomes({ topics: ['notifications', 'tides'], resumed: true, last_event_id: 'e-2' });
+  for (const data of [1, 2, 3]) sockets[1].says(published('tides', data));
+  await later();
+  assert.deepEqual(loop, { heard: [1, 2, 3], ending: undefined });
+});
+
+test('during a move a subscription and the event hear each publication once, whichever connection brings it', async () => {
+  const all = connected({ last_event_id: 'e-0' });
+  const { client, sockets, clock } = all;
+  const loop = looping(client.subscribe('tides'));
+  const events = [];
+  client.addEventListener('notification', ({ detail }) => events.push(detail.data));
+  clock.advance(60_000);
+  sockets[0].says(hint(HINT));
+  clock.advance(SLOT_MS);
+  sockets[0].says(published('tides', 1));
+  sockets[1].opens();
+  sockets[1].says(welcome({ topics: ['notifications', 'tides'], resumed: true, last_event_id: 'e-2' }));
+  sockets[0].says(published('tides', 2));
+  for (const data of [1, 2, 3]) sockets[1].says(published('tides', data));
+  await later();
+  assert.deepEqual([loop.heard, events], [[1, 2, 3], [1, 2, 3]]);
+});
+
+test('a publication of the old connection that the new one cannot bring is heard by subscriptions, too', () => {
+  const { client, sockets } = moving();
+  const heard = [];
+  client.subscribe('notifications', ({ data }) => heard.push(data));
+  sockets[1].opens();
+  sockets[1].says(welcome({ topics: ['notifications'], resumed: false, last_event_id: 'f-1' }));
+  sockets[0].says(published('notifications', 8));
+  assert.deepEqual(heard, [8]);
+});
+
+test('a listener that throws keeps nobody else from the publication', async (t) => {
+  const { client, sockets } = connected();
+  const [heard, thrown] = [[], []];
+  t.mock.method(globalThis, 'queueMicrotask', (act) => thrown.push(act));
+  client.subscribe('tides', () => {
+    throw new Error('mine');
+  });
+  client.subscribe('tides', ({ data }) => heard.push(data));
+  sockets[0].says(published('tides', 1));
+  assert.deepEqual([heard, client.state], [[1], 'open']);
+  assert.throws(thrown[0], /mine/);
+});
+
+test('a listener that subscribes, or ends another subscription, is obeyed', () => {
+  const { client, sockets } = connected();
+  const heard = [];
+  client.subscribe('tides', () => {
+    second.unsubscribe();
+    client.subscribe('tides', ({ data }) => heard.push(data));
+  });
+  const second = client.subscribe('tides', () => heard.push('second'));
+  sockets[0].says(published('tides', 1));
+  assert.deepEqual(heard, []);
+  sockets[0].says(published('tides', 2));
+  assert.deepEqual(heard, [2]);
+});
+
+// The loop
+
+test('a loop that is left unsubscribes', async () => {
+  const { client, sockets } = connected();
+  const heard = (async () => {
+    for await (const { data } of client.subscribe('tides')) return data;
+  })();
+  sockets[0].says(published('tides', 1));
+  sockets[0].says(published('tides', 2));
+  assert.equal(await heard, 1);
+  await later();
+  assert.deepEqual(commands(sockets[0]), ['subscribe tides', 'unsubscribe tides']);
+});
+
+test('what comes before the loop begins waits for it', async () => {
+  const { client, sockets } = connected();
+  const tides = client.subscribe('tides');
+  sockets[0].says(told({ type: 'subscribed', topic: 'tides' }));
+  sockets[0].says(published('tides', 1));
+  const loop = looping(await tides);
+  await later();
+  assert.deepEqual(loop.heard, [1]);
+});
+
+test('a loop that falls behind by more than the limit ends with an error in place of what waits, and unsubscribes', async () => {
+  const { client, sockets } = connected();
+  const [heard, behind] = [[], client.subscribe('tides', { limit: 2 })];
+  const ending = (async () => {
+    for await (const { data } of behind) {
+      heard.push(data);
+      await new Promise(setImmediate);
+    }
+  })();
+  for (const data of [1, 2]) sockets[0].says(published('tides', data));
+  await Promise.resolve();
+  for (const data of [3, 4, 5]) sockets[0].says(published('tides', data));
+  await assert.rejects(ending, { code: 'too_slow' });
+  assert.deepEqual([heard, client.topics], [[1], ['notifications']]);
+});
+
+test('a subscription that nobody loops over keeps no more than its limit, and goes on as events', async () => {
+  const { client, sockets, heard } = connected();
+  const ignored = client.subscribe('tides');
+  for (let data = 0; data <= 1000; data += 1) sockets[0].says(published('tides', data));
+  assert.deepEqual([heard().length, client.topics], [1001, ['notifications', 'tides']]);
+  await assert.rejects(ignored[Symbol.asyncIterator]().next(), { code: 'too_slow' });
+  assert.deepEqual(client.topics, ['notifications']);
+});
+
+test('a loop takes what waits before it learns that the server no longer lets it listen', async () => {
+  const { client, sockets } = connected();
+  const tides = client.subscribe('tides');
+  sockets[0].says(published('tides', 1));
+  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', topic: 'tides' }));
+  const loop = looping(tides);
+  await later();
+  assert.deepEqual(loop, { heard: [1], ending: 'forbidden' });
+});
+
+test('a signal that aborts ends every subscription, and those that come later', async () => {
+  const [sockets, user] = [[], new AbortController()];
+  const timers = { setTimeout: () => 0, clearTimeout: ignore };
+  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets), timers, signal: user.signal });
+  const loop = looping(client.subscribe('tides'));
+  client.connect();
+  sockets[0].opens();
+  user.abort();
+  const late = looping(client.subscribe('late'));
+  await later();
+  assert.deepEqual([loop.ending, late.ending, client.state, sockets[0].sent], ['over', 'over', 'idle', []]);
+});
+
+test('disconnect is a pause for subscriptions', async () => {
+  const { client, sockets, welcomes } = connected({ last_event_id: 'e-0' });
+  const loop = looping(client.subscribe('tides'));
+  client.disconnect();
+  await later();
+  client.connect();
+  sockets[1].opens();
+  welcomes({ topics: ['notifications', 'tides'], resumed: true });
+  sockets[1].says(published('tides', 1));
+  await later();
+  assert.deepEqual(loop, { heard: [1], ending: undefined });
+});
