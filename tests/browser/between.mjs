@@ -34,6 +34,11 @@ export class Network {
     for (const end of this.#ends) end.resume();
   }
 
+  /** Ends every connection without a word. */
+  cut() {
+    for (const end of this.#ends) end.destroy();
+  }
+
   #join(client, server) {
     server.on('connect', () => this.#arrive());
     for (const [end, other] of [[client, server], [server, client]]) {
