@@ -1,0 +1,5 @@
+// What Node has from version 22 on: preloaded into programs of the read-me that name no WebSocket.
+
+import { WebSocket } from 'ws';
+
+globalThis.WebSocket ??= WebSocket;
