@@ -1,4 +1,5 @@
-// The programs of the package's read-me, each as it stands but for the addresses, with the real server. Run by tests/client/run.
+// The programs of the package's read-me and of the guide to clients that import the package, each as it stands but for the addresses, with
+// the real server. Run by tests/client/run.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -10,8 +11,9 @@ import { test } from 'node:test';
 import { Server, atEnd } from './server.mjs';
 import { SECRET, granting } from './tokens.mjs';
 
-const README = readFileSync('node_modules/slackwater/README.md', 'utf8');
-const PROGRAMS = [...README.matchAll(/^```js\n(.*?)^```$/gms)].map(([, text]) => text);
+const TEXTS = ['node_modules/slackwater/README.md', `${process.env.REPOSITORY}/docs/clients.md`].map((path) => readFileSync(path, 'utf8'));
+const BLOCKS = TEXTS.flatMap((text) => [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block));
+const PROGRAMS = BLOCKS.filter((text) => text.includes("from 'slackwater'"));
 
 /** Gives a token to whoever asks. */
 async function issuer(t) {
@@ -23,11 +25,11 @@ async function issuer(t) {
 }
 
 for (const [at, text] of PROGRAMS.entries()) {
-  test(`program ${at + 1} of the read-me hears what is published`, async (t) => {
+  test(`program ${at + 1} hears what is published`, async (t) => {
     const asksForTokens = text.includes('getToken');
     const server = await Server.start(t, 0, asksForTokens ? ['--auth-secret', SECRET] : []);
     const program = text
-      .replaceAll('ws://localhost:8000', server.address.replace('http', 'ws'))
+      .replaceAll(/ws:..(localhost|127\.0\.0\.1):8000/g, server.address.replace('http', 'ws'))
       .replaceAll('http://localhost:3000', await issuer(t));
     assert.notEqual(program, text);
     writeFileSync(`readme-${at}.mjs`, program);
@@ -43,4 +45,4 @@ for (const [at, text] of PROGRAMS.entries()) {
   });
 }
 
-test('the read-me has programs', () => assert.ok(PROGRAMS.length >= 4));
+test('there are programs in both', () => assert.equal(PROGRAMS.length, 6));
