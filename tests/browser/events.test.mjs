@@ -17,7 +17,7 @@ const CUT = /ERR_INCOMPLETE_CHUNKED_ENCODING/;
 /** And of pages without an icon, and of a server that was killed or is away. */
 const EXPECTED = new RegExp(`favicon|status of 404|${CUT.source}|${NOBODY_LISTENS.source}`);
 
-const [SECTION] = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8').match(/^## Event streams$.*?(?:^## |(?![^]))/ms);
+const GUIDE = readFileSync(new URL('../../docs/event-streams.md', import.meta.url), 'utf8');
 
 let names = 0;
 
@@ -309,7 +309,7 @@ test('a page with the cookie needs no token in the address, also when it comes b
 
 test('the script of the guide goes on where it was, also when the browser has given up', async (t) => {
   const first = await Server.start(t, 0, QUIET);
-  const script = SECTION.match(/^```js\n(.*?)^```$/ms)[1].replaceAll(':8000', `:${first.port}`);
+  const script = GUIDE.match(/^```js\n(.*?)^```$/ms)[1].replaceAll(':8000', `:${first.port}`);
   const app = await elsewhere(t, 'localhost', { expected: new RegExp(`${EXPECTED.source}|status of 401|Something may have`) });
   const page = await app.open();
   const heard = [];

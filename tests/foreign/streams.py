@@ -59,7 +59,7 @@ def data(events, count):
 
 
 class Reader(threading.Thread):
-    """Reads up to the end, whatever becomes of its servers, as docs/clients.md says that programs do: it comes back after the
+    """Reads up to the end, whatever becomes of its servers, as docs/event-streams.md says that programs do: it comes back after the
     time that it was told, with the last id that it knows."""
 
     def __init__(self, way, url):

@@ -31,8 +31,8 @@ http {{
 
 
 def quoted(language):
-    """What the guide to operating shows in this language, to be pasted."""
-    [text] = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / "operating.md").read_text(), re.MULTILINE | re.DOTALL)
+    """What the guide to proxies shows in this language, to be pasted."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / "proxies.md").read_text(), re.MULTILINE | re.DOTALL)
     return text
 
 

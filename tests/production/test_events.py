@@ -18,7 +18,7 @@ from slackwater import PATIENCE, Slackwater
 from streams import END, Reader, by_httpx
 
 QUIET = ("--notify-interval", "0")
-[SECTION] = re.findall(r"^## Event streams$(.*?)(?=^## |\Z)", (DOCS / "clients.md").read_text(), re.MULTILINE | re.DOTALL)
+SECTION = (DOCS / "event-streams.md").read_text()
 
 
 def before_nginx(tmp_path, server_port, changes=None, port=None):

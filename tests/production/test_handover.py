@@ -18,7 +18,7 @@ TIMES = 3
 
 
 def before_nginx(tmp_path, port):
-    # Publishers are let in, and nginx keeps its connections for the next request, as docs/operating.md says for --proxy-headers.
+    # Publishers are let in, and nginx keeps its connections for the next request, as docs/proxies.md says for --proxy-headers.
     changes = {
         "127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8001": f"127.0.0.1:{port}", "publish|": "",
         "upstream slackwater {": "upstream slackwater { keepalive 1; keepalive_timeout 60s;",

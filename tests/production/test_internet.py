@@ -18,7 +18,7 @@ from slackwater import PATIENCE
 from tokens import WAYS
 
 NAME, APP = "events.example.com", "https://app.example.com"
-[SECTION] = re.findall(r"^## On the internet$(.*)", (DOCS / "internet.md").read_text(), re.MULTILINE | re.DOTALL)
+SECTION = (DOCS / "internet.md").read_text()
 [PAGE] = re.findall(r"^```js\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 DONE = "that was all"
 # As certbot does with each certificate that it gets, the first one and later ones.

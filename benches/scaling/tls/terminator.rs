@@ -77,7 +77,7 @@ fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// What docs/operating.md advises, without what forwards addresses: there are connections that are kept for publications.
+/// What docs/proxies.md advises, without what forwards addresses: there are connections that are kept for publications.
 fn nginx(
     address: SocketAddr,
     server: SocketAddr,
