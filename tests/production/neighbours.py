@@ -87,6 +87,18 @@ def haproxy(folder, changes, text=None):
     return Neighbour(port, folder, "haproxy", "-db", "-f", str(folder / "haproxy.cfg"))
 
 
+def caddy(folder, changes, text=None):
+    """Caddy with packaging/Caddyfile, or with this text: without TLS, for which it would ask an authority."""
+    folder.mkdir(parents=True)
+    port = free_port()
+    text = adapted(text or (PACKAGING / "Caddyfile").read_text(), {
+        "events.example.com {": f"http://:{port} {{\n\tbind 127.0.0.1", **changes})
+    (folder / "Caddyfile").write_text("{\n\tauto_https off\n\tadmin off\n\tgrace_period 1s\n}\n" + text)
+    # What it keeps, it keeps there.
+    return Neighbour(port, folder, "env", f"HOME={folder}", f"XDG_DATA_HOME={folder}", f"XDG_CONFIG_HOME={folder}",
+                     "caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile"))
+
+
 def prometheus(folder, *targets):
     """Prometheus with packaging/prometheus-alerts.yml, that asks these often."""
     folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from client import connect, echo, hear
-from neighbours import haproxy, nginx
+from neighbours import caddy, haproxy, nginx
 from slackwater import PATIENCE, Slackwater
 
 ONE_EACH = ("--notify-interval", "0", "--limit-per-ip", "1")
@@ -47,6 +47,11 @@ def test_nginx_names_the_client_in_a_field(tmp_path, kept):
 def test_haproxy_names_the_client_in_a_field(tmp_path):
     changes = {" port 9000": "", " port 9001": ""}
     with Slackwater(*ONE_EACH, "--proxy-headers") as server, haproxy(tmp_path / "haproxy", before(server, changes)) as proxy:
+        assert_each_has_one(proxy)
+
+
+def test_caddy_names_the_client_in_a_field(tmp_path):
+    with Slackwater(*ONE_EACH, "--proxy-headers") as server, caddy(tmp_path / "caddy", before(server)) as proxy:
         assert_each_has_one(proxy)
 
 

@@ -12,7 +12,7 @@ from slackwater import Slackwater
 PROXIES, MONITORING, FLAGS = [(DOCS / name).read_text() for name in ("proxies.md", "monitoring.md", "flags.md")]
 
 
-@pytest.mark.parametrize("name, language", [("nginx.conf", "nginx"), ("haproxy.cfg", "haproxy")])
+@pytest.mark.parametrize("name, language", [("nginx.conf", "nginx"), ("haproxy.cfg", "haproxy"), ("Caddyfile", "caddy")])
 def test_the_guide_quotes_the_file_without_its_comments(name, language):
     lines = [line for line in (PACKAGING / name).read_text().splitlines() if not line.lstrip().startswith("#")]
     assert f"```{language}\n" + "\n".join(lines).strip() + "\n```\n" in PROXIES

@@ -1,4 +1,4 @@
-"""A server that hands over to another process, as what stands before it lives it: nginx and HAProxy with the files of packaging/.
+"""A server that hands over to another process, as what stands before it lives it: nginx, HAProxy and Caddy with the files of packaging/.
 Their connections to it stay, those of clients and those that they keep for requests."""
 import contextlib
 import http.client
@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from client import connect, connected, echo, heard, hears_nothing_more, next_message
-from neighbours import haproxy, nginx
+from neighbours import caddy, haproxy, nginx
 from redeploying import Newcomers
 from slackwater import PATIENCE, Slackwater
 
@@ -30,6 +30,15 @@ def before_haproxy(tmp_path, port):
     # HAProxy keeps its connections by itself.
     servers = {"127.0.0.1:8000 port 9000": f"127.0.0.1:{port}", "127.0.0.1:8001 port 9001": f"127.0.0.1:{port}"}
     return haproxy(tmp_path / "haproxy", {**servers, "path_beg /publish ": "path_beg "})
+
+
+def before_caddy(tmp_path, port):
+    # Its connections are kept until the test is over, as those of nginx are.
+    changes = {"127.0.0.1:8000 127.0.0.1:8001": f"127.0.0.1:{port}", "path /publish* ": "path ", "keepalive 4s": "keepalive 60s"}
+    return caddy(tmp_path / "caddy", changes)
+
+
+FRONTS = [before_nginx, before_haproxy, before_caddy]
 
 
 @contextlib.contextmanager
@@ -59,7 +68,7 @@ def upstream_ports(server):
     return {int(remote.split(":")[1], 16) for local, remote in established if int(local.split(":")[1], 16) == server.port}
 
 
-@pytest.mark.parametrize("before", [before_nginx, before_haproxy])
+@pytest.mark.parametrize("before", FRONTS)
 @pytest.mark.parametrize("compression", [None, "deflate"])
 def test_clients_behind_it_keep_their_connections_and_hear_all_once_and_in_order(tmp_path, before, compression):
     with (site(tmp_path, before) as (server, proxy), connect(proxy.ws, compression=compression) as ws,
@@ -77,7 +86,7 @@ def test_clients_behind_it_keep_their_connections_and_hear_all_once_and_in_order
         assert sum("Client connected" in line for line in server.log) == 1
 
 
-@pytest.mark.parametrize("before", [before_nginx, before_haproxy])
+@pytest.mark.parametrize("before", FRONTS)
 def test_a_connection_that_it_keeps_for_requests_goes_on(tmp_path, before):
     with site(tmp_path, before) as (server, proxy), connected(proxy.ws, 2), publishing(proxy.port) as publish:
         assert publish("first") == 200
@@ -89,7 +98,7 @@ def test_a_connection_that_it_keeps_for_requests_goes_on(tmp_path, before):
             assert upstream_ports(server) == kept
 
 
-@pytest.mark.parametrize("before", [before_nginx, before_haproxy])
+@pytest.mark.parametrize("before", FRONTS)
 def test_no_newcomer_gets_an_error(tmp_path, before):
     with site(tmp_path, before) as (server, proxy), Newcomers(proxy.ws) as newcomers:
         for _ in range(TIMES):
@@ -103,7 +112,7 @@ def test_no_newcomer_gets_an_error(tmp_path, before):
         assert len({welcome["last_event_id"] for _, welcome in newcomers.welcomes}) == 1
 
 
-@pytest.mark.parametrize("before", [before_nginx, before_haproxy])
+@pytest.mark.parametrize("before", FRONTS)
 def test_an_event_stream_behind_it_goes_on(tmp_path, before):
     with site(tmp_path, before) as (server, proxy), publishing(proxy.port) as publish:
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as stream:

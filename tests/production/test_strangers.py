@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from client import connected, echo
-from neighbours import haproxy, nginx, quoted
+from neighbours import caddy, haproxy, nginx, quoted
 from slackwater import PATIENCE, Slackwater
 
 GUARDED = ["POST /publish", "POST /drain", "GET /status", "GET /metrics", "POST /publish?topic=x", "POST //publish",
@@ -30,14 +30,25 @@ def before_haproxy(tmp_path, port, text, is_open):
     return haproxy(tmp_path / "haproxy", changes, text)
 
 
-@pytest.fixture(params=["nginx", "haproxy"])
+def before_caddy(tmp_path, port, text, is_open):
+    changes = {"127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8001": f"127.0.0.1:{port}"}
+    if is_open:
+        changes["/publish* /drain* /status* /metrics*"] = "/nothing"
+    return caddy(tmp_path / "caddy", changes, text)
+
+
+FRONTS = {"nginx": before_nginx, "haproxy": before_haproxy, "caddy": before_caddy}
+
+
+@pytest.fixture(params=FRONTS)
 def front(request):
-    return {"nginx": before_nginx, "haproxy": before_haproxy}[request.param]
+    return FRONTS[request.param]
 
 
 @pytest.fixture(params=["packaging", "guide"])
 def text(request, front):
-    return None if request.param == "packaging" else quoted("nginx" if front is before_nginx else "haproxy")
+    [language] = [name for name, known in FRONTS.items() if known is front]
+    return None if request.param == "packaging" else quoted(language)
 
 
 def status(port, what, fields):

@@ -5,7 +5,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from client import connect, echo, hear
-from neighbours import haproxy, nginx
+from neighbours import caddy, haproxy, nginx
 from programs import wait_until
 from slackwater import PATIENCE, Slackwater
 from tokens import BY_SECRET, WAYS, bearer, granting
@@ -23,7 +23,16 @@ def before_haproxy(tmp_path, port, changes=None):
     return haproxy(tmp_path / "haproxy", {**ports, **(changes or {})})
 
 
-FRONTS = {"nginx": (before_nginx, {"publish|": ""}), "haproxy": (before_haproxy, {"path_beg /publish ": "path_beg "})}
+def before_caddy(tmp_path, port, changes=None):
+    ports = {"127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8001": f"127.0.0.1:{port}"}
+    return caddy(tmp_path / "caddy", {**ports, **(changes or {})})
+
+
+FRONTS = {
+    "nginx": (before_nginx, {"publish|": ""}),
+    "haproxy": (before_haproxy, {"path_beg /publish ": "path_beg "}),
+    "caddy": (before_caddy, {"path /publish* ": "path "}),
+}
 
 
 @pytest.fixture(params=FRONTS)
