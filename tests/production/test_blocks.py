@@ -100,5 +100,5 @@ def test_every_flag_and_every_variable_that_the_texts_name_is_there():
     for path in [*guides.GUIDES, *(file for file in PACKAGING.iterdir() if file.is_file())]:
         text = path.read_text()
         assert set(re.findall(r"SLACKWATER_[A-Z]+(?:_[A-Z]+)*", text)) <= variables, path
-        for command in re.findall(r"(?:\$ |&& |`)slackwater((?: [^`|&\n]*(?:\\\n)?)*)", text):
+        for command in re.findall(r"(?:\$ |\$\(|&& |`)slackwater((?: [^`|&\n]*(?:\\\n)?)*)", text):
             assert set(re.findall(r"--[a-z][a-z-]+", command)) <= flags, (path, command)
