@@ -100,7 +100,7 @@ def test_the_guides_program_hears_everything_once_whatever_becomes_of_its_server
     flags = (*QUIET, "--drain-spread", "0.5", "--state-file", str(tmp_path / "state"))
     with Slackwater(*flags) as first, before_nginx(tmp_path, first.port) as proxy:
         with Printed(tmp_path, sys.executable, "-c", shown("python", proxy.port)) as program:
-            wait_until(lambda: "slackwater_event_streams{} 1.0" in metrics(first), program.lines)
+            wait_until(lambda: "\nslackwater_event_streams 1.0" in metrics(first), program.lines)
             publish(first, 1)
             program.wait_for("'data': 1")
             first.signal()
@@ -194,7 +194,7 @@ def test_over_http_2_there_are_more_streams_than_a_browser_has_connections(tmp_p
         url = f"https://localhost:{port}/events?topic=orders/"
         curl = ["curl", "-iskN", "--http2", "--parallel", *(url + str(number) for number in range(12))]
         with Printed(tmp_path, *curl) as curl:
-            wait_until(lambda: "slackwater_event_streams{} 12.0" in metrics(server), curl.lines)
+            wait_until(lambda: "\nslackwater_event_streams 12.0" in metrics(server), curl.lines)
             for number in range(12):
                 publish(server, number, f"orders/{number}")
                 curl.wait_for(f'"data":{number},')
