@@ -42,7 +42,7 @@ def test_no_address_is_that_of_a_registry(text):
 
 @pytest.mark.parametrize("guide", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)
 def test_the_readme_leads_to_every_guide(guide):
-    assert f"](docs/{guide.name}" in README.read_text()
+    assert f"](docs/{guide.name}" in README.read_text(), f"name docs/{guide.name} in the README, below 'Where to read on'"
 
 
 def test_the_readme_is_read_in_two_minutes():
