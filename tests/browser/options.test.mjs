@@ -37,3 +37,30 @@ test('a publication is an event of its own, and heard once', () => {
   hears('e-2', 'e-2', 'e-3');
   assert.deepEqual(ids, ['e-2', 'e-3']);
 });
+
+test('getToken is asked before each connection, and goes before token', async () => {
+  const sockets = [];
+  let given = 0;
+  const options = { WebSocket: fakeSocketsInto(sockets), timers, token: 'one', getToken: () => `asked-${(given += 1)}` };
+  const client = new Slackwater(URL_OF_SERVER, options);
+  for (const nth of [1, 2]) {
+    client.connect();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(sockets.at(-1).protocols, ['slackwater', `slackwater.token.asked-${nth}`]);
+    client.disconnect();
+  }
+});
+
+test('a topic of the options is beside those of the address, and the place goes before that of the address', () => {
+  const sockets = [];
+  const options = { WebSocket: fakeSocketsInto(sockets), timers, topics: new Set(['b']), lastEventId: 'e-9' };
+  new Slackwater(`${URL_OF_SERVER}?topic=a&last_event_id=e-7`, options).connect();
+  assert.equal(sockets[0].url, `${URL_OF_SERVER}?topic=a&topic=b&last_event_id=e-9`);
+});
+
+test('a signal that has aborted before keeps the client from connecting', () => {
+  const sockets = [];
+  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets), timers, signal: AbortSignal.abort() });
+  client.connect();
+  assert.deepEqual([client.state, sockets.length], ['idle', 0]);
+});
