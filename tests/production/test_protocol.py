@@ -2,6 +2,7 @@
 import json
 import re
 
+import guides
 from client import connect, hear
 from neighbours import DOCS
 from slackwater import PATIENCE, Slackwater
@@ -54,3 +55,24 @@ def test_each_message_has_the_fields_that_the_page_shows():
     for message in answers:
         if message["type"] not in UNSEEN:
             assert [field for field in sent[kind(message)] if field in message] == list(message)
+
+
+def exchanges():
+    """What the guides show of a conversation, each command with its answer."""
+    for block in guides.ALL:
+        if block.language == "text" and block.text.startswith("→"):
+            yield from re.findall(r"^→ (.*)\n← (.*)$", block.text, re.MULTILINE)
+
+
+def test_each_command_is_answered_as_the_guides_show():
+    token = granting("orders/*", publish=["chat/7"])
+    with Slackwater("--notify-interval", "0", *BY_SECRET) as server, connect(f"{server.ws}?topic=orders/7", **bearer(token)) as ws:
+        hear(ws, "welcome")
+        shown = list(exchanges())
+        assert len(shown) >= 4
+        for command, answer in shown:
+            ws.send(command.replace("eyJ…", token))
+            told, answer = json.loads(ws.recv(timeout=PATIENCE)), json.loads(answer)
+            varies = {"timestamp", "expires", "id"}
+            assert [(field, field in varies or told[field]) for field in told if field in answer] == [
+                (field, field in varies or value) for field, value in answer.items()], command
