@@ -13,7 +13,7 @@ use slackwater::policy::sequencer::PublicationId;
 use slackwater::server::clock::Now;
 use slackwater::server::order::ledger::Ledger;
 use slackwater::wire::link::{Relayed, ToSupervisor, ToWorker, encode, next};
-use slackwater::wire::overview::{Overview, WorkerStatus};
+use slackwater::wire::overview::{Overview, Wish, WorkerStatus};
 use slackwater::wire::published::{Published, Unpublished};
 
 use crate::line::Line;
@@ -72,6 +72,8 @@ impl Voice {
             19 => ToWorker::Commit,
             20 => ToWorker::Resume,
             21 => ToWorker::Park { format: 1 },
+            22 => ToWorker::Tell { inquiry: 1, wish: Wish::Topics },
+            23 => ToWorker::Found(Box::default()),
             _ => return self.other_message(kind, content, now),
         })
     }
@@ -142,6 +144,7 @@ impl Voice {
             ToSupervisor::Ready => ToWorker::Serve,
             ToSupervisor::Sync => ToWorker::Synced,
             ToSupervisor::Overview => ToWorker::Overview(Box::default()),
+            ToSupervisor::Inquire(_) => ToWorker::Found(Box::default()),
             ToSupervisor::Drain => ToWorker::Close,
             ToSupervisor::Closed => ToWorker::Leave,
             ToSupervisor::Signalled => ToWorker::StepDown { is_last: false },
@@ -155,6 +158,7 @@ impl Voice {
             }
             ToSupervisor::Clients(_)
             | ToSupervisor::Metrics(_)
+            | ToSupervisor::Details { .. }
             | ToSupervisor::Beat
             | ToSupervisor::There
             | ToSupervisor::TookUp(_)

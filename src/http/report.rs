@@ -5,8 +5,13 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
 use crate::wire::exposition;
-use crate::wire::overview::{EngineState, EngineStatus, Overview};
+use crate::wire::metrics::{Metrics, Rates};
+use crate::wire::overview::{EngineState, EngineStatus, HistoryStatus, Overview, Wish};
 use crate::wire::response::Response;
+use crate::wire::topics::Topics;
+
+/// Topics that the status names, those with the most subscribers.
+const MOST_HEARD: usize = 20;
 
 /// What may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +25,14 @@ pub enum Report {
 }
 
 impl Report {
+    /// What of each process is to be told in it, beside what was counted.
+    pub fn wish(self) -> Wish {
+        match self {
+            Self::Readiness | Self::Metrics => Wish::Counted,
+            Self::Status => Wish::Topics,
+        }
+    }
+
     /// The answer to a request for it.
     pub fn response(self, overview: &Overview, now: Timestamp) -> Response {
         match self {
@@ -56,12 +69,22 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     let word = if overview.drain.is_some() { "draining" } else { "serving" };
     status.insert("status".to_owned(), word.into());
     status.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+    if let Some(since) = overview.since_unix_ms {
+        let uptime_ms = now.as_millisecond().saturating_sub(since).max(0);
+        status.insert("since".to_owned(), rfc3339(since).into());
+        status.insert("uptime_seconds".to_owned(), (uptime_ms as f64 / 1000.0).into());
+    }
     status.insert("connections".to_owned(), overview.connections().into());
     status.insert("event_streams".to_owned(), overview.event_streams().into());
     status.insert("publications".to_owned(), overview.publications.into());
+    let sum = overview.sum();
+    status.insert("outbox_bytes".to_owned(), sum.outbox_bytes.into());
+    status.insert("rates".to_owned(), rates(&sum.rates));
+    status.insert("totals".to_owned(), totals(&sum, overview.publications));
+    status.insert("topics".to_owned(), topics(overview));
+    status.insert("history".to_owned(), history(&overview.history));
     if let Some(status_of_engine) = &overview.engine {
-        let reconnects = overview.sum().engine_reconnects;
-        status.insert("engine".to_owned(), engine(status_of_engine, reconnects));
+        status.insert("engine".to_owned(), engine(status_of_engine, sum.engine_reconnects));
     }
     if let Some(drain) = &overview.drain {
         let drain = json!({
@@ -94,6 +117,50 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     });
     status.insert("workers".to_owned(), workers.collect());
     status.into()
+}
+
+fn rates(rates: &Rates) -> Value {
+    json!({
+        "publications_per_second": to_thousandths(rates.publications),
+        "deliveries_per_second": to_thousandths(rates.deliveries),
+        "connects_per_second": to_thousandths(rates.connects),
+        "disconnects_per_second": to_thousandths(rates.disconnects),
+    })
+}
+
+fn totals(sum: &Metrics, publications: u64) -> Value {
+    json!({
+        "publications": publications,
+        "deliveries": sum.deliveries,
+        "connects": sum.connections_total,
+        "disconnects": sum.departed(),
+        "resumes": sum.resumed,
+        "gaps": sum.gaps,
+        "notices": sum.notices,
+    })
+}
+
+fn topics(overview: &Overview) -> Value {
+    let told = overview.workers.iter().filter_map(|worker| worker.details.as_ref());
+    let topics = Topics::of_all(told.map(|details| &details.topics));
+    let most_heard = topics.most_heard.iter().take(MOST_HEARD);
+    let most_heard: Vec<Value> =
+        most_heard.map(|(topic, count)| json!({"topic": topic, "subscribers": count})).collect();
+    json!({"count": topics.count, "most_heard": most_heard})
+}
+
+fn history(history: &HistoryStatus) -> Value {
+    json!({
+        "events": history.publications,
+        "events_limit": history.publications_limit,
+        "bytes": history.bytes,
+        "bytes_limit": history.bytes_limit,
+        "oldest": history.oldest_unix_ms.map(rfc3339),
+    })
+}
+
+fn to_thousandths(rate: f64) -> f64 {
+    (rate * 1000.0).round() / 1000.0
 }
 
 fn engine(status: &EngineStatus, reconnects: u64) -> Value {

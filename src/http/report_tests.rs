@@ -1,8 +1,8 @@
 //! What operators are told, as tables.
 
 use super::*;
-use crate::wire::metrics::Metrics;
-use crate::wire::overview::Draining;
+use crate::wire::metrics::{Metrics, Rates};
+use crate::wire::overview::{Details, Draining, WorkerStatus};
 use crate::wire::response::Exchange;
 
 fn told(report: Report, overview: &Overview) -> (u16, String) {
@@ -84,4 +84,43 @@ fn the_engine_is_measured_only_where_there_is_one() {
             ("slackwater_engine_lag_seconds 1.5", "slackwater_engine_reconnects_total 3")
         );
     }
+}
+
+#[test]
+fn the_status_adds_up_what_the_workers_have_told() {
+    let worker = |count: u64| {
+        let rates = Rates { publications: 2.0, deliveries: 0.123_4, connects: 1.5, disconnects: 0.0 };
+        let mut metrics =
+            Metrics { deliveries: count, outbox_bytes: 10, notices: 1, rates, ..Metrics::default() };
+        metrics.count_disconnect("peer_closed", 1000);
+        let topics = Topics { count: 1, most_heard: vec![("orders".to_owned(), count)] };
+        WorkerStatus { metrics, details: Some(Details { topics }), ..WorkerStatus::default() }
+    };
+    let silent = WorkerStatus::default();
+    let workers = vec![worker(3), worker(4), silent];
+    let overview = Overview { publications: 9, workers, since_unix_ms: Some(-61_500), ..Overview::default() };
+    let status: Value = serde_json::from_str(&told(Report::Status, &overview).1).unwrap();
+    assert_eq!(
+        (&status["since"], &status["uptime_seconds"]),
+        (&json!("1969-12-31T23:58:58.500Z"), &json!(61.5))
+    );
+    assert_eq!(status["outbox_bytes"], 20);
+    let rates = json!({
+        "publications_per_second": 2.0, "deliveries_per_second": 0.247, "connects_per_second": 3.0,
+        "disconnects_per_second": 0.0,
+    });
+    assert_eq!(status["rates"], rates);
+    let totals = json!({
+        "publications": 9, "deliveries": 7, "connects": 0, "disconnects": 2, "resumes": 0, "gaps": 0, "notices": 2,
+    });
+    assert_eq!(status["totals"], totals);
+    assert_eq!(status["topics"], json!({"count": 1, "most_heard": [{"topic": "orders", "subscribers": 7}]}));
+    let history =
+        HistoryStatus { publications: 2, bytes: 30, oldest_unix_ms: Some(0), ..HistoryStatus::default() };
+    let status: Value =
+        serde_json::from_str(&told(Report::Status, &Overview { history, ..Overview::default() }).1).unwrap();
+    let history = json!({
+        "events": 2, "events_limit": 0, "bytes": 30, "bytes_limit": 0, "oldest": "1970-01-01T00:00:00.000Z",
+    });
+    assert_eq!(status["history"], history);
 }

@@ -91,6 +91,11 @@ impl Feed {
         self.hub.filters(number(key))
     }
 
+    /// What is listened to, and by how many.
+    pub fn audiences(&self) -> impl ExactSizeIterator<Item = (&Filter, usize)> {
+        self.hub.audiences()
+    }
+
     /// A subscriber has gone.
     pub fn forget(&mut self, key: usize) {
         self.hub.forget(number(key));

@@ -160,6 +160,11 @@ impl Hub {
         self.seats(key).iter().map(|seat| &self.channels[seat.channel as usize].filter)
     }
 
+    /// What is listened to, and by how many.
+    pub fn audiences(&self) -> impl ExactSizeIterator<Item = (&Filter, usize)> {
+        self.channels.iter().map(|(_, channel)| (&channel.filter, channel.subscribers.len()))
+    }
+
     /// Takes the publication behind the newest, to be heard by all who listen now.
     pub fn publish(&mut self, topic: &TopicName, message: &Message) {
         self.newest += 1;

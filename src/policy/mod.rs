@@ -13,6 +13,7 @@ pub mod heard;
 pub mod history;
 pub mod hub;
 pub mod idempotency;
+pub mod lately;
 pub mod line;
 pub mod mentions;
 pub mod message_limit;

@@ -13,11 +13,11 @@ use crate::server::engine::{Engine, EngineTerms, Wanted};
 use crate::server::order::ledger::Ledger;
 use crate::server::order::shared::Shared;
 use crate::server::order::upstream::Upstream;
-use crate::server::question::{Answer, Question, Ticket};
+use crate::server::question::{Answer, Known, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::link::ToSupervisor;
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, EngineStatus, Overview, WorkerStatus};
+use crate::wire::overview::{Details, EngineStatus, Overview, Wish, WorkerStatus};
 use crate::wire::snapshot::Snapshot;
 
 pub mod ledger;
@@ -48,6 +48,8 @@ pub enum Heard {
     Instruction(Instruction),
     /// The supervisor wants to know what was counted.
     MetricsWanted,
+    /// It wants to know more than that, for this inquiry.
+    DetailsWanted(u64, Wish),
     /// A connection to the engine is wanted.
     Connect(Wanted),
     /// Those to the engine were lost, and are there again.
@@ -268,6 +270,12 @@ impl<S: Socket> Order<S> {
         }
     }
 
+    /// Tells the supervisor what it has wished for.
+    pub fn tell_details(&mut self, inquiry: u64, metrics: Metrics, details: Details) {
+        let (metrics, details) = (metrics.into(), details.into());
+        self.say(&ToSupervisor::Details { inquiry, metrics, details });
+    }
+
     /// Tells the supervisor how far handing over is, if there is one to tell.
     pub fn say(&mut self, message: &ToSupervisor) {
         self.upstream_mut().into_iter().for_each(|upstream| upstream.say(message));
@@ -353,19 +361,19 @@ impl Own {
             }
             Question::Pass => Answer::Passed,
             Question::Sync => Answer::Synced,
-            Question::Overview { metrics, drain } => own_overview(metrics, drain, ledger.published(), None),
+            Question::Overview(_, known) => own_overview(*known, ledger.published(), None),
         };
         heard.push_back(Heard::Answer(ticket, answer));
     }
 }
 
 /// All there is to say about a server that is this process alone.
-fn own_overview(
-    metrics: Box<Metrics>,
-    drain: Option<Draining>,
-    publications: u64,
-    engine: Option<EngineStatus>,
-) -> Answer {
-    let workers = vec![WorkerStatus { number: None, pid: std::process::id(), metrics: *metrics }];
-    Answer::Overview(Overview { drain, publications, workers, past: Metrics::default(), engine }.into())
+fn own_overview(known: Known, publications: u64, engine: Option<EngineStatus>) -> Answer {
+    let Known { metrics, details, drain, since_unix_ms } = known;
+    let worker = WorkerStatus { number: None, pid: std::process::id(), metrics, details };
+    let since_unix_ms = Some(since_unix_ms);
+    let workers = vec![worker];
+    Answer::Overview(
+        Overview { drain, publications, workers, engine, since_unix_ms, ..Overview::default() }.into(),
+    )
 }

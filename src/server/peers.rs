@@ -33,13 +33,13 @@ use crate::server::peers::waiting::Waiting;
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
 use crate::wire::deflate::{Compressor, Inflater};
-use crate::wire::metrics::Metrics;
 
 mod addressing;
 mod agenda;
 mod challenges;
 mod conversation;
 mod counts;
+mod describing;
 mod gaps;
 mod guiding;
 mod handshakes;
@@ -192,12 +192,9 @@ impl<S: Socket> Peers<S> {
         self.counts.bytes_sent()
     }
 
-    /// The numbers as they are now.
-    pub fn metrics(&mut self) -> Metrics {
-        let outbox_bytes = self.connections.iter().map(|(_, connection)| connection.queued().0).sum();
-        let mut metrics = self.counts.read(outbox_bytes, self.compressor.done());
-        (self.terms.footprint)(&mut metrics.process);
-        metrics
+    /// A turn begins.
+    pub fn on_turn(&mut self, now: Now) {
+        self.counts.on_turn(now);
     }
 
     /// Whether there is something to do that no event will announce: the loop must not sleep.

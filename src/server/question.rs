@@ -1,7 +1,7 @@
 //! What peers ask of whoever keeps the order of the publications, and what is answered. Neither knows the other.
 
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::{Draining, Overview};
+use crate::wire::overview::{Details, Draining, Overview, Wish};
 use crate::wire::publish::Submission;
 use crate::wire::published::{Published, Unpublished};
 
@@ -18,13 +18,22 @@ pub enum Question {
     Pass,
     /// To say so once all has been said that was published before, or that takes too long.
     Sync,
-    /// What there is to say about the whole server. What is known here goes with it.
-    Overview {
-        /// What this process has counted.
-        metrics: Box<Metrics>,
-        /// While it leaves.
-        drain: Option<Draining>,
-    },
+    /// What there is to say about the whole server, with what is wished for of each of its processes. What is known here goes with
+    /// it.
+    Overview(Wish, Box<Known>),
+}
+
+/// What a process knows of itself.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What it has counted.
+    pub metrics: Metrics,
+    /// What else was wished for.
+    pub details: Option<Details>,
+    /// While it leaves.
+    pub drain: Option<Draining>,
+    /// When it began to serve, in milliseconds since 1970.
+    pub since_unix_ms: i64,
 }
 
 /// What is answered.

@@ -19,6 +19,7 @@ use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, WorkerStatus};
 
 mod event;
+mod inquiries;
 mod member;
 mod moving;
 mod overview;
@@ -26,6 +27,7 @@ mod publications;
 mod sharing;
 
 pub use event::WorkerEvent;
+use inquiries::Inquiries;
 use moving::Pause;
 use sharing::Sharing;
 
@@ -56,6 +58,9 @@ pub struct Relay<S> {
     is_closed: bool,
     draining: Option<Draining>,
     pause: Pause,
+    inquiries: Inquiries,
+    /// When a worker was told to serve first, in milliseconds since 1970.
+    since_unix_ms: Option<i64>,
     /// What workers that have ended had counted.
     past: Metrics,
     /// The engine that gives the order instead, if one does.
@@ -86,6 +91,8 @@ impl<S: Socket> Relay<S> {
             is_closed: false,
             draining: None,
             pause: Pause::default(),
+            inquiries: Inquiries::default(),
+            since_unix_ms: None,
             past: Metrics::default(),
             sharing: None,
         }
@@ -97,7 +104,7 @@ impl<S: Socket> Relay<S> {
             link: Link::new(socket),
             told: CatchUp::New,
             clients: 0,
-            status: WorkerStatus { number: Some(number), pid, metrics: Metrics::default() },
+            status: WorkerStatus { number: Some(number), pid, ..WorkerStatus::default() },
             is_unread: false,
             is_gone: false,
             has_ended: false,
@@ -141,7 +148,8 @@ impl<S: Socket> Relay<S> {
         let present = self.members.values().filter(|member| !member.is_gone);
         let engine = self.sharing.as_ref().and_then(|sharing| sharing.engine.next_deadline());
         let engine = engine.filter(|_| self.pause.hears_engine());
-        present.filter_map(|member| member.link.retry_at()).chain(engine).min()
+        let deadlines = engine.into_iter().chain(self.inquiries.deadline());
+        present.filter_map(|member| member.link.retry_at()).chain(deadlines).min()
     }
 
     /// Tells one worker something.
@@ -229,6 +237,7 @@ impl<S: Socket> Relay<S> {
     /// Hands on what was published, and writes to each worker what it takes.
     pub fn settle(&mut self, now: Now) {
         self.flush_engine(now);
+        self.answer_inquiries(now);
         self.publications.forget_old(now);
         self.publications.end_turn();
         let (batch, known) = (self.publications.take_batch(), self.known());
@@ -319,6 +328,7 @@ impl<S: Socket> Relay<S> {
             | ToSupervisor::Moved { .. }
             | ToSupervisor::NotMoved(_) => self.on_said(id, message),
             ToSupervisor::Ready => {
+                self.since_unix_ms.get_or_insert(now.wall.as_millisecond());
                 member.link.send(&ToWorker::Serve);
                 self.events.push((id, WorkerEvent::Ready));
             }
@@ -330,6 +340,11 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Overview => {
                 let overview = self.overview(now.instant);
                 self.tell(id, &ToWorker::Overview(Box::new(overview)));
+            }
+            ToSupervisor::Inquire(wish) => self.inquire(id, wish, now),
+            ToSupervisor::Details { inquiry, metrics, details } => {
+                member.status.metrics = *metrics;
+                self.inquiries.on_details(inquiry, id, *details);
             }
             ToSupervisor::Clients(count) => member.clients = usize::try_from(count).unwrap_or(usize::MAX),
             ToSupervisor::Sync => self.tell_synced(id),

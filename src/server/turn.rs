@@ -194,6 +194,7 @@ impl<S: Socket> Turn<S> {
     ) {
         self.now = now;
         self.is_settled = false;
+        self.peers.on_turn(now);
         self.read_unread();
         self.take_ready(ready);
         controls.into_iter().for_each(|control| self.obey(control));
@@ -361,7 +362,7 @@ impl<S: Socket> Turn<S> {
             }
             Step::TimedOut { .. } | Step::Insisted { .. } => self.peers.say_farewell(self.now),
             Step::Complete(_) => {
-                self.order.tell_metrics(|| self.peers.metrics());
+                self.order.tell_metrics(|| self.peers.metrics(self.now));
                 self.order.flush(self.peers.clients(), self.now);
                 self.peers.abandon();
             }

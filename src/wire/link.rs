@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::policy::line::Continuation;
 use crate::wire::metrics::Metrics;
-use crate::wire::overview::Overview;
+use crate::wire::overview::{Details, Overview, Wish};
 use crate::wire::publish::Submission;
 use crate::wire::published::{Published, Unpublished};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 15;
+pub const VERSION: u32 = 16;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -36,6 +36,15 @@ pub enum ToWorker<'a> {
     Synced,
     /// The answer to `Overview`.
     Overview(Box<Overview>),
+    /// The answer to `Inquire`.
+    Found(Box<Overview>),
+    /// To be answered with `Details`.
+    Tell {
+        /// To be said in the answer.
+        inquiry: u64,
+        /// What.
+        wish: Wish,
+    },
     /// To be answered with `Beat`.
     Beat,
     /// The whole server leaves: listen no more, to be answered with `Closed`.
@@ -83,8 +92,8 @@ pub struct Relayed<'a> {
     pub message: &'a [u8],
 }
 
-/// What a worker says. Answers to `Publish` come in the order of these questions, and so do those to `Sync` and to `Overview`, but one
-/// kind does not wait for another.
+/// What a worker says. Answers to `Publish` come in the order of these questions, and so do those to `Sync`, to `Overview` and to
+/// `Inquire`, but one kind does not wait for another.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToSupervisor {
     /// It could serve now. Until it is told to, nothing is lost if it ends.
@@ -95,6 +104,17 @@ pub enum ToSupervisor {
     Sync,
     /// To be answered with what there is to say about the whole server.
     Overview,
+    /// As `Overview`, with what all workers are to be asked for first: it waits for them, but not for long.
+    Inquire(Wish),
+    /// The answer to `Tell`.
+    Details {
+        /// Which was asked.
+        inquiry: u64,
+        /// Everything it has counted.
+        metrics: Box<Metrics>,
+        /// What was wished for.
+        details: Box<Details>,
+    },
     /// How many clients it has.
     Clients(u64),
     /// Everything it has counted.

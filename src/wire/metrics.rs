@@ -37,6 +37,12 @@ pub struct Metrics {
     pub compression_input_bytes: u64,
     /// Their bytes after that.
     pub compression_output_bytes: u64,
+    /// Publications that were handed to clients, one for each client.
+    #[serde(default)]
+    pub deliveries: u64,
+    /// Clients that were asked to connect anew.
+    #[serde(default)]
+    pub notices: u64,
     /// Clients that came back and were brought everything they had missed.
     pub resumed: u64,
     /// Clients that came back and may have missed something.
@@ -65,6 +71,9 @@ pub struct Metrics {
     pub fanout: Histogram,
     /// The time from the end of one sleep of the loop to the start of the next.
     pub turns: Histogram,
+    /// How often what happens in a second lately.
+    #[serde(default)]
+    pub rates: Rates,
     /// Hand-overs that have come to an end.
     #[serde(default)]
     pub handovers: Handovers,
@@ -72,6 +81,19 @@ pub struct Metrics {
     pub log_lines_lost: u64,
     /// What the system says about the process.
     pub process: Process,
+}
+
+/// How often things have happened in a second, as the mean of the last ten.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Publications were heard; each process hears all.
+    pub publications: f64,
+    /// Publications were handed to clients, one for each client.
+    pub deliveries: f64,
+    /// Clients have connected.
+    pub connects: f64,
+    /// Clients have departed.
+    pub disconnects: f64,
 }
 
 /// How handing over to other processes went.
@@ -199,7 +221,21 @@ impl Handovers {
     }
 }
 
+impl Rates {
+    fn add(&mut self, other: &Self) {
+        self.publications = self.publications.max(other.publications);
+        self.deliveries += other.deliveries;
+        self.connects += other.connects;
+        self.disconnects += other.disconnects;
+    }
+}
+
 impl Metrics {
+    /// Clients that have departed.
+    pub fn departed(&self) -> u64 {
+        self.disconnects.iter().map(|kind| kind.count).fold(0, u64::saturating_add)
+    }
+
     /// A socket has taken some of what waited, in bytes and messages. Its owner may not be a client yet.
     pub fn count_sent(&mut self, before: (usize, usize), after: (usize, usize), is_client: bool) {
         self.bytes_sent += before.0.saturating_sub(after.0) as u64;
@@ -241,6 +277,7 @@ impl Metrics {
         add(&mut self.connections, other.connections);
         add(&mut self.event_streams, other.event_streams);
         add(&mut self.outbox_bytes, other.outbox_bytes);
+        self.rates.add(&other.rates);
         self.add_totals(other);
     }
 
@@ -254,6 +291,8 @@ impl Metrics {
         add(&mut self.messages_compressed, other.messages_compressed);
         add(&mut self.compression_input_bytes, other.compression_input_bytes);
         add(&mut self.compression_output_bytes, other.compression_output_bytes);
+        add(&mut self.deliveries, other.deliveries);
+        add(&mut self.notices, other.notices);
         add(&mut self.resumed, other.resumed);
         add(&mut self.not_resumed, other.not_resumed);
         add(&mut self.gaps, other.gaps);

@@ -33,5 +33,6 @@ pub mod subscriptions;
 pub mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod topics;
 pub mod upgrade;
 pub mod websocket;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::metrics::{Handover, Metrics};
+use crate::wire::topics::Topics;
 
 /// The whole server, with the numbers of all its processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,41 @@ pub struct Overview {
     pub past: Metrics,
     /// The engine, if one gives the order of several machines.
     pub engine: Option<EngineStatus>,
+    /// When the server began to serve, in milliseconds since 1970; `None` before.
+    pub since_unix_ms: Option<i64>,
+    /// What is kept for those who come back.
+    pub history: HistoryStatus,
+}
+
+/// How full a history is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStatus {
+    /// Publications that are kept,
+    pub publications: u64,
+    /// and at most.
+    pub publications_limit: u64,
+    /// Bytes that they take,
+    pub bytes: u64,
+    /// and at most.
+    pub bytes_limit: u64,
+    /// When the oldest of them was published, in milliseconds since 1970.
+    pub oldest_unix_ms: Option<i64>,
+}
+
+/// What is to be told of each process beside what it has counted: what takes it some time to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// Nothing.
+    Counted,
+    /// What is listened to there.
+    Topics,
+}
+
+/// What a process has told beside what it has counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// What is listened to there.
+    pub topics: Topics,
 }
 
 /// The engine, as this machine sees it.
@@ -88,6 +124,8 @@ pub struct WorkerStatus {
     pub pid: u32,
     /// What it has counted.
     pub metrics: Metrics,
+    /// What else was to be told of it, if it has said that in time.
+    pub details: Option<Details>,
 }
 
 impl Overview {

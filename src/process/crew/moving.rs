@@ -206,7 +206,7 @@ impl<S: Socket> Crew<S> {
         counted.into_iter().for_each(|counted| self.relay.go_on_counting(counted));
         self.relay.past().handovers.count(completed);
         self.roster.succeed(self.now.instant);
-        self.relay.let_serve();
+        self.relay.let_serve(self.now);
         self.take_events();
     }
 

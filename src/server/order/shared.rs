@@ -32,9 +32,9 @@ impl<S: Socket> Shared<S> {
             Question::Publish(submission) => self.engine.submit(ticket, submission, now),
             Question::Pass => self.engine.pass(ticket),
             Question::Sync => self.engine.sync(ticket, now.instant),
-            Question::Overview { metrics, drain } => {
+            Question::Overview(_, known) => {
                 let engine = Some(self.engine.status(now.instant));
-                let overview = own_overview(metrics, drain, self.heard, engine);
+                let overview = own_overview(*known, self.heard, engine);
                 self.own.push_back(Heard::Answer(ticket, overview));
             }
         }

@@ -17,6 +17,7 @@ use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
 use crate::wire::link::{Relayed, ToSupervisor, ToWorker};
 use crate::wire::metrics::Metrics;
+use crate::wire::overview::Wish;
 use crate::wire::published::Unpublished;
 
 /// What waits for the supervisor before publishers have to wait, too.
@@ -100,7 +101,7 @@ impl<S: Socket> Upstream<S> {
                 Question::Publish(_) => Answer::Refused,
                 Question::Pass => Answer::Passed,
                 Question::Sync => Answer::Synced,
-                Question::Overview { metrics, drain } => own_overview(metrics, drain, 0, None),
+                Question::Overview(_, known) => own_overview(*known, 0, None),
             };
             return self.own.push_back(Heard::Answer(ticket, answer));
         }
@@ -118,10 +119,15 @@ impl<S: Socket> Upstream<S> {
                 self.tell(&ToSupervisor::Sync);
                 self.owed.syncing.push_back(ticket);
             }
-            Question::Overview { metrics, .. } => {
-                self.tell_metrics(metrics);
+            Question::Overview(Wish::Counted, known) => {
+                self.tell_metrics(Box::new(known.metrics));
                 self.tell(&ToSupervisor::Overview);
                 self.owed.watching.push_back(ticket);
+            }
+            // It is told its own with all others'.
+            Question::Overview(wish, _) => {
+                self.tell(&ToSupervisor::Inquire(wish));
+                self.owed.inquiring.push_back(ticket);
             }
         }
     }
@@ -279,14 +285,14 @@ impl<S: Socket> Upstream<S> {
         (self.is_deaf, self.is_lost, self.inbox) = (true, true, None);
         // It may still be there, though what it says cannot be understood: it is told that this worker is on its own now.
         self.link.hang_up();
-        let Owed { publishing, syncing, watching } = std::mem::take(&mut self.owed);
+        let Owed { publishing, syncing, watching, inquiring } = std::mem::take(&mut self.owed);
         self.own.extend(publishing.into_iter().map(|one| match one {
             Publishing::Submission(ticket) => {
                 Heard::Answer(ticket, Answer::Published(Err(Unpublished::Orphaned)))
             }
             Publishing::Pass(ticket) => Heard::Answer(ticket, Answer::Passed),
         }));
-        let others = syncing.into_iter().chain(watching);
+        let others = syncing.into_iter().chain(watching).chain(inquiring);
         self.own.extend(others.map(|ticket| Heard::Answer(ticket, Answer::Refused)));
         self.own.push_back(Heard::Instruction(Instruction::Leave));
     }
@@ -300,6 +306,8 @@ struct Owed {
     syncing: VecDeque<Ticket>,
     /// About the whole server.
     watching: VecDeque<Ticket>,
+    /// About it, with what others are asked for first.
+    inquiring: VecDeque<Ticket>,
 }
 
 /// A question that is answered in the order of what is published.
@@ -328,7 +336,7 @@ struct Said {
 }
 
 fn hear(message: ToWorker<'_>, owed: &mut Owed, now: Now) -> Said {
-    let Owed { publishing, syncing, watching } = owed;
+    let Owed { publishing, syncing, watching, inquiring } = owed;
     let mut published = |answer| {
         let (Publishing::Submission(ticket) | Publishing::Pass(ticket)) = publishing.pop_front()?;
         Some(Heard::Answer(ticket, answer))
@@ -345,6 +353,10 @@ fn hear(message: ToWorker<'_>, owed: &mut Owed, now: Now) -> Said {
         ToWorker::Overview(overview) => {
             watching.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Overview(overview)))
         }
+        ToWorker::Found(overview) => {
+            inquiring.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Overview(overview)))
+        }
+        ToWorker::Tell { inquiry, wish } => Some(Heard::DetailsWanted(inquiry, wish)),
         ToWorker::Refused => published(Answer::Refused),
         ToWorker::Synced => syncing.pop_front().map(|ticket| Heard::Answer(ticket, Answer::Synced)),
         ToWorker::Serve => instruction(Instruction::Serve),

@@ -45,7 +45,7 @@ fn how_everything_stands_is_answered_to_whoever_has_asked_that_ahead_of_what_wai
     socket.set_nonblocking(true).expect("it is a socket");
     let (mut upstream, now) = (Upstream::new(Stream::from(socket2::Socket::from(socket))), Now::read());
     upstream.ask(Ticket(1), Question::Sync);
-    upstream.ask(Ticket(2), Question::Overview { metrics: Box::default(), drain: None });
+    upstream.ask(Ticket(2), Question::Overview(Wish::Counted, Box::default()));
     let mut octets = BytesMut::new();
     for answer in [ToWorker::Overview(Box::default()), ToWorker::Synced] {
         encode(&answer, &mut octets);

@@ -5,16 +5,22 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::policy::lately::Lately;
 use crate::server::clock::Now;
 use crate::server::socket::Agreed;
 use crate::wire::deflate::Compressed;
 use crate::wire::ending::Ending;
-use crate::wire::metrics::{Handover, LOG_LINES_LOST, Metrics};
+use crate::wire::metrics::{Handover, LOG_LINES_LOST, Metrics, Rates};
 
 /// What was counted so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
     metrics: Metrics,
+    /// Publications that were heard since it began to serve.
+    heard: u64,
+    lately: Lately<4>,
+    /// When it began to serve, in milliseconds since 1970.
+    since_unix_ms: i64,
     /// Upgraded and not yet departed.
     clients: usize,
     /// Those of them that hear an event stream.
@@ -28,9 +34,50 @@ pub(super) struct Counts {
 impl Counts {
     /// Nothing yet, in a process that starts now.
     pub(super) fn new(now: Now) -> Self {
-        let mut counts = Self::default();
-        counts.metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
-        counts
+        let mut metrics = Metrics::default();
+        metrics.process.start_seconds = now.wall.as_duration().as_secs_f64();
+        Self {
+            metrics,
+            heard: 0,
+            lately: Lately::new(now.instant),
+            since_unix_ms: now.wall.as_millisecond(),
+            clients: 0,
+            streams: 0,
+            past: None,
+            fanout_since: None,
+        }
+    }
+
+    /// It serves from now on: what it has heard before was published before.
+    pub(super) fn on_serving(&mut self, now: Now) {
+        (self.heard, self.lately) = (0, Lately::new(now.instant));
+        self.since_unix_ms = now.wall.as_millisecond();
+    }
+
+    /// When it began to serve, in milliseconds since 1970.
+    pub(super) fn since_unix_ms(&self) -> i64 {
+        self.since_unix_ms
+    }
+
+    /// A turn begins.
+    pub(super) fn on_turn(&mut self, now: Now) {
+        let (heard, metrics) = (self.heard, &self.metrics);
+        self.lately.on_turn(now.instant, || happened(heard, metrics));
+    }
+
+    /// Something was published.
+    pub(super) fn on_heard(&mut self) {
+        self.heard += 1;
+    }
+
+    /// Publications were handed to a client.
+    pub(super) fn on_delivered(&mut self, count: usize) {
+        self.metrics.deliveries += count as u64;
+    }
+
+    /// A client was asked to connect anew.
+    pub(super) fn on_notice(&mut self) {
+        self.metrics.notices += 1;
     }
 
     /// Clients that are here.
@@ -157,7 +204,10 @@ impl Counts {
     }
 
     /// The numbers as they are now, while so many bytes wait for peers and so much has been compressed.
-    pub(super) fn read(&mut self, outbox_bytes: usize, compressed: Compressed) -> Metrics {
+    pub(super) fn read(&mut self, outbox_bytes: usize, compressed: Compressed, now: Now) -> Metrics {
+        let happened = happened(self.heard, &self.metrics);
+        let [publications, deliveries, connects, disconnects] = self.lately.per_second(now.instant, happened);
+        self.metrics.rates = Rates { publications, deliveries, connects, disconnects };
         self.metrics.messages_compressed = compressed.messages;
         self.metrics.compression_input_bytes = compressed.bytes_before;
         self.metrics.compression_output_bytes = compressed.bytes_after;
@@ -169,4 +219,9 @@ impl Counts {
         self.past.iter().for_each(|past| metrics.add_totals(past));
         metrics
     }
+}
+
+/// What is told by how often it happens in a second, so far.
+fn happened(heard: u64, metrics: &Metrics) -> [u64; 4] {
+    [heard, metrics.deliveries, metrics.connections_total, metrics.departed()]
 }

@@ -64,6 +64,10 @@ impl<S: Socket> Peers<S> {
             // What a fan-out under way has not brought yet goes ahead of the close.
             self.hand_pending(key, now);
             self.say_when_to_return(key, Some(reason), now);
+            // A WebSocket was asked before.
+            if self.connections[key].is_stream() {
+                self.counts.on_notice();
+            }
             self.connections[key].end(ending, now);
             self.mark_dirty(key);
         }
@@ -94,6 +98,7 @@ impl<S: Socket> Peers<S> {
                 deadline_ms: notice.deadline.map(milliseconds),
                 timestamp: now.wall,
             };
+            self.counts.on_notice();
             // It may be on its way out, and is told nothing then.
             connection.send(message.to_frame(), now, &self.terms.limits);
             self.agenda.mark_dirty(notice.client, connection);

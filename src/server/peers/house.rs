@@ -130,6 +130,7 @@ impl House {
         let now = self.now();
         self.turns += 1;
         self.ends.iter().for_each(|end| end.borrow_mut().now = self.elapsed);
+        self.peers.on_turn(now);
         self.peers.read_unread(now);
         ready.iter().for_each(|who| self.peers.on_ready(*who, Readiness::Bytes, false, now));
         self.peers.keep_time(now, now.instant);
@@ -234,7 +235,7 @@ impl House {
 
     /// How clients have departed: reasons and codes.
     pub(super) fn departures(&mut self) -> Vec<(String, u16, u64)> {
-        let metrics = self.peers.metrics();
+        let metrics = self.peers.metrics(self.now());
         metrics.disconnects.into_iter().map(|one| (one.reason.into_owned(), one.code, one.count)).collect()
     }
 }

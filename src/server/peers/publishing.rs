@@ -76,6 +76,7 @@ impl<S: Socket> Peers<S> {
     /// Takes the next publication in the one order: for those who are here, and for those who come back.
     pub fn publish(&mut self, publication: Publication, now: Now) {
         self.turn_bytes += publication.held_bytes();
+        self.counts.on_heard();
         self.feed.publish(publication);
         if self.feed.is_pending() {
             self.counts.on_pending(now);
@@ -180,6 +181,7 @@ impl<S: Socket> Peers<S> {
                 }
                 break;
             }
+            self.counts.on_delivered(1);
             let compressed = self.compressor.taken_since(compressed_before);
             if compressed >= COMPRESSED_BYTES && self.feed.history().reaches(position) {
                 self.begin_replay(key, position, now);
@@ -213,6 +215,7 @@ impl<S: Socket> Peers<S> {
         match self.feed.next_piece(replay, room) {
             Ok(piece) => {
                 let has_all = self.feed.is_complete(replay);
+                self.counts.on_delivered(piece.len());
                 for message in piece {
                     connection.send_missed(&message, &mut self.compressor);
                 }

@@ -31,7 +31,7 @@ fn messages(house: &House, bytes: usize) -> u64 {
 }
 
 fn compressed(house: &mut House) -> u64 {
-    house.peers.metrics().messages_compressed
+    house.peers.metrics(house.now()).messages_compressed
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn whoever_asks_for_a_stream_while_the_server_leaves_is_told_its_moment_and_not_
         assert!(reader.retry.is_none_or(|retry| (1000..=60_000).contains(&retry)), "{reader:?}");
         assert_eq!(reader.last_event_id.is_empty(), who != new, "only who has none is given an id");
     }
-    let metrics = house.peers.metrics();
+    let metrics = house.peers.metrics(house.now());
     let refused: Vec<_> =
         metrics.requests_refused.iter().map(|one| (&*one.what, &*one.why, one.count)).collect();
     assert_eq!((refused, metrics.connections_total), (vec![("/events", "draining", 3)], 0));

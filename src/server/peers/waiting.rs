@@ -204,7 +204,7 @@ impl<S: Socket> Peers<S> {
         {
             return self.respond(key, response, exchange, now);
         }
-        let question = Question::Overview { metrics: self.metrics().into(), drain: self.reports.drain() };
+        let question = Question::Overview(report.wish(), self.known(report.wish(), now).into());
         self.ask(key, question, What::Watcher(exchange, report), true);
     }
 
@@ -253,7 +253,7 @@ impl<S: Socket> Peers<S> {
             }
             (What::Speaker(reference), answer) => self.tell_speaker(key, answer, reference.as_ref(), now),
             (What::Watcher(exchange, report), Answer::Overview(overview)) => {
-                self.tell_report(key, &overview, report, exchange, now);
+                self.tell_report(key, *overview, report, exchange, now);
             }
             (What::Request(request), _) => self.answer(key, request, Waited::ForOthers, now),
             // What it has heard elsewhere is as little known here as if nothing were.
@@ -292,8 +292,9 @@ impl<S: Socket> Peers<S> {
         }
     }
 
-    fn tell_report(&mut self, key: usize, overview: &Overview, report: Report, exchange: Exchange, now: Now) {
-        let response = report.response(overview, now.wall);
+    fn tell_report(&mut self, key: usize, overview: Overview, report: Report, exchange: Exchange, now: Now) {
+        let overview = Overview { history: self.history_status(now), ..overview };
+        let response = report.response(&overview, now.wall);
         self.reports.note(report, &response, now);
         self.respond(key, response, exchange, now);
     }

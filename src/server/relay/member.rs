@@ -71,6 +71,11 @@ impl<S: Socket> Member<S> {
         self.link.hang_up();
     }
 
+    /// Whether it may answer what it is asked.
+    pub(super) fn answers(&self) -> bool {
+        !(self.is_deaf || self.is_gone)
+    }
+
     /// The line goes on other than with the next publication: what it has been told of a history on the way to the newest may
     /// not be the beginning of it any more. Nobody is connected to it yet.
     pub(super) fn begin_again(&mut self) {

@@ -65,11 +65,12 @@ impl<S: Socket> Relay<S> {
     }
 
     /// Tells all that could serve to do so.
-    pub fn let_serve(&mut self) {
+    pub fn let_serve(&mut self, now: Now) {
         (self.pause.inherits, self.pause.admits_nobody) = (Inherits::Nothing, false);
         let ready = self.members.iter_mut().filter(|(_, member)| member.is_ready);
         for (id, member) in ready {
             member.is_ready = false;
+            self.since_unix_ms.get_or_insert(now.wall.as_millisecond());
             member.link.send(&ToWorker::Serve);
             self.events.push((*id, WorkerEvent::Ready));
         }
@@ -128,7 +129,7 @@ impl<S: Socket> Relay<S> {
     pub fn go_on(&mut self, now: Now) {
         let questions = self.pause.questions.take();
         questions.into_iter().flatten().for_each(|(id, question)| self.on_message(id, question, now));
-        self.let_serve();
+        self.let_serve(now);
     }
 
     /// All is another process's: what was asked meanwhile is refused.
@@ -156,8 +157,10 @@ impl<S: Socket> Relay<S> {
 
     /// Puts a question off; gives back what is none, or is to be answered now.
     pub(super) fn put_off(&mut self, id: WorkerId, message: ToSupervisor) -> Option<ToSupervisor> {
-        let is_question =
-            matches!(message, ToSupervisor::Publish(_) | ToSupervisor::Sync | ToSupervisor::Overview);
+        let is_question = matches!(
+            message,
+            ToSupervisor::Publish(_) | ToSupervisor::Sync | ToSupervisor::Overview | ToSupervisor::Inquire(_)
+        );
         match &mut self.pause.questions {
             Some(questions) if is_question => {
                 questions.push((id, message));

@@ -127,7 +127,7 @@ fn a_successor_s_workers_hear_the_history_once_it_has_come_and_serve_once_they_a
     ends[0].borrow_mut().say(&ToSupervisor::Ready);
     hear_all(&mut relay, 1, now);
     assert_eq!((relay.waiting(), all_told(&ends)), ((1, 1), nothing()));
-    relay.let_serve();
+    relay.let_serve(now);
     relay.settle(now);
     assert_eq!((relay.waiting(), all_told(&ends)), ((1, 0), vec![vec!["Serve".to_owned()]]));
 }

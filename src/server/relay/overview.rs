@@ -23,6 +23,8 @@ impl<S: Socket> Relay<S> {
             workers: self.members.values().map(status).collect(),
             past: self.past.clone(),
             engine: sharing.map(|sharing| sharing.engine.status(now)),
+            since_unix_ms: self.since_unix_ms,
+            ..Overview::default()
         }
     }
 

@@ -168,7 +168,7 @@ fn a_successor_listens_to_the_engine_once_its_workers_have_taken_everybody_up() 
     assert!(relay.take_wanted().is_empty() && !relay.has_engine_work(now.instant));
     // They are told all the same what was published before.
     assert!(!relay.pause.awaits_history());
-    relay.let_serve();
+    relay.let_serve(now);
     relay.hear_engine(now);
     assert!(!relay.take_wanted().is_empty());
 }

@@ -25,7 +25,11 @@ impl<S: Socket> Turn<S> {
                     }
                 }
                 Some(Heard::Instruction(instruction)) => self.follow(instruction),
-                Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics()),
+                Some(Heard::MetricsWanted) => self.order.tell_metrics(|| self.peers.metrics(self.now)),
+                Some(Heard::DetailsWanted(inquiry, wish)) => {
+                    let (metrics, details) = (self.peers.metrics(self.now), self.peers.details(wish));
+                    self.order.tell_details(inquiry, metrics, details);
+                }
                 Some(Heard::Reconnected) => self.peers.count_reconnect(),
                 Some(Heard::Connect(wanted)) => self.effects.push_back(Effect::Connect(wanted)),
                 None if self.peers.has_answered() => self.peers.go_on(now),

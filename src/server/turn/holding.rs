@@ -63,7 +63,7 @@ impl<S: Socket> Turn<S> {
     /// The connections are taken, so many of them; the others cannot move.
     pub fn say_moved(&mut self, moved: usize) {
         self.holding.stage = Stage::Moved;
-        self.order.tell_metrics(|| self.peers.metrics());
+        self.order.tell_metrics(|| self.peers.metrics(self.now));
         let stayed = self.peers.connections().saturating_sub(moved) as u64;
         self.order.say(&ToSupervisor::Moved { moved: moved as u64, stayed });
     }
@@ -80,7 +80,7 @@ impl<S: Socket> Turn<S> {
 
     /// It could serve now. What it has taken up, which is all that it has, is in the supervisor's numbers from the first moment on.
     pub fn say_ready(&mut self) {
-        self.order.tell_metrics(|| self.peers.metrics());
+        self.order.tell_metrics(|| self.peers.metrics(self.now));
         self.order.say(&ToSupervisor::TookUp(self.peers.connections() as u64));
         self.order.say(&ToSupervisor::Ready);
     }
@@ -172,6 +172,7 @@ impl<S: Socket> Turn<S> {
 
     /// Serves from here on. What it has taken up is its own now, and nobody touches it before those hear so whose it was.
     pub(super) fn serve(&mut self) {
+        self.peers.begin_serving(self.now);
         if self.is_held() {
             self.effects.push_back(Effect::Resume);
         }

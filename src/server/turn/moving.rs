@@ -89,7 +89,7 @@ impl<S: Socket> Turn<S> {
             // What a worker has counted it tells its supervisor.
             counted: match self.order.has_supervisor() {
                 true => None,
-                false => serde_json::to_string(&self.peers.metrics()).ok(),
+                false => serde_json::to_string(&self.peers.metrics(self.now)).ok(),
             },
             notifications: notifications.unwrap_or_default(),
             next_notification: self.notify.map(|(_, due)| at.monotonic(due)),

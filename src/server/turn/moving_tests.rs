@@ -239,10 +239,10 @@ fn what_was_counted_goes_on_and_so_does_the_order() {
     let listener = listen(&mut house, "");
     house.run_for(35 * SECOND);
     publish(&mut house, "notifications", "mine");
-    let before = house.turn.peers.metrics();
+    let before = house.turn.peers.metrics(house.turn.now);
     house.hand_over("");
     house.turn.notify_every(Some(10 * SECOND));
-    let after = house.turn.peers.metrics();
+    let after = house.turn.peers.metrics(house.turn.now);
     assert_eq!((after.connections, after.connections_total), (before.connections, before.connections_total));
     assert_eq!((after.messages_sent, after.bytes_sent), (before.messages_sent, before.bytes_sent));
     assert_eq!(house.turn.order.counted(0), Some((3, 0)));

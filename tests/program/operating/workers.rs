@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::Value;
-use support::HANDSHAKE;
 use support::client::Client;
 use support::peer::Peer;
+use support::{HANDSHAKE, PATIENCE};
 
 use super::office::Office;
 use crate::exposition::Metrics;
@@ -254,4 +255,30 @@ fn what_a_worker_has_counted_up_to_its_end_is_kept() {
     assert_eq!(metrics.of("slackwater_connections_total"), count as f64);
     assert_eq!(disconnects(&metrics), count as f64);
     assert_eq!(metrics.sum("slackwater_connections"), 0.0);
+}
+
+#[test]
+fn the_status_adds_up_what_both_workers_have_done() {
+    let office = Office::open("--workers 2");
+    let clients = clients_of_both(&office);
+    office.admin.publish("x");
+    let deadline = Instant::now() + PATIENCE;
+    let count = clients.len() as u64;
+    let status = loop {
+        let status = office.admin.status();
+        if status["totals"]["deliveries"] == count {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{status:#}");
+    };
+    assert_eq!(
+        (&status["totals"]["connects"], &status["totals"]["publications"]),
+        (&count.into(), &1.into())
+    );
+    let heard =
+        serde_json::json!({"count": 1, "most_heard": [{"topic": "notifications", "subscribers": count}]});
+    assert_eq!((&status["topics"], &status["history"]["events"]), (&heard, &1.into()));
+    let per_second = |what: &str| status["rates"][what].as_f64().unwrap();
+    assert!(per_second("connects_per_second") > 0.0 && per_second("deliveries_per_second") > 0.0);
+    assert!(status["uptime_seconds"].as_f64().unwrap() > 0.0 && status["since"].is_string(), "{status:#}");
 }
