@@ -1,6 +1,7 @@
 // What a program in TypeScript writes, and what it cannot. Compiled by tests/client/run with --strict, and never run.
 
 import { Slackwater, type Notification, type SlackwaterError, type Subscription } from 'slackwater';
+import { WebSocket as WebSocketOfUndici } from 'undici';
 import { WebSocket as WebSocketOfWs } from 'ws';
 
 const user = new AbortController();
@@ -12,6 +13,7 @@ const client = new Slackwater('wss://push.example.com/ws', {
 });
 new Slackwater('ws://localhost:8000/ws', { WebSocket });
 new Slackwater('ws://localhost:8000/ws', { WebSocket: WebSocketOfWs, token: null });
+new Slackwater('ws://localhost:8000/ws', { WebSocket: WebSocketOfUndici });
 // @ts-expect-error a date is no socket
 new Slackwater('ws://localhost:8000/ws', { WebSocket: Date });
 // @ts-expect-error there is no such option
