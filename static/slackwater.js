@@ -1026,6 +1026,12 @@ class Subscription {
 
   constructor(topic, { listener, limit = QUEUE_LIMIT }, onEnd) {
     const loop = this.#loop();
+    const leave = loop.return.bind(loop);
+    // By itself it would wait for the next publication first.
+    loop.return = () => {
+      this.end();
+      return leave();
+    };
     const handle = { topic, unsubscribe: () => this.end(), [Symbol.asyncIterator]: () => loop };
     const answered = new Promise((resolve, reject) => {
       this.#resolve = () => resolve(handle);
@@ -1087,15 +1093,14 @@ class Subscription {
   }
 
   async *#loop() {
-    try {
-      for (;;) {
-        while (this.#waiting.length > 0) yield this.#waiting.shift();
-        if (this.#error !== null) throw this.#error;
-        if (this.#isOver) return;
-        await new Promise((resolve) => (this.#wake = resolve));
+    for (;;) {
+      while (this.#waiting.length > 0) yield this.#waiting.shift();
+      if (this.#error !== null) {
+        this.end();
+        throw this.#error;
       }
-    } finally {
-      this.end();
+      if (this.#isOver) return;
+      await new Promise((resolve) => (this.#wake = resolve));
     }
   }
 }

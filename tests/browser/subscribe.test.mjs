@@ -237,6 +237,17 @@ test('a loop that is left unsubscribes', async () => {
   assert.deepEqual(commands(sockets[0]), ['subscribe tides', 'unsubscribe tides']);
 });
 
+test('a loop that is told to return while it waits, or before it has begun, is over at once', async () => {
+  for (const begins of [true, false]) {
+    const { client, sockets } = connected();
+    const loop = client.subscribe('tides')[Symbol.asyncIterator]();
+    const waited = begins ? loop.next() : null;
+    assert.deepEqual(await loop.return(), { value: undefined, done: true });
+    if (begins) assert.deepEqual(await waited, { value: undefined, done: true });
+    assert.deepEqual(commands(sockets[0]), ['subscribe tides', 'unsubscribe tides']);
+  }
+});
+
 test('what comes before the loop begins waits for it', async () => {
   const { client, sockets } = connected();
   const tides = client.subscribe('tides');
