@@ -1052,8 +1052,13 @@ class Subscription {
     if (this.#isOver) return;
     if (isGranted) this.answer();
     else if (type === 'notification') covers(this.topic, topic) && this.#take(message);
-    // An answer to what was asked before this began says nothing of this.
-    else if (!topics.has(this.topic) && (type !== 'unsubscribed' || this.isAnswered)) this.end(refusal(message, this.topic));
+    else if (!topics.has(this.topic) && this.#saysWhy(message)) this.end(refusal(message, this.topic));
+  }
+
+  /** Behind a welcome without the topic comes why. An answer to what was asked before this began says nothing of this. */
+  #saysWhy({ type, topic }) {
+    if (type === 'error') return topic === this.topic;
+    return type !== 'welcome' && (type !== 'unsubscribed' || this.isAnswered);
   }
 
   answer() {

@@ -82,7 +82,21 @@ test('a subscription of a client that is not connected is answered by the welcom
   assert.deepEqual(asked().topics, ['notifications', 'tides', 'orders/*']);
   assert.deepEqual(await answers(tides, orders), [undefined, undefined]);
   welcomes({ topics: ['notifications', 'tides'] });
-  assert.deepEqual(await answers(tides, orders), ['tides', 'forbidden']);
+  assert.deepEqual(await answers(tides, orders), ['tides', undefined]);
+  sockets[0].says(told({ type: 'echo', message: 'Server received: ' }));
+  assert.deepEqual(await answers(orders), ['forbidden']);
+});
+
+test('why a topic is missing from the welcome is told behind it, for each topic', async () => {
+  const { client, sockets, welcomes } = surroundings();
+  const [bad, more] = [client.subscribe('no topic'), client.subscribe('more')];
+  client.connect();
+  sockets[0].opens();
+  welcomes({ topics: ['notifications'] });
+  sockets[0].says(told({ type: 'error', code: 'bad_topic', message: 'no', topic: 'no topic' }));
+  assert.deepEqual(await answers(bad, more), ['bad_topic', undefined]);
+  sockets[0].says(told({ type: 'error', code: 'too_many_topics', message: 'no', topic: 'more' }));
+  assert.deepEqual([await answers(more), client.topics], [['too_many_topics'], ['notifications']]);
 });
 
 test('a connection that ends before the answer leaves it to the next one', async () => {
