@@ -45,4 +45,4 @@ for (const [at, text] of PROGRAMS.entries()) {
   });
 }
 
-test('there are programs in both', () => assert.equal(PROGRAMS.length, 6));
+test('there are programs in both', () => assert.ok(PROGRAMS.length >= 6));
