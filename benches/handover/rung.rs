@@ -102,7 +102,7 @@ impl Rung {
         let uncounted = visits - change("slackwater_disconnects_total");
         // Who was about to leave stays to the end where it was, and is counted there.
         assert!((0.0..=self.stayed as f64).contains(&uncounted), "{uncounted} departures are not counted");
-        assert_eq!(change("slackwater_connections"), 0.0, "connections");
+        assert_eq!(change("slackwater_connections_active"), 0.0, "connections");
         assert_eq!(change("slackwater_event_streams"), 0.0, "event streams");
         assert!(change("slackwater_messages_sent_total") >= self.heard.deliveries as f64, "messages");
         assert_eq!(change("slackwater_handovers_total"), self.plan.handovers as f64, "hand-overs");

@@ -4,6 +4,7 @@
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
+use crate::wire::accept::MetricsFormat;
 use crate::wire::exposition;
 use crate::wire::metrics::{Metrics, Rates};
 use crate::wire::overview::{EngineState, EngineStatus, HistoryStatus, Overview, Wish};
@@ -22,13 +23,15 @@ pub enum Report {
     Status,
     /// `/metrics`
     Metrics,
+    /// `/metrics`, for whoever asks for OpenMetrics.
+    OpenMetrics,
 }
 
 impl Report {
     /// What of each process is to be told in it, beside what was counted.
     pub fn wish(self) -> Wish {
         match self {
-            Self::Readiness | Self::Metrics => Wish::Counted,
+            Self::Readiness | Self::Metrics | Self::OpenMetrics => Wish::Counted,
             Self::Status => Wish::Topics,
         }
     }
@@ -38,12 +41,15 @@ impl Report {
         match self {
             Self::Readiness => readiness(overview),
             Self::Status => Response::new(200, "application/json", status(overview, now).to_string()),
-            Self::Metrics => {
-                let text = exposition::text(overview, now);
-                Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
-            }
+            Self::Metrics => metrics(MetricsFormat::Prometheus, overview, now),
+            Self::OpenMetrics => metrics(MetricsFormat::OpenMetrics, overview, now),
         }
     }
+}
+
+fn metrics(format: MetricsFormat, overview: &Overview, now: Timestamp) -> Response {
+    let text = exposition::text(format, overview, now);
+    Response::new(200, format.content_type(), text).with("Vary", "Accept")
 }
 
 fn readiness(overview: &Overview) -> Response {

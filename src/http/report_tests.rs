@@ -1,5 +1,7 @@
 //! What operators are told, as tables.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::wire::metrics::{Metrics, Rates};
 use crate::wire::overview::{Details, Draining, WorkerStatus};
@@ -123,4 +125,36 @@ fn the_status_adds_up_what_the_workers_have_told() {
         "events": 2, "events_limit": 0, "bytes": 30, "bytes_limit": 0, "oldest": "1970-01-01T00:00:00.000Z",
     });
     assert_eq!(status["history"], history);
+}
+
+/// The families and types that are described, and everything that is said of the format.
+fn described(report: Report, overview: &Overview) -> (Vec<(String, String)>, String) {
+    let now = Timestamp::UNIX_EPOCH;
+    let (head, body) = report.response(overview, now).encode(&Exchange::last(now, None));
+    let [head, body] = [head, body].map(|octets| String::from_utf8(octets.to_vec()).unwrap());
+    let types = body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let families = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    assert_eq!(body.ends_with("# EOF\n"), report == Report::OpenMetrics);
+    (families, head)
+}
+
+#[test]
+fn metrics_come_in_two_formats_that_name_the_same_families_and_each_once() {
+    let workers = vec![WorkerStatus { number: Some(1), ..WorkerStatus::default() }];
+    let drain = Some(Draining { since_unix_ms: 0, deadline_unix_ms: 1000, clients_then: 0 });
+    let overview = Overview { workers, drain, engine: engine(UP, true), ..Overview::default() };
+    let (prometheus, head) = described(Report::Metrics, &overview);
+    assert!(head.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nVary: Accept\r\n"));
+    let (open_metrics, head) = described(Report::OpenMetrics, &overview);
+    let expected =
+        "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\nVary: Accept\r\n";
+    assert!(head.contains(expected), "{head}");
+    let in_prometheus = |(name, kind): &(String, String)| match kind.as_str() {
+        "counter" => (format!("{name}_total"), kind.clone()),
+        "info" => (format!("{name}_info"), "gauge".to_owned()),
+        _ => (name.clone(), kind.clone()),
+    };
+    assert_eq!(open_metrics.iter().map(in_prometheus).collect::<Vec<_>>(), prometheus);
+    let names: BTreeSet<&str> = open_metrics.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.len(), open_metrics.len(), "{open_metrics:?}");
 }

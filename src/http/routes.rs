@@ -13,6 +13,7 @@ use crate::http::report::Report;
 use crate::http::site::Site;
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
+use crate::wire::accept::MetricsFormat;
 use crate::wire::extensions::Offers;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
@@ -167,7 +168,7 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
         path @ ("/readyz" | "/status" | "/metrics") => match request.method {
             Method::Get | Method::Head => match refuse_onlooker(&request, conditions) {
                 Some(refusal) => refusal,
-                None => return Answer::Report(report_at(path)),
+                None => return Answer::Report(report_at(path, request.fields.metrics_format)),
             },
             Method::Post | Method::Other => not_allowed("GET, HEAD"),
         },
@@ -326,11 +327,12 @@ fn answer_preflight(
     }
 }
 
-fn report_at(path: &str) -> Report {
-    match path {
-        "/readyz" => Report::Readiness,
-        "/status" => Report::Status,
-        _ => Report::Metrics,
+fn report_at(path: &str, format: MetricsFormat) -> Report {
+    match (path, format) {
+        ("/readyz", _) => Report::Readiness,
+        ("/status", _) => Report::Status,
+        (_, MetricsFormat::Prometheus) => Report::Metrics,
+        (_, MetricsFormat::OpenMetrics) => Report::OpenMetrics,
     }
 }
 

@@ -194,6 +194,20 @@ fn tokens_are_taken_as_for_a_websocket_and_before_the_server_says_that_it_leaves
 }
 
 #[test]
+fn metrics_are_told_in_the_format_that_is_asked_for() {
+    for (accept, report) in [
+        ("", "Report(Metrics)"),
+        ("\nAccept: */*", "Report(Metrics)"),
+        ("\nAccept: application/openmetrics-text;version=1.0.0, text/plain;q=0.5", "Report(OpenMetrics)"),
+        ("\nAccept: text/plain\nAccept: application/openmetrics-text;q=0.1", "Report(Metrics)"),
+    ] {
+        assert_eq!(House::default().answer(&format!("GET /metrics{accept}")).0, report, "{accept}");
+        assert_eq!(House::default().answer(&format!("HEAD /metrics{accept}")).0, report, "{accept}");
+        assert_eq!(House::default().answer(&format!("GET /status{accept}")).0, "Report(Status)", "{accept}");
+    }
+}
+
+#[test]
 fn at_the_door_for_that_everything_is_redirected_and_limits_hold() {
     let house = House { door: Door::Redirect, ..House::default() };
     let crowded = House { crowded: true, door: Door::Redirect, ..House::default() };

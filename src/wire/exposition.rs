@@ -1,44 +1,30 @@
-//! The numbers as Prometheus reads them: the text format 0.0.4, encoded by the `prometheus-client` crate.
+//! The numbers as Prometheus reads them, in either of its formats: named, described and typed here, and encoded by the
+//! `prometheus-client` crate, which writes each name as its format has it (a counter's with `_total`).
+//! Invariant: no gauge has the name that a counter has without its `_total`. In OpenMetrics they would be one family.
 
-use std::fmt::{Error, Write};
+use std::fmt::Error;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, prometheus_text, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::wire::accept::MetricsFormat;
 use crate::wire::metrics::{BOUNDS, Handovers, Histogram, Metrics, Occurrences, Process};
 use crate::wire::overview::{EngineState, EngineStatus, Overview};
 
 /// The text for one scrape.
-pub fn text(overview: &Overview, now: Timestamp) -> String {
+pub fn text(format: MetricsFormat, overview: &Overview, now: Timestamp) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape { overview: overview.clone(), now }));
     let mut encoded = String::with_capacity(16 * 1024);
-    text::encode(&mut encoded, &registry).expect("a String takes all of it");
-    in_prometheus_format(&encoded)
-}
-
-/// The crate writes OpenMetrics, where the name of a counter's family has no `_total`. A gauge and a counter of one name
-/// would then be the same family, and Prometheus's own tools would find no counter. The older format names both in full.
-fn in_prometheus_format(open_metrics: &str) -> String {
-    let mut text = String::with_capacity(open_metrics.len());
-    let mut lines = open_metrics.lines().peekable();
-    while let Some(line) = lines.next() {
-        let described = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '));
-        let (Some((name, help)), Some(kind)) = (described, lines.peek()) else {
-            if line != "# EOF" {
-                text.extend([line, "\n"]);
-            }
-            continue;
-        };
-        let kind = kind.rsplit(' ').next().unwrap_or_default();
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        let _ = writeln!(text, "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}");
-        lines.next();
-    }
-    text
+    let written = match format {
+        MetricsFormat::Prometheus => prometheus_text::encode(&mut encoded, &registry),
+        MetricsFormat::OpenMetrics => text::encode(&mut encoded, &registry),
+    };
+    written.expect("a String takes all of it");
+    encoded
 }
 
 #[derive(Debug)]
@@ -55,7 +41,7 @@ impl Collector for Scrape {
         let overview = &self.overview;
         let sum = overview.sum();
         build_info(to)?;
-        self.each(to, "connections", "Clients connected now", |m| m.connections as f64)?;
+        self.each(to, "connections_active", "Clients connected now", |m| m.connections as f64)?;
         let help = "Clients connected now that hear an event stream";
         self.each(to, "event_streams", help, |m| m.event_streams as f64)?;
         counter(to, "connections", "Clients that have connected", sum.connections_total)?;
@@ -178,9 +164,8 @@ fn told(value: f64) -> Option<f64> {
 
 fn build_info(to: &mut DescriptorEncoder<'_>) -> Encoded {
     let labels = [("version", env!("CARGO_PKG_VERSION"))];
-    let mut metric =
-        to.encode_descriptor("slackwater_build_info", "1, of this version", None, MetricType::Gauge)?;
-    metric.encode_family(&labels)?.encode_gauge(&1_i64)
+    to.encode_descriptor("slackwater_build", "1, of this version", None, MetricType::Info)?
+        .encode_info(&labels)
 }
 
 fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> Encoded {

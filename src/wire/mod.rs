@@ -1,5 +1,6 @@
 //! The room that speaks: bytes in, bytes out. No sockets and no clock; what it needs of either it is handed.
 
+pub mod accept;
 pub mod authority;
 pub mod body;
 pub mod chunk;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::policy::rights::Publisher;
+use crate::wire::accept::MetricsFormat;
 use crate::wire::authority::Authority;
 use crate::wire::body::Framing;
 use crate::wire::forwarding::{is_beyond_pages, is_from_a_proxy, is_from_another_page};
@@ -89,6 +90,8 @@ pub struct Fields {
     pub from_another_page: bool,
     pub if_none_match: Option<String>,
     pub last_event_id: Option<String>,
+    /// By `Accept`.
+    pub metrics_format: MetricsFormat,
     /// Whether no page can have sent it whose name was rebound to this machine: see `forwarding`.
     pub not_rebound: bool,
     pub origin: Option<String>,
@@ -164,6 +167,7 @@ impl Request {
                 from_another_page: head.fields().any(|(name, value)| is_from_another_page(name, value)),
                 if_none_match: head.values("if-none-match").next().map(to_text),
                 last_event_id: text("last-event-id", "more than one Last-Event-ID")?,
+                metrics_format: MetricsFormat::negotiate(head.values("accept")),
                 not_rebound: head.fields().any(|(name, value)| is_beyond_pages(name, value)),
                 origin: text("origin", "more than one Origin")?,
                 preflight: Preflight::read(head),

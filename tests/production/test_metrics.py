@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
+from prometheus_client.parser import text_string_to_metric_families as classic_families
 
 from client import connect, connected, echo, listening, next_message
 from neighbours import PACKAGING, prometheus
@@ -32,6 +34,27 @@ HANDSHAKE = (b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConn
 
 def scrape(port):
     return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).read().decode()
+
+
+# As Prometheus 3 asks.
+ACCEPT = ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
+          "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+
+
+def names(families):
+    """Of all samples, each with its labels. How the bound of a bucket is written, is the format's."""
+    told = [(sample.name, {**sample.labels, **({"le": float(sample.labels["le"])} if "le" in sample.labels else {})})
+            for family in families for sample in family.samples]
+    return sorted((name, sorted(labels.items())) for name, labels in told)
+
+
+def open_metrics(port):
+    """As Prometheus's own library for Python reads OpenMetrics: it refuses what the format forbids."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": ACCEPT})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        assert answer.headers["Content-Type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        assert answer.headers["Vary"] == "Accept"
+        return list(open_metrics_families(answer.read().decode()))
 
 
 def lint(text):
@@ -124,7 +147,7 @@ def counted(server, *wanted):
     return texts[0]
 
 
-def test_promtool_has_nothing_to_say(metered):
+def test_promtool_has_nothing_to_say_and_openmetrics_says_the_same(metered):
     server = metered
     assert lint(scrape(server.operators)) == ""
 
@@ -144,6 +167,7 @@ def test_promtool_has_nothing_to_say(metered):
                    'slackwater_requests_rejected_total{path="/drain",reason="method"}',
                    'slackwater_commands_rejected_total{command="other",code="bad_message"}', "slackwater_publications_total")
     assert lint(text) == ""
+    assert names(open_metrics(server.operators)) == names(classic_families(scrape(server.operators)))
 
     if server.has_admin:
         with connected(server.ws, 3) as clients:
@@ -172,7 +196,7 @@ def test_prometheus_sees_who_is_connected(tmp_path):
           prometheus(tmp_path / "prometheus", f"127.0.0.1:{several.operators}", f"127.0.0.1:{one.port}") as judge,
           connected(several.ws, 5), connected(one.ws, 3)):
         wanted = {f"127.0.0.1:{several.operators}": "5", f"127.0.0.1:{one.port}": "3"}
-        expression = urllib.parse.quote("sum by (instance) (slackwater_connections)")
+        expression = urllib.parse.quote("sum by (instance) (slackwater_connections_active)")
         answers = []
 
         def has_come():
@@ -237,7 +261,7 @@ def test_what_a_scrape_costs(capsys):
                     answers.append(operator.getresponse().read().decode())
                 micros = (server_nanoseconds(server) - before) / SCRAPES / 1000
                 operator.close()
-                assert all(float(samples(answer)["slackwater_connections"]) == clients for answer in answers)
+                assert all(float(samples(answer)["slackwater_connections_active"]) == clients for answer in answers)
                 memory = float(samples(answers[-1])["process_resident_memory_bytes"])
                 told.append(f"{clients:6d} connections: a scrape takes {micros:4.0f} us of the server's time,"
                             f" {memory / 2**20:.0f} MiB resident, {len(answers[-1])} bytes")

@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_millis(100);
 /// The last report of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    latest: [Option<(Instant, Response)>; 3],
+    latest: [Option<(Instant, Response)>; 4],
     /// Set while the server leaves.
     drain: Option<Draining>,
 }

@@ -117,7 +117,7 @@ fn a_successor_is_handed_two_thousand_clients_one_by_one() {
     assert!(fleet.clients.iter().all(|client| client.hints.len() == 1));
     assert_eq!(fleet.moved.count(), CLIENTS / 2);
     let metrics = new.door().metrics();
-    for counted in ["connections", "connections_total", "resumes_total{result=\"resumed\"}"] {
+    for counted in ["connections_active", "connections_total", "resumes_total{result=\"resumed\"}"] {
         assert_eq!(metrics.of(&format!("slackwater_{counted}")), CLIENTS as f64, "{counted}");
     }
 }
@@ -136,7 +136,7 @@ fn workers_that_leave_alone_hand_two_thousand_clients_over_one_by_one() {
     assert_eq!(published.refused, 0, "there is always somebody who serves");
     let (counted, connected) =
         (server.door().metrics(), CLIENTS + fleet.moved.count() + fleet.returned.count());
-    assert_eq!(counted.sum("slackwater_connections"), CLIENTS as f64);
+    assert_eq!(counted.sum("slackwater_connections_active"), CLIENTS as f64);
     // Each worker's totals come with its next sign of life.
     let total = || server.door().metrics().of("slackwater_connections_total");
     let deadline = Instant::now() + PATIENCE;

@@ -93,7 +93,7 @@ fn who_is_slow_or_in_the_midst_of_a_replay_hears_the_rest_from_the_successor() {
     back.send(handshake(&format!("/ws?last_event_id={first}")));
     assert_eq!(back.head().status, 101);
     let metrics = server.door().metrics_with("a full outbox", |now| now.of("slackwater_outbox_bytes") > 0.0);
-    assert!(metrics.of("slackwater_connections") == 2.0);
+    assert!(metrics.of("slackwater_connections_active") == 2.0);
     server.hand_over();
     publisher.publish("last");
     assert_eq!(back.message()["type"], "welcome");
@@ -154,7 +154,7 @@ fn the_numbers_go_on_and_tell_of_it() {
     server.hand_over();
     let after = door.metrics();
     after.assert_not_below(&before);
-    assert_eq!(after.of("slackwater_connections"), 3.0);
+    assert_eq!(after.of("slackwater_connections_active"), 3.0);
     assert_eq!(after.of("slackwater_connections_total"), 3.0);
     assert_eq!(after.of("slackwater_publications_total"), 1.0);
     assert_eq!(after.of("slackwater_handovers_total{result=\"completed\"}"), 1.0);

@@ -26,7 +26,7 @@ fn every_client_is_counted_when_it_comes_and_why_it_goes() {
     let silent = server.client();
     let metrics = admin.metrics();
     assert_eq!(
-        (metrics.of("slackwater_connections"), metrics.of("slackwater_connections_total")),
+        (metrics.of("slackwater_connections_active"), metrics.of("slackwater_connections_total")),
         (9.0, 9.0)
     );
     assert_eq!(departed(&metrics), []);
@@ -65,7 +65,7 @@ fn every_client_is_counted_when_it_comes_and_why_it_goes() {
         assert_eq!(metrics.of(&name), 1.0);
     }
     assert_eq!(
-        (metrics.of("slackwater_connections"), metrics.of("slackwater_connections_total")),
+        (metrics.of("slackwater_connections_active"), metrics.of("slackwater_connections_total")),
         (3.0, 9.0)
     );
     drop(silent);

@@ -74,12 +74,12 @@ fn the_door_answers_as_long_as_there_is_one_worker() {
     while both_are_held() {
         clients.pop().expect("one worker has nobody left before the other").leave();
         let left = clients.len() as f64;
-        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
+        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections_active") == left;
         office.admin.metrics_with("the client's leaving", has_left);
     }
-    office
-        .admin
-        .metrics_with("one worker's end", |metrics| metrics.family("slackwater_connections").count() == 1);
+    office.admin.metrics_with("one worker's end", |metrics| {
+        metrics.family("slackwater_connections_active").count() == 1
+    });
     assert!(!clients.is_empty());
     let left = crew(&office);
     assert!(left.keys().all(|pid| before.contains_key(pid)));
@@ -121,7 +121,7 @@ fn assert_told(office: &Office, clients: usize) {
     let status = office.admin.status();
     assert_eq!((&status["status"], &status["drain"]["remaining"]), (&"draining".into(), &clients.into()));
     let metrics = office.admin.metrics();
-    assert_eq!(metrics.sum("slackwater_connections"), clients as f64);
+    assert_eq!(metrics.sum("slackwater_connections_active"), clients as f64);
     assert_eq!(metrics.of("slackwater_drain_remaining"), clients as f64);
 }
 
@@ -141,7 +141,7 @@ fn the_door_answers_until_the_last_client_has_left_though_only_workers_that_were
     while let Some(client) = clients.pop() {
         client.leave();
         let left = clients.len() as f64;
-        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections") == left;
+        let has_left = |metrics: &Metrics| metrics.sum("slackwater_connections_active") == left;
         if !clients.is_empty() {
             office.admin.metrics_with("the client's leaving", has_left);
             assert_told(&office, clients.len());
@@ -196,7 +196,9 @@ fn the_numbers_are_those_of_all_workers_with_a_label_where_it_matters() {
         .admin
         .metrics_with("all that were counted", |metrics| metrics.of("slackwater_connections_total") == count);
     let crew = crew(&office);
-    for (family, sum) in [("slackwater_connections", Some(count)), ("process_resident_memory_bytes", None)] {
+    for (family, sum) in
+        [("slackwater_connections_active", Some(count)), ("process_resident_memory_bytes", None)]
+    {
         let labelled: Vec<(&str, f64)> = metrics.family(family).collect();
         assert_eq!(labelled.len(), 2, "{labelled:?}");
         for (number, (name, _)) in labelled.iter().enumerate() {
@@ -233,7 +235,7 @@ fn what_a_killed_worker_has_counted_is_kept_and_no_counter_falls() {
     assert!(!crew(&office).contains_key(&victim));
     let metrics = office.admin.metrics();
     assert_eq!(metrics.of("slackwater_connections_total"), count);
-    assert_eq!(metrics.sum("slackwater_connections"), count - its_clients as f64);
+    assert_eq!(metrics.sum("slackwater_connections_active"), count - its_clients as f64);
     assert_eq!(metrics.of("slackwater_publications_total"), 1.0);
 }
 
@@ -249,12 +251,12 @@ fn what_a_worker_has_counted_up_to_its_end_is_kept() {
     office.server.next_line("Server shutdown complete");
     office.server.next_line("Server shutdown complete");
     let metrics = office.admin.metrics_with("the old workers' end", |metrics| {
-        metrics.family("slackwater_connections").count() == 2
+        metrics.family("slackwater_connections_active").count() == 2
     });
     metrics.assert_not_below(&before);
     assert_eq!(metrics.of("slackwater_connections_total"), count as f64);
     assert_eq!(disconnects(&metrics), count as f64);
-    assert_eq!(metrics.sum("slackwater_connections"), 0.0);
+    assert_eq!(metrics.sum("slackwater_connections_active"), 0.0);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn the_numbers_go_on_and_tell_of_it() {
     let door = service.process().door();
     let after = door.metrics();
     after.assert_not_below(&before);
-    assert_eq!(after.of("slackwater_connections"), 3.0);
+    assert_eq!(after.of("slackwater_connections_active"), 3.0);
     assert_eq!(after.of("slackwater_connections_total"), 3.0);
     assert_eq!(after.of("slackwater_publications_total"), 1.0);
     assert_eq!(after.of("slackwater_handovers_total{result=\"completed\"}"), 1.0);

@@ -93,7 +93,7 @@ fn who_has_no_room_is_asked_to_reconnect_and_is_closed_in_the_end() {
     // Their numbers are free for what parking takes, whatever the limit.
     drop(peers.drain(..60).collect::<Vec<_>>());
     let door = server.door();
-    door.metrics_with("who has left", |now| now.of("slackwater_connections") == 400.0);
+    door.metrics_with("who has left", |now| now.of("slackwater_connections_active") == 400.0);
     let pid = server.pid().to_string();
     let mut limit = Command::new("prlimit");
     limit.args(["--pid", &pid, "--nofile=60:60"]);

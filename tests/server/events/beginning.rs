@@ -135,7 +135,7 @@ fn streams_are_clients_and_told_apart_from_others() {
     let status = ask(&server, "GET /status", "Connection: close\r\n").json();
     assert_eq!((&status["connections"], &status["event_streams"]), (&json!(2), &json!(1)));
     assert_eq!(status["workers"][0]["event_streams"], 1);
-    for line in ["connections 2.0", "event_streams 1.0", "connections_total 2"] {
+    for line in ["connections_active 2.0", "event_streams 1.0", "connections_total 2"] {
         until_counted(&server, line);
     }
     drop(stream);
