@@ -1,0 +1,199 @@
+"""What the client asks of the server, and what it does while nobody takes what it hears."""
+import asyncio
+
+import pytest
+
+from slackwater import Refused, Stopped
+from world import Server, heard, in_virtual_time, told
+
+
+async def answered(server, line, asking, *answers):
+    """Runs what is asked, and answers it so."""
+    task = asyncio.ensure_future(asking)
+    await server.until(lambda: line.said)
+    said = line.said.pop(0)
+    await line.says(*answers, *([] if answers else [{"type": f"{said['type']}d", "topic": said["topic"]}]))
+    return said, await task
+
+
+@in_virtual_time
+async def test_subscribing_lasts_until_the_server_says_so_and_holds_on_the_next_connection():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        said, _ = await answered(server, line, client.subscribe("orders/*"))
+        assert said == {"type": "subscribe", "topic": "orders/*"}
+        assert client.topics == ["tides", "orders/*"]
+        said, _ = await answered(server, line, client.unsubscribe("tides"))
+        assert said == {"type": "unsubscribe", "topic": "tides"}
+        line.breaks()
+        assert (await server.line(1)).topics == ["orders/*"]
+
+
+@pytest.mark.parametrize("answer", [
+    {"type": "error", "code": "forbidden", "message": "no", "topic": "orders"},
+    {"type": "error", "code": "bad_topic", "message": "no"}])
+@in_virtual_time
+async def test_a_topic_that_is_refused_is_told_so_and_not_asked_for_again(answer):
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        with pytest.raises(Refused, match="no") as refused:
+            await answered(server, line, client.subscribe("orders"), answer)
+        assert refused.value.code == answer["code"]
+        line.breaks()
+        assert (await server.line(1)).topics == client.topics == ["tides"]
+
+
+@in_virtual_time
+async def test_subscribing_waits_for_the_next_connection_too():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        subscribing = asyncio.create_task(client.subscribe("orders"))
+        await server.until(lambda: line.said)
+        line.breaks()
+        line = await server.line(1)
+        assert line.topics == ["tides"], "not before it is known that it is granted: or nothing would be"
+        await answered(server, line, subscribing)
+        assert client.topics == ["tides", "orders"]
+
+
+@in_virtual_time
+async def test_a_topic_that_the_welcome_does_not_grant_or_the_server_takes_away_is_not_asked_for_again():
+    async with Server() as server:
+        server.welcome = {"topics": ["tides", "orders"]}
+        async with server.client(topics=["tides", "orders", "secret"]) as client:
+            assert client.topics == ["tides", "orders"]
+            line = await server.line(0)
+            await line.says({"type": "unsubscribed", "topic": "orders"})
+            await told(client, "unsubscribed")
+            line.breaks()
+            assert (await server.line(1)).topics == ["tides"]
+
+
+@in_virtual_time
+async def test_whoever_listens_to_nothing_is_kept_from_the_default_topic_and_from_what_it_missed():
+    async with Server() as server, server.client(topics=[]) as client:
+        for nth in range(2):
+            line = await server.line(nth)
+            await server.until(lambda: line.said)
+            assert (line.topics, line.place) == (["notifications"], None)
+            assert line.said == [{"type": "unsubscribe", "topic": "notifications"}]
+            await line.brings("e-8")
+            line.breaks()
+            await told(client, "reconnecting")
+        assert client._unread == 0
+
+
+@in_virtual_time
+async def test_a_publication_is_answered_by_its_ref_whatever_the_order():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        both = asyncio.gather(client.publish("tides", {"n": 1}), client.publish("tides", "ö", id="mine"))
+        await server.until(lambda: len(line.said) == 2)
+        first, second = line.said
+        assert first == {"type": "publish", "topic": "tides", "data": {"n": 1}, "ref": first["ref"]}
+        assert second == {"type": "publish", "topic": "tides", "data": "ö", "ref": second["ref"], "id": "mine"}
+        await line.says({"type": "published", "id": "e-9", "ref": second["ref"]},
+                        {"type": "published", "id": "e-8", "ref": first["ref"]})
+        assert await both == ["e-8", "e-9"]
+
+
+@in_virtual_time
+async def test_a_publication_that_is_refused_or_not_answered_or_cannot_be_sent_is_told_so():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        for end, code in [("answer", "forbidden"), ("break", "unanswered"), ("gone", "not_connected")]:
+            if end == "gone":
+                await told(client, "reconnecting")
+            publishing = asyncio.create_task(client.publish("tides", 1))
+            if end != "gone":
+                await server.until(lambda: line.said)
+                ref = line.said.pop()["ref"]
+                if end == "answer":
+                    await line.says({"type": "error", "code": "forbidden", "message": "no", "ref": ref})
+                else:
+                    line.breaks()
+            with pytest.raises(Refused) as refused:
+                await publishing
+            assert refused.value.code == code
+
+
+@in_virtual_time
+async def test_a_publication_over_the_limit_of_the_server_is_told_to_be_too_large():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        publishing = asyncio.create_task(client.publish("tides", "x" * 1000))
+        await server.until(lambda: line.said)
+        await line.closes(1009)
+        with pytest.raises(Refused, match="too_large"):
+            await publishing
+        with pytest.raises(Stopped):
+            await anext(client)
+
+
+@in_virtual_time
+async def test_what_is_no_json_is_refused_at_once_and_leaves_nothing_awaited():
+    async with Server() as server, server.client() as client:
+        for data in (float("nan"), object()):
+            with pytest.raises((ValueError, TypeError)):
+                await client.publish("tides", data)
+        assert client._answers == {}
+
+
+# A slow consumer
+
+
+@in_virtual_time
+async def test_whoever_takes_nothing_holds_the_server_back_and_hears_everything_later():
+    async with Server() as server, server.client(max_queue=10) as client:
+        line = await server.line(0)
+        ids = [f"e-{n}" for n in range(500)]
+        sending = asyncio.create_task(line.brings(*ids))
+        await asyncio.sleep(5)
+        assert client._unread == 10
+        assert await heard(client, 500) == ids
+        await sending
+
+
+@in_virtual_time
+async def test_a_connection_that_ends_while_nothing_is_taken_is_followed_by_another_once_something_is():
+    async with Server() as server, server.client(max_queue=10) as client:
+        line = await server.line(0)
+        await line.brings(*(f"e-{n}" for n in range(15)))
+        await line.closes(4001, "too slow")
+        await asyncio.sleep(3600)
+        assert (client._unread, len(server.lines)) == (10, 1)
+        assert await heard(client, 15) == [f"e-{n}" for n in range(15)]
+        assert (await server.line(1)).place == "e-14"
+
+
+@in_virtual_time
+async def test_publishing_from_within_the_iteration_finds_its_answer_behind_what_is_not_taken_yet():
+    async with Server() as server, server.client(max_queue=10) as client:
+        line = await server.line(0)
+        await line.brings(*(f"e-{n}" for n in range(15)))
+        await heard(client, 1)
+        published = {"type": "published", "id": "e-15"}
+        publishing = asyncio.create_task(client.publish("tides", 1))
+        await server.until(lambda: line.said)
+        await line.says({**published, "ref": line.said[0]["ref"]})
+        assert await publishing == "e-15"
+
+
+@in_virtual_time
+async def test_an_answer_behind_more_than_twice_the_limit_is_given_up_and_memory_stays_bounded():
+    async with Server() as server, server.client(max_queue=10) as client:
+        line = await server.line(0)
+        sending = asyncio.create_task(line.brings(*(f"e-{n}" for n in range(500))))
+        with pytest.raises(Refused, match="unanswered"):
+            await client.publish("tides", 1)
+        await asyncio.sleep(5)
+        assert client._unread == 20
+        assert len(await heard(client, 500)) == 500
+        await sending
+
+
+@in_virtual_time
+async def test_events_that_nobody_takes_are_bounded():
+    async with Server() as server, server.client(max_queue=10, topics=[]):
+        for nth in range(100):
+            (await server.line(nth)).breaks()
