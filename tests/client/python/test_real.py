@@ -17,7 +17,7 @@ from slackwater import Refused, Stopped
 from world import told
 
 SECRET = "0123456789abcdef0123456789abcdef"
-README = Path(__file__).parents[3] / "client/python/README.md"
+ROOT = Path(__file__).parents[3]
 
 
 def in_real_time(story):
@@ -202,28 +202,31 @@ async def test_whoever_reads_too_slowly_is_cut_off_and_hears_everything_all_the_
         assert "gap" not in [message["type"] for message in messages]
 
 
+def programs(path):
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / path).read_text(), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "import slackwater" in block]
+
+
+@pytest.mark.parametrize("path, rows", [
+    ("client/python/README.md", [("tides", ["tides 1"]), ("tides", ["heard 1"]), (None, ["published ", "heard {'metres': 3.2}"])]),
+    ("docs/clients.md", [("notifications", ["notifications 1"])])])
 @in_real_time
-async def test_the_programs_of_the_readme_do_what_they_say(tmp_path):
-    programs = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+async def test_the_programs_of_the_guides_do_what_they_say(path, rows, tmp_path):
     (tmp_path / "token").write_text(granting(["tides"], ["tides"]) + "\n")
-    with Slackwater() as open_to_all, Slackwater("--auth-secret", SECRET) as guarded:
-        for program, server, said in zip(programs, [open_to_all, open_to_all, guarded], [
-                ["tides 1"], ["heard 1"], ["published ", "heard {'metres': 3.2}"]], strict=True):
-            while await asyncio.to_thread(server.connections) > 0:
-                await asyncio.sleep(0.02)
-            process = subprocess.Popen(
-                [sys.executable, "-u", "-X", "dev", "-c", program.replace("localhost:8000", f"127.0.0.1:{server.port}")],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
-                env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()})
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    for program, (topic, said) in zip(programs(path), rows, strict=True):
+        with Slackwater(*(() if topic else ("--auth-secret", SECRET))) as server:
+            program = re.sub(r"(localhost|127\.0\.0\.1):8000", f"127.0.0.1:{server.port}", program)
+            process = subprocess.Popen([sys.executable, "-u", "-X", "dev", "-c", program], stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True, cwd=tmp_path, env=environment)
             try:
-                if server is open_to_all:
+                if topic:
                     while await asyncio.to_thread(server.connections) == 0:
                         await asyncio.sleep(0.02)
-                    server.publish("tides", 1)
+                    server.publish(topic, 1)
                 for words in said:
                     assert (await asyncio.to_thread(process.stdout.readline)).startswith(words)
             finally:
                 process.kill()
                 process.wait()
                 process.stdout.close()
-
