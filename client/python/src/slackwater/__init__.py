@@ -24,16 +24,14 @@ __all__ = ["Client", "Message", "Refused", "Stopped", "connect"]
 
 BASE_DELAY, MAX_DELAY = 0.5, 30.0  # seconds: the first retry comes within; each failure in a row doubles it, up to the cap
 BACK_OFF_FAILURES = 4  # after a close that asks for back-off the delay is drawn as after this many
-MAX_RETRY_AFTER = 3600.0
 HEARD_IDS = 1000  # remembered, so that what a server brings again is not heard again
 LINGER = 2.0  # seconds that the old connection is heard after a move, if it may bring what the new one cannot
-TOKEN_TIMEOUT, REFRESH_TIMEOUT, REFRESH_PAUSE = 30.0, 10.0, 1.0
+TOKEN_TIMEOUT, REFRESH_TIMEOUT, REFRESH_PAUSE, MAX_RETRY_AFTER = 30.0, 10.0, 1.0, 3600.0  # seconds
 REFRESH_FROM, REFRESH_SPREAD = 0.75, 0.15  # of the time that a token has left: not all clients at once
 REFUSALS = {"bad_token", "forbidden"}  # of a refresh, with neither a topic nor a ref
 DEFAULT_TOPIC = "notifications"  # what the server takes a connection that names no topic to mean
 STOP_CODES, BACK_OFF_CODES, TOO_BIG, TOO_SLOW, EXPIRED = {1002, 1003, 1007, 1008, 1009}, {1011, 1013}, 1009, 4001, 4004
 PASSING_STATUSES = {408, 425, 429}  # the others below 500 come again
-NOT_CONNECTED = "not_connected", "not connected"
 
 _log = logging.getLogger("slackwater")
 _T = TypeVar("_T")
@@ -133,7 +131,7 @@ class Client:
     async def publish(self, topic: str, data: Any, *, id: str | None = None) -> str:
         """Publishes, if the token grants it; returns its id. With an `id`, trying again does no harm. Raises `Refused`."""
         if self._connection is None:
-            raise Refused(*NOT_CONNECTED)
+            raise Refused("not_connected", "not connected")
         ref = f"slackwater-{next(self._refs)}"
         command = {"type": "publish", "topic": topic, "data": data, "ref": ref} | ({} if id is None else {"id": id})
         return str((await self._ask(ref, command))["id"])
@@ -141,7 +139,7 @@ class Client:
     async def _ask(self, key: str, command: Message) -> Message:
         """The answer. That to `subscribe` may come on another connection."""
         if self._end is not None:
-            raise Refused(*NOT_CONNECTED) from self._end
+            raise Refused("not_connected", "not connected") from self._end
         text = json.dumps(command, ensure_ascii=False, allow_nan=False)
         is_new = key not in self._answers
         future, _ = self._answers.setdefault(key, (asyncio.get_running_loop().create_future(), self._connection))
@@ -217,7 +215,7 @@ class Client:
         end, self._connection = reader.result(), None
         self._doubt(connection, _ending(end)[0])
         if not self._is_opening:
-            self._cancel_move(connection)
+            connection.mover.cancel()
             return end
         event, self._failures = self._judge(end, self._failures)
         self._put({"type": "reconnecting", **event, "delay": 0.0})
@@ -236,11 +234,11 @@ class Client:
         self._put(welcome)
         if connection.place is not None:
             self._put({"type": "resumed" if connection.resumed else "gap", "from": before, "to": to})
-        for topic in granted - self._topics.keys():  # Left meanwhile; and no topics at all cannot be written in an address.
-            self._spawn(connection.say(json.dumps({"type": "unsubscribe", "topic": topic})))
-        for key in self._answers:
-            if key.startswith("subscribed "):
-                self._spawn(connection.say(json.dumps({"type": "subscribe", "topic": key.removeprefix("subscribed ")})))
+        # What has changed since the address was written; and no topics at all cannot be written there.
+        awaited = {key.removeprefix("subscribed ") for key in self._answers if key.startswith("subscribed ")}
+        for command, topics in (("unsubscribe", granted - self._topics.keys()), ("subscribe", self._topics.keys() - granted | awaited)):
+            for topic in topics:
+                self._spawn(connection.say(json.dumps({"type": command, "topic": topic})))
         self._entered.set()
 
     async def _read(self, connection: Connection) -> Exception:
@@ -257,19 +255,21 @@ class Client:
             return end
 
     def _hear(self, connection: Connection, message: Message) -> None:
-        kind, topic, ref, is_present = message["type"], message.get("topic"), message.get("ref"), connection is self._connection
+        kind, topic, ref, is_present = message["type"], message.get("topic", ""), message.get("ref"), connection is self._connection
         if kind == "notification":
             if (is_present or connection.brings) and self._is_new(message.get("id")):
                 self._place = message.get("id", self._place) if is_present else self._place
                 self._put(message)
             return
         if is_present and kind == "subscribed":
-            self._topics[str(topic)] = None
+            self._topics[topic] = None
         elif is_present and kind in ("unsubscribed", "error"):
-            self._topics.pop(str(topic), None)
+            self._topics.pop(topic, None)
         keys = [ref, f"{'subscribed' if kind == 'error' else kind} {topic}", kind]
-        if kind == "error" and topic is None and ref is None:  # A topic that is none may not be named; answers come in order.
+        if kind == "error" and not topic and ref is None:  # A topic that is none may not be named; answers come in order.
             keys += ["refreshed"] if message.get("code") in REFUSALS else [key for key in self._answers if "subscribed " in key]
+        if is_present and self._is_opening and kind == "subscribed" and not connection.successor.done():
+            self._move_from(connection, {"after_ms": 0})  # The successor would not bring what was published on it until then.
         for key in keys:
             if key in self._answers:
                 return self._answers.pop(key)[0].set_result(message)
@@ -280,8 +280,7 @@ class Client:
             self._place = message["to"] or self._place
         self._put(message)
         if kind == "reconnect":
-            self._cancel_move(connection)
-            connection.mover = self._spawn(self._move(connection, message))
+            self._move_from(connection, message)
 
     def _is_new(self, id: str | None) -> bool:
         if not self._topics or id in self._heard:  # Without topics it is on the default one.
@@ -299,6 +298,12 @@ class Client:
         if message["type"] in ("notification", "gap") or self._queue.qsize() < 2 * self._max_queue:
             self._queue.put_nowait((message, self._place))
 
+    def _move_from(self, connection: Connection, hint: Message) -> None:
+        """In place of any other move."""
+        connection.mover.cancel()
+        self._is_opening = False
+        connection.mover = self._spawn(self._move(connection, hint))
+
     async def _move(self, connection: Connection, hint: Message) -> None:
         """Opens the successor, and tries again while none is had: the connection stays meanwhile."""
         slot = min(_span(hint.get("after_ms"), random() * MAX_DELAY), _span(hint.get("deadline_ms"), float("inf")))
@@ -310,23 +315,13 @@ class Client:
             await asyncio.sleep(event["delay"])
             self._is_opening = True
             arrived = await self._arrive()
-            if isinstance(arrived, Connection) and arrived.topics != self._topics.keys():
-                # Subscribed now, it would not bring what was published on a topic until then. An address with that topic does.
-                event = {"delay": 0.0}
-                await arrived.socket.close()
-            elif isinstance(arrived, Connection) or self._connection is not connection:
+            if isinstance(arrived, Connection) or self._connection is not connection:
                 return connection.successor.set_result(arrived)
-            else:
-                self._is_opening = False
-                try:
-                    event, failures = self._judge(arrived, failures)
-                except Stopped:
-                    return  # It stays until it ends.
-
-    def _cancel_move(self, connection: Connection) -> None:
-        self._is_opening = False
-        if connection.mover is not None:
-            connection.mover.cancel()
+            self._is_opening = False
+            try:
+                event, failures = self._judge(arrived, failures)
+            except Stopped:
+                return  # It stays until it ends.
 
     async def _part(self, old: Connection, reader: asyncio.Task[Exception], resumed: bool) -> None:
         """Closes it: at once, unless answers may be under way to it, or publications that nobody else brings."""

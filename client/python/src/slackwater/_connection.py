@@ -34,7 +34,7 @@ class Connection:
     token: str | None
     left: float = 0.0  # seconds that the token counted when that was told; none if that is never or not known
     brings: bool = False  # publications, though it is no longer the present connection
-    mover: asyncio.Task[None] | None = None
+    mover: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     successor: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
