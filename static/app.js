@@ -3,7 +3,8 @@
 // be below a prefix.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
-import { addRow, inWords, local, make, received } from './feed.js';
+import { addRow, inWords, local, received } from './feed.js';
+import { make } from './make.js';
 import { countMessage } from './rate.js';
 import { Slackwater } from './slackwater.js';
 import { askForToken, authorization, listenNoMoreTo, listenTo, showTokenOf, whyNotLetIn } from './token.js';

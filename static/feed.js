@@ -2,6 +2,8 @@
 // builds some rows, and none that would be dropped at once: a burst does not hold up the page.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
+import { make } from './make.js';
+
 /** A tab left open for days stays this small. */
 const MAX_ROWS = 500;
 /** In one frame: it takes some milliseconds. */
@@ -213,14 +215,6 @@ function detailsElement(pretty) {
   details.append(make('summary', null, 'JSON'), code);
   details.addEventListener('toggle', () => (code.textContent = pretty()), { once: true });
   return details;
-}
-
-/** An element with its class and text. */
-export function make(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
 }
 
 // What the reader does

@@ -10,7 +10,7 @@ use crate::http::door::Door;
 use crate::http::origin::{Origins, Stranger, preflight_response};
 use crate::http::redirect::Redirect;
 use crate::http::report::Report;
-use crate::http::site::Site;
+use crate::http::site::{Audience, Site};
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
 use crate::wire::accept::MetricsFormat;
@@ -138,7 +138,7 @@ fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
     let is_operators = matches!(path, "/readyz" | "/status" | "/metrics" | "/drain" | "/publish");
     match conditions.door {
         Door::Public => !is_operators || !conditions.has_admin,
-        Door::Admin => is_operators || matches!(path, "/healthz" | "*"),
+        Door::Admin => is_operators || matches!(path, "/healthz" | "*") || Audience::Operators.has(path),
         Door::Redirect => false,
     }
 }
@@ -192,8 +192,8 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             return answer_preflight(&request, may_ask, conditions.origins.deny_stranger(&request), "POST");
         }
         "/publish" => not_allowed("POST"),
-        path => match site.find(path, !conditions.has_admin, request.fields.if_none_match.as_deref()) {
-            Some(response) => get_only(request.method, || response),
+        _ => match site.find(Audience::at(conditions.door, conditions.has_admin), &request) {
+            Some(page) => get_only(request.method, || page),
             None => Response::error(404, "not found"),
         },
     };

@@ -114,6 +114,16 @@ fn a_stream_is_got_and_its_head_asked_for_and_nothing_else_is_done_to_it() {
     assert_eq!(house.answer(&format!("GET /events?{many}")).0, "400");
     let admin = House { door: Door::Admin, ..House::default() };
     assert_eq!(admin.answer("GET /events").0, "404", "it is for clients");
+    for (path, at_the_admins, elsewhere) in [
+        ("/", "200", "200"),
+        ("/status.js", "200", "404"),
+        ("/app.js", "404", "200"),
+        ("/favicon.svg", "200", "200"),
+        ("/none", "404", "404"),
+    ] {
+        assert_eq!(admin.answer(&format!("GET {path}")).0, at_the_admins, "{path}");
+        assert_eq!(House::default().answer(&format!("GET {path}")).0, elsewhere, "{path}");
+    }
 }
 
 #[test]

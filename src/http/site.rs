@@ -1,9 +1,11 @@
-//! The web client, embedded in the binary.
+//! The pages, of clients and of operators, embedded in the binary.
 
 use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
+use crate::http::door::Door;
+use crate::wire::request::Request;
 use crate::wire::response::Response;
 
 /// What the page may do: load its own files and open WebSockets, nothing else.
@@ -11,17 +13,68 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &[u8]); 8] = [
-    ("/", HTML, include_bytes!("../../static/index.html")),
-    ("/app.js", JAVASCRIPT, include_bytes!("../../static/app.js")),
-    ("/feed.js", JAVASCRIPT, include_bytes!("../../static/feed.js")),
-    ("/rate.js", JAVASCRIPT, include_bytes!("../../static/rate.js")),
-    ("/slackwater.js", JAVASCRIPT, include_bytes!("../../static/slackwater.js")),
-    ("/token.js", JAVASCRIPT, include_bytes!("../../static/token.js")),
-    ("/style.css", "text/css; charset=utf-8", include_bytes!("../../static/style.css")),
-    ("/favicon.svg", "image/svg+xml", include_bytes!("../../static/favicon.svg")),
+/// Whose page is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// That of the clients, where also operators are answered.
+    Everybody,
+    /// That of the clients, without publishing: operators have a door of their own.
+    Clients,
+    /// That of the operators, at their door.
+    Operators,
+}
+
+impl Audience {
+    /// Whoever comes in at this door, where operators have one of their own or not.
+    pub fn at(door: Door, has_admin: bool) -> Self {
+        match door {
+            Door::Admin => Self::Operators,
+            Door::Public | Door::Redirect if has_admin => Self::Clients,
+            Door::Public | Door::Redirect => Self::Everybody,
+        }
+    }
+
+    /// Whether there is a file at a path for them.
+    pub fn has(self, path: &str) -> bool {
+        FILES.iter().any(|(known, whose, ..)| *known == path && whose.is(self))
+    }
+}
+
+/// To whom a file belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Clients,
+    Operators,
+    All,
+}
+
+impl For {
+    fn is(self, audience: Audience) -> bool {
+        match self {
+            Self::Clients => audience != Audience::Operators,
+            Self::Operators => audience == Audience::Operators,
+            Self::All => true,
+        }
+    }
+}
+
+const FILES: [(&str, For, &str, &[u8]); 13] = [
+    ("/", For::Clients, HTML, include_bytes!("../../static/index.html")),
+    ("/", For::Operators, HTML, include_bytes!("../../static/status.html")),
+    ("/app.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/app.js")),
+    ("/feed.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/feed.js")),
+    ("/make.js", For::All, JAVASCRIPT, include_bytes!("../../static/make.js")),
+    ("/plot.js", For::Operators, JAVASCRIPT, include_bytes!("../../static/plot.js")),
+    ("/rate.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/rate.js")),
+    ("/slackwater.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/slackwater.js")),
+    ("/status.css", For::Operators, CSS, include_bytes!("../../static/status.css")),
+    ("/status.js", For::Operators, JAVASCRIPT, include_bytes!("../../static/status.js")),
+    ("/style.css", For::All, CSS, include_bytes!("../../static/style.css")),
+    ("/token.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/token.js")),
+    ("/favicon.svg", For::All, "image/svg+xml", include_bytes!("../../static/favicon.svg")),
 ];
 
 /// What the page offers, as it begins: nothing that is refused at the door where it is asked for.
@@ -32,13 +85,14 @@ const WITHOUT_PUBLISHING: &str = r#"<body data-state="idle" data-publishing="els
 #[derive(Debug)]
 pub struct Site {
     assets: Vec<Asset>,
-    /// The page where operators have a door of their own, at which alone is published.
+    /// The page without publishing.
     listening: Asset,
 }
 
 #[derive(Debug)]
 struct Asset {
     path: &'static str,
+    whose: For,
     content_type: &'static str,
     body: Bytes,
     etag: String,
@@ -46,28 +100,29 @@ struct Asset {
 
 impl Default for Site {
     fn default() -> Self {
-        let assets =
-            FILES.map(|(path, content_type, body)| Asset::new(path, content_type, Bytes::from_static(body)));
+        let assets = FILES.map(|(path, whose, content_type, body)| {
+            Asset::new(path, whose, content_type, Bytes::from_static(body))
+        });
         let page = String::from_utf8_lossy(&assets[0].body).replace(WITH_PUBLISHING, WITHOUT_PUBLISHING);
-        Self { listening: Asset::new("/", HTML, page.into()), assets: assets.into() }
+        Self { listening: Asset::new("/", For::Clients, HTML, page.into()), assets: assets.into() }
     }
 }
 
 impl Asset {
-    fn new(path: &'static str, content_type: &'static str, body: Bytes) -> Self {
+    fn new(path: &'static str, whose: For, content_type: &'static str, body: Bytes) -> Self {
         let mut hasher = DefaultHasher::new();
         hasher.write(&body);
-        Self { path, content_type, etag: format!("\"{:016x}\"", hasher.finish()), body }
+        Self { path, whose, content_type, etag: format!("\"{:016x}\"", hasher.finish()), body }
     }
 }
 
 impl Site {
-    /// The file at a path, or 304 when the peer already has it (RFC 9110 §13.1.2); `None` if there is no such file. Where `publishes`
-    /// is false, the page offers no publishing.
-    pub fn find(&self, path: &str, publishes: bool, if_none_match: Option<&str>) -> Option<Response> {
-        let asset = match path {
-            "/" if !publishes => &self.listening,
-            path => self.assets.iter().find(|asset| asset.path == path)?,
+    /// The file that is asked for, or 304 when the peer already has it (RFC 9110 §13.1.2); `None` if there is no such file for them.
+    pub fn find(&self, audience: Audience, request: &Request) -> Option<Response> {
+        let if_none_match = request.fields.if_none_match.as_deref();
+        let asset = match (audience, request.path.as_str()) {
+            (Audience::Clients, "/") => &self.listening,
+            (_, path) => self.assets.iter().find(|asset| asset.path == path && asset.whose.is(audience))?,
         };
         let response = if if_none_match.is_some_and(|tags| matches(tags, &asset.etag)) {
             Response::empty(304)
@@ -110,7 +165,27 @@ mod tests {
         let mut tags: Vec<&str> = site.assets.iter().map(|asset| asset.etag.as_str()).collect();
         tags.dedup();
         assert_eq!(tags.len(), FILES.len());
-        assert!(site.find("/nowhere", true, None).is_none());
+    }
+
+    #[test]
+    fn operators_have_a_page_of_their_own_that_clients_are_not_shown() {
+        for (path, clients, operators) in [
+            ("/", true, true),
+            ("/app.js", true, false),
+            ("/slackwater.js", true, false),
+            ("/status.js", false, true),
+            ("/plot.js", false, true),
+            ("/style.css", true, true),
+            ("/nowhere", false, false),
+        ] {
+            for (audience, expected) in [
+                (Audience::Everybody, clients),
+                (Audience::Clients, clients),
+                (Audience::Operators, operators),
+            ] {
+                assert_eq!(audience.has(path), expected, "{path} {audience:?}");
+            }
+        }
     }
 
     #[test]
@@ -127,17 +202,15 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_nothing_from_the_root_so_that_it_works_below_a_prefix() {
-        let (page, scripts) = (str::from_utf8(FILES[0].2).unwrap(), FILES[1..6].iter());
-        assert!(!page.contains("=\"/"), "index.html");
-        for (path, _, script) in scripts {
-            let script = str::from_utf8(script).unwrap();
-            assert!(
-                !["from '/", "fetch('/", "fetch(`/", "Slackwater(`/"]
-                    .iter()
-                    .any(|root| script.contains(root)),
-                "{path}"
-            );
+    fn the_pages_name_nothing_from_the_root_so_that_they_work_below_a_prefix() {
+        for (path, _, content_type, body) in FILES {
+            let text = str::from_utf8(body).unwrap();
+            let from_the_root: &[&str] = match content_type {
+                HTML => &["=\"/"],
+                JAVASCRIPT => &["from '/", "fetch('/", "fetch(`/", "request('/", "Slackwater(`/"],
+                _ => &[],
+            };
+            assert!(!from_the_root.iter().any(|root| text.contains(root)), "{path}");
         }
     }
 }
