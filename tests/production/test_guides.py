@@ -1,4 +1,5 @@
 """What the guides say of all this is what is in packaging/, at /metrics and in --help."""
+import json
 import os
 import re
 import subprocess
@@ -6,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from client import connected
 from neighbours import DOCS, PACKAGING
 from slackwater import Slackwater
 
@@ -25,6 +27,23 @@ def test_the_guide_names_every_metric_with_its_type():
             for name in re.findall(r"`((?:slackwater|process)_\w+)`", row)}
     for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
         assert f"| {kind} |" in rows.get(name, "not there"), name
+
+
+def shape(value):
+    """What a value has, and not what it says: the fields of objects, and those of each entry of a list."""
+    match value:
+        case dict():
+            return {(key, *rest) for key, inner in value.items() for rest in shape(inner) or [()]}
+        case list():
+            return {path for inner in value for path in shape(inner)}
+    return set()
+
+
+def test_the_guide_shows_the_status_as_it_is():
+    [shown] = [json.loads(text) for text in re.findall(r'^```json\n(\{"status".*?)^```$', MONITORING, re.MULTILINE | re.DOTALL)]
+    with Slackwater() as server, connected(server.ws, 1):
+        told = json.load(urllib.request.urlopen(f"{server.http}/status"))
+    assert shape(shown) <= shape(told)
 
 
 def flags_of_help():
