@@ -47,6 +47,19 @@ async def test_the_old_connection_is_heard_until_the_new_welcome_and_what_the_ne
 
 
 @in_virtual_time
+async def test_however_much_is_heard_while_the_successor_opens_it_is_heard_once():
+    async with Server() as server, server.client(max_queue=10_000) as client:
+        old, ids = await hinted(server), [f"e-{n}" for n in range(8, 1508)]
+        server.welcomes = False
+        new = await server.line(1)
+        await old.brings(*ids)
+        assert await heard(client, len(ids)) == ids
+        await new.says({"type": "welcome", "topics": ["tides"], "last_event_id": "e-1507", "resumed": True})
+        await new.brings(*ids, "e-1508")
+        assert await heard(client, 1) == ["e-1508"]
+
+
+@in_virtual_time
 async def test_the_user_is_told_of_a_move_in_its_order_and_of_no_ending():
     async with Server() as server, server.client() as client:
         await hinted(server)
@@ -126,6 +139,7 @@ async def test_an_answer_that_is_under_way_is_awaited_on_the_old_connection():
         await server.until(lambda: old.said)
         await new.says({"type": "welcome", "topics": ["tides"], "last_event_id": "e-7", "resumed": True})
         await told(client, "moved")
+        await asyncio.sleep(1.5)
         await old.brings("e-8")
         await old.says({"type": "published", "id": "e-8", "ref": old.said[0]["ref"]})
         assert await publishing == "e-8"
@@ -197,6 +211,21 @@ async def test_when_the_old_connection_ends_while_the_successor_is_opening_that_
         assert await heard(client, 1) == ["e-8"]
         await asyncio.sleep(3600)
         assert len(server.lines) == 2
+
+
+@in_virtual_time
+async def test_an_attempt_that_was_a_successor_and_fails_is_followed_by_the_usual_reconnect():
+    async with Server() as server, server.client() as client:
+        old = await hinted(server)
+        server.welcomes = False
+        new = await server.line(1)
+        await old.closes(1012)
+        await told(client, "reconnecting")
+        new.breaks()
+        server.welcomes = True
+        assert (await told(client, "reconnecting"))["delay"] == 0.5, "the second failure in a row"
+        await (await server.line(2)).brings("e-8")
+        assert await heard(client, 1) == ["e-8"]
 
 
 @in_virtual_time
