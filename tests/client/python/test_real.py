@@ -3,6 +3,7 @@ import asyncio
 import functools
 import os
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -172,6 +173,19 @@ async def test_a_string_that_expires_stops_the_client():
         async with client(server, token=granting(["tides"], lasts=1)) as hearing:
             with pytest.raises(Stopped, match="4004"):
                 await anext(hearing)
+
+
+@in_real_time
+async def test_over_tls_it_hears_whom_its_context_trusts(tmp_path):
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=tides", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    with Slackwater("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
+        assert server.ws.startswith("wss:")
+        async with client(server, ssl=ssl.create_default_context(cafile=certificate)) as hearing:
+            await hearing.subscribe("orders")
+            assert hearing.topics == ["tides", "orders"]
 
 
 @in_real_time
