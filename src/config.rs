@@ -13,6 +13,7 @@ pub mod engine;
 mod handover;
 pub mod last_good;
 pub mod listed;
+mod log_format;
 mod log_level;
 mod nearest;
 pub mod origins;
@@ -36,6 +37,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
+pub use log_format::{LogFlags, LogFormat};
 pub use log_level::LogLevel;
 
 pub use self::address::AdminAddress;
@@ -265,6 +267,9 @@ pub struct Config {
     #[arg(long, env = "SLACKWATER_LOG_LEVEL", ignore_case = true, help_heading = "Logging")]
     #[arg(value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub log: LogFlags,
 
     /// Whether the token was given as an argument, where everyone on this machine can read it.
     #[arg(skip)]

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn serve(config: Config) -> ExitCode {
     let inheritance = Inheritance::read();
     let number = inheritance.iter().flatten().map(|inheritance| inheritance.number).next();
-    logging::start(config.log_level, number);
+    logging::start(config.log_level, config.log.log_format, number);
     match inheritance {
         Ok(inheritance) => process::run(config, inheritance.as_ref()),
         Err(why) => {

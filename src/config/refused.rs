@@ -11,7 +11,8 @@ const PYTHON: &str = "there is no Python application here to load: publish to th
 const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
 const RELOAD: &str = "the program is compiled: build it again and restart it, which its clients survive";
 const PROXY: &str = "forwarded addresses are believed only with --proxy-headers, which is off by default";
-const LOGS: &str = "the log has one format, on standard error; choose how much with --log-level";
+const LOGS: &str =
+    "the log is on standard error; choose how much with --log-level, and JSON with --log-format json";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";
 
 const HIDDEN: &str = "unexpected argument, not shown as it may be a secret: all arguments are flags, with or without a value, but \

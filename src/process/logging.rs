@@ -1,4 +1,4 @@
-//! The log: lines such as `2026-11-22T12:00:00.000Z [INFO] text` on standard error.
+//! The log: lines on standard error, whose layout is in `line`.
 //! Lines are handed on when the loop says so, warnings and errors at once.
 //! Invariant: writing a line never waits. A standard error that is full, closed or slow loses lines; they are
 //! counted, and the first line that gets through again is preceded by their number.
@@ -13,12 +13,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use env_logger::{Builder, Logger, Target};
 use jiff::Timestamp;
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
 use socket2::SockRef;
 
-use crate::config::LogLevel;
+use crate::config::{LogFormat, LogLevel};
 use crate::server::log_pace::LINES_WAIT;
 use crate::wire::metrics::LOG_LINES_LOST;
+use line::Layout;
+
+mod line;
 
 /// A pipe takes a write of up to this many bytes whole or not at all: PIPE_BUF, pipe(7).
 const WHOLE_OR_NOT: usize = 4096;
@@ -31,10 +34,11 @@ const ERASE_LINE: &[u8] = b"\r\x1b[K";
 
 /// Starts the log. The flag wins over `RUST_LOG`; without either it tells from `info` on. The lines of one of several
 /// workers begin with its number and its process.
-pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
+pub fn start(level: Option<LogLevel>, format: LogFormat, worker: Option<u32>) {
     let sink = SINK.get_or_init(|| Sink::new(Mutex::new(NeverWaiting::new(Stderr::open())))).clone();
-    let coloured =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_for_people = format == LogFormat::Text && io::stderr().is_terminal();
+    let is_coloured = is_for_people && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let layout = Layout { format, is_coloured, worker, most_bytes: CHUNK_BYTES };
     let mut builder = Builder::new();
     builder.filter_level(LevelFilter::Info);
     match level {
@@ -43,32 +47,17 @@ pub fn start(level: Option<LogLevel>, worker: Option<u32>) {
     }
     builder.target(Target::Pipe(Box::new(Lines(sink.clone()))));
     if let Ok(mut sink) = sink.lock() {
-        sink.has_strangers = worker.is_some() && io::stderr().is_terminal();
+        sink.has_strangers = worker.is_some() && is_for_people;
+        sink.layout = layout;
     }
-    let prefix =
-        worker.map(|number| format!("worker {number} ({}): ", std::process::id())).unwrap_or_default();
-    builder.format(move |line, record| write_line(line, Timestamp::now(), record, coloured, &prefix));
+    builder.format(move |line, record| layout.write(line, Timestamp::now(), record));
     let logger = builder.build();
     log::set_max_level(logger.filter());
     log::set_boxed_logger(Box::new(TurnByTurn { logger, sink })).expect("the log is started once");
-}
-
-fn write_line(
-    line: &mut impl Write,
-    now: Timestamp,
-    record: &Record<'_>,
-    coloured: bool,
-    prefix: &str,
-) -> io::Result<()> {
-    let (name, colour) = match record.level() {
-        Level::Error => ("ERROR", "\x1b[31m"),
-        Level::Warn => ("WARNING", "\x1b[33m"),
-        Level::Info => ("INFO", "\x1b[32m"),
-        Level::Debug => ("DEBUG", "\x1b[34m"),
-        Level::Trace => ("TRACE", "\x1b[2m"),
-    };
-    let (colour, plain) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
-    writeln!(line, "{now:.3} [{colour}{name}{plain}] {prefix}{}", record.args())
+    if format == LogFormat::Json {
+        // Otherwise it would be several lines, and no object.
+        std::panic::set_hook(Box::new(|panic| error!("{panic}")));
+    }
 }
 
 /// Standard error, such that a write returns at once.
@@ -137,6 +126,8 @@ struct NeverWaiting<W> {
     /// On a terminal: the line below the log, and what of it is on the screen.
     status: String,
     drawn: String,
+    /// How it says what was lost.
+    layout: Layout,
     /// Whether another process may have drawn a status on the same terminal.
     has_strangers: bool,
     /// What is still to be written of a chunk that a terminal or a socket took in part.
@@ -151,6 +142,7 @@ impl<W: Write> NeverWaiting<W> {
             chunk: Vec::new(),
             status: String::new(),
             drawn: String::new(),
+            layout: Layout::default(),
             has_strangers: false,
             tail: Vec::new(),
             lost_lines: 0,
@@ -185,9 +177,7 @@ impl<W: Write> NeverWaiting<W> {
         let is_in_the_way = !self.drawn.is_empty() || self.has_strangers;
         let chunk = if is_in_the_way || !self.status.is_empty() || self.lost_lines > 0 {
             let erase = if is_in_the_way { ERASE_LINE } else { b"" };
-            Cow::Owned(
-                [erase, self.lost_lines_notice().as_bytes(), &self.chunk, self.status.as_bytes()].concat(),
-            )
+            Cow::Owned([erase, &self.lost_lines_notice(), &self.chunk, self.status.as_bytes()].concat())
         } else {
             Cow::Borrowed(&self.chunk[..])
         };
@@ -202,12 +192,8 @@ impl<W: Write> NeverWaiting<W> {
     }
 
     /// Says how many lines were lost before, if any: in the write of the next that is not, or it would fill the room for it.
-    fn lost_lines_notice(&self) -> String {
-        let (now, lost) = (Timestamp::now(), self.lost_lines);
-        match lost {
-            0 => String::new(),
-            _ => format!("{now:.3} [WARNING] {lost} log lines lost: standard error did not take them\n"),
-        }
+    fn lost_lines_notice(&self) -> Vec<u8> {
+        if self.lost_lines == 0 { vec![] } else { self.layout.lost(Timestamp::now(), self.lost_lines) }
     }
 
     fn finish_tail(&mut self) -> bool {
@@ -236,10 +222,11 @@ type Sink = Arc<Mutex<NeverWaiting<Stderr>>>;
 /// There is one standard error, and so there is one sink.
 static SINK: OnceLock<Sink> = OnceLock::new();
 
-/// Shows a line below the log, which is redrawn in place; an empty one takes it away. Only on a terminal.
+/// Shows a line below the log, which is redrawn in place; an empty one takes it away. Only on a terminal, and to people.
 pub fn show_status(status: &str) {
     if io::stderr().is_terminal()
         && let Some(mut sink) = SINK.get().and_then(|sink| sink.lock().ok())
+        && sink.layout.format == LogFormat::Text
     {
         status.clone_into(&mut sink.status);
         LINES_WAIT.store(true, Ordering::Relaxed);
@@ -372,19 +359,5 @@ mod tests {
         write(&mut log, &"x".repeat(10_000));
         write(&mut log, "next");
         assert_eq!(text(&log).lines().map(str::len).collect::<Vec<_>>(), [CHUNK_BYTES - 1, 4]);
-    }
-
-    #[test]
-    fn a_line_has_its_time_and_level() {
-        let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        let line = |level, coloured| {
-            let mut line = vec![];
-            let record = Record::builder().level(level).args(format_args!("text")).build();
-            write_line(&mut line, now, &record, coloured, "").unwrap();
-            String::from_utf8(line).unwrap()
-        };
-        assert_eq!(line(Level::Info, false), "2026-11-22T12:00:00.000Z [INFO] text\n");
-        assert_eq!(line(Level::Warn, false), "2026-11-22T12:00:00.000Z [WARNING] text\n");
-        assert_eq!(line(Level::Error, true), "2026-11-22T12:00:00.000Z [\x1b[31mERROR\x1b[0m] text\n");
     }
 }
