@@ -45,7 +45,7 @@
 //!   [`wire::extensions`], done by [`wire::deflate`]. HTTP/1.1: [`wire::request_buffer`] finds a request;
 //!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
 //! * What operators read: [`http::report`], from [`wire::overview`]; what has happened lately in it, from [`policy::lately`]; a supervisor asks its
-//!   workers for it in `server::relay::inquiries`. What publishers send: [`wire::publish`]. What outlives
+//!   workers for it in `server::relay::inquiries`. Who the clients are: `server::peers::register`, and page by page [`wire::connections`]. What publishers send: [`wire::publish`]. What outlives
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by [`server::order::ledger`], before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:

@@ -145,7 +145,7 @@ impl Voice {
             ToSupervisor::Sync => ToWorker::Synced,
             ToSupervisor::Overview => ToWorker::Overview(Box::default()),
             ToSupervisor::Inquire(_) => ToWorker::Found(Box::default()),
-            ToSupervisor::Drain => ToWorker::Close,
+            ToSupervisor::Drain(_) => ToWorker::Close,
             ToSupervisor::Closed => ToWorker::Leave,
             ToSupervisor::Signalled => ToWorker::StepDown { is_last: false },
             ToSupervisor::Publish(submission) => {

@@ -168,7 +168,7 @@ impl World {
         }
         let time = match &mut self.above {
             Above::Nobody => {
-                self.worker(0, |process| process.signal(Control::Leave));
+                self.worker(0, |process| process.signal(Control::Leave("SIGTERM")));
                 LONGEST_LEAVING
             }
             Above::Voice(voice) => {
@@ -178,7 +178,7 @@ impl World {
                 LONGEST_LEAVING
             }
             Above::Headquarters(headquarters) => {
-                headquarters.signal(Signal::Leave);
+                headquarters.signal(Signal::Leave("SIGTERM"));
                 LONGEST_REIGN
             }
             Above::Gone => LONGEST_LEAVING,

@@ -80,7 +80,7 @@ fn act<'a>(world: &mut World, (what, who, much): (u8, u8, u8), content: impl FnO
             client.line.borrow_mut().read((much < 255).then(|| usize::from(much) * 64))
         }),
         6 => world.client(nth, |client| end(&mut client.line.borrow_mut(), much % 2 == 1)),
-        7 if nth == 0 => world.worker(usize::from(much), |process| process.signal(Control::Leave)),
+        7 if nth == 0 => world.worker(usize::from(much), |process| process.signal(Control::Leave("SIGTERM"))),
         7 => world.sleep(Duration::from_millis(40) * u32::from(much)),
         8 => world.client(nth, |client| client.get(PATHS[usize::from(much) % PATHS.len()])),
         9 => world.client(nth, |client| {
@@ -126,7 +126,7 @@ fn govern(world: &mut World, (what, nth, much): (u8, usize, u8)) {
     match what {
         b'G' => world.worker(nth, |process| process.is_frozen ^= true),
         b'H' => world.headquarters(|headquarters, _| {
-            let signals = [Signal::Grow, Signal::Shrink, Signal::Leave];
+            let signals = [Signal::Grow, Signal::Shrink, Signal::Leave("SIGTERM")];
             headquarters.signal(signals[usize::from(much) % signals.len()]);
         }),
         b'I' => world.headquarters(|headquarters, workers| {

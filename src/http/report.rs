@@ -5,6 +5,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Map, Value, json};
 
 use crate::wire::accept::MetricsFormat;
+use crate::wire::connections::{ConnectionStatus, Page};
 use crate::wire::exposition;
 use crate::wire::metrics::{Metrics, Rates};
 use crate::wire::overview::{EngineState, EngineStatus, HistoryStatus, Overview, Wish};
@@ -25,14 +26,28 @@ pub enum Report {
     Metrics,
     /// `/metrics`, for whoever asks for OpenMetrics.
     OpenMetrics,
+    /// `/status?connections`
+    Connections(Page),
 }
 
 impl Report {
+    /// That of this path, which is one of them; with a page of the clients, if one is asked for.
+    pub fn at(path: &str, page: Option<Page>, format: MetricsFormat) -> Self {
+        match (path, page) {
+            ("/readyz", _) => Self::Readiness,
+            ("/metrics", _) if format == MetricsFormat::OpenMetrics => Self::OpenMetrics,
+            ("/metrics", _) => Self::Metrics,
+            (_, None) => Self::Status,
+            (_, Some(page)) => Self::Connections(page),
+        }
+    }
+
     /// What of each process is to be told in it, beside what was counted.
     pub fn wish(self) -> Wish {
         match self {
             Self::Readiness | Self::Metrics | Self::OpenMetrics => Wish::Counted,
             Self::Status => Wish::Topics,
+            Self::Connections(page) => Wish::Connections(page),
         }
     }
 
@@ -43,6 +58,9 @@ impl Report {
             Self::Status => Response::new(200, "application/json", status(overview, now).to_string()),
             Self::Metrics => metrics(MetricsFormat::Prometheus, overview, now),
             Self::OpenMetrics => metrics(MetricsFormat::OpenMetrics, overview, now),
+            Self::Connections(page) => {
+                Response::new(200, "application/json", connections(overview, page).to_string())
+            }
         }
     }
 }
@@ -94,6 +112,7 @@ fn status(overview: &Overview, now: Timestamp) -> Value {
     }
     if let Some(drain) = &overview.drain {
         let drain = json!({
+            "origin": drain.origin,
             "since": rfc3339(drain.since_unix_ms),
             "deadline": rfc3339(drain.deadline_unix_ms),
             "connections_then": drain.clients_then,
@@ -153,6 +172,44 @@ fn topics(overview: &Overview) -> Value {
     let most_heard: Vec<Value> =
         most_heard.map(|(topic, count)| json!({"topic": topic, "subscribers": count})).collect();
     json!({"count": topics.count, "most_heard": most_heard})
+}
+
+/// A page of the clients of all processes, and those processes that have not told in time.
+fn connections(overview: &Overview, page: Page) -> Value {
+    let (mut all, mut is_truncated, mut missing) = (vec![], false, vec![]);
+    for worker in &overview.workers {
+        let number = worker.number.unwrap_or(1);
+        match &worker.details {
+            Some(details) => {
+                is_truncated |= details.connections.is_truncated;
+                all.extend(details.connections.list.iter().map(|client| (number, client)));
+            }
+            None => missing.push(number),
+        }
+    }
+    let (list, has_more) = page.cut(all, |(_, client)| client.id);
+    let list: Vec<Value> = list.into_iter().map(|(worker, client)| connection(worker, client)).collect();
+    json!({
+        "connections": overview.connections(),
+        "list": list,
+        "truncated": is_truncated || has_more,
+        "missing_workers": missing,
+    })
+}
+
+fn connection(worker: u32, client: &ConnectionStatus) -> Value {
+    json!({
+        "id": client.id.to_string(),
+        "address": client.forwarded.as_ref().unwrap_or(&client.peer),
+        "proxy": client.forwarded.as_ref().map(|_| &client.peer),
+        "kind": client.kind,
+        "since": rfc3339(client.since_unix_ms),
+        "topics": client.topics,
+        "outbox_bytes": client.outbox_bytes,
+        "sub": client.subject,
+        "tls": client.tls,
+        "worker": worker,
+    })
 }
 
 fn history(history: &HistoryStatus) -> Value {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::wire::connection_id::ConnectionId;
+use crate::wire::connections::{ConnectionStatus, Connections};
 use crate::wire::metrics::{Metrics, Rates};
 use crate::wire::overview::{Details, Draining, WorkerStatus};
 use crate::wire::response::Exchange;
@@ -32,7 +34,7 @@ fn refusing() -> EngineState {
 
 #[test]
 fn it_is_ready_without_its_engine_but_not_before_it_has_read_once_what_that_holds() {
-    let drain = Some(Draining { since_unix_ms: 0, deadline_unix_ms: 1000, clients_then: 0 });
+    let drain = Some(Draining { deadline_unix_ms: 1000, ..Draining::default() });
     let draining = r#"{"status":"draining","connections":0,"deadline":"1970-01-01T00:00:01.000Z""#;
     for (drain, engine, code, body) in [
         (None, None, 200, r#"{"status":"ready"}"#.to_owned()),
@@ -40,10 +42,10 @@ fn it_is_ready_without_its_engine_but_not_before_it_has_read_once_what_that_hold
         (None, engine(down(), true), 200, r#"{"status":"ready","engine":"down"}"#.to_owned()),
         (None, engine(refusing(), true), 200, r#"{"status":"ready","engine":"refuses"}"#.to_owned()),
         (None, engine(down(), false), 503, r#"{"status":"starting","engine":"down"}"#.to_owned()),
-        (drain, None, 503, format!("{draining}}}")),
+        (drain.clone(), None, 503, format!("{draining}}}")),
         (drain, engine(down(), false), 503, format!(r#"{draining},"engine":"down"}}"#)),
     ] {
-        let overview = Overview { drain, engine, ..Overview::default() };
+        let overview = Overview { drain: drain.clone(), engine, ..Overview::default() };
         assert_eq!(told(Report::Readiness, &overview), (code, body));
     }
 }
@@ -96,7 +98,11 @@ fn the_status_adds_up_what_the_workers_have_told() {
             Metrics { deliveries: count, outbox_bytes: 10, notices: 1, rates, ..Metrics::default() };
         metrics.count_disconnect("peer_closed", 1000);
         let topics = Topics { count: 1, most_heard: vec![("orders".to_owned(), count)] };
-        WorkerStatus { metrics, details: Some(Details { topics }), ..WorkerStatus::default() }
+        WorkerStatus {
+            metrics,
+            details: Some(Details { topics, ..Details::default() }),
+            ..WorkerStatus::default()
+        }
     };
     let silent = WorkerStatus::default();
     let workers = vec![worker(3), worker(4), silent];
@@ -141,7 +147,7 @@ fn described(report: Report, overview: &Overview) -> (Vec<(String, String)>, Str
 #[test]
 fn metrics_come_in_two_formats_that_name_the_same_families_and_each_once() {
     let workers = vec![WorkerStatus { number: Some(1), ..WorkerStatus::default() }];
-    let drain = Some(Draining { since_unix_ms: 0, deadline_unix_ms: 1000, clients_then: 0 });
+    let drain = Some(Draining { deadline_unix_ms: 1000, ..Draining::default() });
     let overview = Overview { workers, drain, engine: engine(UP, true), ..Overview::default() };
     let (prometheus, head) = described(Report::Metrics, &overview);
     assert!(head.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nVary: Accept\r\n"));
@@ -157,4 +163,35 @@ fn metrics_come_in_two_formats_that_name_the_same_families_and_each_once() {
     assert_eq!(open_metrics.iter().map(in_prometheus).collect::<Vec<_>>(), prometheus);
     let names: BTreeSet<&str> = open_metrics.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names.len(), open_metrics.len(), "{open_metrics:?}");
+}
+
+#[test]
+fn a_page_of_the_clients_is_that_of_all_workers_which_have_told_theirs() {
+    let client = |number, forwarded: Option<&str>| ConnectionStatus {
+        id: ConnectionId { epoch: 1, number },
+        peer: "127.0.0.1:4711".to_owned(),
+        forwarded: forwarded.map(str::to_owned),
+        kind: "WebSocket".to_owned(),
+        subject: Some("ada".to_owned()),
+        ..ConnectionStatus::default()
+    };
+    let worker = |number, list: Option<Vec<ConnectionStatus>>| {
+        let connections = |list| Connections { list, is_truncated: false };
+        let details = list.map(|list| Details { connections: connections(list), ..Details::default() });
+        WorkerStatus { number: Some(number), details, ..WorkerStatus::default() }
+    };
+    let first = vec![client(1, None), client(3, None)];
+    let workers =
+        vec![worker(1, Some(first)), worker(2, Some(vec![client(2, Some("203.0.113.5"))])), worker(3, None)];
+    let page = Page { limit: 2, after: None };
+    let said = told(Report::Connections(page), &Overview { workers, ..Overview::default() }).1;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let ids: Vec<&Value> = said["list"].as_array().unwrap().iter().map(|client| &client["id"]).collect();
+    assert_eq!(ids, ["00000001-1", "00000001-2"]);
+    assert_eq!((&said["truncated"], &said["missing_workers"]), (&true.into(), &json!([3])));
+    let proxied = json!({
+        "id": "00000001-2", "address": "203.0.113.5", "proxy": "127.0.0.1:4711", "kind": "WebSocket",
+        "since": "1970-01-01T00:00:00.000Z", "topics": 0, "outbox_bytes": 0, "sub": "ada", "tls": null, "worker": 2,
+    });
+    assert_eq!(said["list"][1], proxied);
 }

@@ -13,7 +13,7 @@ use crate::http::report::Report;
 use crate::http::site::{Audience, Site};
 use crate::http::token::Identity;
 use crate::policy::rights::Publisher;
-use crate::wire::accept::MetricsFormat;
+use crate::wire::connections::Page;
 use crate::wire::extensions::Offers;
 use crate::wire::refusal::Refusal;
 use crate::wire::request::{Method, Preflight, Request};
@@ -166,9 +166,9 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             get_only(request.method, || Response::new(200, "application/json", r#"{"status":"ok"}"#))
         }
         path @ ("/readyz" | "/status" | "/metrics") => match request.method {
-            Method::Get | Method::Head => match refuse_onlooker(&request, conditions) {
-                Some(refusal) => refusal,
-                None => return Answer::Report(report_at(path, request.fields.metrics_format)),
+            Method::Get | Method::Head => match report_at(path, &request, conditions) {
+                Err(refusal) => refusal,
+                Ok(report) => return Answer::Report(report),
             },
             Method::Post | Method::Other => not_allowed("GET, HEAD"),
         },
@@ -327,13 +327,13 @@ fn answer_preflight(
     }
 }
 
-fn report_at(path: &str, format: MetricsFormat) -> Report {
-    match (path, format) {
-        ("/readyz", _) => Report::Readiness,
-        ("/status", _) => Report::Status,
-        (_, MetricsFormat::Prometheus) => Report::Metrics,
-        (_, MetricsFormat::OpenMetrics) => Report::OpenMetrics,
-    }
+/// What is asked for. Who the clients are is for operators alone, also where others may look at the numbers.
+fn report_at(path: &str, request: &Request, conditions: Conditions<'_>) -> Result<Report, Response> {
+    let page = Page::read(request.query_bytes()).filter(|_| path == "/status");
+    let refuse = if page.is_some() { refuse_operator } else { refuse_onlooker };
+    refuse(request, conditions).map_or(Ok(()), Err)?;
+    let page = page.transpose().map_err(|why| Response::error(400, &why))?;
+    Ok(Report::at(path, page, request.fields.metrics_format))
 }
 
 /// Why a peer may not publish, if it may not. A page of an allowed origin may do what a program on its machine may.

@@ -4,6 +4,7 @@
 //! A turn: `handle` what has come; `poll` until `None` and do what each step says; `settle`, and sleep for `next_timeout`
 //! at most. It is generic over the socket, so that a simulation can take the same turns without any process.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::policy::drain;
@@ -39,8 +40,8 @@ pub struct CrewTerms {
 /// What a signal asks of the whole server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// To leave; for the second time, to leave at once.
-    Leave,
+    /// To leave; for the second time, to leave at once. With whoever asks, in words.
+    Leave(&'static str),
     /// One worker more.
     Grow,
     /// One worker less.
@@ -67,6 +68,8 @@ pub struct Crew<S> {
     roster: Roster,
     /// From the order to leave to the end of the grace period.
     longest_drain: Duration,
+    /// Who has asked for the drain.
+    caller: Cow<'static, str>,
     /// The period of the notification, and when it is due.
     notify: Option<(Duration, Instant)>,
     /// While everything is handed over.
@@ -91,6 +94,7 @@ impl<S: Socket> Crew<S> {
             relay: Relay::new(epoch, history),
             roster: Roster::new(workers, times, now.instant),
             longest_drain: times.drain_delay + times.grace,
+            caller: Cow::default(),
             notify: notify_interval.map(|period| (period, now + period)),
             handover: None,
             is_parking: false,
@@ -224,7 +228,10 @@ impl<S: Socket> Crew<S> {
             WorkerEvent::Signalled if self.is_parking => {}
             WorkerEvent::Signalled => self.roster.on_signalled(worker, now),
             WorkerEvent::Alive => self.roster.on_heard(worker),
-            WorkerEvent::AskedToLeave => self.roster.ask_to_leave(now),
+            WorkerEvent::AskedToLeave(caller) => {
+                self.note_caller(caller.into());
+                self.roster.ask_to_leave(now);
+            }
             WorkerEvent::Stuck => self.roster.on_stuck(worker),
             WorkerEvent::Lost => self.roster.on_lost(worker, now),
             WorkerEvent::Said(said) => {
@@ -264,9 +271,19 @@ impl<S: Socket> Crew<S> {
             Signal::Grow | Signal::Shrink if self.handover.is_some() => {
                 self.put_off.push(signal);
             }
-            Signal::Leave => self.roster.signal(now),
+            Signal::Leave(caller) => {
+                self.note_caller(caller.into());
+                self.roster.signal(now);
+            }
             Signal::Grow => self.roster.grow(now),
             Signal::Shrink => self.roster.shrink(now),
+        }
+    }
+
+    /// Whoever is the first to ask has begun it.
+    fn note_caller(&mut self, caller: Cow<'static, str>) {
+        if !self.is_leaving() {
+            self.caller = caller;
         }
     }
 
@@ -280,7 +297,7 @@ impl<S: Socket> Crew<S> {
         match step {
             // Operators that ask are told of it while all goes on.
             drain::Step::SignalReceived => {
-                self.relay.announce_drain(self.now, self.now + self.longest_drain);
+                self.relay.announce_drain(self.now, self.now + self.longest_drain, self.caller.clone());
             }
             drain::Step::Close => {
                 self.relay.close();

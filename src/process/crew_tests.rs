@@ -84,7 +84,7 @@ impl Story {
 fn a_crew_serves_on_for_its_delay_and_then_waits_for_thirty_minutes_and_for_its_last_worker() {
     let mut story = Story::serving();
     let begun = story.now.instant;
-    let (mut lines, mut reports, mut signals) = (vec![], 0, vec![Signal::Leave]);
+    let (mut lines, mut reports, mut signals) = (vec![], 0, vec![Signal::Leave("SIGTERM")]);
     while story.now.instant < begun + 1900 * SECOND {
         for step in story.turn(&std::mem::take(&mut signals)) {
             let seconds = (story.now.instant - begun).as_secs();
@@ -107,6 +107,7 @@ fn a_crew_serves_on_for_its_delay_and_then_waits_for_thirty_minutes_and_for_its_
     }
     let announced = story.crew.relay.overview(story.now.instant).drain.expect("it leaves");
     assert_eq!(announced.deadline_unix_ms - announced.since_unix_ms, 1_810_000);
+    assert_eq!(announced.origin, "SIGTERM");
     assert_eq!(lines, ["0 Shutdown signal received", "10 Graceful shutdown initiated"]);
     assert_eq!((reports, story.told(1)), (378, vec!["Close".to_owned(), "Leave".to_owned()]));
     let ended = vec![(0, Exit::Code(0)), (1, Exit::Code(1))];
@@ -118,7 +119,7 @@ fn a_crew_serves_on_for_its_delay_and_then_waits_for_thirty_minutes_and_for_its_
 fn a_worker_that_was_sent_the_same_signal_is_not_told_to_leave_alone() {
     let mut story = Story::serving();
     story.ends[0].borrow_mut().say(&ToSupervisor::Signalled);
-    assert_eq!(story.turn(&[Signal::Leave]), [Step::Drain(drain::Step::SignalReceived)]);
+    assert_eq!(story.turn(&[Signal::Leave("SIGTERM")]), [Step::Drain(drain::Step::SignalReceived)]);
     story.ends[0].borrow_mut().say(&ToSupervisor::Signalled);
     assert_eq!(story.turn(&[]), []);
     assert_eq!(story.told(0), [""; 0]);
@@ -141,7 +142,7 @@ fn a_link_without_memory_is_tried_again_though_no_event_announces_any() {
 #[test]
 fn what_a_worker_has_said_before_its_end_is_heard_in_the_turn_in_which_it_has_ended() {
     let mut story = Story::serving();
-    story.ends[0].borrow_mut().say(&ToSupervisor::Drain);
+    story.ends[0].borrow_mut().say(&ToSupervisor::Drain("somebody".to_owned()));
     let exit = Exit::Code(0);
     let steps = story.handle(Arrived { ended: vec![(0, exit)], ..Arrived::default() });
     let ended = Step::Ended { slot: 0, exit, back_off: Duration::ZERO };

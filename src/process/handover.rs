@@ -128,7 +128,7 @@ impl Launcher for SuccessorProcess {
         signal(
             pid,
             match control {
-                Control::Leave | Control::Park => SIGTERM,
+                Control::Leave(_) | Control::Park => SIGTERM,
                 Control::HandOver => SIGHUP,
             },
         );

@@ -14,8 +14,8 @@ pub const SIGNALS: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 /// What the outside world may ask of a running server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// Leave: the first time gently, the second time at once.
-    Leave,
+    /// Leave: the first time gently, the second time at once. With whoever asks, in words.
+    Leave(&'static str),
     /// The same, and the first time park all connections.
     Park,
     /// Hand over to the program that is on disk.
@@ -32,7 +32,7 @@ pub struct Handle {
 impl Handle {
     /// As SIGTERM does. A server that has ended already is no error.
     pub fn leave(&self) {
-        let _ = self.sender.send(Control::Leave);
+        let _ = self.sender.send(Control::Leave("the program that runs it"));
         let _ = self.waker.wake();
     }
 }
@@ -44,6 +44,15 @@ impl Handle {
 /// As `sigaction(2)`.
 pub fn take_signals() -> io::Result<Signals> {
     Signals::new(SIGNALS)
+}
+
+/// A signal that asks a server to leave, as operators know it.
+pub fn name_of(signal: i32) -> &'static str {
+    match signal {
+        SIGINT => "SIGINT",
+        SIGHUP => "SIGHUP, as the terminal has gone",
+        _ => "SIGTERM",
+    }
 }
 
 /// Where controls come from.
@@ -101,7 +110,7 @@ impl Controls {
         let meant = signals.map(|signal| match signal {
             SIGHUP if !self.is_at_terminal => Control::HandOver,
             SIGTERM if self.parks => Control::Park,
-            _ => Control::Leave,
+            signal => Control::Leave(name_of(signal)),
         });
         ahead.into_iter().chain(meant).chain(self.receiver.try_iter()).collect()
     }
@@ -109,7 +118,7 @@ impl Controls {
     /// Whether it is asked to leave. No event announces any more what was seen here: it is to be taken.
     pub(super) fn look_whether_to_leave(&mut self) -> bool {
         self.ahead = self.take();
-        self.ahead.iter().any(|control| matches!(control, Control::Leave | Control::Park))
+        self.ahead.iter().any(|control| matches!(control, Control::Leave(_) | Control::Park))
     }
 
     /// Whether there is something that was only looked at.

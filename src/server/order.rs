@@ -254,8 +254,8 @@ impl<S: Socket> Order<S> {
     }
 
     /// Tells the supervisor that an operator wants the whole server to leave. Whether there is one to tell.
-    pub fn pass_on_drain(&mut self) -> bool {
-        self.upstream_mut().map(Upstream::pass_on_drain).is_some()
+    pub fn pass_on_drain(&mut self, caller: &str) -> bool {
+        self.upstream_mut().map(|upstream| upstream.pass_on_drain(caller)).is_some()
     }
 
     /// Tells the supervisor that this process no longer listens.

@@ -5,7 +5,7 @@
 use std::io;
 
 use jiff::Timestamp;
-use log::{debug, info};
+use log::info;
 use slab::Slab;
 
 use crate::http::door::Door;
@@ -26,6 +26,7 @@ use crate::server::peers::counts::Counts;
 use crate::server::peers::guiding::ageing_notices;
 use crate::server::peers::handshakes::Handshakes;
 use crate::server::peers::leaving::Mode;
+use crate::server::peers::register::Register;
 use crate::server::peers::reports::Reports;
 use crate::server::peers::unheard::Unheard;
 use crate::server::peers::upkeep::Upkeep;
@@ -47,10 +48,11 @@ mod held_back;
 #[cfg(test)]
 mod house;
 mod identities;
-mod leaving;
+pub(super) mod leaving;
 mod moving;
 mod publishing;
 mod reading;
+mod register;
 mod reports;
 mod speaking;
 mod streaming;
@@ -80,6 +82,8 @@ pub struct Peers<S> {
     /// When each client is to reconnect: while the server leaves, or once its connection is old.
     notices: Option<ReconnectNotices>,
     counts: Counts,
+    /// Who the clients are.
+    register: Register,
     /// Whose the connections are, where that is limited.
     addresses: Option<Addresses>,
     unheard: Unheard,
@@ -120,6 +124,7 @@ impl<S: Socket> Peers<S> {
             expiries: Expiries::default(),
             notices: ageing_notices(&terms),
             counts: Counts::new(now),
+            register: Register::default(),
             addresses: terms.addresses.map(Addresses::new),
             unheard: Unheard::default(),
             handshakes: Handshakes::default(),
@@ -237,16 +242,18 @@ impl<S: Socket> Peers<S> {
             }
             connection.member.take().into_iter().for_each(|member| member.forget(key, &mut self.expiries));
             if connection.has_departed() && std::mem::take(&mut connection.is_client) {
-                self.counts.on_departed(ending, connection.is_stream());
+                let is_stream = connection.is_stream();
+                self.counts.on_departed(ending, is_stream);
                 if let Some(notices) = &mut self.notices {
                     notices.forget(key);
                 }
-                debug!("Client {key} has departed: {}", ending.label());
+                self.say_departed(key, ending, is_stream, now);
                 if self.mode != Mode::Farewell {
                     info!("Client disconnected. Total connections: {}", self.counts.clients());
                 }
             }
         }
+        let connection = &mut self.connections[key];
         if connection.is_over() {
             return self.bury(key, now);
         }
@@ -273,6 +280,7 @@ impl<S: Socket> Peers<S> {
         }
         if connection.may_be_buried(now) {
             self.forget_handshake(key);
+            self.register.leave(key);
             let connection = self.connections.remove(key);
             if connection.reading == Reading::Listed {
                 self.agenda.unlist_unread(key);

@@ -335,7 +335,7 @@ impl<S: Socket> Relay<S> {
             ToSupervisor::Closed => self.events.push((id, WorkerEvent::Closed)),
             ToSupervisor::Signalled => self.events.push((id, WorkerEvent::Signalled)),
             ToSupervisor::Beat => {}
-            ToSupervisor::Drain => self.events.push((id, WorkerEvent::AskedToLeave)),
+            ToSupervisor::Drain(caller) => self.events.push((id, WorkerEvent::AskedToLeave(caller))),
             ToSupervisor::Metrics(metrics) => member.status.metrics = *metrics,
             ToSupervisor::Overview => {
                 let overview = self.overview(now.instant);

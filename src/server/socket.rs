@@ -1,7 +1,7 @@
 //! What a connection needs of a socket, and the one that the server has: a stream, over TCP or on this machine.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -147,6 +147,14 @@ pub trait Socket: Read + Write {
         Ok(None)
     }
 
+    /// The same with its port, where that is known.
+    ///
+    /// # Errors
+    /// As `peer_address`.
+    fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(self.peer_address()?.map(|address| SocketAddr::new(address, 0)))
+    }
+
     /// Whether the connection is over for the system itself: reset, timed out, or ended by both sides with all of it taken.
     /// Reading does not always tell: behind the end of the peer's side it brings that end again, and no error.
     fn is_dead(&self) -> bool {
@@ -216,7 +224,11 @@ impl Socket for Stream {
     }
 
     fn peer_address(&self) -> io::Result<Option<IpAddr>> {
-        Ok(self.0.peer_addr()?.as_socket().map(|address| address.ip()))
+        Ok(self.peer()?.map(|address| address.ip()))
+    }
+
+    fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        Ok(self.0.peer_addr()?.as_socket())
     }
 
     fn is_dead(&self) -> bool {

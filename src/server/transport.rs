@@ -2,7 +2,7 @@
 //! spoken of.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Source;
@@ -222,6 +222,10 @@ impl<S: Socket> Socket for Transport<S> {
 
     fn peer_address(&self) -> io::Result<Option<IpAddr>> {
         self.socket().peer_address()
+    }
+
+    fn peer(&self) -> io::Result<Option<SocketAddr>> {
+        self.socket().peer()
     }
 
     fn is_dead(&self) -> bool {

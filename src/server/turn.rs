@@ -1,6 +1,7 @@
 //! One turn without its poll: take in what has come, keep time, settle, and go on with the drain. It knows no poll, no
 //! listener and no file: what is to be done with those is an effect, which whoever owns them performs.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -19,9 +20,9 @@ use crate::policy::period::next_in_period;
 use crate::server::clock::Now;
 use crate::server::control::Control;
 use crate::server::engine::{EngineTerms, Wanted};
+use crate::server::order::Order;
 use crate::server::order::ledger::Ledger;
 use crate::server::order::upstream::Upstream;
-use crate::server::order::{Instruction, Order};
 use crate::server::peers::{Peers, Readiness};
 use crate::server::socket::Socket;
 use crate::server::terms::Terms;
@@ -71,6 +72,8 @@ pub struct Turn<S> {
     order: Order<S>,
     drain: Drain,
     scope: Scope,
+    /// Who has asked for the drain.
+    caller: Cow<'static, str>,
     /// No peer is judged by a later time.
     heard: heard::Heard,
     /// The period of the notification, and when it is due.
@@ -98,6 +101,7 @@ impl<S: Socket> Turn<S> {
             order,
             drain,
             scope: Scope::Whole,
+            caller: Cow::default(),
             heard: heard::Heard::new(now.instant),
             notify: None,
             effects: VecDeque::new(),
@@ -200,9 +204,7 @@ impl<S: Socket> Turn<S> {
         controls.into_iter().for_each(|control| self.obey(control));
         self.order.take_in(self.peers.is_behind(), self.peers.scratch(), now);
         self.ask();
-        if self.peers.take_drain_request() && !self.order.pass_on_drain() {
-            self.drain.ask(now.instant);
-        }
+        self.leave_if_asked();
     }
 
     /// Takes in a peer. `socket` is given the key under which its events are to be announced.
@@ -278,37 +280,6 @@ impl<S: Socket> Turn<S> {
         self.order.flush(self.peers.clients(), self.now);
     }
 
-    /// Does what the supervisor asks. To be asked to leave again changes at most the scope.
-    fn follow(&mut self, instruction: Instruction) {
-        let is_leaving = self.drain.is_leaving();
-        match instruction {
-            Instruction::Leave if self.is_held() => self.leave_held(),
-            Instruction::Serve => self.serve(),
-            Instruction::Close => {
-                // Also of one that leaves alone already: whoever else there is may end before it.
-                self.scope = Scope::Whole;
-                self.peers.leave(self.now, false);
-                self.stop_accepting();
-            }
-            Instruction::Leave if is_leaving => {
-                self.peers.leave(self.now, false);
-                if self.scope != Scope::Whole {
-                    // The supervisor is gone, and will not say that operators are to be let in again.
-                    self.effects.push_back(Effect::CloseAdmin);
-                }
-            }
-            Instruction::StepDown { .. } if is_leaving => {}
-            Instruction::Leave => self.drain.signal(self.now.instant),
-            Instruction::StepDown { is_last } => {
-                self.scope = Scope::Alone { is_last };
-                self.drain.signal(self.now.instant);
-            }
-            Instruction::Insist => self.drain.insist(self.now.instant),
-            Instruction::Moving(moving) => self.hold(moving),
-            Instruction::Vanish => self.effects.push_back(Effect::Vanish),
-        }
-    }
-
     fn keep_time(&mut self) {
         if self.is_held() {
             return;
@@ -368,7 +339,7 @@ impl<S: Socket> Turn<S> {
             }
             Step::SignalReceived => {
                 let limit = self.drain.limit().unwrap_or(self.now.instant);
-                self.peers.announce_drain(self.now, limit);
+                self.peers.announce_drain(self.now, limit, self.caller.clone());
             }
             Step::Armed
             | Step::Waiting { .. }

@@ -101,6 +101,24 @@ impl Ending {
         matches!(self, Self::PeerClosed(_))
     }
 
+    /// As operators are told it: who has ended the connection, and by which code.
+    pub fn in_words(self, is_stream: bool) -> String {
+        match self {
+            Self::PeerClosed(Some(code)) => format!("closed by the client, {code}"),
+            Self::PeerClosed(None) => "closed by the client, without a code".to_owned(),
+            Self::Gone if is_stream => "closed by the client".to_owned(),
+            Self::Gone => "lost: the client has ended TCP without a close".to_owned(),
+            Self::SocketFailed => "lost: reset or timed out".to_owned(),
+            Self::TlsFailed => "lost: TLS has failed".to_owned(),
+            Self::Answered => "ended by the server".to_owned(),
+            _ => match self.code_and_reason() {
+                Some((_, reason)) if is_stream => format!("ended by the server, {reason}"),
+                Some((code, reason)) => format!("closed by the server, {code} {reason}"),
+                None => "ended by the server".to_owned(),
+            },
+        }
+    }
+
     /// A short name for logs and counters.
     pub fn label(self) -> &'static str {
         match self {
@@ -147,6 +165,19 @@ mod tests {
         ];
         for (ending, expected) in endings {
             assert_eq!(code(ending), expected, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_said_who_has_ended_it_and_by_which_code() {
+        for (ending, is_stream, words) in [
+            (Ending::PeerClosed(Some(1001)), false, "closed by the client, 1001"),
+            (Ending::TooSlow, false, "closed by the server, 4001 too slow"),
+            (Ending::Drained, true, "ended by the server, server restart"),
+            (Ending::Gone, true, "closed by the client"),
+            (Ending::SocketFailed, false, "lost: reset or timed out"),
+        ] {
+            assert_eq!(ending.in_words(is_stream), words);
         }
     }
 

@@ -119,8 +119,8 @@ pub enum ToSupervisor {
     Clients(u64),
     /// Everything it has counted.
     Metrics(Box<Metrics>),
-    /// An operator wants the whole server to leave.
-    Drain,
+    /// An operator wants the whole server to leave, who is this one, in words.
+    Drain(String),
     /// The answer to `Beat`: its loop turns.
     Beat,
     /// It was sent a signal to leave, and asks how.

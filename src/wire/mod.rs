@@ -5,6 +5,8 @@ pub mod authority;
 pub mod body;
 pub mod chunk;
 pub mod commands;
+pub mod connection_id;
+pub mod connections;
 pub mod deflate;
 pub mod ending;
 pub mod engine;

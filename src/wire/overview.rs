@@ -1,8 +1,11 @@
 //! What there is to say about the whole server: its processes with their numbers, and how far it has left.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::connections::{Connections, Page};
 use crate::wire::metrics::{Handover, Metrics};
 use crate::wire::topics::Topics;
 
@@ -47,6 +50,8 @@ pub enum Wish {
     Counted,
     /// What is listened to there.
     Topics,
+    /// Who is connected there.
+    Connections(Page),
 }
 
 /// What a process has told beside what it has counted.
@@ -54,6 +59,8 @@ pub enum Wish {
 pub struct Details {
     /// What is listened to there.
     pub topics: Topics,
+    /// Who is connected there.
+    pub connections: Connections,
 }
 
 /// The engine, as this machine sees it.
@@ -105,7 +112,7 @@ impl EngineState {
 }
 
 /// How far a server has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
     /// When it began, in milliseconds since 1970.
     pub since_unix_ms: i64,
@@ -113,6 +120,8 @@ pub struct Draining {
     pub deadline_unix_ms: i64,
     /// How many clients there were then.
     pub clients_then: u64,
+    /// Who has asked for it, in words: a signal, or a request and where it came from.
+    pub origin: Cow<'static, str>,
 }
 
 /// One process that serves.

@@ -58,12 +58,12 @@ impl World {
             }
             Fate::Signalled => {
                 if let Some(id) = self.choose() {
-                    self.worker(id).signal(Control::Leave);
+                    self.worker(id).signal(Control::Leave("SIGTERM"));
                 }
             }
             Fate::Grow => self.reign().signal(Signal::Grow),
             Fate::Shrink => self.reign().signal(Signal::Shrink),
-            Fate::Redeployed => self.reign().signal(Signal::Leave),
+            Fate::Redeployed => self.reign().signal(Signal::Leave("SIGTERM")),
             Fate::HandedOver => {
                 let (setup, now) = (self.setup.clone(), self.clock());
                 let is_done = self.reign().workers.iter_mut().all(|worker| worker.hand_over(&setup, now));
@@ -87,7 +87,7 @@ impl World {
             }
             Fate::Insisted => {
                 let (_, leaving) = self.reigns.split_last_mut().expect("one serves");
-                leaving.iter_mut().for_each(|reign| reign.signal(Signal::Leave));
+                leaving.iter_mut().for_each(|reign| reign.signal(Signal::Leave("SIGTERM")));
             }
             Fate::Crashed => {
                 let reign = self.reigns.pop().expect("one serves");

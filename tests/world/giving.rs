@@ -138,7 +138,7 @@ impl Supervisor {
         if self.children.is_empty() {
             self.is_complete = true;
         } else if at >= since + PARTING && !self.crew.is_leaving() {
-            self.crew.leave();
+            self.crew.leave("a hand-over of everything else");
         }
     }
 

@@ -226,7 +226,7 @@ impl Worker {
             Some(Some(false)) | None => self.resume(),
         }
         if is_orphan {
-            self.server.leave();
+            self.server.leave("the end of the supervisor");
         }
     }
 

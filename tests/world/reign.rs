@@ -180,13 +180,15 @@ impl Reign {
 
     /// Sent to the whole server.
     pub fn signal(&mut self, signal: Signal) {
-        self.has_been_told_to_leave |= signal == Signal::Leave;
+        self.has_been_told_to_leave |= matches!(signal, Signal::Leave(_));
         match (&mut self.supervisor, signal) {
             (Some(supervisor), _) => {
                 supervisor.signals.push(signal);
                 supervisor.is_woken = true;
             }
-            (None, Signal::Leave) => self.workers.iter_mut().for_each(|worker| worker.signal(Control::Leave)),
+            (None, Signal::Leave(_)) => {
+                self.workers.iter_mut().for_each(|worker| worker.signal(Control::Leave("SIGTERM")))
+            }
             // It ignores them.
             (None, Signal::Grow | Signal::Shrink) => {}
         }

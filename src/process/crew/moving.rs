@@ -142,9 +142,9 @@ impl<S: Socket> Crew<S> {
         std::mem::take(&mut self.put_off)
     }
 
-    /// All leave, as after a signal.
-    pub fn leave(&mut self) {
-        self.obey(Signal::Leave);
+    /// All leave, as after a signal, since this one asks for it.
+    pub fn leave(&mut self, caller: &'static str) {
+        self.obey(Signal::Leave(caller));
     }
 
     /// A hand-over has come to nothing: the workers go on as if nothing had been.

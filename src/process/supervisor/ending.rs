@@ -37,7 +37,7 @@ impl Supervisor {
         }
         let leave_at = *self.leave_at.get_or_insert(self.now + PARTING);
         if self.now.instant >= leave_at && !self.crew.is_leaving() {
-            self.crew.leave();
+            self.crew.leave("a hand-over of everything else");
         }
         None
     }

@@ -273,7 +273,7 @@ fn number_of(signal: Signal) -> Option<i32> {
     match signal {
         Signal::Grow => Some(SIGTTIN),
         Signal::Shrink => Some(SIGTTOU),
-        Signal::Leave => None,
+        Signal::Leave(_) => None,
     }
 }
 

@@ -153,7 +153,7 @@ impl Supervisor {
     fn leave_unparked(&mut self, why: &dyn fmt::Display) {
         warn!("Not parking the connections: {why}");
         if !self.crew.is_leaving() {
-            self.crew.leave();
+            self.crew.leave("SIGTERM, as the connections could not be parked");
         }
     }
 }

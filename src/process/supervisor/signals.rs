@@ -4,6 +4,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 
 use super::Supervisor;
 use crate::process::crew::{Arrived, Signal};
+use crate::server::control::name_of;
 
 impl Supervisor {
     /// Takes those that have come: what they mean to the crew arrives, and whether everything is to be handed over or parked is
@@ -17,9 +18,9 @@ impl Supervisor {
         let signals = if may_obey { self.take_signals() } else { vec![] };
         arrived.signals.extend(signals.into_iter().filter_map(|signal| match signal {
             SIGTERM if may_park && !std::mem::replace(&mut parks, true) => None,
-            SIGTERM | SIGINT => Some(Signal::Leave),
+            SIGTERM | SIGINT => Some(Signal::Leave(name_of(signal))),
             // The terminal at which it was started is gone.
-            SIGHUP if is_at_terminal => Some(Signal::Leave),
+            SIGHUP if is_at_terminal => Some(Signal::Leave(name_of(signal))),
             SIGHUP => {
                 hands_over = true;
                 None
@@ -30,9 +31,10 @@ impl Supervisor {
             _ => None,
         }));
         (self.is_to_hand_over, self.is_to_park) = (hands_over, parks);
-        if self.parking.is_some() && arrived.signals.contains(&Signal::Leave) {
+        let leave = arrived.signals.iter().find(|signal| matches!(signal, Signal::Leave(_))).copied();
+        if let Some(leave) = leave.filter(|_| self.parking.is_some()) {
             // It was told to leave before.
-            arrived.signals.push(Signal::Leave);
+            arrived.signals.push(leave);
         }
     }
 

@@ -16,6 +16,10 @@ use crate::server::state_file::StateFile;
 use crate::wire::handover::FORMATS;
 use crate::wire::handover::parked::Left;
 
+/// As whom operators know who asks a server to leave that was to park.
+const SIGTERM: &str = "SIGTERM";
+const UNPARKED: &str = "SIGTERM, as the connections could not be parked";
+
 /// How far parking is, and where.
 #[derive(Default)]
 pub(in crate::server) struct Park {
@@ -44,16 +48,16 @@ impl Server {
         match self.park.state.poll(now, is_leaving, || self.turn.is_asked())? {
             Step::Insist => {
                 if !is_leaving {
-                    self.turn.leave();
+                    self.turn.leave(SIGTERM);
                 }
-                self.turn.leave();
+                self.turn.leave(SIGTERM);
                 None
             }
             Step::Park => {
                 let parted = self.park_all();
                 if let Err(why) = &parted {
                     warn!("Not parking the connections: {why}");
-                    self.turn.leave();
+                    self.turn.leave(UNPARKED);
                 }
                 parted.ok()
             }

@@ -259,7 +259,7 @@ impl Server {
             Some(Some(false)) | None => self.resume(),
         }
         if is_orphan {
-            self.turn.leave();
+            self.turn.leave("the end of the supervisor");
         }
         None
     }

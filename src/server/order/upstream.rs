@@ -227,8 +227,8 @@ impl<S: Socket> Upstream<S> {
         !self.is_lost
     }
 
-    pub(super) fn pass_on_drain(&mut self) {
-        self.tell(&ToSupervisor::Drain);
+    pub(super) fn pass_on_drain(&mut self, caller: &str) {
+        self.tell(&ToSupervisor::Drain(caller.to_owned()));
     }
 
     pub(super) fn say(&mut self, message: &ToSupervisor) {

@@ -78,7 +78,10 @@ impl<S: Socket> Peers<S> {
         };
         let owner = match requests.preamble() {
             Ok(Preamble::More) => return false,
-            Ok(Preamble::Header { origin: Origin::Client(client), .. }) => self.owner(Some(client), now),
+            Ok(Preamble::Header { origin: Origin::Client(client), .. }) => {
+                self.register.forward(key, client);
+                self.owner(Some(client), now)
+            }
             // Without an address there is nobody to count it for.
             Ok(Preamble::Header { .. }) => Some(Owner::nobody(Sender::Client)),
             Err(NoPreamble) => {

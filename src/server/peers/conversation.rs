@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use log::{info, warn};
+use log::warn;
 
 use super::reading::READ_BUDGET;
 use super::waiting::Waited;
@@ -91,6 +91,8 @@ impl<S: Socket> Peers<S> {
             counted_as: routes::counted_as(&request)
                 .filter(|_| too_many.is_none() && conditions.door != Door::Redirect),
         };
+        let is_order = request.path == "/drain";
+        let forwarded_for = request.fields.forwarded_for.as_ref().filter(|_| is_order).cloned();
         match routes::answer(request, &self.site, conditions) {
             Answer::Respond(response) => {
                 if is_one_too_many {
@@ -116,7 +118,8 @@ impl<S: Socket> Peers<S> {
             }
             Answer::Report(report) => self.report(key, report, exchange, now),
             Answer::Drain => {
-                self.waiting.ask_for_drain();
+                let address = self.whereabouts(key, forwarded_for.as_deref());
+                self.waiting.ask_for_drain(format!("POST /drain from {address}"));
                 let response = Response::new(202, "application/json", r#"{"status":"draining"}"#);
                 self.respond(key, response, exchange, now);
             }
@@ -249,18 +252,12 @@ impl<S: Socket> Peers<S> {
         if compression.is_some() {
             self.counts.on_compression_agreed();
         }
-        self.note_joined(key);
+        self.note_joined(key, request, now);
         if self.terms.service == Service::Notifications {
             self.welcome(key, request, now);
             self.give_moment(key, now);
         }
         self.hear(key, &rest, now);
-    }
-
-    /// A connection has become a client.
-    pub(super) fn note_joined(&mut self, key: usize) {
-        self.counts.on_joined(self.connections[key].is_stream());
-        info!("Client connected. Total connections: {}", self.clients());
     }
 
     /// The position behind which whoever has heard this last can be brought all that it missed.
@@ -287,7 +284,7 @@ impl<S: Socket> Peers<S> {
         let welcome = ServerMessage::Welcome {
             message: "Connected to WebSocket server",
             timestamp,
-            connection_id: &format!("{:08x}-{}", self.terms.epoch, self.counts.clients_so_far()),
+            connection_id: &self.register.id(key).to_string(),
             topics: &filters,
             last_event_id: self.feed.newest(),
             resumed: resumes_after.is_some(),

@@ -1,10 +1,12 @@
 //! What there is to say about this process for those who watch the server, beside what it has counted.
 
 use super::Peers;
+use super::register::kind;
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::question::Known;
 use crate::server::socket::Socket;
+use crate::wire::connections::{ConnectionStatus, Connections, Page};
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Details, HistoryStatus, Wish};
 use crate::wire::topics::{self, Topics};
@@ -22,7 +24,8 @@ impl<S: Socket> Peers<S> {
     pub fn details(&self, wish: Wish) -> Details {
         match wish {
             Wish::Counted => Details::default(),
-            Wish::Topics => Details { topics: self.topics() },
+            Wish::Topics => Details { topics: self.topics(), ..Details::default() },
+            Wish::Connections(page) => Details { connections: self.list(page), ..Details::default() },
         }
     }
 
@@ -52,6 +55,30 @@ impl<S: Socket> Peers<S> {
             bytes: history.held_bytes() as u64,
             bytes_limit: limits.bytes as u64,
             oldest_unix_ms: oldest.map(|(_, oldest)| now.unix_ms_of(oldest.at)),
+        }
+    }
+
+    /// So many of the clients.
+    fn list(&self, page: Page) -> Connections {
+        let clients = self.connections.iter().filter(|(_, connection)| connection.is_client);
+        let keys = clients.map(|(key, _)| key).collect();
+        let (keys, is_truncated) = page.cut(keys, |key| self.register.id(*key));
+        Connections { list: keys.into_iter().map(|key| self.connection_status(key)).collect(), is_truncated }
+    }
+
+    fn connection_status(&self, key: usize) -> ConnectionStatus {
+        let connection = &self.connections[key];
+        let member = connection.member.as_deref();
+        ConnectionStatus {
+            id: self.register.id(key),
+            peer: self.peer(key),
+            forwarded: self.register.forwarded(key).map(|address| address.to_string()),
+            kind: kind(connection.is_stream()).to_owned(),
+            since_unix_ms: self.register.since_unix_ms(key),
+            topics: self.feed.filters(key).count() as u64,
+            outbox_bytes: connection.queued().0 as u64,
+            subject: member.and_then(|member| member.identity.subject.clone()),
+            tls: connection.its_socket().agreed().map(|agreed| agreed.version.to_owned()),
         }
     }
 

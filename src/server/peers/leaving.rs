@@ -1,7 +1,10 @@
 //! How the peers are parted with when the server leaves: idle ones at once, clients in their own time, and in the end
 //! everyone. How clients are asked to reconnect is in `guiding`.
 
+use std::borrow::Cow;
 use std::time::Instant;
+
+use log::{Level, log};
 
 use super::Peers;
 use crate::http::door::Door;
@@ -23,6 +26,12 @@ pub(super) enum Mode {
     Farewell,
 }
 
+/// Says in the log who has asked for a drain. Which signal it was is for those who look closely.
+pub(in crate::server) fn mention(origin: &str) {
+    let level = if origin.starts_with("SIG") { Level::Debug } else { Level::Info };
+    log!(level, "Asked to leave by {origin}");
+}
+
 impl<S: Socket> Peers<S> {
     /// No newcomers from here on: idle HTTP connections are closed, clients stay. Unless it leaves `alone`, requests
     /// for a WebSocket are refused, and those for a stream are told to come back.
@@ -34,9 +43,11 @@ impl<S: Socket> Peers<S> {
         self.connections.iter_mut().for_each(|(_, connection)| connection.awaited.hold());
     }
 
-    /// The server is leaving, until then at the latest.
-    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+    /// The server is leaving, until then at the latest, since this one has asked for it.
+    pub fn announce_drain(&mut self, now: Now, deadline: Instant, origin: Cow<'static, str>) {
+        mention(&origin);
         self.reports.announce(Draining {
+            origin,
             since_unix_ms: now.wall.as_millisecond(),
             deadline_unix_ms: now.unix_ms_until(deadline),
             clients_then: self.clients() as u64,

@@ -180,6 +180,7 @@ impl<S: Socket> Peers<S> {
         let pace = self.held_back.as_ref().and_then(|held_back| held_back.times_of(key));
         Record {
             member: connection.member.as_deref().map(|member| member.pack()),
+            client: connection.is_client.then(|| self.record_of(key)),
             filters: self.feed.filters(key).map(|filter| filter.as_str().to_owned()).collect(),
             replay: connection.replay.as_deref().map(|replay| record::Replay {
                 reached: replay.reached(),
@@ -219,6 +220,10 @@ impl<S: Socket> Peers<S> {
     /// Forgets those who are another process's now, with all that was known of them. Those who are left are to end.
     pub fn part_with(&mut self, moved: &[usize], now: Now) {
         for key in moved {
+            let is_client = self.connections.get(*key).is_some_and(|connection| connection.is_client);
+            if is_client {
+                self.note_moved_out(*key);
+            }
             let connection = self.connections.try_remove(*key);
             let member = connection.and_then(|connection| connection.member);
             member.into_iter().for_each(|member| member.forget(*key, &mut self.expiries));
@@ -300,6 +305,7 @@ impl<S: Socket> Peers<S> {
         let key = self.connections.vacant_key();
         let mut record = record;
         let (member, replay, pace) = (record.member.take(), record.replay.take(), record.pace.take());
+        let client = record.client.take();
         let (filters, unheard) = (std::mem::take(&mut record.filters), std::mem::take(&mut record.unheard));
         let times = [record.reconnects, record.closes].map(|time| time.map(|time| at.instant(time)));
         let door = Connection::<S>::door_of(&record);
@@ -328,6 +334,7 @@ impl<S: Socket> Peers<S> {
         }
         if is_client {
             self.counts.on_moved_in(speaks == Speaks::EventStream);
+            self.note_moved_in(key, client.as_ref(), now);
             if let Some(notices) = &mut self.notices {
                 notices.join_again(key, times, now.instant);
             }

@@ -22,13 +22,15 @@ pub(super) struct Reports {
 impl Reports {
     /// The last one, if it is fresh.
     pub(super) fn fresh(&self, report: Report, now: Now) -> Option<Response> {
-        let (made, response) = self.latest[report as usize].as_ref()?;
+        let (made, response) = self.latest[place(report)?].as_ref()?;
         (now.instant < *made + FRESH).then(|| response.clone())
     }
 
     /// Notes one that has just been made.
     pub(super) fn note(&mut self, report: Report, response: &Response, now: Now) {
-        self.latest[report as usize] = Some((now.instant, response.clone()));
+        if let Some(place) = place(report) {
+            self.latest[place] = Some((now.instant, response.clone()));
+        }
     }
 
     /// The server leaves: everyone is told so from here on.
@@ -38,7 +40,18 @@ impl Reports {
 
     /// What was announced.
     pub(super) fn drain(&self) -> Option<Draining> {
-        self.drain
+        self.drain.clone()
+    }
+}
+
+/// Where the last one of a kind is kept; nowhere, if only operators are told it.
+fn place(report: Report) -> Option<usize> {
+    match report {
+        Report::Readiness => Some(0),
+        Report::Status => Some(1),
+        Report::Metrics => Some(2),
+        Report::OpenMetrics => Some(3),
+        Report::Connections(_) => None,
     }
 }
 
@@ -54,8 +67,9 @@ mod tests {
         reports.note(Report::Status, &Response::empty(204), now);
         assert!(is_told(&reports, Report::Status, later(FRESH - Duration::from_nanos(1))));
         assert!(!is_told(&reports, Report::Metrics, now) && !is_told(&reports, Report::Status, later(FRESH)));
-        let drain = Draining { since_unix_ms: 1, deadline_unix_ms: 2, clients_then: 3 };
-        reports.announce(drain);
+        let drain =
+            Draining { since_unix_ms: 1, deadline_unix_ms: 2, clients_then: 3, origin: "SIGTERM".into() };
+        reports.announce(drain.clone());
         assert!(!is_told(&reports, Report::Status, now) && reports.drain() == Some(drain));
     }
 }

@@ -46,7 +46,7 @@ impl<S: Socket> Peers<S> {
         };
         let opening = event_stream::opening(reconnection(key), id);
         self.connections[key].stream(event_stream::response(opening), &exchange, now);
-        self.note_joined(key);
+        self.note_joined(key, request, now);
         match resumes {
             None => {}
             Some(Some(position)) => self.begin_replay(key, position, now),

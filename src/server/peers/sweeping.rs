@@ -76,6 +76,7 @@ impl<S: Socket> Peers<S> {
         }
         if self.upkeep.begin_to_shrink(self.connections.len()) {
             self.connections.shrink_to_fit();
+            self.register.shrink(self.connections.capacity());
             self.feed.shrink();
             self.agenda.shrink();
             self.handshakes.shrink();

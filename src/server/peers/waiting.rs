@@ -34,8 +34,8 @@ pub(super) struct Waiting {
     bytes: usize,
     /// Whether more was asked than is taken.
     is_too_much: bool,
-    /// An operator wants the server to leave.
-    wants_drain: bool,
+    /// An operator wants the server to leave, who is this one.
+    wants_drain: Option<String>,
 }
 
 #[derive(Debug)]
@@ -89,8 +89,8 @@ impl Waiting {
     }
 
     /// An operator wants the server to leave.
-    pub(super) fn ask_for_drain(&mut self) {
-        self.wants_drain = true;
+    pub(super) fn ask_for_drain(&mut self, caller: String) {
+        self.wants_drain.get_or_insert(caller);
     }
 
     fn ask(&mut self, waiter: Waiter, question: Question) {
@@ -126,8 +126,8 @@ impl<S: Socket> Peers<S> {
         self.knows_newest = is_known;
     }
 
-    /// Whether an operator has asked the server to leave since the last call.
-    pub fn take_drain_request(&mut self) -> bool {
+    /// Which operator has asked the server to leave since the last call, if one has.
+    pub fn take_drain_request(&mut self) -> Option<String> {
         std::mem::take(&mut self.waiting.wants_drain)
     }
 

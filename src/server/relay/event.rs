@@ -11,8 +11,8 @@ pub enum WorkerEvent {
     Signalled,
     /// It no longer listens.
     Closed,
-    /// An operator has told it that the whole server is to leave.
-    AskedToLeave,
+    /// An operator has told it that the whole server is to leave, who is this one.
+    AskedToLeave(String),
     /// Its loop turns: it says something, or takes something.
     Alive,
     /// It takes nothing.

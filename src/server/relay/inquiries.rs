@@ -112,7 +112,7 @@ mod tests {
 
     fn details(inquiry: u64, count: u64) -> ToSupervisor {
         let metrics = Metrics { connections_total: count, ..Metrics::default() };
-        let details = Details { topics: Topics { count, ..Topics::default() } };
+        let details = Details { topics: Topics { count, ..Topics::default() }, ..Details::default() };
         ToSupervisor::Details { inquiry, metrics: metrics.into(), details: details.into() }
     }
 

@@ -1,9 +1,11 @@
 //! What there is to say about the whole server, from what its workers have told.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Member, Relay};
 use crate::server::clock::Now;
+use crate::server::peers::leaving;
 use crate::server::socket::Socket;
 use crate::wire::metrics::Metrics;
 use crate::wire::overview::{Draining, Overview};
@@ -18,7 +20,7 @@ impl<S: Socket> Relay<S> {
         };
         let sharing = self.sharing.as_ref();
         Overview {
-            drain: self.draining,
+            drain: self.draining.clone(),
             publications: sharing.map_or(self.order.published(), |sharing| sharing.heard),
             workers: self.members.values().map(status).collect(),
             past: self.past.clone(),
@@ -28,9 +30,11 @@ impl<S: Socket> Relay<S> {
         }
     }
 
-    /// The whole server is about to leave, until then at the latest.
-    pub fn announce_drain(&mut self, now: Now, deadline: Instant) {
+    /// The whole server is about to leave, until then at the latest, since this one has asked for it.
+    pub fn announce_drain(&mut self, now: Now, deadline: Instant, origin: Cow<'static, str>) {
+        leaving::mention(&origin);
         self.draining = Some(Draining {
+            origin,
             since_unix_ms: now.wall.as_millisecond(),
             deadline_unix_ms: now.unix_ms_until(deadline),
             clients_then: self.clients() as u64,

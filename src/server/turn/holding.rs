@@ -126,7 +126,7 @@ impl<S: Socket> Turn<S> {
             self.effects.push_back(Effect::Vanish);
         } else {
             self.effects.push_back(Effect::Resume);
-            self.drain.signal(self.now.instant);
+            self.leave("the end of the supervisor");
         }
     }
 
@@ -163,11 +163,6 @@ impl<S: Socket> Turn<S> {
                 Ready::Engine(line) => self.order.on_engine_ready(line),
             }
         }
-    }
-
-    /// Leaves, as after a signal.
-    pub fn leave(&mut self) {
-        self.drain.signal(self.now.instant);
     }
 
     /// Serves from here on. What it has taken up is its own now, and nobody touches it before those hear so whose it was.

@@ -129,7 +129,7 @@ impl<S: Socket> Turn<S> {
         self.forget_holding();
         self.peers.part_with(moved, self.now);
         (self.drain, self.notify) = (drain, None);
-        self.drain.signal(self.now.instant);
+        self.leave("a hand-over of everything else");
     }
 
     /// Goes on where another process has stopped. Nobody must have connected yet. `socket` makes the sockets of the

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::message::{Commit, Hello, Kind, Listening, Sockets, ToPredecessor, ToSuccessor};
 use super::record::{
-    Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy, Record,
-    Replay, Standing, Unfinished, WebSocket,
+    Client, Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy,
+    Record, Replay, Standing, Unfinished, WebSocket,
 };
 use super::secured::{Open, Tls};
 use crate::wire::octets::Octets;
@@ -138,9 +138,17 @@ pub fn record() -> impl Strategy<Value = Record> {
     let times = any::<(Option<i64>, u32, Option<i64>, Option<i64>, Option<i64>)>();
     let known = (of(member()), names(), of(replay), octets(), of(pace));
     let counted = (any::<(Option<u64>, bool, bool, bool)>(), of(standing()));
-    let phase = (prop_oneof![http(), websocket(), event_stream()], of(tls()));
+    let client = any::<(u32, u32, u32, Option<String>)>()
+        .prop_map(|(epoch, number, since, forwarded)| Client { epoch, number, since, forwarded });
+    let phase = (prop_oneof![http(), websocket(), event_stream()], of(tls()), of(client));
     (phase, of(outbox()), times, known, counted).prop_map(
-        |((phase, tls), outbox, times, (member, filters, replay, unheard, pace), (counted, standing))| {
+        |(
+            (phase, tls, client),
+            outbox,
+            times,
+            (member, filters, replay, unheard, pace),
+            (counted, standing),
+        )| {
             let (expires, in_flight, reads_until, reconnects, closes) = times;
             let (address, publishes, is_admin, redirects) = counted;
             Record {
@@ -162,6 +170,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 closes,
                 redirects,
                 tls,
+                client,
             }
         },
     )

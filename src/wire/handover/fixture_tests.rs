@@ -9,8 +9,8 @@ use std::io::Write;
 
 use super::image::{Entry, Reader, Whole, Writer, connections};
 use super::record::{
-    Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy, Record,
-    Replay, Standing, Unfinished, WebSocket,
+    Client, Compression, EventStream, Http, Member, Message, OpenFrame, Outbox, Pace, Phase, Piece, Proxy,
+    Record, Replay, Standing, Unfinished, WebSocket,
 };
 use super::secured::{Open, Tls};
 use crate::policy::epochs::Epochs;
@@ -23,8 +23,11 @@ pub const FIRST: &[u8] = include_bytes!("../../../tests/fixtures/handover-1-firs
 /// Those of the second: it has TLS.
 pub const SECURED: &[u8] = include_bytes!("../../../tests/fixtures/handover-1-secured.image");
 
+/// Those of the third: clients have an id.
+pub const NAMED: &[u8] = include_bytes!("../../../tests/fixtures/handover-1-named.image");
+
 /// Where the next one is written.
-pub const NEXT: &str = "tests/fixtures/handover-1-secured.image";
+pub const NEXT: &str = "tests/fixtures/handover-1-named.image";
 
 /// When it was written: on the clock of all processes,
 pub const MONOTONIC: i64 = 1_000_000_000_000;
@@ -187,6 +190,16 @@ pub fn records() -> Vec<Record> {
     ]
 }
 
+/// Clients of which it is known who they are, as the third image has them beside all those.
+pub fn named_records() -> Vec<Record> {
+    let client = |forwarded: Option<&str>| {
+        let forwarded = forwarded.map(str::to_owned);
+        let client = Some(Client { epoch: 0xbeef, number: 17, since: 1_764_000_000, forwarded });
+        Record { client, ..Record::of(Phase::WebSocket(WebSocket::default())) }
+    };
+    vec![client(None), client(Some("203.0.113.5"))]
+}
+
 /// What stands in the newest fixture.
 fn contents() -> Vec<u8> {
     let history = Snapshot { epochs: Epochs::of(0xbeef), newest: 0, publications: vec![], answers: vec![] };
@@ -195,7 +208,11 @@ fn contents() -> Vec<u8> {
     image.whole(&whole()).unwrap();
     image.history(&history).unwrap();
     image.shared(SHARED).unwrap();
-    records().iter().chain(&secured_records()).for_each(|record| image.connection(record).unwrap());
+    records()
+        .iter()
+        .chain(&secured_records())
+        .chain(&named_records())
+        .for_each(|record| image.connection(record).unwrap());
     image.end().unwrap();
     octets
 }
@@ -203,7 +220,9 @@ fn contents() -> Vec<u8> {
 #[test]
 fn the_image_that_the_first_version_has_written_is_read_for_ever() {
     is_read(FIRST, records());
-    is_read(SECURED, records().into_iter().chain(secured_records()).collect());
+    let secured = || records().into_iter().chain(secured_records());
+    is_read(SECURED, secured().collect());
+    is_read(NAMED, secured().chain(named_records()).collect());
 }
 
 #[test]

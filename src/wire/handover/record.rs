@@ -66,6 +66,9 @@ pub struct Record {
     /// TLS, if that is spoken. Whoever does not know this must not pass it over: see `image::Entry`.
     #[n(17)]
     pub tls: Option<Tls>,
+    /// Who it is for operators, if it is a client.
+    #[n(18)]
+    pub client: Option<Client>,
 }
 
 impl Record {
@@ -90,8 +93,27 @@ impl Record {
             closes: None,
             redirects: false,
             tls: None,
+            client: None,
         }
     }
+}
+
+/// Who a client is for operators.
+#[derive(Debug, Clone, Default, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Client {
+    /// The first part of its id,
+    #[cbor(n(0), default)]
+    pub epoch: u32,
+    /// and the second.
+    #[cbor(n(1), default)]
+    pub number: u32,
+    /// Since when it is connected, in seconds since 1970.
+    #[cbor(n(2), default)]
+    pub since: u32,
+    /// Its address, if it has come by a proxy that is believed.
+    #[n(3)]
+    pub forwarded: Option<String>,
 }
 
 /// What a connection speaks.

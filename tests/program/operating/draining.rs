@@ -251,3 +251,24 @@ fn the_numbers_say_how_far_it_is() {
     second.leave();
     assert_eq!(office.server.end().0, Some(0));
 }
+
+#[test]
+fn the_status_and_the_log_say_where_it_came_from() {
+    for flags in ["", "--workers 2"] {
+        let server = Process::start(flags);
+        let (client, door) = (server.client(), server.door());
+        assert_eq!(drain(&door, ""), 202);
+        server.next_line("Asked to leave by POST /drain from 127.0.0.1:");
+        client.leave();
+        assert_eq!(server.end().0, Some(0));
+
+        let office = Office::open(&format!("{flags} --log-level debug"));
+        let client = office.server.client();
+        office.server.signal("INT");
+        office.server.next_line("[DEBUG] Asked to leave by SIGINT");
+        office.server.next_line("Waiting for 1");
+        assert_eq!(office.admin.status()["drain"]["origin"], "SIGINT");
+        client.leave();
+        assert_eq!(office.server.end().0, Some(0));
+    }
+}

@@ -1,6 +1,7 @@
 //! What operators are told, and by which door, with the real program: readiness and health, status and numbers, and how
 //! to make it leave.
 
+mod connections;
 mod counting;
 mod doors;
 mod draining;

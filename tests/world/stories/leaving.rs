@@ -44,7 +44,7 @@ fn a_worker_that_steps_down_answers_newcomers_in_every_phase() {
             (0..random.below(4)).for_each(|_| world.turn());
             match is_signalled {
                 false => world.fulfil(Fate::Shrink),
-                true => world.worker(1).signal(Control::Leave),
+                true => world.worker(1).signal(Control::Leave("SIGTERM")),
             }
             world.run_while(|world| !is_leaving(world, 1));
             (0..random.below(4)).for_each(|_| world.turn());
@@ -187,7 +187,7 @@ fn whoever_waits_at_the_door_of_a_server_that_leaves_is_answered() {
             world.worker(0).accepts_per_turn = 0;
             let asked = [&news(1, 10), HEALTHZ, &handshake("topic=news")];
             let waiting = asked.map(|request| world.connect(1 << 20, request));
-            world.reign().signal(Signal::Leave);
+            world.reign().signal(Signal::Leave("SIGTERM"));
             world.run_for(SECOND / 2);
             let told: Vec<_> = waiting.iter().map(|line| answers(line)).collect();
             assert!(told.iter().all(|told| told.len() == 1), "{told:?}");
@@ -206,7 +206,7 @@ fn a_worker_that_leaves_already_is_not_hastened_by_the_leaving_of_all() {
         let start = world.now;
         world.reign().signal(Signal::Shrink);
         world.run_until(start + SECOND);
-        world.reign().signal(Signal::Leave);
+        world.reign().signal(Signal::Leave("SIGTERM"));
         world.run_until(start + 9 * SECOND);
         assert_eq!(answers(&client).len(), 2, "{:?}", answers(&client));
         world.run_until(start + 15 * SECOND);
@@ -220,7 +220,7 @@ fn a_crew_that_leaves_goes_on_as_soon_as_its_workers_have_closed() {
         let mut world = house(seed, patient(2));
         world.connect_to(0, 1 << 20, &handshake("topic=news"));
         world.calm_down();
-        world.reign().signal(Signal::Leave);
+        world.reign().signal(Signal::Leave("SIGTERM"));
         // Else it waits a second for them.
         world.run_for(SECOND / 10);
         assert!(world.reigns.len() == 2 && world.reigns[0].workers[0].server.is_leaving());

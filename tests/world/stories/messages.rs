@@ -111,8 +111,8 @@ fn who_is_held_back_and_is_closed_can_part_in_peace() {
         line.borrow_mut().end();
         world.run_for(SECOND);
         assert_eq!((answered(&line), line.borrow().dropped), (vec![0], false));
-        world.reign().signal(Signal::Leave);
-        world.reign().signal(Signal::Leave);
+        world.reign().signal(Signal::Leave("SIGTERM"));
+        world.reign().signal(Signal::Leave("SIGTERM"));
         let told_at = world.now;
         world.run_while(|_| !line.borrow().dropped);
         assert!(world.now < told_at + SECOND / 2 && !line.borrow().dropped_over_unread);

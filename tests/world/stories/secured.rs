@@ -83,7 +83,7 @@ fn who_is_parted_with_is_told_why() {
     for_each_seed(36_300..36_310, |seed| {
         let mut world = house(seed, patient(0));
         let line = listener(&mut world, 1 << 20);
-        (0..2).for_each(|_| world.worker(0).signal(Control::Leave));
+        (0..2).for_each(|_| world.worker(0).signal(Control::Leave("SIGTERM")));
         world.run_for(10 * SECOND);
         assert_eq!(answers(&line).last().map(String::as_str), Some("Close(Some(1012))"));
         assert!(line.borrow().outbound_ended);
