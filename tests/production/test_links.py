@@ -6,7 +6,7 @@ import pytest
 from neighbours import DOCS, README
 
 ROOT = README.parent
-TEXTS = [README, ROOT / "CHANGELOG.md", ROOT / "tests/README.md", ROOT / "benches/README.md", *sorted(DOCS.glob("*.md"))]
+TEXTS = sorted(path for folder in ["", "benches", "client/*", "docs", "tests", "tests/*"] for path in ROOT.glob(f"{folder}/*.md" if folder else "*.md"))
 # A project's own page says more to a reader, and outlives where it is packed.
 REGISTRIES = re.compile(r"\b(pypi\.org|npmjs\.(com|org)|crates\.io|rubygems\.org|hub\.docker\.com)\b|://(docs|lib)\.rs\b")
 
