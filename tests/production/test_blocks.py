@@ -48,7 +48,7 @@ def text_of(block):
         if line.startswith(("→", "←")):
             assert "type" in json.loads(line[1:])
         elif "[" in line and line[:4].isdigit():
-            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[(INFO|WARNING|ERROR)\] \w", line), line
+            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[(DEBUG|INFO|WARNING|ERROR)\] \w", line), line
 
 
 def unit(block):
