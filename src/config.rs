@@ -22,6 +22,7 @@ mod refused;
 pub mod secret;
 pub mod ssl;
 pub mod token;
+mod units;
 mod values;
 pub mod variables;
 
@@ -51,7 +52,7 @@ use self::last_good::LastGood;
 use self::origins::OriginFlags;
 use self::redirect::RedirectFlags;
 use self::ssl::SslFlags;
-use self::values::{period, seconds, truth, whole};
+use self::values::{bytes, milliseconds, period, seconds, truth, whole};
 
 const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
@@ -60,7 +61,8 @@ const MIB: u64 = 1024 * 1024;
 /// A WebSocket notification server that can be redeployed without its clients noticing.
 ///
 /// Every flag can also be set by the environment variable named beside it; the flag wins.
-/// Durations are in seconds, fractions allowed, unless another unit is named.
+/// Durations are in seconds unless a unit stands behind them, as in 250ms, 30s, 5m, 1h30m or 1d; sizes are in bytes, or as in
+/// 64KiB, 10MB or 1GiB.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "slackwater", version, max_term_width = 100)]
 pub struct Config {
@@ -148,7 +150,7 @@ pub struct Config {
 
     /// Largest message from a client, in bytes, or else close code 1009
     #[arg(long, env = "SLACKWATER_WS_MAX_SIZE", default_value_t = 65_536, help_heading = "WebSocket")]
-    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1..=16 * MIB), allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", value_parser = bytes(1..=16 * MIB), allow_negative_numbers = true)]
     pub ws_max_size: usize,
 
     /// Period of pings to each client; 0 for none
@@ -163,7 +165,7 @@ pub struct Config {
 
     /// Bytes that may wait for one client, or else close code 4001
     #[arg(long, env = "SLACKWATER_OUTBOX_LIMIT", default_value_t = 1_048_576, help_heading = "WebSocket")]
-    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1024..=1024 * MIB), allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", value_parser = bytes(1024..=1024 * MIB), allow_negative_numbers = true)]
     pub outbox_limit: usize,
 
     /// Time that a client may take nothing of what waits for it, or else close code 4001
@@ -193,7 +195,7 @@ pub struct Config {
 
     /// Largest body of POST /publish, in bytes, or else 413
     #[arg(long, env = "SLACKWATER_MAX_PUBLISH_SIZE", default_value_t = 262_144, help_heading = "Publishing")]
-    #[arg(value_name = "BYTES", value_parser = whole::<usize>(1..=64 * MIB), allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", value_parser = bytes(1..=64 * MIB), allow_negative_numbers = true)]
     pub max_publish_size: usize,
 
     /// How tokens are verified.
@@ -207,7 +209,7 @@ pub struct Config {
 
     /// Bytes of memory that publications kept for clients that come back take
     #[arg(long, env = "SLACKWATER_HISTORY_BYTES", default_value_t = 67_108_864, help_heading = "Publishing")]
-    #[arg(value_name = "BYTES", value_parser = whole::<usize>(0..=16 * 1024 * MIB), allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", value_parser = bytes(0..=16 * 1024 * MIB), allow_negative_numbers = true)]
     pub history_bytes: usize,
 
     /// Time that publications are kept for clients that come back
@@ -376,6 +378,28 @@ mod tests {
     }
 
     #[test]
+    fn every_quantity_takes_a_unit_beside_the_plain_number_that_it_had() {
+        let mut quantities = 0;
+        for arg in Config::command().get_arguments() {
+            let unit = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+            let (plain, with_unit) = match unit {
+                "SECONDS" => ("5", "5000ms"),
+                "MS" => ("5000", "5s"),
+                "BYTES" => ("2048", "2KiB"),
+                _ => continue,
+            };
+            let flag = arg.get_long().expect("every knob is a flag");
+            let needs = if flag.starts_with("engine") { "--engine redis://h" } else { "" };
+            let [plain, with_unit] = [plain, with_unit]
+                .map(|value| format!("{:?}", read(&format!("{needs} --{flag} {value}")).unwrap()));
+            assert_eq!(plain, with_unit, "--{flag}");
+            assert_ne!(plain, format!("{:?}", read(&format!("{needs} --{flag} 3072")).ok()));
+            quantities += 1;
+        }
+        assert!(quantities >= 19, "{quantities}");
+    }
+
+    #[test]
     fn a_value_out_of_bounds_is_refused_with_the_flag_the_value_and_the_bounds() {
         let refused = [
             (
@@ -386,10 +410,17 @@ mod tests {
             ("--backlog -5", "invalid value '-5' for '--backlog <N>': give a whole number from 1 to 65535"),
             (
                 "--timeout-graceful-shutdown -1",
-                "'--timeout-graceful-shutdown <SECONDS>': give seconds from 0 to 604800, fractions allowed",
+                "'--timeout-graceful-shutdown <SECONDS>': give seconds from 0 to 604800, or a duration such as 30s or 5m",
             ),
-            ("--write-timeout nan", "give seconds from 0.01 to 3600, fractions allowed"),
-            ("--notify-interval 1e9", "give seconds from 0.01 to 86400, fractions allowed, or 0 for none"),
+            ("--write-timeout nan", "give seconds from 0.01 to 3600, or a duration such as 30s or 5m"),
+            (
+                "--notify-interval 1e9",
+                "give seconds from 0.01 to 86400, or a duration such as 30s or 5m, or 0 for none",
+            ),
+            (
+                "--outbox-limit 2GiB",
+                "'--outbox-limit <BYTES>': give bytes from 1024 to 1073741824, or a size such as 64KiB or 10MB",
+            ),
             ("--log-level loud", "[possible values: error, warning, info, debug, trace]"),
         ];
         for (flags, message) in refused {

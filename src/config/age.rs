@@ -33,10 +33,11 @@ mod tests {
         assert_eq!(read(""), Ok(None));
         assert_eq!(read("--max-connection-age 1"), Ok(Some(Duration::from_secs(1))));
         assert_eq!(read("--max-connection-age 604800"), Ok(Some(Duration::from_secs(604_800))));
-        for value in ["0", "0.9", "604801", "-1", "nan", "1h"] {
+        assert_eq!(read("--max-connection-age 1h"), Ok(Some(Duration::from_secs(3600))));
+        for value in ["0", "0.9", "604801", "-1", "nan", "1y", "8d"] {
             let error = read(&format!("--max-connection-age {value}")).unwrap_err();
             let expected = format!(
-                "invalid value '{value}' for '--max-connection-age <SECONDS>': give seconds from 1 to 604800, fractions allowed"
+                "invalid value '{value}' for '--max-connection-age <SECONDS>': give seconds from 1 to 604800, or a duration such as 30s or 5m"
             );
             assert!(error.contains(&expected), "{error}");
         }

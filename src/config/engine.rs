@@ -5,12 +5,11 @@ mod url;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{ArgMatches, Args};
 
 use super::secret::Secret;
-use super::{AdminAddress, Config, Period, is_argument, usage_error, whole};
+use super::{AdminAddress, Config, Period, is_argument, milliseconds, usage_error};
 
 pub use self::url::{Encryption, EngineAddress, EngineUrl};
 
@@ -56,7 +55,7 @@ pub struct EngineFlags {
 
     /// Time to wait for a replica of the engine to have a publication before its publisher is answered, in milliseconds; 0 not to wait
     #[arg(long, env = "SLACKWATER_ENGINE_WAIT", value_name = "MS", default_value = "0")]
-    #[arg(value_parser = wait, requires = "engine", allow_negative_numbers = true)]
+    #[arg(value_parser = milliseconds(MAX_WAIT_MILLIS), requires = "engine", allow_negative_numbers = true)]
     pub engine_wait: Period,
 
     /// Where it is, once that has been read; `None` without an engine.
@@ -166,15 +165,6 @@ fn name(text: &str) -> Result<String, String> {
         return Err(format!("give 1 to {MAX_NAME_BYTES} letters, digits and . _ : -"));
     }
     Ok(text.to_owned())
-}
-
-/// Reads a time in milliseconds, or 0 for none.
-fn wait(text: &str) -> Result<Period, String> {
-    match whole(0..=MAX_WAIT_MILLIS)(text) {
-        Ok(0) => Ok(Period(None)),
-        Ok(millis) => Ok(Period(Some(Duration::from_millis(millis)))),
-        Err(_) => Err(format!("give whole milliseconds from 1 to {MAX_WAIT_MILLIS}, or 0 not to wait")),
-    }
 }
 
 #[cfg(test)]

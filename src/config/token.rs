@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::auth::AuthConfig;
 use super::listed::{Listed, listed};
-use super::{DAY, alternatives, usage_error};
+use super::{DAY, alternatives, units, usage_error};
 
 /// The longest time that may be named: some hundred years.
 const MOST_DAYS: f64 = 36_500.0;
@@ -109,24 +109,15 @@ fn any(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads a time with its unit; without one it is seconds.
+/// Reads a time with its unit; without one it is in seconds.
 fn lifetime(text: &str) -> Result<Lifetime, String> {
     if text == "never" {
         return Ok(Lifetime(None));
     }
-    let (number, unit) = match text.as_bytes().last() {
-        Some(b's') => (&text[..text.len() - 1], 1.0),
-        Some(b'm') => (&text[..text.len() - 1], 60.0),
-        Some(b'h') => (&text[..text.len() - 1], 3600.0),
-        Some(b'd') => (&text[..text.len() - 1], DAY),
-        _ => (text, 1.0),
-    };
-    let seconds = number.parse().ok().map(|number: f64| number * unit);
+    let seconds = text.parse().ok().or_else(|| units::duration(text).map(|time| time.as_secs_f64()));
     let seconds = seconds.filter(|seconds| (1.0..=MOST_DAYS * DAY).contains(seconds));
     seconds.map(|seconds| Lifetime(Some(Duration::from_secs_f64(seconds)))).ok_or_else(|| {
-        format!(
-            "give from 1s to {MOST_DAYS}d, as 90s, 30m, 1h, 7d or plain seconds, fractions allowed; or never"
-        )
+        format!("give from 1s to {MOST_DAYS}d, as 90s, 30m, 1h30m, 7d or plain seconds; or never")
     })
 }
 
@@ -164,13 +155,14 @@ mod tests {
             ("--expires 90s", 90.0),
             ("--expires 1.5m", 90.0),
             ("--expires 2h", 7200.0),
+            ("--expires 1h30m", 5400.0),
             ("--expires 7d", 604_800.0),
             ("--expires 36500d", MOST_DAYS * DAY),
         ] {
             assert_eq!(expires(text), Ok(Lifetime(Some(Duration::from_secs_f64(seconds)))), "{text}");
         }
         assert_eq!(expires("--expires never"), Ok(Lifetime(None)));
-        for text in ["0", "0.5s", "-1", "36501d", "1y", "h", "nan", "infd", "1h30m", "\u{fc}"] {
+        for text in ["0", "0.5s", "-1", "36501d", "1y", "h", "nan", "infd", "1h30", "\u{fc}"] {
             let why = expires(&format!("--expires {text}")).unwrap_err();
             let named = format!("invalid value '{text}' for '--expires <TIME>': give from 1s to 36500d");
             assert!(why.contains(&named), "{why}");

@@ -1,6 +1,7 @@
 //! Tests of `engine`: flags, and what is said where they are wrong.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::*;
 
@@ -51,7 +52,7 @@ fn its_name_and_the_time_to_wait_are_bounded() {
     }
     for text in ["60001", "-1", "0.5", "1s"] {
         let why = format!(
-            "invalid value '{text}' for '--engine-wait <MS>': give whole milliseconds from 1 to 60000, or 0 not to wait"
+            "invalid value '{text}' for '--engine-wait <MS>': give whole milliseconds from 1 to 60000, or a duration such as 250ms or 2s, or 0 for none"
         );
         assert!(all(&format!("--engine-wait {text}")).unwrap_err().contains(&why), "{text}");
     }
