@@ -4,22 +4,25 @@
 mod address;
 pub mod addresses;
 mod age;
-mod alternatives;
 pub mod auth;
 mod authority;
 pub mod command;
 mod compression;
 pub mod engine;
+pub mod file;
 mod handover;
+mod hints;
 pub mod last_good;
 pub mod listed;
 mod log_format;
 mod log_level;
 mod nearest;
 pub mod origins;
+mod reading;
 pub mod redirect;
 mod refused;
 pub mod secret;
+mod sources;
 pub mod ssl;
 pub mod token;
 mod units;
@@ -35,8 +38,7 @@ use crate::config::auth::AuthConfig;
 use crate::config::engine::EngineFlags;
 use crate::config::secret::Secret;
 use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
 pub use log_format::{LogFlags, LogFormat};
 pub use log_level::LogLevel;
@@ -47,10 +49,13 @@ use self::addresses::AddressFlags;
 pub use self::age::Age;
 use self::command::with_sub_commands;
 pub use self::compression::CompressionFlag;
+use self::file::{FileFlag, Open};
 use self::handover::HandoverFlags;
 use self::last_good::LastGood;
 use self::origins::OriginFlags;
+use self::reading::Reading;
 use self::redirect::RedirectFlags;
+use self::sources::Sources;
 use self::ssl::SslFlags;
 use self::values::{bytes, milliseconds, period, seconds, truth, whole};
 
@@ -60,12 +65,17 @@ const MIB: u64 = 1024 * 1024;
 
 /// A WebSocket notification server that can be redeployed without its clients noticing.
 ///
-/// Every flag can also be set by the environment variable named beside it; the flag wins.
+/// Every flag can also be set by the environment variable named beside it, and in the file of --config; the flag wins over the
+/// variable, and the variable over the file.
 /// Durations are in seconds unless a unit stands behind them, as in 250ms, 30s, 5m, 1h30m or 1d; sizes are in bytes, or as in
 /// 64KiB, 10MB or 1GiB.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "slackwater", version, max_term_width = 100)]
 pub struct Config {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub file: FileFlag,
+
     /// Address to listen on, 0.0.0.0 or :: for all; or a name, for all addresses that it has
     #[arg(long, env = "SLACKWATER_HOST", default_value = "127.0.0.1", help_heading = "Listening")]
     #[arg(value_parser = host)]
@@ -78,12 +88,13 @@ pub struct Config {
 
     /// Unix socket to listen on, instead of an address
     #[arg(long, env = "SLACKWATER_UDS", help_heading = "Listening")]
-    #[arg(value_name = "PATH", conflicts_with = "fd")]
+    #[arg(value_name = "PATH", conflicts_with_all = ["fd", "host", "port"])]
     pub uds: Option<PathBuf>,
 
     /// Descriptor of a listening socket that is inherited, instead of an address
     #[arg(long, env = "SLACKWATER_FD", help_heading = "Listening")]
     #[arg(value_name = "N", value_parser = whole::<i32>(0..=1_048_576), allow_negative_numbers = true)]
+    #[arg(conflicts_with = "port")]
     pub fd: Option<i32>,
 
     /// Address, as HOST:PORT, or Unix socket on which only operators are answered: /readyz, /status, /metrics, /drain,
@@ -287,42 +298,44 @@ pub struct Config {
 pub struct Period(pub Option<Duration>);
 
 impl Config {
-    /// Reads the command line of `serve`, the program's name first, and the environment.
+    /// Reads the command line of `serve`, the program's name first, and the environment, but no configuration file.
     ///
     /// # Errors
     /// What to print and the exit code to end with: also for `--help` and `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::read_with(args.into_iter().collect(), &file::none)
+    }
+
+    /// The same with a configuration file, whose text is come by so.
+    fn read_with(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let command = with_sub_commands(Self::command()).mut_args(|arg| arg.hide_env_values(true));
-        Self::of(&alternatives::read(command, args.into_iter().collect())?)
+        Self::of(reading::read(&command, args, open)?)
     }
 
     /// What was read, once it has been checked as a whole.
-    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut config = Self::from_arg_matches(matches)?;
-        config.token_is_in_arguments = is_argument(matches, "publish_token");
+    fn of(reading: Reading) -> Result<Self, clap::Error> {
+        let Reading { matches, sources, file } = reading;
+        let mut config = Self::from_arg_matches(&matches)?;
+        config.file.read = file;
+        config.token_is_in_arguments = sources.is_argument("publish_token");
         if let Some(Err(why)) = config.publish_token.as_ref().map(Secret::check) {
-            let flag = "--publish-token <TOKEN>";
-            let place = if config.token_is_in_arguments { flag } else { "SLACKWATER_PUBLISH_TOKEN" };
-            return Err(usage_error(format!("invalid value for '{place}': {why}")));
+            let place = sources.place("publish_token");
+            return Err(usage_error(format!("invalid value for {place}: {why}")));
         }
-        config.auth.check(matches)?;
-        config.engine.check(matches)?;
-        config.ssl.check(matches, config.admin.is_some())?;
-        if let Some(why) = engine::contradiction(&config).or_else(|| redirect::contradiction(&config)) {
+        config.auth.check(&sources)?;
+        config.engine.check(&sources)?;
+        config.ssl.check(&sources, config.admin.is_some())?;
+        let contradiction = config
+            .auth
+            .in_vain(&sources)
+            .or_else(|| engine::contradiction(&config, &sources))
+            .or_else(|| redirect::contradiction(&config, &sources))
+            .or_else(|| config.contradiction(&sources));
+        if let Some(why) = contradiction {
             return Err(usage_error(why));
         }
-        // Not left to clap, for which a variable that says `false` counts as a flag that is given.
-        let needs_notices = [
-            ("--drain-close-after", config.drain_close_after),
-            ("--max-connection-age", config.age.max_connection_age),
-        ];
-        if let Some((flag, _)) =
-            needs_notices.into_iter().find(|(_, is_set)| config.no_drain_notice && is_set.is_some())
-        {
-            return Err(usage_error(format!("'{flag}' cannot be used with '--no-drain-notice'")));
-        }
         // uvicorn, gunicorn and several hosting services use this name for the number of processes.
-        if matches.value_source("workers") == Some(ValueSource::DefaultValue)
+        if !sources.is_given("workers")
             && let Ok(count) = std::env::var("WEB_CONCURRENCY")
         {
             config.workers = whole::<u16>(1..=MOST_WORKERS)(&count).map_err(|why| {
@@ -331,11 +344,23 @@ impl Config {
         }
         Ok(config)
     }
-}
 
-/// Whether a value stands in the arguments, where everyone on this machine can read it.
-fn is_argument(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
+    /// Not left to clap, for which a variable that says `false` counts as a flag that is given.
+    fn contradiction(&self, sources: &Sources) -> Option<String> {
+        let needs_notices = [
+            ("drain_close_after", self.drain_close_after),
+            ("max_connection_age", self.age.max_connection_age),
+        ];
+        let in_vain = needs_notices.into_iter().find(|(_, is_set)| self.no_drain_notice && is_set.is_some());
+        // Those who are redirected come by --host though clients do not.
+        let has_host = self.redirect.http_redirect.is_none() && sources.are_beside("fd", "host");
+        let pair = match in_vain {
+            Some((id, _)) => (id, "no_drain_notice"),
+            None if has_host => ("fd", "host"),
+            None => return None,
+        };
+        Some(format!("{} cannot be used with {}", sources.name(pair.0), sources.name(pair.1)))
+    }
 }
 
 fn usage_error(message: String) -> clap::Error {
@@ -343,89 +368,4 @@ fn usage_error(message: String) -> clap::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(flags: &str) -> Result<Config, String> {
-        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
-        Config::read(args).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Config::command().debug_assert();
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_variable_of_its_name() {
-        for arg in Config::command().get_arguments() {
-            let flag = arg.get_long().expect("every knob is a flag").to_owned();
-            let expected = format!("SLACKWATER_{}", flag.replace('-', "_").to_uppercase());
-            assert_eq!(arg.get_env(), Some(expected.as_ref()), "--{flag}");
-        }
-    }
-
-    #[test]
-    fn fractions_of_a_second_are_allowed_and_zero_switches_off() {
-        let config =
-            read("--timeout-graceful-shutdown 0.5 --notify-interval 0 --ws-ping-interval 2.5").unwrap();
-        assert_eq!(config.timeout_graceful_shutdown, Duration::from_millis(500));
-        assert_eq!(
-            (config.notify_interval, config.ws_ping_timeout.0),
-            (Period(None), Some(Duration::from_secs(20)))
-        );
-        assert_eq!(config.ws_ping_interval, Period(Some(Duration::from_millis(2500))));
-    }
-
-    #[test]
-    fn every_quantity_takes_a_unit_beside_the_plain_number_that_it_had() {
-        let mut quantities = 0;
-        for arg in Config::command().get_arguments() {
-            let unit = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
-            let (plain, with_unit) = match unit {
-                "SECONDS" => ("5", "5000ms"),
-                "MS" => ("5000", "5s"),
-                "BYTES" => ("2048", "2KiB"),
-                _ => continue,
-            };
-            let flag = arg.get_long().expect("every knob is a flag");
-            let needs = if flag.starts_with("engine") { "--engine redis://h" } else { "" };
-            let [plain, with_unit] = [plain, with_unit]
-                .map(|value| format!("{:?}", read(&format!("{needs} --{flag} {value}")).unwrap()));
-            assert_eq!(plain, with_unit, "--{flag}");
-            assert_ne!(plain, format!("{:?}", read(&format!("{needs} --{flag} 3072")).ok()));
-            quantities += 1;
-        }
-        assert!(quantities >= 19, "{quantities}");
-    }
-
-    #[test]
-    fn a_value_out_of_bounds_is_refused_with_the_flag_the_value_and_the_bounds() {
-        let refused = [
-            (
-                "--port 70000",
-                "invalid value '70000' for '--port <PORT>': give a whole number from 0 to 65535",
-            ),
-            ("--workers 0", "invalid value '0' for '--workers <N>': give a whole number from 1 to 256"),
-            ("--backlog -5", "invalid value '-5' for '--backlog <N>': give a whole number from 1 to 65535"),
-            (
-                "--timeout-graceful-shutdown -1",
-                "'--timeout-graceful-shutdown <SECONDS>': give seconds from 0 to 604800, or a duration such as 30s or 5m",
-            ),
-            ("--write-timeout nan", "give seconds from 0.01 to 3600, or a duration such as 30s or 5m"),
-            (
-                "--notify-interval 1e9",
-                "give seconds from 0.01 to 86400, or a duration such as 30s or 5m, or 0 for none",
-            ),
-            (
-                "--outbox-limit 2GiB",
-                "'--outbox-limit <BYTES>': give bytes from 1024 to 1073741824, or a size such as 64KiB or 10MB",
-            ),
-            ("--log-level loud", "[possible values: error, warning, info, debug, trace]"),
-        ];
-        for (flags, message) in refused {
-            let error = read(flags).unwrap_err();
-            assert!(error.contains(message), "{flags}: {error}");
-        }
-    }
-}
+mod tests;

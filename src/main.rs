@@ -6,13 +6,13 @@ use log::error;
 use slackwater::config::Config;
 use slackwater::config::command::Command;
 use slackwater::process::program::Inheritance;
-use slackwater::process::{self, commands, detached, logging};
+use slackwater::process::{self, commands, config_file, detached, logging};
 
 fn main() -> ExitCode {
     if let Some(code) = detached::run() {
         return code;
     }
-    match Command::read(std::env::args_os()) {
+    match Command::read(std::env::args_os(), &config_file::open) {
         Ok(Command::Serve(config)) => serve(*config),
         Ok(Command::Token(request)) => commands::token::run(*request),
         Ok(Command::Check(request)) => commands::check::run(*request),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::hints;
+
 /// Where operators are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
@@ -13,6 +15,9 @@ pub enum AdminAddress {
 
 /// Reads a host, whose address may stand in brackets, as in a URL.
 pub(super) fn host(text: &str) -> Result<String, String> {
+    if let Some(mend) = hints::host(text) {
+        return Err(mend);
+    }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     Ok(bare.filter(|bare| bare.contains(':')).unwrap_or(text).to_owned())
 }

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, ArgMatches, Args};
+use clap::Args;
 
 use super::listed::{Listed, listed};
-use super::{is_argument, usage_error};
+use super::sources::Sources;
+use super::usage_error;
 use crate::config::secret::Secret;
 
 /// A topic's longest name, and a pattern's.
@@ -15,7 +16,6 @@ const MAX_PATTERN_BYTES: usize = 128;
 /// How tokens are verified; not at all without a secret or a key.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Tokens")]
-#[command(group = ArgGroup::new("keys").args(["auth_secret", "auth_secret_file", "auth_key_file"]).multiple(true))]
 pub struct AuthConfig {
     /// Secret of at least 32 bytes by which tokens (JWT, HS256) are verified; without this or a key everybody may hear
     /// everything
@@ -35,18 +35,18 @@ pub struct AuthConfig {
     pub auth_key_file: Option<PathBuf>,
 
     /// Audience that tokens have to name (aud) [default: none may]
-    #[arg(long, env = "SLACKWATER_AUTH_AUDIENCE", value_name = "NAME", requires = "keys")]
+    #[arg(long, env = "SLACKWATER_AUTH_AUDIENCE", value_name = "NAME")]
     #[arg(value_parser = name)]
     pub auth_audience: Option<String>,
 
     /// Issuer that tokens have to name (iss) [default: any]
-    #[arg(long, env = "SLACKWATER_AUTH_ISSUER", value_name = "NAME", requires = "keys")]
+    #[arg(long, env = "SLACKWATER_AUTH_ISSUER", value_name = "NAME")]
     #[arg(value_parser = name)]
     pub auth_issuer: Option<String>,
 
     /// Topic, or pattern as 'news/*', that may be heard without a token; repeatable, several with commas or spaces between
     /// them [default: none]
-    #[arg(long, env = "SLACKWATER_ANONYMOUS_TOPIC", value_name = "TOPIC", requires = "keys")]
+    #[arg(long, env = "SLACKWATER_ANONYMOUS_TOPIC", value_name = "TOPIC")]
     #[arg(value_parser = listed(pattern))]
     pub anonymous_topic: Vec<Listed<String>>,
 
@@ -67,14 +67,26 @@ impl AuthConfig {
     }
 
     /// Notes where the secret was given, and checks it.
-    pub(super) fn check(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.secret_is_in_arguments = is_argument(matches, "auth_secret");
-        let flag = "--auth-secret <SECRET>";
-        let place = if self.secret_is_in_arguments { flag } else { "SLACKWATER_AUTH_SECRET" };
+    pub(super) fn check(&mut self, sources: &Sources) -> Result<(), clap::Error> {
+        self.secret_is_in_arguments = sources.is_argument("auth_secret");
         match self.auth_secret.as_ref().map(Secret::check_for_signatures) {
-            Some(Err(why)) => Err(usage_error(format!("invalid value for '{place}': {why}"))),
+            Some(Err(why)) => {
+                let place = sources.place("auth_secret");
+                Err(usage_error(format!("invalid value for {place}: {why}")))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// What is said of tokens though there is nothing to verify them by, if something is.
+    pub(super) fn in_vain(&self, sources: &Sources) -> Option<String> {
+        let of_tokens = ["auth_audience", "auth_issuer", "anonymous_topic"];
+        let given = of_tokens.into_iter().find(|id| !self.is_on() && sources.is_given(id))?;
+        Some(format!(
+            "{} means nothing without tokens: give what they are verified by, too, with '--auth-secret-file <PATH>' or \
+             '--auth-key-file <PATH>'",
+            sources.name(given)
+        ))
     }
 }
 

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+use super::file::Open;
 use super::token::TokenRequest;
-use super::{Config, alternatives};
+use super::{Config, reading};
 
 /// The sub-commands and what each does.
 pub(super) const SUB_COMMANDS: [(&str, &str); 3] = [
@@ -44,11 +45,11 @@ pub struct CheckRequest {
 }
 
 impl Command {
-    /// Reads the command line, the program's name first, and the environment.
+    /// Reads the command line, the program's name first, the environment, and the configuration file, whose text is come by so.
     ///
     /// # Errors
     /// What to print and the exit code to end with: also for `--help` and `--version`.
-    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub fn read(args: impl IntoIterator<Item = OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let mut name = args.get(1).and_then(|first| first.to_str()).unwrap_or_default().to_owned();
         if name == "help" && args.len() <= 3 {
@@ -61,18 +62,18 @@ impl Command {
             args.remove(1);
         }
         match &*name {
-            "token" => TokenRequest::read(args).map(|request| Self::Token(request.into())),
-            "check" => CheckRequest::read(args).map(|request| Self::Check(request.into())),
-            _ => Config::read(args).map(|config| Self::Serve(config.into())),
+            "token" => TokenRequest::read(args, open).map(|request| Self::Token(request.into())),
+            "check" => CheckRequest::read(args, open).map(|request| Self::Check(request.into())),
+            _ => Config::read_with(args, open).map(|config| Self::Serve(config.into())),
         }
     }
 }
 
 impl CheckRequest {
-    fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
+    fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
-        let matches = alternatives::read(command, args)?;
-        Ok(Self { strict: matches.get_flag("strict"), config: Config::of(&matches)? })
+        let reading = reading::read(&command, args, open)?;
+        Ok(Self { strict: reading.matches.get_flag("strict"), config: Config::of(reading)? })
     }
 }
 
@@ -90,10 +91,11 @@ pub(super) fn with_sub_commands(command: clap::Command) -> clap::Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::file;
 
     fn read(line: &str) -> Result<Command, String> {
         let args = ["slackwater"].into_iter().chain(line.split_whitespace()).map(OsString::from);
-        Command::read(args).map_err(|error| error.to_string())
+        Command::read(args, &file::none).map_err(|error| error.to_string())
     }
 
     #[test]

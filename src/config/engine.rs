@@ -6,10 +6,11 @@ mod url;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgMatches, Args};
+use clap::Args;
 
 use super::secret::Secret;
-use super::{AdminAddress, Config, Period, is_argument, milliseconds, usage_error};
+use super::sources::Sources;
+use super::{AdminAddress, Config, Period, milliseconds, usage_error};
 
 pub use self::url::{Encryption, EngineAddress, EngineUrl};
 
@@ -17,6 +18,13 @@ pub use self::url::{Encryption, EngineAddress, EngineUrl};
 const MAX_NAME_BYTES: usize = 64;
 
 const MAX_WAIT_MILLIS: u64 = 60_000;
+
+/// The flags that are about TLS to an engine.
+const OF_TLS: [&str; 3] = ["engine_cacert", "engine_cert", "engine_key"];
+
+/// All that are about an engine, those first that may stand in the way of the others.
+const OF_AN_ENGINE: [&str; 6] =
+    ["engine_cacert", "engine_cert", "engine_key", "engine_password_file", "engine_name", "engine_wait"];
 
 /// Where the engine is, and how it is used.
 #[derive(Debug, Clone, Args)]
@@ -32,30 +40,30 @@ pub struct EngineFlags {
     engine: Option<Secret>,
 
     /// File with the engine's password, instead of one in the URL
-    #[arg(long, env = "SLACKWATER_ENGINE_PASSWORD_FILE", value_name = "PATH", requires = "engine")]
+    #[arg(long, env = "SLACKWATER_ENGINE_PASSWORD_FILE", value_name = "PATH")]
     pub engine_password_file: Option<PathBuf>,
 
     /// File with the certificates, in PEM, of the authorities of which one has to vouch for the engine [default: those that the
     /// system trusts]
-    #[arg(long, env = "SLACKWATER_ENGINE_CACERT", value_name = "PATH", requires = "engine")]
+    #[arg(long, env = "SLACKWATER_ENGINE_CACERT", value_name = "PATH")]
     pub engine_cacert: Option<PathBuf>,
 
     /// File with the certificate that the engine is shown, in PEM, followed by those of the authorities between it and the root
-    #[arg(long, env = "SLACKWATER_ENGINE_CERT", value_name = "PATH", requires = "engine")]
+    #[arg(long, env = "SLACKWATER_ENGINE_CERT", value_name = "PATH")]
     pub engine_cert: Option<PathBuf>,
 
     /// File with its private key, in PEM and not encrypted [default: the key is in --engine-cert, too]
-    #[arg(long, env = "SLACKWATER_ENGINE_KEY", value_name = "PATH", requires_all = ["engine", "engine_cert"])]
+    #[arg(long, env = "SLACKWATER_ENGINE_KEY", value_name = "PATH")]
     pub engine_key: Option<PathBuf>,
 
     /// Name with which the engine's keys begin: machines with the same one hear the same publications
     #[arg(long, env = "SLACKWATER_ENGINE_NAME", value_name = "NAME", default_value = "slackwater")]
-    #[arg(value_parser = name, requires = "engine")]
+    #[arg(value_parser = name)]
     pub engine_name: String,
 
     /// Time to wait for a replica of the engine to have a publication before its publisher is answered, in milliseconds; 0 not to wait
     #[arg(long, env = "SLACKWATER_ENGINE_WAIT", value_name = "MS", default_value = "0")]
-    #[arg(value_parser = milliseconds(MAX_WAIT_MILLIS), requires = "engine", allow_negative_numbers = true)]
+    #[arg(value_parser = milliseconds(MAX_WAIT_MILLIS), allow_negative_numbers = true)]
     pub engine_wait: Period,
 
     /// Where it is, once that has been read; `None` without an engine.
@@ -88,37 +96,48 @@ impl EngineFlags {
     }
 
     /// Notes where the URL was given, and reads it.
-    pub(super) fn check(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.is_in_arguments = is_argument(matches, "engine");
-        let place = if self.is_in_arguments { "--engine <URL>" } else { "SLACKWATER_ENGINE" };
-        let Some(text) = &self.engine else { return Ok(()) };
-        let url = EngineUrl::read(text.reveal()).and_then(|url| self.with_one_password(url));
-        let url = url.map_err(|why| usage_error(format!("invalid value for '{place}': {why}")))?;
-        let in_vain = self.tls_flag().filter(|_| url.encryption == Encryption::None);
+    pub(super) fn check(&mut self, sources: &Sources) -> Result<(), clap::Error> {
+        self.is_in_arguments = sources.is_argument("engine");
+        let given = OF_AN_ENGINE.into_iter().find(|id| sources.is_given(id));
+        let (Some(text), given) = (&self.engine, given) else {
+            return given.map_or(Ok(()), |id| {
+                let name = sources.name(id);
+                Err(usage_error(format!(
+                    "{name} means nothing without an engine: give that, too, with '--engine <URL>', or leave it out"
+                )))
+            });
+        };
+        let url = EngineUrl::read(text.reveal()).and_then(|url| self.with_one_password(url, sources));
+        let url =
+            url.map_err(|why| usage_error(format!("invalid value for {}: {why}", sources.place("engine"))))?;
+        let is_plain = url.encryption == Encryption::None;
         self.url = Some(url);
-        in_vain.map_or(Ok(()), |(flag, variable)| {
-            Err(usage_error(format!(
-                "'{flag}' ({variable}) means nothing without TLS: give '--engine' as rediss:// or rediss+sentinel://, or leave \
-                 '{flag}' out"
-            )))
-        })
+        let Some(id) = given.filter(|id| is_plain && OF_TLS.contains(id)) else {
+            return self.without_certificate(sources);
+        };
+        let (name, engine) = (sources.name(id), sources.name("engine"));
+        Err(usage_error(format!(
+            "{name} means nothing without TLS: give {engine} as rediss:// or rediss+sentinel://, or leave {name} out"
+        )))
     }
 
-    /// The first flag that is about TLS, and its variable.
-    fn tls_flag(&self) -> Option<(&'static str, &'static str)> {
-        let flags = [
-            (&self.engine_cacert, "--engine-cacert", "SLACKWATER_ENGINE_CACERT"),
-            (&self.engine_cert, "--engine-cert", "SLACKWATER_ENGINE_CERT"),
-            (&self.engine_key, "--engine-key", "SLACKWATER_ENGINE_KEY"),
-        ];
-        flags.into_iter().find_map(|(path, flag, variable)| path.as_ref().map(|_| (flag, variable)))
+    fn without_certificate(&self, sources: &Sources) -> Result<(), clap::Error> {
+        if self.engine_key.is_none() || self.engine_cert.is_some() {
+            return Ok(());
+        }
+        let name = sources.name("engine_key");
+        Err(usage_error(format!(
+            "{name} means nothing without the certificate that belongs to it: give that, too, with '--engine-cert <PATH>'"
+        )))
     }
 
-    fn with_one_password(&self, url: EngineUrl) -> Result<EngineUrl, String> {
+    fn with_one_password(&self, url: EngineUrl, sources: &Sources) -> Result<EngineUrl, String> {
         let why = match (&url.user, &url.password, &self.engine_password_file) {
             (_, Some(_), Some(_)) => {
-                "there is a password in it, and --engine-password-file (SLACKWATER_ENGINE_PASSWORD_FILE) names another: leave \
-                 one of them out"
+                let file = sources.name("engine_password_file");
+                return Err(format!(
+                    "there is a password in it, and {file} names another: leave one of them out"
+                ));
             }
             // The user is not shown: whoever has forgotten the colon has written a password there.
             (Some(_), None, None) => {
@@ -132,29 +151,27 @@ impl EngineFlags {
 }
 
 /// What else contradicts that there is an engine, if something does.
-pub(super) fn contradiction(config: &Config) -> Option<String> {
+pub(super) fn contradiction(config: &Config, sources: &Sources) -> Option<String> {
     let url = config.engine.url.as_ref()?;
+    let name = sources.name("engine");
     if config.state_file.is_some() {
-        return Some(
-            "'--state-file' (SLACKWATER_STATE_FILE) cannot be used with '--engine': the engine keeps the history while no \
-             server runs, so leave the file out"
-                .to_owned(),
-        );
+        return Some(format!(
+            "{} cannot be used with {name}: the engine keeps the history while no server runs, so leave the file out",
+            sources.name("state_file")
+        ));
     }
     let EngineAddress::Unix(engine) = &url.at else { return None };
     let admin = match &config.admin {
         Some(AdminAddress::Path(path)) => Some(path),
         _ => None,
     };
-    let sockets = [
-        ("--uds", config.uds.as_ref()),
-        ("--admin", admin),
-        ("--handover", config.handover.handover.as_ref()),
-    ];
+    let sockets =
+        [("uds", config.uds.as_ref()), ("admin", admin), ("handover", config.handover.handover.as_ref())];
     let is_taken = |path: &PathBuf| Path::new(path) == engine;
-    let (flag, _) = sockets.into_iter().find(|(_, path)| path.is_some_and(is_taken))?;
+    let (id, _) = sockets.into_iter().find(|(_, path)| path.is_some_and(is_taken))?;
     Some(format!(
-        "'{flag}' cannot be the socket of '--engine', where the engine listens: choose another path"
+        "{} cannot be the socket of {name}, where the engine listens: choose another path",
+        sources.name(id)
     ))
 }
 

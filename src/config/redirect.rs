@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::sources::Sources;
 use super::{Config, whole};
 
 /// The flags of it.
@@ -22,30 +23,29 @@ pub struct RedirectFlags {
 }
 
 /// What contradicts redirecting, if something does.
-pub(super) fn contradiction(config: &Config) -> Option<String> {
+pub(super) fn contradiction(config: &Config, sources: &Sources) -> Option<String> {
+    let name = sources.name("http_redirect");
     let Some(port) = config.redirect.http_redirect else {
         return config.redirect.acme_webroot.as_ref().map(|_| {
-            "'--acme-webroot' cannot be used without '--http-redirect', where its files would be served"
-                .to_owned()
+            format!(
+                "{} cannot be used without '--http-redirect', where its files would be served",
+                sources.name("acme_webroot")
+            )
         });
     };
     if !config.ssl.is_on() {
-        return Some(
-            "'--http-redirect' (SLACKWATER_HTTP_REDIRECT) would redirect to nothing: there is no HTTPS without a certificate: give \
-             that, too, with '--ssl-certfile <PATH>'"
-                .to_owned(),
-        );
+        return Some(format!(
+            "{name} would redirect to nothing: there is no HTTPS without a certificate: give that, too, with '--ssl-certfile \
+             <PATH>'"
+        ));
     }
     if config.uds.is_some() {
-        return Some(
-            "'--http-redirect' cannot be used with '--uds': there is no port of HTTPS to redirect to"
-                .to_owned(),
-        );
+        let uds = sources.name("uds");
+        return Some(format!("{name} cannot be used with {uds}: there is no port of HTTPS to redirect to"));
     }
     (port != 0 && port == config.port && config.fd.is_none()).then(|| {
-        format!(
-            "'--http-redirect {port}' cannot be the port of '--port', where HTTPS is served: choose another"
-        )
+        let own = sources.name("port");
+        format!("{name} cannot be the port of {own}, {port}, where HTTPS is served: choose another")
     })
 }
 
@@ -73,11 +73,11 @@ mod tests {
     fn what_could_not_be_redirected_is_refused_with_what_is_wrong() {
         for (flags, why) in [
             ("--acme-webroot /var/www", "'--acme-webroot' cannot be used without '--http-redirect'"),
-            ("--http-redirect 80", "'--http-redirect' (SLACKWATER_HTTP_REDIRECT) would redirect to nothing"),
+            ("--http-redirect 80", "'--http-redirect' would redirect to nothing"),
             ("--ssl-certfile c --http-redirect 80 --uds x", "'--http-redirect' cannot be used with '--uds'"),
             (
                 "--ssl-certfile c --http-redirect 8000",
-                "'--http-redirect 8000' cannot be the port of '--port'",
+                "'--http-redirect' cannot be the port of '--port', 8000",
             ),
             ("--http-redirect 65536", "--http-redirect <PORT>"),
             ("--http-redirect -1", "--http-redirect <PORT>"),

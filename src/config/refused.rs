@@ -1,8 +1,11 @@
 //! The flags of uvicorn that this server cannot have, each with one line that says why and what to do instead.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::command::SUB_COMMANDS;
+use super::hints;
 use super::nearest::nearest;
 use super::usage_error;
 
@@ -63,7 +66,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// What to say about an unknown argument: its line above, or else the given error if that may be shown.
-pub(super) fn explain(error: clap::Error) -> clap::Error {
+pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -71,7 +74,7 @@ pub(super) fn explain(error: clap::Error) -> clap::Error {
     if let Some(why) = refusal(arg) {
         return usage_error(why);
     }
-    if let Some(why) = misplaced(arg) {
+    if let Some(why) = hints::explain(arg, args).or_else(|| misplaced(arg)) {
         return usage_error(why);
     }
     if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
@@ -120,8 +123,6 @@ fn is_dotted(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
     use crate::config::Config;
 

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, ArgMatches, Args};
+use clap::{ArgAction, Args};
 
 use super::secret::Secret;
-use super::{is_argument, truth, usage_error};
+use super::sources::Sources;
+use super::{truth, usage_error};
 
 /// What is called by the flags, or refused, where TLS was left out of the program.
 const LEFT_OUT: &str = "this program was built without TLS: build it with the feature 'tls', or put a proxy in front that has it";
@@ -79,40 +80,39 @@ impl SslFlags {
     }
 
     /// Notes where the password was given, and checks that nothing is said of a certificate that is not there.
-    pub(super) fn check(&mut self, matches: &ArgMatches, has_admin: bool) -> Result<(), clap::Error> {
-        self.password_is_in_arguments = is_argument(matches, "ssl_keyfile_password");
-        self.contradiction(cfg!(feature = "tls"), has_admin).map_or(Ok(()), |why| Err(usage_error(why)))
+    pub(super) fn check(&mut self, sources: &Sources, has_admin: bool) -> Result<(), clap::Error> {
+        self.password_is_in_arguments = sources.is_argument("ssl_keyfile_password");
+        let why = self.contradiction(sources, cfg!(feature = "tls"), has_admin);
+        why.map_or(Ok(()), |why| Err(usage_error(why)))
     }
 
-    fn contradiction(&self, has_tls: bool, has_admin: bool) -> Option<String> {
+    fn contradiction(&self, sources: &Sources, has_tls: bool, has_admin: bool) -> Option<String> {
         let given = [
-            ("--ssl-certfile", self.ssl_certfile.is_some()),
-            ("--ssl-keyfile", self.ssl_keyfile.is_some()),
-            ("--ssl-keyfile-password", self.ssl_keyfile_password.is_some()),
-            ("--ssl-ticket-keyfile", self.ssl_ticket_keyfile.is_some()),
-            ("--admin-ssl", self.admin_ssl),
+            ("ssl_certfile", self.ssl_certfile.is_some()),
+            ("ssl_keyfile", self.ssl_keyfile.is_some()),
+            ("ssl_keyfile_password", self.ssl_keyfile_password.is_some()),
+            ("ssl_ticket_keyfile", self.ssl_ticket_keyfile.is_some()),
+            ("admin_ssl", self.admin_ssl),
         ];
         // Not left to clap, for which a variable that says `false` counts as a flag that is given.
-        let (flag, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+        let (id, _) = given.into_iter().find(|(_, is_given)| *is_given)?;
+        let name = sources.name(id);
         if !has_tls {
-            return Some(format!("'{flag}' ({}) is not possible: {LEFT_OUT}", variable(flag)));
+            return Some(format!("{name} is not possible: {LEFT_OUT}"));
         }
         if !self.is_on() {
             return Some(format!(
-                "'{flag}' ({}) means nothing without a certificate: give that, too, with '--ssl-certfile <PATH>'",
-                variable(flag)
+                "{name} means nothing without a certificate: give that, too, with '--ssl-certfile <PATH>'"
             ));
         }
         (self.admin_ssl && !has_admin).then(|| {
-            "'--admin-ssl' (SLACKWATER_ADMIN_SSL) means nothing without '--admin <ADDRESS>': operators are answered with the \
-             rest, and there TLS is spoken; leave it out"
-                .to_owned()
+            format!(
+                "{} means nothing without '--admin <ADDRESS>': operators are answered with the rest, and there TLS is spoken; leave \
+                 it out",
+                sources.name("admin_ssl")
+            )
         })
     }
-}
-
-fn variable(flag: &str) -> String {
-    format!("SLACKWATER_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase())
 }
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
         }
         let why = read("--ssl-certfile c --admin-ssl").unwrap_err();
         assert!(
-            why.contains("'--admin-ssl' (SLACKWATER_ADMIN_SSL)") && why.contains("leave it out"),
+            why.contains("'--admin-ssl' means nothing without '--admin") && why.contains("leave it out"),
             "{why}"
         );
     }
@@ -163,10 +163,10 @@ mod tests {
     #[test]
     fn a_program_without_tls_says_so_instead_of_speaking_in_plain() {
         let flags = SslFlags { ssl_certfile: Some("c".into()), ..SslFlags::default() };
-        let why = flags.contradiction(false, false).unwrap();
-        assert!(why.contains("'--ssl-certfile' (SLACKWATER_SSL_CERTFILE) is not possible"), "{why}");
+        let why = flags.contradiction(&Sources::default(), false, false).unwrap();
+        assert!(why.contains("'--ssl-certfile' is not possible"), "{why}");
         assert!(why.contains("built without TLS"));
-        assert_eq!(SslFlags::default().contradiction(false, true), None);
+        assert_eq!(SslFlags::default().contradiction(&Sources::default(), false, true), None);
         assert_eq!(read("--ssl-certfile c").is_ok(), cfg!(feature = "tls"));
     }
 

@@ -8,8 +8,10 @@ use std::time::Duration;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::auth::AuthConfig;
+use super::file::{FileFlag, Open};
 use super::listed::{Listed, listed};
-use super::{DAY, alternatives, units, usage_error};
+use super::reading::Reading;
+use super::{DAY, reading, units, usage_error};
 
 /// The longest time that may be named: some hundred years.
 const MOST_DAYS: f64 = 36_500.0;
@@ -20,8 +22,11 @@ const MOST_DAYS: f64 = 36_500.0;
 /// server has, too, mean the same here.
 #[derive(Debug, Parser)]
 #[command(name = "slackwater", bin_name = "slackwater token", version, max_term_width = 100)]
-#[command(mut_group("keys", |keys| keys.arg("signing_key_file")))]
 pub struct TokenRequest {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub file: FileFlag,
+
     /// Whose token it is (sub)
     #[arg(long, value_name = "NAME", help_heading = "Claims")]
     pub sub: Option<String>,
@@ -59,7 +64,7 @@ pub struct TokenRequest {
 pub struct Lifetime(pub Option<Duration>);
 
 impl TokenRequest {
-    pub(super) fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
+    pub(super) fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| {
             let arg = arg.hide_env_values(true);
             match arg.get_id().as_str() {
@@ -75,9 +80,10 @@ impl TokenRequest {
                 _ => arg,
             }
         });
-        let matches = alternatives::read(command, args)?;
+        let Reading { matches, sources, file } = reading::read(&command, args, open)?;
         let mut request = Self::from_arg_matches(&matches)?;
-        request.auth.check(&matches)?;
+        request.file.read = file;
+        request.auth.check(&sources)?;
         let auth = &request.auth;
         // Not left to clap, for which what conflicts need not be there.
         if request.signing_key_file.is_none() && request.key_id.is_some() {
@@ -131,7 +137,7 @@ mod tests {
     fn read(flags: &str) -> Result<TokenRequest, String> {
         let flags = flags.replace("SECRET", SECRET);
         let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
-        TokenRequest::read(args.collect()).map_err(|error| error.to_string())
+        TokenRequest::read(args.collect(), &crate::config::file::none).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::server::state_file::StateFileError;
 use crate::server::{Address, StartError};
 
 pub mod commands;
+pub mod config_file;
 pub mod contradictions;
 pub mod crew;
 pub mod dangers;
@@ -101,6 +102,7 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     }
     secrets::read_engine_password(&mut config.engine)?;
     remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);
+    remarks::of_file(&config).iter().for_each(Remark::log);
     secrets::of_others(&config).iter().for_each(Remark::log);
     // Whoever serves reads it anew; without keys in it no worker would start.
     let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);

@@ -12,10 +12,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTTIN, SIGTTOU};
 use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
+use crate::config::file::ConfigFile;
 use crate::config::last_good::LastGood;
 use crate::config::secret::Secret;
 use crate::config::ssl::TicketSecret;
 use crate::ffi;
+use crate::process::config_file;
 use crate::process::detached::Detached;
 use crate::process::listeners::slots::WorkerSockets;
 use crate::server::handover::Origin;
@@ -154,6 +156,8 @@ pub struct Program {
     secrets: Vec<(Variables, Secret)>,
     /// By what session tickets are made: all workers are told the same.
     tickets: Option<TicketSecret>,
+    /// What all workers are told of the configuration file.
+    file: Option<ConfigFile>,
 }
 
 impl Program {
@@ -176,7 +180,8 @@ impl Program {
             [(PUBLISH_TOKEN, token), (AUTH_SECRET, secret), (ENGINE, engine), (KEY_PASSWORD, password)];
         let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
         let tickets = config.ssl.ticket_secret.clone();
-        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect(), tickets })
+        let file = config.file.read.clone();
+        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect(), tickets, file })
     }
 
     /// Where it is.
@@ -205,7 +210,8 @@ impl Program {
         let tickets = self.tickets.as_ref().map(ticket_secret::tell).transpose()?;
         let of_others = || origin.iter().flat_map(Origin::channels);
         let told = (!last_good.is_empty()).then(|| keeper::tell(last_good)).transpose()?.map(Socket::from);
-        let others = || of_others().chain(&tickets).chain(&told);
+        let file = self.file.as_ref().map(config_file::tell).transpose()?.map(Socket::from);
+        let others = || of_others().chain(&tickets).chain(&told).chain(&file);
         let handed_over = || sockets.all().chain([&theirs, &their_line]).chain(others());
         let fds = |sockets: &[Socket]| {
             let numbers: Vec<String> = sockets.iter().map(|socket| socket.as_raw_fd().to_string()).collect();
@@ -218,12 +224,8 @@ impl Program {
         said.extend(origin.as_ref().map(|origin| fds(origin.channels())));
         let mut command = self.command();
         command.stdin(Stdio::null()).env(INHERITANCE, said.join(" ")).env_remove(SUCCESSION);
-        if let Some(tickets) = &tickets {
-            command.env(TICKETS, one(tickets));
-        }
-        if let Some(told) = &told {
-            command.env(LAST_GOOD, one(told));
-        }
+        let channels = [(TICKETS, &tickets), (LAST_GOOD, &told), (config_file::TOLD, &file)];
+        command.envs(channels.into_iter().filter_map(|(name, channel)| Some((name, one(channel.as_ref()?)))));
         // What is not closed on exec is inherited; nothing else in this process starts another meanwhile.
         handed_over().try_for_each(|socket| socket.set_cloexec(false))?;
         let started = spawn(&mut command);
@@ -251,6 +253,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         // What this process was told of its predecessor is nobody else's.
         command.args(&self.args).env_remove(SUCCESSION).env_remove(TICKETS).env_remove(LAST_GOOD);
+        command.env_remove(config_file::TOLD);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {

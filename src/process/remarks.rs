@@ -59,6 +59,20 @@ pub fn of_variables(names: impl Iterator<Item = OsString>) -> Vec<Remark> {
     variables::unknown(names).into_iter().map(text).map(Remark::Danger).collect()
 }
 
+/// Which configuration file was read, and what of it does not count.
+pub fn of_file(config: &Config) -> Vec<Remark> {
+    let Some(file) = &config.file.read else { return vec![] };
+    let path = file.path.display();
+    let read = match file.keys {
+        0 => Remark::Danger(format!(
+            "The configuration file {path} sets nothing: all flags have their defaults"
+        )),
+        1 => Remark::Fact(format!("One flag is set by the configuration file {path}")),
+        several => Remark::Fact(format!("{several} flags are set by the configuration file {path}")),
+    };
+    [read].into_iter().chain(file.overridden.iter().cloned().map(Remark::Fact)).collect()
+}
+
 /// What is served, and where.
 pub fn serving(config: &Config, address: &Address) -> String {
     let place = match address {

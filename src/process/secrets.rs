@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::config::auth::AuthConfig;
 use crate::config::engine::EngineFlags;
+use crate::config::file::FileFlag;
 use crate::config::last_good::LastGood;
 use crate::config::secret::Secret;
 use crate::config::ssl::SslFlags;
@@ -151,9 +152,18 @@ pub fn of_others(config: &Config) -> Vec<Remark> {
                 .to_owned(),
         )
     });
-    let engine = of_engine(&config.engine);
+    let engine = of_engine(&config.engine).into_iter().chain(of_file(&config.file));
     let others = of_auth(&config.auth).into_iter().chain(same).chain(engine).chain(of_tls(&config.ssl));
     in_arguments.into_iter().chain(token).chain(others).collect()
+}
+
+/// Who else can read the configuration file if a secret stands in it, or change it.
+pub fn of_file(flag: &FileFlag) -> Option<Remark> {
+    let file = flag.read.as_ref()?;
+    if file.holds_secret {
+        return of_readers("secrets", &file.path);
+    }
+    of_writers("configuration", &file.path)
 }
 
 /// Of the password alone: what is wrong with the files is said once they were read.
@@ -218,7 +228,8 @@ fn read_from(file: &File, check: Check) -> Result<Secret, String> {
     Ok(check(text)?)
 }
 
-fn read_text(file: &File, most_bytes: u64) -> Result<String, String> {
+/// The text of a file of up to so many bytes.
+pub(super) fn read_text(file: &File, most_bytes: u64) -> Result<String, String> {
     let mut octets = Vec::new();
     file.take(most_bytes + 1).read_to_end(&mut octets).map_err(|e| e.to_string())?;
     if octets.len() as u64 > most_bytes {

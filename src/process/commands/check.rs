@@ -51,6 +51,7 @@ impl Report {
     /// Of this configuration, in an environment with variables of these names.
     fn of(mut config: Config, variables: impl Iterator<Item = OsString>) -> Self {
         let mut report = Self { remarks: remarks::of_variables(variables), faults: vec![] };
+        report.remarks.extend(remarks::of_file(&config));
         // First, before anything that is opened gets its number.
         let inherited = listeners::prospect_of_inherited(&config);
         let files = OpenFiles::read();

@@ -47,6 +47,7 @@ fn make(mut request: TokenRequest) -> Result<(String, Vec<Remark>), Refusal> {
     let has_key_file = request.auth.auth_key_file.is_some();
     verify(&token, keys.expect("what signs can be verified"), &grant, now, has_key_file)?;
     let mut remarks = remarks::of_variables(env::vars_os().map(|(name, _)| name));
+    remarks.extend(secrets::of_file(&request.file));
     remarks.extend(kept);
     remarks.extend(secrets::of_auth(&request.auth));
     remarks.extend(doubts(&grant));

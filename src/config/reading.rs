@@ -1,0 +1,202 @@
+//! Reads a command line, the environment and a configuration file as one: of what is said of a flag the arguments count before
+//! variables, and these before the file. So it is with flags that exclude each other: one that is written on the command line wins
+//! over the variables of the others. Which exclude each other stands at the flags themselves.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{OsStr, Resettable, ValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use zeroize::Zeroizing;
+
+use super::file::{self, ConfigFile, Entry, Open, Said};
+use super::sources::{Source, Sources, is_fault, is_written};
+use super::{Config, refused, truth, usage_error};
+
+/// What was read.
+pub(super) struct Reading {
+    pub(super) matches: ArgMatches,
+    pub(super) sources: Sources,
+    pub(super) file: Option<ConfigFile>,
+}
+
+/// What somebody else than the arguments says of a flag.
+struct Candidate<'a> {
+    arg: &'a Arg,
+    source: Source,
+    said: Said,
+}
+
+/// Reads a command line, the program's name first, with the environment, and with the file that is named there.
+pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> Result<Reading, clap::Error> {
+    let bare = command.clone().mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
+    let written = match bare.clone().try_get_matches_from(&args) {
+        Ok(written) => written,
+        // The help names the variables.
+        Err(why) if !is_fault(&why) => {
+            return Err(command.clone().try_get_matches_from(args).err().unwrap_or(why));
+        }
+        Err(why) => return Err(refused::explain(why, &args)),
+    };
+    let mut sources = Sources::default();
+    command.get_arguments().filter(|arg| is_written(&written, arg)).for_each(|arg| {
+        sources.note(arg, Source::Argument);
+    });
+    let (mut file, entries) = read_file(command, &written, open)?.unzip();
+    let mut candidates = vec![];
+    for arg in command.get_arguments() {
+        let line = arg.get_long().and_then(|long| entries.iter().flatten().find(|entry| entry.0.key == long));
+        let variable = arg.get_env().and_then(|name| Some((name.to_string_lossy(), env::var_os(name)?)));
+        let winner = if is_written(&written, arg) {
+            Source::Argument.shown(&format!("--{}", arg.get_long().unwrap_or_default()))
+        } else if let Some((name, value)) = variable {
+            let source = Source::Variable(name.into_owned());
+            let shown = source.shown("");
+            candidates.push(Candidate { arg, said: of_variable(arg, &shown, value)?, source });
+            shown
+        } else if let Some((Entry { said, .. }, source)) = line {
+            candidates.push(Candidate { arg, said: said.clone(), source: source.clone() });
+            continue;
+        } else {
+            continue;
+        };
+        if let (Some((_, source)), Some(file)) = (line, &mut file) {
+            file.overridden.push(format!("{winner} counts before {}", source.shown("")));
+        }
+    }
+    let candidates = settle(command, &written, candidates, file.as_mut())?;
+    let mut all: Vec<OsString> = args.iter().take(1).cloned().collect();
+    for Candidate { arg, source, said } in &candidates {
+        sources.note(arg, source.clone());
+        all.extend(as_arguments(arg, said));
+    }
+    all.extend(args.into_iter().skip(1));
+    let matches = bare.try_get_matches_from(all).map_err(|why| match why.kind() {
+        ErrorKind::InvalidUtf8 => not_a_text(&candidates).unwrap_or(why),
+        _ => sources.explain(why),
+    })?;
+    Ok(Reading { matches, sources, file })
+}
+
+/// The file that is named by an argument or a variable, and what each of its lines says.
+fn read_file(
+    command: &Command,
+    written: &ArgMatches,
+    open: &Open<'_>,
+) -> Result<Option<(ConfigFile, Vec<(Entry, Source)>)>, clap::Error> {
+    let Some(arg) = command.get_arguments().find(|arg| arg.get_id() == "config") else { return Ok(None) };
+    let argument = written.get_one::<PathBuf>("config").cloned();
+    let variable = || Some(PathBuf::from(env::var_os(arg.get_env()?)?));
+    let named = if argument.is_some() { "--config" } else { "SLACKWATER_CONFIG" };
+    let Some(path) = argument.or_else(variable) else { return Ok(None) };
+    let shown = path.display().to_string();
+    let text = open(&path).map_err(|why| usage_error(format!("cannot read {named} {shown}: {why}")))?;
+    let server = Config::command();
+    let entries = file::entries(&text, &[command, &server]).map_err(|(line, why)| {
+        let line = line.map(|line| format!(" line {line}")).unwrap_or_default();
+        usage_error(format!("{shown}{line}: {why}"))
+    })?;
+    let file = ConfigFile {
+        path,
+        text: Zeroizing::new(text),
+        holds_secret: entries.iter().any(Entry::is_secret),
+        keys: entries.len(),
+        overridden: vec![],
+    };
+    let with_source = |entry: Entry| {
+        let source = Source::Line(shown.clone(), entry.number, entry.key.clone());
+        (entry, source)
+    };
+    Ok(Some((file, entries.into_iter().map(with_source).collect())))
+}
+
+fn of_variable(arg: &Arg, name: &str, value: OsString) -> Result<Said, clap::Error> {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return Ok(Said::Values(vec![value]));
+    }
+    let text = value.to_string_lossy();
+    let read = truth(&text).map(Said::Switch);
+    read.map_err(|why| usage_error(format!("invalid value '{text}' for '{name}': {why}")))
+}
+
+/// Leaves out what is excluded by something that counts before it; what counts alike cannot be settled.
+fn settle<'a>(
+    command: &Command,
+    written: &ArgMatches,
+    mut candidates: Vec<Candidate<'a>>,
+    mut file: Option<&mut ConfigFile>,
+) -> Result<Vec<Candidate<'a>>, clap::Error> {
+    let arguments: Vec<&Arg> = command.get_arguments().filter(|arg| is_written(written, arg)).collect();
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.source.level()));
+    let mut kept: Vec<Candidate<'a>> = vec![];
+    for candidate in candidates {
+        let argument = arguments.iter().find(|arg| exclude(command, arg, candidate.arg));
+        let other = kept.iter().find(|other| exclude(command, other.arg, candidate.arg));
+        let winner = match (argument, other) {
+            (None, None) => {
+                kept.push(candidate);
+                continue;
+            }
+            (Some(argument), _) => format!("--{}", argument.get_long().unwrap_or_default()),
+            (None, Some(other)) if other.source.level() == candidate.source.level() => {
+                return Err(usage_error(clash(&other.source, &candidate.source)));
+            }
+            (None, Some(other)) => other.source.shown(""),
+        };
+        if let (Some(file), Source::Line(..)) = (&mut file, &candidate.source) {
+            file.overridden.push(format!("{winner} counts before {}", candidate.source.shown("")));
+        }
+    }
+    Ok(kept)
+}
+
+fn clash(one: &Source, other: &Source) -> String {
+    let (names, mend) = ((one.shown(""), other.shown("")), "one of them");
+    match one {
+        Source::Variable(_) => {
+            format!("the variables {} and {} cannot be used together: unset {mend}", names.0, names.1)
+        }
+        _ => format!("'{}' and '{}' cannot be used together: leave {mend} out", names.0, names.1),
+    }
+}
+
+fn exclude(command: &Command, one: &Arg, other: &Arg) -> bool {
+    let names = |one: &Arg, other: &Arg| {
+        command.get_arg_conflicts_with(one).iter().any(|arg| arg.get_id() == other.get_id())
+    };
+    names(one, other) || names(other, one)
+}
+
+/// As it would be written on the command line.
+fn as_arguments(arg: &Arg, said: &Said) -> Vec<OsString> {
+    let flag = format!("--{}", arg.get_long().unwrap_or_default());
+    match said {
+        Said::Switch(true) => vec![flag.into()],
+        Said::Switch(false) => vec![],
+        Said::Values(values) => {
+            let with_value = |value: &OsString| {
+                let mut argument = OsString::from(format!("{flag}="));
+                argument.push(value);
+                argument
+            };
+            values.iter().map(with_value).collect()
+        }
+    }
+}
+
+/// The first that is no UTF-8 and has to be: a path need not.
+fn not_a_text(candidates: &[Candidate<'_>]) -> Option<clap::Error> {
+    let is_path = |arg: &Arg| arg.get_value_parser().type_id() == ValueParser::path_buf().type_id();
+    let is_text = |said: &Said| match said {
+        Said::Switch(_) => true,
+        Said::Values(values) => values.iter().all(|value| value.to_str().is_some()),
+    };
+    let wrong = candidates.iter().find(|candidate| !is_path(candidate.arg) && !is_text(&candidate.said))?;
+    Some(usage_error(format!("invalid value for '{}': it is not UTF-8", wrong.source.shown(""))))
+}
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

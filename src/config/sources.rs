@@ -1,0 +1,119 @@
+//! Where each value comes from: an argument, a variable of the environment, or a line of the configuration file; and how that is
+//! named where the value is wrong. Knows no values.
+
+use std::collections::BTreeMap;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches};
+
+use super::usage_error;
+
+/// Where a value stands. The later of these counts before the earlier.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A line of the configuration file, by the file, its number from 1, and the key.
+    Line(String, usize, String),
+    /// A variable of this name.
+    Variable(String),
+    /// An argument.
+    Argument,
+}
+
+/// All values that were given, by the id that `clap` knows them by.
+#[derive(Debug, Clone, Default)]
+pub struct Sources(BTreeMap<String, Given>);
+
+#[derive(Debug, Clone)]
+struct Given {
+    source: Source,
+    /// As `--port <PORT>`.
+    shown: String,
+}
+
+impl Source {
+    /// The higher counts before the lower.
+    pub(super) fn level(&self) -> u8 {
+        match self {
+            Self::Line(..) => 0,
+            Self::Variable(_) => 1,
+            Self::Argument => 2,
+        }
+    }
+
+    /// What stands between quotes in an error; an argument is shown as it is given here.
+    pub(super) fn shown(&self, argument: &str) -> String {
+        match self {
+            Self::Line(file, number, key) => format!("{file} line {number}: {key}"),
+            Self::Variable(name) => name.clone(),
+            Self::Argument => argument.to_owned(),
+        }
+    }
+}
+
+impl Sources {
+    /// This is where the value of this flag was found.
+    pub(super) fn note(&mut self, arg: &Arg, source: Source) {
+        let given = Given { source, shown: arg.to_string() };
+        self.0.insert(arg.get_id().as_str().to_owned(), given);
+    }
+
+    /// Whether it was given at all.
+    pub(super) fn is_given(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
+    /// Whether it stands in the arguments, where everyone on this machine can read it.
+    pub(super) fn is_argument(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|given| given.source == Source::Argument)
+    }
+
+    /// Whether both were given, and in places of which neither counts before the other.
+    pub(super) fn are_beside(&self, one: &str, other: &str) -> bool {
+        let level = |id| self.0.get(id).map(|given| given.source.level());
+        level(one).is_some() && level(one) == level(other)
+    }
+
+    /// The flag, the variable or the line, in quotes.
+    pub(super) fn name(&self, id: &str) -> String {
+        let flag = format!("--{}", id.replace('_', "-"));
+        format!("'{}'", self.0.get(id).map_or(flag.clone(), |given| given.source.shown(&flag)))
+    }
+
+    /// The same for a value that is wrong: of an argument with what stands for it.
+    pub(super) fn place(&self, id: &str) -> String {
+        self.0
+            .get(id)
+            .map_or_else(|| self.name(id), |given| format!("'{}'", given.source.shown(&given.shown)))
+    }
+
+    /// An error of `clap`, which takes everything for an argument, with the place where its value was found.
+    pub(super) fn explain(&self, mut error: clap::Error) -> clap::Error {
+        let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
+        let Some((id, given)) = self.0.iter().find(|(_, given)| given.shown == *arg) else { return error };
+        if given.source == Source::Argument {
+            return error;
+        }
+        let is_service = id == "port"
+            && matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.contains("://"));
+        if is_service && matches!(given.source, Source::Variable(_)) {
+            return usage_error(format!(
+                "{} is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false in the pod, or give \
+                 --port as an argument",
+                self.name(id)
+            ));
+        }
+        let place = given.source.shown(arg);
+        error.insert(ContextKind::InvalidArg, ContextValue::String(place));
+        error
+    }
+}
+
+/// Whether this value stands in the arguments, of which alone these matches are.
+pub(super) fn is_written(matches: &ArgMatches, arg: &Arg) -> bool {
+    matches.value_source(arg.get_id().as_str()) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// Whether it is an error at all, and no help that was asked for.
+pub(super) fn is_fault(error: &clap::Error) -> bool {
+    !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
