@@ -83,8 +83,9 @@
 //!   say to each other.
 //! * Where the engine is, and how it is used: [`config::engine`].
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
-//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. A flag sets aside
-//!   the variables of those that it excludes: `config::alternatives`. Which variables are unknown: [`config::variables`].
+//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. Which of
+//!   arguments, variables and the configuration file counts: `config::reading`; how the file is written: [`config::file`], and who opens
+//!   it: [`process::config_file`]. Which variables are unknown: [`config::variables`].
 //! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`]. What is
 //!   dangerous about it: [`process::dangers`]. Where a server would listen:
 //!   [`server::prospect`]. What keeps it from starting though each value is in order: [`process::contradictions`].

@@ -28,7 +28,7 @@ pub type Open<'a> = dyn Fn(&Path) -> Result<String, String> + 'a;
 pub struct FileFlag {
     /// Configuration file, in TOML, whose keys are the names of flags, as in port = 8000; what it says counts unless a
     /// variable or a flag says otherwise
-    #[arg(long, env = "SLACKWATER_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "SLACKWATER_CONFIG", value_name = "FILE", help_heading = "Configuration file")]
     pub config: Option<PathBuf>,
 
     /// What was read there.

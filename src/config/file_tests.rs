@@ -70,3 +70,20 @@ fn a_wrong_line_is_named_with_what_is_wrong_and_the_value_is_not_shown() {
         assert!(!why.contains("sekrit") && !why.contains('\n'), "{text}: {why}");
     }
 }
+
+#[test]
+fn the_example_in_packaging_has_every_flag() {
+    let example = include_str!("../../packaging/slackwater.toml");
+    assert_eq!(read(example).unwrap().len(), 2, "the rest are comments");
+    let is_key = |line: &&str| {
+        line.starts_with(|first: char| first.is_ascii_lowercase() || first == '#') && line.contains(" = ")
+    };
+    let lines = example.lines().filter(|line| !line.starts_with("# ")).filter(is_key);
+    let all: String = lines.map(|line| format!("{}\n", line.trim_start_matches('#'))).collect();
+    let mut keys: Vec<String> = read(&all).unwrap().into_iter().map(|(_, key, _)| key).collect();
+    let command = Config::command();
+    let mut flags: Vec<String> = flags(&[&command]).into_keys().map(str::to_owned).collect();
+    flags.retain(|flag| flag != "config");
+    keys.sort_unstable();
+    assert_eq!(keys, flags);
+}

@@ -40,6 +40,10 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
         }
         Err(why) => return Err(refused::explain(why, &args)),
     };
+    // What its arguments look like is known once they are all there.
+    let mut built = command.clone();
+    built.build();
+    let command = &built;
     let mut sources = Sources::default();
     command.get_arguments().filter(|arg| is_written(&written, arg)).for_each(|arg| {
         sources.note(arg, Source::Argument);

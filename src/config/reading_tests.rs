@@ -114,3 +114,21 @@ fn a_token_is_made_by_the_same_file_whose_other_keys_mean_nothing_there() {
     let Ok(Asked::Token(request)) = Asked::read(args, &|_| Ok(text.clone())) else { panic!("no token") };
     assert!(request.auth.is_on());
 }
+
+#[test]
+fn every_value_of_the_example_in_packaging_is_one_that_its_flag_takes() {
+    let example = include_str!("../../packaging/slackwater.toml");
+    for line in example.lines().map(|line| line.trim_start_matches('#')).filter(|line| line.contains(" = ")) {
+        let why = read("", line).err().unwrap_or_default();
+        assert!(!why.contains("invalid value") && !why.contains("f.toml line 1: unknown"), "{line}: {why}");
+    }
+}
+
+#[test]
+fn the_file_that_the_guide_shows_is_read() {
+    let guide = include_str!("../../docs/flags.md");
+    let text = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = read("", text).unwrap();
+    assert_eq!((config.port, config.workers, config.history_bytes), (8000, 2, 256 << 20));
+    assert_eq!(config.timeout_graceful_shutdown, std::time::Duration::from_secs(600));
+}

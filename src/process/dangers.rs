@@ -12,7 +12,7 @@ use crate::config::origins::AllowedOrigin;
 use crate::http::keys::VerifyingKeys;
 use crate::policy::drain::LONGEST_FAREWELL;
 use crate::process::remarks::Remark::{self, Danger, Fact, Note};
-use crate::process::remarks::of_keys as of_passed_by;
+use crate::process::remarks::{of_keys as of_passed_by, of_open_door};
 use crate::server::Address;
 
 /// How long Kubernetes waits behind SIGTERM unless it is told otherwise.
@@ -30,6 +30,9 @@ const WIDE_BITS: (u8, u8) = (8, 16);
 
 /// So few connections are soon there.
 const FEW_CONNECTIONS: usize = 4000;
+
+/// So long nobody takes to send a request, but whoever wants to be in the way.
+const LONG_SILENCE: Duration = Duration::from_secs(120);
 
 /// What has been found out about a configuration.
 #[derive(Debug)]
@@ -52,7 +55,8 @@ pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
         found.keys.map(|keys| of_keys(config, keys)).unwrap_or_default(),
         of_proxies(config, found.address),
         of_pages(config).into_iter().collect(),
-        of_limits(config, found.room),
+        of_limits(config, found.address, found.room),
+        of_history(config).into_iter().collect(),
         of_compression(config).into_iter().collect(),
         of_silence(config).into_iter().collect(),
         of_leaving(config),
@@ -62,7 +66,7 @@ pub fn all(config: &Config, found: &Findings<'_>) -> Vec<Remark> {
 }
 
 fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
-    let is_public = address.ip().is_some() && !address.is_loopback();
+    let is_public = is_public(address);
     let who_may_hear = match address {
         _ if config.auth.is_on() => None,
         _ if is_public => Some(Danger(format!(
@@ -101,10 +105,8 @@ fn of_listening(config: &Config, address: &Address) -> Vec<Remark> {
 
 fn of_admin(config: &Config, admin: &Address) -> Vec<Remark> {
     let Some(ip) = admin.ip().filter(|_| !admin.is_loopback()) else { return vec![] };
-    let open = Danger(format!(
-        "Everyone who can reach {ip} may read /status and /metrics there: let nobody but operators, or take a loopback address or \
-         a Unix socket for --admin"
-    ));
+    // Without a token the server says so itself.
+    let open = config.publish_token.as_ref().and_then(|_| of_open_door(admin));
     // Where clients have no TLS either, there is a proxy for both, or that has been told.
     let plain = (config.ssl.is_on() && !config.ssl.admin_ssl).then(|| {
         Danger(format!(
@@ -112,7 +114,7 @@ fn of_admin(config: &Config, admin: &Address) -> Vec<Remark> {
              their token; set --admin-ssl"
         ))
     });
-    [open].into_iter().chain(plain).collect()
+    open.into_iter().chain(plain).collect()
 }
 
 fn of_keys(config: &Config, keys: &VerifyingKeys) -> Vec<Remark> {
@@ -188,7 +190,7 @@ fn of_pages(config: &Config) -> Option<Remark> {
     })
 }
 
-fn of_limits(config: &Config, room: usize) -> Vec<Remark> {
+fn of_limits(config: &Config, address: &Address, room: usize) -> Vec<Remark> {
     let per_ip = config.addresses.limit_per_ip.map(|limit| limit as usize);
     let one_takes_all = per_ip.zip(config.limit_concurrency).filter(|(one, all)| one >= all).map(|(one, all)| {
         Danger(format!(
@@ -212,7 +214,40 @@ fn of_limits(config: &Config, room: usize) -> Vec<Remark> {
         )),
         _ => Fact(format!("{each} has room for about {room} connections by its limit on open files")),
     };
-    one_takes_all.into_iter().chain(cannot_move).chain([open_files]).collect()
+    // Behind a proxy that is not told of, all come from one address.
+    let is_unlimited = is_public(address) && per_ip.is_none();
+    let unlimited = is_unlimited.then(|| {
+        let behind =
+            if config.addresses.has_proxies() { "" } else { ", behind a proxy with --proxy-headers" };
+        Note(format!("One address may take all connections: to share them out, set --limit-per-ip{behind}"))
+    });
+    let slow = config.handshake_timeout.max(config.timeout_keep_alive);
+    let slow = (is_public(address) && slow > LONG_SILENCE).then(|| {
+        Note(format!(
+            "Whoever connects and sends nothing holds a connection for {}, by --handshake-timeout and --timeout-keep-alive",
+            seconds(slow)
+        ))
+    });
+    let of_addresses = one_takes_all.into_iter().chain(unlimited).chain(slow);
+    of_addresses.chain(cannot_move).chain([open_files]).collect()
+}
+
+fn is_public(address: &Address) -> bool {
+    address.ip().is_some() && !address.is_loopback()
+}
+
+/// Of clients that come back and are to miss nothing.
+fn of_history(config: &Config) -> Option<Remark> {
+    let (size, bytes) = (config.history_size == 0, config.history_bytes == 0);
+    let flag = match (size, bytes, config.history_ttl.is_zero()) {
+        (true, ..) => "--history-size 0",
+        (_, true, _) => "--history-bytes 0",
+        (.., true) => "--history-ttl 0",
+        _ => return None,
+    };
+    Some(Note(format!(
+        "Nothing is kept for clients that come back: they miss what is published meanwhile, at every restart, by {flag}"
+    )))
 }
 
 /// RFC 7692 §8.

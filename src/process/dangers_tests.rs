@@ -58,6 +58,8 @@ fn who_can_reach_the_server_may_hear_everything_unless_tokens_are_asked_for() {
                    set --admin 127.0.0.1:9000";
     let plain = "note: No TLS is spoken here: without --ssl-certfile, or a proxy in front that has TLS, whoever is on the way to 0.0.0.0:80 can read \
                  tokens";
+    let one = "note: One address may take all connections: to share them out, set --limit-per-ip, behind a proxy with --proxy-headers";
+    let behind = "note: One address may take all connections: to share them out, set --limit-per-ip";
     let token = "--auth-secret-file /x";
     for (flags, address, expected) in [
         ("", "127.0.0.1:8000", &[here][..]),
@@ -66,12 +68,13 @@ fn who_can_reach_the_server_may_hear_everything_unless_tokens_are_asked_for() {
         ("--proxy-headers", "127.0.0.1:8000", &[proxy]),
         ("--proxy-protocol", "[::1]:8000", &[proxy]),
         ("--proxy-headers --auth-secret-file /x", "127.0.0.1:8000", &[]),
-        ("--proxy-headers --admin /run/y", "0.0.0.0:80", &[world]),
+        ("--proxy-headers --admin /run/y", "0.0.0.0:80", &[world, behind]),
         (token, "/run/x", &[]),
-        ("", "0.0.0.0:80", &[world, numbers]),
-        ("--admin /run/y", "0.0.0.0:80", &[world]),
-        (token, "0.0.0.0:80", &[numbers, plain]),
-        ("--publish-token x --admin /run/y", "0.0.0.0:80", &[world, plain]),
+        ("", "0.0.0.0:80", &[world, numbers, one]),
+        ("--limit-per-ip 50", "0.0.0.0:80", &[world, numbers]),
+        ("--admin /run/y", "0.0.0.0:80", &[world, one]),
+        (token, "0.0.0.0:80", &[numbers, plain, one]),
+        ("--publish-token x --admin /run/y", "0.0.0.0:80", &[world, plain, one]),
     ] {
         assert_eq!(lines(flags, address, None, None), [expected, &ALWAYS].concat(), "{flags} {address}");
     }
@@ -86,7 +89,7 @@ fn an_operators_door_that_others_can_reach_is_dangerous() {
         ("0.0.0.0:9000", true),
         ("192.0.2.1:9000", true),
     ] {
-        let lines = lines("--auth-secret-file /x", "127.0.0.1:8000", Some(admin), None);
+        let lines = lines("--auth-secret-file /x --publish-token x", "127.0.0.1:8000", Some(admin), None);
         let expected = format!(
             "warning: Everyone who can reach {admin} may read /status and /metrics there: let nobody but operators, or take a \
              loopback address or a Unix socket for --admin"
@@ -116,7 +119,7 @@ fn an_operators_door_without_tls_beside_one_with_it_is_dangerous_where_others_ca
 #[test]
 #[cfg(feature = "tls")]
 fn tokens_on_a_public_address_are_read_by_nobody_where_tls_is_spoken() {
-    let flags = "--auth-secret-file /x --admin /run/y --ssl-certfile c";
+    let flags = "--auth-secret-file /x --admin /run/y --ssl-certfile c --limit-per-ip 50";
     assert_eq!(lines(flags, "0.0.0.0:443", None, None), ALWAYS);
 }
 
@@ -243,7 +246,10 @@ fn open_files_that_do_not_suffice_are_told_before_they_have_run_out() {
     let said = |flags: &str, room| {
         let args = format!("slackwater {flags}");
         let config = Config::read(args.split_whitespace().map(OsString::from)).unwrap();
-        of_limits(&config, room).iter().map(Remark::to_string).collect::<Vec<_>>()
+        of_limits(&config, &Address::Unix(PathBuf::new()), room)
+            .iter()
+            .map(Remark::to_string)
+            .collect::<Vec<_>>()
     };
     assert_eq!(
         said("--limit-concurrency 1001 --workers 2", 1000),
@@ -341,5 +347,27 @@ fn whoever_is_on_the_way_to_the_engine_reads_along_and_without_a_password_publis
         told("--engine rediss://:s@100.128.0.1", &[]);
         told("--engine rediss://valkey", &[&open("valkey")]);
         told("--engine rediss://valkey --engine-cert c", &[]);
+    }
+}
+
+#[test]
+fn who_sends_nothing_for_long_is_noted_where_everyone_can_reach_the_server() {
+    let note = "note: Whoever connects and sends nothing holds a connection for 300 s, by --handshake-timeout and --timeout-keep-alive";
+    for (flags, address, is_noted) in [
+        ("--handshake-timeout 5m", "0.0.0.0:80", true),
+        ("--timeout-keep-alive 300", "0.0.0.0:80", true),
+        ("--handshake-timeout 5m", "127.0.0.1:80", false),
+        ("", "0.0.0.0:80", false),
+    ] {
+        let lines = lines(flags, address, None, None);
+        assert_eq!(lines.iter().any(|line| line == note), is_noted, "{flags} {address}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_history_of_nothing_is_noted() {
+    let note = "note: Nothing is kept for clients that come back: they miss what is published meanwhile, at every restart, by";
+    for flag in ["--history-size 0", "--history-bytes 0", "--history-ttl 0"] {
+        told(flag, &[&format!("{note} {flag}")]);
     }
 }

@@ -135,6 +135,7 @@ pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) ->
     }
     remarks.extend(who_may_hear(&config.auth));
     if config.publish_token.is_none() {
+        remarks.extend(admin.and_then(of_open_door));
         remarks.push(who_may_publish(config, admin.unwrap_or(address), admin.is_some()));
     }
     if config.origins.all().contains(&AllowedOrigin::Any) {
@@ -143,6 +144,15 @@ pub fn of_access(config: &Config, address: &Address, admin: Option<&Address>) ->
         remarks.push(Remark::Danger(text.to_owned()));
     }
     remarks
+}
+
+/// What others than operators may do at the door of these, if they can reach it.
+pub fn of_open_door(admin: &Address) -> Option<Remark> {
+    let ip = admin.ip().filter(|_| !admin.is_loopback())?;
+    Some(Remark::Danger(format!(
+        "Everyone who can reach {ip} may read /status and /metrics there: let nobody but operators, or take a loopback address or \
+         a Unix socket for --admin"
+    )))
 }
 
 /// How many of the keys in the file count, if not all do.

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -67,6 +68,7 @@ JUDGES = {
     "sh": lambda block: shell(block.text),
     "text": text_of,
     "json": lambda block: json.loads(block.text),
+    "toml": lambda block: tomllib.loads(block.text),  # Read by the server in its unit tests.
     "yaml": lambda block: list(yaml.safe_load_all(block.text)),
     "ini": unit,
     "js": lambda block: javascript(block.text),  # Those of clients and streams are run by Node and Chromium.

@@ -219,7 +219,8 @@ fn a_variable_for_a_flag_without_a_value_holds_a_truth_value_or_is_refused() {
     };
     for value in ["maybe", "", " 1", "2", "truee"] {
         let (code, error) = start(value, &[]);
-        let why = format!("invalid value '{value}' for '--no-drain-notice': give 1, true, yes or on");
+        let why =
+            format!("invalid value '{value}' for 'SLACKWATER_NO_DRAIN_NOTICE': give 1, true, yes or on");
         assert!(code == Some(2) && error.contains(&why), "{value:?}: {error}");
     }
     // The port is taken: what is understood ends with that.

@@ -62,6 +62,7 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
     let operators = "Operators are answered on http://127.0.0.1:9000";
     let plain = "note: No TLS is spoken here: without --ssl-certfile, or a proxy in front that has TLS, whoever is on the way to 0.0.0.0:8000 can read \
                  tokens";
+    let one = "note: One address may take all connections: to share them out, set --limit-per-ip, behind a proxy with --proxy-headers";
     let arguments = "warning: Everyone on this machine may read the secret in the arguments: use --auth-secret-file or \
                      SLACKWATER_AUTH_SECRET instead of --auth-secret";
     let proxies = "warning: --forwarded-allow-ips believes everybody: a client that can reach this port makes up its address";
@@ -75,7 +76,7 @@ fn what_a_server_would_do_is_said_and_then_what_is_dangerous_about_it() {
         (CAREFUL, vec![page, nobody, secret, short, would]),
         (
             &format!("{CAREFUL} --host 0.0.0.0 --admin 127.0.0.1:9000 --workers 2 --state-file STATE"),
-            vec![public, operators, nobody, secret, new, plain, short, alone, would],
+            vec![public, operators, nobody, secret, new, plain, one, short, alone, would],
         ),
         (
             &format!(

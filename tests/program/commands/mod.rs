@@ -1,6 +1,7 @@
 //! The sub-commands: what each prints, and that without one the program serves.
 
 mod check;
+mod configuration;
 mod serve;
 mod starting;
 mod token;

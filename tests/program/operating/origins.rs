@@ -84,12 +84,13 @@ fn an_origin_that_is_none_is_wrong_usage() {
     by_flag.args(["--allowed-origin", "app.example.com"]);
     let mut by_variable = Command::new(BINARY);
     by_variable.env("SLACKWATER_ALLOWED_ORIGIN", "https://a.example app.example.com");
-    for (mut command, value) in
-        [(by_flag, "app.example.com"), (by_variable, "https://a.example app.example.com")]
-    {
+    for (mut command, value, place) in [
+        (by_flag, "app.example.com", "--allowed-origin <ORIGIN>"),
+        (by_variable, "https://a.example app.example.com", "SLACKWATER_ALLOWED_ORIGIN"),
+    ] {
         let (code, said) = run(&mut command);
         assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains(&format!("'{value}' for '--allowed-origin <ORIGIN>': ")), "{said}");
+        assert!(said.contains(&format!("'{value}' for '{place}': ")), "{said}");
         assert!(said.contains("give an origin, such as https://app.example.com"), "{said}");
     }
 }

@@ -280,18 +280,22 @@ fn an_engines_password_in_a_file_is_read_and_its_readers_are_named() {
 
 #[test]
 fn an_engine_and_a_state_file_are_one_too_many() {
-    for (name, value) in [("SLACKWATER_STATE_FILE", "/x"), ("SLACKWATER_ENGINE", "redis://:sekrit@h")] {
-        // The flag does not set the other's variable aside.
-        let flag = if name == "SLACKWATER_ENGINE" {
-            ["--state-file", "/x"]
-        } else {
-            ["--engine", "redis://:sekrit@h"]
-        };
-        let (code, stderr) = failed(Command::new(BINARY).args(flag).env(name, value));
+    let url = "redis://:sekrit@h";
+    // The flag does not set the other's variable aside.
+    for (flag, variable, expected) in [
+        (
+            ["--state-file", "/x"],
+            ("SLACKWATER_ENGINE", url),
+            "'--state-file' cannot be used with 'SLACKWATER_ENGINE'",
+        ),
+        (
+            ["--engine", url],
+            ("SLACKWATER_STATE_FILE", "/x"),
+            "'SLACKWATER_STATE_FILE' cannot be used with '--engine'",
+        ),
+    ] {
+        let (code, stderr) = failed(Command::new(BINARY).args(flag).env(variable.0, variable.1));
         assert_eq!((code, stderr.contains("sekrit")), (Some(2), false), "{stderr}");
-        assert!(
-            stderr.contains("'--state-file' (SLACKWATER_STATE_FILE) cannot be used with '--engine'"),
-            "{stderr}"
-        );
+        assert!(stderr.contains(expected), "{stderr}");
     }
 }

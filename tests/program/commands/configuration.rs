@@ -1,0 +1,170 @@
+//! The configuration file of the real binary, beside variables and flags: which of them counts, what is said of a wrong one, and that
+//! all processes of a server have the same.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::process::{BINARY, Process, output, signal};
+use crate::workers::crew::Crew;
+
+fn file(text: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f.toml"), text).unwrap();
+    folder
+}
+
+/// The exit code of `check` in this folder, and all that it says.
+fn check(folder: &Path, flags: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.arg("check").args(flags.split_whitespace()).envs(variables.iter().copied()).current_dir(folder);
+    let output = output(&mut command);
+    let text = [output.stdout, output.stderr].map(|octets| String::from_utf8(octets).unwrap()).concat();
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_flag_counts_before_a_variable_and_that_before_the_file() {
+    let folder = file("port = 0\nhost = \"127.0.0.2\"\n");
+    let named = ("SLACKWATER_CONFIG", "f.toml");
+    let host = ("SLACKWATER_HOST", "127.0.0.3");
+    for (flags, variables, address) in [
+        ("--config f.toml", &[][..], "127.0.0.2"),
+        ("", &[named], "127.0.0.2"),
+        ("--config f.toml", &[host], "127.0.0.3"),
+        ("--host 127.0.0.4", &[named, host], "127.0.0.4"),
+    ] {
+        let (code, said) = check(folder.path(), flags, variables);
+        assert!(
+            code == Some(0) && said.contains(&format!("Would serve the page on http://{address}:")),
+            "{said}"
+        );
+        assert!(said.contains("2 flags are set by the configuration file f.toml"), "{said}");
+    }
+    let (_, said) = check(folder.path(), "--config f.toml", &[host]);
+    assert!(said.contains("SLACKWATER_HOST counts before f.toml line 2: host"), "{said}");
+}
+
+#[test]
+fn an_error_names_the_variable_or_the_line_that_it_comes_from() {
+    let text = "port = 70000\n";
+    let kubernetes = ("SLACKWATER_PORT", "tcp://10.0.0.1:80");
+    for (text, flags, variables, expected) in [
+        (
+            "",
+            "",
+            &[kubernetes][..],
+            "'SLACKWATER_PORT' is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false",
+        ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_PORT", "x")],
+            "invalid value 'x' for 'SLACKWATER_PORT': give a whole number from 0 to 65535",
+        ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_DRAIN_SPREAD", "5 parsecs")],
+            "for 'SLACKWATER_DRAIN_SPREAD': give seconds from 0 to 86400, or a duration such as 30s or 5m",
+        ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_PARK", "maybe")],
+            "invalid value 'maybe' for 'SLACKWATER_PARK': give 1, true, yes or on",
+        ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_ENGINE_NAME", "x")],
+            "'SLACKWATER_ENGINE_NAME' means nothing without an engine",
+        ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_UDS", "x"), ("SLACKWATER_PORT", "1")],
+            "the variables SLACKWATER_PORT and SLACKWATER_UDS cannot be used together: unset one",
+        ),
+        ("", "--uds x --port 1", &[], "'--uds <PATH>' cannot be used with '--port <PORT>'"),
+        (
+            text,
+            "--config f.toml",
+            &[],
+            "invalid value '70000' for 'f.toml line 1: port': give a whole number",
+        ),
+        ("\nprot = 1", "--config f.toml", &[], "f.toml line 2: unknown key prot: did you mean port?"),
+        ("", "--config none.toml", &[], "cannot read --config none.toml: No such file"),
+        (
+            "",
+            "",
+            &[("SLACKWATER_CONFIG", "none.toml")],
+            "cannot read SLACKWATER_CONFIG none.toml: No such file",
+        ),
+        ("", "--config .", &[], "cannot read --config .: it is a folder"),
+        ("", "--config /dev/null", &[], "cannot read --config /dev/null: it is not a regular file"),
+        ("publish-token = sekrit", "--config f.toml", &[], "f.toml line 1: this is no TOML"),
+    ] {
+        let (code, said) = check(file(text).path(), flags, variables);
+        assert!(code == Some(2) && said.contains(expected) && !said.contains("sekrit"), "{flags}: {said}");
+    }
+    let long = format!("# {}", "x".repeat(70_000));
+    let (code, said) = check(file(&long).path(), "--config f.toml", &[]);
+    assert!(code == Some(2) && said.contains("it holds more than 65536 bytes"), "{said}");
+}
+
+#[test]
+fn a_secret_that_others_may_read_and_a_file_that_sets_nothing_are_warned_of() {
+    let folder = file("port = 0\npublish-token = \"sekrit\"\n");
+    let path = folder.path().join("f.toml");
+    for (mode, warning) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let (code, said) = check(folder.path(), "--config f.toml", &[]);
+        assert_eq!(
+            said.contains("Everyone on this machine may read the secrets in f.toml"),
+            warning,
+            "{said}"
+        );
+        assert!(code == Some(0) && !said.contains("sekrit") && !said.contains("in the arguments"), "{said}");
+    }
+    let (_, said) = check(file("# nothing").path(), "--config f.toml --port 0", &[]);
+    assert!(said.contains("warning: The configuration file f.toml sets nothing"), "{said}");
+}
+
+#[test]
+fn a_worker_is_configured_by_what_its_supervisor_has_read_and_a_successor_reads_anew() {
+    let text = |size: usize, more: &str| {
+        format!("workers = 2\npublish-token = \"sekrit\"\nmax-publish-size = \"{size}B\"\n{more}")
+    };
+    let folder = file(&text(10, ""));
+    let path = folder.path().join("f.toml");
+    let crew = Crew::start(&format!("--config {}", path.display()));
+    let publish = |octets: usize| {
+        let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer sekrit\r\nContent-Type: text/plain";
+        let request = format!("{head}\r\nContent-Length: {octets}\r\n\r\n{}", "x".repeat(octets));
+        crew.door().send(&request).status
+    };
+    fs::write(&path, text(20, "prot = 1")).unwrap();
+    for number in [1, 2] {
+        signal(crew.process(number, 1), "KILL");
+        crew.process(number, 2);
+    }
+    assert_eq!([10, 11].map(publish), [200, 413]);
+    crew.signal("HUP");
+    crew.line("unknown key prot");
+    assert_eq!([10, 11].map(publish), [200, 413]);
+}
+
+#[test]
+fn a_process_that_takes_over_reads_the_file_as_it_is_then() {
+    let folder = file("notify-interval = 0\nlimit-concurrency = 7");
+    let path = folder.path().join("f.toml");
+    let server = Process::start(&format!("--config {} --log-level info", path.display()));
+    fs::write(&path, "notify-interval = 0\nlimit-concurrency = 7\nlog-level = \"info\"").unwrap();
+    server.signal("HUP");
+    server.line("2 flags are set by the configuration file");
+    server.line("3 flags are set by the configuration file");
+}
