@@ -229,7 +229,7 @@ fn an_engine_that_is_refused_is_not_shown() {
         &["--engine", "rediss://:sekrit@h/x"],
         &["--engine", "redis://:sekrit@h", "--state-file", "/x"],
         &["--engine", "redis://:sekrit@h", "--engine-password-file", "/x"],
-        &["--engine", "redis://:sekrit@h", "--engine-wait", "1s"],
+        &["--engine", "redis://:sekrit@h", "--engine-wait", "61s"],
     ] {
         for command in [&[][..], &["check"]] {
             let (code, text) = said(Command::new(BINARY).args(command).args(args));
