@@ -49,6 +49,8 @@ const DEFAULT_TOPIC = 'notifications';
 
 /** Protocol error, binary, bad UTF-8, policy, too big (RFC 6455 §7.4.1): the next attempt would end the same way. */
 const STOP_CODES = new Set([1002, 1003, 1007, 1008, 1009]);
+/** The server's own that are yet to come: from here on they mean the same. */
+const STOP_FROM = 4500;
 /** Internal error, try again later. */
 const BACK_OFF_CODES = new Set([1011, 1013]);
 /** The server let go of us because we read too slowly: nobody else is affected, so there is no crowd to keep apart from. */
@@ -666,7 +668,7 @@ export class Slackwater extends EventTarget {
   #onClose(code, reason) {
     const wasOpen = this.#state === 'open';
     const hasExpired = this.#hasExpired(code);
-    const willRetry = !STOP_CODES.has(code) && !hasExpired;
+    const willRetry = !stops(code) && !hasExpired;
     if (hasExpired && code !== EXPIRED) reason = 'the token has expired';
     if (this.#wasStable()) this.#failures = 0;
     if (code === TOO_BIG) this.#rejectTooLarge(this.#connection);
@@ -825,7 +827,7 @@ export class Slackwater extends EventTarget {
   }
 
   #onSuccessorLost(code) {
-    if (STOP_CODES.has(code)) return this.#stay();
+    if (stops(code)) return this.#stay();
     const failures = inARow(this.#move.failures, code);
     this.#planMove(this.#drawDelay(failures), failures + 1);
   }
@@ -1138,6 +1140,10 @@ function topicsOrDefault(topics) {
 /** Whether the welcome answers a connection that asked to go on with: all that was missed follows. */
 function hasResumed({ from }, welcome) {
   return from !== null && welcome.resumed === true;
+}
+
+function stops(code) {
+  return STOP_CODES.has(code) || code >= STOP_FROM;
 }
 
 /** How many failures in a row the next delay is drawn for. */

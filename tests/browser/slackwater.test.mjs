@@ -93,7 +93,7 @@ test('a server that is overloaded or broken is given more time', () => {
 });
 
 test('codes that name a bug or a policy stop the client', () => {
-  for (const code of [1002, 1003, 1007, 1008, 1009]) {
+  for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4999]) {
     const { client, sockets, clock, closes } = surroundings();
     client.connect();
     sockets[0].opens();
@@ -105,7 +105,7 @@ test('codes that name a bug or a policy stop the client', () => {
 });
 
 test('every other code reconnects', () => {
-  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4001, 4003, 4999]) {
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4001, 4003, 4099, 4499]) {
     const { client, sockets, clock, closes } = surroundings();
     client.connect();
     sockets[0].opens();

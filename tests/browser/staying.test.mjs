@@ -65,7 +65,7 @@ test('a successor that is overloaded or broken is given more time', () => {
 });
 
 test('a successor that says not to come back is not tried again, and the old connection stays', () => {
-  for (const code of [1002, 1003, 1007, 1008, 1009]) {
+  for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4999]) {
     const { client, sockets, clock, closes } = moving();
     sockets[1].opens();
     sockets[1].closes(code);
