@@ -22,6 +22,9 @@ pub(super) struct Reading {
     pub(super) file: Option<ConfigFile>,
 }
 
+/// What a line says, and where it stands.
+type Line = (Entry, Source);
+
 /// What somebody else than the arguments says of a flag.
 struct Candidate<'a> {
     arg: &'a Arg,
@@ -89,7 +92,7 @@ fn read_file(
     command: &Command,
     written: &ArgMatches,
     open: &Open<'_>,
-) -> Result<Option<(ConfigFile, Vec<(Entry, Source)>)>, clap::Error> {
+) -> Result<Option<(ConfigFile, Vec<Line>)>, clap::Error> {
     let Some(arg) = command.get_arguments().find(|arg| arg.get_id() == "config") else { return Ok(None) };
     let argument = written.get_one::<PathBuf>("config").cloned();
     let variable = || Some(PathBuf::from(env::var_os(arg.get_env()?)?));

@@ -93,13 +93,14 @@ impl Sources {
         if given.source == Source::Argument {
             return error;
         }
-        let is_service = id == "port"
-            && matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.contains("://"));
-        if is_service && matches!(given.source, Source::Variable(_)) {
+        let url = match error.get(ContextKind::InvalidValue) {
+            Some(ContextValue::String(value)) if id == "port" && value.contains("://") => Some(value),
+            _ => None,
+        };
+        if let (Some(url), Source::Variable(name)) = (url, &given.source) {
             return usage_error(format!(
-                "{} is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false in the pod, or give \
-                 --port as an argument",
-                self.name(id)
+                "{name}={url} is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false in the \
+                 pod, or give --port as an argument"
             ));
         }
         let place = given.source.shown(arg);

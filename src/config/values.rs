@@ -57,8 +57,9 @@ pub(super) fn milliseconds(most: u64) -> impl Fn(&str) -> Result<Period, String>
     move |text| {
         let plain = text.parse().ok().map(Duration::from_millis);
         let time = plain.or_else(|| units::duration(text));
-        let is_allowed =
-            |time: &Duration| time.subsec_nanos() % 1_000_000 == 0 && *time <= Duration::from_millis(most);
+        let is_allowed = |time: &Duration| {
+            time.subsec_nanos().is_multiple_of(1_000_000) && *time <= Duration::from_millis(most)
+        };
         let time = time.filter(is_allowed).ok_or_else(|| {
             format!(
                 "give whole milliseconds from 1 to {most}, or a duration such as 250ms or 2s, or 0 for none"

@@ -57,7 +57,7 @@ fn an_error_names_the_variable_or_the_line_that_it_comes_from() {
             "",
             "",
             &[kubernetes][..],
-            "'SLACKWATER_PORT' is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false",
+            "SLACKWATER_PORT=tcp://10.0.0.1:80 is what Kubernetes sets for a Service of this name, and no port: set enableServiceLinks: false",
         ),
         (
             "",
