@@ -11,6 +11,7 @@ mod compression;
 pub mod engine;
 pub mod file;
 mod handover;
+pub mod health;
 mod hints;
 pub mod last_good;
 pub mod listed;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, Parser};
 
 use super::file::Open;
+use super::health::{Health, health};
 use super::token::TokenRequest;
 use super::{Config, reading};
 
@@ -38,6 +39,13 @@ pub struct CheckRequest {
     /// Ends with 2 for a warning, too
     #[arg(long)]
     pub strict: bool,
+
+    /// Looks at nothing, but asks a server by HTTP whether it is well, and ends with 0 if it says so within 5 seconds, with 1 if
+    /// not: that of http://HOST:PORT, https://HOST:PORT (whose certificate is not verified) or unix:PATH, with a path to ask for
+    /// or /healthz; without a URL the server that has this configuration
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "", value_parser = health)]
+    #[arg(conflicts_with = "strict")]
+    pub health: Option<Health>,
 
     /// What is looked at.
     #[command(flatten)]
@@ -73,7 +81,11 @@ impl CheckRequest {
     fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
         let reading = reading::read(&command, args, open)?;
-        Ok(Self { strict: reading.matches.get_flag("strict"), config: Config::of(reading)? })
+        Ok(Self {
+            strict: reading.matches.get_flag("strict"),
+            health: reading.matches.get_one("health").cloned(),
+            config: Config::of(reading)?,
+        })
     }
 }
 

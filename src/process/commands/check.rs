@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::{BAD_USAGE, FAILED, fail, print, tell};
 use crate::config::Config;
 use crate::config::command::CheckRequest;
+use crate::config::health::{Health, HealthUrl};
 use crate::process::contradictions::{self, Doors};
 use crate::process::dangers::{self, Findings};
 use crate::process::remarks::{self, Remark};
@@ -20,6 +21,8 @@ use crate::server::key_file::KeyFile;
 use crate::server::prospect::Prospect;
 use crate::server::state_file::{Found, StateFile};
 
+mod health;
+
 /// What has been found.
 #[derive(Debug, Default)]
 struct Report {
@@ -29,8 +32,17 @@ struct Report {
 }
 
 /// Prints what would be, the warnings last. Exit codes: 0 if the server would start, 2 if not, and where it is to be strict
-/// also for a warning; 3 if this cannot be printed.
+/// also for a warning; 3 if this cannot be printed. Asks for a server's health instead, if that is what is wanted.
 pub fn run(request: CheckRequest) -> ExitCode {
+    let url = request.health.map(|health| match health {
+        Health::OfThis => HealthUrl::of(&request.config),
+        Health::Of(url) => Ok(url),
+    });
+    match url {
+        Some(Ok(url)) => return health::run(url),
+        Some(Err(why)) => return fail(BAD_USAGE, why),
+        None => {}
+    }
     raise_open_files();
     let report = Report::of(request.config, std::env::vars_os().map(|(name, _)| name));
     let warnings = report.remarks.iter().filter(|remark| matches!(remark, Remark::Danger(_))).count();

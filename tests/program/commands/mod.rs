@@ -2,6 +2,7 @@
 
 mod check;
 mod configuration;
+mod health;
 mod serve;
 mod starting;
 mod token;
