@@ -89,6 +89,20 @@ impl CheckRequest {
     }
 }
 
+/// All command lines as one with sub-commands, for the manual and for what shells complete. It is not what is read: there a
+/// command line without a name is for `serve`.
+pub fn documented() -> clap::Command {
+    let parts = SUB_COMMANDS.map(|(name, _)| {
+        let part = match name {
+            "token" => TokenRequest::command_line(),
+            "check" => CheckRequest::command(),
+            _ => Config::command(),
+        };
+        part.name(name)
+    });
+    Config::command().subcommands(parts)
+}
+
 /// The command line of `serve`, whose help lists the sub-commands on top.
 pub(super) fn with_sub_commands(command: clap::Command) -> clap::Command {
     let width = SUB_COMMANDS.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -136,6 +150,19 @@ mod tests {
             let own = read(&format!("{name} --help")).unwrap_err();
             assert_eq!(read(&format!("help {name}")).unwrap_err(), own);
             assert!(name == "serve" || own.contains(&format!("Usage: slackwater {name} ")), "{own}");
+        }
+    }
+
+    #[test]
+    fn what_is_documented_is_well_formed_and_has_all_that_is_read() {
+        let whole = documented();
+        whole.clone().debug_assert();
+        for (name, _) in SUB_COMMANDS {
+            let part = whole.find_subcommand(name).unwrap();
+            let help = read(&format!("{name} --help")).unwrap_err();
+            let shown =
+                part.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(|arg| arg.get_long());
+            shown.for_each(|flag| assert!(help.contains(&format!("--{flag}")), "{name} --{flag}"));
         }
     }
 

@@ -64,8 +64,9 @@ pub struct TokenRequest {
 pub struct Lifetime(pub Option<Duration>);
 
 impl TokenRequest {
-    pub(super) fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
-        let command = Self::command().mut_args(|arg| {
+    /// What is read, and told in the help.
+    pub(super) fn command_line() -> clap::Command {
+        Self::command().mut_args(|arg| {
             let arg = arg.hide_env_values(true);
             match arg.get_id().as_str() {
                 "auth_secret" => {
@@ -79,8 +80,11 @@ impl TokenRequest {
                 "anonymous_topic" => arg.hide(true),
                 _ => arg,
             }
-        });
-        let Reading { matches, sources, file } = reading::read(&command, args, open)?;
+        })
+    }
+
+    pub(super) fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
+        let Reading { matches, sources, file } = reading::read(&Self::command_line(), args, open)?;
         let mut request = Self::from_arg_matches(&matches)?;
         request.file.read = file;
         request.auth.check(&sources)?;
