@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import tomllib
 
 import pytest
@@ -64,6 +65,14 @@ def unit(block):
         assert re.fullmatch(r"#.*|\[\w+\]|\w+=.*|", line), line
 
 
+def configuration(block):
+    """A file of which the server says that it would start with it."""
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(block.text)
+        file.flush()
+        told("check", "--config", file.name)
+
+
 def is_run_whole(block):
     """Who runs it takes what the guide to proxies shows."""
     assert block.path.name == "proxies.md"
@@ -80,7 +89,7 @@ JUDGES = {
     "js": lambda block: javascript(block.text),  # Those of clients and streams are run by Node and Chromium.
     "html": lambda block: [javascript(script) for script in re.findall(r"<script.*?>(.*?)</script>", block.text, re.DOTALL)],
     "python": lambda block: compile(block.text, str(block), "exec"),  # Run by test_typed.py and test_events.py.
-    "toml": lambda block: __import__("tomllib").loads(block.text),
+    "toml": configuration,
     "nginx": is_run_whole,  # By nginx and by HAProxy in test_strangers.py, by Caddy in test_caddy.py.
     "haproxy": is_run_whole,
     "caddy": is_run_whole,
