@@ -22,8 +22,9 @@ class Slackwater:
     def __init__(self, *flags, port=0):
         # A setting of the one who runs the tests must not become a default of the server.
         env = {k: v for k, v in os.environ.items() if not k.startswith("SLACKWATER_") and k != "WEB_CONCURRENCY"}
+        where = [] if "--fd" in flags else ["--port", str(port)]
         self.process = subprocess.Popen(
-            [os.environ["SLACKWATER_BIN"], "--port", str(port), *flags],
+            [os.environ["SLACKWATER_BIN"], *where, *flags],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=env)
         self.pid = self.process.pid  # of the process that serves
         self.handovers = 0
