@@ -16,7 +16,7 @@ use slackwater::policy::sequencer::PublicationId;
 use slackwater::policy::topic::TopicName;
 use slackwater::wire::link::{self, ToSupervisor};
 use slackwater::wire::messages::ServerMessage;
-use slackwater::wire::publish::{self, Draft, Drafts, MAX_PUBLICATIONS, PublishError, Submission};
+use slackwater::wire::publish::{self, Draft, Drafts, MAX_PUBLICATIONS, Place, PublishError, Submission};
 use slackwater::wire::snapshot::{Kept, Snapshot};
 use slackwater_fuzz::within;
 
@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     let mut head = || str::from_utf8(lines.next()?).ok();
     let (Some(media_type), Some(topics)) = (head(), head()) else { return };
     let Some(body) = lines.next() else { return };
-    let topics: Vec<String> = topics.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let topics: Vec<TopicName> = topics.split(' ').filter_map(|name| TopicName::parse(name).ok()).collect();
     let read = || publish::read(Some(media_type), &topics, body, MAX_BODY_BYTES);
     match within((1 << 20) + 256 * input.len(), read) {
         Ok(drafts) => {
@@ -127,8 +127,11 @@ fn sent_by_a_worker(drafts: Drafts) -> Drafts {
 }
 
 fn check_error(why: &PublishError, body: &[u8]) {
-    assert!(matches!(why.status(), 400 | 413 | 422) && !why.to_string().is_empty());
-    if let PublishError::Json { line, .. } = why {
-        assert!((1..=body.split(|octet| *octet == b'\n').count()).contains(line));
+    assert!(matches!(why.status(), 400 | 413 | 415 | 422));
+    let told = why.to_string();
+    assert!((1..1000).contains(&told.len()) && !told.contains(char::is_control), "{told}");
+    if let PublishError::Json { place: Place::At { line, octet }, .. } = why {
+        let lines: Vec<&[u8]> = body.split(|octet| *octet == b'\n').collect();
+        assert!((1..=lines.len()).contains(line) && (1..=lines[line - 1].len() + 1).contains(octet));
     }
 }

@@ -2,7 +2,7 @@
 //! told who may not.
 
 use crate::config::secret::Secret;
-use crate::http::auth::no_token;
+use crate::http::auth::{no_token, wrong_token};
 use crate::http::credentials::bearer;
 use crate::http::host::{Host, is_same_origin};
 use crate::wire::request::Request;
@@ -32,8 +32,10 @@ pub enum Reach {
 /// Why a peer may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// There is a token, and the request does not carry it.
+    /// There is a token, and the request carries none.
     NoToken,
+    /// There is a token, and the request carries another one.
+    WrongToken,
     /// There is no token, and anybody could ask.
     Closed,
     /// A page of another server asks, in a browser.
@@ -59,7 +61,7 @@ impl Access {
     /// Why a peer may neither publish nor tell the server to leave, if it may not.
     pub fn deny_operator(&self, request: &Request) -> Option<Denial> {
         match (&self.token, &self.reach) {
-            (Some(token), _) => (!bears(request, token)).then_some(Denial::NoToken),
+            (Some(token), _) => deny_bearer(request, token),
             (None, Reach::World) => Some(Denial::Closed),
             (None, Reach::Operators) => is_cross_origin(request).then_some(Denial::Page),
             (None, Reach::ThisMachine(name)) => foreign(request, name.as_ref()),
@@ -71,8 +73,7 @@ impl Access {
         let Reach::ThisMachine(name) = &self.reach else { return None };
         let foreign = foreign(request, name.as_ref())?;
         match &self.token {
-            Some(token) if bears(request, token) => None,
-            Some(_) => Some(Denial::NoToken),
+            Some(token) => deny_bearer(request, token),
             None => Some(foreign),
         }
     }
@@ -83,6 +84,9 @@ impl Denial {
     pub fn response(self) -> Response {
         let why = match self {
             Self::NoToken => return no_token("a token is needed"),
+            Self::WrongToken => {
+                return wrong_token("the token is wrong: it is not the one of --publish-token or its file");
+            }
             Self::Closed => {
                 "without a token nobody may do this, as the server does not listen on a loopback address only: start it \
                  with --publish-token or --publish-token-file, and send the token"
@@ -131,9 +135,13 @@ pub(super) fn is_cross_origin(request: &Request) -> bool {
     request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host, scheme))
 }
 
-/// Whether a request carries the token (RFC 6750 §2.1).
-fn bears(request: &Request, token: &Secret) -> bool {
-    bearer(request).is_some_and(|given| token.is(given.as_bytes()))
+/// Why whoever sends a request does not have the token, if so (RFC 6750 §2.1).
+fn deny_bearer(request: &Request, token: &Secret) -> Option<Denial> {
+    match bearer(request) {
+        Some(given) if token.is(given.as_bytes()) => None,
+        Some(_) => Some(Denial::WrongToken),
+        None => Some(Denial::NoToken),
+    }
 }
 
 #[cfg(test)]
@@ -237,8 +245,12 @@ mod tests {
             assert_eq!(denied(&here, &format!("{host}{bearing}")), ALLOWED, "{host}");
         }
         assert_eq!(denied(&here, "localhost"), (Some(Denial::NoToken), None));
-        for head in ["example.com", "localhost\nVia: 1.1 x", "x\nAuthorization: Bearer sesam"] {
+        for head in ["example.com", "localhost\nVia: 1.1 x", "x\nAuthorization: Basic sesame"] {
             assert_eq!(denied(&here, head), both(Denial::NoToken), "{head}");
+        }
+        for token in ["sesam", "sesame2", "SESAME"] {
+            let head = format!("x\nAuthorization: Bearer {token}");
+            assert_eq!(denied(&here, &head), both(Denial::WrongToken), "{head}");
         }
         assert_eq!(denied(&with_token(Reach::World), "example.com"), (Some(Denial::NoToken), None));
         assert_eq!(denied(&with_token(Reach::Operators), "localhost"), (Some(Denial::NoToken), None));

@@ -101,8 +101,13 @@ pub(super) fn no_token(why: &str) -> Response {
     Response::error(401, why).with("WWW-Authenticate", "Bearer")
 }
 
+/// Something was shown that does not count (RFC 6750 §3.1).
+pub(super) fn wrong_token(why: &str) -> Response {
+    Response::error(401, why).with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+}
+
 fn bad_token(fault: Fault) -> Response {
-    Response::error(401, &fault.to_string()).with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+    wrong_token(&fault.to_string())
 }
 
 /// A token is as it should be, and does not grant this.

@@ -1,10 +1,8 @@
 //! Decides what becomes of each request: by its path, its method, its door, and who may ask.
 
-use std::borrow::Cow;
-
 use crate::http::access::{Access, Denial};
 use crate::http::answer::{Answer, Delay};
-use crate::http::auth::{Auth, no_token};
+use crate::http::auth::Auth;
 use crate::http::credentials;
 use crate::http::door::Door;
 use crate::http::origin::{Origins, Stranger, preflight_response};
@@ -12,7 +10,6 @@ use crate::http::redirect::Redirect;
 use crate::http::report::Report;
 use crate::http::site::{Audience, Site};
 use crate::http::token::Identity;
-use crate::policy::rights::Publisher;
 use crate::wire::connections::Page;
 use crate::wire::extensions::Offers;
 use crate::wire::refusal::Refusal;
@@ -22,6 +19,10 @@ use crate::wire::response::Response;
 use crate::wire::subscriptions::Subscriptions;
 use crate::wire::upgrade::Upgrade;
 use jiff::Timestamp;
+
+use self::publishing::{clients_token, is_publishers};
+
+mod publishing;
 
 /// How far the server is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,36 +67,23 @@ pub struct Conditions<'a> {
 
 /// The path as which the refusal of a request is counted: of those that not everybody may ask for.
 pub fn counted_as(request: &Request) -> Option<&'static str> {
-    let paths = ["/ws", "/events", "/publish", "/drain", "/status", "/metrics"];
-    paths.into_iter().find(|path| *path == request.path)
+    let paths = ["/ws", "/events", "/drain", "/status", "/metrics"];
+    let is_publishers = is_publishers(&request.path).then_some("/publish");
+    is_publishers.or_else(|| paths.into_iter().find(|path| *path == request.path))
 }
 
 /// Whether a request asks for what operators have a token for, and shows another one.
 pub fn tries_token(request: &Request, access: &Access) -> bool {
     access.token.is_some()
-        && matches!(&*request.path, "/publish" | "/drain" | "/status" | "/metrics")
+        && (is_publishers(&request.path) || matches!(&*request.path, "/drain" | "/status" | "/metrics"))
         && clients_token(request, access).is_some()
-}
-
-/// The token that a request shows to publish or to be an operator, unless it is the operators'.
-fn clients_token<'a>(request: &'a Request, access: &Access) -> Option<Cow<'a, str>> {
-    credentials::publishers_token(request).filter(|token| !access.is_operators(token))
-}
-
-fn shows_operators_token(request: &Request, access: &Access) -> bool {
-    credentials::publishers_token(request).is_some_and(|token| access.is_operators(&token))
-}
-
-/// Whether a request asks to publish.
-pub fn publishes(request: &Request) -> bool {
-    request.path == "/publish" && request.method == Method::Post
 }
 
 /// The origin, if it is another one, whose page may read the answer to a request.
 pub fn shared_with(request: &Request, conditions: Conditions<'_>) -> Option<Box<str>> {
     let origin = match request.path.as_str() {
         path if !is_here(path, conditions) => None,
-        "/publish" => conditions.origins.allowed_origin_of(request),
+        path if is_publishers(path) => conditions.origins.allowed_origin_of(request),
         "/events" => conditions.origins.origin_of_reader(request),
         _ => None,
     };
@@ -118,13 +106,10 @@ pub fn wish(request: &mut Request, conditions: Conditions<'_>) -> BodyWish {
     }
     let is_welcome =
         is_here(&request.path, conditions) && !conditions.crowded && conditions.too_many.is_none();
-    if publishes(request)
+    if publishing::is_asked(request)
         && is_welcome
         && conditions.stage != Stage::Leaving
-        && match granted(request, conditions) {
-            Some(granted) => granted.is_ok(),
-            None => deny_publisher(request, conditions).is_none(),
-        }
+        && publishing::may(request, conditions)
     {
         BodyWish::Collect(conditions.max_publish_bytes)
     } else {
@@ -135,7 +120,7 @@ pub fn wish(request: &mut Request, conditions: Conditions<'_>) -> BodyWish {
 /// Whether a path is answered at the door where it is asked for. If operators have a door of their own, their paths are
 /// answered only there.
 fn is_here(path: &str, conditions: Conditions<'_>) -> bool {
-    let is_operators = matches!(path, "/readyz" | "/status" | "/metrics" | "/drain" | "/publish");
+    let is_operators = is_publishers(path) || matches!(path, "/readyz" | "/status" | "/metrics" | "/drain");
     match conditions.door {
         Door::Public => !is_operators || !conditions.has_admin,
         Door::Admin => is_operators || matches!(path, "/healthz" | "*") || Audience::Operators.has(path),
@@ -186,12 +171,7 @@ pub fn answer(request: Box<Request>, site: &Site, conditions: Conditions<'_>) ->
             return answer_preflight(&request, stranger.is_none(), stranger, "GET, HEAD");
         }
         "/events" => not_allowed("GET, HEAD"),
-        "/publish" if request.method == Method::Post => return answer_publisher(request, conditions),
-        "/publish" if request.fields.preflight != Preflight::NotAsked => {
-            let may_ask = conditions.origins.allowed_origin_of(&request).is_some();
-            return answer_preflight(&request, may_ask, conditions.origins.deny_stranger(&request), "POST");
-        }
-        "/publish" => not_allowed("POST"),
+        path if is_publishers(path) => return publishing::answer(request, conditions),
         _ => match site.find(Audience::at(conditions.door, conditions.has_admin), &request) {
             Some(page) => get_only(request.method, || page),
             None => Response::error(404, "not found"),
@@ -270,47 +250,6 @@ fn admit_listener(request: &Request, conditions: Conditions<'_>) -> Result<Optio
     conditions.auth.map_or(Ok(None), |auth| auth.admit(request, conditions.now))
 }
 
-fn answer_publisher(mut request: Box<Request>, conditions: Conditions<'_>) -> Answer {
-    match granted(&mut request, conditions) {
-        Some(Ok(_)) => {}
-        Some(Err(refusal)) => return Answer::Respond(refusal.clone()),
-        None => {
-            if let Some(denial) = deny_publisher(&request, conditions) {
-                return refuse_publisher(&request, denial, conditions);
-            }
-        }
-    }
-    match conditions.stage {
-        Stage::Leaving => Answer::Respond(restarting()),
-        Stage::Starting | Stage::Serving => Answer::Publish(request),
-    }
-}
-
-fn refuse_publisher(request: &Request, denial: Denial, conditions: Conditions<'_>) -> Answer {
-    match conditions.origins.deny_stranger(request).filter(|_| denial == Denial::Page) {
-        Some(stranger) => Answer::Stranger(stranger, Stranger::not_publishing()),
-        None if shows_operators_token(request, conditions.access) => {
-            Answer::Respond(no_token("the operators' token is taken in Authorization alone"))
-        }
-        None if conditions.auth.is_some() => Answer::Respond(no_token("a token is needed to publish")),
-        None => Answer::Respond(denial.response()),
-    }
-}
-
-/// Who shows a token to publish, and what it grants, unless it is the operators' token. It decides, if there is one.
-fn granted<'a>(
-    request: &'a mut Request,
-    conditions: Conditions<'_>,
-) -> Option<&'a Result<Publisher, Response>> {
-    if request.granted.is_none()
-        && let Some(auth) = conditions.auth
-        && let Some(token) = clients_token(request, conditions.access)
-    {
-        request.granted = Some(Box::new(auth.admit_publisher(&token, conditions.now)));
-    }
-    request.granted.as_deref()
-}
-
 /// Answers a browser that asks whether a page may send a request by one of these methods.
 fn answer_preflight(
     request: &Request,
@@ -336,19 +275,14 @@ fn report_at(path: &str, request: &Request, conditions: Conditions<'_>) -> Resul
     Ok(Report::at(path, page, request.fields.metrics_format))
 }
 
-/// Why a peer may not publish, if it may not. A page of an allowed origin may do what a program on its machine may.
-fn deny_publisher(request: &Request, conditions: Conditions<'_>) -> Option<Denial> {
-    let is_allowed = || conditions.origins.allowed_origin_of(request).is_some();
-    conditions.access.deny_operator(request).filter(|denial| *denial != Denial::Page || !is_allowed())
-}
-
 /// The refusal of a peer that may not tell the server to leave. A client's token decides, if one is shown: it never grants
 /// that.
 fn refuse_operator(request: &Request, conditions: Conditions<'_>) -> Option<Response> {
     if let Some(auth) = conditions.auth
         && let Some(token) = clients_token(request, conditions.access)
     {
-        return Some(auth.refuse_as_operator(&token, conditions.now));
+        let refusal = publishing::refuse_shape(&token, conditions.access);
+        return Some(refusal.unwrap_or_else(|| auth.refuse_as_operator(&token, conditions.now)));
     }
     conditions.access.deny_operator(request).map(Denial::response)
 }

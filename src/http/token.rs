@@ -30,13 +30,18 @@ pub struct Identity {
     pub rights: Rights,
 }
 
+/// Whether a text is made as JWTs are, which have three parts (RFC 7515 §3.1).
+pub fn is_shaped_as_jwt(token: &str) -> bool {
+    token.split('.').count() == 3
+}
+
 /// Which check a token has failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // Each says what it is.
 pub enum Fault {
     #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    #[error("the token is no JWT")]
+    #[error("the token is no JWT, which has three parts with dots between them: eyJ….eyJ….c2ln…")]
     NoJwt,
     #[error("the token demands an extension (crit) that is not known here")]
     Critical,
@@ -46,7 +51,10 @@ pub enum Fault {
     Algorithm,
     #[error("the token's signature is wrong")]
     Signature,
-    #[error("the token's claims are not what they should be")]
+    #[error(
+        "the token's claims are not of the right kind: exp and nbf are numbers, sub and iss strings, aud is a string or a list of \
+         them, and slackwater is as {{\"subscribe\":[\"orders/*\"],\"publish\":[\"chat/7\"]}}"
+    )]
     Claims,
     #[error("the token has expired (exp)")]
     Expired,
@@ -56,7 +64,7 @@ pub enum Fault {
     Audience,
     #[error("the token is not by the issuer (iss) that is expected")]
     Issuer,
-    #[error("the token grants what is no topic or pattern (slackwater)")]
+    #[error("the token grants what is neither a topic, as orders/7, nor a pattern, as orders/* (slackwater)")]
     Pattern,
 }
 

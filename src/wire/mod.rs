@@ -26,6 +26,7 @@ pub mod overview;
 pub mod proxy_protocol;
 pub mod publish;
 pub mod published;
+pub mod quoted;
 pub mod refusal;
 pub mod request;
 pub mod request_buffer;

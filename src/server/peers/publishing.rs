@@ -16,7 +16,7 @@ use crate::server::connection::Reading;
 use crate::server::limits::Limits;
 use crate::server::socket::Socket;
 use crate::wire::ending::Ending;
-use crate::wire::publish::{self, Submission};
+use crate::wire::publish::{self, Asked, Submission};
 use crate::wire::request::Request;
 use crate::wire::response::{Exchange, Response};
 
@@ -267,16 +267,20 @@ fn check_rights(submission: Submission, publisher: Option<&Publisher>) -> Result
 
 fn read_submission(request: &Request, scope: Scope, most_bytes: usize) -> Result<Submission, Response> {
     let key = request.fields.idempotency_key.as_deref();
-    if key.is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
-        return Err(Response::error(400, "Idempotency-Key has 1 to 255 bytes"));
+    if let Some(key) = key.filter(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+        let why = format!(
+            "Idempotency-Key has 1 to {MAX_KEY_BYTES} bytes, as order-7-paid; this one has {}",
+            key.len()
+        );
+        return Err(Response::error(400, &why));
     }
-    let query = form_urlencoded::parse(request.query_bytes());
-    let topics: Vec<String> =
-        query.filter(|(name, _)| name == "topic").map(|(_, topic)| topic.into_owned()).collect();
-    match publish::read(request.fields.content_type.as_deref(), &topics, &request.body, most_bytes) {
-        Ok(drafts) => Ok(Submission { key: key.map(|key| drafts.key(key, scope)), scope, drafts }),
-        Err(why) => Err(Response::error(why.status(), &why.to_string())),
-    }
+    let content_type = request.fields.content_type.as_deref();
+    let asked =
+        Asked { path: &request.path, query: request.query_bytes(), content_type, body: &request.body };
+    let drafts = publish::named_topics(asked)
+        .and_then(|topics| publish::read(content_type, &topics, &request.body, most_bytes))
+        .map_err(|why| Response::error(why.status(), &why.to_string()))?;
+    Ok(Submission { key: key.map(|key| drafts.key(key, scope)), scope, drafts })
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Made {
     pub(super) fn into_drafts(self, is_list: bool) -> Result<Drafts, PublishError> {
         self.is_allowed()?;
         match self.list.first() {
-            None => Err(PublishError::Body("there is nothing to publish")),
+            None => Err(PublishError::Body("there is nothing to publish".into())),
             Some(first) => Ok(Drafts { is_batch: is_list || first.topics.len() > 1, list: self.list }),
         }
     }
@@ -137,6 +137,7 @@ mod tests {
     /// How many publications a form makes of so much data, with its quotation marks.
     fn made(form: Form, data_bytes: usize, most_body_bytes: usize) -> Result<usize, String> {
         let (content_type, topics, body) = form(&format!("\"{}\"", "x".repeat(data_bytes - 2)));
+        let topics: Vec<TopicName> = topics.iter().map(|name| TopicName::parse(name).unwrap()).collect();
         let drafts = read(Some(content_type), &topics, body.as_bytes(), most_body_bytes);
         drafts.map(|drafts| drafts.list.iter().map(|draft| draft.topics.len()).sum()).map_err(|why| {
             assert_eq!(why.status(), 413);
