@@ -616,10 +616,10 @@ export class Slackwater extends EventTarget {
 
   /** What the server refuses or takes away is not asked for again: it would refuse the next connection as a whole. */
   #heedRights(message) {
-    const { type, topic } = message;
+    const { type, topic, command } = message;
     const { offered, withdrawn } = this.#connection;
     if (type === 'refreshed') this.#onRefreshed(message);
-    if ((type === 'unsubscribed' && offered.length > 0) || (type === 'error' && typeof topic === 'string')) {
+    if ((type === 'unsubscribed' && offered.length > 0) || (type === 'error' && command !== 'publish' && typeof topic === 'string')) {
       if (this.#topics.delete(topic)) withdrawn.add(topic);
     }
     // Asked for again before that was known, and granted.

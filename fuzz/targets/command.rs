@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use slackwater::frame::text_range;
 use slackwater::policy::topic::{Filter, TopicName, prefixes_of};
-use slackwater::wire::commands::{Command, Publication, Publish, read_command};
+use slackwater::wire::commands::{Command, Publication, Publish, Unreadable, read_command};
 use slackwater::wire::messages::ServerMessage;
 use slackwater_fuzz::within;
 
@@ -44,21 +44,28 @@ fn check(command: &Command, text: &str) {
                     assert_eq!(TopicName::parse(topic.as_str()).as_ref(), Ok(topic));
                     assert!(text.contains(data.0.get()));
                 }
-                Err((code, message)) => {
-                    says(
-                        &ServerMessage::Unpublished { code, message, reference, timestamp },
-                        "message",
-                        message,
-                    );
+                Err(Unreadable { code, message, topic }) => {
+                    let (command, topic) = ("publish", topic.as_deref());
+                    let error = ServerMessage::Error { code, message, command, topic, reference, timestamp };
+                    says(&error, "message", message);
+                    is_short(message);
                 }
             }
         }
         Command::Refresh(_) => assert_eq!(format!("{command:?}"), "Refresh(Hidden)"),
-        Command::Refused { command, code, message } => {
+        Command::Refused { command, code, message, topic } => {
             assert!(["subscribe", "unsubscribe", "publish", "refresh", "other"].contains(command));
-            says(&ServerMessage::Error { code, message, topic: None, timestamp }, "message", message);
+            let (topic, reference) = (topic.as_deref(), None);
+            let error = ServerMessage::Error { code, message, command, topic, reference, timestamp };
+            says(&error, "message", message);
+            is_short(message);
         }
     }
+}
+
+/// However much was sent, little is said about it.
+fn is_short(message: &str) {
+    assert!(message.len() < 1000 && !message.contains(char::is_control), "{message}");
 }
 
 /// Whether a message is one whole frame of text that is JSON with this value in this field.

@@ -10,13 +10,21 @@ use serde_json::value::RawValue;
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use crate::policy::topic::{Filter, TopicName};
+use crate::wire::messages::echoed;
 use crate::wire::publish::{Draft, Drafts, ObjectKey, Submission};
+use crate::wire::quoted::{cut, quoted};
 
 /// The keys of a command, at most: each is compared with all others.
 const MAX_KEYS: usize = 64;
 
 /// The longest `ref`: of a string its value, of a number as it is written. It is kept until the answer comes.
 const MAX_REF_BYTES: usize = 255;
+
+/// What there is.
+const KINDS: &str = r#"which is "subscribe", "unsubscribe", "publish" or "refresh""#;
+
+/// How it is written.
+const PUBLISH: &str = r#"{"type":"publish","topic":"chat/7","data":{"text":"hi"}}"#;
 
 /// What a client's text asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +47,20 @@ pub enum Command {
         code: &'static str,
         /// For people.
         message: String,
+        /// Which topic it is about, as given, unless it names none or at too great a length.
+        topic: Option<String>,
     },
+}
+
+/// Why a publication cannot be made of a command.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// Which topic it is about, as given, unless it names none or at too great a length.
+    pub topic: Option<String>,
 }
 
 /// What a client wants to publish.
@@ -47,8 +68,8 @@ pub enum Command {
 pub struct Publish {
     /// What the answer is to bear, so that the client knows which command it is for.
     pub reference: Option<Json>,
-    /// It, or for programs and for people what is wrong with it.
-    pub publication: Result<Publication, (&'static str, String)>,
+    /// It, or what is wrong with it.
+    pub publication: Result<Publication, Unreadable>,
 }
 
 /// One publication to one topic.
@@ -103,38 +124,51 @@ pub fn read_command(text: &str) -> Command {
     }
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else { return Command::Echo };
     let Some(kind) = members.r#type else { return Command::Echo };
+    let topic = members.topic.and_then(string);
     if let Some(fault) = members.fault {
-        return bad_message("other", fault);
+        return bad_message("other", fault, topic);
     }
     let (command, act): (_, fn(Filter) -> Command) = match string(kind).as_deref() {
-        Some("publish") => return read_publish(&members),
+        Some("publish") => return read_publish(&members, topic),
         Some("refresh") => match members.token.and_then(string) {
             Some(token) => return Command::Refresh(Hidden(token)),
-            None => return bad_message("refresh", "token is not a string".to_owned()),
+            None => {
+                let message = r#"the field "token" is to be a string: {"type":"refresh","token":"eyJ…"}"#;
+                return bad_message("refresh", message.to_owned(), None);
+            }
         },
         Some("subscribe") => ("subscribe", Command::Subscribe),
         Some("unsubscribe") => ("unsubscribe", Command::Unsubscribe),
-        Some(name) => return bad_message("other", format!("unknown type {name:?}")),
-        None => return bad_message("other", format!("type is {kind}, not a string")),
+        Some(name) => return bad_message("other", format!("unknown type {}, {KINDS}", quoted(name)), topic),
+        None => {
+            let message = format!("the field \"type\" is {}, {KINDS}", cut(kind.get()));
+            return bad_message("other", message, topic);
+        }
     };
-    match members.topic.and_then(string).map(|topic| Filter::parse(&topic)) {
+    match topic.as_deref().map(Filter::parse) {
         Some(Ok(filter)) => act(filter),
-        Some(Err(why)) => Command::Refused { command, code: "bad_topic", message: why.to_string() },
-        None => bad_message(command, "topic is not a string".to_owned()),
+        Some(Err(why)) => {
+            let name = quoted(topic.as_deref().unwrap_or_default());
+            let message = format!("{name} is no topic: {why}, as orders/7, or a pattern as orders/*");
+            Command::Refused { command, code: "bad_topic", message, topic: topic.and_then(echoed) }
+        }
+        None => {
+            let example = format!(r#"{{"type":"{command}","topic":"orders/7"}}"#);
+            bad_message(command, format!("the field \"topic\" is to be a string: {example}"), None)
+        }
     }
 }
 
-fn read_publish(members: &Members<'_>) -> Command {
+fn read_publish(members: &Members<'_>, topic: Option<String>) -> Command {
     let reference = match members.reference {
         Some(value) if !is_reference(value) => {
-            return bad_message(
-                "publish",
-                format!("ref is no string or number of at most {MAX_REF_BYTES} bytes"),
-            );
+            let message =
+                format!("the field \"ref\" is to be a string or a number of at most {MAX_REF_BYTES} bytes");
+            return bad_message("publish", message, topic);
         }
         reference => reference.map(|value| Json(value.to_owned())),
     };
-    Command::Publish(Publish { reference, publication: read_publication(members) })
+    Command::Publish(Publish { reference, publication: read_publication(members, topic) })
 }
 
 fn is_reference(value: &RawValue) -> bool {
@@ -149,15 +183,29 @@ fn is_reference(value: &RawValue) -> bool {
     }
 }
 
-fn read_publication(members: &Members<'_>) -> Result<Publication, (&'static str, String)> {
-    let bad = |why: String| ("bad_message", why);
-    let name = members.topic.and_then(string).ok_or_else(|| bad("topic is not a string".to_owned()))?;
-    let topic = TopicName::parse(&name).map_err(|why| ("bad_topic", why.to_string()))?;
-    let data = members.data.ok_or_else(|| bad("there is no data".to_owned()))?;
+fn read_publication(members: &Members<'_>, topic: Option<String>) -> Result<Publication, Unreadable> {
+    let unreadable =
+        |code, message: String| Err(Unreadable { code, message, topic: topic.clone().and_then(echoed) });
+    let Some(name) = topic.as_deref() else {
+        return unreadable("bad_message", format!("the field \"topic\" is to be a string: {PUBLISH}"));
+    };
+    let name = match TopicName::parse(name) {
+        Ok(name) => name,
+        Err(why) => {
+            return unreadable("bad_topic", format!("{} is no topic: {why}, as orders/7", quoted(name)));
+        }
+    };
+    let Some(data) = members.data else {
+        let message = format!("the field \"data\" is missing, in which stands what is published: {PUBLISH}");
+        return unreadable("bad_message", message);
+    };
     let id = members.id.map(|id| string(id).filter(|id| !id.is_empty() && id.len() <= MAX_KEY_BYTES));
     match id {
-        Some(None) => Err(bad(format!("id is no string of 1 to {MAX_KEY_BYTES} bytes"))),
-        id => Ok(Publication { topic, data: Json(data.to_owned()), id: id.flatten() }),
+        Some(None) => unreadable(
+            "bad_message",
+            format!("the field \"id\" is to be a string of 1 to {MAX_KEY_BYTES} bytes"),
+        ),
+        id => Ok(Publication { topic: name, data: Json(data.to_owned()), id: id.flatten() }),
     }
 }
 
@@ -165,8 +213,8 @@ fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-fn bad_message(command: &'static str, message: String) -> Command {
-    Command::Refused { command, code: "bad_message", message }
+fn bad_message(command: &'static str, message: String, topic: Option<String>) -> Command {
+    Command::Refused { command, code: "bad_message", message, topic: topic.and_then(echoed) }
 }
 
 /// The members of an object that may be a command.
@@ -214,9 +262,9 @@ impl<'de> Visitor<'de> for Reader {
                 continue;
             }
             if keys.contains(&key) {
-                members.fault = Some(format!("the key {:?} is given twice", key.0));
+                members.fault = Some(format!("the field {} is given twice", quoted(&key.0)));
             } else if keys.len() == MAX_KEYS {
-                members.fault = Some(format!("more than {MAX_KEYS} keys"));
+                members.fault = Some(format!("more than {MAX_KEYS} fields"));
             } else {
                 keys.push(key);
             }
@@ -229,140 +277,5 @@ impl<'de> Visitor<'de> for Reader {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_object_with_a_type_is_a_command() {
-        let deep = "{\"type\":".repeat(100_000);
-        let unfinished = r#"{"type":"subscribe","type":"x""#;
-        let texts = ["hello", "", "{", "{}", r#"{"a":1,"a":2}"#, r#"["type"]"#, r#"{"type":"x"} y"#, "42"];
-        for text in texts.into_iter().chain([unfinished, "\u{feff}hello", &deep]) {
-            assert_eq!(read_command(text), Command::Echo, "{text:.20}");
-        }
-        for (command, text, why) in [
-            ("other", r#" {"a":[],"type":"dance"}"#, "unknown type \"dance\""),
-            ("other", r#"{"type":7}"#, "type is 7, not a string"),
-            ("other", r#"{"type":null}"#, "type is null, not a string"),
-            ("subscribe", r#"{"type":"subscribe"}"#, "topic is not a string"),
-            ("unsubscribe", r#"{"type":"unsubscribe","topic":[]}"#, "topic is not a string"),
-        ] {
-            assert_eq!(read_command(text), bad_message(command, why.to_owned()));
-        }
-    }
-
-    #[test]
-    fn a_command_with_a_key_given_twice_is_told_so() {
-        for (text, key) in [
-            (r#"{"type":"subscribe","type":"subscribe","topic":"a"}"#, "type"),
-            (r#"{"topic":"a","type":"subscribe","topic":"b"}"#, "topic"),
-            (r#"{"x":1,"type":"subscribe","topic":"a","\u0078":[]}"#, "x"),
-            (r#"{"":1,"":1,"type":7}"#, ""),
-        ] {
-            assert_eq!(read_command(text), bad_message("other", format!("the key {key:?} is given twice")));
-        }
-        let nested = r#"{"type":"subscribe","topic":"a","x":{"y":1,"y":2}}"#;
-        assert!(matches!(read_command(nested), Command::Subscribe(_)));
-    }
-
-    #[test]
-    fn a_command_has_few_keys() {
-        let object = |keys: usize| {
-            let others: String = (2..keys).map(|key| format!("\"{key}\":0,")).collect();
-            format!(r#"{{{others}"topic":"a","type":"subscribe"}}"#)
-        };
-        assert!(matches!(read_command(&object(MAX_KEYS)), Command::Subscribe(_)));
-        assert_eq!(read_command(&object(MAX_KEYS + 1)), bad_message("other", "more than 64 keys".to_owned()));
-        assert_eq!(read_command(&object(100).replace("type", "tape")), Command::Echo);
-    }
-
-    #[test]
-    fn a_client_publishes_data_as_it_is_written_and_says_how_it_is_to_be_answered() {
-        let raw = |text: &str| Json(RawValue::from_string(text.to_owned()).unwrap());
-        let whole = r#"{"type":"publish","topic":"chat/7","data":{"n": 1.0},"id":"x","ref":"r\u0031"}"#;
-        let topic = TopicName::parse("chat/7").unwrap();
-        let publication = Publication { topic, data: raw(r#"{"n": 1.0}"#), id: Some("x".to_owned()) };
-        let expected = Publish { reference: Some(raw(r#""r\u0031""#)), publication: Ok(publication) };
-        assert_eq!(read_command(whole), Command::Publish(expected));
-        let publication = |text: &str| match read_command(text) {
-            Command::Publish(Publish { reference, publication }) => {
-                assert_eq!(reference, Some(raw("-7")));
-                publication.map(|publication| publication.id).map_err(|(code, _)| code)
-            }
-            other => panic!("{other:?}"),
-        };
-        for (rest, expected) in [
-            (r#""topic":"a","data":null"#, Ok(None)),
-            (r#""topic":"a""#, Err("bad_message")),
-            (r#""data":1"#, Err("bad_message")),
-            (r#""topic":"a/*","data":1"#, Err("bad_topic")),
-            (r#""topic":"a","data":1,"id":"""#, Err("bad_message")),
-            (r#""topic":"a","data":1,"id":7"#, Err("bad_message")),
-        ] {
-            assert_eq!(publication(&format!(r#"{{"type":"publish","ref":-7,{rest}}}"#)), expected, "{rest}");
-        }
-    }
-
-    #[test]
-    fn a_reference_is_a_number_or_a_string_and_is_measured_by_its_value() {
-        let read = |reference: &str| match read_command(&format!(
-            r#"{{"type":"publish","topic":"a","data":1,"ref":{reference}}}"#
-        )) {
-            Command::Publish(publish) => publish.reference.map(|reference| reference.0.get().to_owned()),
-            _ => None,
-        };
-        let text = |part: &str, count: usize| format!("\"{}\"", part.repeat(count));
-        for reference in [
-            "0",
-            "-1.5e3",
-            r#""""#,
-            &"1".repeat(255),
-            &text("r", 255),
-            &text(r"\u00e9", 127),
-            &text(r"\u0000", 255),
-        ] {
-            assert_eq!(read(reference).as_deref(), Some(reference), "comes back as it is written");
-        }
-        for reference in [
-            "null",
-            "[]",
-            "{}",
-            "true",
-            &"1".repeat(256),
-            &text("r", 256),
-            &text("é", 128),
-            &text(r"\u00e9", 128),
-            r#""\ud800""#,
-        ] {
-            assert_eq!(read(reference), None, "{reference}");
-        }
-    }
-
-    #[test]
-    fn a_token_that_is_handed_in_is_not_shown() {
-        let refresh = read_command(r#"{"type":"refresh","token":"sekrit"}"#);
-        assert_eq!(refresh, Command::Refresh(Hidden("sekrit".to_owned())));
-        assert!(!format!("{refresh:?}").contains("sekrit"));
-        for token in ["", r#","token":7"#, r#","token":"sekrit","token":"sekrit""#] {
-            let refused = read_command(&format!(r#"{{"type":"refresh"{token}}}"#));
-            assert!(
-                matches!(&refused, Command::Refused { message, .. } if !message.contains("sekrit")),
-                "{refused:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn commands_name_a_filter() {
-        let orders = Filter::parse("orders/*").unwrap();
-        let subscribe = r#"{"type":"subscribe","topic":"orders/*","later":1}"#;
-        assert_eq!(read_command(subscribe), Command::Subscribe(orders.clone()));
-        assert_eq!(read_command(&subscribe.replace("sub", "unsub")), Command::Unsubscribe(orders));
-        assert_eq!(read_command(&format!("\u{feff} {subscribe}")), read_command(subscribe));
-        let refused = read_command(&subscribe.replace("orders/*", "or ders"));
-        assert!(
-            matches!(refused, Command::Refused { command: "subscribe", code: "bad_topic", .. }),
-            "{refused:?}"
-        );
-    }
-}
+#[path = "commands_tests.rs"]
+mod tests;

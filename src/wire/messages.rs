@@ -14,6 +14,14 @@ use crate::policy::topic::TopicName;
 /// The topic of the periodic notification, and of a connection that names none.
 pub const DEFAULT_TOPIC: &str = "notifications";
 
+/// The longest topic that a refusal repeats, in bytes: more than any topic has, so that whoever asked knows which one it was.
+const MAX_ECHOED_BYTES: usize = 1024;
+
+/// A topic that was asked for and is none, as it is repeated to whoever asked; `None` if it is too long for that.
+pub fn echoed(topic: String) -> Option<String> {
+    (topic.len() <= MAX_ECHOED_BYTES).then_some(topic)
+}
+
 /// The periodic notification of this number, and the topic that it is published to.
 pub fn periodic(
     id: PublicationId,
@@ -132,20 +140,6 @@ pub enum ServerMessage<'a> {
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
     },
-    /// The answer to `publish`, if nothing is published.
-    #[serde(rename = "error")]
-    Unpublished {
-        /// For programs.
-        code: &'a str,
-        /// For people.
-        message: &'a str,
-        /// What the command has named, if it has.
-        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-        reference: Option<&'a RawValue>,
-        /// When it was answered.
-        #[serde(serialize_with = "milliseconds")]
-        timestamp: Timestamp,
-    },
     /// The answer to `refresh`.
     Refreshed {
         /// When the token expires; null if it never does.
@@ -170,9 +164,14 @@ pub enum ServerMessage<'a> {
         code: &'a str,
         /// For people.
         message: &'a str,
-        /// Which topic is not listened to, if that is what was asked for.
+        /// Which command it is: `other` where that is not known.
+        command: &'a str,
+        /// The topic that the command names, if it names one.
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<&'a str>,
+        /// What the command has named for its answer, if it has.
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a RawValue>,
         /// When it was answered.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
@@ -262,8 +261,15 @@ mod tests {
             r#"{"type":"published","id":"0000000e-1","ref":7,"timestamp":"1970-01-01T00:00:00.000Z"}"#
         );
         assert_eq!(
-            json(&ServerMessage::Unpublished { code: "c", message: "m", reference: None, timestamp }),
-            r#"{"type":"error","code":"c","message":"m","timestamp":"1970-01-01T00:00:00.000Z"}"#
+            json(&ServerMessage::Error {
+                code: "c",
+                message: "m",
+                command: "publish",
+                topic: Some("t"),
+                reference: Some(&seven),
+                timestamp
+            }),
+            r#"{"type":"error","code":"c","message":"m","command":"publish","topic":"t","ref":7,"timestamp":"1970-01-01T00:00:00.000Z"}"#
         );
         let refreshed = |expires| json(&ServerMessage::Refreshed { expires, timestamp });
         assert_eq!(

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use crate::policy::hub::MAX_SUBSCRIPTIONS;
 use crate::policy::topic::Filter;
-use crate::wire::messages::DEFAULT_TOPIC;
+use crate::wire::messages::{DEFAULT_TOPIC, echoed};
+use crate::wire::quoted::quoted;
 use crate::wire::request::Request;
 
 /// What a client wants to hear.
@@ -14,8 +15,8 @@ pub struct Subscriptions {
     pub filters: Vec<Filter>,
     /// Whether it names none.
     pub names_none: bool,
-    /// What it named that cannot be listened to, and why.
-    pub refused: Vec<String>,
+    /// What it named that cannot be listened to, unless that is too long, and why.
+    pub refused: Vec<(Option<String>, String)>,
     /// Where it wants to resume, as it was sent, and never empty.
     pub last_event_id: Option<String>,
 }
@@ -31,7 +32,13 @@ impl Subscriptions {
                 "topic" if value.is_empty() => {}
                 "topic" => match Filter::parse(&value) {
                     Ok(filter) => subscriptions.filters.push(filter),
-                    Err(why) => subscriptions.refused.push(format!("{value:?} is no topic: {why}")),
+                    Err(why) => {
+                        let message = format!(
+                            "{} is no topic: {why}, as orders/7, or a pattern as orders/*",
+                            quoted(&value)
+                        );
+                        subscriptions.refused.push((echoed(value.into_owned()), message));
+                    }
                 },
                 "last_event_id" if !value.is_empty() => {
                     subscriptions.last_event_id = Some(value.into_owned());
@@ -60,7 +67,7 @@ impl Subscriptions {
         let distinct: HashSet<&str> = self.filters.iter().map(Filter::as_str).collect();
         let is_too_much = distinct.len() > MAX_SUBSCRIPTIONS;
         let too_many = is_too_much.then(|| format!("a connection has at most {MAX_SUBSCRIPTIONS} topics"));
-        self.refused.into_iter().next().or(too_many)
+        self.refused.into_iter().map(|(_, why)| why).next().or(too_many)
     }
 }
 

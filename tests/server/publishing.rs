@@ -43,6 +43,85 @@ fn what_curl_sends_by_default_is_a_string_for_the_default_topic() {
 }
 
 #[test]
+fn where_the_path_names_the_topic_the_body_is_the_data() {
+    let server = Running::with("");
+    let mut client = server.client_at("/ws?topic=orders/*");
+    let mut publisher = Publisher::connect(server.address);
+    let json = "Content-Type: application/json\r\n";
+    let mut post = |target: &str, fields: &str, body: &str| {
+        let response = publisher.post(target, fields, body);
+        (response.status, response.json())
+    };
+    let (status, answer) = post("/publish/orders/7", "", "paid {");
+    let heard = client.hear();
+    assert_eq!((status, &heard["id"], &heard["topic"]), (200, &answer["id"], &json!("orders/7")));
+    let key = format!("{json}Idempotency-Key: k\r\n");
+    let first = post("/publish/orders%2F8", &key, r#"{"state":"paid"}"#);
+    assert_eq!(post("/publish/orders/8", &key, r#"{"state":"paid"}"#), first);
+    assert_eq!(post("/publish/orders/9", &key, r#"{"state":"paid"}"#).0, 422);
+    for (target, fields, body, status) in [
+        ("/publish/orders/*", "", "x", 422),
+        ("/publish/", "", "x", 422),
+        ("/publish/orders/7?topic=orders/8", "", "x", 400),
+        ("/publish/orders/7", json, "{", 400),
+        ("/publish/orders/7", json, r#"{"topic":"orders/8","data":1}"#, 400),
+        ("/publish/orders/7", "", "", 400),
+        ("/publish/orders/7", "Content-Type: application/x-www-form-urlencoded\r\n", r#"{"a":1}"#, 415),
+    ] {
+        let answer = post(target, fields, body);
+        assert!(answer.0 == status && answer.1["error"].is_string(), "{target}: {answer:?}");
+    }
+    assert_eq!(
+        post("/publish/orders/7", "Content-Type: application/x-ndjson\r\n", "1\n2").1["ids"][1]
+            .as_str()
+            .map(str::len),
+        first.1["id"].as_str().map(str::len)
+    );
+    assert_eq!(hear_data(&mut client, 3), [json!({"state": "paid"}), json!(1), json!(2)]);
+    publisher.0.send("GET /publish/orders/7 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let refused = publisher.0.response();
+    assert_eq!((refused.status, refused.field("Allow")), (405, Some("POST")), "on the same connection");
+    assert_eq!(publisher.post("/publishing", "", "x").status, 404);
+}
+
+#[test]
+fn json_that_curl_sends_as_a_form_is_refused_with_the_line_to_use_and_text_is_not() {
+    let server = Running::with("");
+    let mut client = server.client();
+    let mut publisher = Publisher::connect(server.address);
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let refused = publisher.post("/publish", form, r#" {"topic":"orders/7","data":1}"#);
+    let why = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(refused.status == 415 && why.contains("curl --json '{"), "{why}");
+    assert_eq!(publisher.post("/publish", form, "hello").status, 200);
+    assert_eq!(hear_data(&mut client, 1), ["hello"]);
+}
+
+#[test]
+fn whoever_is_refused_a_command_is_told_which_and_which_topic() {
+    let server = Running::with("");
+    let mut client = server.client_at("/ws?topic=a+b");
+    let mut told = |text: &str| {
+        if !text.is_empty() {
+            client.say(text);
+        }
+        let error = client.hear();
+        assert_eq!(error["type"], "error");
+        ["code", "command", "topic", "ref"].map(|name| error[name].clone())
+    };
+    assert_eq!(told(""), [json!("bad_topic"), json!("subscribe"), json!("a b"), json!(null)]);
+    for (text, expected) in [
+        (r#"{"type":"subscribe","topic":"a*"}"#, json!(["bad_topic", "subscribe", "a*", null])),
+        (r#"{"type":"unsubscribe","topic":""}"#, json!(["bad_topic", "unsubscribe", "", null])),
+        (r#"{"type":"publish","topic":"a*","data":1,"ref":7}"#, json!(["bad_topic", "publish", "a*", 7])),
+        (r#"{"type":"publish","topic":"a","data":1,"ref":"x"}"#, json!(["forbidden", "publish", "a", "x"])),
+        (r#"{"type":"refresh","token":"x"}"#, json!(["forbidden", "refresh", null, null])),
+    ] {
+        assert_eq!(json!(told(text)), expected, "{text}");
+    }
+}
+
+#[test]
 fn batches_are_published_in_order_and_all_or_nothing() {
     let server = Running::with("");
     let mut client = server.client_at("/ws?topic=*");
@@ -138,9 +217,26 @@ fn keys_that_are_not_text_are_told_apart_by_their_octets() {
 fn only_the_token_opens_publishing_where_there_is_one() {
     let server = Running::with("--publish-token sesame");
     let mut publisher = Publisher::connect(server.address);
-    for wrong in ["", "Authorization: Bearer sesam\r\n", "Authorization: Basic sesame\r\n"] {
-        let response = publisher.post("/publish", wrong, "x");
-        assert_eq!((response.status, response.field("WWW-Authenticate")), (401, Some("Bearer")));
+    let wrong = "Bearer error=\"invalid_token\"";
+    for (shown, challenge, why) in [
+        ("", "Bearer", "a token is needed"),
+        ("Authorization: Basic sesame\r\n", "Bearer", "a token is needed"),
+        (
+            "Authorization: Bearer sesam\r\n",
+            wrong,
+            "the token is wrong: it is not the one of --publish-token",
+        ),
+        (
+            "Authorization: Bearer sesame.a.b\r\n",
+            wrong,
+            "the token is wrong: it is not the one of --publish-token",
+        ),
+    ] {
+        for target in ["/publish", "/publish/a"] {
+            let response = publisher.post(target, shown, "x");
+            assert_eq!((response.status, response.field("WWW-Authenticate")), (401, Some(challenge)));
+            assert!(response.json()["error"].as_str().unwrap().starts_with(why), "{response:?}");
+        }
     }
     assert_eq!(publisher.post("/publish", "Authorization: bearer sesame\r\n", "x").status, 200);
 }

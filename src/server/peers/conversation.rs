@@ -8,12 +8,12 @@ use log::warn;
 use super::reading::READ_BUDGET;
 use super::waiting::Waited;
 use super::{Mode, Peers};
-use crate::frame::Kind;
+use crate::frame::{Frame, Kind};
 use crate::http::answer::Answer;
 use crate::http::door::Door;
 use crate::http::origin::{Origins, Stranger};
 use crate::http::routes::{self, Conditions, Stage};
-use crate::policy::hub::TooMany;
+use crate::policy::hub::{MAX_SUBSCRIPTIONS, TooMany};
 use crate::policy::mentions::{FORGET_AFTER, Mention};
 use crate::policy::sequencer::Position;
 use crate::policy::topic::Filter;
@@ -271,11 +271,12 @@ impl<S: Socket> Peers<S> {
         let limits = self.terms.limits;
         let timestamp = now.wall;
         let asked = Subscriptions::read(request);
-        let mut errors: Vec<(&'static str, String)> =
-            asked.refused.into_iter().map(|why| ("bad_topic", why)).collect();
+        let mut errors: Vec<(&'static str, String, Option<String>)> =
+            asked.refused.into_iter().map(|(topic, why)| ("bad_topic", why, topic)).collect();
         for filter in &asked.filters {
             if let Err(TooMany) = self.feed.subscribe(key, filter, None) {
-                errors.push(("too_many_topics", format!("{:?} is one topic too many", filter.as_str())));
+                let topic = filter.as_str();
+                errors.push(("too_many_topics", one_too_many(topic), Some(topic.to_owned())));
             }
         }
         let resumes_after = asked.last_event_id.and_then(|id| self.resume(&id, now));
@@ -293,13 +294,9 @@ impl<S: Socket> Peers<S> {
                 .map(|interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)),
         };
         connection.send(welcome.to_frame(), now, &limits);
-        for (code, message) in &errors {
+        for (code, message, topic) in &errors {
             self.counts.on_command_refused("subscribe", code);
-            connection.send(
-                ServerMessage::Error { code, message, topic: None, timestamp }.to_frame(),
-                now,
-                &limits,
-            );
+            connection.send(refused("subscribe", code, message, topic.as_deref(), now), now, &limits);
         }
         if let Some(position) = resumes_after {
             self.begin_replay(key, position, now);
@@ -321,25 +318,24 @@ impl<S: Socket> Peers<S> {
             }
             Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
                 self.counts.on_command_refused("subscribe", "forbidden");
-                let (message, topic) =
-                    (format!("{:?} may not be heard", filter.as_str()), Some(filter.as_str()));
-                ServerMessage::Error { code: "forbidden", message: &message, topic, timestamp }.to_frame()
+                let message = format!("{:?} may not be heard", filter.as_str());
+                refused("subscribe", "forbidden", &message, Some(filter.as_str()), now)
             }
             Command::Subscribe(filter) => match self.subscribe(key, &filter, now) {
                 Ok(()) => ServerMessage::Subscribed { topic: filter.as_str(), timestamp }.to_frame(),
                 Err(TooMany) => {
                     self.counts.on_command_refused("subscribe", "too_many_topics");
-                    let (message, topic) = ("a connection has at most 128 topics", Some(filter.as_str()));
-                    ServerMessage::Error { code: "too_many_topics", message, topic, timestamp }.to_frame()
+                    let topic = filter.as_str();
+                    refused("subscribe", "too_many_topics", &one_too_many(topic), Some(topic), now)
                 }
             },
             Command::Unsubscribe(filter) => {
                 self.unsubscribe(key, &filter, now);
                 ServerMessage::Unsubscribed { topic: filter.as_str(), timestamp }.to_frame()
             }
-            Command::Refused { command, code, message } => {
+            Command::Refused { command, code, message, topic } => {
                 self.counts.on_command_refused(command, code);
-                ServerMessage::Error { code, message: &message, topic: None, timestamp }.to_frame()
+                refused(command, code, &message, topic.as_deref(), now)
             }
             Command::Publish(_) | Command::Refresh(_) => unreachable!("these are answered elsewhere"),
         };
@@ -350,6 +346,16 @@ impl<S: Socket> Peers<S> {
             connection.send(reply, now, &limits);
         }
     }
+}
+
+fn one_too_many(topic: &str) -> String {
+    format!("{topic:?} is one topic too many: a connection has at most {MAX_SUBSCRIPTIONS}")
+}
+
+/// Tells a client that a command is not carried out.
+fn refused(command: &str, code: &str, message: &str, topic: Option<&str>, now: Now) -> Frame {
+    let timestamp = now.wall;
+    ServerMessage::Error { code, message, command, topic, reference: None, timestamp }.to_frame()
 }
 
 /// A part of a period, another one for each key, and evenly for any number of keys (the golden ratio).

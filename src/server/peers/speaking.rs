@@ -9,43 +9,54 @@ use crate::policy::topic::{Filter, TopicName};
 use crate::server::clock::Now;
 use crate::server::question::Answer;
 use crate::server::socket::Socket;
-use crate::wire::commands::{Json, Publication, Publish};
+use crate::wire::commands::{Json, Publication, Publish, Unreadable};
 use crate::wire::messages::ServerMessage;
 
 /// For programs and for people.
 type Reason = (&'static str, String);
 
+/// What the answer to a publication bears, so that the client knows what it is for.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    /// As the client has named it.
+    pub(super) reference: Option<Json>,
+    /// Where it publishes to, unless it names nothing that could be repeated.
+    pub(super) topic: Option<String>,
+}
+
 impl<S: Socket> Peers<S> {
     /// Publishes for a client whose token grants it; it is answered once the publication has its position.
     pub(super) fn publish_command(&mut self, key: usize, publish: Publish, now: Now) {
         let Publish { reference, publication } = publish;
-        let allowed = publication.and_then(|publication| self.check_publication(key, publication));
-        match allowed {
-            Ok(publication) => {
-                self.connections[key].publishes = true;
-                let subject = self.connections[key]
-                    .member
-                    .as_deref()
-                    .and_then(|member| member.identity.subject.as_deref());
-                let submission = publication.into_submission(Scope::of_subject(subject));
-                self.submit_spoken(key, submission, reference);
+        let publication = match publication {
+            Ok(publication) => publication,
+            Err(Unreadable { code, message, topic }) => {
+                return self.tell_unpublished(key, &(code, message), &Spoken { reference, topic }, now);
             }
-            Err(why) => self.tell_unpublished(key, &why, reference.as_ref(), now),
+        };
+        let spoken = Spoken { reference, topic: Some(publication.topic.as_str().to_owned()) };
+        if let Err(why) = self.check_publication(key, &publication) {
+            return self.tell_unpublished(key, &why, &spoken, now);
         }
+        self.connections[key].publishes = true;
+        let member = self.connections[key].member.as_deref();
+        let subject = member.and_then(|member| member.identity.subject.as_deref());
+        let submission = publication.into_submission(Scope::of_subject(subject));
+        self.submit_spoken(key, submission, spoken);
     }
 
-    fn check_publication(&self, key: usize, publication: Publication) -> Result<Publication, Reason> {
+    fn check_publication(&self, key: usize, publication: &Publication) -> Result<(), Reason> {
         let size = publication.data.0.get().len();
         if !self.may_publish(key, &publication.topic) {
             let topic = publication.topic.as_str();
             Err(("forbidden", format!("no token grants to publish to {topic:?}")))
         } else if size > self.terms.max_publish_bytes {
             let most = self.terms.max_publish_bytes;
-            Err(("too_large", format!("the data has {size} bytes, {most} are the most")))
+            Err(("too_large", format!("the field \"data\" has {size} bytes, {most} are the most")))
         } else if matches!(self.mode, Mode::Leaving | Mode::Farewell) {
             Err(restarting())
         } else {
-            Ok(publication)
+            Ok(())
         }
     }
 
@@ -55,7 +66,7 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Tells a client what has become of what it has published.
-    pub(super) fn tell_speaker(&mut self, key: usize, answer: Answer, reference: Option<&Json>, now: Now) {
+    pub(super) fn tell_speaker(&mut self, key: usize, answer: Answer, spoken: &Spoken, now: Now) {
         let published = match answer {
             Answer::Published(Ok(published)) => published.ids().next().ok_or_else(restarting),
             Answer::Published(Err(why)) => Err((why.code(), why.to_string())),
@@ -63,17 +74,18 @@ impl<S: Socket> Peers<S> {
         };
         match published {
             Ok(id) => {
-                let reference = raw(reference);
+                let reference = raw(spoken);
                 self.tell(key, &ServerMessage::Published { id, reference, timestamp: now.wall }, now);
             }
-            Err(why) => self.tell_unpublished(key, &why, reference, now),
+            Err(why) => self.tell_unpublished(key, &why, spoken, now),
         }
     }
 
-    fn tell_unpublished(&mut self, key: usize, why: &Reason, reference: Option<&Json>, now: Now) {
-        self.counts.on_command_refused("publish", why.0);
-        let (code, message, reference) = (why.0, &*why.1, raw(reference));
-        self.tell(key, &ServerMessage::Unpublished { code, message, reference, timestamp: now.wall }, now);
+    fn tell_unpublished(&mut self, key: usize, (code, message): &Reason, spoken: &Spoken, now: Now) {
+        self.counts.on_command_refused("publish", code);
+        let (command, topic, timestamp) = ("publish", spoken.topic.as_deref(), now.wall);
+        let reference = raw(spoken);
+        self.tell(key, &ServerMessage::Error { code, message, command, topic, reference, timestamp }, now);
     }
 
     /// Lets a client be known by a new token of the same subject. What that does not grant is heard no longer.
@@ -82,8 +94,9 @@ impl<S: Socket> Peers<S> {
             Ok(identity) => identity,
             Err((code, message)) => {
                 self.counts.on_command_refused("refresh", code);
-                let error =
-                    ServerMessage::Error { code, message: &message, topic: None, timestamp: now.wall };
+                let (command, timestamp) = ("refresh", now.wall);
+                let (topic, reference, message) = (None, None, &*message);
+                let error = ServerMessage::Error { code, message, command, topic, reference, timestamp };
                 return self.tell(key, &error, now);
             }
         };
@@ -124,6 +137,6 @@ fn restarting() -> Reason {
     ("restarting", "the server is restarting".to_owned())
 }
 
-fn raw(json: Option<&Json>) -> Option<&RawValue> {
-    json.map(|json| &*json.0)
+fn raw(spoken: &Spoken) -> Option<&RawValue> {
+    spoken.reference.as_ref().map(|json| &*json.0)
 }

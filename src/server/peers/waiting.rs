@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
+use super::speaking::Spoken;
 use super::{Mode, Peers};
 use crate::http::door::Door;
 use crate::http::report::Report;
@@ -13,7 +14,6 @@ use crate::server::clock::Now;
 use crate::server::connection::Reading;
 use crate::server::question::{Answer, Question, Ticket};
 use crate::server::socket::Socket;
-use crate::wire::commands::Json;
 use crate::wire::ending::Ending;
 use crate::wire::overview::Overview;
 use crate::wire::publish::Submission;
@@ -59,8 +59,8 @@ pub(super) enum Waited {
 enum What {
     /// A publisher is told the ids.
     Publisher(Exchange),
-    /// A client that has published is told the id, with the reference of its command.
-    Speaker(Option<Json>),
+    /// A client that has published is told the id.
+    Speaker(Spoken),
     /// Somebody wants to know about the whole server.
     Watcher(Exchange, Report),
     /// A request can be answered, behind others.
@@ -165,8 +165,8 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Publishes for a client; the id is told later. It is heard further meanwhile.
-    pub(super) fn submit_spoken(&mut self, key: usize, submission: Submission, reference: Option<Json>) {
-        self.ask(key, Question::Publish(submission), What::Speaker(reference), false);
+    pub(super) fn submit_spoken(&mut self, key: usize, submission: Submission, spoken: Spoken) {
+        self.ask(key, Question::Publish(submission), What::Speaker(spoken), false);
     }
 
     /// Puts a request off until those before it have been answered.
@@ -251,7 +251,7 @@ impl<S: Socket> Peers<S> {
             (What::Publisher(exchange), Answer::Published(published)) => {
                 self.respond(key, published::response(&published), exchange, now);
             }
-            (What::Speaker(reference), answer) => self.tell_speaker(key, answer, reference.as_ref(), now),
+            (What::Speaker(spoken), answer) => self.tell_speaker(key, answer, &spoken, now),
             (What::Watcher(exchange, report), Answer::Overview(overview)) => {
                 self.tell_report(key, *overview, report, exchange, now);
             }

@@ -90,10 +90,16 @@ fn text_is_echoed() {
 fn an_unknown_command_is_answered_with_an_error() {
     let server = Running::with("");
     let mut client = server.client();
-    client.say(r#"{"type":"dance"}"#);
+    client.say(r#"{"type":"dance","topic":"a"}"#);
+    let mut told = timeless(client.hear());
+    let message = told["message"].take();
+    assert!(
+        message.as_str().unwrap().starts_with("unknown type \"dance\", which is \"subscribe\", "),
+        "{message}"
+    );
     assert_eq!(
-        timeless(client.hear()),
-        json!({"type": "error", "code": "bad_message", "message": "unknown type \"dance\""})
+        told,
+        json!({"type": "error", "code": "bad_message", "message": null, "command": "other", "topic": "a"})
     );
     client.echo("still here");
 }
