@@ -45,7 +45,8 @@
 //!   [`wire::extensions`], done by [`wire::deflate`]. HTTP/1.1: [`wire::request_buffer`] finds a request;
 //!   [`wire::head`], [`wire::request`], [`wire::target`], [`wire::body`] and [`wire::upgrade`] read it.
 //! * What operators read: [`http::report`], from [`wire::overview`]; what has happened lately in it, from [`policy::lately`]; a supervisor asks its
-//!   workers for it in `server::relay::inquiries`. Who the clients are: `server::peers::register`, and page by page [`wire::connections`]. What publishers send: [`wire::publish`]. What outlives
+//!   workers for it in `server::relay::inquiries`. Who the clients are: `server::peers::register`, and page by page [`wire::connections`]. What publishers send: [`wire::publish`], and
+//!   what is said of what is wrong with it: `wire::publish::fault`. What outlives
 //!   the process: [`wire::snapshot`].
 //! * What makes a retry harmless: [`policy::idempotency`]; checked by [`server::order::ledger`], before anything is positioned.
 //! * Which request does what: [`http::routes`]. Who may publish, make the server leave and look at its numbers:
@@ -83,7 +84,8 @@
 //!   say to each other.
 //! * Where the engine is, and how it is used: [`config::engine`].
 //! * Every flag, its environment variable and its bounds: [`config`]. Which sub-command is asked for: [`config::command`]; what
-//!   those do that do not serve: [`process::commands`], a file for each. Who makes tokens: [`http::minting`]. Which of
+//!   those do that do not serve: [`process::commands`], a file for each. Where the server is that `publish` and
+//!   `listen` speak to: [`config::command::reach`], and how it is reached: `process::commands::far_end`. Who makes tokens: [`http::minting`]. Which of
 //!   arguments, variables and the configuration file counts: `config::reading`; how the file is written: [`config::file`], and who opens
 //!   it: [`process::config_file`]. Which variables are unknown: [`config::variables`].
 //! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`]. What is

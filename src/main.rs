@@ -16,6 +16,8 @@ fn main() -> ExitCode {
         Ok(Command::Serve(config)) => serve(*config),
         Ok(Command::Token(request)) => commands::token::run(*request),
         Ok(Command::Check(request)) => commands::check::run(*request),
+        Ok(Command::Publish(request)) => commands::publish::run(*request),
+        Ok(Command::Listen(request)) => commands::listen::run(*request),
         Err(error) => error.exit(),
     }
 }

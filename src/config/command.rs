@@ -5,16 +5,24 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
 
+use self::listen::ListenRequest;
+use self::publish::PublishRequest;
 use super::file::Open;
 use super::health::{Health, health};
 use super::token::TokenRequest;
 use super::{Config, reading};
 
+pub mod listen;
+pub mod publish;
+pub mod reach;
+
 /// The sub-commands and what each does.
-pub(super) const SUB_COMMANDS: [(&str, &str); 3] = [
+pub(super) const SUB_COMMANDS: [(&str, &str); 5] = [
     ("serve", "Serves; so does the program without a sub-command"),
     ("token", "Makes a token (JWT) that a server with the same secret or key accepts, and prints it"),
     ("check", "Reads the whole configuration; says what the server would do, and what is dangerous about it"),
+    ("publish", "Publishes to a server, and prints the id"),
+    ("listen", "Prints what is published on a server, and comes back where the connection ends"),
 ];
 
 /// What the program is to do.
@@ -26,6 +34,10 @@ pub enum Command {
     Token(Box<TokenRequest>),
     /// Look at a configuration.
     Check(Box<CheckRequest>),
+    /// Publish to a server.
+    Publish(Box<PublishRequest>),
+    /// Hear what is published.
+    Listen(Box<ListenRequest>),
 }
 
 /// Says what the server would do with this configuration, and what is dangerous about it.
@@ -72,6 +84,8 @@ impl Command {
         match &*name {
             "token" => TokenRequest::read(args, open).map(|request| Self::Token(request.into())),
             "check" => CheckRequest::read(args, open).map(|request| Self::Check(request.into())),
+            "publish" => PublishRequest::read(args).map(|request| Self::Publish(request.into())),
+            "listen" => ListenRequest::read(args).map(|request| Self::Listen(request.into())),
             _ => Config::read_with(args, open).map(|config| Self::Serve(config.into())),
         }
     }

@@ -10,7 +10,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// Takes any text, which is still to be checked.
-    pub(super) fn unchecked(text: &str) -> Self {
+    pub(in crate::config) fn unchecked(text: &str) -> Self {
         Self(text.to_owned())
     }
 
@@ -24,7 +24,7 @@ impl Secret {
     }
 
     /// Whether it can stand in a header field (RFC 6750 §2.1).
-    pub(super) fn check(&self) -> Result<(), &'static str> {
+    pub(in crate::config) fn check(&self) -> Result<(), &'static str> {
         let is_allowed = |c: char| c.is_ascii_graphic() && c != ',' && c != '"';
         if self.0.is_empty() || !self.0.chars().all(is_allowed) {
             return Err("give at least one printable ASCII character, without spaces, commas and quotes");

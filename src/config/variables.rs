@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::Config;
+use super::command::publish::PublishRequest;
 use super::nearest::nearest;
 use super::token::TokenRequest;
 
@@ -46,7 +47,7 @@ pub fn unknown(names: impl Iterator<Item = OsString>) -> Vec<UnknownVariable> {
 }
 
 fn known() -> BTreeSet<String> {
-    let commands = [Config::command(), TokenRequest::command()];
+    let commands = [Config::command(), TokenRequest::command(), PublishRequest::command()];
     let variables = commands.iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env);
     variables.map(|name| name.to_string_lossy().into_owned()).collect()
 }

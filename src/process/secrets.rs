@@ -109,6 +109,14 @@ pub fn read_engine_password(engine: &mut EngineFlags) -> Result<(), SecretError>
     Ok(())
 }
 
+/// Reads the token that this program shows to a server.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read_shown_token(path: &Path) -> Result<Secret, SecretError> {
+    read_file("--token-file", path, "token", Secret::read)
+}
+
 /// Reads the private key by which tokens are signed.
 ///
 /// # Errors

@@ -113,7 +113,7 @@ def told(*command):
 
 def test_every_flag_and_every_variable_that_the_texts_name_is_there():
     """Also in the files of packaging/; flags of others' programs stand with their program in front."""
-    known = "".join(told(*command) for command in [["--help"], ["help", "token"], ["help", "check"]])
+    known = "".join(told(*command) for command in [["--help"], *(["help", name] for name in ["token", "check", "publish", "listen"])])
     flags, variables = set(re.findall(r"--[a-z][a-z-]+", known)), set(re.findall(r"SLACKWATER_[A-Z_]+", known))
     for path in [*guides.GUIDES, *(file for file in PACKAGING.iterdir() if file.is_file())]:
         text = path.read_text()

@@ -19,7 +19,12 @@ pub struct Visitor(Arc<ClientConfig>);
 
 /// Makes a certificate and its key, and writes them to `cert.pem` and `key.pem` in this folder.
 pub fn issue(folder: &Path) -> CertificateDer<'static> {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    issue_for(folder, NAME)
+}
+
+/// The same for a server of another name.
+pub fn issue_for(folder: &Path, name: &str) -> CertificateDer<'static> {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     for (name, tag, der) in [
         ("cert.pem", "CERTIFICATE", &cert.der()[..]),
         ("key.pem", "PRIVATE KEY", signing_key.serialized_der()),

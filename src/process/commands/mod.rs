@@ -8,6 +8,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::ExitCode;
 
 pub mod check;
+mod exchange;
+mod far_end;
+pub mod listen;
+pub mod publish;
 pub mod token;
 
 /// The command line asks for what cannot be.
@@ -28,6 +32,13 @@ fn fail(code: u8, why: impl Display) -> ExitCode {
 /// Says something beside the answer. Nobody need be there to read it.
 fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A number that nobody can guess.
+fn drawn() -> io::Result<u64> {
+    let mut octets = [0; 8];
+    rustix::rand::getrandom(&mut octets[..], rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(octets))
 }
 
 /// Prints the answer.

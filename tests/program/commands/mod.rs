@@ -2,6 +2,7 @@
 
 mod check;
 mod configuration;
+mod ends;
 mod health;
 mod serve;
 mod starting;
