@@ -243,3 +243,30 @@ fn at_the_door_for_that_everything_is_redirected_and_limits_hold() {
     let mut request = request("POST /publish\nContent-Length: 5");
     assert_eq!(house.with(|conditions| wish(&mut request, conditions)), BodyWish::Ignore);
 }
+
+#[test]
+fn a_path_with_a_topic_is_answered_as_the_one_without_at_each_door() {
+    let house = House::default();
+    let operators = House { door: Door::Admin, ..House::default() };
+    for path in ["/publish", "/publish/orders/7", "/publish/"] {
+        for (house, line, expected) in [
+            (&house, "GET", "405 POST"),
+            (&house, "DELETE", "405 POST"),
+            (&operators, "PUT", "405 POST"),
+            (&House { stage: Stage::Leaving, ..House::default() }, "POST", "503"),
+            (&House { crowded: true, ..House::default() }, "POST", "503"),
+            (&guarded(&[]), "POST", "401"),
+        ] {
+            assert_eq!(house.answer(&format!("{line} {path}")).0, expected, "{line} {path}");
+        }
+        for house in [&house, &operators] {
+            let mut request = request(&format!("POST {path}\nContent-Length: 5"));
+            let wish = house.with(|conditions| wish(&mut request, conditions));
+            assert_eq!((wish, counted_as(&request)), (BodyWish::Collect(1000), Some("/publish")), "{path}");
+        }
+    }
+    assert_eq!(
+        (counted_as(&request("POST /publishing")), house.answer("POST /publishing").0),
+        (None, "404".to_owned())
+    );
+}

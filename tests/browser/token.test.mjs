@@ -700,6 +700,24 @@ test('a topic that is refused while connected is not asked for again, until the 
   assert.deepEqual(all.asked().topics, ['notifications', 'secret']);
 });
 
+test('a publication that is refused takes no topic away, though its answer names one', async () => {
+  const all = await connected(issue(HOUR_MS), { url: `${URL_OF_SERVER}?topic=chat%2F7` });
+  const refused = all.client.publish('chat/7', 'hi');
+  for (const ref of ['"ref":"slackwater-1",', '']) {
+    all.sockets[0].says(`{"type":"error","code":"forbidden","command":"publish","topic":"chat/7",${ref}"message":"no"}`);
+  }
+  await assert.rejects(refused, { code: 'forbidden' });
+  assert.deepEqual([all.client.topics, all.tokenErrors], [['chat/7'], []]);
+});
+
+test('a topic that cannot be one, and was asked for with the address, is not asked for again', async () => {
+  const all = await connected(issue(HOUR_MS), { url: `${URL_OF_SERVER}?topic=a&topic=b+c` });
+  all.sockets[0].says('{"type":"error","code":"bad_topic","command":"subscribe","topic":"b c","message":"\\"b c\\" is no topic"}');
+  assert.deepEqual(all.client.topics, ['a']);
+  all.reconnects();
+  assert.deepEqual(all.asked().topics, ['a']);
+});
+
 test('a subscription whose topic a new token no longer allows ends with an error, and one that was just asked for awaits its answer', async () => {
   const all = await connected(issue(HOUR_MS), { url: `${URL_OF_SERVER}?topic=a&topic=b` });
   const taken = all.client.subscribe('a')[Symbol.asyncIterator]().next();

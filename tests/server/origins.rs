@@ -172,6 +172,7 @@ fn a_page_of_an_allowed_origin_can_read_its_errors() {
 fn with_a_token_a_page_of_an_allowed_origin_needs_it_and_can_read_that() {
     let server = Running::with(&format!("--publish-token sesame --allowed-origin {APP}"));
     assert_eq!(preflight(&server, "/publish", APP).status, 204);
+    assert_eq!(preflight(&server, "/publish/orders/7", APP).status, 204);
     let refusal = ask(&server, "POST /publish", APP, "", "x");
     assert_eq!((refusal.status, sharing(&refusal)), (401, SHARED_WITH_APP));
     let bearing = "Authorization: Bearer sesame\r\n";
