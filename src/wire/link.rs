@@ -11,7 +11,7 @@ use crate::wire::publish::Submission;
 use crate::wire::published::{Published, Unpublished};
 
 /// The version of these messages. It is raised with every change to them.
-pub const VERSION: u32 = 16;
+pub const VERSION: u32 = 17;
 
 /// More than the largest publication; anything longer is not one of these messages.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;

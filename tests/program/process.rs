@@ -268,7 +268,10 @@ pub fn address_in(line: &str) -> SocketAddr {
     line[start..].split(' ').next().unwrap().parse().unwrap()
 }
 
-/// A line without its timestamp.
+/// A line without its timestamp. A JSON object has it elsewhere.
 pub fn text_of(line: &str) -> &str {
+    if line.starts_with('{') {
+        return line;
+    }
     line.split_once(' ').unwrap_or_else(|| panic!("{line:?} does not begin with its time")).1
 }

@@ -187,7 +187,7 @@ impl Reign {
                 supervisor.is_woken = true;
             }
             (None, Signal::Leave(_)) => {
-                self.workers.iter_mut().for_each(|worker| worker.signal(Control::Leave("SIGTERM")))
+                self.workers.iter_mut().for_each(|worker| worker.signal(Control::Leave("SIGTERM")));
             }
             // It ignores them.
             (None, Signal::Grow | Signal::Shrink) => {}

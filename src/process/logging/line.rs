@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use log::kv::{self, VisitSource};
 use log::{Level, Record};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::config::LogFormat;
 
@@ -27,11 +27,17 @@ impl Layout {
         match self.format {
             LogFormat::Text => self.write_text(line, now, record),
             LogFormat::Json => {
-                let mut fields = Fields(Map::new());
+                let mut fields = Fields(vec![]);
                 // It never fails: whatever has no other form is written as text.
                 let _ = record.key_values().visit(&mut fields);
                 let target = Some(record.target());
-                line.write_all(&self.object(now, record.level(), target, record.args().to_string(), fields.0))
+                line.write_all(&self.object(
+                    now,
+                    record.level(),
+                    target,
+                    record.args().to_string(),
+                    &fields.0,
+                ))
             }
         }
     }
@@ -41,7 +47,7 @@ impl Layout {
         let message = format!("{lost} log lines lost: standard error did not take them");
         match self.format {
             LogFormat::Text => format!("{now:.3} [WARNING] {message}\n").into_bytes(),
-            LogFormat::Json => self.object(now, Level::Warn, None, message, Map::new()),
+            LogFormat::Json => self.object(now, Level::Warn, None, message, &[]),
         }
     }
 
@@ -68,21 +74,24 @@ impl Layout {
         level: Level,
         target: Option<&str>,
         mut message: String,
-        fields: Map<String, Value>,
+        fields: &[(String, Value)],
     ) -> Vec<u8> {
         let mut is_cut = false;
         loop {
-            let mut object = Map::new();
-            object.insert("timestamp".to_owned(), format!("{now:.3}").into());
-            object.insert("level".to_owned(), name(level).into());
-            object.insert("message".to_owned(), message.as_str().into());
-            object.extend(fields.clone());
-            object.insert("pid".to_owned(), std::process::id().into());
-            object.extend(self.worker.map(|number| ("worker".to_owned(), number.into())));
-            object.extend(target.map(|target| ("target".to_owned(), target.into())));
-            object.extend(is_cut.then(|| ("truncated".to_owned(), true.into())));
-            let mut line = escape_controls(&Value::Object(object).to_string());
-            line.push('\n');
+            let mut members: Vec<(&str, Value)> = vec![
+                ("timestamp", format!("{now:.3}").into()),
+                ("level", name(level).into()),
+                ("message", message.as_str().into()),
+            ];
+            members.extend(fields.iter().map(|(key, value)| (key.as_str(), value.clone())));
+            members.push(("pid", std::process::id().into()));
+            members.extend(self.worker.map(|number| ("worker", number.into())));
+            members.extend(target.map(|target| ("target", target.into())));
+            members.extend(is_cut.then_some(("truncated", true.into())));
+            // In this order, which a `Map` would not keep.
+            let members = members.iter().map(|(key, value)| format!("{}:{value}", Value::from(*key)));
+            let line = format!("{{{}}}\n", members.collect::<Vec<_>>().join(","));
+            let line = escape_controls(line);
             if line.len() <= self.most_bytes || message.is_empty() {
                 return line.into_bytes();
             }
@@ -93,13 +102,15 @@ impl Layout {
     }
 }
 
-/// JSON leaves those in that are not ASCII's, which terminals obey all the same.
-fn escape_controls(json: &str) -> String {
-    if !json.contains(char::is_control) {
-        return json.to_owned();
+/// JSON leaves those in that are not ASCII's, which terminals obey all the same. The end of the line stays.
+fn escape_controls(line: String) -> String {
+    let is_to_be_escaped = |c: char| c.is_control() && c != '\n';
+    if !line.contains(is_to_be_escaped) {
+        return line;
     }
-    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    json.chars().map(escape).collect()
+    let escaped =
+        |c: char| if is_to_be_escaped(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    line.chars().map(escaped).collect()
 }
 
 fn name(level: Level) -> &'static str {
@@ -110,12 +121,15 @@ fn name(level: Level) -> &'static str {
 }
 
 /// What a line has beside its message.
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(String, Value)>);
 
 impl<'kvs> VisitSource<'kvs> for Fields {
     fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
         let value = value.to_u64().map_or_else(|| value.to_string().into(), Value::from);
-        self.0.insert(key.as_str().to_owned(), value);
+        // What is not known is not there.
+        if value != "" {
+            self.0.push((key.as_str().to_owned(), value));
+        }
         Ok(())
     }
 }
@@ -139,6 +153,10 @@ mod tests {
         let line = written(Layout { format: LogFormat::Json, ..Layout::default() }, Level::Warn, message);
         assert!(line.ends_with('\n') && line.chars().filter(|c| c.is_control()).count() == 1, "{line:?}");
         assert!(line.len() <= MOST_BYTES, "{} bytes", line.len());
+        assert!(
+            line.starts_with(r#"{"timestamp":"1970-01-01T00:00:00.000Z","level":"WARNING","message":""#),
+            "{line}"
+        );
         serde_json::from_str(&line).unwrap()
     }
 
@@ -170,12 +188,13 @@ mod tests {
     fn what_a_line_has_beside_its_message_are_fields() {
         let layout =
             Layout { format: LogFormat::Json, worker: Some(2), most_bytes: MOST_BYTES, ..Layout::default() };
-        let pairs = [("connection", "a-1")];
+        let pairs = [("connection", "a-1"), ("subject", "")];
         let (mut line, pairs) = (vec![], &pairs[..]);
         let record = Record::builder().args(format_args!("x")).key_values(&pairs).build();
         layout.write(&mut line, Timestamp::UNIX_EPOCH, &record).unwrap();
         let said: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!((&said["connection"], &said["worker"]), (&"a-1".into(), &2.into()));
+        assert_eq!(said.get("subject"), None);
     }
 
     #[test]

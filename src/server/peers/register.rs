@@ -198,3 +198,42 @@ pub(super) fn kind(is_stream: bool) -> &'static str {
 fn seconds(now: Now) -> u32 {
     u32::try_from(now.wall.as_second()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::house::{House, compressing};
+    use super::*;
+    use crate::http::door::Door;
+    use crate::wire::connections::Page;
+    use crate::wire::overview::Wish;
+
+    #[test]
+    fn a_client_takes_twelve_bytes_and_those_of_a_crowd_are_given_back() {
+        assert_eq!(size_of::<Client>(), 12);
+        let mut register = Register::default();
+        (0..10_000).for_each(|key| register.enter(key, Client::default()));
+        assert!(register.clients.capacity() < 12_000);
+        register.shrink(10);
+        assert_eq!(register.clients.capacity(), 10);
+    }
+
+    #[test]
+    fn of_a_proxy_that_is_believed_the_client_is_named_and_of_others_whoever_has_connected() {
+        for (flags, expected) in [
+            ("--proxy-headers --forwarded-allow-ips 10.0.0.2", "203.0.113.5, by way of 10.0.0.2:0"),
+            ("--proxy-headers --forwarded-allow-ips 10.0.0.3", "10.0.0.2:0"),
+            ("", "10.0.0.2:0"),
+        ] {
+            let mut house = House::with(flags);
+            let request =
+                compressing("a").replacen("\r\n", "\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.5\r\n", 1);
+            let key = house.admit_from(Door::Public, Some("10.0.0.2".parse().unwrap()), request);
+            house.say(key, "");
+            assert_eq!(house.peers.whereabouts(key, None), expected);
+            let listed =
+                &house.peers.details(Wish::Connections(Page { limit: 1, after: None })).connections.list[0];
+            assert_eq!(listed.id.to_string(), "0000beef-1");
+            assert_eq!(listed.forwarded.as_deref().is_some(), expected.contains("by way"));
+        }
+    }
+}

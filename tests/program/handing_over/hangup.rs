@@ -169,6 +169,9 @@ fn the_numbers_go_on_and_tell_of_it() {
     assert_eq!(status["handover"]["moved"].as_f64(), Some(moved));
     assert_eq!(status["handover"]["seconds"].as_f64(), Some(seconds));
     let ids = |client: &Client| client.welcome["connection_id"].clone();
+    let listed = door.get("/status?connections").json();
+    let listed: Vec<&Value> = listed["list"].as_array().unwrap().iter().map(|client| &client["id"]).collect();
+    assert!(clients.iter().all(|client| listed.contains(&&ids(client))), "{listed:?}");
     let newcomer = server.client();
     assert!(clients.iter().all(|client| ids(client) != ids(&newcomer)));
     assert!(clients.iter_mut().all(|client| client.hear_data() == "x"));

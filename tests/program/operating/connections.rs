@@ -25,7 +25,8 @@ fn operators_are_shown_all_clients_of_all_workers_a_page_at_a_time() {
         let listed = |query: &str| office.admin.get(&format!("/status?{query}")).json();
         let page = listed("connections");
         let mut all = ids(&page);
-        (expected.sort(), all.sort());
+        expected.sort();
+        all.sort();
         assert_eq!((&all, &page["truncated"], &page["connections"]), (&expected, &false.into(), &5.into()));
         let [first, ..] = &page["list"].as_array().unwrap()[..] else { panic!("{page}") };
         assert_eq!((&first["kind"], &first["topics"]), (&"WebSocket".into(), &2.into()));
@@ -65,7 +66,7 @@ fn the_log_says_of_each_client_who_it_is_and_how_it_has_gone() {
     let id = id_of(&client);
     server.next_line(&format!("[DEBUG] Connection {id}: WebSocket from 127.0.0.1:"));
     client.leave();
-    server.next_line(&format!("[DEBUG] Connection {id}: closed by the client, 1000, after 0 s"));
+    server.next_line(&format!("[DEBUG] Connection {id}: closed by the client, without a code, after "));
     let request = "GET /events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n";
     let mut stream = Peer::connect(server.address());
     stream.send(request);
@@ -92,10 +93,8 @@ fn what_is_logged_as_json_is_an_object_in_each_line_to_the_very_last() {
         let of_it: Vec<&Value> = said.iter().filter(|line| line["connection"] == *id).collect();
         let [came, gone] = of_it[..] else { panic!("{of_it:?}") };
         assert_eq!((&came["kind"], &came["level"]), (&"WebSocket".into(), &"DEBUG".into()));
-        assert_eq!(
-            (&gone["reason"], &gone["code"], &gone["seconds"]),
-            (&"peer_closed".into(), &1000.into(), &0.into())
-        );
+        assert_eq!((&gone["reason"], &gone["code"]), (&"peer_closed".into(), &0.into()));
+        assert!(gone["seconds"].is_u64(), "{gone}");
         assert_eq!(came["worker"].is_u64(), !flags.is_empty());
     }
 }
