@@ -25,6 +25,24 @@ export interface Notification {
   active_connections?: number;
 }
 
+/** What comes first on each connection, and is heard as a `message`. */
+export interface Welcome {
+  type: 'welcome';
+  /** Version of the contract, docs/protocol.md: within 1 nothing is removed, and nothing comes to mean something else. */
+  protocol: number;
+  message: string;
+  /** RFC 3339, UTC. */
+  timestamp: string;
+  /** Opaque. */
+  connection_id: string;
+  topics: string[];
+  /** Of the newest publication so far. */
+  last_event_id: string;
+  resumed: boolean;
+  /** Null if the server never pings. */
+  ping_interval_ms: number | null;
+}
+
 export type Listener = (notification: Notification) => void;
 
 export interface SubscriptionOptions {
@@ -76,7 +94,7 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => {
 
 export interface SlackwaterEventMap {
   statechange: CustomEvent<{ state: State; previous: State }>;
-  /** Whatever the server sends: the JSON object, or null when `raw` is not one. */
+  /** Whatever the server sends, a `Welcome` first: the JSON object, or null when `raw` is not one. */
   message: CustomEvent<{ message: ({ type: string } & Record<string, unknown>) | null; raw: string | ArrayBuffer }>;
   /** A publication on any of the topics. */
   notification: CustomEvent<Notification>;

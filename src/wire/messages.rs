@@ -14,6 +14,9 @@ use crate::policy::topic::TopicName;
 /// The topic of the periodic notification, and of a connection that names none.
 pub const DEFAULT_TOPIC: &str = "notifications";
 
+/// The version of the contract with clients, docs/protocol.md: another number where something is removed or means something else.
+pub const PROTOCOL: u32 = 1;
+
 /// The longest topic that a refusal repeats, in bytes: more than any topic has, so that whoever asked knows which one it was.
 const MAX_ECHOED_BYTES: usize = 1024;
 
@@ -46,6 +49,8 @@ pub fn data(id: PublicationId, topic: &TopicName, data: &RawValue, timestamp: Ti
 pub enum ServerMessage<'a> {
     /// The first message on every connection.
     Welcome {
+        /// The version of the contract, [`PROTOCOL`].
+        protocol: u32,
         /// For people.
         message: &'a str,
         /// When the connection was accepted.
@@ -293,6 +298,7 @@ mod tests {
     #[test]
     fn the_welcome_names_its_fields_in_order() {
         let welcome = ServerMessage::Welcome {
+            protocol: PROTOCOL,
             message: "m",
             timestamp: Timestamp::UNIX_EPOCH,
             connection_id: "c",
@@ -303,7 +309,7 @@ mod tests {
         };
         assert_eq!(
             json(&welcome),
-            r#"{"type":"welcome","message":"m","timestamp":"1970-01-01T00:00:00.000Z","connection_id":"c","topics":["notifications"],"last_event_id":"0000000e-0","resumed":false,"ping_interval_ms":20000}"#
+            r#"{"type":"welcome","protocol":1,"message":"m","timestamp":"1970-01-01T00:00:00.000Z","connection_id":"c","topics":["notifications"],"last_event_id":"0000000e-0","resumed":false,"ping_interval_ms":20000}"#
         );
     }
 }

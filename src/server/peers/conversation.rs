@@ -22,7 +22,7 @@ use crate::server::socket::Socket;
 use crate::server::terms::{Service, Terms};
 use crate::wire::commands::{Command, read_command};
 use crate::wire::extensions::Compression;
-use crate::wire::messages::ServerMessage;
+use crate::wire::messages::{PROTOCOL, ServerMessage};
 use crate::wire::request::{Method, Request};
 use crate::wire::request_buffer::Next;
 use crate::wire::response::{Exchange, Response, switching_protocols};
@@ -283,6 +283,7 @@ impl<S: Socket> Peers<S> {
         let connection = &mut self.connections[key];
         let filters: Vec<&str> = self.feed.filters(key).map(Filter::as_str).collect();
         let welcome = ServerMessage::Welcome {
+            protocol: PROTOCOL,
             message: "Connected to WebSocket server",
             timestamp,
             connection_id: &self.register.id(key).to_string(),

@@ -14,7 +14,7 @@ fn the_welcome_comes_first_with_all_that_the_contract_names() {
     assert_eq!(
         welcome,
         json!({
-            "type": "welcome", "message": "Connected to WebSocket server",
+            "type": "welcome", "protocol": 1, "message": "Connected to WebSocket server",
             "topics": ["notifications"], "resumed": false, "ping_interval_ms": null
         })
     );
