@@ -110,6 +110,8 @@ pub fn documented() -> clap::Command {
         let part = match name {
             "token" => TokenRequest::command_line(),
             "check" => CheckRequest::command(),
+            "publish" => PublishRequest::command(),
+            "listen" => ListenRequest::command(),
             _ => Config::command(),
         };
         part.name(name)
