@@ -168,7 +168,7 @@ fn read_publish(members: &Members<'_>, topic: Option<String>) -> Command {
         }
         reference => reference.map(|value| Json(value.to_owned())),
     };
-    Command::Publish(Publish { reference, publication: read_publication(members, topic) })
+    Command::Publish(Publish { reference, publication: read_publication(members, topic.as_deref()) })
 }
 
 fn is_reference(value: &RawValue) -> bool {
@@ -183,10 +183,11 @@ fn is_reference(value: &RawValue) -> bool {
     }
 }
 
-fn read_publication(members: &Members<'_>, topic: Option<String>) -> Result<Publication, Unreadable> {
-    let unreadable =
-        |code, message: String| Err(Unreadable { code, message, topic: topic.clone().and_then(echoed) });
-    let Some(name) = topic.as_deref() else {
+fn read_publication(members: &Members<'_>, topic: Option<&str>) -> Result<Publication, Unreadable> {
+    let unreadable = |code, message: String| {
+        Err(Unreadable { code, message, topic: topic.map(str::to_owned).and_then(echoed) })
+    };
+    let Some(name) = topic else {
         return unreadable("bad_message", format!("the field \"topic\" is to be a string: {PUBLISH}"));
     };
     let name = match TopicName::parse(name) {

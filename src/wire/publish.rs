@@ -124,10 +124,9 @@ pub fn read(
         }
         Shape::Json if json.trim_start().starts_with('[') => {
             let items: Vec<Item<'_>> = parse(text, json, wanted)?;
-            let items = items.into_iter().zip(1..);
-            items
-                .map(|(item, number)| item.add_to(text, Place::Item(number), &mut made))
-                .collect::<Result<(), _>>()?;
+            for (item, number) in items.into_iter().zip(1..) {
+                item.add_to(text, Place::Item(number), &mut made)?;
+            }
             true
         }
         Shape::Json => {

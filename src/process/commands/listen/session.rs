@@ -179,7 +179,7 @@ impl Message<'_> {
     /// The welcome, for longer than its text.
     fn welcome(text: &str) -> Option<Message<'static>> {
         let welcome: Message<'_> = serde_json::from_str(text).ok()?;
-        (welcome.kind == "welcome").then(|| Message { data: None, ..welcome })
+        (welcome.kind == "welcome").then_some(Message { data: None, ..welcome })
     }
 }
 
