@@ -163,17 +163,25 @@ JSON = ("--header", "Content-Type: application/json")
 
 
 @pytest.mark.parametrize("arguments, body, where", [
-    (JSON, '{"topic":"orders",\n "data": }', "line 2 column 10"),
-    (JSON, '[{"data":1},\n\n{"data":2},,]', "line 3 column 12"),
-    (JSON, '{"data":1', "line 1 column 9"),
-    (JSON, '{"topic":"orders"}', "line 1 column 18"),
-    (NDJSON, '{"data":1}\n{"data":2}\n{"data":x}\n', "line 3 column 9"),
-    (NDJSON, '{"data":1}\n\n\n{"data":2}{"data":3}\n', "line 4 column 11"),
+    (JSON, '{"topic":"orders",\n "data": }', "line 2, octet 10"),
+    (JSON, '[{"data":1},\n\n{"data":2},,]', "line 3, octet 12"),
+    (JSON, '{"data":1', "line 1, octet 9"),
+    (JSON, '{"topic":"orders"}', "line 1, octet 1"),
+    (NDJSON, '{"data":1}\n{"data":2}\n{"data":x}\n', "line 3, octet 9"),
+    (NDJSON, '{"data":1}\n\n\n{"data":2}{"data":3}\n', "line 4, octet 11"),
 ])
-def test_bad_json_is_told_by_line_and_column(server, arguments, body, where):
+def test_bad_json_is_told_by_line_and_octet(server, arguments, body, where):
     answer = post(server, *arguments, *STDIN, stdin=body.encode())
     assert answer.status == 400
-    assert answer.json["error"].endswith(f" at {where}"), answer.json
+    assert answer.json["error"].startswith(f"{where}: ") and '{"topic":"orders/7"' in answer.json["error"], answer.json
+
+
+def test_json_that_curl_sends_as_a_form_is_told_the_line_to_use(server, listener):
+    for query in ["", "?topic=orders"]:
+        answer = post(server, "--data", '{"state":"paid"}', query=query)
+        assert answer.status == 415 and "curl --json '{" in answer.json["error"], answer.json
+    post(server, "--data", "sentinel")
+    assert heard(listener, 1) == ["sentinel"]
 
 
 @pytest.mark.parametrize("arguments, body", [
@@ -230,10 +238,13 @@ def test_a_token_guards_it(tmp_path, is_file):
     (tmp_path / "token").chmod(0o600)
     flags = ["--publish-token-file", tmp_path / "token"] if is_file else ["--publish-token", "s3cret/Token+="]
     with Slackwater(*QUIET, "--host", "0.0.0.0", *flags) as server, listening(server) as (ws, _):
-        wrong = ["", "s3cret", "s3cret/Token+=x", "S3CRET/TOKEN+="]
-        for without in [(), *map(bearer, wrong), ("--user", "a:s3cret/Token+="), ("--header", "Expect: 100-continue")]:
+        wrong = ["s3cret", "s3cret/Token+=x", "S3CRET/TOKEN+="]
+        for without in [(), bearer(""), ("--user", "a:s3cret/Token+="), ("--header", "Expect: 100-continue")]:
             answer = post(server, *without, "--data", "forged")
             assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        for shown in map(bearer, wrong):
+            answer = post(server, *shown, "--data", "forged")
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
         # A page of any origin may publish, as it has the token.
         foreign = ("--header", "Origin: https://pages.example")
         assert post(server, *bearer("s3cret/Token+="), *foreign, "--data", "permitted").status == 200

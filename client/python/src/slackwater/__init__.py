@@ -263,7 +263,7 @@ class Client:
             return
         if is_present and kind == "subscribed":
             self._topics[topic] = None
-        elif is_present and kind in ("unsubscribed", "error"):
+        elif is_present and kind in ("unsubscribed", "error") and message.get("command") != "publish":
             self._topics.pop(topic, None)
         keys = [ref, f"{'subscribed' if kind == 'error' else kind} {topic}", kind]
         if kind == "error" and not topic and ref is None:  # A topic that is none may not be named; answers come in order.
