@@ -16,7 +16,8 @@ use crate::config::usage_error;
 pub struct Reach {
     /// Where the server is: http:// or https://, and the path of a proxy that it is below
     #[arg(long, env = "SLACKWATER_URL", default_value = "http://localhost:8000", help_heading = "Server")]
-    #[arg(value_parser = ServerUrl::read)]
+    // clap shows what it refuses, and a password may stand in it.
+    #[arg(value_parser = |text: &str| Ok::<_, Infallible>(ServerUrl::unchecked(text)))]
     pub url: ServerUrl,
 
     /// Path of the server's Unix socket, instead of the host and the port
@@ -40,8 +41,10 @@ pub struct Reach {
 }
 
 /// The address of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerUrl {
+    /// Why it is none, if it is not.
+    fault: Option<String>,
     /// Whether TLS is spoken.
     pub is_secured: bool,
     /// A name or an address, this without brackets.
@@ -60,6 +63,9 @@ impl Reach {
         if let Some(Err(why)) = self.token.as_ref().map(Secret::check) {
             return Err(usage_error(format!("invalid value for {}: {why}", sources.place("token"))));
         }
+        if let Some(why) = &self.url.fault {
+            return Err(usage_error(format!("invalid value for {}: {why}", sources.place("url"))));
+        }
         if self.uds.is_some() && self.url.is_secured {
             return Err(usage_error("a Unix socket has no TLS: give --url with http://, or none".to_owned()));
         }
@@ -68,6 +74,10 @@ impl Reach {
 }
 
 impl ServerUrl {
+    fn unchecked(text: &str) -> Self {
+        Self::read(text).unwrap_or_else(|why| Self { fault: Some(why), ..Self::default() })
+    }
+
     fn read(text: &str) -> Result<Self, String> {
         // Without a scheme, as curl takes it.
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -90,6 +100,7 @@ impl ServerUrl {
         let prefix =
             ["/ws", "/publish", "/events"].iter().find_map(|own| path.strip_suffix(own)).unwrap_or(path);
         Ok(Self {
+            fault: None,
             is_secured,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(if is_secured { 443 } else { 80 }),
