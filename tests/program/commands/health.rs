@@ -30,7 +30,7 @@ fn says(answer: &'static str) -> String {
 fn a_server_that_serves_is_healthy_and_one_that_leaves_is_no_longer_ready() {
     let folder = tempfile::tempdir().unwrap();
     let admin = folder.path().join("admin");
-    let server = Process::start(&format!("--admin {} --workers 2", admin.display()));
+    let server = Process::start(&format!("--admin {}", admin.display()));
     let client = server.client();
     let admin = format!("unix:{}", admin.display());
     for url in [format!("http://{}", server.address()), admin.clone(), format!("{admin}:/readyz")] {
@@ -41,7 +41,7 @@ fn a_server_that_serves_is_healthy_and_one_that_leaves_is_no_longer_ready() {
         );
     }
     server.signal("TERM");
-    server.line("waiting for");
+    server.line("Shutdown signal received");
     assert_eq!(health(&[&admin]).0, Some(0));
     let (code, line) = health(&[&format!("{admin}:/readyz")]);
     assert!(
