@@ -72,6 +72,27 @@ def ask(operation_id, base, query="", **options):
     return answer
 
 
+@pytest.mark.parametrize("status, flags, request_of_it", [
+    (400, [], {"headers": {"Host": "a b"}}),
+    (401, ["--publish-token", OPERATOR], {}),
+    (403, ["--forwarded-allow-ips", ""], {"headers": {"X-Forwarded-For": "203.0.113.5"}}),
+    (413, ["--max-publish-size", "1000"], {"data": "x" * 2000}),
+    (415, [], {"data": '{"data":1}', "headers": {"Content-Type": "application/x-www-form-urlencoded"}}),
+    (422, [], {"query": "?topic=a%20b", "data": "x"}),
+    (429, ["--limit-per-ip", "1"], {}),
+    (431, [], {"headers": {"X-Long": "x" * 20_000}}),
+    (503, ["--limit-concurrency", "1"], {"data": "x"}),
+], ids=lambda value: str(value) if isinstance(value, int) else "")
+def test_each_way_to_refuse_a_publication_is_in_the_document(status, flags, request_of_it):
+    with Slackwater(*flags) as server, connected(server.ws, 1):
+        assert ask("publish", server.http, **request_of_it).status_code == status
+
+
+def test_a_transfer_coding_that_is_not_spoken_is_refused_as_the_document_says():
+    with Slackwater() as server:
+        assert ask("isAlive", server.http, headers={"Transfer-Encoding": "gzip"}).status_code == 501
+
+
 def closed(schema):
     """A schema that takes no field that it does not name."""
     match schema:
