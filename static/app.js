@@ -302,12 +302,12 @@ function countMissed({ id, timestamp }) {
 
 // The topics: shown are those that the server says it brings
 
-function followTopics({ type, topic, topics, code, message }) {
+function followTopics({ type, topic, topics, code, message, command }) {
   if (type === 'welcome') showTopics(listOf(topics));
   if (type === 'subscribed') showTopic(topic);
   if (type === 'unsubscribed') hideTopic(topic);
   if (type === 'welcome' || type === 'subscribed') ui.topicAnswer.textContent = '';
-  const isOfTopic = code === 'bad_topic' || typeof topic === 'string';
+  const isOfTopic = command !== 'publish' && (code === 'bad_topic' || typeof topic === 'string');
   if (type === 'error' && isOfTopic) ui.topicAnswer.textContent = inWords(message);
   const count = ui.topics.childElementCount;
   ui.topicCount.textContent = count.toLocaleString();

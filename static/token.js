@@ -58,7 +58,7 @@ export function showTokenOf(followed) {
 
   client.addEventListener('message', ({ detail: { message } }) => {
     if (message?.type === 'subscribed' && wished.has(message.topic)) isChosen = true;
-    if (message?.type === 'error') wished.delete(message.topic);
+    if (message?.type === 'error' && message.command !== 'publish') wished.delete(message.topic);
     if (message?.type === 'refreshed' || (message?.type === 'welcome' && token !== null)) accept(message.type);
     if (message?.type === 'error' && message.code === 'forbidden' && ui.box.hidden) show('needed');
   });
