@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn the_help_lists_the_sub_commands_on_top_and_each_has_its_own() {
         let help = read("--help").unwrap_err();
-        let places = SUB_COMMANDS.map(|(name, does)| help.find(&format!("  {name}  {does}")).unwrap());
+        let places = SUB_COMMANDS.map(|(name, does)| help.find(&format!("  {name:7}  {does}")).unwrap());
         assert!(places.iter().all(|place| *place < help.find("--host").unwrap()), "{help}");
         assert_eq!(read("help").unwrap_err(), help);
         for (name, _) in SUB_COMMANDS {

@@ -83,7 +83,7 @@ pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
 /// What to say about an argument that may have been meant as a sub-command, if it may.
 fn misplaced(arg: &str) -> Option<String> {
     let names = || SUB_COMMANDS.iter().map(|(name, _)| *name);
-    let name = nearest(arg, names())?;
+    let name = nearest(arg, names()).filter(|_| !arg.starts_with('-'))?;
     Some(if name == arg {
         format!("'{name}' is a sub-command, which comes first: slackwater {name} [OPTIONS]")
     } else {

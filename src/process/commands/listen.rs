@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use self::session::{Ended, Heard, Session};
@@ -237,7 +237,7 @@ struct Message<'a> {
     #[serde(rename = "type")]
     kind: String,
     id: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     message: Option<String>,
     topics: Option<Vec<String>>,
@@ -245,6 +245,11 @@ struct Message<'a> {
     last_event_id: Option<String>,
     ping_interval_ms: Option<u64>,
     after_ms: Option<u64>,
+}
+
+/// What is null is there, too.
+fn present<'a, D: Deserializer<'a>>(value: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
 }
 
 impl Message<'_> {

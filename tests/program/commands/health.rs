@@ -20,7 +20,12 @@ fn says(answer: &'static str) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
-        let _ = socket.read(&mut [0; 1024]);
+        let (mut request, mut octet) = (vec![], [0]);
+        while !request.ends_with(b"\r\n\r\n")
+            && let Ok(1) = socket.read(&mut octet)
+        {
+            request.push(octet[0]);
+        }
         let _ = socket.write_all(answer.as_bytes());
     });
     url

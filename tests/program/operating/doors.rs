@@ -60,8 +60,12 @@ fn a_door_of_their_own_has_all_that_is_theirs_and_nothing_else() {
     for flags in ["", "--workers 2"] {
         let office = Office::open(flags);
         assert_answers(&office.admin, OPERATORS.iter().chain(&HEALTH));
-        for path in ["GET /", "GET /app.js", "GET /ws", "POST /ws"] {
+        for path in ["GET /app.js", "GET /slackwater.js", "GET /ws", "POST /ws"] {
             assert_eq!(office.admin.ask(path, "").status, 404, "{path}");
+        }
+        for (page, at_the_public_door) in [("GET /", 200), ("GET /status.js", 404)] {
+            assert_eq!(office.admin.ask(page, "").status, 200, "{page}");
+            assert_eq!(office.server.door().ask(page, "").status, at_the_public_door, "{page}");
         }
         let mut listener = office.server.client();
         assert_eq!(office.admin.publish("over there").status, 200);

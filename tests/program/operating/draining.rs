@@ -150,9 +150,13 @@ fn who_has_no_token_can_not_make_it_leave() {
     for flags in ["", "--workers 2"] {
         let office = Office::open(&format!("{flags} --publish-token sesame"));
         let client = office.server.client();
-        for fields in ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic sesame\r\n"] {
+        for (fields, challenge) in [
+            ("", "Bearer"),
+            ("Authorization: Bearer wrong\r\n", "Bearer error=\"invalid_token\""),
+            ("Authorization: Basic sesame\r\n", "Bearer"),
+        ] {
             let answer = office.admin.ask("POST /drain", fields);
-            assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some("Bearer")));
+            assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some(challenge)));
         }
         assert_eq!(office.admin.get("/readyz").status, 200, "to look takes no token");
         assert_eq!(drain(&office.admin, "Authorization: Bearer sesame\r\n"), 202);

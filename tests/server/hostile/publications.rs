@@ -13,7 +13,7 @@ fn a_bad_publication_is_told_what_is_wrong_and_nothing_is_published() {
     let bad = [
         (json, "{\n \"data\": }", 400, "line 2, octet 10: no '}' is expected here"),
         (json, "", 400, "line 1, octet 1: there is nothing here"),
-        (json, "[{\"data\":1},{\"topic\":1,\"data\":1}]", 400, "line 1, octet 23: the field \"topic\""),
+        (json, "[{\"data\":1},{\"topic\":1,\"data\":1}]", 400, "line 1, octet 22: the field \"topic\""),
         (json, "[[\"a\",null,1,null]]", 400, "publication 1 of the list: a list stands where"),
         (json, "[{\"data\":1},[null,null,1,null]]", 400, "publication 2 of the list"),
         ("Content-Type: application/x-ndjson", "[null,null,1,null]", 400, "line 1, octet 1: a list stands"),

@@ -74,11 +74,12 @@ fn converse(url: &HealthUrl, mut socket: impl Stream + 'static) -> io::Result<u1
         Asked::Path(_) => "localhost".to_owned(),
     };
     let version = env!("CARGO_PKG_VERSION");
-    write!(
-        stream,
+    // At once: whoever answers and closes before the rest of it would look like one who does not answer.
+    let request = format!(
         "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: slackwater/{version}\r\nConnection: close\r\n\r\n",
         url.target
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     status(stream)
 }
