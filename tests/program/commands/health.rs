@@ -1,9 +1,11 @@
 //! `check --health`: who is well, who is not, and who does not answer in time. Nothing else is said, and it always ends.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 use std::thread;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::process::{BINARY, Process, output};
 use crate::visitor;
@@ -80,8 +82,10 @@ fn whoever_listens_to_proxies_alone_is_asked_as_by_one() {
 
 #[test]
 fn whoever_answers_with_something_else_or_not_at_all_is_not_healthy() {
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refusing = format!("http://{}", refusing.local_addr().unwrap());
+    // Bound, so that nobody else gets the port, and never listened on.
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let refusing = format!("http://{}", bound.local_addr().unwrap().as_socket().unwrap());
     for (url, why) in [
         (says("HTTP/1.1 500 Oops\r\n\r\n"), " answers 500\n"),
         (says("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"), " answers 302\n"),

@@ -60,9 +60,10 @@ fn nothing_is_published_by_a_target_that_is_not_the_path() {
         let status = peer.response().status;
         assert!(matches!(status, 404 | 405), "{status} {target}");
     }
-    for no_topic in ["/publish/", "/publish//", "/publish/%00", "/publish/a%20b", "/publish/../publish"] {
-        let request = format!("POST {no_topic} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx");
-        assert_eq!(only_status(&server, &request), 422, "{no_topic}");
+    for no_topic in ["/publish/", "/publish/%00", "/publish/a%20b", "/publish/a%2A"] {
+        let mut peer = Peer::connect(server.address);
+        peer.send(format!("POST {no_topic} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"));
+        assert_eq!(peer.response().status, 422, "{no_topic}");
     }
     client.echo("was there anything?");
 }
