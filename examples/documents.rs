@@ -58,7 +58,7 @@ fn page(command: clap::Command, more: Option<&str>) -> Result<Vec<u8>, Box<dyn E
     }
     man.render_description_section(&mut page)?;
     if !parts.is_empty() {
-        write!(page, ".SH SUB-COMMANDS\n")?;
+        writeln!(page, ".SH SUB-COMMANDS")?;
     }
     for part in parts {
         let does = part.get_about().map(ToString::to_string).unwrap_or_default();
