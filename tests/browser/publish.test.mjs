@@ -137,7 +137,7 @@ test('a refusal is shown in the server’s words, and the text stays', async (t)
   const { page } = await openPage(t, server, { expected: /status of 4|ERR_CONNECTION/ });
   const answer = (text) => page.locator('#publish-answer', { hasText: text }).waitFor();
   await publish(page, 'no topic', 'text');
-  await answer('422: "no topic" is no topic');
+  await answer('"no topic" is no topic');
   await publish(page, 'notifications', 'x'.repeat(200));
   await answer('413: ');
   assert.equal((await page.getByLabel('Data').inputValue()).length, 200);
