@@ -81,7 +81,7 @@ function show(status) {
   showHandover(status.handover);
   showEngine(status.engine);
   showHistory(status.history ?? {});
-  fill(ui.workers, list(status.workers).map((it) => [it.number, String(it.pid), it.connections, it.event_streams, size(it.outbox_bytes)]));
+  fill(ui.workers, list(status.workers).map((it) => [it.number, inWords(it.pid), it.connections, it.event_streams, size(it.outbox_bytes)]));
   setText(ui.topicCount, count(status.topics?.count));
   fill(ui.topics, list(status.topics?.most_heard).map(({ topic, subscribers }) => [inWords(topic), subscribers]));
   showNumbers();
