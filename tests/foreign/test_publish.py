@@ -45,8 +45,12 @@ def test_a_bare_text_is_heard_as_a_string_on_the_default_topic(server, listener)
 
 
 def test_a_text_stays_a_text_whatever_it_looks_like(server, listener):
-    for text in ['{"topic":"orders","data":1}', "5", "Grüße, 世界 🌊", ' "quoted"\n\\ ']:
+    for text in ["5", "Grüße, 世界 🌊", ' "quoted"\n\\ ']:
         assert post(server, *STDIN, stdin=text.encode()).status == 200
+        assert publications(listener, 1) == [("notifications", text)]
+    for text in ['{"topic":"orders","data":1}', "[1]"]:
+        assert post(server, *STDIN, stdin=text.encode()).status == 415, "as a form it is more likely a mistake"
+        assert post(server, "-H", "Content-Type: text/plain", *STDIN, stdin=text.encode()).status == 200
         assert publications(listener, 1) == [("notifications", text)]
 
 
