@@ -105,6 +105,7 @@ client.addEventListener('statechange', ({ detail }) => {
   if (detail.previous === 'open') {
     showConnectionId(null);
     showCompression();
+    forgetActiveConnections();
     doubtUnanswered();
   }
   if (detail.previous === 'open' && detail.state === 'idle') addRow(local('connection', 'Disconnected by you'));
@@ -141,6 +142,7 @@ client.addEventListener('message', ({ detail: { message, raw } }) => {
   const say = addRow(row);
   if (message?.type === 'reconnect') {
     sayOfHint = (words) => say(`${row.text}; ${words}`);
+    if (message.reason === 'server_restart') forgetActiveConnections();
     move = Object.hasOwn(MOVES, message.reason) ? MOVES[message.reason] : MOVES.server_restart;
   }
 });
@@ -245,6 +247,11 @@ function showCompression() {
 function showActiveConnections(count) {
   const text = count.toLocaleString();
   if (ui.activeConnections.textContent !== text) ui.activeConnections.textContent = text;
+}
+
+/** Who leaves counts no more for all to hear. */
+function forgetActiveConnections() {
+  ui.activeConnections.textContent = '–';
 }
 
 // What was missed

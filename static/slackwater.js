@@ -269,7 +269,7 @@ export class Slackwater extends EventTarget {
     this.#signal = options.signal;
 
     const { searchParams } = this.#address;
-    this.#topics = topicsOrDefault([...searchParams.getAll('topic'), ...(options.topics ?? [])]);
+    this.#topics = topicsOrDefault([...searchParams.getAll('topic'), ...namesIn(options.topics)]);
     this.#chosen = new Set(this.#topics);
     this.#place = (options.lastEventId ?? searchParams.get('last_event_id')) || null;
     searchParams.delete('topic');
@@ -351,6 +351,7 @@ export class Slackwater extends EventTarget {
    *   with `unsubscribed`, when it has ended before
    */
   subscribe(topic, options = {}) {
+    if (typeof topic !== 'string') throw new TypeError('a topic is a string, as in "orders/7"');
     const others = this.#subscriptionsTo(topic);
     const given = typeof options === 'function' ? { listener: options } : options;
     const subscription = new Subscription(topic, given, () => this.#onSubscriptionEnd(subscription));
@@ -1144,6 +1145,13 @@ function hasResumed({ from }, welcome) {
 
 function stops(code) {
   return STOP_CODES.has(code) || code >= STOP_FROM;
+}
+
+/** A single topic is not taken for its letters. */
+function namesIn(topics = []) {
+  const names = typeof topics === 'string' ? [null] : [...topics];
+  if (names.some((topic) => typeof topic !== 'string')) throw new TypeError('topics are a list of strings, as in ["orders/*"]');
+  return names;
 }
 
 /** How many failures in a row the next delay is drawn for. */

@@ -99,8 +99,8 @@ function showAway(words) {
   const leaving = before?.status.status === 'draining' || document.body.dataset.state === 'left';
   before = null;
   document.body.dataset.state = leaving ? 'left' : 'away';
-  setText(ui.state, leaving ? 'It has left' : words);
-  if (leaving) setText(ui.note, `${words}.`);
+  setText(ui.state, leaving ? 'It has gone' : words);
+  if (leaving) setText(ui.note, `${words}. Below is what it said last.`);
   ui.drain.disabled = true;
   ui.leaving.hidden = true;
   ui.question.close();
@@ -112,8 +112,8 @@ function showDrain(drain) {
   const { connections_then: then, remaining, departures_per_second: speed, deadline } = drain;
   ui.left.max = Math.max(1, finite(then));
   ui.left.value = Math.max(0, finite(then - remaining));
-  setText(ui.remaining, `${count(remaining)} of ${count(then)} are still here`);
-  setText(ui.departures, `${count(speed)} a second`);
+  setText(ui.remaining, `${count(remaining)} of ${count(then)} still here`);
+  setText(ui.departures, `${count(speed)} a second, on average`);
   const seconds = (Date.parse(deadline) - Date.parse(drain.since)) / 1000 - secondsSince(drain.since);
   setText(ui.deadline, `${moment(deadline)} (${seconds > 0 ? `in ${duration(seconds)}` : 'now'})`);
   setText(ui.begun, drain.origin ? `${moment(drain.since)}, by ${inWords(drain.origin)}` : moment(drain.since));
@@ -225,7 +225,7 @@ ui.access.addEventListener('submit', (event) => {
 
 ui.drain.addEventListener('click', () => {
   const here = before?.status.connections;
-  ui.questionWords.textContent = `It accepts nobody any more and asks its ${count(here)} clients to move. Whoever is still here at the `
+  ui.questionWords.textContent = `It accepts nobody any more and asks its clients (${count(here)}) to move. Whoever is still here at the `
     + 'deadline is closed, and then it ends. This cannot be taken back.';
   ui.questionAnswer.textContent = '';
   ui.question.showModal();
@@ -240,7 +240,7 @@ ui.leave.addEventListener('click', async () => {
     ui.questionAnswer.textContent = `${answer.status}: ${inWords(error ?? 'the server gives no reason')}`;
     if (answer.status !== 401) return;
     ui.question.close();
-    demand('To make it leave, the server wants the operators’ token. Then ask again.');
+    demand(`To make it leave takes the operators’ token: ${inWords(error ?? 'the server gives no reason')}. Then ask again.`);
   } catch {
     ui.questionAnswer.textContent = 'No answer: it may leave or not.';
   } finally {

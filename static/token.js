@@ -217,7 +217,8 @@ function show(state) {
   ui.box.dataset.token = state;
   ui.state.textContent = state === 'used' ? inWords(sub) : STATES[state];
   ui.answer.textContent = '';
-  ui.facts.hidden = ui.forget.hidden = token === null;
+  ui.forget.hidden = token === null;
+  ui.facts.hidden = Object.keys(claimsOf(token)).length === 0; // Of what cannot be read nothing is said.
   const { subscribe, publish } = rightsOf(token);
   ui.subject.textContent = inWords(sub);
   ui.hears.textContent = patternsInWords(subscribe);

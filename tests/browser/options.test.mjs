@@ -13,6 +13,12 @@ test('topics and the place may be given as options', () => {
   assert.equal(sockets[0].url, `${URL_OF_SERVER}?topic=a&topic=b&last_event_id=e-7`);
 });
 
+test('what is no topic is refused at once', () => {
+  const { client } = connected();
+  for (const none of [undefined, null, 7, ['a']]) assert.throws(() => client.subscribe(none), TypeError);
+  for (const topics of ['tides', [7], {}]) assert.throws(() => new Slackwater(URL_OF_SERVER, { topics }), TypeError);
+});
+
 test('a signal that aborts disconnects for good', () => {
   const sockets = [];
   const user = new AbortController();

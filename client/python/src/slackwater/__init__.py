@@ -63,6 +63,8 @@ class Client:
                  max_queue: int = 1024, **options: Any) -> None:
         self._url = re.sub("^http", "ws", url)
         parse_uri(self._url)
+        if isinstance(topics, str) or (get_token is not None and not callable(get_token)):
+            raise TypeError("topics are a list of strings, and get_token is a function")
         named = parse_qs(urlsplit(url).query).get("topic", [])
         self._topics = dict.fromkeys([*named, *(topics if topics is not None else () if named else (DEFAULT_TOPIC,))])
         self._place = self.last_event_id = last_event_id or None  # of what was taken last
