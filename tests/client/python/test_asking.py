@@ -3,7 +3,7 @@ import asyncio
 
 import pytest
 
-from slackwater import Refused, Stopped
+from slackwater import Refused, Stopped, connect
 from world import Server, heard, in_virtual_time, told
 
 
@@ -197,3 +197,9 @@ async def test_events_that_nobody_takes_are_bounded():
     async with Server() as server, server.client(max_queue=10, topics=[]):
         for nth in range(100):
             (await server.line(nth)).breaks()
+
+
+@pytest.mark.parametrize("options", [{"topics": "tides"}, {"get_token": "eyJ"}])
+def test_what_is_no_list_of_topics_and_no_function_is_refused_at_once(options):
+    with pytest.raises(TypeError):
+        connect("ws://localhost:8000/ws", **options)
