@@ -35,8 +35,10 @@ fn of_group(what: &str, mode: u32, path: &str) -> Option<String> {
     })
 }
 
+/// None of anything but a file: whoever took the rights of /dev/null from others would harm the whole machine.
 fn mode(path: &Path) -> u32 {
-    path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777)
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file);
+    metadata.map_or(0, |metadata| metadata.permissions().mode() & 0o7777)
 }
 
 #[cfg(test)]
@@ -70,6 +72,12 @@ mod tests {
             assert_eq!(told(mode)[0].as_deref(), who, "{mode:o}");
         }
         assert_eq!(of_readers("key", Path::new("/nowhere/at/all")), None);
+    }
+
+    #[test]
+    fn of_what_is_no_file_nothing_is_said() {
+        let null = Path::new("/dev/null");
+        assert_eq!([of_readers("token", null), of_writers("token", null)], [None, None]);
     }
 
     #[test]
