@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use self::listen::ListenRequest;
 use self::publish::PublishRequest;
@@ -94,6 +94,11 @@ impl Command {
 impl CheckRequest {
     fn read(args: Vec<OsString>, open: &Open<'_>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
+        // Who is asked by a URL needs no configuration: one that is wrong would make a healthy server look ill.
+        let written = reading::arguments(&command, &args);
+        if let Some(matches) = written.ok().filter(asks_another) {
+            return Self::from_arg_matches(&matches);
+        }
         let reading = reading::read(&command, args, open)?;
         Ok(Self {
             strict: reading.matches.get_flag("strict"),
@@ -101,6 +106,11 @@ impl CheckRequest {
             config: Config::of(reading)?,
         })
     }
+}
+
+/// Whether the health of a server is asked for that is named by its URL.
+fn asks_another(matches: &ArgMatches) -> bool {
+    matches!(matches.get_one("health"), Some(Health::Of(_)))
 }
 
 /// All command lines as one with sub-commands, for the manual and for what shells complete. It is not what is read: there a
@@ -157,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn whose_health_is_asked_for_by_a_url_needs_no_configuration_and_reads_none() {
+        let read = |line: &str| {
+            let args = ["slackwater", "check", "--config", "f.toml", "--health"].into_iter();
+            let args = args.chain(line.split_whitespace()).map(OsString::from);
+            Command::read(args, &|_| Ok("port = \"none\"".to_owned()))
+        };
+        let Ok(Command::Check(request)) = read("http://localhost:1") else { panic!("no check") };
+        assert!(matches!(request.health, Some(Health::Of(_))) && request.config.file.read.is_none());
+        assert!(read("").unwrap_err().to_string().contains("f.toml line 1"));
+        assert!(read("http://localhost:1 --strict").is_err() && read("localhost").is_err());
+    }
+
+    #[test]
     fn the_help_lists_the_sub_commands_on_top_and_each_has_its_own() {
         let help = read("--help").unwrap_err();
         let places = SUB_COMMANDS.map(|(name, does)| help.find(&format!("  {name:7}  {does}")).unwrap());
@@ -183,6 +206,25 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_of_the_server_is_not_recommended_where_there_is_none() {
+        for line in [
+            "publish -d x",
+            "publish -p 8000 x",
+            "publish --reload x",
+            "listen -v",
+            "listen -c 5",
+            "token -p 1",
+        ] {
+            let why = read(line).unwrap_err();
+            let (name, flag) = (line.split(' ').next().unwrap(), line.split(' ').nth(1).unwrap());
+            assert!(why.contains(&format!("unexpected argument '{flag}' found")), "{line}: {why}");
+            assert!(why.contains(&format!("Usage: slackwater {name} ")), "{line}: {why}");
+        }
+        assert!(read("listen --topics a").unwrap_err().contains("'--topic'"));
+        assert!(read("check -p 80").unwrap_err().contains("give '--port 80'"));
+    }
+
+    #[test]
     fn a_misspelt_sub_command_is_told_what_is_nearest_and_is_not_shown() {
         for (line, expected) in [
             ("toekn", "did you mean the sub-command 'token'?"),
@@ -190,7 +232,11 @@ mod tests {
             ("--port 1 token", "'token' is a sub-command, which comes first: slackwater token"),
             ("help tokne", "did you mean the sub-command 'token'?"),
             ("sekrit", "all arguments are flags, with or without a value, but for a sub-command in front"),
-            ("token sekrit", "all arguments are flags"),
+            ("token sekrit", "'--help' lists all flags"),
+            ("publish hello sekrit", "one text is published: put it in quotes"),
+            ("listen sekrit", "topics are named by --topic"),
+            ("listen 10.1.2.3:8000", "the server is named by --url"),
+            ("publish --tokensekrit", "not shown as it may be a secret"),
         ] {
             let why = read(line).unwrap_err();
             assert!(why.contains(expected), "{line}: {why}");

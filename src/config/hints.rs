@@ -129,6 +129,11 @@ fn flags(text: &str) -> Option<String> {
     }
 }
 
+/// Whether it names a server, and can be nothing else.
+pub(super) fn is_address(text: &str) -> bool {
+    flags(text).is_some()
+}
+
 /// A host and a port, if that can be nothing else: addresses, names with a dot, and this machine's.
 fn address(text: &str) -> Option<(&str, Option<u16>)> {
     if text.parse::<IpAddr>().is_ok() {

@@ -34,14 +34,14 @@ struct Candidate<'a> {
 
 /// Reads a command line, the program's name first, with the environment, and with the file that is named there.
 pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> Result<Reading, clap::Error> {
-    let bare = command.clone().mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
+    let bare = without_variables(command);
     let written = match bare.clone().try_get_matches_from(&args) {
         Ok(written) => written,
         // The help names the variables.
         Err(why) if !is_fault(&why) => {
             return Err(command.clone().try_get_matches_from(args).err().unwrap_or(why));
         }
-        Err(why) => return Err(refused::explain(why, &args)),
+        Err(why) => return Err(refused::explain(why, &args, command)),
     };
     // What its arguments look like is known once they are all there.
     let mut built = command.clone();
@@ -85,6 +85,15 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
         _ => sources.explain(why),
     })?;
     Ok(Reading { matches, sources, file })
+}
+
+/// What a command line alone says: no variable and no file is read.
+pub(super) fn arguments(command: &Command, args: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    without_variables(command).try_get_matches_from(args)
+}
+
+fn without_variables(command: &Command) -> Command {
+    command.clone().mut_args(|arg| arg.env(Resettable::<OsStr>::Reset))
 }
 
 /// The file that is named by an argument or a variable, and what each of its lines says.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::command::SUB_COMMANDS;
@@ -66,10 +67,13 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 /// What to say about an unknown argument: its line above, or else the given error if that may be shown.
-pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
+pub(super) fn explain(error: clap::Error, args: &[OsString], command: &Command) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
+    }
+    if let Some(why) = elsewhere(arg, command) {
+        return if is_harmless(arg) { error } else { usage_error(why) };
     }
     if let Some(why) = refusal(arg) {
         return usage_error(why);
@@ -78,6 +82,29 @@ pub(super) fn explain(error: clap::Error, args: &[OsString]) -> clap::Error {
         return usage_error(why);
     }
     if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
+}
+
+/// What to say where the flags are not those of the server, if they are not: its habits are of no use there.
+fn elsewhere(arg: &str, command: &Command) -> Option<String> {
+    let hidden = |secret: &str| {
+        format!(
+            "unexpected argument, not shown as it may be a secret ('--help' lists all flags); if it belongs to '{secret}', quote the value"
+        )
+    };
+    let name = command.get_bin_name()?.strip_prefix("slackwater ")?;
+    let is_flag = arg.starts_with('-');
+    match name {
+        "token" => Some(hidden("--auth-secret <SECRET>")),
+        "publish" | "listen" if is_flag => Some(hidden("--token <TOKEN>")),
+        "publish" => {
+            Some("one text is published: put it in quotes, as in slackwater publish 'hello world'".to_owned())
+        }
+        "listen" if hints::is_address(arg) => Some(
+            "the server is named by --url, as in slackwater listen --url http://localhost:8000".to_owned(),
+        ),
+        "listen" => Some("topics are named by --topic, as in slackwater listen --topic orders/7".to_owned()),
+        _ => None,
+    }
 }
 
 /// What to say about an argument that may have been meant as a sub-command, if it may.

@@ -74,6 +74,16 @@ fn without_a_url_the_server_of_the_same_configuration_is_asked_whatever_its_cert
 }
 
 #[test]
+fn with_a_url_no_variable_and_no_file_is_judged() {
+    let url = says("HTTP/1.1 200 OK\r\n\r\n");
+    let mut check = Command::new(BINARY);
+    check.args(["check", "--health", &url]).env("SLACKWATER_PORT", "tcp://1.2.3.4:5");
+    check.env("SLACKWATER_CONFIG", "/nope").env("SLACKWATER_ADMIN", "bad").env("WEB_CONCURRENCY", "many");
+    let output = output(&mut check);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn whoever_listens_to_proxies_alone_is_asked_as_by_one() {
     let server = Process::start("--proxy-protocol");
     let port = server.address().port().to_string();
