@@ -30,8 +30,8 @@ async def test_subscribing_lasts_until_the_server_says_so_and_holds_on_the_next_
 
 
 @pytest.mark.parametrize("answer", [
-    {"type": "error", "code": "forbidden", "message": "no", "topic": "orders"},
-    {"type": "error", "code": "bad_topic", "message": "no"}])
+    {"type": "error", "code": "forbidden", "message": "no", "command": "subscribe", "topic": "orders"},
+    {"type": "error", "code": "bad_topic", "message": "no", "command": "subscribe", "topic": "orders"}])
 @in_virtual_time
 async def test_a_topic_that_is_refused_is_told_so_and_not_asked_for_again(answer):
     async with Server() as server, server.client() as client:
@@ -80,7 +80,7 @@ async def test_whoever_listens_to_nothing_is_kept_from_the_default_topic_and_fro
             await line.brings("e-8")
             line.breaks()
             await told(client, "reconnecting")
-        assert client._unread == 0
+        assert client._queue.qsize() == 0
 
 
 @in_virtual_time
@@ -109,7 +109,7 @@ async def test_a_publication_that_is_refused_or_not_answered_or_cannot_be_sent_i
                 await server.until(lambda: line.said)
                 ref = line.said.pop()["ref"]
                 if end == "answer":
-                    await line.says({"type": "error", "code": "forbidden", "message": "no", "ref": ref})
+                    await line.says({"type": "error", "code": "forbidden", "message": "no", "command": "publish", "ref": ref})
                 else:
                     line.breaks()
             with pytest.raises(Refused) as refused:
@@ -149,7 +149,7 @@ async def test_whoever_takes_nothing_holds_the_server_back_and_hears_everything_
         ids = [f"e-{n}" for n in range(500)]
         sending = asyncio.create_task(line.brings(*ids))
         await asyncio.sleep(5)
-        assert client._unread == 10
+        assert client._queue.qsize() == 10
         assert await heard(client, 500) == ids
         await sending
 
@@ -161,7 +161,7 @@ async def test_a_connection_that_ends_while_nothing_is_taken_is_followed_by_anot
         await line.brings(*(f"e-{n}" for n in range(15)))
         await line.closes(4001, "too slow")
         await asyncio.sleep(3600)
-        assert (client._unread, len(server.lines)) == (10, 1)
+        assert (client._queue.qsize(), len(server.lines)) == (10, 1)
         assert await heard(client, 15) == [f"e-{n}" for n in range(15)]
         assert (await server.line(1)).place == "e-14"
 
@@ -187,7 +187,7 @@ async def test_an_answer_behind_more_than_twice_the_limit_is_given_up_and_memory
         with pytest.raises(Refused, match="unanswered"):
             await client.publish("tides", 1)
         await asyncio.sleep(5)
-        assert client._unread == 20
+        assert client._queue.qsize() == 20
         assert len(await heard(client, 500)) == 500
         await sending
 
@@ -203,3 +203,29 @@ async def test_events_that_nobody_takes_are_bounded():
 def test_what_is_no_list_of_topics_and_no_function_is_refused_at_once(options):
     with pytest.raises(TypeError):
         connect("ws://localhost:8000/ws", **options)
+
+
+# The end
+
+
+@in_virtual_time
+async def test_whoever_waits_when_the_server_says_not_to_come_back_is_told_its_code_and_reason():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        waiting = [asyncio.create_task(client.subscribe("orders")), asyncio.create_task(anext(client))]
+        await server.until(lambda: line.said)
+        line.breaks()
+        server.refusals = [(403, {}, {"error": "not from there"})]
+        for task in [*waiting, asyncio.create_task(client.subscribe("news"))]:
+            with pytest.raises(Stopped, match="403: not from there"):
+                await task
+
+
+@in_virtual_time
+async def test_a_subscription_that_waits_when_the_user_leaves_is_told_so():
+    async with Server() as server:
+        async with server.client() as client:
+            subscribing = asyncio.create_task(client.subscribe("orders"))
+            await server.until(lambda: server.lines[0].said)
+        with pytest.raises(Refused, match="not_connected"):
+            await subscribing

@@ -108,7 +108,7 @@ async def test_a_refused_handshake_asks_for_another_token():
 async def test_a_new_token_is_shown_between_three_quarters_and_nine_tenths_of_the_time_without_reconnecting(
         dice, share, monkeypatch):
     monkeypatch.setattr(slackwater, "random", lambda: dice)
-    first, second, third = token(3600), token(7200), token(9000)
+    first, second, third = token(3600), token(3600), token(9000)
     async with Server() as server, server.client(get_token=issuer(first, second, third)):
         began, line = now(), await server.line(0)
         await server.until(lambda: line.said)
@@ -130,7 +130,7 @@ async def test_a_refused_refresh_is_told_and_tried_again_ever_more_slowly_while_
         for nth in range(8):
             await server.until(lambda: len(line.said) > nth)
             times.append(now())
-            await line.says({"type": "error", "code": "bad_token", "message": "the token has expired (exp)"})
+            await line.says({"type": "error", "code": "bad_token", "message": "the token has expired (exp)", "command": "refresh"})
             event = await told(client, "token_error")
             assert str(event["error"]) == "bad_token: the token has expired (exp)"
         assert [round(later - sooner) for sooner, later in zip(times, times[1:])] == [1, 1, 2, 4, 8, 16, 30]
@@ -198,7 +198,7 @@ async def test_a_subscription_that_is_refused_during_a_refresh_is_no_refusal_of_
     async with Server() as server, server.client(get_token=issuer(token(3600), token(7200), token(9000))):
         line = await server.line(0)
         await server.until(lambda: line.said)
-        await line.says({"type": "error", "code": "forbidden", "message": "no", "topic": "tides"}, REFRESHED)
+        await line.says({"type": "error", "code": "forbidden", "message": "no", "command": "subscribe", "topic": "tides"}, REFRESHED)
         began = now()
         await server.until(lambda: len(line.said) == 2)
         assert now() - began > 2000

@@ -1,7 +1,8 @@
 """A client of a Slackwater server that brings every publication once and in order, or tells that some may be missing: it
 connects again by itself, goes on where it was, and moves to another server when asked to, without a gap.
 
-Invariants: only `_take` makes a connection the present one. `_place`, where the next connection goes on, moves behind a
+Each connection is a task, `_live`, from the attempt to the end, that starts the one after it. Invariants: only `_take` makes a
+connection the present one, and there is at most one attempt beside it. `_place`, where the next connection goes on, moves behind a
 publication when that is put into the queue; `last_event_id` only when it is taken from there."""
 
 import asyncio
@@ -9,16 +10,16 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from random import random
-from typing import Any, Self, TypeVar
-from urllib.parse import parse_qs, urlencode, urlsplit
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.uri import parse_uri
 
-from ._connection import Connection, Message, claims, dial, hear
+from ._connection import STOP_CODES, Connection, Message, claims, dial, ending, hear, now
 
 __all__ = ["Client", "Message", "Refused", "Stopped", "connect"]
 
@@ -28,13 +29,13 @@ HEARD_IDS = 1000  # remembered, so that what a server brings again is not heard 
 LINGER = 2.0  # seconds that the old connection is heard after a move, if it may bring what the new one cannot
 TOKEN_TIMEOUT, REFRESH_TIMEOUT, REFRESH_PAUSE, MAX_RETRY_AFTER = 30.0, 10.0, 1.0, 3600.0  # seconds
 REFRESH_FROM, REFRESH_SPREAD = 0.75, 0.15  # of the time that a token has left: not all clients at once
-REFUSALS = {"bad_token", "forbidden"}  # of a refresh, with neither a topic nor a ref
 DEFAULT_TOPIC = "notifications"  # what the server takes a connection that names no topic to mean
-STOP_CODES, BACK_OFF_CODES, TOO_BIG, TOO_SLOW, EXPIRED = {1002, 1003, 1007, 1008, 1009}, {1011, 1013}, 1009, 4001, 4004
+BACK_OFF_CODES, TOO_BIG, TOO_SLOW, EXPIRED = {1011, 1013}, 1009, 4001, 4004
 PASSING_STATUSES = {408, 425, 429}  # the others below 500 come again
+# The type of the answer to each command, which is what somebody waits for when it is refused.
+ANSWERS = {"subscribe": "subscribed", "unsubscribe": "unsubscribed", "refresh": "refreshed"}
 
 _log = logging.getLogger("slackwater")
-_T = TypeVar("_T")
 
 
 class Refused(Exception):
@@ -54,7 +55,7 @@ class Client:
     messages and events in order.
 
     Without `topics` it hears the default one, with an empty list none. `get_token` is awaited before each connection and before
-    the token expires; it goes before `token`. At `max_queue` notifications that nobody has taken the client stops to read: the
+    the token expires; it goes before `token`. At `max_queue` messages that nobody has taken the client stops to read: the
     server holds back, lets go in the end (4001), and the client resumes once there is room. Any other options, such as
     `ssl` and `proxy`, go to `websockets.asyncio.client.connect`."""
 
@@ -70,14 +71,15 @@ class Client:
         self._place = self.last_event_id = last_event_id or None  # of what was taken last
         self._token, self._get_token, self._options = _checked(token) if token else None, get_token, options
         self._queue: asyncio.Queue[tuple[Message, str | None] | Exception] = asyncio.Queue()
-        self._max_queue, self._unread, self._room = max_queue, 0, asyncio.Event()
+        self._max_queue, self._room, self._entered = max_queue, asyncio.Event(), asyncio.Event()
         self._heard: dict[str, None] = {}
-        self._answers: dict[str, tuple[asyncio.Future[Message], Connection | None]] = {}
-        self._refs, self._failures, self._is_opening, self._entered = itertools.count(1), 0, False, asyncio.Event()
+        # Who waits for which answer, and on which connection; that to a subscription may come on any.
+        self._answers: dict[str, tuple[asyncio.Future[Message | Exception], Connection | None]] = {}
+        self._refs, self._failures = itertools.count(1), 0  # failures in a row
         self._connection: Connection | None = None
+        self._attempt: asyncio.Task[None] | None = None  # that waits for its time, or is opening
+        self._is_opening = False
         self._end: Exception | None = None
-        self._open: set[Connection] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def topics(self) -> list[str]:
@@ -116,19 +118,19 @@ class Client:
             self._queue.put_nowait(item)
             raise item
         message, self.last_event_id = item
-        self._unread -= message["type"] == "notification"
         self._room.set()
         return message
 
     async def subscribe(self, topic: str) -> None:
-        """Listens to a topic; returns when the server says so, be it on the next connection. Raises `Refused`."""
-        await self._ask(f"subscribed {topic}", {"type": "subscribe", "topic": topic})
+        """Listens to a topic; returns when the server says so, be it on the next connection. Raises `Refused`, and `Stopped` if no
+        other connection follows."""
+        await self._ask(f"subscribed {topic}", {"type": "subscribe", "topic": topic}, None)
 
     async def unsubscribe(self, topic: str) -> None:
         """Listens to a topic no longer; what is under way still arrives until this returns."""
         self._topics.pop(topic, None)
         if self._connection is not None:
-            await self._ask(f"unsubscribed {topic}", {"type": "unsubscribe", "topic": topic})
+            await self._ask(f"unsubscribed {topic}", {"type": "unsubscribe", "topic": topic}, self._connection)
 
     async def publish(self, topic: str, data: Any, *, id: str | None = None) -> str:
         """Publishes, if the token grants it; returns its id. With an `id`, trying again does no harm. Raises `Refused`."""
@@ -136,145 +138,153 @@ class Client:
             raise Refused("not_connected", "not connected")
         ref = f"slackwater-{next(self._refs)}"
         command = {"type": "publish", "topic": topic, "data": data, "ref": ref} | ({} if id is None else {"id": id})
-        return str((await self._ask(ref, command))["id"])
+        return str((await self._ask(ref, command, self._connection))["id"])
 
-    async def _ask(self, key: str, command: Message) -> Message:
-        """The answer. That to `subscribe` may come on another connection."""
+    async def _ask(self, key: str, command: Message, connection: Connection | None) -> Message:
+        """The answer, of that connection or of any."""
         if self._end is not None:
-            raise Refused("not_connected", "not connected") from self._end
+            raise self._end
         text = json.dumps(command, ensure_ascii=False, allow_nan=False)
-        is_new = key not in self._answers
-        future, _ = self._answers.setdefault(key, (asyncio.get_running_loop().create_future(), self._connection))
+        future, _ = self._answers.setdefault(key, (asyncio.get_running_loop().create_future(), connection))
         self._room.set()  # It may lie behind more than is taken.
-        if is_new and self._connection is not None:
-            await self._connection.say(text)
+        if self._connection is not None:
+            with suppress(ConnectionClosed):  # Which `_live` sees to.
+                await self._connection.socket.send(text)
         answer = await asyncio.shield(future)
-        if answer["type"] == "error":
-            raise Refused(answer["code"], answer["message"])
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     def _doubt(self, connection: Connection | None, code: int = 0) -> None:
         """It will not answer any more; nobody will if there is none. What was too big is the first that was not answered."""
         for key, (future, asked) in list(self._answers.items()):
-            if connection is None or (asked is connection and not key.startswith("subscribed ")):
+            if connection in (None, asked):
                 del self._answers[key]
                 name = "too_large" if code == TOO_BIG else "unanswered"
-                future.set_result({"type": "error", "code": name, "message": "there was no answer before the end"})
+                future.set_result(Refused(name, "there was no answer before the end"))
                 code = 0
 
     async def _run(self) -> None:
-        """One connection after the other, until the server says not to come back. Leaves nothing behind."""
-        arrived: Connection | Exception | None = None
+        """Lives until the server says not to come back. Leaves nothing behind."""
+        last: Exception = StopAsyncIteration()
         try:
-            while True:
-                arrived = arrived or await self._arrive()
-                if isinstance(arrived, Connection):
-                    arrived = await self._stay(arrived)
-                else:
-                    event, self._failures = self._judge(arrived, self._failures)
-                    _log.warning("connecting again in %.1f s: %s %s", event["delay"], event["code"], event["reason"])
-                    self._put({"type": "reconnecting", **event})
-                    arrived = await asyncio.sleep(event["delay"], None)
-        except Exception as end:
-            self._end = end
+            async with asyncio.TaskGroup() as self._tasks:
+                self._attempt = self._tasks.create_task(self._live(0.0))
+        except* Exception as ended:
+            self._end = last = ended.exceptions[0]
         finally:
-            self._end, self._connection = self._end or StopAsyncIteration(), None
-            self._queue.put_nowait(self._end)
+            self._end, self._connection = self._end or Refused("not_connected", "the client has been left"), None
+            self._queue.put_nowait(last)
             self._entered.set()
-            self._doubt(None)
-            for task in self._tasks:
-                task.cancel()
-            closing = (connection.socket.close() for connection in self._open)
-            await asyncio.gather(*self._tasks, *closing, return_exceptions=True)
+            for future, _ in self._answers.values():
+                future.set_result(self._end)
 
-    async def _arrive(self) -> Connection | Exception:
-        """Another connection, or why there is none."""
+    async def _live(self, delay: float) -> None:
+        """A connection from the attempt, after so many seconds, to its end."""
+        await asyncio.sleep(delay)
+        self._is_opening, connection = True, None
         try:
             token = await self._new_token()
-            # Whoever listens to nothing misses nothing.
-            topics, place = frozenset(self._topics), self._place if self._topics else None
-            query = urlencode([*(("topic", topic) for topic in self._topics or (DEFAULT_TOPIC,)), ("last_event_id", place or "")])
-            address = f"{self._url}{'&' if '?' in self._url else '?'}{query}"
-            connection = await dial(address, topics, place, token, self._options)
-        except (OSError, EOFError, WebSocketException, Refused) as error:
-            return error
-        self._open.add(connection)
-        return connection
+            topics = [*self._topics] or [DEFAULT_TOPIC]
+            place = self._place if self._topics else None  # Whoever listens to nothing misses nothing.
+            async with dial(self._url, topics, place, token, self._options) as connection:
+                refresher = self._tasks.create_task(self._refresh(connection))
+                await self._take(connection)
+                await self._read(connection)
+        except (OSError, EOFError, WebSocketException, Refused) as end:
+            self._follow(connection, end)
+        finally:
+            if connection is not None:
+                refresher.cancel()
+                self._doubt(connection)
 
-    async def _stay(self, connection: Connection) -> Connection | Exception:
-        """Lives with a connection until it ends or its successor is there: what to go on with."""
-        self._take(connection)
-        reader, refresher = self._spawn(self._read(connection)), self._spawn(self._refresh(connection))
-        await asyncio.wait({reader, connection.successor}, return_when=asyncio.FIRST_COMPLETED)
-        refresher.cancel()
-        self._failures = 0 if connection.is_stable else self._failures
-        if connection.successor.done():
-            successor: Connection = connection.successor.result()
-            self._failures += not connection.is_stable
-            self._spawn(self._part(connection, reader, successor.resumed))
+    def _follow(self, connection: Connection | None, end: Exception) -> None:
+        """Sees to what comes after a connection, or after an attempt that came to none. Raises `Stopped`."""
+        code, reason, retry_after = ending(end)
+        if connection is None:
+            self._attempt, self._is_opening = None, False
+        elif connection is self._connection:
+            self._connection, self._failures = None, 0 if connection.is_stable else self._failures
+            self._doubt(connection, code)
+        else:
+            return  # It has been left.
+        is_refused = 400 <= code < 500 and code not in PASSING_STATUSES and not (code == 401 and self._get_token)
+        if code in STOP_CODES or 4500 <= code < 5000 or is_refused or (code == EXPIRED and not self._get_token):
+            if self._connection is None:
+                raise Stopped(code, reason) from end
+            return  # The present one stays until it ends.
+        failures = max(self._failures, BACK_OFF_FAILURES) if code in BACK_OFF_CODES else self._failures
+        # Who has read too slowly is alone: there is no crowd to keep apart from.
+        delay = (0.0 if code == TOO_SLOW and failures == 0 else _draw(failures)) + min(retry_after, MAX_RETRY_AFTER)
+        self._failures = failures + 1
+        event = {"type": "moving" if self._connection else "reconnecting", "code": code, "reason": reason, "delay": delay}
+        if self._is_opening:  # That is the next attempt.
+            return self._put({**event, "delay": 0.0})
+        _log.warning("%s in %.1f s: %s %s", event["type"], delay, code, reason)
+        self._try(event)
+
+    def _try(self, event: Message) -> None:
+        """Tells of an attempt, which takes the place of any other."""
+        if self._attempt is not None:
+            self._attempt.cancel()
+        self._put(event)
+        self._attempt, self._is_opening = self._tasks.create_task(self._live(event["delay"])), False
+
+    async def _take(self, connection: Connection) -> None:
+        """This is the present connection from now on. The one before it closes: at once, unless answers may be under way to it, or
+        publications that nobody else brings."""
+        old, before, asked = self._connection, self._place, set(connection.topics)
+        self._connection, self._attempt, self._is_opening = connection, None, False
+        if old is not None:
+            self._failures += not old.is_stable
+            old.brings = not connection.resumed
+            lingers = old.brings or old in (asked for _, asked in self._answers.values())
+            old.patience.reschedule(now() + (LINGER if lingers else 0.0))
             self._put({"type": "moved"})
-            return successor
-        end, self._connection = reader.result(), None
-        self._doubt(connection, _ending(end)[0])
-        if not self._is_opening:
-            connection.mover.cancel()
-            return end
-        event, self._failures = self._judge(end, self._failures)
-        self._put({"type": "reconnecting", **event, "delay": 0.0})
-        arrived: Connection | Exception = await connection.successor  # That is the next attempt.
-        return arrived
-
-    def _take(self, connection: Connection) -> None:
-        """This is the present connection from now on."""
-        self._connection, self._is_opening = connection, False
-        welcome, before, asked = connection.welcome, self._place, connection.topics or {DEFAULT_TOPIC}
-        granted, to = set(welcome.get("topics", asked)), welcome.get("last_event_id")
+        granted, to = set(connection.welcome.get("topics", asked)), connection.welcome.get("last_event_id")
         # Resumed, the place stays where it is until what was missed has come: this connection may end before.
         self._place = before if connection.resumed else to
         for topic in asked - granted:  # Asked for again, it would have the next connection refused as a whole.
             self._topics.pop(topic, None)
-        self._put(welcome)
+        self._put(connection.welcome)
         if connection.place is not None:
             self._put({"type": "resumed" if connection.resumed else "gap", "from": before, "to": to})
+        self._entered.set()
         # What has changed since the address was written; and no topics at all cannot be written there.
         awaited = {key.removeprefix("subscribed ") for key in self._answers if key.startswith("subscribed ")}
-        for command, topics in (("unsubscribe", granted - self._topics.keys()), ("subscribe", self._topics.keys() - granted | awaited)):
+        changes = {"unsubscribe": granted - self._topics.keys(), "subscribe": self._topics.keys() - granted | awaited}
+        for command, topics in changes.items():
             for topic in topics:
-                self._spawn(connection.say(json.dumps({"type": command, "topic": topic})))
-        self._entered.set()
+                await connection.socket.send(json.dumps({"type": command, "topic": topic}))
 
-    async def _read(self, connection: Connection) -> Exception:
-        """Hears a connection until it ends: how it has. Beyond the limit it hears on only for answers, up to as much again."""
-        try:
-            while True:
-                while self._unread >= self._max_queue * (2 if self._answers else 1):
-                    self._doubt(None)
-                    self._room.clear()
-                    await self._room.wait()
-                self._hear(connection, await hear(connection.socket))
-        except ConnectionClosed as end:
-            self._open.discard(connection)
-            return end
+    async def _read(self, connection: Connection) -> None:
+        """Hears a connection until it ends. Beyond the limit it hears on only for answers, up to as much again."""
+        while True:
+            message = await hear(connection.socket)
+            while message["type"] == "notification" and self._queue.qsize() >= self._max_queue * (2 if self._answers else 1):
+                self._doubt(None)
+                self._room.clear()
+                await self._room.wait()
+            self._hear(connection, message)
 
     def _hear(self, connection: Connection, message: Message) -> None:
-        kind, topic, ref, is_present = message["type"], message.get("topic", ""), message.get("ref"), connection is self._connection
+        kind, topic, is_present = message["type"], message.get("topic", ""), connection is self._connection
         if kind == "notification":
             if (is_present or connection.brings) and self._is_new(message.get("id")):
                 self._place = message.get("id", self._place) if is_present else self._place
                 self._put(message)
             return
+        answer = ANSWERS.get(message.get("command", ""), kind)
         if is_present and kind == "subscribed":
             self._topics[topic] = None
-        elif is_present and kind in ("unsubscribed", "error") and message.get("command") != "publish":
+            if self._is_opening:  # The successor would not bring what is published on it until then.
+                self._try({"type": "moving", "delay": 0.0})
+        elif is_present and answer in ("subscribed", "unsubscribed"):
             self._topics.pop(topic, None)
-        keys = [ref, f"{'subscribed' if kind == 'error' else kind} {topic}", kind]
-        if kind == "error" and not topic and ref is None:  # A topic that is none may not be named; answers come in order.
-            keys += ["refreshed"] if message.get("code") in REFUSALS else [key for key in self._answers if "subscribed " in key]
-        if is_present and self._is_opening and kind == "subscribed" and not connection.successor.done():
-            self._move_from(connection, {"after_ms": 0})  # The successor would not bring what was published on it until then.
-        for key in keys:
-            if key in self._answers:
-                return self._answers.pop(key)[0].set_result(message)
+        key = message.get("ref") or f"{answer} {topic}"
+        if key in self._answers:
+            future, _ = self._answers.pop(key)
+            return future.set_result(Refused(message["code"], message["message"]) if kind == "error" else message)
         if not is_present:
             return
         if kind == "gap":  # What was heard last may be lost: no server would know how to go on from there.
@@ -282,7 +292,10 @@ class Client:
             self._place = message["to"] or self._place
         self._put(message)
         if kind == "reconnect":
-            self._move_from(connection, message)
+            slot = min(_span(message.get("after_ms"), random() * MAX_DELAY), _span(message.get("deadline_ms"), float("inf")))
+            self._failures = 0 if connection.is_stable else self._failures
+            # A server that asks everybody to leave at once, and is found again each time, must not be hammered.
+            self._try({"type": "moving", "delay": max(slot, _draw(self._failures) if self._failures else 0.0)})
 
     def _is_new(self, id: str | None) -> bool:
         if not self._topics or id in self._heard:  # Without topics it is on the default one.
@@ -296,47 +309,13 @@ class Client:
 
     def _put(self, message: Message) -> None:
         """Keeps it until it is taken. Where nothing is taken only so much else is kept."""
-        self._unread += message["type"] == "notification"
         if message["type"] in ("notification", "gap") or self._queue.qsize() < 2 * self._max_queue:
             self._queue.put_nowait((message, self._place))
 
-    def _move_from(self, connection: Connection, hint: Message) -> None:
-        """In place of any other move."""
-        connection.mover.cancel()
-        self._is_opening = False
-        connection.mover = self._spawn(self._move(connection, hint))
-
-    async def _move(self, connection: Connection, hint: Message) -> None:
-        """Opens the successor, and tries again while none is had: the connection stays meanwhile."""
-        slot = min(_span(hint.get("after_ms"), random() * MAX_DELAY), _span(hint.get("deadline_ms"), float("inf")))
-        # A server that asks everybody to leave at once, and is found again each time, must not be hammered.
-        is_crowd = self._failures > 0 and not connection.is_stable
-        failures, event = 0, {"delay": max(slot, _draw(self._failures) if is_crowd else 0)}
-        while True:
-            self._put({"type": "moving", **event})
-            await asyncio.sleep(event["delay"])
-            self._is_opening = True
-            arrived = await self._arrive()
-            if isinstance(arrived, Connection) or self._connection is not connection:
-                return connection.successor.set_result(arrived)
-            self._is_opening = False
-            try:
-                event, failures = self._judge(arrived, failures)
-            except Stopped:
-                return  # It stays until it ends.
-
-    async def _part(self, old: Connection, reader: asyncio.Task[Exception], resumed: bool) -> None:
-        """Closes it: at once, unless answers may be under way to it, or publications that nobody else brings."""
-        old.brings = not resumed
-        if old.brings or any(asked is old for _, asked in self._answers.values()):
-            await asyncio.wait({reader}, timeout=LINGER)
-        await old.socket.close()
-        self._doubt(old)
-
     async def _refresh(self, connection: Connection) -> None:
         """Shows a new token in time before the one that was shown expires."""
-        failures, expires = 0, asyncio.get_running_loop().time() + connection.left
-        while self._get_token and (left := expires - asyncio.get_running_loop().time()) > 0:
+        failures = 0
+        while self._get_token and (left := connection.expires - now()) > 0:
             share = REFRESH_FROM + REFRESH_SPREAD * random()
             await asyncio.sleep(max(REFRESH_PAUSE, _draw(failures - 1) if failures else left * share))
             try:
@@ -346,11 +325,11 @@ class Client:
                 if claims(token).get("sub") != claims(connection.token).get("sub"):
                     return await connection.socket.close()  # Whoever is somebody else connects anew.
                 async with asyncio.timeout(REFRESH_TIMEOUT):
-                    answer = await self._ask("refreshed", {"type": "refresh", "token": token})
-                connection.show(token, answer.get("timestamp"), answer.get("expires"))
-                failures, expires = 0, asyncio.get_running_loop().time() + connection.left
+                    answer = await self._ask("refreshed ", {"type": "refresh", "token": token}, connection)
+                connection.show(token, answer.get("timestamp"))
+                failures = 0
             except (Refused, TimeoutError) as error:
-                self._answers.pop("refreshed", None)
+                self._answers.pop("refreshed ", None)
                 self._put({"type": "token_error", "error": error})
                 failures += 1
 
@@ -363,40 +342,8 @@ class Client:
         except Exception as error:
             raise Refused("no_token", f"get_token gave none: {error!r}") from error
 
-    def _judge(self, error: Exception, failures: int) -> tuple[Message, int]:
-        """What to tell of an ending, with the delay of the next attempt, and the failures in a row by then. Raises `Stopped`."""
-        code, reason, retry_after = _ending(error)
-        is_refused = 400 <= code < 500 and code not in PASSING_STATUSES and not (code == 401 and self._get_token)
-        if code in STOP_CODES or 4500 <= code < 5000 or is_refused or (code == EXPIRED and not self._get_token):
-            raise Stopped(code, reason) from error
-        failures = max(failures, BACK_OFF_FAILURES) if code in BACK_OFF_CODES else failures
-        # Who has read too slowly is alone: there is no crowd to keep apart from.
-        delay = 0.0 if code == TOO_SLOW and failures == 0 else _draw(failures)
-        return {"code": code, "reason": reason, "delay": delay + min(retry_after, MAX_RETRY_AFTER)}, failures + 1
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
 
 connect = Client
-
-
-def _ending(error: Exception) -> tuple[int, str, float]:
-    """The close code or status, the reason, and in how many seconds the server wants to be asked again."""
-    if isinstance(error, InvalidStatus):
-        response, reason = error.response, str(error)
-        with suppress(ValueError, TypeError, KeyError):
-            reason = json.loads(response.body or b"")["error"]
-        after = response.headers.get("Retry-After", "")
-        return response.status_code, reason, float(after) if after.isdecimal() else 0.0
-    if isinstance(error, ConnectionClosed) and error.rcvd:
-        return error.rcvd.code, error.rcvd.reason, 0.0
-    if isinstance(error, ConnectionClosed) and error.sent and error.sent.code in STOP_CODES:
-        return error.sent.code, error.sent.reason, 0.0
-    return 1006, str(error) or type(error).__name__, 0.0
 
 
 def _draw(failures: int) -> float:

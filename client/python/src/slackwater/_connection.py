@@ -4,13 +4,15 @@ import asyncio
 import base64
 import json
 import logging
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 Message: TypeAlias = dict[str, Any]
 
@@ -18,9 +20,14 @@ OPENING = 10.0  # seconds until the welcome: a network that swallows packets wou
 STABLE_AFTER = 5.0  # seconds: what ends sooner counts as a failure, or a server that keeps crashing is hammered
 # In seconds: a silent network is noticed within half a minute, and a peer that does not close is let go of.
 SOCKET: Message = {"ping_interval": 20, "ping_timeout": 10, "close_timeout": 1, "max_size": 2**24}
+STOP_CODES = {1002, 1003, 1007, 1008, 1009}  # a bug or a policy: the next attempt would end the same way
 
 _quiet = logging.getLogger("slackwater.websockets")
 _quiet.setLevel(logging.INFO)  # At DEBUG websockets logs the header with the token.
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(eq=False)
@@ -28,15 +35,14 @@ class Connection:
     """Made by `dial`."""
 
     socket: ClientConnection
-    topics: frozenset[str]  # wished for when the address was written
+    patience: asyncio.Timeout  # ends it when that is up
+    topics: list[str]  # named in its address
     place: str | None  # where it was asked to go on from
     welcome: Message
-    token: str | None
-    left: float = 0.0  # seconds that the token counted when that was told; none if that is never or not known
+    token: str | None = None
+    expires: float = 0.0  # by the loop's clock; in the past if the token never does, or it is not known when
     brings: bool = False  # publications, though it is no longer the present connection
-    mover: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    successor: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    since: float = field(default_factory=now)
 
     @property
     def resumed(self) -> bool:
@@ -45,35 +51,32 @@ class Connection:
 
     @property
     def is_stable(self) -> bool:
-        return asyncio.get_running_loop().time() - self.since >= STABLE_AFTER
+        return now() - self.since >= STABLE_AFTER
 
-    async def say(self, text: str) -> None:
-        """Sends it, unless the connection has ended."""
-        with suppress(ConnectionClosed):
-            await self.socket.send(text)
-
-    def show(self, token: str | None, server_time: Any, expires: Any) -> None:
-        """The token counts from now on. Both times are the server's: this machine's clock may be wrong."""
-        self.token, self.left = token, 0.0
-        with suppress(TypeError, ValueError, OverflowError):
-            self.left = _seconds(expires) - _seconds(server_time)
+    def show(self, token: str | None, server_time: Any) -> None:
+        """The token counts from now on, by the server's clock: that of this machine may be wrong."""
+        self.token, self.expires = token, 0.0
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
+            self.expires = now() + float(claims(token)["exp"]) - datetime.fromisoformat(server_time).timestamp()
 
 
-async def dial(address: str, topics: frozenset[str], place: str | None, token: str | None, options: Message) -> Connection:
-    """A connection that has its welcome. The token goes along in a header, and is in no address."""
+@asynccontextmanager
+async def dial(url: str, topics: list[str], place: str | None, token: str | None, options: Message) -> AsyncIterator[Connection]:
+    """A connection that has its welcome, and is closed behind the block. The token goes along in a header, and is in no address."""
+    query = urlencode({"topic": topics, "last_event_id": place or ""}, doseq=True)
     headers = {**options.get("additional_headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
     options = SOCKET | {"logger": _quiet} | options | {"additional_headers": headers, "open_timeout": None}
-    async with asyncio.timeout(OPENING):
-        socket = await connect(address, **options)
+    async with asyncio.timeout(OPENING) as patience:
+        socket = await connect(f"{url}{'&' if '?' in url else '?'}{query}", **options)
         try:
             while (welcome := await hear(socket))["type"] != "welcome":
                 pass
-        except BaseException:
-            socket.transport.abort()
-            raise
-    connection = Connection(socket, topics, place, welcome, token)
-    connection.show(token, welcome.get("timestamp"), claims(token).get("exp"))
-    return connection
+            patience.reschedule(None)
+            connection = Connection(socket, patience, topics, place, welcome)
+            connection.show(token, welcome.get("timestamp"))
+            yield connection
+        finally:
+            await socket.close()
 
 
 async def hear(socket: ClientConnection) -> Message:
@@ -85,13 +88,24 @@ async def hear(socket: ClientConnection) -> Message:
                 return message
 
 
+def ending(error: Exception) -> tuple[int, str, float]:
+    """The close code or status, the reason, and in how many seconds the server wants to be asked again."""
+    match error:
+        case InvalidStatus(response=response):
+            reason, after = str(error), response.headers.get("Retry-After", "")
+            with suppress(ValueError, TypeError, KeyError):
+                reason = json.loads(response.body or b"")["error"]
+            return response.status_code, reason, float(after) if after.isdecimal() else 0.0
+        case ConnectionClosed(rcvd=close) if close:
+            return close.code, close.reason, 0.0
+        case ConnectionClosed(sent=close) if close and close.code in STOP_CODES:  # It is the server that broke the protocol.
+            return close.code, close.reason, 0.0
+    return 1006, str(error) or type(error).__name__, 0.0
+
+
 def claims(token: str | None) -> Message:
     """What a token says, not verified by anybody; nothing if it cannot be read."""
     with suppress(IndexError, ValueError):
         said = json.loads(base64.urlsafe_b64decode((token or "").split(".")[1] + "=="))
         return said if isinstance(said, dict) else {}
     return {}
-
-
-def _seconds(time: Any) -> float:
-    return datetime.fromisoformat(time).timestamp() if isinstance(time, str) else float(time)
