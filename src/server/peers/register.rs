@@ -1,5 +1,5 @@
 //! Who the clients are, for operators: the id of each, since when it is here, and where it is; and what the log says of how it came
-//! and went. Twelve bytes for each client, and somewhat more for those of proxies that are believed.
+//! and went. Twelve bytes for each client, and somewhat more for those of proxies that are believed, and at debug for each address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +21,8 @@ pub(super) struct Register {
     clients: Vec<Client>,
     /// Whose those are that have come by a proxy that is believed.
     forwarded: HashMap<usize, IpAddr>,
+    /// Where clients have come from, as far as the log has said it: of one that was reset the system no longer knows.
+    told: HashMap<usize, Box<str>>,
     /// Clients that another process has handed over without their id.
     unnamed: u32,
 }
@@ -70,6 +72,7 @@ impl Register {
     /// The connection is over, or another process's.
     pub(super) fn leave(&mut self, key: usize) {
         self.forwarded.remove(&key);
+        self.told.remove(&key);
     }
 
     /// Gives back the memory of a crowd that has left: no key is beyond this.
@@ -77,6 +80,7 @@ impl Register {
         self.clients.truncate(keys);
         self.clients.shrink_to_fit();
         self.forwarded.shrink_to_fit();
+        self.told.shrink_to_fit();
     }
 
     fn client(&self, key: usize) -> Client {
@@ -134,9 +138,14 @@ impl<S: Socket> Peers<S> {
             let (id, how) = (self.register.id(key), ending.in_words(is_stream));
             let ms = now.wall.as_millisecond().saturating_sub(self.register.since_unix_ms(key));
             let lasted = ms.max(0) / 1000;
+            let address = self
+                .register
+                .told
+                .get(&key)
+                .map_or_else(|| self.whereabouts(key, None), |told| told.to_string());
             debug!(
-                connection:% = id, reason = ending.label(), code = ending.counted_code(), seconds = lasted;
-                "Connection {id}: {how}, after {lasted} s"
+                connection:% = id, address = address.as_str(), reason = ending.label(), code = ending.counted_code(), seconds = lasted;
+                "Connection {id}: from {address}, {how}, after {lasted} s"
             );
         }
     }
@@ -175,7 +184,7 @@ impl<S: Socket> Peers<S> {
     }
 
     /// Says in the log that a client is there.
-    fn say_there(&self, key: usize, how: &str) {
+    fn say_there(&mut self, key: usize, how: &str) {
         if log_enabled!(Level::Debug) {
             let (id, connection) = (self.register.id(key), &self.connections[key]);
             let (address, kind) = (self.whereabouts(key, None), kind(connection.is_stream()));
@@ -186,6 +195,7 @@ impl<S: Socket> Peers<S> {
                 subject = subject.map(String::as_str).unwrap_or_default();
                 "Connection {id}: {kind} from {address}{who}{how}"
             );
+            self.register.told.insert(key, address.into());
         }
     }
 }

@@ -66,14 +66,16 @@ fn the_log_says_of_each_client_who_it_is_and_how_it_has_gone() {
     let id = id_of(&client);
     server.next_line(&format!("[DEBUG] Connection {id}: WebSocket from 127.0.0.1:"));
     client.leave();
-    server.next_line(&format!("[DEBUG] Connection {id}: closed by the client, without a code, after "));
+    let gone = server.next_line(&format!("[DEBUG] Connection {id}: from 127.0.0.1:"));
+    assert!(gone.contains(", closed by the client, without a code, after "), "{gone}");
     let request = "GET /events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.5\r\n\r\n";
     let mut stream = Peer::connect(server.address());
     stream.send(request);
     server.next_line(": event stream from 203.0.113.5, by way of 127.0.0.1:");
     drop(stream);
-    // Its system says so by an end or by a reset.
-    server.next_line(", after ");
+    // Its system says so by an end or by a reset, after which nobody could be asked where it came from.
+    let gone = server.next_line(", after ");
+    assert!(gone.contains(": from 203.0.113.5, by way of 127.0.0.1:"), "{gone}");
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn what_is_logged_as_json_is_an_object_in_each_line_to_the_very_last() {
         let [came, gone] = of_it[..] else { panic!("{of_it:?}") };
         assert_eq!((&came["kind"], &came["level"]), (&"WebSocket".into(), &"DEBUG".into()));
         assert_eq!((&gone["reason"], &gone["code"]), (&"peer_closed".into(), &0.into()));
-        assert!(gone["seconds"].is_u64(), "{gone}");
+        assert!(gone["seconds"].is_u64() && gone["address"] == came["address"], "{gone}");
         assert_eq!(came["worker"].is_u64(), !flags.is_empty());
     }
 }
