@@ -23,7 +23,7 @@ mod reading;
 pub mod redirect;
 mod refused;
 pub mod secret;
-mod sources;
+pub mod sources;
 pub mod ssl;
 pub mod token;
 mod units;
@@ -292,6 +292,10 @@ pub struct Config {
     /// What files held that a worker may find in a state in which they cannot be used.
     #[arg(skip)]
     pub last_good: LastGood,
+
+    /// Where each of these was given, for what is said about them.
+    #[arg(skip)]
+    pub sources: Sources,
 }
 
 /// How often something is done, or how long something is waited for; `None` when it is switched off.
@@ -315,7 +319,7 @@ impl Config {
 
     /// What was read, once it has been checked as a whole.
     fn of(reading: Reading) -> Result<Self, clap::Error> {
-        let Reading { matches, sources, file } = reading;
+        let Reading { matches, mut sources, file } = reading;
         let mut config = Self::from_arg_matches(&matches)?;
         config.file.read = file;
         config.token_is_in_arguments = sources.is_argument("publish_token");
@@ -342,7 +346,9 @@ impl Config {
             config.workers = whole::<u16>(1..=MOST_WORKERS)(&count).map_err(|why| {
                 usage_error(format!("invalid value '{count}' for 'WEB_CONCURRENCY': {why}"))
             })?;
+            sources.note_variable("workers", "WEB_CONCURRENCY");
         }
+        config.sources = sources;
         Ok(config)
     }
 

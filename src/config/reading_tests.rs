@@ -25,19 +25,19 @@ fn a_flag_counts_before_a_line_of_the_file_and_a_list_replaces_a_list() {
     assert_eq!((config.port, config.backlog, config.origins.all().len()), (2, 7, 1));
     let file = config.file.read.unwrap();
     assert_eq!((file.keys, file.overridden.len()), (3, 2));
-    assert_eq!(file.overridden[0], "--port counts before f.toml line 1: port");
+    assert_eq!(file.overridden[0], "--port counts before f.toml line 1 (port)");
 }
 
 #[test]
 fn what_excludes_a_flag_is_set_aside_in_the_file_and_refused_beside_it() {
     let config = read("--port 2", "uds = \"/x\"").unwrap();
     assert_eq!((config.uds, config.port), (None, 2));
-    assert_eq!(config.file.read.unwrap().overridden, ["--port counts before f.toml line 1: uds"]);
+    assert_eq!(config.file.read.unwrap().overridden, ["--port counts before f.toml line 1 (uds)"]);
     let config = read("--uds /x", "port = 2\nhost = \"::\"").unwrap();
     assert_eq!((config.uds, config.port), (Some("/x".into()), 8000));
     assert_eq!(
         read("", "port = 2\nuds = \"/x\"").unwrap_err(),
-        "error: 'f.toml line 1: port' and 'f.toml line 2: uds' cannot be used together: leave one of them out"
+        "error: 'f.toml line 1 (port)' and 'f.toml line 2 (uds)' cannot be used together: leave one of them out"
     );
     for line in ["--uds /x --port 1", "--uds /x --host ::", "--fd 3 --port 1", "--uds /x --fd 3"] {
         assert!(read(line, "").unwrap_err().contains("cannot be used with"), "{line}");
@@ -49,29 +49,33 @@ fn what_excludes_a_flag_is_set_aside_in_the_file_and_refused_beside_it() {
 #[test]
 fn an_error_names_the_line_that_it_comes_from() {
     for (line, text, expected) in [
-        ("", "\nport = 70000", "invalid value '70000' for 'f.toml line 2: port': give a whole number from 0"),
-        ("", "log-level = \"loud\"", "invalid value 'loud' for 'f.toml line 1: log-level'"),
-        ("", "drain-spread = true", "invalid value 'true' for 'f.toml line 1: drain-spread': give seconds"),
+        (
+            "",
+            "\nport = 70000",
+            "invalid value '70000' for 'f.toml line 2 (port)': give a whole number from 0",
+        ),
+        ("", "log-level = \"loud\"", "invalid value 'loud' for 'f.toml line 1 (log-level)'"),
+        ("", "drain-spread = true", "invalid value 'true' for 'f.toml line 1 (drain-spread)': give seconds"),
         ("", "prot = 1", "f.toml line 1: unknown key prot: did you mean port?"),
         (
             "",
             "publish-token = \"a sekrit\"",
-            "invalid value for 'f.toml line 1: publish-token': give at least",
+            "invalid value for 'f.toml line 1 (publish-token)': give at least",
         ),
-        ("", "auth-secret = \"sekrit\"", "invalid value for 'f.toml line 1: auth-secret': give at least 32"),
-        ("", "engine = \"sekrit\"", "invalid value for 'f.toml line 1: engine': "),
-        ("", "engine-name = \"x\"", "'f.toml line 1: engine-name' means nothing without an engine"),
-        ("", "auth-issuer = \"x\"", "'f.toml line 1: auth-issuer' means nothing without tokens"),
-        ("", "admin-ssl = true", "'f.toml line 1: admin-ssl' "),
+        ("", "auth-secret = \"sekrit\"", "invalid value for 'f.toml line 1 (auth-secret)': give at least 32"),
+        ("", "engine = \"sekrit\"", "invalid value for 'f.toml line 1 (engine)': "),
+        ("", "engine-name = \"x\"", "'f.toml line 1 (engine-name)' means nothing without an engine"),
+        ("", "auth-issuer = \"x\"", "'f.toml line 1 (auth-issuer)' means nothing without tokens"),
+        ("", "admin-ssl = true", "'f.toml line 1 (admin-ssl)' "),
         (
             "--max-connection-age 60",
             "no-drain-notice = true",
-            "'--max-connection-age' cannot be used with 'f.toml line 1: no-drain-notice'",
+            "'--max-connection-age' cannot be used with 'f.toml line 1 (no-drain-notice)'",
         ),
         (
             "--state-file /x",
             "engine = \"redis://h\"",
-            "'--state-file' cannot be used with 'f.toml line 1: engine'",
+            "'--state-file' cannot be used with 'f.toml line 1 (engine)'",
         ),
         ("--port 70000", "prot = 1", "invalid value '70000' for '--port <PORT>'"),
     ] {

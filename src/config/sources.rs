@@ -1,5 +1,5 @@
 //! Where each value comes from: an argument, a variable of the environment, or a line of the configuration file; and how that is
-//! named where the value is wrong. Knows no values.
+//! named where the value is wrong, be it found out here or by whoever uses it. Knows no values.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Source {
     /// What stands between quotes in an error; an argument is shown as it is given here.
     pub(super) fn shown(&self, argument: &str) -> String {
         match self {
-            Self::Line(file, number, key) => format!("{file} line {number}: {key}"),
+            Self::Line(file, number, key) => format!("{file} line {number} ({key})"),
             Self::Variable(name) => name.clone(),
             Self::Argument => argument.to_owned(),
         }
@@ -55,6 +55,36 @@ impl Sources {
     pub(super) fn note(&mut self, arg: &Arg, source: Source) {
         let given = Given { source, shown: arg.to_string() };
         self.0.insert(arg.get_id().as_str().to_owned(), given);
+    }
+
+    /// The value of this flag was found in a variable that is not its own.
+    pub(super) fn note_variable(&mut self, id: &str, name: &str) {
+        let (source, shown) = (Source::Variable(name.to_owned()), String::new());
+        self.0.insert(id.to_owned(), Given { source, shown });
+    }
+
+    /// What is said about flags, with the variable or the line in the place of each that was given there. Those who find out what is
+    /// wrong with a value that could be read name its flag, as `--port`; where it was given is put in here, once, by whoever says it.
+    pub fn locate(&self, said: &str) -> String {
+        let mut located = String::with_capacity(said.len());
+        let mut rest = said;
+        while let Some(at) = rest.find("--") {
+            let (ahead, from) = rest.split_at(at);
+            let is_of_name = |c: char| c.is_ascii_lowercase() || c == '-';
+            let (flag, behind) = from.split_at(from.find(|c| !is_of_name(c)).unwrap_or(from.len()));
+            located.push_str(ahead);
+            // What stands within a path or a longer word is none.
+            let is_whole = (ahead.is_empty() || ahead.ends_with([' ', '(', '\'']))
+                && (behind.is_empty() || behind.starts_with([' ', ')', '\'', ',', ';', ':', '.', '=']));
+            let given = self.0.get(&flag[2..].replace('-', "_")).filter(|_| is_whole);
+            if matches!(given, Some(Given { source: Source::Line(..), .. })) && located.ends_with("with ") {
+                located.truncate(located.len() - "with ".len());
+                located.push_str("in ");
+            }
+            located.push_str(&given.map_or_else(|| flag.to_owned(), |given| given.source.shown(flag)));
+            rest = behind;
+        }
+        located + rest
     }
 
     /// Whether it was given at all.
@@ -117,4 +147,35 @@ pub(super) fn is_written(matches: &ArgMatches, arg: &Arg) -> bool {
 /// Whether it is an error at all, and no help that was asked for.
 pub(super) fn is_fault(error: &clap::Error) -> bool {
     !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_named_by_where_it_was_given() {
+        let mut sources = Sources::default();
+        let mut note = |id: &str, source| {
+            sources.0.insert(id.to_owned(), Given { source, shown: String::new() });
+        };
+        note("port", Source::Line("f.toml".to_owned(), 3, "port".to_owned()));
+        note("admin", Source::Variable("SLACKWATER_ADMIN".to_owned()));
+        note("host", Source::Argument);
+        for (said, located) in [
+            ("choose another port with --port", "choose another port in f.toml line 3 (port)"),
+            ("--port 80: why", "f.toml line 3 (port) 80: why"),
+            ("'--port', (--admin)", "'f.toml line 3 (port)', (SLACKWATER_ADMIN)"),
+            ("with --admin, --host or --uds;", "with SLACKWATER_ADMIN, --host or --uds;"),
+            (
+                "--ports --port-x /--port /x--port --port/x -- --",
+                "--ports --port-x /--port /x--port --port/x -- --",
+            ),
+            ("--", "--"),
+            ("ä--portä", "ä--portä"),
+            ("", ""),
+        ] {
+            assert_eq!(sources.locate(said), located);
+        }
+    }
 }

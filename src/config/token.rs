@@ -11,6 +11,7 @@ use super::auth::AuthConfig;
 use super::file::{FileFlag, Open};
 use super::listed::{Listed, listed};
 use super::reading::Reading;
+use super::sources::Sources;
 use super::{DAY, reading, units, usage_error};
 
 /// The longest time that may be named: some hundred years.
@@ -57,6 +58,10 @@ pub struct TokenRequest {
     /// Name of that key in the server's JWKS (kid)
     #[arg(long, value_name = "KID", help_heading = "Tokens")]
     pub key_id: Option<String>,
+
+    /// Where each of these was given.
+    #[arg(skip)]
+    pub sources: Sources,
 }
 
 /// For how long a token counts; `None` for ever.
@@ -88,6 +93,7 @@ impl TokenRequest {
         let mut request = Self::from_arg_matches(&matches)?;
         request.file.read = file;
         request.auth.check(&sources)?;
+        request.sources = sources;
         let auth = &request.auth;
         // Not left to clap, for which what conflicts need not be there.
         if request.signing_key_file.is_none() && request.key_id.is_some() {

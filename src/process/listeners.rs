@@ -27,6 +27,14 @@ pub enum OpenError {
     /// The socket cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The descriptor that was named is no such socket.
+    #[error("cannot listen on --fd {fd}: {why}; hand over one listening stream socket")]
+    Descriptor {
+        /// Its number.
+        fd: i32,
+        /// What it is instead.
+        why: String,
+    },
     /// What operators come in by cannot be had.
     #[error("cannot listen on --admin {0}; choose another address or path")]
     Admin(String),
@@ -51,7 +59,18 @@ pub enum OpenError {
 /// # Errors
 /// A message that names the act, the place and the mend.
 pub fn inherit(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
-    handed_over(config)?.map(inherited).transpose()
+    let inherited = handed_over(config)?.map(inherited).transpose();
+    inherited.map_err(|why| of_descriptor(config, why))
+}
+
+/// By the flag, where that has named it.
+fn of_descriptor(config: &Config, why: OpenError) -> OpenError {
+    match why {
+        OpenError::Listen(ListenError::Inherited { fd, why }) if config.fd == Some(fd) => {
+            OpenError::Descriptor { fd, why }
+        }
+        other => other,
+    }
 }
 
 /// Which descriptor that is, if there is one.
@@ -215,7 +234,7 @@ fn no_admin(why: ListenError) -> OpenError {
 /// As `inherit`.
 pub fn prospect_of_inherited(config: &Config) -> Result<Option<Prospect>, OpenError> {
     let look = |fd| Ok(prospect::of_socket(&take(fd)?, fd)?);
-    handed_over(config)?.map(look).transpose()
+    handed_over(config)?.map(look).transpose().map_err(|why| of_descriptor(config, why))
 }
 
 /// Where would be listened if nothing was handed over, found out without listening.

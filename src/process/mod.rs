@@ -79,13 +79,14 @@ pub enum RunError {
 pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
     survive_full_files();
+    let sources = config.sources.clone();
     let code = start(config, inheritance).unwrap_or_else(|why| match why {
         RunError::Succession(ToldToLeave) | RunError::Supervise(SupervisorError::Succession(ToldToLeave)) => {
             info!("{why}");
             ExitCode::SUCCESS
         }
         _ => {
-            error!("{why}");
+            error!("{}", sources.locate(&why.to_string()));
             ExitCode::from(3)
         }
     });
@@ -101,18 +102,15 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
         return worker::serve_inherited(config, inheritance);
     }
     secrets::read_engine_password(&mut config.engine)?;
-    remarks::of_variables(env::vars_os().map(|(name, _)| name)).iter().for_each(Remark::log);
-    remarks::of_file(&config).iter().for_each(Remark::log);
-    secrets::of_others(&config).iter().for_each(Remark::log);
+    say(&config, remarks::of_variables(env::vars_os().map(|(name, _)| name)));
+    say(&config, remarks::of_file(&config));
+    say(&config, secrets::of_others(&config));
     // Whoever serves reads it anew; without keys in it no worker would start.
     let keys = KeyFile::open(&config.auth, Now::read().instant)?.map(|(keys, _)| keys);
-    keys.as_ref().and_then(remarks::of_keys).iter().for_each(Remark::log);
+    say(&config, keys.as_ref().and_then(remarks::of_keys));
     let now = Now::read();
     let certificate = CertificateFile::open(&config.ssl, now)?;
-    certificate
-        .iter()
-        .flat_map(|file| remarks::of_certificate(file, now.wall))
-        .for_each(|remark| remark.log());
+    say(&config, certificate.iter().flat_map(|file| remarks::of_certificate(file, now.wall)));
     if config.workers > 1 {
         return Ok(Supervisor::new(config)?.run());
     }
@@ -122,13 +120,18 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
 /// Says that the server serves, and where.
 fn announce(config: &Config, address: &Address, admin: Option<&Address>, redirect: Option<&Address>) {
     info!("Serving {} (Ctrl-C to leave)", remarks::serving(config, address));
-    redirect.map(remarks::redirecting).iter().for_each(Remark::log);
-    admin.map(|admin| remarks::operators(config, admin)).iter().for_each(Remark::log);
-    remarks::of_access(config, address, admin).iter().for_each(Remark::log);
-    remarks::of_webroot(config).iter().for_each(Remark::log);
+    say(config, redirect.map(remarks::redirecting));
+    say(config, admin.map(|admin| remarks::operators(config, admin)));
+    say(config, remarks::of_access(config, address, admin));
+    say(config, remarks::of_webroot(config));
     // Whoever hears that it is ready may look for that line.
     log::logger().flush();
     service_manager::ready(&serving(address));
+}
+
+/// Logs these, with where that was given which they are about.
+fn say(config: &Config, remarks: impl IntoIterator<Item = Remark>) {
+    remarks.into_iter().for_each(|remark| remark.located(&config.sources).log());
 }
 
 /// What the service manager shows of a server.

@@ -10,6 +10,7 @@ use log::{info, warn};
 use crate::config::Config;
 use crate::config::auth::AuthConfig;
 use crate::config::origins::AllowedOrigin;
+use crate::config::sources::Sources;
 use crate::config::variables;
 use crate::http::access::Reach;
 use crate::http::keys::VerifyingKeys;
@@ -30,6 +31,16 @@ pub enum Remark {
 }
 
 impl Remark {
+    /// The same with the variable or the line in the place of each flag that was given there.
+    #[must_use]
+    pub fn located(self, sources: &Sources) -> Self {
+        match self {
+            Self::Fact(text) => Self::Fact(text),
+            Self::Note(text) => Self::Note(sources.locate(&text)),
+            Self::Danger(text) => Self::Danger(sources.locate(&text)),
+        }
+    }
+
     /// Writes it to the log.
     pub fn log(&self) {
         match self {

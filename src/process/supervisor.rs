@@ -227,7 +227,7 @@ impl Supervisor {
             }
             self.take_up();
             if let Err(why) = self.take_over() {
-                error!("{why}");
+                error!("{}", self.config.sources.locate(&why.to_string()));
                 return self.end_all();
             }
             self.hand_over();

@@ -143,7 +143,7 @@ fn take_over(
         state_file.into_iter().for_each(|state_file| server.leave_state_in(state_file));
         Ok(server)
     };
-    let mut server = prepare().inspect_err(|why| taking.decline(&why.to_string()))?;
+    let mut server = prepare().inspect_err(|why| taking.decline(&config.sources.locate(&why.to_string())))?;
     let opened = taking.open_parts(workers.unwrap_or(0));
     opened.inspect_err(|why| taking.decline(&why.to_string())).map_err(SuccessionError::TakeOver)?;
     let count = taking.finish(&mut server).map_err(SuccessionError::TakeOver)?;

@@ -111,10 +111,10 @@ impl CertificateFile {
     /// What is wrong with it though it can be shown, and who else can read or change the files.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let of_validity = self.shown.about.standing(now).warning(&self.path());
-        let of_password = self.shown.is_password_in_vain.then(|| {
-            "--ssl-keyfile-password (SLACKWATER_SSL_KEYFILE_PASSWORD) is given in vain: the private key is not encrypted"
-                .to_owned()
-        });
+        let of_password = self
+            .shown
+            .is_password_in_vain
+            .then(|| "--ssl-keyfile-password is given in vain: the private key is not encrypted".to_owned());
         of_validity.into_iter().chain(of_password).chain(rights(&self.flags)).collect()
     }
 
@@ -250,10 +250,7 @@ fn show(flags: &SslFlags, files: &[Content], tickets: &Arc<Tickets>) -> Result<S
     let about = About::of(&chain);
     let password = flags.ssl_keyfile_password.as_ref().map(|password| password.reveal().as_bytes());
     let (private, protection) = pem::private_key(key_octets, password).map_err(|why| match why {
-        Flaw::WrongPassword if flags.password_is_in_arguments => {
-            key.fault(&format_args!("{why} of --ssl-keyfile-password"))
-        }
-        Flaw::WrongPassword => key.fault(&format_args!("{why} in SLACKWATER_SSL_KEYFILE_PASSWORD")),
+        Flaw::WrongPassword => key.fault(&format_args!("{why} of --ssl-keyfile-password")),
         why => key.fault(&why),
     })?;
     let terms = ServerTerms::new(chain.clone(), private.clone_key(), tickets.clone());

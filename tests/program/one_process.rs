@@ -168,7 +168,7 @@ fn a_descriptor_that_was_not_handed_over_is_refused_though_the_log_has_its_numbe
     command.args(["-c", "exec \"$0\" --fd 3 3<&-", BINARY]).stderr(fs::File::create(&log).unwrap());
     assert_eq!(command.status().unwrap().code(), Some(3));
     let line = fs::read_to_string(&log).unwrap();
-    assert!(line.contains("cannot listen on descriptor 3") && line.contains("hand over one"), "{line}");
+    assert!(line.contains("cannot listen on --fd 3") && line.contains("hand over one"), "{line}");
 }
 
 #[test]

@@ -41,8 +41,8 @@ impl ListenRequest {
     pub(super) fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
         let Reading { matches, sources, .. } = reading::read(&command, args, &file::none)?;
-        let request = Self::from_arg_matches(&matches)?;
-        request.reach.check(&sources)?;
+        let mut request = Self::from_arg_matches(&matches)?;
+        request.reach.check(sources)?;
         Ok(request)
     }
 }

@@ -46,8 +46,8 @@ impl PublishRequest {
     pub(super) fn read(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let command = Self::command().mut_args(|arg| arg.hide_env_values(true));
         let Reading { matches, sources, .. } = reading::read(&command, args, &file::none)?;
-        let request = Self::from_arg_matches(&matches)?;
-        request.reach.check(&sources)?;
+        let mut request = Self::from_arg_matches(&matches)?;
+        request.reach.check(sources)?;
         if request.text.is_none() && request.json.is_none() {
             return Err(usage_error(
                 "there is nothing to publish: give a text, as 'slackwater publish hello', JSON with --json, or - for each line of \

@@ -38,6 +38,10 @@ pub struct Reach {
     /// File with the token; read again for each connection
     #[arg(long, env = "SLACKWATER_TOKEN_FILE", value_name = "PATH", help_heading = "Server")]
     pub token_file: Option<PathBuf>,
+
+    /// Where each of these was given.
+    #[arg(skip)]
+    pub sources: Sources,
 }
 
 /// The address of a server.
@@ -58,8 +62,8 @@ pub struct ServerUrl {
 }
 
 impl Reach {
-    /// Checks what the command line alone does not.
-    pub(super) fn check(&self, sources: &Sources) -> Result<(), clap::Error> {
+    /// Notes where each was given, and checks what the command line alone does not.
+    pub(super) fn check(&mut self, sources: Sources) -> Result<(), clap::Error> {
         if let Some(Err(why)) = self.token.as_ref().map(Secret::check) {
             return Err(usage_error(format!("invalid value for {}: {why}", sources.place("token"))));
         }
@@ -69,6 +73,7 @@ impl Reach {
         if self.uds.is_some() && self.url.is_secured {
             return Err(usage_error("a Unix socket has no TLS: give --url with http://, or none".to_owned()));
         }
+        self.sources = sources;
         Ok(())
     }
 }

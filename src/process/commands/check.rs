@@ -61,7 +61,16 @@ pub fn run(request: CheckRequest) -> ExitCode {
 
 impl Report {
     /// Of this configuration, in an environment with variables of these names.
-    fn of(mut config: Config, variables: impl Iterator<Item = OsString>) -> Self {
+    fn of(config: Config, variables: impl Iterator<Item = OsString>) -> Self {
+        let sources = config.sources.clone();
+        let Self { remarks, faults } = Self::found(config, variables);
+        Self {
+            remarks: remarks.into_iter().map(|remark| remark.located(&sources)).collect(),
+            faults: faults.iter().map(|fault| sources.locate(fault)).collect(),
+        }
+    }
+
+    fn found(mut config: Config, variables: impl Iterator<Item = OsString>) -> Self {
         let mut report = Self { remarks: remarks::of_variables(variables), faults: vec![] };
         report.remarks.extend(remarks::of_file(&config));
         // First, before anything that is opened gets its number.

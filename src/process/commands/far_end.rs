@@ -68,7 +68,8 @@ impl FarEnd {
         #[cfg(feature = "tls")]
         {
             let trust = reach.url.is_secured.then(|| Trust::open(reach.ca_file.as_deref())).transpose();
-            Ok(Self { trust: trust.map_err(Failure::Refused)?, reach })
+            let trust = trust.map_err(|why| Failure::Refused(reach.sources.locate(&why)))?;
+            Ok(Self { trust, reach })
         }
         #[cfg(not(feature = "tls"))]
         match reach.url.is_secured {
@@ -90,7 +91,10 @@ impl FarEnd {
     /// What is wrong with its file.
     pub(super) fn token(&self) -> Result<Option<Secret>, Failure> {
         let Some(path) = &self.reach.token_file else { return Ok(self.reach.token.clone()) };
-        secrets::read_shown_token(path).map(Some).map_err(|why| Failure::Refused(why.to_string()))
+        secrets::read_shown_token(path).map(Some).map_err(|why| {
+            let why = self.reach.sources.locate(&why.to_string());
+            Failure::Refused(why)
+        })
     }
 
     /// Connects.

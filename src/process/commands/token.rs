@@ -22,10 +22,11 @@ type Refusal = (u8, String);
 
 /// Prints a token. Exit codes: 0, 2 for what cannot be asked for, 3 when a file cannot be read or nobody takes the token.
 pub fn run(request: TokenRequest) -> ExitCode {
+    let sources = request.sources.clone();
     match make(request) {
-        Err((code, why)) => fail(code, why),
+        Err((code, why)) => fail(code, sources.locate(&why)),
         Ok((token, remarks)) => {
-            remarks.iter().for_each(tell);
+            remarks.into_iter().for_each(|remark| tell(remark.located(&sources)));
             match print(&format!("{token}\n")) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(why) => fail(FAILED, format_args!("cannot print the token: {why}")),

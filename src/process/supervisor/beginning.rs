@@ -57,7 +57,8 @@ pub(super) fn begin(
                 let listeners = SlotSockets::adopt(config, inherited, slots, admin, redirect, is_own)?;
                 Ok((listeners, handover::adopt(config, path)?))
             };
-            let (listeners, path) = opened().inspect_err(|why| taking.decline(&why.to_string()))?;
+            let (listeners, path) =
+                opened().inspect_err(|why| taking.decline(&config.sources.locate(&why.to_string())))?;
             crew.await_predecessor();
             Beginning { listeners, path, taking: Some(taking), taking_up: None, tickets }
         }

@@ -45,7 +45,7 @@ fn a_flag_counts_before_a_variable_and_that_before_the_file() {
         assert!(said.contains("2 flags are set by the configuration file f.toml"), "{said}");
     }
     let (_, said) = check(folder.path(), "--config f.toml", &[host]);
-    assert!(said.contains("SLACKWATER_HOST counts before f.toml line 2: host"), "{said}");
+    assert!(said.contains("SLACKWATER_HOST counts before f.toml line 2 (host)"), "{said}");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_error_names_the_variable_or_the_line_that_it_comes_from() {
             text,
             "--config f.toml",
             &[],
-            "invalid value '70000' for 'f.toml line 1: port': give a whole number",
+            "invalid value '70000' for 'f.toml line 1 (port)': give a whole number",
         ),
         ("\nprot = 1", "--config f.toml", &[], "f.toml line 2: unknown key prot: did you mean port?"),
         ("", "--config none.toml", &[], "cannot read --config none.toml: No such file"),

@@ -4,6 +4,7 @@ mod check;
 mod configuration;
 mod ends;
 mod health;
+mod places;
 mod serve;
 mod starting;
 mod token;

@@ -81,8 +81,8 @@ fn a_socket_that_is_handed_over_is_looked_at_and_left_as_it_is() {
 #[test]
 fn a_descriptor_that_cannot_be_listened_on_is_refused_as_a_server_refuses_it() {
     for (before, flags, why) in [
-        ("exec", "--fd 77", "cannot listen on descriptor 77: Bad file descriptor"),
-        ("exec", "--fd 0 </dev/null", "cannot listen on descriptor 0: Socket operation on non-socket"),
+        ("exec", "--fd 77", "cannot listen on --fd 77: Bad file descriptor"),
+        ("exec", "--fd 0 </dev/null", "cannot listen on --fd 0: Socket operation on non-socket"),
         (
             "LISTEN_PID=$$ LISTEN_FDS=2 exec",
             "3</dev/null 4</dev/null",

@@ -191,12 +191,12 @@ fn a_descriptor_that_does_not_listen_is_refused() {
         let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         for stdin in [Stdio::null(), OwnedFd::from(datagrams).into(), OwnedFd::from(connected).into()] {
             let line = refusal(&mut on_descriptor(workers, stdin));
-            assert!(line.starts_with("[ERROR] cannot listen on descriptor 3: "), "{line}");
+            assert!(line.starts_with("[ERROR] cannot listen on --fd 3: "), "{line}");
             assert!(line.ends_with("; hand over one listening stream socket"), "{line}");
         }
         let mut closed = Command::new(BINARY);
         let line = refusal(closed.args(["--fd", "777", "--workers", &workers.to_string()]));
-        assert!(line.starts_with("[ERROR] cannot listen on descriptor 777: Bad file descriptor"), "{line}");
+        assert!(line.starts_with("[ERROR] cannot listen on --fd 777: Bad file descriptor"), "{line}");
     }
 }
 
