@@ -26,6 +26,7 @@ use slackwater::policy::topic::{Filter, TopicName};
 use slackwater::wire::deflate::{Compressor, Inflater};
 use slackwater::wire::messages::DEFAULT_TOPIC;
 use slackwater::wire::outbox::Outbox;
+use slackwater::wire::publish;
 use slackwater::wire::request_buffer::{BodyWish, Next, RequestBuffer};
 use slackwater::wire::websocket::{Event, Rules, Session};
 
@@ -46,7 +47,7 @@ const OUTBOX_LIMIT: usize = 64 * 1024 * 1024;
 criterion_group! {
     name = parts;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush, message_encodings, compressing, inflating, token_verification
+    targets = frame_encoding, session_decoding, upgrade_parsing, hub_publish, history_replay, outbox_flush, message_encodings, compressing, inflating, body_reading, token_verification
 }
 criterion_main!(parts);
 
@@ -245,6 +246,29 @@ fn texts() -> impl Iterator<Item = (&'static str, Vec<String>)> {
 /// What is in a frame of at most 65,535 bytes (RFC 6455 §5.2).
 fn payload(frame: &Bytes) -> Bytes {
     frame.slice(if frame[1] < 126 { 2 } else { 4 }..)
+}
+
+fn body_reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("body reading");
+    for count in [100, publish::MAX_PUBLICATIONS] {
+        let line = |n| {
+            format!(
+                "{{\"topic\":\"orders/{n}\",\"data\":{{\"n\":{n},\"text\":\"something that happened\"}}}}"
+            )
+        };
+        let lines: Vec<String> = (0..count).map(line).collect();
+        let kinds = [
+            ("lines", "application/x-ndjson", lines.join("\n")),
+            ("list", "application/json", format!("[{}]", lines.join(","))),
+        ];
+        group.throughput(Throughput::Elements(count as u64));
+        for (name, content_type, body) in kinds {
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher
+                    .iter(|| publish::read(Some(content_type), &[], black_box(body.as_bytes()), body.len()));
+            });
+        }
+    }
 }
 
 fn token_verification(criterion: &mut Criterion) {

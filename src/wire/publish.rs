@@ -125,12 +125,12 @@ pub fn read(
         Shape::Json if json.trim_start().starts_with('[') => {
             let items: Vec<Item<'_>> = parse(text, json, wanted)?;
             for (item, number) in items.into_iter().zip(1..) {
-                item.add_to(text, Place::Item(number), &mut made)?;
+                item.add_to(text, || Place::Item(number), &mut made)?;
             }
             true
         }
         Shape::Json => {
-            parse::<Item<'_>>(text, json, wanted)?.add_to(text, Place::of(text, json), &mut made)?;
+            parse::<Item<'_>>(text, json, wanted)?.add_to(text, || Place::of(text, json), &mut made)?;
             false
         }
         Shape::JsonLines => {
@@ -138,7 +138,11 @@ pub fn read(
                 if is_named {
                     made.add(&named, parse(text, line, wanted)?, None);
                 } else {
-                    parse::<Item<'_>>(text, line, wanted)?.add_to(text, Place::of(text, line), &mut made)?;
+                    parse::<Item<'_>>(text, line, wanted)?.add_to(
+                        text,
+                        || Place::of(text, line),
+                        &mut made,
+                    )?;
                 }
             }
             true
@@ -147,8 +151,9 @@ pub fn read(
     made.into_drafts(is_list)
 }
 
-fn parse_topic(name: &str, place: Place) -> Result<TopicName, PublishError> {
-    TopicName::parse(name).map_err(|why| PublishError::Topic { place, name: name.to_owned(), why })
+/// To tell the place takes the counting of all lines before it, so that it is found only where something is wrong.
+fn parse_topic(name: &str, place: impl FnOnce() -> Place) -> Result<TopicName, PublishError> {
+    TopicName::parse(name).map_err(|why| PublishError::Topic { place: place(), name: name.to_owned(), why })
 }
 
 /// A byte order mark is not part of JSON (RFC 8259 §8.1). Concatenated files may each begin with one.

@@ -38,13 +38,18 @@ impl<'a> Item<'a> {
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub(super) fn add_to(self, body: &str, place: Place, made: &mut Made) -> Result<(), PublishError> {
+    pub(super) fn add_to(
+        self,
+        body: &str,
+        place: impl FnOnce() -> Place,
+        made: &mut Made,
+    ) -> Result<(), PublishError> {
         match self {
             Self::Object(members) => members.add_to(body, place, made),
             Self::Other(kind) => {
                 let what =
                     format!("{kind} stands where a publication is expected, which is written {EXAMPLE}");
-                Err(PublishError::Json { place, what: what.into() })
+                Err(PublishError::Json { place: place(), what: what.into() })
             }
         }
     }
@@ -56,7 +61,7 @@ impl Members<'_> {
         self.fault.is_none() && self.data.is_some() && (self.topic.is_some() || self.topics.is_some())
     }
 
-    fn add_to(self, body: &str, place: Place, made: &mut Made) -> Result<(), PublishError> {
+    fn add_to(self, body: &str, place: impl FnOnce() -> Place, made: &mut Made) -> Result<(), PublishError> {
         let at = |value: &RawValue, what: Cow<'static, str>| PublishError::Json {
             place: Place::of(body, value.get()),
             what,
@@ -66,7 +71,7 @@ impl Members<'_> {
         }
         let Some(data) = self.data else {
             let what = format!("the field \"data\" is missing, in which stands what is published: {EXAMPLE}");
-            return Err(PublishError::Json { place, what: what.into() });
+            return Err(PublishError::Json { place: place(), what: what.into() });
         };
         let topics = match (given(self.topic), given(self.topics)) {
             (Some(topic), Some(_)) => {
@@ -75,14 +80,14 @@ impl Members<'_> {
             (Some(topic), None) => {
                 let what = "the field \"topic\" is to be a string, as \"orders/7\"";
                 let name: String = read(topic).ok_or_else(|| at(topic, what.into()))?;
-                vec![parse_topic(&name, Place::of(body, topic.get()))?]
+                vec![parse_topic(&name, || Place::of(body, topic.get()))?]
             }
             (None, Some(topics)) => {
                 let what =
                     "the field \"topics\" is to be a list of one string or more, as [\"orders/7\",\"news\"]";
                 let names: Option<Vec<String>> = read(topics);
                 let names = names.filter(|names| !names.is_empty()).ok_or_else(|| at(topics, what.into()))?;
-                let place = Place::of(body, topics.get());
+                let place = || Place::of(body, topics.get());
                 names.iter().map(|name| parse_topic(name, place)).collect::<Result<_, _>>()?
             }
             (None, None) => vec![],

@@ -31,10 +31,10 @@ pub struct Asked<'a> {
 pub fn named_topics(asked: Asked<'_>) -> Result<Vec<TopicName>, PublishError> {
     let query = form_urlencoded::parse(asked.query);
     let in_query =
-        query.filter(|(name, _)| name == "topic").map(|(_, topic)| parse_topic(&topic, Place::Query));
+        query.filter(|(name, _)| name == "topic").map(|(_, topic)| parse_topic(&topic, || Place::Query));
     let in_query: Vec<TopicName> = in_query.collect::<Result<_, _>>()?;
     let Some(escaped) = asked.path.strip_prefix("/publish/") else { return Ok(in_query) };
-    let topic = parse_topic(&percent_decode_str(escaped).decode_utf8_lossy(), Place::Path)?;
+    let topic = parse_topic(&percent_decode_str(escaped).decode_utf8_lossy(), || Place::Path)?;
     if let Some(other) = in_query.iter().find(|other| **other != topic) {
         let why = format!(
             "the path names the topic {}, and ?topic= names {}: leave one away",
