@@ -310,6 +310,7 @@ function countMissed({ id, timestamp }) {
 // The topics: shown are those that the server says it brings
 
 function followTopics({ type, topic, topics, code, message, command }) {
+  if (type === 'notification') return; // A burst of them would touch the page each time.
   if (type === 'welcome') showTopics(listOf(topics));
   if (type === 'subscribed') showTopic(topic);
   if (type === 'unsubscribed') hideTopic(topic);

@@ -100,7 +100,7 @@ function prettyJson(message, raw) {
 
 // The rows
 
-/** Rows that the next frames build, the oldest first; all are newer than those in the list. */
+/** How the next frames build rows, the oldest first; all are newer than those in the list. */
 let waiting = [];
 let dropped = 0;
 let unseen = 0;
@@ -109,21 +109,28 @@ let frame = null;
 
 /** Adds a row at the end; returns how to change its text later. */
 export function addRow(row) {
-  const text = make('bdi', `text ${row.style ?? ''}`, row.text);
-  waiting.push({ row, text });
+  let text = null;
+  const build = () => {
+    text = make('bdi', `text ${row.style ?? ''}`, row.text);
+    return rowElement(row, text);
+  };
+  waiting.push(build);
   unseen += 1;
   if (waiting.length >= 2 * MAX_ROWS) dropOldest(); // No frame comes to a tab in the background.
-  frame ??= requestAnimationFrame(build);
-  return (words) => (text.textContent = words);
+  frame ??= requestAnimationFrame(buildSome);
+  return (words) => {
+    if (text) text.textContent = words;
+    else row = { ...row, text: words };
+  };
 }
 
 /** Where the reader is, is measured before the first new row. */
-function build() {
+function buildSome() {
   followsEnd = isAtEnd();
   dropOldest();
-  const rows = waiting.splice(0, ROWS_A_FRAME).map(({ row, text }) => rowElement(row, text));
+  const rows = waiting.splice(0, ROWS_A_FRAME).map((build) => build());
   ui.rows.append(...rows);
-  frame = waiting.length > 0 ? requestAnimationFrame(build) : null;
+  frame = waiting.length > 0 ? requestAnimationFrame(buildSome) : null;
   showCounts();
   if (followsEnd) scrollToEnd();
   showUnseen();
