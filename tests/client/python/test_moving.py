@@ -258,6 +258,24 @@ async def test_a_topic_subscribed_to_during_the_move_is_asked_of_the_successor_f
         await server.until(lambda: old.closed)
 
 
+@in_virtual_time
+async def test_a_subscription_under_way_during_the_move_counts_when_the_successor_says_so():
+    async with Server() as server, server.client() as client:
+        old = await hinted(server)
+        server.welcomes = False
+        new = await server.line(1)
+        subscribing = asyncio.create_task(client.subscribe("orders"))
+        await server.until(lambda: old.said)
+        await new.says({"type": "welcome", "topics": ["tides"], "last_event_id": "e-7", "resumed": True})
+        await server.until(lambda: new.said)
+        await old.says({"type": "subscribed", "topic": "orders"})
+        await asyncio.sleep(1)
+        assert (new.said, subscribing.done()) == (old.said, False)
+        await new.says({"type": "subscribed", "topic": "orders"})
+        await subscribing
+        assert client.topics == ["tides", "orders"]
+
+
 @pytest.mark.parametrize("phase", ["waiting for its time", "opening", "lingering"])
 @in_virtual_time
 async def test_leaving_during_a_move_closes_every_connection(phase):

@@ -138,22 +138,6 @@ async def test_a_refused_refresh_is_told_and_tried_again_ever_more_slowly_while_
 
 
 @in_virtual_time
-async def test_a_refresh_without_an_answer_is_tried_again():
-    async with Server() as server, server.client(get_token=issuer(token(3600), token(7200), token(7200))) as client:
-        line = await server.line(0)
-        assert isinstance((await told(client, "token_error"))["error"], TimeoutError)
-        await server.until(lambda: len(line.said) == 2)
-
-
-@in_virtual_time
-async def test_the_same_token_again_is_not_sent():
-    give = issuer(token(3600))
-    async with Server() as server, server.client(get_token=give):
-        await asyncio.sleep(3600)
-        assert (server.lines[0].said, 3 < give.asked < 12) == ([], True)
-
-
-@in_virtual_time
 async def test_whoever_is_somebody_else_connects_anew_and_goes_on_where_it_was():
     async with Server() as server, server.client(get_token=issuer(token(3600), token(7200, sub="bob"))):
         line = await server.line(1)

@@ -1,9 +1,9 @@
 """A client of a Slackwater server that brings every publication once and in order, or tells that some may be missing: it
 connects again by itself, goes on where it was, and moves to another server when asked to, without a gap.
 
-Each connection is a task, `_live`, from the attempt to the end, that starts the one after it. Invariants: only `_take` makes a
-connection the present one, and there is at most one attempt beside it. `_place`, where the next connection goes on, moves behind a
-publication when that is put into the queue; `last_event_id` only when it is taken from there."""
+Each connection is a task, `_live`, from the attempt to the end, and starts the next one. Invariants: only `_take` makes a
+connection the present one; beside it there is at most one attempt, which is the newest task. `_place`, where the next connection
+goes on, moves behind a publication when that is put into the queue; `last_event_id` only when it is taken from there."""
 
 import asyncio
 import itertools
@@ -11,31 +11,28 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from random import random
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
+import websockets
 from websockets.uri import parse_uri
 
-from ._connection import STOP_CODES, Connection, Message, claims, dial, ending, hear, now
+from ._connection import OPTIONS, STOP_CODES, Connection, Message, ending, hear, now, shown
 
 __all__ = ["Client", "Message", "Refused", "Stopped", "connect"]
 
 BASE_DELAY, MAX_DELAY = 0.5, 30.0  # seconds: the first retry comes within; each failure in a row doubles it, up to the cap
+OPENING = 10.0  # seconds until the welcome: a network that swallows packets would keep a handshake pending for minutes
+STABLE_AFTER = 5.0  # seconds: what ends sooner counts as a failure, or a server that keeps crashing is hammered
 BACK_OFF_FAILURES = 4  # after a close that asks for back-off the delay is drawn as after this many
 HEARD_IDS = 1000  # remembered, so that what a server brings again is not heard again
 LINGER = 2.0  # seconds that the old connection is heard after a move, if it may bring what the new one cannot
-TOKEN_TIMEOUT, REFRESH_TIMEOUT, REFRESH_PAUSE, MAX_RETRY_AFTER = 30.0, 10.0, 1.0, 3600.0  # seconds
+TOKEN_TIMEOUT, REFRESH_PAUSE, MAX_RETRY_AFTER = 30.0, 1.0, 3600.0  # seconds
 REFRESH_FROM, REFRESH_SPREAD = 0.75, 0.15  # of the time that a token has left: not all clients at once
 DEFAULT_TOPIC = "notifications"  # what the server takes a connection that names no topic to mean
 BACK_OFF_CODES, TOO_BIG, TOO_SLOW, EXPIRED = {1011, 1013}, 1009, 4001, 4004
-PASSING_STATUSES = {408, 425, 429}  # the others below 500 come again
-# The type of the answer to each command, which is what somebody waits for when it is refused.
-ANSWERS = {"subscribe": "subscribed", "unsubscribe": "unsubscribed", "refresh": "refreshed"}
-
-_log = logging.getLogger("slackwater")
 
 
 class Refused(Exception):
@@ -69,16 +66,15 @@ class Client:
         named = parse_qs(urlsplit(url).query).get("topic", [])
         self._topics = dict.fromkeys([*named, *(topics if topics is not None else () if named else (DEFAULT_TOPIC,))])
         self._place = self.last_event_id = last_event_id or None  # of what was taken last
-        self._token, self._get_token, self._options = _checked(token) if token else None, get_token, options
+        self._token, self._get_token = _checked(token) if token else None, get_token
+        self._headers, self._options = dict(options.pop("additional_headers", ())), OPTIONS | options
         self._queue: asyncio.Queue[tuple[Message, str | None] | Exception] = asyncio.Queue()
         self._max_queue, self._room, self._entered = max_queue, asyncio.Event(), asyncio.Event()
         self._heard: dict[str, None] = {}
         # Who waits for which answer, and on which connection; that to a subscription may come on any.
-        self._answers: dict[str, tuple[asyncio.Future[Message | Exception], Connection | None]] = {}
-        self._refs, self._failures = itertools.count(1), 0  # failures in a row
+        self._answers: dict[tuple[str, str], tuple[asyncio.Future[Message | Exception], Connection | None]] = {}
+        self._refs, self._failures, self._is_opening = itertools.count(1), 0, False
         self._connection: Connection | None = None
-        self._attempt: asyncio.Task[None] | None = None  # that waits for its time, or is opening
-        self._is_opening = False
         self._end: Exception | None = None
 
     @property
@@ -124,13 +120,13 @@ class Client:
     async def subscribe(self, topic: str) -> None:
         """Listens to a topic; returns when the server says so, be it on the next connection. Raises `Refused`, and `Stopped` if no
         other connection follows."""
-        await self._ask(f"subscribed {topic}", {"type": "subscribe", "topic": topic}, None)
+        await self._ask(("subscribed", topic), {"type": "subscribe", "topic": topic}, None)
 
     async def unsubscribe(self, topic: str) -> None:
         """Listens to a topic no longer; what is under way still arrives until this returns."""
         self._topics.pop(topic, None)
         if self._connection is not None:
-            await self._ask(f"unsubscribed {topic}", {"type": "unsubscribe", "topic": topic}, self._connection)
+            await self._ask(("unsubscribed", topic), {"type": "unsubscribe", "topic": topic}, self._connection)
 
     async def publish(self, topic: str, data: Any, *, id: str | None = None) -> str:
         """Publishes, if the token grants it; returns its id. With an `id`, trying again does no harm. Raises `Refused`."""
@@ -138,9 +134,9 @@ class Client:
             raise Refused("not_connected", "not connected")
         ref = f"slackwater-{next(self._refs)}"
         command = {"type": "publish", "topic": topic, "data": data, "ref": ref} | ({} if id is None else {"id": id})
-        return str((await self._ask(ref, command, self._connection))["id"])
+        return str((await self._ask(("published", ref), command, self._connection))["id"])
 
-    async def _ask(self, key: str, command: Message, connection: Connection | None) -> Message:
+    async def _ask(self, key: tuple[str, str], command: Message, connection: Connection | None) -> Message:
         """The answer, of that connection or of any."""
         if self._end is not None:
             raise self._end
@@ -148,114 +144,112 @@ class Client:
         future, _ = self._answers.setdefault(key, (asyncio.get_running_loop().create_future(), connection))
         self._room.set()  # It may lie behind more than is taken.
         if self._connection is not None:
-            with suppress(ConnectionClosed):  # Which `_live` sees to.
+            with suppress(websockets.ConnectionClosed):  # Which `_live` sees to.
                 await self._connection.socket.send(text)
         answer = await asyncio.shield(future)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _doubt(self, connection: Connection | None, code: int = 0) -> None:
+    def _doubt(self, connection: Connection | None) -> None:
         """It will not answer any more; nobody will if there is none. What was too big is the first that was not answered."""
+        name = "too_large" if connection and connection.socket.close_code == TOO_BIG else "unanswered"
         for key, (future, asked) in list(self._answers.items()):
             if connection in (None, asked):
                 del self._answers[key]
-                name = "too_large" if code == TOO_BIG else "unanswered"
-                future.set_result(Refused(name, "there was no answer before the end"))
-                code = 0
+                future.set_result(self._end or Refused(name, "there was no answer before the end"))
+                name = "unanswered"
 
     async def _run(self) -> None:
         """Lives until the server says not to come back. Leaves nothing behind."""
-        last: Exception = StopAsyncIteration()
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._attempt = self._tasks.create_task(self._live(0.0))
+                self._newest = self._tasks.create_task(self._live(0.0))
         except* Exception as ended:
-            self._end = last = ended.exceptions[0]
+            self._end = ended.exceptions[0]
         finally:
+            self._queue.put_nowait(self._end or StopAsyncIteration())
             self._end, self._connection = self._end or Refused("not_connected", "the client has been left"), None
-            self._queue.put_nowait(last)
             self._entered.set()
-            for future, _ in self._answers.values():
-                future.set_result(self._end)
+            self._doubt(None)
+
+    def _try(self, delay: float, **why: Any) -> None:
+        """Makes an attempt after so many seconds, in place of any other, and tells of it."""
+        self._put({"type": "moving" if self._connection else "reconnecting", **why, "delay": delay})
+        if self._newest is not asyncio.current_task():
+            self._newest.cancel()
+        self._newest, self._is_opening = self._tasks.create_task(self._live(delay)), False
 
     async def _live(self, delay: float) -> None:
-        """A connection from the attempt, after so many seconds, to its end."""
+        """A connection from the attempt to its end. Its token goes along in a header, and is in no address."""
         await asyncio.sleep(delay)
         self._is_opening, connection = True, None
         try:
             token = await self._new_token()
-            topics = [*self._topics] or [DEFAULT_TOPIC]
             place = self._place if self._topics else None  # Whoever listens to nothing misses nothing.
-            async with dial(self._url, topics, place, token, self._options) as connection:
-                refresher = self._tasks.create_task(self._refresh(connection))
-                await self._take(connection)
+            query = urlencode({"topic": [*self._topics] or DEFAULT_TOPIC, "last_event_id": place or ""}, doseq=True)
+            address = f"{self._url}{'&' if '?' in self._url else '?'}{query}"
+            headers = self._headers | ({"Authorization": f"Bearer {token}"} if token else {})
+            async with asyncio.timeout(OPENING) as patience, AsyncExitStack() as leaving:
+                socket = await websockets.connect(address, additional_headers=headers, **self._options)
+                leaving.push_async_callback(socket.close)
+                while (welcome := await hear(socket))["type"] != "welcome":
+                    pass
+                patience.reschedule(None)
+                connection = Connection(socket, patience, now() + STABLE_AFTER)
+                leaving.callback(self._doubt, connection)
+                leaving.callback(self._tasks.create_task(self._refresh(connection, token, welcome.get("timestamp"))).cancel)
+                await self._take(connection, welcome, place)
                 await self._read(connection)
-        except (OSError, EOFError, WebSocketException, Refused) as end:
-            self._follow(connection, end)
-        finally:
-            if connection is not None:
-                refresher.cancel()
-                self._doubt(connection)
+        except (OSError, EOFError, websockets.WebSocketException, Refused) as end:
+            if connection in (None, self._connection):  # It has not been left.
+                self._follow(connection, end)
 
     def _follow(self, connection: Connection | None, end: Exception) -> None:
-        """Sees to what comes after a connection, or after an attempt that came to none. Raises `Stopped`."""
+        """Sees to what comes after the present connection, or after an attempt that came to none. Raises `Stopped`."""
         code, reason, retry_after = ending(end)
         if connection is None:
-            self._attempt, self._is_opening = None, False
-        elif connection is self._connection:
-            self._connection, self._failures = None, 0 if connection.is_stable else self._failures
-            self._doubt(connection, code)
+            self._is_opening = False
         else:
-            return  # It has been left.
-        is_refused = 400 <= code < 500 and code not in PASSING_STATUSES and not (code == 401 and self._get_token)
+            self._connection, self._failures = None, self._failures if now() < connection.stable_at else 0
+        is_refused = 400 <= code < 500 and code not in (408, 425, 429) and not (code == 401 and self._get_token)
         if code in STOP_CODES or 4500 <= code < 5000 or is_refused or (code == EXPIRED and not self._get_token):
             if self._connection is None:
                 raise Stopped(code, reason) from end
-            return  # The present one stays until it ends.
+            return  # It stays until it ends.
         failures = max(self._failures, BACK_OFF_FAILURES) if code in BACK_OFF_CODES else self._failures
         # Who has read too slowly is alone: there is no crowd to keep apart from.
         delay = (0.0 if code == TOO_SLOW and failures == 0 else _draw(failures)) + min(retry_after, MAX_RETRY_AFTER)
         self._failures = failures + 1
-        event = {"type": "moving" if self._connection else "reconnecting", "code": code, "reason": reason, "delay": delay}
         if self._is_opening:  # That is the next attempt.
-            return self._put({**event, "delay": 0.0})
-        _log.warning("%s in %.1f s: %s %s", event["type"], delay, code, reason)
-        self._try(event)
+            return self._put({"type": "reconnecting", "code": code, "reason": reason, "delay": 0.0})
+        logging.getLogger("slackwater").warning("connecting again in %.1f s: %s %s", delay, code, reason)
+        self._try(delay, code=code, reason=reason)
 
-    def _try(self, event: Message) -> None:
-        """Tells of an attempt, which takes the place of any other."""
-        if self._attempt is not None:
-            self._attempt.cancel()
-        self._put(event)
-        self._attempt, self._is_opening = self._tasks.create_task(self._live(event["delay"])), False
-
-    async def _take(self, connection: Connection) -> None:
-        """This is the present connection from now on. The one before it closes: at once, unless answers may be under way to it, or
-        publications that nobody else brings."""
-        old, before, asked = self._connection, self._place, set(connection.topics)
-        self._connection, self._attempt, self._is_opening = connection, None, False
+    async def _take(self, connection: Connection, welcome: Message, place: str | None) -> None:
+        """This is the present connection from now on, and asked to go on from the place. The one before it closes: at once, unless
+        answers may be under way to it, or publications that nobody else brings."""
+        old, before = self._connection, self._place
+        granted, is_resumed = set(welcome["topics"]), place is not None and welcome["resumed"]
+        self._connection, self._is_opening = connection, False
         if old is not None:
-            self._failures += not old.is_stable
-            old.brings = not connection.resumed
-            lingers = old.brings or old in (asked for _, asked in self._answers.values())
-            old.patience.reschedule(now() + (LINGER if lingers else 0.0))
+            self._failures += now() < old.stable_at
+            old.brings = not is_resumed
+            old.patience.reschedule(now() + (LINGER if old.brings or self._answers else 0.0))
             self._put({"type": "moved"})
-        granted, to = set(connection.welcome.get("topics", asked)), connection.welcome.get("last_event_id")
         # Resumed, the place stays where it is until what was missed has come: this connection may end before.
-        self._place = before if connection.resumed else to
-        for topic in asked - granted:  # Asked for again, it would have the next connection refused as a whole.
-            self._topics.pop(topic, None)
-        self._put(connection.welcome)
-        if connection.place is not None:
-            self._put({"type": "resumed" if connection.resumed else "gap", "from": before, "to": to})
+        self._place = before if is_resumed else welcome["last_event_id"]
+        # Asked for again, a topic that is not granted would have the next connection refused as a whole.
+        self._topics = {topic: None for topic in self._topics if topic in granted}
+        self._put(welcome)
+        if place is not None:
+            self._put({"type": "resumed" if is_resumed else "gap", "from": before, "to": welcome["last_event_id"]})
         self._entered.set()
         # What has changed since the address was written; and no topics at all cannot be written there.
-        awaited = {key.removeprefix("subscribed ") for key in self._answers if key.startswith("subscribed ")}
-        changes = {"unsubscribe": granted - self._topics.keys(), "subscribe": self._topics.keys() - granted | awaited}
-        for command, topics in changes.items():
-            for topic in topics:
-                await connection.socket.send(json.dumps({"type": command, "topic": topic}))
+        commands = [("unsubscribe", topic) for topic in granted - self._topics.keys()]
+        commands += [("subscribe", topic) for answer, topic in self._answers if answer == "subscribed"]
+        for command, topic in commands:
+            await connection.socket.send(json.dumps({"type": command, "topic": topic}))
 
     async def _read(self, connection: Connection) -> None:
         """Hears a connection until it ends. Beyond the limit it hears on only for answers, up to as much again."""
@@ -270,19 +264,24 @@ class Client:
     def _hear(self, connection: Connection, message: Message) -> None:
         kind, topic, is_present = message["type"], message.get("topic", ""), connection is self._connection
         if kind == "notification":
-            if (is_present or connection.brings) and self._is_new(message.get("id")):
-                self._place = message.get("id", self._place) if is_present else self._place
+            id = message["id"]
+            if connection.brings and self._topics and id not in self._heard:  # Without topics it is on the default one.
+                self._heard[id] = None
+                self._place = id if is_present else self._place
                 self._put(message)
+                # While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
+                while len(self._heard) > HEARD_IDS and not self._is_opening:
+                    del self._heard[next(iter(self._heard))]
             return
-        answer = ANSWERS.get(message.get("command", ""), kind)
+        # The answer that somebody waits for: that to "subscribe" is "subscribed", or an error.
+        answer = message["command"].rstrip("e") + "ed" if kind == "error" else kind
         if is_present and kind == "subscribed":
             self._topics[topic] = None
             if self._is_opening:  # The successor would not bring what is published on it until then.
-                self._try({"type": "moving", "delay": 0.0})
-        elif is_present and answer in ("subscribed", "unsubscribed"):
+                self._try(0.0)
+        elif is_present and answer.endswith("subscribed"):
             self._topics.pop(topic, None)
-        key = message.get("ref") or f"{answer} {topic}"
-        if key in self._answers:
+        if (key := (answer, message.get("ref", topic))) in self._answers and (is_present or answer != "subscribed"):
             future, _ = self._answers.pop(key)
             return future.set_result(Refused(message["code"], message["message"]) if kind == "error" else message)
         if not is_present:
@@ -293,52 +292,34 @@ class Client:
         self._put(message)
         if kind == "reconnect":
             slot = min(_span(message.get("after_ms"), random() * MAX_DELAY), _span(message.get("deadline_ms"), float("inf")))
-            self._failures = 0 if connection.is_stable else self._failures
+            self._failures = self._failures if now() < connection.stable_at else 0
             # A server that asks everybody to leave at once, and is found again each time, must not be hammered.
-            self._try({"type": "moving", "delay": max(slot, _draw(self._failures) if self._failures else 0.0)})
-
-    def _is_new(self, id: str | None) -> bool:
-        if not self._topics or id in self._heard:  # Without topics it is on the default one.
-            return False
-        if id is not None:
-            self._heard[id] = None
-        # While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
-        while len(self._heard) > HEARD_IDS and not self._is_opening:
-            del self._heard[next(iter(self._heard))]
-        return True
+            self._try(max(slot, _draw(self._failures) if self._failures else 0.0))
 
     def _put(self, message: Message) -> None:
         """Keeps it until it is taken. Where nothing is taken only so much else is kept."""
         if message["type"] in ("notification", "gap") or self._queue.qsize() < 2 * self._max_queue:
             self._queue.put_nowait((message, self._place))
 
-    async def _refresh(self, connection: Connection) -> None:
+    async def _refresh(self, connection: Connection, token: str | None, server_time: Any) -> None:
         """Shows a new token in time before the one that was shown expires."""
-        failures = 0
-        while self._get_token and (left := connection.expires - now()) > 0:
+        failures, (subject, expires) = 0, shown(token, server_time)
+        while self._get_token and (left := expires - now()) > 0:
             share = REFRESH_FROM + REFRESH_SPREAD * random()
             await asyncio.sleep(max(REFRESH_PAUSE, _draw(failures - 1) if failures else left * share))
             try:
                 token = await self._new_token()
-                if token == connection.token:
-                    continue
-                if claims(token).get("sub") != claims(connection.token).get("sub"):
+                if shown(token, server_time)[0] != subject:
                     return await connection.socket.close()  # Whoever is somebody else connects anew.
-                async with asyncio.timeout(REFRESH_TIMEOUT):
-                    answer = await self._ask("refreshed ", {"type": "refresh", "token": token}, connection)
-                connection.show(token, answer.get("timestamp"))
-                failures = 0
-            except (Refused, TimeoutError) as error:
-                self._answers.pop("refreshed ", None)
+                answer = await self._ask(("refreshed", ""), {"type": "refresh", "token": token}, connection)
+                failures, (_, expires) = 0, shown(token, answer["timestamp"])
+            except Refused as error:
                 self._put({"type": "token_error", "error": error})
                 failures += 1
 
     async def _new_token(self) -> str | None:
-        if self._get_token is None:
-            return self._token
         try:
-            async with asyncio.timeout(TOKEN_TIMEOUT):
-                return _checked(await self._get_token())
+            return _checked(await asyncio.wait_for(self._get_token(), TOKEN_TIMEOUT)) if self._get_token else self._token
         except Exception as error:
             raise Refused("no_token", f"get_token gave none: {error!r}") from error
 
