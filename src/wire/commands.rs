@@ -1,6 +1,5 @@
 //! Reads what a client's text asks for. Only a JSON object with a `type` is a command; everything else is echoed.
 
-use std::borrow::Cow;
 use std::fmt::{self, Formatter};
 
 use serde::de::{MapAccess, Visitor};
@@ -11,6 +10,7 @@ use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use crate::policy::topic::{Filter, TopicName};
 use crate::wire::messages::echoed;
+use crate::wire::object::Name;
 use crate::wire::publish::{Draft, Drafts, ObjectKey, Submission};
 use crate::wire::quoted::{cut, quoted};
 
@@ -249,7 +249,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let (mut members, mut keys) = (Members::default(), Vec::new());
-        while let Some((key, value)) = map.next_entry::<Key<'de>, &RawValue>()? {
+        while let Some((key, value)) = map.next_entry::<Name<'de>, &RawValue>()? {
             match &*key.0 {
                 "type" => members.r#type = Some(value),
                 "topic" => members.topic = Some(value),
@@ -273,9 +273,6 @@ impl<'de> Visitor<'de> for Reader {
         Ok(members)
     }
 }
-
-#[derive(PartialEq, Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 #[path = "commands_tests.rs"]

@@ -1,10 +1,12 @@
-//! Reads a JSON object as a struct, and nothing else: what `serde` derives also takes an array, by position.
+//! Reads JSON objects, and nothing else: what `serde` derives takes an array for a struct, too, by position. Judges nothing.
 
+use std::borrow::Cow;
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// A struct that was read from an object.
 pub struct FromObject<T>(pub T);
@@ -14,6 +16,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {
         deserializer.deserialize_map(Reader(PhantomData))
     }
 }
+
+/// The name of a member, which is copied only where it is written with escapes: a `Cow` by itself always is.
+#[derive(PartialEq, Deserialize)]
+pub struct Name<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 struct Reader<T>(PhantomData<T>);
 

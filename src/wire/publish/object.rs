@@ -12,6 +12,7 @@ use super::made::{Made, Topics};
 use super::{ObjectKey, parse_topic};
 use crate::policy::fingerprint::Fingerprint;
 use crate::policy::idempotency::MAX_KEY_BYTES;
+use crate::wire::object::Name;
 use crate::wire::quoted::quoted;
 
 /// What stands where an object is wanted.
@@ -132,7 +133,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
         let mut members = Members::default();
-        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+        while let Some((Name(key), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
             let member = match &*key {
                 "topic" => &mut members.topic,
                 "topics" => &mut members.topics,
@@ -183,30 +184,5 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_unit<E>(self) -> Result<Item<'de>, E> {
         Ok(Item::Other("null"))
-    }
-}
-
-/// By itself, as a `Cow` would be copied.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowing;
-        impl<'de> Visitor<'de> for Borrowing {
-            type Value = Key<'de>;
-
-            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Borrowing)
     }
 }
