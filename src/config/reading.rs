@@ -41,7 +41,7 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
         Err(why) if !is_fault(&why) => {
             return Err(command.clone().try_get_matches_from(args).err().unwrap_or(why));
         }
-        Err(why) => return Err(refused::explain(why, &args, command)),
+        Err(why) => return Err(refused::without_user(refused::explain(why, &args, command))),
     };
     // What its arguments look like is known once they are all there.
     let mut built = command.clone();
@@ -82,7 +82,7 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
     all.extend(args.into_iter().skip(1));
     let matches = bare.try_get_matches_from(all).map_err(|why| match why.kind() {
         ErrorKind::InvalidUtf8 => not_a_text(&candidates).unwrap_or(why),
-        _ => sources.explain(why),
+        _ => refused::without_user(sources.explain(why)),
     })?;
     Ok(Reading { matches, sources, file })
 }

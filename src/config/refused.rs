@@ -1,5 +1,6 @@
 //! The flags of uvicorn that this server cannot have, each with one line that says why and what to do instead.
 
+use std::error::Error;
 use std::ffi::OsString;
 
 use clap::Command;
@@ -82,6 +83,23 @@ pub(super) fn explain(error: clap::Error, args: &[OsString], command: &Command) 
         return usage_error(why);
     }
     if is_harmless(arg) { error } else { usage_error(HIDDEN.to_owned()) }
+}
+
+/// An error of `clap` without the value that is wrong, if that may hold a password, as an address with a user in it does.
+pub(super) fn without_user(error: clap::Error) -> clap::Error {
+    let (Some(ContextValue::String(arg)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return error;
+    };
+    if !value.contains('@') {
+        return error;
+    }
+    let why = error.source().map(|why| format!(": {why}")).filter(|why| !why.contains('@'));
+    let why = why.unwrap_or_default();
+    usage_error(format!(
+        "invalid value for '{arg}', not shown as a password may stand in front of its '@'{why}"
+    ))
 }
 
 /// What to say where the flags are not those of the server, if they are not: its habits are of no use there.
@@ -171,6 +189,18 @@ mod tests {
             assert!(line.contains(" is not possible: ") && !line.contains('\n'), "{line}");
         }
         assert_eq!(refused("x --loop auto").unwrap(), format!("'--loop' is not possible: {ONE_LOOP}"));
+    }
+
+    #[test]
+    fn the_user_of_an_address_and_the_password_are_not_shown() {
+        for args in [
+            "--allowed-origin http://u:sekrit@h",
+            "--allowed-origin https://a,http://u:sekrit@h",
+            "--admin u:sekrit@h",
+        ] {
+            let line = refused(&format!("x {args}")).unwrap_or_else(|| panic!("{args} is not refused"));
+            assert!(line.starts_with("invalid value for '--a") && !line.contains("sekrit"), "{line}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::reach::Reach;
 use crate::config::reading::Reading;
-use crate::config::{file, reading};
+use crate::config::{file, reading, whole};
 
 /// Prints what is published, one line for each notification.
 ///
@@ -29,7 +29,8 @@ pub struct ListenRequest {
     pub json: bool,
 
     /// Ends after so many notifications
-    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short = 'n', value_name = "N")]
+    #[arg(value_parser = whole::<u64>(1..=1_000_000_000), allow_negative_numbers = true)]
     pub count: Option<u64>,
 
     /// Where.
