@@ -44,7 +44,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 pub use log_format::{LogFlags, LogFormat};
 pub use log_level::LogLevel;
 
-pub use self::address::AdminAddress;
+pub use self::address::Place;
 use self::address::{admin_address, host};
 use self::addresses::AddressFlags;
 pub use self::age::Age;
@@ -102,7 +102,7 @@ pub struct Config {
     /// /publish; open until the process ends [default: they are answered with the rest]
     #[arg(long, env = "SLACKWATER_ADMIN", help_heading = "Listening")]
     #[arg(value_name = "ADDRESS", value_parser = admin_address)]
-    pub admin: Option<AdminAddress>,
+    pub admin: Option<Place>,
 
     /// Whether TLS is spoken, and how.
     #[command(flatten)]

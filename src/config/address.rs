@@ -1,15 +1,15 @@
-//! Where to listen, as it is written: hosts, ports and paths.
+//! Where somebody listens, as it is written: hosts, ports and paths.
 
 use std::path::PathBuf;
 
 use super::hints;
 
-/// Where operators are answered.
+/// Where somebody listens, or is to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// A host and a port.
+pub enum Place {
+    /// At a name or an address, without brackets, and a port.
     Ip(String, u16),
-    /// A Unix socket.
+    /// At a Unix socket.
     Path(PathBuf),
 }
 
@@ -23,16 +23,16 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 }
 
 /// Reads an address as HOST:PORT or, with a slash in it, as a path.
-pub(super) fn admin_address(text: &str) -> Result<AdminAddress, String> {
+pub(super) fn admin_address(text: &str) -> Result<Place, String> {
     if text.contains('/') {
-        return Ok(AdminAddress::Path(PathBuf::from(text)));
+        return Ok(Place::Path(PathBuf::from(text)));
     }
     let (name, port) = text.rsplit_once(':').unwrap_or(("", ""));
     match (name, port.parse()) {
         ("", _) | (_, Err(_)) => {
             Err("give HOST:PORT, such as 127.0.0.1:9000, or the path of a Unix socket".to_owned())
         }
-        (name, Ok(port)) => Ok(AdminAddress::Ip(host(name)?, port)),
+        (name, Ok(port)) => Ok(Place::Ip(host(name)?, port)),
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
             assert_eq!(host(text).unwrap(), expected);
         }
         for text in ["[::1]:9000", "::1:9000"] {
-            assert_eq!(admin_address(text), Ok(AdminAddress::Ip("::1".to_owned(), 9000)));
+            assert_eq!(admin_address(text), Ok(Place::Ip("::1".to_owned(), 9000)));
         }
     }
 }

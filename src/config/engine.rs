@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::secret::Secret;
 use super::sources::Sources;
-use super::{AdminAddress, Config, Period, milliseconds, usage_error};
+use super::{Config, Period, Place, milliseconds, usage_error};
 
 pub use self::url::{Encryption, EngineAddress, EngineUrl};
 
@@ -162,7 +162,7 @@ pub(super) fn contradiction(config: &Config, sources: &Sources) -> Option<String
     }
     let EngineAddress::Unix(engine) = &url.at else { return None };
     let admin = match &config.admin {
-        Some(AdminAddress::Path(path)) => Some(path),
+        Some(Place::Path(path)) => Some(path),
         _ => None,
     };
     let sockets =

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::authority::{is_host, read_port, split_port};
-use super::{AdminAddress, Config};
+use super::{Config, Place};
 
 /// What is asked for unless a path is named. It is answered as long as the server lives, also one that leaves.
 const ALIVE: &str = "/healthz";
@@ -14,22 +14,13 @@ const FORM: &str = "give http://HOST:PORT, https://HOST:PORT or unix:PATH, each 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthUrl {
     /// Who is asked.
-    pub at: Asked,
+    pub at: Place,
     /// Whether by TLS.
     pub is_secured: bool,
     /// What for: a path, with a query or without.
     pub target: String,
     /// Whether each connection has to begin as the PROXY protocol has it.
     pub is_announced: bool,
-}
-
-/// Where somebody is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// At a name or an address, without brackets, and a port.
-    Ip(String, u16),
-    /// At a Unix socket.
-    Path(PathBuf),
 }
 
 /// What was said behind `--health`.
@@ -50,12 +41,12 @@ impl HealthUrl {
     pub fn of(config: &Config) -> Result<Self, String> {
         let is_secured = config.ssl.is_on();
         let (at, is_secured, is_announced) = match (&config.admin, &config.uds) {
-            (Some(AdminAddress::Path(path)), _) => (Asked::Path(path.clone()), config.ssl.admin_ssl, false),
-            (Some(AdminAddress::Ip(host, port)), _) => (nearby(host, *port), config.ssl.admin_ssl, false),
-            (None, Some(path)) => (Asked::Path(path.clone()), is_secured, config.addresses.proxy_protocol),
+            (Some(Place::Path(path)), _) => (Place::Path(path.clone()), config.ssl.admin_ssl, false),
+            (Some(Place::Ip(host, port)), _) => (nearby(host, *port), config.ssl.admin_ssl, false),
+            (None, Some(path)) => (Place::Path(path.clone()), is_secured, config.addresses.proxy_protocol),
             (None, None) => (nearby(&config.host, config.port), is_secured, config.addresses.proxy_protocol),
         };
-        if config.admin.is_none() && config.fd.is_some() || matches!(at, Asked::Ip(_, 0)) {
+        if config.admin.is_none() && config.fd.is_some() || matches!(at, Place::Ip(_, 0)) {
             return Err(
                 "the configuration does not tell the port: say which, with --health http://HOST:PORT"
                     .to_owned(),
@@ -69,23 +60,23 @@ impl std::fmt::Display for HealthUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.is_secured { "https" } else { "http" };
         match &self.at {
-            Asked::Ip(host, port) if host.contains(':') => {
+            Place::Ip(host, port) if host.contains(':') => {
                 write!(f, "{scheme}://[{host}]:{port}{}", self.target)
             }
-            Asked::Ip(host, port) => write!(f, "{scheme}://{host}:{port}{}", self.target),
-            Asked::Path(path) => write!(f, "unix:{}:{}", path.display(), self.target),
+            Place::Ip(host, port) => write!(f, "{scheme}://{host}:{port}{}", self.target),
+            Place::Path(path) => write!(f, "unix:{}:{}", path.display(), self.target),
         }
     }
 }
 
 /// Where a server that listens there is reached from its own machine.
-fn nearby(host: &str, port: u16) -> Asked {
+fn nearby(host: &str, port: u16) -> Place {
     let host = match host {
         "0.0.0.0" => "127.0.0.1",
         "::" => "::1",
         host => host,
     };
-    Asked::Ip(host.to_owned(), port)
+    Place::Ip(host.to_owned(), port)
 }
 
 /// Reads what stands behind `--health`, which may be nothing.
@@ -97,7 +88,7 @@ pub(super) fn health(text: &str) -> Result<Health, String> {
         // As nginx has it: the path of the socket, and behind a colon what is asked for.
         let (path, target) = place.rsplit_once(":/").map_or((place, None), |(path, rest)| (path, Some(rest)));
         let target = target.map_or(ALIVE.to_owned(), |rest| format!("/{rest}"));
-        let at = Asked::Path(PathBuf::from(path));
+        let at = Place::Path(PathBuf::from(path));
         return if path.is_empty() { Err(FORM.to_owned()) } else { question(at, false, target) };
     }
     let (is_secured, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
@@ -120,10 +111,10 @@ pub(super) fn health(text: &str) -> Result<Health, String> {
         query if query.starts_with('?') => format!("{ALIVE}{query}"),
         target => target.to_owned(),
     };
-    question(Asked::Ip(host, port.ok_or(FORM)?), is_secured, target)
+    question(Place::Ip(host, port.ok_or(FORM)?), is_secured, target)
 }
 
-fn question(at: Asked, is_secured: bool, target: String) -> Result<Health, String> {
+fn question(at: Place, is_secured: bool, target: String) -> Result<Health, String> {
     if !target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#') {
         return Err("the path may have visible ASCII letters only, and no '#'".to_owned());
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use socket2::Socket;
 use thiserror::Error;
 
-use crate::config::{AdminAddress, Config};
+use crate::config::{Config, Place};
 use crate::ffi;
 use crate::process::parking::PARKED;
 use crate::process::service_manager;
@@ -152,8 +152,8 @@ pub fn adopt_admin(
 pub fn is_named_admin(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError> {
     match &config.admin {
         None => Ok(false),
-        Some(AdminAddress::Ip(host, port)) => is_at(host, *port, bound).map_err(no_admin),
-        Some(AdminAddress::Path(path)) => Ok(is_at_path(path, bound)),
+        Some(Place::Ip(host, port)) => is_at(host, *port, bound).map_err(no_admin),
+        Some(Place::Path(path)) => Ok(is_at_path(path, bound)),
     }
 }
 
@@ -178,8 +178,8 @@ fn is_at(host: &str, port: u16, bound: &BoundSocket) -> Result<bool, ListenError
 pub fn open_admin(config: &Config) -> Result<Option<BoundSocket>, OpenError> {
     let opened = match &config.admin {
         None => return Ok(None),
-        Some(AdminAddress::Ip(host, port)) => BoundSocket::bind(host, *port, config.backlog, false),
-        Some(AdminAddress::Path(path)) => BoundSocket::bind_path(path, FOR_OPERATORS, config.backlog),
+        Some(Place::Ip(host, port)) => BoundSocket::bind(host, *port, config.backlog, false),
+        Some(Place::Path(path)) => BoundSocket::bind_path(path, FOR_OPERATORS, config.backlog),
     };
     opened.map(Some).map_err(no_admin)
 }
@@ -255,8 +255,8 @@ pub fn prospect(config: &Config) -> Result<Prospect, OpenError> {
 pub fn prospect_of_admin(config: &Config) -> Result<Option<Prospect>, OpenError> {
     let found = match &config.admin {
         None => return Ok(None),
-        Some(AdminAddress::Ip(host, port)) => prospect::of_host(host, *port),
-        Some(AdminAddress::Path(path)) => prospect::of_path(path),
+        Some(Place::Ip(host, port)) => prospect::of_host(host, *port),
+        Some(Place::Path(path)) => prospect::of_path(path),
     };
     found.map(Some).map_err(no_admin)
 }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::config::addresses::AddressFlags;
 use crate::config::engine::EngineAddress;
 use crate::config::origins::AllowedOrigin;
-use crate::config::{AdminAddress, Config};
+use crate::config::{Config, Place};
 use crate::http::access::{Access, Reach};
 use crate::http::auth::Auth;
 use crate::http::forwarded::Proxies;
@@ -150,7 +150,7 @@ fn auth(config: &Config, keys: VerifyingKeys) -> Auth {
 /// Who may do what is for operators by the door at this address, as the configuration has it.
 pub fn access(config: &Config, address: &Address, is_admin: bool) -> Access {
     let name = match (&config.admin, is_admin) {
-        (Some(AdminAddress::Ip(host, _)), true) => host,
+        (Some(Place::Ip(host, _)), true) => host,
         _ => &config.host,
     };
     let reach = match address {

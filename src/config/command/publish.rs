@@ -34,7 +34,8 @@ pub struct PublishRequest {
     pub id: Option<String>,
 
     /// Time for which it is tried again, for each publication
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds(0.0..=3600.0))]
+    #[arg(long, value_name = "SECONDS", default_value = "10", allow_negative_numbers = true)]
+    #[arg(value_parser = seconds(0.0..=3600.0))]
     pub timeout: Duration,
 
     /// Where.

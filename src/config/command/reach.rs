@@ -7,6 +7,7 @@ use clap::Args;
 use tungstenite::http::Uri;
 use tungstenite::http::uri::Scheme;
 
+use crate::config::Place;
 use crate::config::secret::Secret;
 use crate::config::sources::Sources;
 use crate::config::usage_error;
@@ -62,6 +63,14 @@ pub struct ServerUrl {
 }
 
 impl Reach {
+    /// Where the server is.
+    pub fn at(&self) -> Place {
+        match &self.uds {
+            Some(path) => Place::Path(path.clone()),
+            None => Place::Ip(self.url.host.clone(), self.url.port),
+        }
+    }
+
     /// Notes where each was given, and checks what the command line alone does not.
     pub(super) fn check(&mut self, sources: Sources) -> Result<(), clap::Error> {
         if let Some(Err(why)) = self.token.as_ref().map(Secret::check) {

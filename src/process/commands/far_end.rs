@@ -1,24 +1,26 @@
-//! The server that `publish` and `listen` speak to: how it is reached, by TCP, a Unix socket or TLS, and what it is shown. Every wait
-//! is bounded.
+//! The server that `publish` and `listen` speak to, and what is said where it gives no answer, or none that helps. Every wait is bounded.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::fmt::{self, Display, Formatter};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::exchange::{self, Answer, NoAnswer};
 use super::{fail, tell};
 use crate::config::command::reach::Reach;
-use crate::config::secret::Secret;
 use crate::process::secrets;
 
-#[cfg(feature = "tls")]
-use self::trust::Trust;
+pub(super) use self::dialer::Dialer;
+pub(super) use self::line::Line;
 
+mod bounded;
+mod dialer;
+mod line;
 #[cfg(feature = "tls")]
 mod trust;
 
-/// How long the server may take to be reached, and to say something.
+/// How long the server may take to be reached and to answer, at most.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is nothing more to be done.
@@ -48,12 +50,48 @@ impl Failure {
     }
 }
 
-/// How a server is reached.
+impl Failure {
+    /// The same in other words.
+    pub(super) fn reworded(self, words: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Refused(why) => Self::Refused(words(why)),
+            Self::Usage(why) => Self::Usage(words(why)),
+            Self::Unreachable(why) => Self::Unreachable(words(why)),
+            Self::Busy(why, seconds) => Self::Busy(words(why), seconds),
+            Self::Unread => Self::Unread,
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) | Self::Usage(why) | Self::Unreachable(why) | Self::Busy(why, _) => {
+                f.write_str(why)
+            }
+            Self::Unread => f.write_str("nobody reads what is printed"),
+        }
+    }
+}
+
+/// Who has to vouch for a server.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code))] // Where nobody need.
+pub(super) enum Trust {
+    /// One of those whom the system trusts.
+    System,
+    /// One of those in this file.
+    File(PathBuf),
+    /// Nobody, so that no certificate is verified. For questions of health: such a one has no secret in it, the answer is a number, and
+    /// a server that is asked on its own machine has a certificate for another name. Kubernetes probes the same way.
+    Anybody,
+}
+
+/// A server, as the command line names it.
 #[derive(Debug)]
 pub(super) struct FarEnd {
     reach: Reach,
-    #[cfg(feature = "tls")]
-    trust: Option<Trust>,
+    dialer: Dialer,
 }
 
 impl FarEnd {
@@ -65,19 +103,10 @@ impl FarEnd {
         if let Some(path) = &reach.token_file {
             secrets::of_readers("token", path).iter().for_each(tell);
         }
-        #[cfg(feature = "tls")]
-        {
-            let trust = reach.url.is_secured.then(|| Trust::open(reach.ca_file.as_deref())).transpose();
-            let trust = trust.map_err(|why| Failure::Refused(reach.sources.locate(&why)))?;
-            Ok(Self { trust, reach })
-        }
-        #[cfg(not(feature = "tls"))]
-        match reach.url.is_secured {
-            false => Ok(Self { reach }),
-            true => Err(Failure::Usage(
-                "this program was built without TLS: give --url with http://, or build it with the feature tls".to_owned(),
-            )),
-        }
+        let trust = || reach.ca_file.clone().map_or(Trust::System, Trust::File);
+        let dialer = Dialer::new(reach.at(), reach.url.is_secured.then(trust), false);
+        let dialer = dialer.map_err(|failure| failure.reworded(|why| reach.sources.locate(&why)))?;
+        Ok(Self { reach, dialer })
     }
 
     /// What is asked for there.
@@ -85,148 +114,126 @@ impl FarEnd {
         &self.reach
     }
 
-    /// The token as it is now.
-    ///
-    /// # Errors
-    /// What is wrong with its file.
-    pub(super) fn token(&self) -> Result<Option<Secret>, Failure> {
-        let Some(path) = &self.reach.token_file else { return Ok(self.reach.token.clone()) };
-        secrets::read_shown_token(path).map(Some).map_err(|why| {
-            let why = self.reach.sources.locate(&why.to_string());
-            Failure::Refused(why)
-        })
-    }
-
-    /// Connects.
+    /// Connects. All that is waited for, now and on the connection, ends then.
     ///
     /// # Errors
     /// Why there is no connection.
-    pub(super) fn dial(&self) -> Result<Line, Failure> {
-        let line = self.connect().map_err(|why| {
-            let place = match &self.reach.uds {
-                Some(path) => path.display().to_string(),
-                None => self.reach.url.shown(),
-            };
-            Failure::Unreachable(format!("cannot reach {place}: {why}"))
-        })?;
-        self.secure(line)
+    pub(super) fn dial(&self, until: Instant) -> Result<Line, Failure> {
+        self.dialer.dial(until).map_err(|why| match why.kind() {
+            // To ask again would bring the same certificate.
+            ErrorKind::InvalidData => Failure::Refused(why.to_string()),
+            _ => Failure::Unreachable(format!("cannot reach {}: {why}", self.shown())),
+        })
     }
 
-    fn connect(&self) -> io::Result<Line> {
-        if let Some(path) = &self.reach.uds {
-            let line = Line::Unix(UnixStream::connect(path)?);
-            line.wait_at_most(PATIENCE)?;
-            return Ok(line);
-        }
+    /// How a request begins, with the token as it is now.
+    ///
+    /// # Errors
+    /// What is wrong with the file of the token.
+    pub(super) fn head(&self, method: &str, target: &str) -> Result<String, Failure> {
+        let token = match &self.reach.token_file {
+            None => self.reach.token.clone(),
+            Some(path) => {
+                let read = secrets::read_shown_token(path);
+                Some(read.map_err(|why| Failure::Refused(self.reach.sources.locate(&why.to_string())))?)
+            }
+        };
         let url = &self.reach.url;
-        let mut last = io::Error::other("the name has no address");
-        for address in (url.host.as_str(), url.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, PATIENCE) {
-                Ok(stream) => {
-                    let line = Line::Tcp(stream);
-                    line.wait_at_most(PATIENCE)?;
-                    return Ok(line);
-                }
-                Err(why) => last = why,
+        let mut head = format!(
+            "{method} {}{target} HTTP/1.1\r\nHost: {}\r\nUser-Agent: slackwater/{}\r\n",
+            url.prefix,
+            url.authority,
+            env!("CARGO_PKG_VERSION"),
+        );
+        if let Some(token) = token {
+            head.push_str(&format!("Authorization: Bearer {}\r\n", token.reveal()));
+        }
+        Ok(head)
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// Why none comes.
+    pub(super) fn ask(&self, line: &mut Line, head: &str, body: &[u8]) -> Result<Answer, Failure> {
+        exchange::ask(line, head, body).map_err(|why| self.unanswered(why))
+    }
+
+    /// Waits for what is behind the head.
+    ///
+    /// # Errors
+    /// Why it does not come.
+    pub(super) fn body(&self, line: &mut Line, answer: &mut Answer) -> Result<Vec<u8>, Failure> {
+        answer.read_body(line).map_err(|why| self.unanswered(why))
+    }
+
+    fn unanswered(&self, why: NoAnswer) -> Failure {
+        let place = self.shown();
+        match why {
+            NoAnswer::NotHttp(_) => {
+                Failure::Refused(format!("{place} does not speak HTTP: is a Slackwater server there?"))
             }
-        }
-        Err(last)
-    }
-
-    #[cfg(feature = "tls")]
-    fn secure(&self, line: Line) -> Result<Line, Failure> {
-        match (&self.trust, line) {
-            (Some(trust), Line::Tcp(stream)) => trust.secure(stream, &self.reach.url.host),
-            (_, line) => Ok(line),
-        }
-    }
-
-    #[cfg(not(feature = "tls"))]
-    #[allow(clippy::unused_self)] // As where there is TLS.
-    fn secure(&self, line: Line) -> Result<Line, Failure> {
-        Ok(line)
-    }
-}
-
-/// A connection to the server.
-#[derive(Debug)]
-pub(super) enum Line {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>),
-}
-
-impl Line {
-    /// Bounds how long a read, and a write, may take; not for ever, and not for no time at all.
-    pub(super) fn wait_at_most(&self, wait: Duration) -> io::Result<()> {
-        let wait = Some(wait.max(Duration::from_millis(1)));
-        match self {
-            Self::Tcp(stream) => {
-                stream.set_read_timeout(wait).and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            NoAnswer::Tls => Failure::Refused(format!("{place} speaks TLS: give --url with https://")),
+            NoAnswer::Body => Failure::Refused(format!("{place} gives an answer whose body cannot be read")),
+            NoAnswer::Io(why) if why.kind() == ErrorKind::InvalidData => {
+                Failure::Refused(format!("no TLS with {place}: {why}"))
             }
-            Self::Unix(stream) => {
-                stream.set_read_timeout(wait).and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+            why if why.is_late() => Failure::Unreachable(format!("{place} did not answer in time")),
+            why => Failure::Unreachable(format!("{place} did not answer: {why}")),
+        }
+    }
+
+    /// What an answer means that is not the one that was hoped for.
+    pub(super) fn refusal(&self, answer: &Answer, body: &[u8]) -> Failure {
+        let status = answer.status;
+        if let (301 | 302 | 303 | 307 | 308, Some(place)) = (status, answer.field("location")) {
+            let place: String = place.chars().filter(|c| !c.is_control()).take(200).collect();
+            return Failure::Refused(format!(
+                "the server is elsewhere: give its address with --url, {place}"
+            ));
+        }
+        let why = format!(
+            "the server answers {status}: {}",
+            reason(body).unwrap_or_else(|| self.reason_of_others(status, body).to_owned())
+        );
+        match status {
+            429 | 502 | 503 | 504 => {
+                let after = answer.field("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                Failure::Busy(why, after.unwrap_or(1))
             }
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream
-                .sock
-                .set_read_timeout(wait)
-                .and_then(|()| stream.sock.set_write_timeout(Some(PATIENCE))),
-        }
-    }
-}
-
-impl Read for Line {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(room),
-            Self::Unix(stream) => stream.read(room),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.read(room),
-        }
-    }
-}
-
-impl Write for Line {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(octets),
-            Self::Unix(stream) => stream.write(octets),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.write(octets),
+            _ => Failure::Refused(why),
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.flush(),
-            Self::Unix(stream) => stream.flush(),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.flush(),
+    /// What it means if whoever answers is no Slackwater server, but a proxy in front of one, or somebody else.
+    fn reason_of_others(&self, status: u16, body: &[u8]) -> &'static str {
+        match status {
+            // So say nginx, Apache and Caddy.
+            400 if !self.reach.url.is_secured && body.windows(5).any(|word| word == b"HTTPS") => {
+                "TLS is spoken there: give --url with https://"
+            }
+            401 | 403 | 407 => {
+                "it gives no reason: does a proxy in front of it ask for something else than tokens?"
+            }
+            404 | 405 => {
+                "nothing of Slackwater's is there: give --url with the path that the server is below, if it is below one"
+            }
+            502..=504 => "whoever answers in its place does not reach it",
+            _ => "it gives no reason: is this a Slackwater server?",
+        }
+    }
+
+    fn shown(&self) -> String {
+        match &self.reach.uds {
+            Some(path) => path.display().to_string(),
+            None => self.reach.url.shown(),
         }
     }
 }
 
 /// What a server says is wrong, in the JSON of its answer; of anybody else's answer nothing is shown.
-pub(super) fn reason(body: &[u8]) -> Option<String> {
+fn reason(body: &[u8]) -> Option<String> {
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let why = answer.get("error")?.as_str()?;
     Some(why.chars().take(1000).map(|c| if c.is_control() { ' ' } else { c }).collect())
-}
-
-/// What a status means that is no success.
-pub(super) fn refusal(status: u16, location: Option<&str>, retry_after: Option<u64>, body: &[u8]) -> Failure {
-    let why = reason(body).unwrap_or_else(|| "it gives no reason: is this a Slackwater server?".to_owned());
-    match status {
-        301 | 302 | 307 | 308 => {
-            let place: String =
-                location.unwrap_or("another address").chars().filter(|c| !c.is_control()).take(200).collect();
-            Failure::Refused(format!("the server is elsewhere: give its address with --url, {place}"))
-        }
-        429 | 502 | 503 | 504 => {
-            Failure::Busy(format!("the server answers {status}: {why}"), retry_after.unwrap_or(1))
-        }
-        _ => Failure::Refused(format!("the server answers {status}: {why}")),
-    }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use self::session::{Ended, Heard, Session};
-use super::far_end::{Failure, FarEnd};
+use super::far_end::{Failure, FarEnd, PATIENCE};
 use super::{is_closed, tell};
 use crate::config::command::listen::ListenRequest;
 use crate::policy::topic::Filter;
@@ -89,7 +89,7 @@ impl Listener {
     fn listen(&mut self) -> Result<(), Failure> {
         let (mut failures, mut was_there) = (0, false);
         loop {
-            let opened = Session::open(&self.far_end, &self.topics, self.place.as_deref());
+            let opened = self.open();
             let (why, at_least) = match opened {
                 Ok((session, welcome)) => {
                     was_there = true;
@@ -123,6 +123,11 @@ impl Listener {
         }
     }
 
+    fn open(&self) -> Result<(Session, Message<'static>), Failure> {
+        let until = Now::read().instant + PATIENCE;
+        Session::open(&self.far_end, &self.topics, self.place.as_deref(), until)
+    }
+
     /// Prints what comes until the connection ends; `None` if that is all.
     fn follow(&mut self, mut session: Session) -> Result<Option<Ended>, Failure> {
         let mut failures = 0;
@@ -132,7 +137,7 @@ impl Listener {
                 return Ok(None);
             }
             if session.is_to_move() {
-                match Session::open(&self.far_end, &self.topics, self.place.as_deref()) {
+                match self.open() {
                     Ok((successor, welcome)) => {
                         std::mem::replace(&mut session, successor).leave();
                         failures = 0;

@@ -4,12 +4,11 @@
 use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::exchange::{Answer, ask};
-use super::far_end::{Failure, FarEnd, Line, refusal};
+use super::far_end::{Failure, FarEnd, Line, PATIENCE};
 use super::{print, tell};
 use crate::config::command::publish::PublishRequest;
 use crate::policy::idempotency::MAX_KEY_BYTES;
@@ -21,6 +20,9 @@ use crate::wire::quoted::quoted;
 /// The pause before it is tried again; each failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What an attempt is given though there is less time left: the last one, so that it is not in vain.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
 
 /// Publishes. Exit codes: 0 published, 1 refused, 2 for what cannot be asked for, 3 when the server cannot be reached.
 pub fn run(mut request: PublishRequest) -> ExitCode {
@@ -53,7 +55,7 @@ impl Publisher {
         TopicName::parse(topic)
             .map_err(|why| Failure::Usage(format!("{} is no topic: {why}, as orders/7", quoted(topic))))?;
         let topic = utf8_percent_encode(topic, NON_ALPHANUMERIC);
-        let target = format!("{}/publish?topic={topic}", reach.url.prefix);
+        let target = format!("/publish?topic={topic}");
         // Some room is left for the number of a line.
         if id.as_ref().is_some_and(|id| id.len() > MAX_KEY_BYTES - 21) {
             return Err(Failure::Usage(format!("--id has {} bytes at most", MAX_KEY_BYTES - 21)));
@@ -75,18 +77,19 @@ impl Publisher {
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
             if !text.is_empty() {
-                self.publish(text, Some(number)).map_err(|failure| failure.at_line(number))?;
+                self.publish(text, Some(number))
+                    .map_err(|failure| failure.reworded(|why| format!("line {number}: {why}")))?;
             }
         }
     }
 
-    /// Publishes and prints the id. Tries again while that may help and there is time.
+    /// Publishes and prints the id. Tries again while that may help and there is time; each attempt ends with that, too.
     fn publish(&mut self, body: &[u8], number: Option<u64>) -> Result<(), Failure> {
         let (began, mut pause, mut is_said) = (Now::read().instant, FIRST_PAUSE, false);
         let key = number.map_or_else(|| self.key.clone(), |number| format!("{}-{number}", self.key));
         loop {
             let was_kept = self.line.is_some();
-            let (failure, wait) = match self.try_once(body, &key) {
+            let (failure, wait) = match self.try_once(body, &key, self.until(began)) {
                 Ok(answer) => return show(&answer),
                 // A connection that was kept may have been closed meanwhile.
                 Err(Failure::Unreachable(_)) if was_kept => continue,
@@ -109,39 +112,43 @@ impl Publisher {
         }
     }
 
-    fn try_once(&mut self, body: &[u8], key: &str) -> Result<Answer, Failure> {
-        let mut line = match self.line.take() {
-            Some(line) => line,
-            None => self.far_end.dial()?,
-        };
-        let token = self.far_end.token()?;
-        let authorization =
-            token.map(|token| format!("Authorization: Bearer {}\r\n", token.reveal())).unwrap_or_default();
+    fn try_once(&mut self, body: &[u8], key: &str, until: Instant) -> Result<Vec<u8>, Failure> {
         let head = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: slackwater/{}\r\n{authorization}Content-Type: {}\r\nIdempotency-Key: {key}\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.target,
-            self.far_end.reach().url.authority,
-            env!("CARGO_PKG_VERSION"),
+            "{}Content-Type: {}\r\nIdempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n",
+            self.far_end.head("POST", &self.target)?,
             self.content_type,
             body.len()
         );
-        let answer = ask(&mut line, &head, body);
-        let answer = answer
-            .map_err(|why| Failure::Unreachable(format!("no answer came to what was published: {why}")))?;
-        if answer.is_kept {
+        let mut line = match self.line.take() {
+            Some(line) => line,
+            None => self.far_end.dial(until)?,
+        };
+        line.wait_until(until);
+        let mut answer = self.far_end.ask(&mut line, &head, body)?;
+        let said = self.far_end.body(&mut line, &mut answer)?;
+        if answer.is_kept() {
             self.line = Some(line);
         }
         match answer.status {
-            200 => Ok(answer),
-            status => Err(refusal(status, answer.location.as_deref(), answer.retry_after, &answer.body)),
+            200 => Ok(said),
+            _ => Err(self.far_end.refusal(&answer, &said)),
         }
+    }
+
+    /// Until when an attempt that begins now may last, where the first has begun then.
+    fn until(&self, began: Instant) -> Instant {
+        let now = Now::read().instant;
+        let left = match self.timeout {
+            Duration::ZERO => PATIENCE,
+            timeout => timeout.saturating_sub(now - began),
+        };
+        now + left.clamp(SHORTEST_ATTEMPT, PATIENCE)
     }
 }
 
 /// Prints the id, or all of them.
-fn show(answer: &Answer) -> Result<(), Failure> {
-    let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+fn show(answer: &[u8]) -> Result<(), Failure> {
+    let said: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     let list = said.get("ids").and_then(serde_json::Value::as_array).cloned();
     let ids = list.unwrap_or_else(|| said.get("id").cloned().into_iter().collect());
     let lines: String = ids.iter().filter_map(|id| id.as_str()).map(|id| format!("{id}\n")).collect();
@@ -161,16 +168,4 @@ fn drawn_key() -> Result<String, Failure> {
     super::drawn()
         .map(|number| format!("slackwater-{number:016x}"))
         .map_err(|why| Failure::Refused(format!("no randomness: {why}")))
-}
-
-impl Failure {
-    fn at_line(self, number: u64) -> Self {
-        let at = |why| format!("line {number}: {why}");
-        match self {
-            Self::Refused(why) => Self::Refused(at(why)),
-            Self::Unreachable(why) => Self::Unreachable(at(why)),
-            Self::Busy(why, seconds) => Self::Busy(at(why), seconds),
-            other => other,
-        }
-    }
 }

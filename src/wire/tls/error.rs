@@ -55,7 +55,7 @@ impl TlsError {
     }
 
     /// What is meant by an error of rustls.
-    pub(super) fn of(error: &Error) -> Self {
+    pub fn of(error: &Error) -> Self {
         match error {
             Error::InvalidMessage(
                 InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,

@@ -1,33 +1,18 @@
 //! Asks a server by HTTP whether it is well: for containers, in which there is no shell and no curl. One question and the line
 //! that answers it is all that is read; whoever answers late, or with something else, is not well.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
-use crate::config::health::{Asked, HealthUrl};
+use crate::config::Place;
+use crate::config::health::HealthUrl;
+use crate::process::commands::exchange::{self, NoAnswer};
+use crate::process::commands::far_end::{Dialer, Trust};
 use crate::process::commands::{FAILED, fail, print};
-
-#[cfg(feature = "tls")]
-mod secured;
+use crate::server::clock::Now;
 
 /// In which everything has to be done, from the look-up of the name on.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest head that is read of an answer.
-const MOST_BYTES: u64 = 16 * 1024;
-
-/// The most fields that it may have.
-const MOST_FIELDS: usize = 100;
-
-/// What is read from and written to.
-trait Stream: Read + Write {}
-
-impl<S: Read + Write> Stream for S {}
 
 /// Prints one line. Exit codes: 0 if the answer's status is one of success, 1 if not or if there is none, 3 if this cannot be
 /// printed.
@@ -46,98 +31,25 @@ pub fn run(url: HealthUrl) -> ExitCode {
     }
 }
 
-/// The status that is answered. A thread of its own asks, since nothing else bounds the look-up of a name.
-fn ask(url: HealthUrl) -> io::Result<u16> {
-    let (sender, answer) = channel();
-    thread::Builder::new().spawn(move || sender.send(exchange(&url)))?;
-    answer
-        .recv_timeout(PATIENCE)
-        .unwrap_or_else(|_| Err(io::Error::other(format!("no answer in {} s", PATIENCE.as_secs()))))
-}
-
-fn exchange(url: &HealthUrl) -> io::Result<u16> {
-    match &url.at {
-        Asked::Ip(host, port) => converse(url, TcpStream::connect((host.as_str(), *port))?),
-        Asked::Path(path) => converse(url, UnixStream::connect(path)?),
-    }
-}
-
-fn converse(url: &HealthUrl, mut socket: impl Stream + 'static) -> io::Result<u16> {
-    if url.is_announced {
-        // The specification of the PROXY protocol, §2.1: whoever asks for its own sake.
-        socket.write_all(b"PROXY UNKNOWN\r\n")?;
-    }
-    let mut stream = secure(url, socket)?;
+/// The status that is answered, once the head is whole, or why there is none. A body may be missing.
+fn ask(url: HealthUrl) -> Result<u16, String> {
+    let until = Now::read().instant + PATIENCE;
     let host = match &url.at {
-        Asked::Ip(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-        Asked::Ip(host, port) => format!("{host}:{port}"),
-        Asked::Path(_) => "localhost".to_owned(),
+        Place::Ip(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+        Place::Ip(host, port) => format!("{host}:{port}"),
+        Place::Path(_) => "localhost".to_owned(),
     };
-    let version = env!("CARGO_PKG_VERSION");
-    // At once: whoever answers and closes before the rest of it would look like one who does not answer.
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: slackwater/{version}\r\nConnection: close\r\n\r\n",
-        url.target
+    let head = format!(
+        "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: slackwater/{}\r\nConnection: close\r\n\r\n",
+        url.target,
+        env!("CARGO_PKG_VERSION")
     );
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
-    status(stream)
-}
-
-#[cfg(feature = "tls")]
-fn secure(url: &HealthUrl, socket: impl Stream + 'static) -> io::Result<Box<dyn Stream>> {
-    Ok(if url.is_secured { Box::new(secured::over(socket, &url.at)?) } else { Box::new(socket) })
-}
-
-#[cfg(not(feature = "tls"))]
-#[allow(clippy::unnecessary_wraps)] // As with TLS, whose URLs are refused here when they are read.
-fn secure(_: &HealthUrl, socket: impl Stream + 'static) -> io::Result<Box<dyn Stream>> {
-    Ok(Box::new(socket))
-}
-
-/// The status of an answer, once its head is whole.
-fn status(stream: impl Read) -> io::Result<u16> {
-    let (mut stream, mut head, mut chunk) = (stream.take(MOST_BYTES), vec![], [0; 1024]);
-    loop {
-        let count = stream.read(&mut chunk)?;
-        if count == 0 {
-            let why =
-                if head.is_empty() { "the connection was closed" } else { "the answer is no whole one" };
-            return Err(io::Error::other(why));
-        }
-        head.extend_from_slice(&chunk[..count]);
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-        let mut response = httparse::Response::new(&mut fields);
-        match response.parse(&head) {
-            Ok(httparse::Status::Complete(_)) => return Ok(response.code.unwrap_or_default()),
-            Ok(httparse::Status::Partial) => {}
-            Err(why) => return Err(io::Error::other(format!("the answer is not HTTP: {why}"))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(answer: &str) -> Result<u16, String> {
-        status(answer.as_bytes()).map_err(|why| why.to_string())
-    }
-
-    #[test]
-    fn the_status_is_that_of_a_whole_head_and_a_body_may_be_missing() {
-        assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n"), Ok(200));
-        assert_eq!(read("HTTP/1.0 503 x\r\n\r\nleaving"), Ok(503));
-        assert_eq!(read(""), Err("the connection was closed".to_owned()));
-        assert_eq!(read("HTTP/1.1 200 OK\r\nContent"), Err("the answer is no whole one".to_owned()));
-        assert!(read("SSH-2.0-OpenSSH\r\n").unwrap_err().starts_with("the answer is not HTTP"));
-    }
-
-    #[test]
-    fn no_more_is_read_than_a_head_may_have() {
-        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(64 * 1024));
-        assert_eq!(read(&endless), Err("the answer is no whole one".to_owned()));
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(101));
-        assert!(read(&many).unwrap_err().contains("too many headers"));
+    let dialer = Dialer::new(url.at, url.is_secured.then_some(Trust::Anybody), url.is_announced)
+        .map_err(|why| why.to_string())?;
+    let connection = dialer.dial(until).map_err(NoAnswer::Io);
+    match connection.and_then(|mut line| exchange::ask(&mut line, &head, b"")) {
+        Ok(answer) => Ok(answer.status),
+        Err(why) if why.is_late() => Err(format!("no answer in {} s", PATIENCE.as_secs())),
+        Err(why) => Err(why.to_string()),
     }
 }

@@ -4,15 +4,16 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tungstenite::client::IntoClientRequest;
-use tungstenite::handshake::HandshakeError;
-use tungstenite::http::HeaderValue;
-use tungstenite::protocol::CloseFrame;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
 use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Error, Message as Frame, WebSocket};
 
 use super::Message;
-use crate::process::commands::far_end::{Failure, FarEnd, Line, PATIENCE, refusal};
+use crate::process::commands::exchange::Answer;
+use crate::process::commands::far_end::{Failure, FarEnd, Line, PATIENCE};
 use crate::server::clock::Now;
 
 /// How often a server pings that does not say so.
@@ -20,6 +21,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// What is added to two pings before a server counts as gone.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a server that does not read keeps whoever leaves.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A connection that has been welcomed.
 pub(super) struct Session {
@@ -51,41 +55,55 @@ pub(super) enum Ended {
 }
 
 impl Session {
-    /// Connects, and waits for the welcome.
+    /// Connects, and waits for the welcome, until then.
     pub(super) fn open(
         far_end: &FarEnd,
         topics: &[String],
         place: Option<&str>,
+        until: Instant,
     ) -> Result<(Self, Message<'static>), Failure> {
-        let url = &far_end.reach().url;
         let mut query: Vec<String> = topics
             .iter()
             .map(|topic| format!("topic={}", utf8_percent_encode(topic, NON_ALPHANUMERIC)))
             .collect();
         query.extend(place.map(|id| format!("last_event_id={}", utf8_percent_encode(id, NON_ALPHANUMERIC))));
-        // The scheme is that of what is spoken inside; TLS is beneath.
-        let target = format!("ws://{}{}/ws?{}", url.authority, url.prefix, query.join("&"));
-        let unusable =
-            |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot ask for {target}: {why}"));
-        let mut request = target.as_str().into_client_request().map_err(|why| unusable(&why))?;
-        let agent = HeaderValue::from_static(concat!("slackwater/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert("User-Agent", agent);
-        if let Some(token) = far_end.token()? {
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", token.reveal())).map_err(|why| unusable(&why))?;
-            value.set_sensitive(true);
-            request.headers_mut().insert("Authorization", value);
+        let key = generate_key();
+        let head = format!(
+            "{}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
+            far_end.head("GET", &format!("/ws?{}", query.join("&")))?
+        );
+        let mut line = far_end.dial(until)?;
+        let mut answer = far_end.ask(&mut line, &head, b"")?;
+        if answer.status != 101 {
+            // The status says enough where the rest does not come.
+            let body = far_end.body(&mut line, &mut answer).unwrap_or_default();
+            return Err(match (answer.status, far_end.refusal(&answer, &body)) {
+                (200, _) => Failure::Refused(
+                    "the server answers 200 in place of a WebSocket: is this a Slackwater server?".to_owned(),
+                ),
+                (426, Failure::Refused(why)) => Failure::Refused(format!(
+                    "{why}; a proxy in between that lets no WebSocket through brings this about, too"
+                )),
+                (_, failure) => failure,
+            });
         }
-        let line = far_end.dial()?;
-        let (mut socket, _) = tungstenite::client(request, line).map_err(no_handshake)?;
-        let until = Now::read().instant + PATIENCE;
+        if !agrees(&answer, &key) {
+            return Err(Failure::Refused(
+                "the server agrees to something else than the WebSocket that it was asked for: is this a Slackwater server?".to_owned(),
+            ));
+        }
+        let mut socket = WebSocket::from_partially_read(line, answer.rest, Role::Client, None);
         loop {
             let text = match socket.read() {
                 Ok(Frame::Text(text)) => text,
                 Ok(Frame::Close(frame)) => return Err(closed_early(frame.as_ref())),
-                Ok(_) if Now::read().instant < until => continue,
-                Ok(_) => return Err(Failure::Unreachable("the server sends no welcome".to_owned())),
-                Err(why) => return Err(Failure::Unreachable(format!("the server sends no welcome: {why}"))),
+                Ok(_) => continue,
+                Err(why) => {
+                    return Err(Failure::Unreachable(format!(
+                        "the server sends no welcome: {}",
+                        in_words(&why)
+                    )));
+                }
             };
             let Some(welcome) = Message::welcome(&text) else {
                 return Err(Failure::Refused(
@@ -107,11 +125,12 @@ impl Session {
 
     /// What comes within this time.
     pub(super) fn next(&mut self, wait: Duration) -> Result<Heard, Ended> {
-        let lost = |why: &dyn std::fmt::Display| Ended::Return(format!("The connection was lost: {why}"));
-        self.socket.get_ref().wait_at_most(wait).map_err(|why| lost(&why))?;
+        let lost = |why: &str| Ended::Return(format!("The connection was lost: {why}"));
+        self.wait_at_most(wait);
         match self.socket.read() {
             Ok(Frame::Close(frame)) => {
                 let ended = self.closed(frame.as_ref());
+                self.wait_at_most(GOODBYE);
                 // What is owed is the answer to the close.
                 let _ = self.socket.flush();
                 Err(ended)
@@ -124,24 +143,22 @@ impl Session {
                     _ => Ok(Heard::Nothing),
                 }
             }
-            Err(Error::Io(why))
-                if matches!(
-                    why.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
+            Err(Error::Io(why)) if matches!(why.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
                 let silent_for = self.heard_at.elapsed();
                 if silent_for > self.silence {
-                    return Err(lost(&"nothing came for too long"));
+                    return Err(lost("nothing came for too long"));
                 }
                 // A server may have been told to ping nobody.
                 if silent_for > self.silence / 2 && !self.is_asked {
                     self.is_asked = true;
-                    self.socket.send(Frame::Ping(Vec::new().into())).map_err(|why| lost(&why))?;
+                    self.wait_at_most(PATIENCE);
+                    self.socket.send(Frame::Ping(Vec::new().into())).map_err(|why| lost(&in_words(&why)))?;
                 }
                 Ok(Heard::Nothing)
             }
-            Err(why) => Err(lost(&why)),
+            // It would come again.
+            Err(why @ Error::Capacity(_)) => Err(Ended::Stop(in_words(&why))),
+            Err(why) => Err(lost(&in_words(&why))),
         }
     }
 
@@ -157,9 +174,15 @@ impl Session {
 
     /// Ends it. What still comes is for nobody.
     pub(super) fn leave(mut self) {
+        self.wait_at_most(GOODBYE);
         let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         let _ = self.socket.close(Some(goodbye));
         let _ = self.socket.flush();
+    }
+
+    /// Bounds what is read and written next, all together.
+    fn wait_at_most(&mut self, wait: Duration) {
+        self.socket.get_mut().wait_until(Now::read().instant + wait);
     }
 
     fn closed(&self, frame: Option<&CloseFrame>) -> Ended {
@@ -193,20 +216,26 @@ fn closed_early(frame: Option<&CloseFrame>) -> Failure {
     Failure::Busy(why, 1)
 }
 
-fn no_handshake<S: tungstenite::handshake::HandshakeRole>(error: HandshakeError<S>) -> Failure {
-    match error {
-        HandshakeError::Failure(Error::Http(response)) => {
-            let field = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-            let retry_after = field("retry-after").and_then(|seconds| seconds.parse().ok());
-            let body = response.body().as_deref().unwrap_or_default();
-            refusal(response.status().as_u16(), field("location"), retry_after, body)
+/// Whether it is the WebSocket that was asked for with this key, and nothing more (RFC 6455 §4.1).
+fn agrees(answer: &Answer, key: &str) -> bool {
+    answer.says("upgrade", "websocket")
+        && answer.says("connection", "upgrade")
+        && answer.field("sec-websocket-accept") == Some(&*derive_accept_key(key.as_bytes()))
+        && answer.field("sec-websocket-extensions").is_none()
+        && answer.field("sec-websocket-protocol").is_none()
+}
+
+/// What has become of a connection, for people.
+fn in_words(why: &Error) -> String {
+    match why {
+        Error::Io(why) if why.kind() == ErrorKind::TimedOut => "nothing came in time".to_owned(),
+        Error::Io(why) => why.to_string(),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            "it ended without a close frame, as where a process or a proxy is killed".to_owned()
         }
-        HandshakeError::Failure(Error::Io(why)) => {
-            Failure::Unreachable(format!("no answer to the opening handshake: {why}"))
-        }
-        HandshakeError::Failure(why) => Failure::Refused(format!("no WebSocket there: {why}")),
-        HandshakeError::Interrupted(_) => {
-            Failure::Unreachable("no answer to the opening handshake".to_owned())
-        }
+        Error::Capacity(_) => "a message came that is too long to be taken".to_owned(),
+        _ => "something came that no WebSocket may carry (RFC 6455)".to_owned(),
     }
 }
