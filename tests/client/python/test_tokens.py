@@ -138,6 +138,17 @@ async def test_a_refused_refresh_is_told_and_tried_again_ever_more_slowly_while_
 
 
 @in_virtual_time
+async def test_no_token_is_asked_for_in_place_of_one_whose_connection_has_ended():
+    give = issuer(*(token(3600) for _ in range(9)))
+    async with Server() as server, server.client(get_token=give):
+        (await server.line(0)).breaks()
+        line = await server.line(1)
+        await server.until(lambda: line.said)
+        await asyncio.sleep(60)
+        assert give.asked == 3
+
+
+@in_virtual_time
 async def test_whoever_is_somebody_else_connects_anew_and_goes_on_where_it_was():
     async with Server() as server, server.client(get_token=issuer(token(3600), token(7200, sub="bob"))):
         line = await server.line(1)
