@@ -1,24 +1,26 @@
 //! The command: parse, start the log, run, exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use log::error;
 use slackwater::config::Config;
 use slackwater::config::command::Command;
 use slackwater::process::program::Inheritance;
-use slackwater::process::{self, commands, config_file, detached, logging};
+use slackwater::process::{self, commands, config_file, detached, logging, refusal};
 
 fn main() -> ExitCode {
     if let Some(code) = detached::run() {
         return code;
     }
-    match Command::read(std::env::args_os(), &config_file::open) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    match Command::read(args.clone(), &config_file::open) {
         Ok(Command::Serve(config)) => serve(*config),
         Ok(Command::Token(request)) => commands::token::run(*request),
         Ok(Command::Check(request)) => commands::check::run(*request),
         Ok(Command::Publish(request)) => commands::publish::run(*request),
         Ok(Command::Listen(request)) => commands::listen::run(*request),
-        Err(error) => error.exit(),
+        Err(refused) => refusal::say(&refused, &args),
     }
 }
 

@@ -65,6 +65,12 @@ pub struct CheckRequest {
 }
 
 impl Command {
+    /// Whether a command line, the program's name first, is for the server.
+    pub fn is_to_serve(args: &[OsString]) -> bool {
+        let first = args.get(1).and_then(|first| first.to_str()).unwrap_or_default();
+        first == "serve" || !SUB_COMMANDS.iter().any(|(name, _)| *name == first)
+    }
+
     /// Reads the command line, the program's name first, the environment, and the configuration file, whose text is come by so.
     ///
     /// # Errors

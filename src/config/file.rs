@@ -121,6 +121,13 @@ pub(super) fn entries(text: &str, commands: &[&Command]) -> Result<Vec<Entry>, (
     Ok(entries)
 }
 
+/// The text that stands behind a key, also where something else in the file is wrong.
+pub(super) fn text_of(text: &str, key: &str) -> Option<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let found = table.get_ref().iter().find(|(name, _)| name.get_ref().replace('_', "-") == key);
+    found.and_then(|(_, value)| value.get_ref().as_str().map(str::to_owned))
+}
+
 /// The flags that have variables: those that say what the server does, and not what this command line is for.
 fn flags<'a>(commands: &[&'a Command]) -> BTreeMap<&'a str, &'a Arg> {
     let args = commands.iter().flat_map(|command| command.get_arguments());

@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::config::ssl::TicketSecret;
 use crate::process::detached::Detached;
-use crate::process::listeners::OpenError;
+use crate::process::listeners::{OpenError, is_at_path};
 use crate::process::program::Program;
 use crate::process::service_manager;
 use crate::server::ListenError;
@@ -268,14 +268,14 @@ pub fn open(config: &Config) -> Result<Option<BoundSocket>, SuccessionError> {
     }
 }
 
-/// Goes on listening where the predecessor's successors came in, which is the way that was come by, or that of the same
-/// arguments; opens it anew where somebody has taken its file away.
+/// Goes on listening where the predecessor's successors came in, if that is what the configuration names; opens it anew where it
+/// names another path, or somebody has taken the file away.
 ///
 /// # Errors
 /// When the path cannot be had.
 pub fn adopt(config: &Config, path: Option<BoundSocket>) -> Result<Option<BoundSocket>, SuccessionError> {
     match (path, &config.handover.handover) {
-        (Some(path), Some(named)) if named.exists() => Ok(Some(path)),
+        (Some(path), Some(named)) if is_at_path(named, &path) && named.exists() => Ok(Some(path)),
         _ => open(config),
     }
 }

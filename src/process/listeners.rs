@@ -53,6 +53,17 @@ pub enum OpenError {
     Absent(io::Error),
 }
 
+/// What is listened on.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening<'a> {
+    /// For clients.
+    pub public: &'a BoundSocket,
+    /// For operators, if they have a door of their own.
+    pub admin: Option<&'a BoundSocket>,
+    /// For those who are redirected, if anybody is.
+    pub redirect: Option<&'a BoundSocket>,
+}
+
 /// Takes over what is listened on from the parent of this process, if it was handed over: a descriptor, or the
 /// service manager's socket (sd_listen_fds(3)). To be asked before this process opens anything that could get its number.
 ///
@@ -157,7 +168,8 @@ pub fn is_named_admin(config: &Config, bound: &BoundSocket) -> Result<bool, Open
     }
 }
 
-fn is_at_path(path: &Path, bound: &BoundSocket) -> bool {
+/// Whether a Unix socket is the one at this path.
+pub fn is_at_path(path: &Path, bound: &BoundSocket) -> bool {
     matches!(bound.address(), Address::Unix(own) if are_same(own, path))
 }
 
@@ -194,11 +206,20 @@ pub fn adopt_redirect(
     redirect: Option<BoundSocket>,
     is_own: bool,
 ) -> Result<Option<BoundSocket>, OpenError> {
-    let (Some(port), Some(bound)) = (config.redirect.http_redirect, redirect) else {
+    let (Some(_), Some(bound)) = (config.redirect.http_redirect, redirect) else {
         return open_redirect(config);
     };
-    let is_kept = is_own || is_at(&config.host, port, &bound).map_err(no_redirect)?;
+    let is_kept = is_own || is_named_redirect(config, &bound)?;
     if is_kept { Ok(Some(bound)) } else { open_redirect(config) }
+}
+
+/// Whether that is where those would come in who are redirected.
+///
+/// # Errors
+/// A message that names the place and the mend.
+pub fn is_named_redirect(config: &Config, bound: &BoundSocket) -> Result<bool, OpenError> {
+    let Some(port) = config.redirect.http_redirect else { return Ok(false) };
+    is_at(&config.host, port, bound).map_err(no_redirect)
 }
 
 /// Opens the port for those who are to be redirected, if anybody is.

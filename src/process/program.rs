@@ -19,6 +19,7 @@ use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::process::config_file;
 use crate::process::detached::Detached;
+use crate::process::former::{self, Former};
 use crate::process::listeners::slots::WorkerSockets;
 use crate::server::handover::Origin;
 use crate::server::handover::channel::Channel;
@@ -158,6 +159,8 @@ pub struct Program {
     tickets: Option<TicketSecret>,
     /// What all workers are told of the configuration file.
     file: Option<ConfigFile>,
+    /// What a successor is told of this process.
+    former: String,
 }
 
 impl Program {
@@ -181,7 +184,8 @@ impl Program {
         let secrets = variables.into_iter().filter_map(|(variables, secret)| Some((variables, secret?)));
         let tickets = config.ssl.ticket_secret.clone();
         let file = config.file.read.clone();
-        Ok(Self { path, args: without_secrets(args), secrets: secrets.collect(), tickets, file })
+        let (args, secrets, former) = (without_secrets(args), secrets.collect(), Former::to_tell(config));
+        Ok(Self { path, args, secrets, tickets, file, former })
     }
 
     /// Where it is.
@@ -240,7 +244,7 @@ impl Program {
     pub fn start_successor(&self, channel: OwnedFd) -> io::Result<Detached> {
         let channel = Socket::from(channel);
         let mut command = self.command();
-        command.env(SUCCESSION, channel.as_raw_fd().to_string());
+        command.env(SUCCESSION, channel.as_raw_fd().to_string()).env(former::TOLD, &self.former);
         // What the service manager has handed this process, it is handed by this one.
         for activation in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(activation);
@@ -253,7 +257,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         // What this process was told of its predecessor is nobody else's.
         command.args(&self.args).env_remove(SUCCESSION).env_remove(TICKETS).env_remove(LAST_GOOD);
-        command.env_remove(config_file::TOLD);
+        command.env_remove(config_file::TOLD).env_remove(former::TOLD);
         for ((name, set_aside), secret) in &self.secrets {
             command.env(name, secret.reveal());
             set_aside.iter().for_each(|name| {

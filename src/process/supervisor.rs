@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, error, log};
+use log::{Level, debug, error, log, warn};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -124,6 +124,8 @@ pub struct Supervisor {
     taking: Option<Taking>,
     /// What an earlier server has parked, until it is served.
     taking_up: Option<TakingUp>,
+    /// What is to be said, once it serves, of keys that do not count though they have changed.
+    unheeded: Vec<String>,
     /// Where everything is parked when this server is told to leave, if it is to be.
     store: Option<Box<dyn Store>>,
     parking: Option<Parking>,
@@ -162,7 +164,7 @@ impl Supervisor {
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         let now = Now::read();
         let mut crew = Crew::new(terms(&config), now);
-        let Beginning { listeners, path, taking, taking_up, tickets } =
+        let Beginning { listeners, path, taking, taking_up, tickets, unheeded } =
             begin(&config, approach, inherited, parked, state_file.as_ref(), &mut crew, poll.registry())?;
         if config.ssl.is_on() && config.ssl.ssl_ticket_keyfile.is_none() {
             config.ssl.ticket_secret = Some(tickets.map_or_else(ticket_secret::draw, Ok)?);
@@ -192,6 +194,7 @@ impl Supervisor {
             store: process::parking::store(&config),
             taking,
             taking_up,
+            unheeded,
             counted: None,
             is_to_park: false,
             is_to_hand_over: false,
@@ -313,6 +316,7 @@ impl Supervisor {
                 Step::Withdraw { worker, .. } | Step::Kill { worker, .. } => self.kill(worker),
                 Step::CloseSlot { slot } => self.listeners.close(slot),
                 Step::Assembled => {
+                    self.unheeded.drain(..).for_each(|unheeded| warn!("{unheeded}"));
                     let others = [self.listeners.admin(), self.listeners.redirect()];
                     let [admin, redirect] = others.map(|door| door.map(BoundSocket::address));
                     announce(&self.config, self.listeners.address(), admin, redirect);

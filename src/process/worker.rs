@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-use log::{debug, info};
+use log::{debug, info, warn};
 use signal_hook::consts::{SIGTTIN, SIGTTOU};
 
 use crate::config::Config;
@@ -13,8 +13,9 @@ use crate::config::ssl::TicketSecret;
 use crate::ffi;
 use crate::http::door::Door;
 use crate::policy::drain::Step;
+use crate::process::former::Former;
 use crate::process::handover::{self, Approach, Inheritance, SuccessionError, SuccessorProcess};
-use crate::process::listeners;
+use crate::process::listeners::{self, Listening};
 use crate::process::parking;
 use crate::process::program::{self, Program};
 use crate::process::progress_bar::ProgressBar;
@@ -130,12 +131,17 @@ fn take_over(
     let Inheritance { is_own, mut taking, pid, workers, slots, admin, redirect, path, files, .. } =
         inheritance;
     let public = BoundSocket::join(slots.into_values());
+    let mut unheeded = vec![];
     let prepare = || -> Result<Server, RunError> {
         let entrances = Entrances {
             public: listeners::adopt(config, inherited, public, is_own)?,
             admin: listeners::adopt_admin(config, admin, is_own)?,
             redirect: listeners::adopt_redirect(config, redirect, is_own)?,
         };
+        if let Some(former) = Former::told().filter(|_| is_own) {
+            let (admin, redirect) = (entrances.admin.as_ref(), entrances.redirect.as_ref());
+            unheeded = former.unheeded(config, Listening { public: &entrances.public, admin, redirect })?;
+        }
         let mut server = Server::over(entrances, config, Service::Notifications)?;
         server.obey_signals(signals)?;
         let path = handover::adopt(config, path)?;
@@ -150,6 +156,7 @@ fn take_over(
     // Those of sockets that nobody listens on any more go now.
     files.iter().filter(|file| !server.own_file(file)).for_each(|file| drop(fs::remove_file(file)));
     info!("Took over {count} connections from process {pid}");
+    unheeded.iter().for_each(|unheeded| warn!("{unheeded}"));
     Ok(server)
 }
 

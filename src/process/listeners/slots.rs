@@ -5,7 +5,9 @@ use std::io;
 
 use socket2::Socket;
 
-use super::{KEPT_BACK, OpenError, adopt_admin, adopt_redirect, is_named, open, open_admin, open_redirect};
+use super::{
+    KEPT_BACK, Listening, OpenError, adopt_admin, adopt_redirect, is_named, open, open_admin, open_redirect,
+};
 use crate::config::Config;
 use crate::server::address::Address;
 use crate::server::bound_socket::BoundSocket;
@@ -125,6 +127,12 @@ impl SlotSockets {
             redirect: None,
             backlog: config.backlog,
         }
+    }
+
+    /// All of it; nothing once leaving.
+    pub fn listening(&self) -> Option<Listening<'_>> {
+        let public = self.first.as_ref()?;
+        Some(Listening { public, admin: self.admin(), redirect: self.redirect() })
     }
 
     /// What the workers accept from, in their order.

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::config::ssl::TicketSecret;
 use crate::policy::roster::Times;
 use crate::process::crew::{Crew, CrewTerms};
+use crate::process::former::Former;
 use crate::process::handover::{self, Approach, Doors, SuccessionError};
 use crate::process::listeners::OpenError;
 use crate::process::listeners::slots::SlotSockets;
@@ -33,6 +34,8 @@ pub(super) struct Beginning {
     pub(super) taking_up: Option<TakingUp>,
     /// By what those who were there before have made session tickets, if they have said so.
     pub(super) tickets: Option<TicketSecret>,
+    /// What is to be said of keys that do not count though they have changed.
+    pub(super) unheeded: Vec<String>,
 }
 
 /// Listens, on the sockets of a process that hands over if there is one.
@@ -55,12 +58,15 @@ pub(super) fn begin(
                 .map_err(SuccessionError::TakeOver)?;
             let opened = || -> Result<_, SupervisorError> {
                 let listeners = SlotSockets::adopt(config, inherited, slots, admin, redirect, is_own)?;
-                Ok((listeners, handover::adopt(config, path)?))
+                let former = Former::told().filter(|_| is_own);
+                let unheeded = former.zip(listeners.listening());
+                let unheeded = unheeded.map(|(former, listening)| former.unheeded(config, listening));
+                Ok((listeners, handover::adopt(config, path)?, unheeded.transpose()?.unwrap_or_default()))
             };
-            let (listeners, path) =
+            let (listeners, path, unheeded) =
                 opened().inspect_err(|why| taking.decline(&config.sources.locate(&why.to_string())))?;
             crew.await_predecessor();
-            Beginning { listeners, path, taking: Some(taking), taking_up: None, tickets }
+            Beginning { listeners, path, taking: Some(taking), taking_up: None, tickets, unheeded }
         }
         None => {
             let path = handover::open(config)?;
@@ -78,7 +84,7 @@ pub(super) fn begin(
                 }
             };
             let tickets = taking_up.as_mut().and_then(|taking_up| taking_up.tickets.take());
-            Beginning { listeners, path, taking: None, taking_up, tickets }
+            Beginning { listeners, path, taking: None, taking_up, tickets, unheeded: vec![] }
         }
     })
 }

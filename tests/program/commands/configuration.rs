@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::handing_over::server::Server;
 use crate::process::{BINARY, Process, output, signal};
 use crate::workers::crew::Crew;
 
@@ -167,4 +169,66 @@ fn a_process_that_takes_over_reads_the_file_as_it_is_then() {
     server.signal("HUP");
     server.line("2 flags are set by the configuration file");
     server.line("3 flags are set by the configuration file");
+}
+
+#[test]
+fn where_a_server_listens_stays_at_a_reload_and_each_key_that_does_not_count_is_named_once() {
+    for workers in [1, 2] {
+        let text = |port: u16| format!("workers = {workers}\nadmin = \"127.0.0.1:{port}\"\n");
+        let folder = file(&text(0));
+        let path = folder.path().join("f.toml");
+        let server = Server::start(&format!("--config {}", path.display()));
+        let warnings =
+            |lines: &[String]| lines.iter().filter(|line| line.contains("until a restart")).count();
+        for (port, warned) in [(1, 1), (1, 2), (0, 2)] {
+            fs::write(&path, text(port)).unwrap();
+            server.hand_over();
+            assert_eq!(warnings(&server.lines()), warned);
+        }
+        server.line("f.toml line 2 (admin) has changed from 127.0.0.1:0 to 127.0.0.1:1, which does not");
+    }
+}
+
+#[test]
+fn why_a_reload_fails_is_a_line_of_the_log() {
+    for (format, workers) in [("text", 1), ("json", 1), ("json", 2)] {
+        let text = format!("port = 0\nlog-format = \"{format}\"\nworkers = {workers}\n");
+        let folder = file(&text);
+        let path = folder.path().join("f.toml");
+        let server = Process::spawn_only(Command::new(BINARY).arg("--config").arg(&path));
+        server.line("Serving ");
+        // Nor is the format what this says.
+        fs::write(&path, text.replace("json", "text") + "prot = 1\n").unwrap();
+        server.signal("HUP");
+        let line = server.line("unknown key prot");
+        server.line("Hand-over failed");
+        match format {
+            "text" => assert!(line.starts_with("[ERROR] ") && line.ends_with("did you mean port?"), "{line}"),
+            _ => server.lines().iter().for_each(|line| {
+                let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+                assert!(line["message"].is_string());
+            }),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_logs_json_is_refused_in_json() {
+    let folder = file("log-format = \"json\"\nprot = 1\n");
+    for (flags, message) in [
+        (
+            "--log-format json --port x",
+            "invalid value 'x' for '--port <PORT>': give a whole number from 0 to 65535",
+        ),
+        ("--config f.toml", "f.toml line 2: unknown key prot: did you mean port?"),
+        ("serve --config f.toml", "f.toml line 2: unknown key prot: did you mean port?"),
+    ] {
+        let mut command = Command::new(BINARY);
+        let output = output(command.args(flags.split_whitespace()).current_dir(folder.path()));
+        let said: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!((&said["level"], &said["message"]), (&"ERROR".into(), &message.into()));
+        assert_eq!(output.status.code(), Some(2));
+    }
+    let (code, said) = check(folder.path(), "--config f.toml", &[]);
+    assert!(code == Some(2) && said.starts_with("error: f.toml line 2"), "{said}");
 }

@@ -1,0 +1,170 @@
+//! What a successor that SIGHUP has started is told of the configuration of the process before it: where that was to listen, which the
+//! successor goes on with whatever the configuration says by now, and how its log is written. Opens nothing.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, LogFormat, Place};
+use crate::process::listeners::{Listening, OpenError, is_named, is_named_admin, is_named_redirect};
+
+/// Names the variable in which it is told.
+pub const TOLD: &str = "_SLACKWATER_FORMER";
+
+/// The keys of where clients come in.
+const PUBLIC: [&str; 4] = ["host", "port", "uds", "fd"];
+
+const ADMIN: &str = "admin";
+
+const REDIRECT: &str = "http-redirect";
+
+/// Of all that is listened on.
+const BACKLOG: &str = "backlog";
+
+/// What counts, as it was told at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    is_json: bool,
+    /// By the key; `None` for what is not set.
+    values: BTreeMap<String, Option<String>>,
+}
+
+impl Former {
+    /// What this process was told, if it is such a successor.
+    pub fn told() -> Option<Self> {
+        serde_json::from_str(&env::var(TOLD).ok()?).ok()
+    }
+
+    /// What a successor of this process is to be told, as text.
+    pub fn to_tell(config: &Config) -> String {
+        let own = Self::of(config);
+        let counts = match Self::told() {
+            Some(told) => told.followed_by(own),
+            None => own,
+        };
+        serde_json::to_string(&counts).expect("texts by their names can be written")
+    }
+
+    /// How the log is written.
+    pub fn log_format(&self) -> LogFormat {
+        if self.is_json { LogFormat::Json } else { LogFormat::Text }
+    }
+
+    fn of(config: &Config) -> Self {
+        let admin = config.admin.as_ref().map(|admin| match admin {
+            Place::Ip(host, port) => format!("{host}:{port}"),
+            Place::Path(path) => path.display().to_string(),
+        });
+        let values = [
+            ("host", Some(config.host.clone())),
+            ("port", Some(config.port.to_string())),
+            ("uds", config.uds.as_ref().map(|path| path.display().to_string())),
+            ("fd", config.fd.map(|fd| fd.to_string())),
+            (ADMIN, admin),
+            (REDIRECT, config.redirect.http_redirect.map(|port| port.to_string())),
+            (BACKLOG, Some(config.backlog.to_string())),
+        ];
+        let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Self { is_json: config.log.log_format == LogFormat::Json, values }
+    }
+
+    /// What counts once a process with that configuration has gone on with these doors: one that is new is listened on, and one that is
+    /// not wanted any more is closed.
+    fn followed_by(self, own: Self) -> Self {
+        let mut values = own.values;
+        for (key, was) in self.values {
+            let is_door = [ADMIN, REDIRECT].contains(&key.as_str());
+            match values.get_mut(&key) {
+                Some(is) if !is_door || is.is_some() && was.is_some() => *is = was,
+                _ => {}
+            }
+        }
+        Self { is_json: own.is_json, values }
+    }
+
+    /// What is to be said of each key that has changed and does not count, since these sockets are another's still.
+    ///
+    /// # Errors
+    /// When a name does not resolve.
+    pub fn unheeded(&self, config: &Config, listening: Listening<'_>) -> Result<Vec<String>, OpenError> {
+        let redirect = listening.redirect.map_or(Ok(true), |bound| is_named_redirect(config, bound))?;
+        let admin = listening.admin.map_or(Ok(true), |bound| is_named_admin(config, bound))?;
+        let public = is_named(config, listening.public)?;
+        let own = Self::of(config);
+        let counts = |key: &str| match key {
+            ADMIN => admin,
+            REDIRECT => redirect,
+            key => PUBLIC.contains(&key) && public,
+        };
+        let changed = self.values.iter().filter_map(|(key, was)| {
+            let is = own.values.get(key).filter(|is| *is != was && !counts(key))?;
+            let flag = format!("--{key}");
+            let name = config.sources.locate(&flag);
+            let name = if name == flag { key } else { &name };
+            let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+            Some(format!(
+                "{name} has changed from {} to {}, which does not count until a restart",
+                shown(was),
+                shown(is)
+            ))
+        });
+        Ok(changed.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::server::bound_socket::BoundSocket;
+
+    fn config(flags: &str) -> Config {
+        let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+        Config::read(args).unwrap()
+    }
+
+    /// What is said of a change while the former's sockets are listened on.
+    fn said(before: &str, after: &str) -> Vec<String> {
+        let bind = || BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let (public, admin) = (bind(), bind());
+        let listening = Listening { public: &public, admin: Some(&admin), redirect: None };
+        Former::of(&config(before)).unheeded(&config(after), listening).unwrap()
+    }
+
+    #[test]
+    fn each_key_that_has_changed_and_does_not_count_is_named_with_both_values() {
+        let does_not = "which does not count until a restart";
+        for (before, after, expected) in [
+            ("--port 1", "--port 1", vec![]),
+            ("--port 1", "--port 2", vec![format!("port has changed from 1 to 2, {does_not}")]),
+            ("--port 1", "", vec![format!("port has changed from 1 to 8000, {does_not}")]),
+            ("--uds /x", "", vec![format!("uds has changed from /x to none, {does_not}")]),
+            ("--backlog 8", "--backlog 9", vec![format!("backlog has changed from 8 to 9, {does_not}")]),
+            (
+                "--admin 127.0.0.1:1",
+                "--admin /run/a",
+                vec![format!("admin has changed from 127.0.0.1:1 to /run/a, {does_not}")],
+            ),
+            // Where it listens all the same.
+            ("--port 1", "--port 0", vec![]),
+            ("--admin 127.0.0.1:1", "--admin 127.0.0.1:0", vec![]),
+        ] {
+            assert_eq!(said(before, after), expected, "{before}: {after}");
+        }
+    }
+
+    #[test]
+    fn what_did_not_count_is_told_of_again_at_the_next_reload() {
+        let [first, second] = ["--port 1 --admin /a", "--port 2"].map(|flags| Former::of(&config(flags)));
+        let counts = first.followed_by(second);
+        assert_eq!(counts.values["port"], Some("1".to_owned()));
+        // Nobody is answered there any more.
+        assert_eq!(counts.values[ADMIN], None);
+        assert_eq!(
+            counts.followed_by(Former::of(&config("--admin /b"))).values[ADMIN],
+            Some("/b".to_owned())
+        );
+    }
+}
