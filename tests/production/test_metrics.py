@@ -247,11 +247,10 @@ def crowd(port, count):
             client.close()
 
 
-def test_what_a_scrape_costs(capsys):
+def test_what_a_scrape_costs(record_property):
     # Told and not judged: how fast the machine is, is not the server's.
     count = min(CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000)
     quiet = ("--notify-interval", "0", "--ws-ping-interval", "0")
-    told = []
     with Metered(*quiet) as server:
         for clients in (0, count):
             with crowd(server.port, clients) if clients else contextlib.nullcontext():
@@ -265,10 +264,8 @@ def test_what_a_scrape_costs(capsys):
                 operator.close()
                 assert all(float(samples(answer)["slackwater_connections_active"]) == clients for answer in answers)
                 memory = float(samples(answers[-1])["process_resident_memory_bytes"])
-                told.append(f"{clients:6d} connections: a scrape takes {micros:4.0f} us of the server's time,"
-                            f" {memory / 2**20:.0f} MiB resident, {len(answers[-1])} bytes")
-    with capsys.disabled():
-        print("\n" + "\n".join(told))
+                record_property("told", f"{clients:6d} connections: a scrape takes {micros:4.0f} us of the server's time,"
+                                        f" {memory / 2**20:.0f} MiB resident, {len(answers[-1])} bytes")
 
 
 def test_the_start_is_told_as_it_was_where_the_unit_hides_the_machine(tmp_path, monkeypatch):
