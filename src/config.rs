@@ -249,7 +249,8 @@ pub struct Config {
 
     /// Send no client a reconnect notice
     #[arg(long, env = "SLACKWATER_NO_DRAIN_NOTICE", help_heading = "Leaving")]
-    #[arg(action = ArgAction::SetTrue, value_parser = truth)]
+    #[arg(value_name = "BOOLEAN", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    #[arg(require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub no_drain_notice: bool,
 
     /// Time after its moment at which a client that has not reconnected is closed with 1012 [default: never]

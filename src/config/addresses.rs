@@ -36,12 +36,16 @@ pub struct AddressFlags {
     pub limit_messages: Option<f64>,
 
     /// Takes a client's address from X-Forwarded-For, where a proxy of --forwarded-allow-ips has sent it
-    #[arg(long, env = "SLACKWATER_PROXY_HEADERS", action = ArgAction::SetTrue, value_parser = truth)]
+    #[arg(long, env = "SLACKWATER_PROXY_HEADERS")]
+    #[arg(value_name = "BOOLEAN", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    #[arg(require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub proxy_headers: bool,
 
     /// Takes a client's address from the PROXY protocol, version 1 or 2, with which every connection has to begin, and which
     /// only proxies of --forwarded-allow-ips may send
-    #[arg(long, env = "SLACKWATER_PROXY_PROTOCOL", action = ArgAction::SetTrue, value_parser = truth)]
+    #[arg(long, env = "SLACKWATER_PROXY_PROTOCOL")]
+    #[arg(value_name = "BOOLEAN", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    #[arg(require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub proxy_protocol: bool,
 
     /// Addresses and networks of the proxies that are believed, with commas or spaces between them; * for all, which lets every client

@@ -57,29 +57,20 @@ impl fmt::Debug for ConfigFile {
     }
 }
 
-/// What is said of one flag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
-    /// Of one without a value.
-    Switch(bool),
-    /// Of one with a value, or several.
-    Values(Vec<OsString>),
-}
-
 /// A key with its line, from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) number: usize,
     /// The flag's name, without dashes in front.
     pub(super) key: String,
-    pub(super) said: Said,
+    /// As they would be written behind it.
+    pub(super) values: Vec<OsString>,
 }
 
 impl Entry {
     /// Whether it is for nobody else to read, as a URL with a password in it is not.
     pub(super) fn is_secret(&self) -> bool {
-        let Said::Values(values) = &self.said else { return false };
-        let has_password = || values.iter().any(|value| value.to_string_lossy().contains('@'));
+        let has_password = || self.values.iter().any(|value| value.to_string_lossy().contains('@'));
         SECRETS.contains(&self.key.as_str()) || self.key == "engine" && has_password()
     }
 }
@@ -115,8 +106,8 @@ pub(super) fn entries(text: &str, commands: &[&Command]) -> Result<Vec<Entry>, (
         if let Some(Entry { number: other, .. }) = twice {
             return Err(fault(format!("{key} stands in line {other}, too: leave one of them out")));
         }
-        let said = said(arg, value.get_ref()).map_err(|why| fault(format!("{key}: {why}")))?;
-        entries.push(Entry { number, key: name, said });
+        let values = values(arg, value.get_ref()).map_err(|why| fault(format!("{key}: {why}")))?;
+        entries.push(Entry { number, key: name, values });
     }
     Ok(entries)
 }
@@ -157,19 +148,13 @@ fn known<'a>(name: &str, value: &DeValue<'_>, flags: &BTreeMap<&str, &'a Arg>) -
     ))
 }
 
-fn said(arg: &Arg, value: &DeValue<'_>) -> Result<Said, String> {
-    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-    match value {
-        DeValue::Boolean(is_set) if is_switch => return Ok(Said::Switch(*is_set)),
-        _ if is_switch => return Err("give true or false, without quotes".to_owned()),
-        _ => {}
-    }
-    let DeValue::Array(all) = value else { return one(value).map(|one| Said::Values(vec![one.into()])) };
+fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let DeValue::Array(all) = value else { return one(value).map(|one| vec![one.into()]) };
     let all = all.iter().map(Spanned::get_ref).map(one).collect::<Result<Vec<String>, String>>()?;
     let is_list = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "LIST"));
     match arg.get_action() {
-        ArgAction::Append => Ok(Said::Values(all.into_iter().map(OsString::from).collect())),
-        _ if is_list => Ok(Said::Values(vec![all.join(",").into()])),
+        ArgAction::Append => Ok(all.into_iter().map(OsString::from).collect()),
+        _ if is_list => Ok(vec![all.join(",").into()]),
         _ => Err("give one value, not a list".to_owned()),
     }
 }

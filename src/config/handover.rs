@@ -24,6 +24,7 @@ pub struct HandoverFlags {
     /// Told to leave by SIGTERM, keep all connections in the service manager's store for the next start, and end at once (systemd,
     /// FileDescriptorStoreMax=)
     #[arg(long, env = "SLACKWATER_PARK", help_heading = "Leaving")]
-    #[arg(action = ArgAction::SetTrue, value_parser = truth)]
+    #[arg(value_name = "BOOLEAN", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    #[arg(require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub park: bool,
 }

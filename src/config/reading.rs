@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStr, Resettable, ValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
+use clap::{Arg, ArgMatches, Command, CommandFactory};
 use zeroize::Zeroizing;
 
-use super::file::{self, ConfigFile, Entry, Open, Said};
+use super::file::{self, ConfigFile, Entry, Open};
 use super::sources::{Source, Sources, is_fault, is_written};
-use super::{Config, refused, truth, usage_error};
+use super::{Config, refused, usage_error};
 
 /// What was read.
 pub(super) struct Reading {
@@ -29,7 +29,7 @@ type Line = (Entry, Source);
 struct Candidate<'a> {
     arg: &'a Arg,
     source: Source,
-    said: Said,
+    values: Vec<OsString>,
 }
 
 /// Reads a command line, the program's name first, with the environment, and with the file that is named there.
@@ -61,10 +61,10 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
         } else if let Some((name, value)) = variable {
             let source = Source::Variable(name.into_owned());
             let shown = source.shown("");
-            candidates.push(Candidate { arg, said: of_variable(arg, &shown, value)?, source });
+            candidates.push(Candidate { arg, values: vec![value], source });
             shown
-        } else if let Some((Entry { said, .. }, source)) = line {
-            candidates.push(Candidate { arg, said: said.clone(), source: source.clone() });
+        } else if let Some((Entry { values, .. }, source)) = line {
+            candidates.push(Candidate { arg, values: values.clone(), source: source.clone() });
             continue;
         } else {
             continue;
@@ -75,9 +75,9 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
     }
     let candidates = settle(command, &written, candidates, file.as_mut())?;
     let mut all: Vec<OsString> = args.iter().take(1).cloned().collect();
-    for Candidate { arg, source, said } in &candidates {
+    for Candidate { arg, source, values } in &candidates {
         sources.note(arg, source.clone());
-        all.extend(as_arguments(arg, said));
+        all.extend(as_arguments(arg, values));
     }
     all.extend(args.into_iter().skip(1));
     let matches = bare.try_get_matches_from(all).map_err(|why| match why.kind() {
@@ -107,6 +107,10 @@ fn read_file(
     let variable = || Some(PathBuf::from(env::var_os(arg.get_env()?)?));
     let named = if argument.is_some() { "--config" } else { "SLACKWATER_CONFIG" };
     let Some(path) = argument.or_else(variable) else { return Ok(None) };
+    if path.as_os_str().is_empty() {
+        // As `clap` says it of all others.
+        return Err(usage_error(format!("a value is required for '{named}' but none was supplied")));
+    }
     let shown = path.display().to_string();
     let text = open(&path).map_err(|why| usage_error(format!("cannot read {named} {shown}: {why}")))?;
     let server = Config::command();
@@ -126,15 +130,6 @@ fn read_file(
         (entry, source)
     };
     Ok(Some((file, entries.into_iter().map(with_source).collect())))
-}
-
-fn of_variable(arg: &Arg, name: &str, value: OsString) -> Result<Said, clap::Error> {
-    if !matches!(arg.get_action(), ArgAction::SetTrue) {
-        return Ok(Said::Values(vec![value]));
-    }
-    let text = value.to_string_lossy();
-    let read = truth(&text).map(Said::Switch);
-    read.map_err(|why| usage_error(format!("invalid value '{text}' for '{name}': {why}")))
 }
 
 /// Leaves out what is excluded by something that counts before it; what counts alike cannot be settled.
@@ -186,30 +181,20 @@ fn exclude(command: &Command, one: &Arg, other: &Arg) -> bool {
 }
 
 /// As it would be written on the command line.
-fn as_arguments(arg: &Arg, said: &Said) -> Vec<OsString> {
-    let flag = format!("--{}", arg.get_long().unwrap_or_default());
-    match said {
-        Said::Switch(true) => vec![flag.into()],
-        Said::Switch(false) => vec![],
-        Said::Values(values) => {
-            let with_value = |value: &OsString| {
-                let mut argument = OsString::from(format!("{flag}="));
-                argument.push(value);
-                argument
-            };
-            values.iter().map(with_value).collect()
-        }
-    }
+fn as_arguments(arg: &Arg, values: &[OsString]) -> Vec<OsString> {
+    let with_value = |value: &OsString| {
+        let mut argument = OsString::from(format!("--{}=", arg.get_long().unwrap_or_default()));
+        argument.push(value);
+        argument
+    };
+    values.iter().map(with_value).collect()
 }
 
 /// The first that is no UTF-8 and has to be: a path need not.
 fn not_a_text(candidates: &[Candidate<'_>]) -> Option<clap::Error> {
     let is_path = |arg: &Arg| arg.get_value_parser().type_id() == ValueParser::path_buf().type_id();
-    let is_text = |said: &Said| match said {
-        Said::Switch(_) => true,
-        Said::Values(values) => values.iter().all(|value| value.to_str().is_some()),
-    };
-    let wrong = candidates.iter().find(|candidate| !is_path(candidate.arg) && !is_text(&candidate.said))?;
+    let is_text = |candidate: &Candidate<'_>| candidate.values.iter().all(|value| value.to_str().is_some());
+    let wrong = candidates.iter().find(|candidate| !is_path(candidate.arg) && !is_text(candidate))?;
     Some(usage_error(format!("invalid value for '{}': it is not UTF-8", wrong.source.shown(""))))
 }
 

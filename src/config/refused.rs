@@ -15,7 +15,7 @@ const NO_CLIENT_CERTIFICATES: &str = "clients are asked for no certificates: ask
 const PYTHON: &str = "there is no Python application here to load: publish to this server over HTTP instead";
 const ONE_LOOP: &str = "there is one event loop and one WebSocket implementation, both built in";
 const RELOAD: &str = "the program is compiled: build it again and restart it, which its clients survive";
-const PROXY: &str = "forwarded addresses are believed only with --proxy-headers, which is off by default";
+const PROXY: &str = "forwarded addresses are believed only with --proxy-headers, which is off by default; --proxy-headers=false switches it off where a variable or a file has switched it on";
 const LOGS: &str =
     "the log is on standard error; choose how much with --log-level, and JSON with --log-format json";
 const HEADERS: &str = "response headers are not configurable; a proxy in front can add or remove them";

@@ -45,7 +45,9 @@ pub struct SslFlags {
     pub ssl_ticket_keyfile: Option<PathBuf>,
 
     /// Speak TLS on --admin, too, with the same certificate
-    #[arg(long, env = "SLACKWATER_ADMIN_SSL", action = ArgAction::SetTrue, value_parser = truth)]
+    #[arg(long, env = "SLACKWATER_ADMIN_SSL")]
+    #[arg(value_name = "BOOLEAN", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    #[arg(require_equals = true, action = ArgAction::Set, value_parser = truth)]
     pub admin_ssl: bool,
 
     /// Whether the password was given as an argument, where everyone on this machine can read it.

@@ -33,6 +33,35 @@ fn fractions_of_a_second_are_allowed_and_zero_switches_off() {
 }
 
 #[test]
+fn every_flag_that_switches_something_on_switches_it_off_with_false_behind_it() {
+    let command = Config::command();
+    let switches = command
+        .get_arguments()
+        .filter(|arg| arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "BOOLEAN")));
+    let switches: Vec<&str> = switches.map(|arg| arg.get_long().unwrap()).collect();
+    assert_eq!(switches.len(), 6, "{switches:?}");
+    for switch in switches {
+        let file = format!("{switch} = true\nssl-certfile = 'c'\nadmin = '/a'\n");
+        let is_on = |flags: &str, file: &str| {
+            let args = ["slackwater"].into_iter().chain(flags.split_whitespace()).map(OsString::from);
+            let with_file = ["--config".into(), "f.toml".into()];
+            let config =
+                Config::read_with(args.chain(with_file).collect(), &|_| Ok(file.to_owned())).unwrap();
+            let shown = format!("{config:?}");
+            shown.contains(&format!("{}: true", switch.replace('-', "_")))
+        };
+        let written = |flags: &str| is_on(flags, &file);
+        assert!(written(""), "{switch}");
+        assert!(!written(&format!("--{switch}=false")) && !written(&format!("--{switch}=off")), "{switch}");
+        let bare = is_on(&format!("--{switch} --port 1"), &file.replace("true", "false"));
+        assert!(bare && is_on(&format!("--{switch}=1"), &file.replace("true", "\"no\"")), "{switch}");
+    }
+    let maybe = read("--park=maybe").unwrap_err();
+    assert!(maybe.contains("'--park[=<BOOLEAN>]': give 1, true, yes or on to set it"), "{maybe}");
+    assert!(read("--park false").unwrap_err().contains("not shown as it may be a secret"));
+}
+
+#[test]
 fn every_quantity_takes_a_unit_beside_the_plain_number_that_it_had() {
     let mut quantities = 0;
     for arg in Config::command().get_arguments() {

@@ -106,6 +106,12 @@ fn an_error_names_the_variable_or_the_line_that_it_comes_from() {
             &[("SLACKWATER_CONFIG", "none.toml")],
             "cannot read SLACKWATER_CONFIG none.toml: No such file",
         ),
+        (
+            "",
+            "",
+            &[("SLACKWATER_CONFIG", "")],
+            "a value is required for 'SLACKWATER_CONFIG' but none was supplied",
+        ),
         ("", "--config .", &[], "cannot read --config .: it is a folder"),
         ("", "--config /dev/null", &[], "cannot read --config /dev/null: it is not a regular file"),
         ("publish-token = sekrit", "--config f.toml", &[], "f.toml line 1: this is no TOML"),
