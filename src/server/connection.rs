@@ -234,7 +234,7 @@ impl<S: Socket> Connection<S> {
     ) {
         let (status, what) = refusal.status();
         let exchange = Exchange::last(now.wall, shared_with);
-        self.respond(Response::error(status, what), &exchange, now, limits);
+        self.respond(Response::error(status, &what), &exchange, now, limits);
     }
 
     /// A request has begun that follows another: it has as long as a first one.

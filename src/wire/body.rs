@@ -82,14 +82,14 @@ impl Body {
     /// A body whose first byte is the next one.
     ///
     /// # Errors
-    /// `BodyTooLarge` when the announced length is over the limit.
+    /// `BodyOverLimit` when the announced length is.
     pub fn new(framing: Framing, limit: usize) -> Result<Self, Refusal> {
         let state = match framing {
             Framing::Chunked => State::ChunkSize,
             Framing::Length(0) => State::Whole,
             Framing::Length(length) => {
                 let length = usize::try_from(length).ok().filter(|length| *length <= limit);
-                State::Plain(length.ok_or(Refusal::BodyTooLarge)?)
+                State::Plain(length.ok_or(Refusal::BodyOverLimit(limit))?)
             }
         };
         Ok(Self { collected: Vec::new(), limit, extension_bytes: 0, state })
@@ -98,7 +98,7 @@ impl Body {
     /// Takes what belongs to the body from the start of `input`, and says how much that was.
     ///
     /// # Errors
-    /// `BodyTooLarge`, or `Malformed` when the chunks are not chunks.
+    /// `BodyOverLimit`, or `Malformed` when the chunks are not chunks.
     pub fn read(&mut self, input: &[u8]) -> Result<usize, Refusal> {
         let mut used = 0;
         loop {
@@ -157,7 +157,7 @@ impl Body {
 
     fn room_for(&self, size: u64) -> Result<usize, Refusal> {
         let room = self.limit - self.collected.len();
-        usize::try_from(size).ok().filter(|size| *size <= room).ok_or(Refusal::BodyTooLarge)
+        usize::try_from(size).ok().filter(|size| *size <= room).ok_or(Refusal::BodyOverLimit(self.limit))
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(read_any(Framing::Length(3), b"abcd"), Ok((Some(b"abc".into()), b"d".into())));
         assert_eq!(read_any(Framing::Length(3), b"ab"), Ok((None, vec![])));
         assert_eq!(read_any(Framing::Length(0), b"x"), Ok((Some(vec![]), b"x".into())));
-        assert_eq!(read_any(Framing::Length(21), b""), Err(Refusal::BodyTooLarge));
+        assert_eq!(read_any(Framing::Length(21), b""), Err(Refusal::BodyOverLimit(20)));
     }
 
     #[test]
@@ -260,12 +260,12 @@ mod tests {
         for input in [&b"x\r\n"[..], b"3\r\nabcd\r\n", b"-1\r\n", b"\r\n", b"3\r\nabc\n0\r\n\r\n"] {
             assert!(matches!(read_any(Framing::Chunked, input), Err(Refusal::Malformed(_))), "{input:?}");
         }
-        assert_eq!(read_any(Framing::Chunked, b"15\r\n"), Err(Refusal::BodyTooLarge));
+        assert_eq!(read_any(Framing::Chunked, b"15\r\n"), Err(Refusal::BodyOverLimit(20)));
         assert_eq!(
             read_any(Framing::Chunked, b"14\r\naaaaaaaaaaaaaaaaaaaa\r\n1\r\n"),
-            Err(Refusal::BodyTooLarge)
+            Err(Refusal::BodyOverLimit(20))
         );
-        assert_eq!(read_any(Framing::Chunked, b"ffffffffffffffff\r\n"), Err(Refusal::BodyTooLarge));
+        assert_eq!(read_any(Framing::Chunked, b"ffffffffffffffff\r\n"), Err(Refusal::BodyOverLimit(20)));
         let endless = [&b"0\r\n"[..], b"a: ", &[b'x'; MAX_HEAD_BYTES]].concat();
         assert_eq!(read_any(Framing::Chunked, &endless), Err(Refusal::HeadTooLarge));
         let endless = [&b"0\r\n"[..], &b"a: b\r\n".repeat(200)].concat();

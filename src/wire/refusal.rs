@@ -1,5 +1,7 @@
 //! Why a request cannot be answered: a status and a reason for each.
 
+use std::borrow::Cow;
+
 /// Why a request cannot be answered. The peer is told, and then the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -11,6 +13,8 @@ pub enum Refusal {
     Timeout,
     /// 413: its body is too large.
     BodyTooLarge,
+    /// 413: its body has more bytes than these, which a publication's may have.
+    BodyOverLimit(usize),
     /// 431: its head is over `MAX_HEAD_BYTES`.
     HeadTooLarge,
     /// 501: a transfer coding other than chunked.
@@ -26,14 +30,19 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::PlainHttp => "plain_http",
             Self::Timeout => "timeout",
-            Self::BodyTooLarge | Self::HeadTooLarge => "too_large",
+            Self::BodyTooLarge | Self::BodyOverLimit(_) | Self::HeadTooLarge => "too_large",
             Self::UnknownCoding | Self::Version => "unsupported",
         }
     }
 
     /// The status to answer with, and what was wrong.
-    pub fn status(self) -> (u16, &'static str) {
-        match self {
+    pub fn status(self) -> (u16, Cow<'static, str>) {
+        let (status, what) = match self {
+            Self::BodyOverLimit(most_bytes) => {
+                let what =
+                    format!("request body too large: {most_bytes} bytes are the most (--max-publish-size)");
+                return (413, what.into());
+            }
             Self::Malformed(what) => (400, what),
             Self::PlainHttp => (400, "TLS is spoken at this port: ask by https or wss"),
             Self::Timeout => (408, "request not complete in time"),
@@ -41,6 +50,7 @@ impl Refusal {
             Self::HeadTooLarge => (431, "request head too large"),
             Self::UnknownCoding => (501, "unknown transfer coding"),
             Self::Version => (505, "only HTTP/1.1 and HTTP/1.0 are spoken here"),
-        }
+        };
+        (status, what.into())
     }
 }

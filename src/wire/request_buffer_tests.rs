@@ -116,7 +116,7 @@ fn a_wanted_body_is_collected_before_its_request_comes() {
         assert_eq!(buffer.into_rest(), b"GET");
     }
     let large = buffer("POST /p HTTP/1.1\nHost: x\nContent-Length: 11\n\n").next(|_| WANTED);
-    assert_eq!(large, Err(Refusal::BodyTooLarge));
+    assert_eq!(large, Err(Refusal::BodyOverLimit(10)));
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn where_the_path_names_the_topic_the_body_is_the_data() {
         ("/publish/orders/7?topic=orders/8", "", "x", 400),
         ("/publish/orders/7", json, "{", 400),
         ("/publish/orders/7", json, r#"{"topic":"orders/8","data":1}"#, 400),
+        ("/publish/orders/7", json, r#"{"data":1}"#, 400),
         ("/publish/orders/7", "", "", 400),
         ("/publish/orders/7", "Content-Type: application/x-www-form-urlencoded\r\n", r#"{"a":1}"#, 415),
     ] {
@@ -282,6 +283,20 @@ fn topics_come_and_go_while_connected() {
         publisher.publish_to(topic, topic);
     }
     assert_eq!(hear_data(&mut client, 3), ["b/1", "c", "b/2/x"]);
+}
+
+#[test]
+fn a_topic_that_is_named_twice_is_heard_once_until_it_is_left() {
+    let server = Running::with("");
+    let mut client = server.client_at("/ws?topic=a&topic=b&topic=a");
+    assert_eq!(client.welcome["topics"], json!(["a", "b"]));
+    let mut publisher = Publisher::connect(server.address);
+    let _ = ["a", "b"].map(|topic| publisher.publish_to(topic, topic));
+    assert_eq!(hear_data(&mut client, 2), ["a", "b"]);
+    client.say(r#"{"type":"unsubscribe","topic":"a"}"#);
+    assert_eq!(client.hear()["type"], "unsubscribed");
+    let _ = ["a", "b"].map(|topic| publisher.publish_to(topic, topic));
+    assert_eq!(hear_data(&mut client, 1), ["b"]);
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl<S: Socket> Peers<S> {
         self.counts.on_rejected(Refusal::PlainHttp.label());
         let (status, what) = Refusal::PlainHttp.status();
         let exchange = Exchange { head_only, ..Exchange::last(now.wall, None) };
-        self.connections[key].respond(Response::error(status, what), &exchange, now, &self.terms.limits);
+        self.connections[key].respond(Response::error(status, &what), &exchange, now, &self.terms.limits);
     }
 }
 

@@ -52,7 +52,9 @@ impl<S: Socket> Peers<S> {
             Err(("forbidden", format!("no token grants to publish to {topic:?}")))
         } else if size > self.terms.max_publish_bytes {
             let most = self.terms.max_publish_bytes;
-            Err(("too_large", format!("the field \"data\" has {size} bytes, {most} are the most")))
+            let why =
+                format!("the field \"data\" has {size} bytes, {most} are the most (--max-publish-size)");
+            Err(("too_large", why))
         } else if matches!(self.mode, Mode::Leaving | Mode::Farewell) {
             Err(restarting())
         } else {

@@ -57,9 +57,14 @@ impl<'a> Item<'a> {
 }
 
 impl Members<'_> {
-    /// Whether it says both where to and what, and nothing else than a publication may.
+    /// Whether it says what is published, and nothing else than a publication may.
     pub(super) fn is_publication(&self) -> bool {
-        self.fault.is_none() && self.data.is_some() && (self.topic.is_some() || self.topics.is_some())
+        self.fault.is_none() && self.data.is_some()
+    }
+
+    /// Whether it says where to.
+    pub(super) fn names_topics(&self) -> bool {
+        self.topic.is_some() || self.topics.is_some()
     }
 
     fn add_to(self, body: &str, place: impl FnOnce() -> Place, made: &mut Made) -> Result<(), PublishError> {

@@ -26,7 +26,7 @@ pub struct Asked<'a> {
 /// as it was sent.
 ///
 /// # Errors
-/// When one of them is none, or the path and the query name different ones; and at `/publish/{topic}` when the body itself is a whole
+/// When one of them is none, or the path and the query name different ones; and at `/publish/{topic}` when the body itself is a
 /// publication, which is for `/publish`.
 pub fn named_topics(asked: Asked<'_>) -> Result<Vec<TopicName>, PublishError> {
     let query = form_urlencoded::parse(asked.query);
@@ -43,31 +43,54 @@ pub fn named_topics(asked: Asked<'_>) -> Result<Vec<TopicName>, PublishError> {
         );
         return Err(PublishError::Body(why.into()));
     }
-    if is_publication(asked) {
-        let why = format!(
-            "the body is a whole publication, and where the path names a topic it is to be the data alone: send it to /publish, or \
-             its \"data\" to /publish/{topic}"
-        );
+    if let Some(publication) = publication_in(asked) {
+        let why = match publication {
+            Publication::Whole => format!(
+                "the body is a whole publication, and where the path names a topic it is to be the data alone: send it to /publish, \
+                 or its \"data\" to /publish/{topic}"
+            ),
+            Publication::WithoutTopic => format!(
+                "the body is a publication without its topic, and where the path names one it is to be the data alone: send what \
+                 \"data\" holds to /publish/{topic}; or, if listeners are to get {{\"data\": …}} itself, \
+                 {{\"topic\":\"{topic}\",\"data\":{{\"data\": …}}}} to /publish"
+            ),
+        };
         return Err(PublishError::Body(why.into()));
     }
     Ok(vec![topic])
 }
 
-/// Whether a body of JSON is for `/publish`, as it says itself where to. What is no JSON is judged elsewhere.
-fn is_publication(asked: Asked<'_>) -> bool {
+/// What a body is where it should be data.
+enum Publication {
+    /// It says itself where to.
+    Whole,
+    /// Published as data, it would be within another.
+    WithoutTopic,
+}
+
+/// The first publication in a body of JSON, which is for `/publish`. What is no JSON is judged elsewhere.
+fn publication_in(asked: Asked<'_>) -> Option<Publication> {
     let text = str::from_utf8(asked.body).unwrap_or_default();
-    let is_one = |item: &Item<'_>| matches!(item, Item::Object(members) if members.is_publication());
-    let holds_one = |text: &str| {
+    let as_one = |item: &Item<'_>| match item {
+        Item::Object(members) if members.is_publication() && members.names_topics() => {
+            Some(Publication::Whole)
+        }
+        Item::Object(members) if members.is_publication() => Some(Publication::WithoutTopic),
+        _ => None,
+    };
+    let held = |text: &str| {
         let text = without_mark(text);
         match text.trim_start().starts_with('[') {
-            true => serde_json::from_str(text).is_ok_and(|list: Vec<Item<'_>>| list.iter().any(is_one)),
-            false => serde_json::from_str(text).is_ok_and(|item| is_one(&item)),
+            true => {
+                serde_json::from_str(text).ok().and_then(|list: Vec<Item<'_>>| list.iter().find_map(as_one))
+            }
+            false => serde_json::from_str(text).ok().and_then(|item| as_one(&item)),
         }
     };
     match shape_of(asked.content_type) {
-        Shape::Json => holds_one(text),
-        Shape::JsonLines => text.lines().any(holds_one),
-        Shape::Form | Shape::Text => false,
+        Shape::Json => held(text),
+        Shape::JsonLines => text.lines().find_map(held),
+        Shape::Form | Shape::Text => None,
     }
 }
 
@@ -134,9 +157,20 @@ mod tests {
             assert!(told.contains("send it to /publish, or its \"data\" to /publish/a"), "{told}");
             assert_eq!(named("/publish?topic=a", fields, body), Ok(vec!["a".to_owned()]));
         }
+        for (fields, body) in
+            [(JSON, r#"{"data":1}"#), (JSON, r#"[1,{"data":{},"id":"x"}]"#), (LINES, "1\n{\"data\":1}")]
+        {
+            let told = named("/publish/a", fields, body).unwrap_err();
+            assert!(told.starts_with("the body is a publication without its topic"), "{told}");
+            assert!(
+                told.contains(r#"or, if listeners are to get {"data": …} itself, {"topic":"a","#),
+                "{told}"
+            );
+            assert_eq!(named("/publish?topic=a", fields, body), Ok(vec!["a".to_owned()]));
+        }
         for (fields, body) in [
-            (JSON, r#"{"data":1}"#),
             (JSON, r#"{"topic":"b"}"#),
+            (JSON, r#"{"data":1,"more":1}"#),
             (JSON, r#"{"topic":"b","data":1,"more":1}"#),
             (JSON, "{"),
             (JSON, "[[]]"),

@@ -50,7 +50,12 @@ fn a_publication_that_is_no_body_or_never_ends_is_refused() {
     ] {
         let mut peer = Peer::connect(server.address);
         peer.send(format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{body}"));
-        assert_eq!(peer.response().status, status, "{body}");
+        let response = peer.response();
+        assert_eq!(response.status, status, "{body}");
+        assert_eq!(
+            response.text().contains("1000 bytes are the most (--max-publish-size)"),
+            body.contains("3e9")
+        );
         assert_eq!(peer.rest(), b"", "{body}");
     }
     assert_serves(&server);
