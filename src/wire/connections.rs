@@ -80,6 +80,18 @@ impl Page {
         all.sort_unstable_by_key(id);
         (all, is_truncated)
     }
+
+    /// Drops from the lists of several what is not of this page, so that together they are no longer than one.
+    pub fn share(self, lists: &mut [&mut Connections]) {
+        let ids = lists.iter().flat_map(|part| &part.list).map(|client| client.id).collect();
+        let (ids, is_truncated) = self.cut(ids, |id| *id);
+        let Some(last) = ids.last().filter(|_| is_truncated) else { return };
+        for part in lists {
+            let length = part.list.partition_point(|client| client.id <= *last);
+            part.is_truncated |= length < part.list.len();
+            part.list.truncate(length);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +111,19 @@ mod tests {
         for fault in ["connections=1001", "connections=0", "connections=x", "connections&after=x"] {
             assert!(read(fault).is_some_and(|page| page.is_err()), "{fault}");
         }
+    }
+
+    #[test]
+    fn the_lists_of_several_are_together_no_longer_than_a_page() {
+        let list = |numbers: &[u32]| {
+            let id = |number: &u32| ConnectionId { epoch: 1, number: *number };
+            let client = |number| ConnectionStatus { id: id(number), ..ConnectionStatus::default() };
+            Connections { list: numbers.iter().map(client).collect(), is_truncated: false }
+        };
+        let [mut first, mut second, mut third] = [list(&[1, 4, 5]), list(&[2]), list(&[])];
+        Page { limit: 3, after: None }.share(&mut [&mut first, &mut second, &mut third]);
+        assert_eq!(first, Connections { is_truncated: true, ..list(&[1, 4]) });
+        assert_eq!((second, third), (list(&[2]), list(&[])));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl<S: Socket> Peers<S> {
             since_unix_ms: self.register.since_unix_ms(key),
             topics: self.feed.filters(key).count() as u64,
             outbox_bytes: connection.queued().0 as u64,
-            subject: member.and_then(|member| member.identity.subject.clone()),
+            subject: member.and_then(|member| member.identity.subject.as_deref()).map(shown),
             tls: connection.its_socket().agreed().map(|agreed| agreed.version.to_owned()),
         }
     }
@@ -87,6 +87,15 @@ impl<S: Socket> Peers<S> {
         let count = audiences.len() as u64;
         let topics = audiences.map(|(filter, subscribers)| (Filter::as_str(filter), subscribers as u64));
         Topics::most(count, topics, topics::NAMED)
+    }
+}
+
+/// What is shown of a subject, which may fill a whole token.
+fn shown(subject: &str) -> String {
+    const MOST_CHARS: usize = 200;
+    match subject.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", &subject[..end]),
+        None => subject.to_owned(),
     }
 }
 
@@ -111,6 +120,12 @@ mod tests {
         house.turn();
         let metrics = house.peers.metrics(house.now());
         assert_eq!((metrics.rates, metrics.deliveries), (Rates::default(), 80));
+    }
+
+    #[test]
+    fn no_more_is_shown_of_a_subject_than_a_line_takes() {
+        assert_eq!([shown("ada"), shown(&"ä".repeat(200))], ["ada".to_owned(), "ä".repeat(200)]);
+        assert_eq!(shown(&"ä".repeat(201)), "ä".repeat(200) + "…");
     }
 
     #[test]

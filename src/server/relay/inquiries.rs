@@ -28,6 +28,7 @@ pub(super) struct Inquiries {
 struct Inquiry {
     number: u64,
     asker: WorkerId,
+    wish: Wish,
     until: Instant,
     /// Who has been asked, and what was answered.
     asked: BTreeMap<WorkerId, Option<Details>>,
@@ -42,8 +43,12 @@ impl Inquiries {
     /// A worker has told what was wished for.
     pub(super) fn on_details(&mut self, number: u64, worker: WorkerId, details: Details) {
         let inquiry = self.under_way.iter_mut().find(|inquiry| inquiry.number == number);
-        if let Some(asked) = inquiry.and_then(|inquiry| inquiry.asked.get_mut(&worker)) {
-            *asked = Some(details);
+        let Some(inquiry) = inquiry else { return };
+        let Some(asked) = inquiry.asked.get_mut(&worker) else { return };
+        *asked = Some(details);
+        if let Wish::Connections(page) = inquiry.wish {
+            let told = inquiry.asked.values_mut().flatten();
+            page.share(&mut told.map(|details| &mut details.connections).collect::<Vec<_>>());
         }
     }
 }
@@ -61,7 +66,7 @@ impl<S: Socket> Relay<S> {
             member.link.send(&ToWorker::Tell { inquiry: number, wish });
             asked.insert(*id, None);
         }
-        inquiries.under_way.push_back(Inquiry { number, asker, until: now + PATIENCE, asked });
+        inquiries.under_way.push_back(Inquiry { number, asker, wish, until: now + PATIENCE, asked });
     }
 
     /// Answers those to which all there is has come, or whose time is over.
@@ -90,6 +95,8 @@ mod tests {
     use super::*;
     use crate::server::far_end::FarEnd;
     use crate::server::relay::tests::{relay_with, turn};
+    use crate::wire::connection_id::ConnectionId;
+    use crate::wire::connections::{ConnectionStatus, Connections, Page};
     use crate::wire::link::{self, ToSupervisor};
     use crate::wire::metrics::Metrics;
     use crate::wire::overview::Overview;
@@ -138,6 +145,38 @@ mod tests {
         let (_, found) = told(&ends[0]);
         assert_eq!(counts(&found[0]), [Some(10), Some(11), None]);
         assert_eq!((found[0].sum().connections_total, relay.deadline()), (21, None));
+    }
+
+    #[test]
+    fn of_a_list_no_more_is_kept_than_a_page_however_many_workers_have_told_theirs() {
+        let now = Now::read();
+        let (mut relay, ends) = relay_with(3, now);
+        let page = Page { limit: 2, after: None };
+        ends[0].borrow_mut().say(&ToSupervisor::Inquire(Wish::Connections(page)));
+        relay.on_ready(0, now);
+        turn(&mut relay, now);
+        for (worker, number) in (0..3).zip([5, 1, 3]) {
+            let client =
+                |number| ConnectionStatus { id: ConnectionId { epoch: 1, number }, ..<_>::default() };
+            let list = vec![client(number), client(number + 5)];
+            let details =
+                Details { connections: Connections { list, is_truncated: false }, ..<_>::default() };
+            let metrics = Box::default();
+            ends[worker].borrow_mut().say(&ToSupervisor::Details {
+                inquiry: 1,
+                metrics,
+                details: details.into(),
+            });
+            relay.on_ready(worker as WorkerId, now);
+            let kept = relay.inquiries.under_way.iter().flat_map(|one| one.asked.values().flatten());
+            assert!(kept.map(|details| details.connections.list.len()).sum::<usize>() <= 2);
+            turn(&mut relay, now);
+        }
+        let (_, found) = told(&ends[0]);
+        let lists = found[0].workers.iter().filter_map(|worker| Some(&worker.details.as_ref()?.connections));
+        let numbers =
+            |list: &Connections| list.list.iter().map(|client| client.id.number).collect::<Vec<_>>();
+        assert_eq!(lists.map(numbers).collect::<Vec<_>>(), [vec![], vec![1], vec![3]]);
     }
 
     #[test]
