@@ -3,15 +3,14 @@ with no field that does not; and nothing stands there that it does not say."""
 import contextlib
 import json
 import os
-import socket
 
 import pytest
 import requests
 from jsonschema import Draft7Validator
 
 from client import connect
+from engines import engine, flush
 from messages import ASYNCAPI, COMMANDS, Judge, validator
-from programs import Program, free_port
 from slackwater import PATIENCE, Slackwater
 from streams import address, by_httpx
 from tokens import BY_SECRET, bearer, granting
@@ -48,20 +47,6 @@ def listening(judge, url, **options):
         listener = Listener(ws, judge)
         assert judge.take(json.loads(ws.recv(timeout=PATIENCE))) == "welcome"
         yield listener
-
-
-@contextlib.contextmanager
-def engine(folder):
-    """A Redis, which orders and remembers what is published."""
-    with Program(free_port(), folder) as redis:
-        redis.run("redis-server", "--port", str(redis.port), "--save", "", "--dir", str(folder))
-        yield redis
-
-
-def flush(redis):
-    with socket.create_connection(("127.0.0.1", redis.port)) as link:
-        link.sendall(b"FLUSHALL\r\n")
-        assert link.recv(100).startswith(b"+OK")
 
 
 def test_everything_that_is_said_on_a_websocket_is_in_the_document_and_nothing_else(tmp_path):

@@ -11,10 +11,13 @@ import openapi_spec_validator
 import pytest
 import requests
 import schemathesis
+import urllib3
 import yaml
 from jsonschema import Draft202012Validator
 
 from client import connect, connected
+from engines import engine
+from programs import wait_until
 from slackwater import PATIENCE, Slackwater
 from tokens import BY_SECRET, granting
 
@@ -93,6 +96,22 @@ def test_a_transfer_coding_that_is_not_spoken_is_refused_as_the_document_says():
         assert ask("isAlive", server.http, headers={"Transfer-Encoding": "gzip"}).status_code == 501
 
 
+def test_a_version_of_http_that_is_not_spoken_is_refused_as_the_document_says(monkeypatch):
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_http_vsn_str", "HTTP/2.0")
+    with Slackwater() as server:
+        assert ask("isAlive", server.http).status_code == 505
+
+
+def test_whoever_does_not_end_a_request_is_answered_as_the_document_says():
+    operation = SCHEMA.find_operation_by_id("publish")
+    with Slackwater("--handshake-timeout", "0.2") as server, requests.Session() as session:
+        request = session.prepare_request(requests.Request("POST", f"{server.http}/publish"))
+        request.headers["Content-Length"] = "10"
+        answer = session.send(request, timeout=PATIENCE)
+    assert answer.status_code == 408
+    operation.validate_response(answer)
+
+
 def closed(schema):
     """A schema that takes no field that it does not name."""
     match schema:
@@ -107,12 +126,28 @@ def closed(schema):
 
 @pytest.mark.parametrize("query, schema", [("", "Status"), ("?connections", "Connections")])
 def test_the_status_has_no_field_that_is_not_in_the_document(query, schema):
-    strict = Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": closed(OPENAPI["components"])})
     with Slackwater("--drain-delay", "60") as server, connected(server.ws, 2), streaming(server):
         for _ in range(2):
-            assert [error.message for error in strict.iter_errors(ask("howIsIt", server.http, query).json())] == []
+            assert unknown(schema, ask("howIsIt", server.http, query).json()) == []
             ask("drain", server.http)
             server.wait_for(r"\[INFO\] Shutdown signal received")
+
+
+def test_nor_has_it_one_with_an_engine_and_after_a_hand_over(tmp_path):
+    with engine(tmp_path) as redis, Slackwater("--engine", f"redis://127.0.0.1:{redis.port}") as server:
+        server.hand_over()
+        for word in ("up", "down"):
+            wait_until(lambda: ask("howIsIt", server.http).json()["engine"]["status"] == word, f"the engine is not {word}")
+            told = ask("howIsIt", server.http).json()
+            assert told["handover"]["result"] == "completed"
+            assert unknown("Status", told) == []
+            redis.kill()
+
+
+def unknown(schema, told):
+    """What stands there that is not in the document."""
+    strict = Draft202012Validator({"$ref": f"#/components/schemas/{schema}", "components": closed(OPENAPI["components"])})
+    return [error.message for error in strict.iter_errors(told)]
 
 
 @contextlib.contextmanager
