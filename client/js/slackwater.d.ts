@@ -2,7 +2,7 @@
 
 /**
  * - `idle`: not connected, as the user wishes
- * - `connecting`: the opening handshake is under way
+ * - `connecting`: no welcome has come yet
  * - `open`: messages flow
  * - `waiting`: the next attempt comes by itself, at `retryAt`
  * - `stopped`: the server said not to come back, or the only token has expired
@@ -56,10 +56,13 @@ export interface Subscription {
   readonly topic: string;
   /** Ends this subscription and its loop; the last one of a topic tells the server. */
   unsubscribe(): void;
-  [Symbol.asyncIterator](): AsyncGenerator<Notification, void, void>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Notification>;
 }
 
-/** What a promise or a loop of this module fails with. The codes are those of the server's `error`, and the module's own. */
+/**
+ * What a promise or a loop of this module fails with. The codes are those of the server's `error`, and the module's own:
+ * `unsubscribed`, `too_slow`, `stopped`, `not_connected`, `unanswered`, and `too_large` for what was over the server's limit.
+ */
 export interface SlackwaterError extends Error {
   code: string;
 }
@@ -69,21 +72,14 @@ export interface Options {
   token?: TokenSource | null;
   /** The same, as a function, by another name; goes before `token`. */
   getToken?: () => string | Promise<string>;
-  /** The first topics, beside those of the address; `notifications`, if there are none. */
-  topics?: Iterable<string>;
+  /** The first topics, or a single one, beside those of the address; `notifications`, if there are none. */
+  topics?: string | Iterable<string>;
   /** The first place to go on from, in place of the address's. */
   lastEventId?: string | null;
   /** Disconnects for good, and ends every subscription. */
   signal?: AbortSignal;
   /** The platform's own, if not given; Node has one from version 22, and before that there is the one of `ws`. */
   WebSocket?: WebSocketConstructor;
-  /** Uniform in [0, 1), like `Math.random`. */
-  random?: () => number;
-  /** Milliseconds since the epoch, like `Date.now`. */
-  now?: () => number;
-  timers?: { setTimeout(act: () => void, delayMs: number): unknown; clearTimeout(timer: any): void };
-  /** Tells of `online`, `offline` and the like; the window, if there is one. */
-  network?: EventTarget;
 }
 
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => {
@@ -94,8 +90,8 @@ export type WebSocketConstructor = new (url: string, protocols?: string[]) => {
 
 export interface SlackwaterEventMap {
   statechange: CustomEvent<{ state: State; previous: State }>;
-  /** Whatever the server sends, a `Welcome` first: the JSON object, or null when `raw` is not one. */
-  message: CustomEvent<{ message: ({ type: string } & Record<string, unknown>) | null; raw: string | ArrayBuffer }>;
+  /** Whatever the server sends, a `Welcome` first: the JSON object, or null when `raw` is none with a type. */
+  message: CustomEvent<{ message: ({ type: string } & Record<string, unknown>) | null; raw: string }>;
   /** A publication on any of the topics. */
   notification: CustomEvent<Notification>;
   /** The answer to a connection that asked to go on from a place: all that was missed follows, or there may be a gap. */
@@ -149,9 +145,3 @@ export class Slackwater extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
-
-/** Whether it can be a token at all. */
-export function isToken(token: unknown): token is string;
-
-/** What a token says, not verified by anybody; nothing if it cannot be read. */
-export function claimsOf(token: string): Record<string, unknown>;

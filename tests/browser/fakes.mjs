@@ -2,9 +2,14 @@
 
 import { readFile } from 'node:fs/promises';
 
-// The module lies where browsers load it from, without a package.json that would tell Node it is one.
-const source = await readFile(new URL('../../static/slackwater.js', import.meta.url));
-export const { Slackwater, claimsOf } = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+const source = await readFile(new URL('../../static/slackwater.js', import.meta.url), 'utf8');
+
+/** The module as it runs where these names mean what the test says. */
+function moduleAmong(names) {
+  return new Function(...Object.keys(names), `${source.replace(/^export /gm, '')}\nreturn Slackwater;`)(...Object.values(names));
+}
+
+export const Slackwater = moduleAmong({});
 
 export const URL_OF_SERVER = 'ws://server.test/ws';
 export const SLOT_MS = 17_250;
@@ -12,18 +17,21 @@ export const HINT = { after_ms: SLOT_MS, deadline_ms: 1_800_000 };
 export const WELCOME = JSON.stringify({ type: 'welcome', message: 'Connected to WebSocket server', connection_id: 'c1' });
 
 /** A client in surroundings that do only what the test says. With `failures`, it is at the attempt after that many. */
-export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dice = 0.5, failures = 0, token } = {}) {
+export function surroundings({ page, url = page ? undefined : URL_OF_SERVER, dice = 0.5, failures = 0, ...options } = {}) {
   const sockets = [];
   const clock = new Clock();
   const network = new EventTarget();
-  const client = new Slackwater(url, {
-    WebSocket: fakeSocketsInto(sockets),
-    random: () => dice,
-    now: () => clock.now + clock.aheadMs,
-    timers: clock,
-    network,
-    token,
+  const Client = moduleAmong({
+    setTimeout: (act, delayMs) => clock.setTimeout(act, delayMs),
+    clearTimeout: (id) => clock.clearTimeout(id),
+    Date: { now: () => clock.now + clock.aheadMs, parse: Date.parse },
+    Math: Object.assign(Object.create(Math), { random: () => dice }),
+    globalThis: Object.assign(Object.create(globalThis), {
+      addEventListener: (type, listener) => network.addEventListener(type, listener),
+      removeEventListener: (type, listener) => network.removeEventListener(type, listener),
+    }),
   });
+  const client = new Client(url, { WebSocket: fakeSocketsInto(sockets), ...options });
 
   const [states, closes, messages, resumes] = [[], [], [], []];
   client.addEventListener('statechange', ({ detail }) => states.push(detail.state));
@@ -96,7 +104,7 @@ export function commands(socket) {
 }
 
 export function fakeSocketsInto(sockets) {
-  return class extends EventTarget {
+  return class {
     readyState = 0;
     sent = []; // what the user said
     questions = 0; // what the module asked
@@ -104,7 +112,6 @@ export function fakeSocketsInto(sockets) {
     closedWith = null;
 
     constructor(url, protocols) {
-      super();
       this.url = url;
       this.protocols = protocols;
       sockets.push(this);
@@ -125,19 +132,21 @@ export function fakeSocketsInto(sockets) {
       this.closedWith = code;
     }
 
-    opens() {
+    /** The handshake is done; with words, the server has said them. */
+    opens(...words) {
       this.readyState = 1;
-      this.dispatchEvent(new Event('open'));
+      this.onopen?.();
+      words.forEach((word) => this.says(word));
     }
 
     says(data) {
-      this.dispatchEvent(Object.assign(new Event('message'), { data }));
+      this.onmessage({ data });
     }
 
     closes(code, reason = '') {
       this.readyState = 3;
-      this.dispatchEvent(new Event('error'));
-      this.dispatchEvent(Object.assign(new Event('close'), { code, reason }));
+      this.onerror();
+      this.onclose({ code, reason });
     }
   };
 }

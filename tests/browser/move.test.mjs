@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HINT, SLOT_MS, URL_OF_SERVER, commands, connected, hint, moving, publication, welcome } from './fakes.mjs';
+import { HINT, SLOT_MS, commands, connected, hint, moving, publication, welcome } from './fakes.mjs';
 
 // When
 
@@ -26,26 +26,6 @@ test('a hint is handed on like any message, and right behind it comes when the c
   assert.deepEqual([moves, client.movesAt - clock.now], [[{ inMs: SLOT_MS, failures: 0 }], SLOT_MS]);
   clock.advance(SLOT_MS);
   assert.equal(client.movesAt, null);
-});
-
-test('a time beyond the deadline is the deadline, and one that is none is drawn, within half a minute', () => {
-  for (const [times, inMs] of [
-    [{ after_ms: 0 }, 0],
-    [{ after_ms: 5_000, deadline_ms: 3_000 }, 3_000],
-    [{ after_ms: 1e300, deadline_ms: 1_800_000 }, 1_800_000],
-    [{ after_ms: 1e300, deadline_ms: 'soon' }, 2 ** 31 - 1],
-    [{ after_ms: 5_000, deadline_ms: -1 }, 5_000],
-    [{ after_ms: 5_000, deadline_ms: null }, 5_000],
-    [{}, 15_000],
-    [{ after_ms: -1 }, 15_000],
-    [{ after_ms: '17250' }, 15_000],
-    [{ after_ms: null, deadline_ms: 4_000 }, 4_000],
-    [{ after_ms: { valueOf: 1 } }, 15_000],
-  ]) {
-    const { sockets, moves } = connected({}, { dice: 0.5 });
-    sockets[0].says(hint(times));
-    assert.deepEqual(moves, [{ inMs, failures: 0 }], JSON.stringify(times));
-  }
 });
 
 test('a time of nothing is at once', () => {
@@ -88,6 +68,7 @@ test('a successor that leaves as well is left in the same way', () => {
   sockets[2].opens();
   sockets[2].says(welcome({ resumed: true, last_event_id: 'e-9' }));
   sockets[2].says(publication('e-10'));
+  clock.advance(0);
   assert.deepEqual([sockets[1].closedWith, heard().slice(-2), states], [1000, ['e-9', 'e-10'], ['connecting', 'open']]);
   assert.deepEqual(moves.slice(1), ['moved', { inMs: 2_000, failures: 0 }, 'moved']);
   assert.equal(client.send('to the third') && sockets[2].sent[0], 'to the third');
@@ -117,7 +98,8 @@ test('disconnect in the listener of a hint is obeyed', () => {
 // What is heard
 
 test('over a whole move the state stays open and no ending is told', () => {
-  const { sockets, states, closes } = moved();
+  const { sockets, clock, states, closes } = moved();
+  clock.advance(0);
   assert.equal(sockets[0].closedWith, 1000);
   for (const code of [1000, 1008, 1012]) sockets[0].closes(code);
   assert.deepEqual([states, closes], [['connecting', 'open'], []]);
@@ -176,47 +158,34 @@ test('however much is heard while the successor opens, it is heard once, and the
   assert.equal(heard().length, 5_002, 'a thousand ids are remembered');
 });
 
-test('the old connection is closed at once when nothing can be under way on it', () => {
+test('the old connection is closed at once when no publication of the user’s waits for its answer there', () => {
   const { client, sockets, clock } = moving();
-  client.send('answered long ago');
-  clock.advance(2_000);
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: true }));
+  client.send('whose answer is an event alone');
+  sockets[1].opens(welcome({ resumed: true }));
+  clock.advance(0);
   assert.deepEqual([sockets[0].closedWith, clock.pending], [1000, 1], 'the one timer notices silence');
 });
 
-test('the answers to what was just sent are awaited on the old connection, for two seconds', () => {
-  const { client, sockets, clock, messages } = moving();
-  client.send('hello');
-  clock.advance(500);
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: true }));
-  sockets[0].says('{"type":"echo"}');
-  assert.equal(messages.at(-1).message.type, 'echo');
-  clock.advance(1_499);
+test('the answer to a publication is awaited on the old connection, for two seconds', async () => {
+  const { client, sockets, clock } = moving();
+  const [answered, late] = [client.publish('orders', 1), client.publish('orders', 2)];
+  const [{ ref }] = sockets[0].sent.map((text) => JSON.parse(text));
+  sockets[1].opens(welcome({ resumed: true }));
+  sockets[0].says(JSON.stringify({ type: 'published', id: 'e-9', ref }));
+  assert.equal(await answered, 'e-9');
+  clock.advance(1_999);
   assert.equal(sockets[0].closedWith, null);
   clock.advance(1);
-  sockets[0].says('too late');
-  assert.deepEqual([sockets[0].closedWith, messages.at(-1).message?.type], [1000, 'echo']);
-});
-
-test('a clock that is set back does not keep the old connection', () => {
-  const { client, sockets, clock } = moving();
-  client.send('hello');
-  clock.now -= 3_600_000;
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: true }));
-  clock.advance(2_000);
   assert.equal(sockets[0].closedWith, 1000);
+  await assert.rejects(late, { code: 'unanswered' });
 });
 
-test('where the old server wants its clients no longer matters once they have moved', () => {
-  const { client, sockets, messages } = moving();
-  client.send('keeps the old connection for its echo');
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: true }));
-  sockets[0].says(hint({ after_ms: 0 }));
-  assert.deepEqual([client.movesAt, messages.at(-1).message.type], [null, 'welcome']);
+test('nothing that the old connection says behind the new welcome is heard', () => {
+  const { client, sockets, messages, heard } = moving();
+  client.publish('orders', 1).catch(() => {});
+  sockets[1].opens(welcome({ resumed: false, last_event_id: 'f-3' }));
+  for (const raw of [hint({ after_ms: 0 }), publication('e-8'), '{"type":"gap","last_event_id":"e-9"}', 'text']) sockets[0].says(raw);
+  assert.deepEqual([client.movesAt, client.lastEventId, heard(), messages.at(-1).message.type], [null, 'f-3', [], 'welcome']);
 });
 
 test('a successor that does not know the place takes over all the same, and the gap is told', () => {
@@ -228,34 +197,6 @@ test('a successor that does not know the place takes over all the same, and the 
   assert.deepEqual([client.state, client.lastEventId, heard()], ['open', 'f-4', ['f-4']]);
   reconnects();
   assert.equal(asked().from, 'f-4');
-});
-
-test('what the old server still brings, when the new one does not know the place, is heard once and moves no place', () => {
-  const { client, sockets, clock, heard } = moving();
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: false, last_event_id: 'f-3' }));
-  for (const id of ['e-8', 'e-8', 'f-4']) sockets[0].says(publication(id));
-  assert.equal(client.lastEventId, 'f-3');
-  for (const id of ['f-4', 'f-5']) sockets[1].says(publication(id));
-  assert.deepEqual([heard(), client.lastEventId], [['e-8', 'f-4', 'f-5'], 'f-5']);
-  clock.advance(1_999);
-  assert.equal(sockets[0].closedWith, null);
-  clock.advance(1);
-  assert.equal(sockets[0].closedWith, 1000);
-});
-
-test('an old connection that still lingers at the next move is closed, so there are never more than three', () => {
-  const { sockets, clock } = moving();
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: false, last_event_id: 'f-3' }));
-  sockets[1].says(hint({ after_ms: 0 }));
-  clock.advance(0);
-  assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [null, null, null]);
-  sockets[2].opens();
-  sockets[2].says(welcome({ resumed: false, last_event_id: 'g-3' }));
-  assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, null, null]);
-  clock.advance(2_000);
-  assert.deepEqual([sockets.map(({ closedWith }) => closedWith), clock.pending], [[1000, 1000, null], 1]);
 });
 
 // What holds on the new connection
@@ -323,15 +264,6 @@ test('whoever listens to nothing moves, too, and is kept from the default topic'
   assert.deepEqual([heard(), resumes, moves.at(-1), client.lastEventId], [[], [], 'moved', 'e-9']);
 });
 
-test('a topic that the new welcome does not grant is not asked for again', () => {
-  const { client, sockets, clock } = connected({}, { url: `${URL_OF_SERVER}?topic=good&topic=secret` });
-  sockets[0].says(hint(HINT));
-  clock.advance(SLOT_MS);
-  sockets[1].opens();
-  sockets[1].says(welcome({ resumed: true, topics: ['good'] }));
-  assert.deepEqual(client.topics, ['good']);
-});
-
 test('disconnect closes the old connection and the opening one', () => {
   const { client, sockets, clock, closes } = moving();
   client.disconnect();
@@ -342,12 +274,12 @@ test('disconnect closes the old connection and the opening one', () => {
   assert.deepEqual([client.state, closes, clock.pending], ['idle', [], 0]);
 });
 
-test('disconnect closes the new connection and the one that lingers, also when a listener of the move says so', () => {
+test('disconnect in a listener of the move closes both connections, and is obeyed', () => {
   for (const type of ['moved', 'resume']) {
     const { client, sockets, clock, states, messages } = moving();
     client.addEventListener(type, () => client.disconnect());
-    sockets[1].opens();
-    sockets[1].says(welcome({ resumed: false }));
+    sockets[1].opens(welcome({ resumed: false }));
+    clock.advance(0);
     assert.deepEqual(sockets.map(({ closedWith }) => closedWith), [1000, 1000]);
     assert.deepEqual([states.at(-1), clock.pending], ['idle', 0]);
     assert.equal(messages.at(-1).message.type, type === 'moved' ? 'reconnect' : 'welcome');

@@ -13,7 +13,7 @@ test('connect opens one socket, and only one however often it is called', () => 
   const { client, sockets, states } = surroundings();
   client.connect();
   client.connect();
-  sockets[0].opens();
+  sockets[0].opens(WELCOME);
   client.connect();
   assert.deepEqual(sockets.map(({ url }) => url), [`${URL_OF_SERVER}?topic=notifications`]);
   assert.deepEqual(states, ['connecting', 'open']);
@@ -74,9 +74,8 @@ test('a connection that lived on after its welcome starts the back-off afresh', 
 test('a connection that opens and ends again goes on with the back-off', () => {
   for (const words of [[], [WELCOME]]) {
     const { client, sockets, clock } = surroundings({ dice: 0.5, failures: 3 });
-    sockets.at(-1).opens();
-    for (const word of words) sockets.at(-1).says(word);
-    clock.advance(words.length ? 4_999 : 60_000);
+    sockets.at(-1).opens(...words);
+    clock.advance(4_999);
     sockets.at(-1).closes(1006);
     assert.equal(client.retryAt - clock.now, 2_000);
   }
@@ -96,7 +95,7 @@ test('codes that name a bug or a policy stop the client', () => {
   for (const code of [1002, 1003, 1007, 1008, 1009, 4500, 4999]) {
     const { client, sockets, clock, closes } = surroundings();
     client.connect();
-    sockets[0].opens();
+    sockets[0].opens(WELCOME);
     sockets[0].closes(code, 'no');
     clock.advance(3_600_000);
     assert.deepEqual([client.state, client.retryAt, sockets.length, clock.pending], ['stopped', null, 1, 0]);
@@ -108,7 +107,7 @@ test('every other code reconnects', () => {
   for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 1013, 4001, 4003, 4099, 4499]) {
     const { client, sockets, clock, closes } = surroundings();
     client.connect();
-    sockets[0].opens();
+    sockets[0].opens(WELCOME);
     sockets[0].closes(code, 'later');
     const { state, retryAt } = client;
     assert.deepEqual([state, closes], ['waiting', [{ code, reason: 'later', wasOpen: true, willRetry: true, retryAt }]]);
@@ -186,7 +185,7 @@ test('the network coming back ends a wait, and does nothing in any other state',
   assert.equal(client.state, 'idle');
   client.connect();
   comesBack();
-  sockets[0].opens();
+  sockets[0].opens(WELCOME);
   comesBack();
   assert.equal(sockets.length, 1);
   sockets[0].closes(1006);
@@ -194,15 +193,20 @@ test('the network coming back ends a wait, and does nothing in any other state',
   assert.deepEqual([client.state, sockets.length], ['connecting', 2]);
 });
 
-test('a handshake without an answer is given up and tried again', () => {
-  const { client, sockets, clock, closes } = surroundings();
-  client.connect();
-  clock.advance(10_000);
-  assert.equal(client.state, 'waiting');
-  assert.notEqual(sockets[0].closedWith, null);
-  assert.deepEqual([closes.length, closes[0].code, closes[0].wasOpen], [1, 1006, false]);
-  sockets[0].closes(1006);
-  assert.equal(closes.length, 1);
+test('a server that does not welcome within ten seconds is given up and tried again, whether it answers the handshake or not', () => {
+  for (const opens of [false, true]) {
+    const { client, sockets, clock, closes, messages } = surroundings();
+    client.connect();
+    if (opens) sockets[0].opens('{"type":"echo"}');
+    clock.advance(9_999);
+    assert.deepEqual([client.state, messages], ['connecting', []]);
+    clock.advance(1);
+    assert.equal(client.state, 'waiting');
+    assert.notEqual(sockets[0].closedWith, null);
+    assert.deepEqual([closes.length, closes[0].code, closes[0].wasOpen], [1, 1006, false]);
+    sockets[0].closes(1006);
+    assert.equal(closes.length, 1);
+  }
 });
 
 test('a socket that was replaced is not heard any more', () => {
@@ -213,12 +217,12 @@ test('a socket that was replaced is not heard any more', () => {
   client.connect();
   const [stale, current] = sockets;
 
-  stale.opens();
+  stale.opens(WELCOME);
   assert.equal(client.state, 'connecting');
-  current.opens();
+  current.opens(WELCOME);
   stale.says(WELCOME);
   stale.closes(1008);
-  assert.deepEqual([client.state, messages, closes], ['open', [], []]);
+  assert.deepEqual([client.state, messages.length, closes], ['open', 1, []]);
   assert.equal(client.send('to the current one'), true);
   assert.deepEqual([stale.sent, current.sent], [[], ['to the current one']]);
 });
@@ -227,23 +231,20 @@ test('a late answer to an abandoned handshake opens nothing', () => {
   const { client, sockets, clock } = surroundings();
   client.connect();
   clock.advance(10_000);
-  sockets[0].opens();
+  sockets[0].opens(WELCOME);
   assert.equal(client.state, 'waiting');
 });
 
-test('messages arrive parsed and raw; what is no JSON object arrives raw', () => {
+test('messages arrive parsed and raw; what is no JSON object with a type arrives raw', () => {
   const { client, sockets, messages } = surroundings();
-  const binary = new ArrayBuffer(3);
+  const none = ['{"type":', '', '[1]', '"text"', 'null', '7', '{}', new ArrayBuffer(3)];
   client.connect();
-  sockets[0].opens();
-  for (const raw of ['{"type":"echo","message":"hi"}', '{"type":', '', '[1]', '"text"', 'null', '7', binary]) {
-    sockets[0].says(raw);
-  }
-  assert.deepEqual(messages, [
+  sockets[0].opens(WELCOME, '{"type":"echo","message":"hi"}', ...none);
+  assert.deepEqual(messages.slice(1), [
     { message: { type: 'echo', message: 'hi' }, raw: '{"type":"echo","message":"hi"}' },
-    ...['{"type":', '', '[1]', '"text"', 'null', '7', binary].map((raw) => ({ message: null, raw })),
+    ...none.map((raw) => ({ message: null, raw })),
   ]);
-  assert.deepEqual([client.state, sockets[0].binaryType], ['open', 'arraybuffer']);
+  assert.equal(client.state, 'open');
 });
 
 test('send refuses what cannot go now', () => {
@@ -251,7 +252,7 @@ test('send refuses what cannot go now', () => {
   assert.equal(client.send('idle'), false);
   client.connect();
   assert.equal(client.send('connecting'), false);
-  sockets[0].opens();
+  sockets[0].opens(WELCOME);
   assert.equal(client.send('open'), true);
   sockets[0].readyState = 2; // The peer's close frame is in, the close event is not.
   assert.equal(client.send('closing'), false);
@@ -260,10 +261,11 @@ test('send refuses what cannot go now', () => {
   assert.deepEqual(sockets[0].sent, ['open']);
 });
 
-test('without a clock of its own the client uses the timers of the platform', (t) => {
+test('the timers and the dice are those of the platform', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
+  t.mock.method(Math, 'random', () => 0.5);
   const sockets = [];
-  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets), random: () => 0.5 });
+  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets) });
   client.connect();
   sockets[0].closes(1006);
   t.mock.timers.tick(250);
@@ -275,7 +277,7 @@ test('what was agreed on beside the protocol is that of the present connection',
   assert.equal(client.extensions, '');
   client.connect();
   sockets[0].extensions = 'permessage-deflate';
-  sockets[0].opens();
+  sockets[0].opens(WELCOME);
   assert.equal(client.extensions, 'permessage-deflate');
   sockets[0].closes(1006);
   assert.equal(client.extensions, '');

@@ -50,7 +50,7 @@ test('a sign leaves a long text the time to leave', () => {
   client.send('x'.repeat(20_000));
   clock.advance(1_000);
   network.dispatchEvent(new Event('visibilitychange'));
-  clock.advance(19_000 + 3_999);
+  clock.advance(19_000 + 9_999);
   assert.equal(client.state, 'open');
   clock.advance(1);
   assert.equal(client.state, 'waiting');
@@ -62,29 +62,4 @@ test('a clock that is set back adds no more than a minute to the time of a quest
   clock.aheadMs = -3_600_000;
   clock.advance(2 * 65_000);
   assert.equal(client.state, 'waiting');
-});
-
-test('while the network takes what waits in the browser, however slowly, the time of the question has not begun', () => {
-  const { client, sockets, clock } = unanswered();
-  sockets[0].bufferedAmount = 1_000_000;
-  clock.advance(SILENCE_MS);
-  for (let looks = 0; looks < 50; looks += 1) {
-    sockets[0].bufferedAmount -= 10_000;
-    clock.advance(65_000);
-    assert.deepEqual([client.state, sockets[0].questions], ['open', 1]);
-  }
-  clock.advance(135_000);
-  assert.notEqual(client.state, 'open', 'it takes no more');
-});
-
-test('what waits in the browser and does not leave is no sign of life, and neither is a little that left at once', () => {
-  for (const waitsAfter of [() => 5_000, (passedMs) => 5_000 + passedMs, (passedMs) => (passedMs === 0 ? 5_000 : 0)]) {
-    const { client, sockets, clock } = unanswered();
-    const askedAt = clock.now + SILENCE_MS;
-    Object.defineProperty(sockets[0], 'bufferedAmount', { get: () => waitsAfter(clock.now - askedAt) });
-    clock.advance(SILENCE_MS + 9_999);
-    assert.equal(client.state, 'open');
-    clock.advance(1);
-    assert.equal(client.state, 'waiting');
-  }
 });

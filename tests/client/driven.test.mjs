@@ -51,7 +51,7 @@ test('where the platform has a WebSocket none need be given', async (t) => {
 test('where the platform has none, the error says what to give', (t) => {
   platform(t, undefined);
   const client = new Slackwater('ws://127.0.0.1:1/ws');
-  const error = { name: 'TypeError', message: /no WebSocket.*22.*new Slackwater\(url, \{ WebSocket \}\).*ws/ };
+  const error = { name: 'TypeError', message: /no WebSocket.*22.*new Slackwater\(url, \{ WebSocket \}\)/ };
   assert.throws(() => client.connect(), error);
   assert.equal(client.state, 'idle');
 });

@@ -69,5 +69,5 @@ test('the module is light: minified and compressed it is under the bound', async
   const { code } = await transform(read(`${PACKAGE}/slackwater.js`), { minify: true, format: 'esm' });
   const bytes = gzipSync(code, { level: 9 }).length;
   t.diagnostic(`${bytes} bytes, minified and compressed`);
-  assert.ok(bytes < 6 * 1024, `${bytes} bytes`);
+  assert.ok(bytes < 4_000, `${bytes} bytes`);
 });
