@@ -3,9 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  HINT, SLOT_MS, Slackwater, URL_OF_SERVER, commands, connected, fakeSocketsInto, hint, moving, surroundings, welcome,
-} from './fakes.mjs';
+import { HINT, SLOT_MS, commands, connected, hint, surroundings, welcome } from './fakes.mjs';
 
 const told = (said) => JSON.stringify(said);
 const published = (topic, data) => told({ type: 'notification', id: `e-${data}`, topic, data });
@@ -299,9 +297,8 @@ test('a loop takes what waits before it learns that the server no longer lets it
 });
 
 test('a signal that aborts ends every subscription, and those that come later', async () => {
-  const [sockets, user] = [[], new AbortController()];
-  const timers = { setTimeout: () => 0, clearTimeout: ignore };
-  const client = new Slackwater(URL_OF_SERVER, { WebSocket: fakeSocketsInto(sockets), timers, signal: user.signal });
+  const user = new AbortController();
+  const { client, sockets } = surroundings({ signal: user.signal });
   const loop = looping(client.subscribe('tides'));
   client.connect();
   sockets[0].opens();
