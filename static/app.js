@@ -3,11 +3,12 @@
 // be below a prefix.
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
-import { addRow, inWords, local, received } from './feed.js';
+import { addRow, local, received } from './feed.js';
 import { make } from './make.js';
 import { countMessage } from './rate.js';
 import { Slackwater } from './slackwater.js';
 import { askForToken, authorization, listenNoMoreTo, listenTo, showTokenOf, whyNotLetIn } from './token.js';
+import { inWords } from './words.js';
 
 const COUNTDOWN_TICK_MS = 250;
 /** A network that has gone silent would keep a publication for minutes. */

@@ -3,6 +3,7 @@
 // Invariant: nothing from a message is parsed as HTML; it reaches the page through textContent alone.
 
 import { make } from './make.js';
+import { inWords } from './words.js';
 
 /** A tab left open for days stays this small. */
 const MAX_ROWS = 500;
@@ -49,19 +50,9 @@ export function local(type, text) {
   return { type, text, at: new Date(), pretty: null };
 }
 
-/** A string as it is, anything else as JSON. */
-export function inWords(value = '', indent = 0) {
-  if (typeof value === 'string') return value;
-  try {
-    return JSON.stringify(value, null, indent);
-  } catch {
-    return '…'; // Nested more deeply than the stack allows.
-  }
-}
-
 function unreadable(raw) {
   if (typeof raw === 'string') return { type: 'text', text: raw, at: new Date(), pretty: () => raw };
-  return { type: 'binary', text: `${raw.byteLength} bytes`, at: new Date(), pretty: null };
+  return { type: 'binary', text: `${raw.size} bytes`, at: new Date(), pretty: null };
 }
 
 function momentOf(timestamp) {

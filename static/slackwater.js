@@ -402,7 +402,7 @@ export class Slackwater extends EventTarget {
       if (type === 'echo' && words === 'Server received: ') return;
       if (type === 'notification') {
         if (!this.#isNew(id)) return;
-        this.#place = id;
+        this.#place = id ?? from;
       }
       // What was heard last may be lost: no server would know how to go on from there.
       if (type === 'gap') this.#place = to ?? from;
@@ -505,7 +505,7 @@ export class Slackwater extends EventTarget {
   #isNew(id) {
     // It is on the default topic, of a connection that could not name none.
     if (this.#subscriptions.size === 0 || this.#heard.has(id)) return false;
-    this.#heard.add(id);
+    if (id) this.#heard.add(id);
     // While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
     while (!this.#opening && this.#heard.size > MEMORY) {
       const [oldest] = this.#heard;

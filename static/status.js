@@ -4,6 +4,7 @@
 
 import { make } from './make.js';
 import { Plot } from './plot.js';
+import { inWords, spanInWords } from './words.js';
 
 const ASK_EVERY_MS = 1_000;
 const TIMEOUT_MS = 5_000;
@@ -56,7 +57,7 @@ function request(path, method) {
 async function demandToken(answer) {
   const { error } = await answer.json().catch(() => ({}));
   showAway('A token is needed');
-  demand(inWords(error ?? 'The server gives no reason'));
+  demand(told(error ?? 'The server gives no reason'));
 }
 
 function demand(words) {
@@ -74,16 +75,16 @@ function show(status) {
   for (const { plot, of, total } of PLOTS) plot.add(of ? of(status) : growth(status, total, now), isAnother);
   before = { status, at: now };
   document.body.dataset.state = status.status === 'draining' ? 'draining' : 'serving';
-  setText(ui.state, STATES[status.status] ?? inWords(status.status));
-  setText(ui.note, `Version ${inWords(status.version)}, since ${moment(status.since)} (${duration(status.uptime_seconds)}).`);
+  setText(ui.state, STATES[status.status] ?? told(status.status));
+  setText(ui.note, `Version ${told(status.version)}, since ${moment(status.since)} (${span(status.uptime_seconds)}).`);
   ui.drain.disabled = status.status !== 'serving';
   showDrain(status.drain);
   showHandover(status.handover);
   showEngine(status.engine);
   showHistory(status.history ?? {});
-  fill(ui.workers, list(status.workers).map((it) => [it.number, inWords(it.pid), it.connections, it.event_streams, size(it.outbox_bytes)]));
+  fill(ui.workers, list(status.workers).map((it) => [it.number, told(it.pid), it.connections, it.event_streams, size(it.outbox_bytes)]));
   setText(ui.topicCount, count(status.topics?.count));
-  fill(ui.topics, list(status.topics?.most_heard).map(({ topic, subscribers }) => [inWords(topic), subscribers]));
+  fill(ui.topics, list(status.topics?.most_heard).map(({ topic, subscribers }) => [told(topic), subscribers]));
   showNumbers();
 }
 
@@ -115,8 +116,8 @@ function showDrain(drain) {
   setText(ui.remaining, `${count(remaining)} of ${count(then)} still here`);
   setText(ui.departures, `${count(speed)} a second, on average`);
   const seconds = (Date.parse(deadline) - Date.parse(drain.since)) / 1000 - secondsSince(drain.since);
-  setText(ui.deadline, `${moment(deadline)} (${seconds > 0 ? `in ${duration(seconds)}` : 'now'})`);
-  setText(ui.begun, drain.origin ? `${moment(drain.since)}, by ${inWords(drain.origin)}` : moment(drain.since));
+  setText(ui.deadline, `${moment(deadline)} (${seconds > 0 ? `in ${span(seconds)}` : 'now'})`);
+  setText(ui.begun, drain.origin ? `${moment(drain.since)}, by ${told(drain.origin)}` : moment(drain.since));
 }
 
 /** By the server's clock as far as it is known: its uptime counts from `since`. */
@@ -129,7 +130,7 @@ function secondsSince(moment) {
 function showHandover(handover) {
   ui.handover.hidden = !handover;
   if (!handover) return;
-  setText(ui.handoverResult, inWords(handover.result));
+  setText(ui.handoverResult, told(handover.result));
   setText(ui.handoverEnded, moment(handover.ended));
   setText(ui.handoverClients, `${count(handover.moved)} moved, ${count(handover.stayed)} stayed`);
   setText(ui.handoverSeconds, `${count(handover.seconds * 1000)} ms`);
@@ -139,8 +140,8 @@ function showEngine(engine) {
   ui.engine.hidden = !engine;
   if (!engine) return;
   const { status, error, address, lag_seconds: lag, reconnects } = engine;
-  setText(ui.engineState, error ? `${inWords(status)}: ${inWords(error)}` : inWords(status));
-  setText(ui.engineAddress, inWords(address));
+  setText(ui.engineState, error ? `${told(status)}: ${told(error)}` : told(status));
+  setText(ui.engineAddress, told(address));
   setText(ui.engineLag, `${count(lag)} s`);
   setText(ui.engineReconnects, count(reconnects));
 }
@@ -164,21 +165,18 @@ function showNumbers() {
 
 // In words
 
-function inWords(value = '–') {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+/** What is not told is a dash. */
+function told(value = '–') {
+  return inWords(value);
+}
+
+function span(seconds) {
+  return Number.isFinite(seconds) ? spanInWords(seconds) : '–';
 }
 
 function moment(timestamp) {
   const at = new Date(typeof timestamp === 'string' ? timestamp : NaN);
   return Number.isNaN(at.getTime()) ? '–' : TIME.format(at);
-}
-
-function duration(seconds) {
-  if (!Number.isFinite(seconds)) return '–';
-  for (const [unit, unitS] of [['d', 86_400], ['h', 3_600], ['min', 60]]) {
-    if (seconds >= 2 * unitS) return `${Math.floor(seconds / unitS)} ${unit}`;
-  }
-  return `${Math.ceil(seconds)} s`;
 }
 
 function size(bytes) {
@@ -209,7 +207,7 @@ function fill(body, rows) {
     cells.forEach((cell, place) => {
       const made = row.cells[place] ?? row.appendChild(make(place === 0 ? 'th' : 'td'));
       if (place === 0) made.scope = 'row';
-      setText(made, Number.isFinite(cell) ? count(cell) : inWords(cell));
+      setText(made, Number.isFinite(cell) ? count(cell) : told(cell));
     });
   });
 }
@@ -237,10 +235,10 @@ ui.leave.addEventListener('click', async () => {
     const answer = await request('drain', 'POST');
     if (answer.ok) return ui.question.close();
     const { error } = await answer.json().catch(() => ({}));
-    ui.questionAnswer.textContent = `${answer.status}: ${inWords(error ?? 'the server gives no reason')}`;
+    ui.questionAnswer.textContent = `${answer.status}: ${told(error ?? 'the server gives no reason')}`;
     if (answer.status !== 401) return;
     ui.question.close();
-    demand(`To make it leave takes the operators’ token: ${inWords(error ?? 'the server gives no reason')}. Then ask again.`);
+    demand(`To make it leave takes the operators’ token: ${told(error ?? 'the server gives no reason')}. Then ask again.`);
   } catch {
     ui.questionAnswer.textContent = 'No answer: it may leave or not.';
   } finally {

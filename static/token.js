@@ -3,7 +3,7 @@
 // chosen no topic, the page listens to what the token grants.
 // Invariant: what a token says is not verified here; it reaches the page through textContent alone.
 
-import { inWords } from './feed.js';
+import { inWords, spanInWords } from './words.js';
 
 const TICK_MS = 1_000;
 const PROBE_TIMEOUT_MS = 5_000;
@@ -245,7 +245,8 @@ function showTime() {
   const isUsed = ui.box.dataset.token === 'used';
   const claimed = Number.isFinite(exp) ? exp * 1000 : null;
   const at = (isUsed ? client.tokenExpiresAt : null) ?? claimed; // The client knows it by the server's clock.
-  const words = at === null ? 'never' : inTime(at - Date.now());
+  const leftMs = at - Date.now();
+  const words = at === null ? 'never' : leftMs > 0 ? `in ${spanInWords(leftMs / 1000)}` : 'expired';
   if (ui.expires.textContent !== words) ui.expires.textContent = words;
   if (at !== null) ticking = setTimeout(showTime, TICK_MS);
 }
@@ -253,14 +254,6 @@ function showTime() {
 function patternsInWords(patterns) {
   if (patterns.includes('*')) return 'everything';
   return patterns.length === 0 ? 'nothing' : patterns.join(', ');
-}
-
-function inTime(ms) {
-  if (ms <= 0) return 'expired';
-  for (const [unit, unitMs] of [['d', 86_400_000], ['h', 3_600_000], ['min', 60_000]]) {
-    if (ms >= 2 * unitMs) return `in ${Math.floor(ms / unitMs)} ${unit}`;
-  }
-  return `in ${Math.ceil(ms / 1000)} s`;
 }
 
 // What the user does

@@ -61,7 +61,7 @@ impl For {
     }
 }
 
-const FILES: [(&str, For, &str, &[u8]); 13] = [
+const FILES: [(&str, For, &str, &[u8]); 14] = [
     ("/", For::Clients, HTML, include_bytes!("../../static/index.html")),
     ("/", For::Operators, HTML, include_bytes!("../../static/status.html")),
     ("/app.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/app.js")),
@@ -74,6 +74,7 @@ const FILES: [(&str, For, &str, &[u8]); 13] = [
     ("/status.js", For::Operators, JAVASCRIPT, include_bytes!("../../static/status.js")),
     ("/style.css", For::All, CSS, include_bytes!("../../static/style.css")),
     ("/token.js", For::Clients, JAVASCRIPT, include_bytes!("../../static/token.js")),
+    ("/words.js", For::All, JAVASCRIPT, include_bytes!("../../static/words.js")),
     ("/favicon.svg", For::All, "image/svg+xml", include_bytes!("../../static/favicon.svg")),
 ];
 

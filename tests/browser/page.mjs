@@ -64,9 +64,15 @@ export async function openPage(t, server, { path = '/', expected = null, script 
 /** The page with a WebSocket whose other end is the test. */
 export async function openScripted(t, look) {
   let socket;
-  const script = (page) => page.routeWebSocket('**/ws?*', (route) => (socket = route));
+  const script = (page) =>
+    page.routeWebSocket('**/ws?*', (route) => {
+      socket = route;
+      route.send('{"type":"welcome","message":"scripted"}');
+    });
   const { page } = await openPage(t, await Server.start(t), { script, ...look });
   await inState(page, 'open');
+  await rows(page, 'welcome').waitFor();
+  await page.getByRole('button', { name: 'Clear' }).click();
   return {
     page,
     say: (message) => socket.send(isRaw(message) ? message : JSON.stringify(message)),

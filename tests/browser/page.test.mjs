@@ -21,6 +21,7 @@ test('the page and its parts come with their types and a policy that allows only
     ['/rate.js', 'text/javascript'],
     ['/slackwater.js', 'text/javascript'],
     ['/token.js', 'text/javascript'],
+    ['/words.js', 'text/javascript'],
     ['/style.css', 'text/css'],
     ['/favicon.svg', 'image/svg+xml'],
   ]) {

@@ -146,6 +146,12 @@ test('what a replaced socket still brings is left to the replay of the new one',
   assert.deepEqual(heard(), ['e-8', 'e-9']);
 });
 
+test('publications without an id are heard and move nothing', () => {
+  const { client, sockets, heard } = connected({ last_event_id: 'e-7' });
+  for (let count = 0; count < 3; count += 1) sockets[0].says(publication(undefined));
+  assert.deepEqual([heard().length, client.lastEventId], [3, 'e-7']);
+});
+
 test('only publications and welcomes move the place', () => {
   const { client, sockets } = connected({ last_event_id: 'e-7' });
   sockets[0].says(JSON.stringify({ type: 'echo', id: 'e-9', last_event_id: 'e-9' }));
