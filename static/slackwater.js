@@ -463,7 +463,7 @@ export class Slackwater extends EventTarget {
     if (another) return;
     if (!willRetry) this.#release();
     this.#enter(willRetry ? (this.#opening ? 'connecting' : 'waiting') : 'stopped');
-    if (hasExpired) reason = 'token expired';
+    if (hasExpired) reason = 'the token has expired';
     if (!willRetry) for (const subscription of this.#subscriptions) subscription.stop(failure('stopped', `${code} ${reason}`));
     this.#tell('close', { code, reason, wasOpen, willRetry, retryAt: this.#attemptAt });
   }

@@ -133,7 +133,7 @@ export function askForToken(why) {
 }
 
 function hasExpired({ code, reason }) {
-  return code === 4004 || reason === 'token expired';
+  return code === 4004 || reason === 'the token has expired';
 }
 
 /**

@@ -457,7 +457,7 @@ test('a refused handshake stops a client whose string has expired, and no other'
     client.connect();
     sockets[0].closes(1006);
     assert.equal(client.state, state, `${lifeMs}`);
-    assert.equal(closes[0].reason, state === 'stopped' ? 'token expired' : '');
+    assert.equal(closes[0].reason, state === 'stopped' ? 'the token has expired' : '');
   }
 });
 
