@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,12 +123,27 @@ def test_the_guide_to_redeploying_shows_what_is_logged(tmp_path, monkeypatch):
     texts = [block.text for path in (DOCS / "redeploying.md", README) for block in guides.blocks(path) if block.language == "text"]
     shown = [line for text in texts for line in text.splitlines() if "Z [INFO] " in line and "hand" in text and "Shutdown" not in text]
     with Slackwater("--notify-interval", "0") as server, connected(server.ws, 3):
-        typed = [guides.Block(README, 0, "console", f"$ pidof() {{ echo {server.pid}; }}\n"), *console(DOCS / "redeploying.md", "cp ")]
+        # Of those that are found this one: the machine may have others.
+        found = f'$ pgrep() {{ command pgrep "$@" | grep -x {server.pid}; }}\n'
+        typed = [guides.Block(README, 0, "console", found), *console(DOCS / "redeploying.md", "cp ")]
         with Typist(tmp_path, typed, changes={"/usr/local/bin": str(program.parent)}):
             server.pid = int(server.wait_for(r".*Handed over 3 connections to process (\d+)")[1])
         server.wait_for(r".*Serving the page", 2)
         log = {like(line).replace(f":{server.port}", ":8000").replace(str(program.parent), "/usr/local/bin") for line in server.log}
         assert shown and {like(line).removeprefix("TIME ") for line in shown} <= log
+
+
+def test_the_readme_hangs_up_on_servers_and_on_no_other_command():
+    [find] = {re.search(r"\$\((pgrep .*)\)", block.text)[1] for path in (README, DOCS / "redeploying.md")
+              for block in console(path) if "pgrep" in block.text}
+    with Slackwater() as server:
+        listen = [os.environ["SLACKWATER_BIN"], "listen", "--url", server.http]
+        with subprocess.Popen(listen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as listener:
+            try:
+                found = subprocess.run(["sh", "-c", find], capture_output=True, text=True, check=True, timeout=PATIENCE).stdout.split()
+                assert str(server.pid) in found and str(listener.pid) not in found
+            finally:
+                listener.kill()
 
 
 def test_a_second_server_takes_over_as_the_guide_to_redeploying_has_it(tmp_path):
