@@ -2,6 +2,7 @@
 // by a fake socket and a fake clock.
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { connected, moving, publication, surroundings, welcome } from './fakes.mjs';
 
@@ -258,6 +259,18 @@ test('what the user sends is a question, too', () => {
   assert.equal(sockets[0].questions, 1);
   clock.advance(5_000 + 'nobody?'.length);
   assert.equal(client.state, 'waiting');
+});
+
+test('the window holds no client that is kept or sent away', () => {
+  const { client, sockets, network } = surroundings(EVEN);
+  const held = () => getEventListeners(network, 'online').length;
+  client.connect();
+  assert.equal(held(), 1);
+  sockets[0].closes(1008);
+  assert.equal(held(), 0);
+  client.connect();
+  client.disconnect();
+  assert.equal(held(), 0);
 });
 
 // During a move

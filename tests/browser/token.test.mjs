@@ -556,9 +556,10 @@ test('a refusal just before a move does no more to the connection that is left',
   all.client.publish('chat', 1).catch(() => {});
   all.client.token = issue(2 * HOUR_MS);
   refuses({ ...all, sockets: [all.sockets[0]] });
+  all.client.token = issue(3 * HOUR_MS);
   all.sockets.at(-1).opens(welcome({ resumed: true, topics: ['notifications'] }));
   await pass(all.clock, 10_000);
-  assert.deepEqual([all.client.state, all.sockets.length, all.sockets[0].closedWith], ['open', 3, 1000]);
+  assert.deepEqual([all.client.state, all.sockets.length, all.sockets[0].closedWith], ['open', 4, 1000]);
 });
 
 // Set later
@@ -576,6 +577,31 @@ test('another token of the same subject is shown on the open connection', async 
   all.clock.advance(2 * HOUR_MS);
   all.sockets[0].closes(4004);
   assert.equal(all.client.state, 'stopped');
+});
+
+test('a token that is set while another is on offer is shown once that is accepted', async () => {
+  const [first, second] = [issue(2 * HOUR_MS), issue(3 * HOUR_MS)];
+  const all = await connected(issue(HOUR_MS));
+  all.client.token = first;
+  all.client.token = second;
+  assert.deepEqual(refreshes(all.sockets[0]), [first]);
+  refreshed(all, 2 * HOUR_MS);
+  assert.deepEqual(refreshes(all.sockets[0]), [first, second]);
+});
+
+test('what a function gives that has been replaced meanwhile is not shown', async () => {
+  const promises = [];
+  const give = () => new Promise((resolve) => promises.push(resolve));
+  const all = await connected(issue(HOUR_MS));
+  all.client.token = () => give();
+  all.client.token = () => give();
+  promises[0](issue(2 * HOUR_MS));
+  await settled();
+  assert.deepEqual(refreshes(all.sockets[0]), []);
+  const next = issue(3 * HOUR_MS);
+  promises[1](next);
+  await settled();
+  assert.deepEqual(refreshes(all.sockets[0]), [next]);
 });
 
 test('a token that is refused while connected is the next connection’s all the same', async () => {
