@@ -87,7 +87,9 @@
 //!   those do that do not serve: [`process::commands`], a file for each. Where the server is that `publish` and
 //!   `listen` speak to: [`config::command::reach`], and how it is reached: `process::commands::far_end`. Who makes tokens: [`http::minting`]. Which of
 //!   arguments, variables and the configuration file counts: `config::reading`; how the file is written: [`config::file`], and who opens
-//!   it: [`process::config_file`]. Which variables are unknown: [`config::variables`].
+//!   it: [`process::config_file`]. Where each value was given, for what is said of it: [`config::sources`]. Which variables are
+//!   unknown: [`config::variables`]. How a refusal is said: [`process::refusal`]. What of a changed file does not count at a reload:
+//!   [`process::former`].
 //! * What is said about a configuration, whoever says it: [`process::remarks`], and of its files [`process::secrets`]. What is
 //!   dangerous about it: [`process::dangers`]. Where a server would listen:
 //!   [`server::prospect`]. What keeps it from starting though each value is in order: [`process::contradictions`].

@@ -46,9 +46,17 @@ const HABITS: &[(&[&str], Meant)] = &[
     (&["--threads"], Meant::Words("each process has one thread: give '--workers <N>' for several processes")),
 ];
 
+/// What people write behind a flag that switches something on; a number may be a port.
+const TRUTHS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
+
 /// What to say about an argument that `clap` does not know, if it is a habit.
 pub(super) fn explain(unknown: &str, args: &[OsString]) -> Option<String> {
     let name = unknown.split('=').next().unwrap_or(unknown);
+    if TRUTHS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Some(format!(
+            "'{name}' stands behind no flag that takes it: what switches something on takes it behind '=', as --park={name}"
+        ));
+    }
     if !name.starts_with('-') {
         return flags(name).map(|flags| format!("'{name}' stands behind no flag: give {flags}"));
     }

@@ -58,7 +58,7 @@ fn every_flag_that_switches_something_on_switches_it_off_with_false_behind_it() 
     }
     let maybe = read("--park=maybe").unwrap_err();
     assert!(maybe.contains("'--park[=<BOOLEAN>]': give 1, true, yes or on to set it"), "{maybe}");
-    assert!(read("--park false").unwrap_err().contains("not shown as it may be a secret"));
+    assert!(read("--park False").unwrap_err().contains("takes it behind '=', as --park=False"));
 }
 
 #[test]
