@@ -33,7 +33,7 @@ pub struct PublishRequest {
     #[arg(long, value_name = "KEY")]
     pub id: Option<String>,
 
-    /// Time for which it is tried again, for each publication
+    /// Time for which each publication is tried, an attempt 10 s at most; 0 for one attempt
     #[arg(long, value_name = "SECONDS", default_value = "10", allow_negative_numbers = true)]
     #[arg(value_parser = seconds(0.0..=3600.0))]
     pub timeout: Duration,

@@ -119,11 +119,12 @@ impl FarEnd {
     /// # Errors
     /// Why there is no connection.
     pub(super) fn dial(&self, until: Instant) -> Result<Line, Failure> {
-        self.dialer.dial(until).map_err(|why| match why.kind() {
+        let dialed = self.dialer.dial(until).map_err(|why| match why.kind() {
             // To ask again would bring the same certificate.
             ErrorKind::InvalidData => Failure::Refused(why.to_string()),
             _ => Failure::Unreachable(format!("cannot reach {}: {why}", self.shown())),
-        })
+        });
+        dialed.map_err(|failure| self.located(failure))
     }
 
     /// How a request begins, with the token as it is now.
@@ -169,7 +170,7 @@ impl FarEnd {
 
     fn unanswered(&self, why: NoAnswer) -> Failure {
         let place = self.shown();
-        match why {
+        self.located(match why {
             NoAnswer::NotHttp(_) => {
                 Failure::Refused(format!("{place} does not speak HTTP: is a Slackwater server there?"))
             }
@@ -180,7 +181,12 @@ impl FarEnd {
             }
             why if why.is_late() => Failure::Unreachable(format!("{place} did not answer in time")),
             why => Failure::Unreachable(format!("{place} did not answer: {why}")),
-        }
+        })
+    }
+
+    /// With where each flag was given that it names.
+    fn located(&self, failure: Failure) -> Failure {
+        failure.reworded(|why| self.reach.sources.locate(&why))
     }
 
     /// What an answer means that is not the one that was hoped for.

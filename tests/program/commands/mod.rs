@@ -6,5 +6,7 @@ mod ends;
 mod health;
 mod places;
 mod serve;
+mod slow;
 mod starting;
+mod strangers;
 mod token;

@@ -84,7 +84,8 @@ impl Terms {
 
     fn flaw(&self, flaw: &CertificateError) -> String {
         match flaw {
-            CertificateError::UnknownIssuer => {
+            // The latter where one of the same name is known, as one that was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 let whom = match &self.trust {
                     Trust::File(path) => format!("whom --ca-file {} names", path.display()),
                     Trust::System | Trust::Anybody => "whom this machine trusts".to_owned(),
@@ -180,5 +181,44 @@ impl ServerCertVerifier for Whoever {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_with_the_mend() {
+        let [now, then] = [2, 1].map(|seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+        let name = ServerName::try_from("localhost").unwrap();
+        let names = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: name.clone(),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let terms = Terms::new(Trust::Anybody, "localhost.").unwrap();
+        for (flaw, why) in [
+            (CertificateError::UnknownIssuer, "by nobody whom this machine trusts: give --ca-file"),
+            (names(&["DnsName(\"a.b\")", "c"]), "for another name (a.b, c): give --url with a name"),
+            (names(&[]), "for another name (none): "),
+            (
+                CertificateError::ExpiredContext { time: now, not_after: then },
+                "its certificate has expired: ",
+            ),
+            (CertificateError::NotValidYetContext { time: then, not_before: now }, "is not valid yet: "),
+            (CertificateError::Revoked, "the peer's certificate is revoked"),
+            (CertificateError::BadSignature, "by nobody whom this machine trusts: give --ca-file"),
+        ] {
+            let error = io::Error::new(ErrorKind::InvalidData, Error::InvalidCertificate(flaw));
+            let said = terms.words(&error).to_string();
+            assert!(said.starts_with("no TLS with localhost: ") && said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_no_certificate_can_be_for_is_no_good_for_tls() {
+        assert!(matches!(Terms::new(Trust::Anybody, "a b"), Err(Failure::Usage(_))));
     }
 }

@@ -239,3 +239,7 @@ fn in_words(why: &Error) -> String {
         _ => "something came that no WebSocket may carry (RFC 6455)".to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
