@@ -155,19 +155,15 @@ mod tests {
         ends[0].borrow_mut().say(&ToSupervisor::Inquire(Wish::Connections(page)));
         relay.on_ready(0, now);
         turn(&mut relay, now);
-        for (worker, number) in (0..3).zip([5, 1, 3]) {
+        for ((worker, end), number) in (0..).zip(&ends).zip([5, 1, 3]) {
             let client =
                 |number| ConnectionStatus { id: ConnectionId { epoch: 1, number }, ..<_>::default() };
             let list = vec![client(number), client(number + 5)];
             let details =
                 Details { connections: Connections { list, is_truncated: false }, ..<_>::default() };
             let metrics = Box::default();
-            ends[worker].borrow_mut().say(&ToSupervisor::Details {
-                inquiry: 1,
-                metrics,
-                details: details.into(),
-            });
-            relay.on_ready(worker as WorkerId, now);
+            end.borrow_mut().say(&ToSupervisor::Details { inquiry: 1, metrics, details: details.into() });
+            relay.on_ready(worker, now);
             let kept = relay.inquiries.under_way.iter().flat_map(|one| one.asked.values().flatten());
             assert!(kept.map(|details| details.connections.list.len()).sum::<usize>() <= 2);
             turn(&mut relay, now);
