@@ -165,13 +165,13 @@ test('the keyboard alone does everything, in the order of the page', async (t) =
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim());
 
   const order = [];
-  for (let stop = 0; stop < 14; stop += 1) {
+  for (let stop = 0; stop < 15; stop += 1) {
     await press('Tab');
     order.push(await focused());
   }
   assert.deepEqual(order, [
     'disconnect',
-    'clear', 'log', 'JSON',
+    'clear', 'skip', 'log', 'JSON',
     'Topics 1', '×', 'topic', 'Subscribe',
     'Publish', 'publish-topic', 'publish-data', 'Publish',
     'text', 'Send',
@@ -181,6 +181,10 @@ test('the keyboard alone does everything, in the order of the page', async (t) =
   await press('Enter');
   await rows(page, 'echo', 'Server received: typed').waitFor();
   assert.equal(await focused(), 'text');
+
+  await page.getByRole('link', { name: 'Skip the messages' }).focus();
+  await press('Enter', 'Tab');
+  assert.equal(await focused(), 'Topics 1', 'behind all rows');
 
   await rows(page, 'welcome').locator('summary').focus();
   await press('Enter');
