@@ -49,6 +49,8 @@ struct Listener {
     prints_json: bool,
     left: Option<u64>,
     is_told_to_end: Arc<AtomicBool>,
+    /// A signal ends the process at once then: what is waited for there looks at nothing else, and nothing has to be left.
+    is_opening: Arc<AtomicBool>,
 }
 
 /// Whether to go on.
@@ -71,8 +73,10 @@ impl Listener {
             return Err(Failure::Refused("standard output is closed".to_owned()));
         }
         let is_told_to_end = Arc::new(AtomicBool::new(false));
+        let is_opening = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&is_told_to_end))
+            signal_hook::flag::register_conditional_shutdown(signal, 0, Arc::clone(&is_opening))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&is_told_to_end)))
                 .map_err(|why| Failure::Refused(format!("cannot wait for signals: {why}")))?;
         }
         Ok(Self {
@@ -83,6 +87,7 @@ impl Listener {
             prints_json: request.json,
             left: request.count,
             is_told_to_end,
+            is_opening,
         })
     }
 
@@ -125,7 +130,10 @@ impl Listener {
 
     fn open(&self) -> Result<(Session, Message<'static>), Failure> {
         let until = Now::read().instant + PATIENCE;
-        Session::open(&self.far_end, &self.topics, self.place.as_deref(), until)
+        self.is_opening.store(true, Ordering::SeqCst);
+        let opened = Session::open(&self.far_end, &self.topics, self.place.as_deref(), until);
+        self.is_opening.store(false, Ordering::SeqCst);
+        opened
     }
 
     /// Prints what comes until the connection ends; `None` if that is all.

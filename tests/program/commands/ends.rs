@@ -199,6 +199,18 @@ fn a_hand_over_is_not_noticed_at_either_end() {
 }
 
 #[test]
+fn a_signal_ends_it_at_once_where_nobody_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let listening = Listening::spawn(Command::new(BINARY).args(["listen", "--url", &url]));
+    let (mut socket, _) = silent.accept().unwrap();
+    socket.read_exact(&mut [0; 100]).unwrap();
+    signal(listening.child.id(), "INT");
+    // Once the time to answer is over it would have been 3.
+    assert_eq!(listening.end(), (Some(0), vec![]));
+}
+
+#[test]
 fn when_nobody_reads_any_longer_it_ends_without_a_word() {
     let server = Process::start("");
     let url = url(&server);
