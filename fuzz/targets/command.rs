@@ -30,7 +30,9 @@ fn check(command: &Command, text: &str) {
     }
     let timestamp = Timestamp::UNIX_EPOCH;
     match command {
-        Command::Echo => says(&ServerMessage::Echo { message: text, timestamp }, "message", text),
+        Command::Echo => {
+            says(&ServerMessage::Echo { message: text, timestamp, last_event_id: None }, "message", text)
+        }
         Command::Subscribe(filter) | Command::Unsubscribe(filter) => {
             let topic = filter.as_str();
             assert_eq!(Filter::parse(topic).as_ref(), Ok(filter));

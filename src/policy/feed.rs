@@ -111,6 +111,16 @@ impl Feed {
         self.hub.pending_for(number(key))
     }
 
+    /// What names all that a subscriber has been handed, if nothing is pending for it: be it by `pending_for`, or by the replay
+    /// that it is being brought. On a quiet topic that is newer than the last that it has heard.
+    pub fn heard_by(&self, key: usize, replay: Option<&Replay>) -> Option<PublicationId> {
+        let has_all = match replay {
+            Some(replay) => self.is_complete(replay),
+            None => !self.hub.has_pending_for(number(key)),
+        };
+        has_all.then(|| self.newest())
+    }
+
     /// Whether somebody may still have to be visited.
     pub fn is_pending(&self) -> bool {
         self.hub.has_pending()

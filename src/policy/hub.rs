@@ -240,6 +240,13 @@ impl Hub {
         unheard
     }
 
+    /// Whether `pending_for` would hand a subscriber anything: in each channel the newest is the last.
+    pub fn has_pending_for(&self, key: SubscriberKey) -> bool {
+        let heard = self.subscribers.get(key as usize).map(|subscriber| subscriber.heard);
+        let newest = |seat: &Seat| Some(self.channels[seat.channel as usize].pending.last()?.0);
+        self.seats(key).iter().any(|seat| newest(seat) > heard)
+    }
+
     /// Counts everything up to here as heard by a subscriber.
     pub fn set_heard(&mut self, key: SubscriberKey, position: Position) {
         if let Some(subscriber) = self.subscribers.get_mut(key as usize) {

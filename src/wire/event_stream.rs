@@ -134,6 +134,7 @@ mod tests {
             after_ms: 2345,
             deadline_ms: Some(0),
             timestamp,
+            last_event_id: None,
         };
         let data = r#"{"type":"reconnect","reason":"server_restart","after_ms":2345,"deadline_ms":0,"timestamp":"1970-01-01T00:00:00.000Z"}"#;
         for (heard, line, id) in [(None, "", "7-1"), (Some("7-2"), "id: 7-2\n", "7-2")] {

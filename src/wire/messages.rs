@@ -120,6 +120,10 @@ pub enum ServerMessage<'a> {
         /// When it was answered.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
+        /// Up to which id the client has heard all that it listens to, once this has reached it; `None` while something of that is
+        /// still to come.
+        #[serde(serialize_with = "display_if_any", skip_serializing_if = "Option::is_none")]
+        last_event_id: Option<PublicationId>,
     },
     /// The reconnect notice: connect anew, and keep this connection until the new one is welcomed.
     Reconnect {
@@ -132,6 +136,9 @@ pub enum ServerMessage<'a> {
         /// When it was said.
         #[serde(serialize_with = "milliseconds")]
         timestamp: Timestamp,
+        /// As that of an echo. `None` on an event stream, where the event has an id of its own.
+        #[serde(serialize_with = "display_if_any", skip_serializing_if = "Option::is_none")]
+        last_event_id: Option<PublicationId>,
     },
     /// The answer to `publish`.
     Published {
@@ -250,7 +257,7 @@ mod tests {
             json(&notification),
             r#"{"type":"notification","id":"0000000e-1","topic":"notifications","message":"hi","timestamp":"2026-11-22T12:00:00.040Z","active_connections":3}"#
         );
-        let echo = ServerMessage::Echo { message: "a \"b\" ö", timestamp };
+        let echo = ServerMessage::Echo { message: "a \"b\" ö", timestamp, last_event_id: None };
         assert_eq!(
             json(&echo),
             r#"{"type":"echo","message":"a \"b\" ö","timestamp":"2026-11-22T12:00:00.040Z"}"#
@@ -293,6 +300,22 @@ mod tests {
             gap(Some(Sequencer::new(14, 0).newest())),
             r#"{"type":"gap","timestamp":"1970-01-01T00:00:00.000Z","last_event_id":"0000000e-0"}"#
         );
+    }
+
+    #[test]
+    fn an_echo_and_a_reconnect_notice_name_the_id_up_to_which_all_is_heard_where_there_is_one() {
+        let (timestamp, last_event_id) = (Timestamp::UNIX_EPOCH, Some(Sequencer::new(14, 0).advance()));
+        assert_eq!(
+            json(&ServerMessage::Echo { message: "m", timestamp, last_event_id }),
+            r#"{"type":"echo","message":"m","timestamp":"1970-01-01T00:00:00.000Z","last_event_id":"0000000e-1"}"#
+        );
+        let notice = |last_event_id| {
+            let (reason, after_ms, deadline_ms) = ("server_restart", 5, None);
+            json(&ServerMessage::Reconnect { reason, after_ms, deadline_ms, timestamp, last_event_id })
+        };
+        let without = r#"{"type":"reconnect","reason":"server_restart","after_ms":5,"deadline_ms":null,"timestamp":"1970-01-01T00:00:00.000Z"}"#;
+        assert_eq!(notice(None), without);
+        assert_eq!(notice(last_event_id), without.replace('}', r#","last_event_id":"0000000e-1"}"#));
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Client {
                     self.owes_pong = true;
                     self.answer_ping();
                 }
-                Heard::Echo(_)
+                Heard::Echo(..)
                 | Heard::Error
                 | Heard::Response { closes: false, .. }
                 | Heard::Switched

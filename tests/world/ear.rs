@@ -93,7 +93,8 @@ pub enum Heard {
     Refreshed,
     /// When to move, and why.
     Reconnect(Notice),
-    Echo(String),
+    /// The answer to a text, and up to which id all has been heard, where that is known.
+    Echo(String, Option<Id>),
     /// The answer to a command that cannot be carried out.
     Error,
     Ping,
@@ -111,6 +112,8 @@ pub struct Notice {
     pub after: Duration,
     /// When all is over, if it ever is.
     pub deadline: Option<Duration>,
+    /// Up to which id all has been heard, where the notice itself says it.
+    pub last: Option<Id>,
 }
 
 /// Listens to one connection's stream from its first byte.
@@ -317,6 +320,11 @@ pub fn read_message(payload: &[u8]) -> Option<Heard> {
     }
     let json: Value = serde_json::from_slice(payload).ok()?;
     let text = |field: &str| json[field].as_str().map(str::to_owned);
+    // `None` if it is there and is no id.
+    let last = || match text("last_event_id") {
+        None => Some(None),
+        Some(id) => Id::read(&id).map(Some),
+    };
     match json["type"].as_str()? {
         "welcome" => {
             let topics = json["topics"].as_array()?;
@@ -335,10 +343,11 @@ pub fn read_message(payload: &[u8]) -> Option<Heard> {
                 Value::Null => None,
                 number => Some(Duration::from_millis(number.as_u64()?)),
             },
+            last: last()?,
         })),
-        "echo" => Some(Heard::Echo(json["message"].as_str()?.strip_prefix("Server received: ")?.to_owned())),
+        "echo" => Some(Heard::Echo(text("message")?.strip_prefix("Server received: ")?.to_owned(), last()?)),
         "error" => json["message"].as_str().map(|_| Heard::Error),
-        "gap" => Some(Heard::Gap(text("last_event_id").map(|id| Id::read(&id).ok_or(())).transpose().ok()?)),
+        "gap" => Some(Heard::Gap(last()?)),
         "subscribed" => Some(Heard::Subscribed(text("topic")?)),
         "published" => Some(Heard::Published(Id::read(&text("id")?)?)),
         "refreshed" => Some(Heard::Refreshed),

@@ -70,7 +70,8 @@ impl EventStream {
             ([event], None) if event.name == "gap" && event.json()["type"] == "gap" => Heard::Gap(said_id),
             ([event], Some(retry)) if event.name == "reconnect" => {
                 let Heard::Reconnect(notice) = read_message(event.data.as_bytes())? else { return None };
-                if notice.after != retry {
+                // The event's own id says it.
+                if notice.after != retry || notice.last.is_some() {
                     return None;
                 }
                 Heard::Parting { retry, notice: Some(notice), id: said_id }

@@ -134,17 +134,20 @@ impl Judge {
             }
             Heard::Reconnect(notice) if notice.reason == "connection_age" => {
                 let life = (client.connected_at, told.welcomed_at);
+                has_heard_up_to(notice.last, told, client, scene);
                 told.moment = Some(read_notice_of_age(notice, life, terms));
                 let is_news = !told.is_told_of_leaving && !std::mem::replace(&mut told.is_told_of_age, true);
                 assert!(is_news, "told twice: {client:?}");
             }
             Heard::Reconnect(notice) => {
+                has_heard_up_to(notice.last, told, client, scene);
                 told.moment = Some(read_notice(notice, worker.leaving, terms));
                 let is_news = !std::mem::replace(&mut told.is_told_of_leaving, true);
                 assert!(is_news, "told twice: {client:?}");
             }
-            Heard::Echo(_) | Heard::Error if babbled => {}
-            Heard::Echo(text) => {
+            Heard::Echo(..) | Heard::Error if babbled => {}
+            Heard::Echo(text, last) => {
+                has_heard_up_to(*last, told, client, scene);
                 let reply = Some(Reply::Echo(text.clone()));
                 assert_eq!(asked.replies.get(told.replies), reply.as_ref(), "{client:?}");
                 told.replies += 1;
@@ -262,6 +265,13 @@ impl Scene<'_> {
         let place = self.worker.place;
         clients.iter().enumerate().filter(move |(_, client)| client.place == place)
     }
+}
+
+/// It was told that it has heard all up to this id, if to any: which it has, and nothing else.
+fn has_heard_up_to(last: Option<Id>, told: &Told, client: &Client, scene: Scene<'_>) {
+    let epoch = scene.worker.place.epoch;
+    let is_so = last.is_none_or(|id| id.epoch == epoch && Some(id.position) == told.position);
+    assert!(is_so, "not up to {last:?}: {client:?}");
 }
 
 /// The server has let go of it: that must be what it deserves.

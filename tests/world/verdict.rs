@@ -41,7 +41,7 @@ pub enum Entry {
     Primed(Option<Id>),
     /// Something up to here may have been missed.
     Gap(Id),
-    /// A stream has heard all up to here, as it was told.
+    /// It has heard all up to here, as it was told.
     Mark(Id),
     /// A stream was told when to come back.
     Parting,

@@ -92,7 +92,10 @@ impl Visit {
             }
             Heard::Complete => self.record.entries.push(Entry::Complete),
             // It stays as long as it may.
-            Heard::Reconnect(_) => {}
+            Heard::Reconnect(notice) => {
+                *last = notice.last.or(*last);
+                self.record.entries.extend(notice.last.map(Entry::Mark));
+            }
             // It pongs for each ping; these come from between its own fragments.
             Heard::Pong(_) => {}
             Heard::Ping => {

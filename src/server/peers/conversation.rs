@@ -315,7 +315,11 @@ impl<S: Socket> Peers<S> {
         let follows_pending = matches!(command, Command::Subscribe(_) | Command::Unsubscribe(_));
         let reply = match command {
             Command::Echo => {
-                ServerMessage::Echo { message: &format!("Server received: {text}"), timestamp }.to_frame()
+                // While much waits for it the id would be no news, and would let the answers to one read take up too much.
+                let takes_answers = !self.connections[key].must_pause(&limits);
+                let last_event_id = takes_answers.then(|| self.heard_by(key)).flatten();
+                let message = &format!("Server received: {text}");
+                ServerMessage::Echo { message, timestamp, last_event_id }.to_frame()
             }
             Command::Subscribe(filter) if !self.may_subscribe(key, &filter) => {
                 self.counts.on_command_refused("subscribe", "forbidden");

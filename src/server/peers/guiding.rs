@@ -83,12 +83,11 @@ impl<S: Socket> Peers<S> {
 
     /// Sends the next notices. A stream cannot move while it lasts: it is ended at its moment.
     pub(super) fn send_notices(&mut self, now: Now) {
-        let Some(notices) = &mut self.notices else { return };
-        let reason = notices.reason().name();
         for _ in 0..NOTICES_PER_TURN {
+            let Some(notices) = &mut self.notices else { return };
+            let reason = notices.reason().name();
             let Some(notice) = notices.next_notice(now.instant) else { return };
-            let connection = &mut self.connections[notice.client];
-            if connection.is_stream() {
+            if self.connections[notice.client].is_stream() {
                 notices.close_at(notice.client, now + notice.after);
                 continue;
             }
@@ -97,7 +96,9 @@ impl<S: Socket> Peers<S> {
                 after_ms: milliseconds(notice.after),
                 deadline_ms: notice.deadline.map(milliseconds),
                 timestamp: now.wall,
+                last_event_id: self.heard_by(notice.client),
             };
+            let connection = &mut self.connections[notice.client];
             self.counts.on_notice();
             // It may be on its way out, and is told nothing then.
             connection.send(message.to_frame(), now, &self.terms.limits);
@@ -105,3 +106,7 @@ impl<S: Socket> Peers<S> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "guiding_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use crate::policy::idempotency::{MAX_KEY_BYTES, Scope};
 use crate::policy::line::Line;
 use crate::policy::replay::Forgotten;
 use crate::policy::rights::Publisher;
-use crate::policy::sequencer::Position;
+use crate::policy::sequencer::{Position, PublicationId};
 use crate::policy::topic::Filter;
 use crate::server::clock::Now;
 use crate::server::connection::Reading;
@@ -96,6 +96,13 @@ impl<S: Socket> Peers<S> {
         if let Some(replay) = &mut self.connections[key].replay {
             replay.unsubscribe(filter);
         }
+    }
+
+    /// Up to which id a client has heard all that it listens to once what is queued for it has reached it; `None` while more is
+    /// still to come, or while it is not known here which id is the newest.
+    pub(super) fn heard_by(&self, key: usize) -> Option<PublicationId> {
+        let replay = self.connections[key].replay.as_deref();
+        self.feed.heard_by(key, replay).filter(|_| self.knows_newest)
     }
 
     /// Begins to bring a client all behind a position, unless it has heard all.

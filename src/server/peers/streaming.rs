@@ -91,6 +91,8 @@ impl<S: Socket> Peers<S> {
                     after_ms: milliseconds(reconnection),
                     deadline_ms: Some(0),
                     timestamp: now.wall,
+                    // It is that of the event.
+                    last_event_id: None,
                 };
                 event_stream::reconnect(&notice, reconnection, heard)
             }

@@ -6,7 +6,8 @@ use super::*;
 fn notice(client: &mut Client, reason: &str) -> (u64, Option<u64>) {
     let message = timeless(client.hear());
     assert_eq!((&message["type"], &message["reason"]), (&"reconnect".into(), &reason.into()));
-    assert_eq!(message.as_object().unwrap().len(), 4, "{message}");
+    assert_eq!(message.as_object().unwrap().len(), 5, "{message}");
+    assert!(message["last_event_id"].is_string(), "{message}");
     (message["after_ms"].as_u64().unwrap(), message["deadline_ms"].as_u64())
 }
 

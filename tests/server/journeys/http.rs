@@ -99,7 +99,7 @@ fn requests_in_one_segment_are_answered_in_order() {
     assert_eq!([(); 3].map(|()| peer.response().status), [200, 404, 405]);
     assert_eq!([(); 2].map(|()| peer.head().status), [200, 101]);
     assert_eq!(peer.message()["type"], "welcome");
-    assert_eq!(timeless(peer.message()), echo_of("and on"));
+    assert_eq!(placeless(peer.message()), echo_of("and on"));
 }
 
 #[test]

@@ -125,11 +125,11 @@ fn what_is_queued_arrives_before_the_farewell() {
     let mut peer = Peer::with_little_room(server.address).upgraded();
     // In one segment, and over TLS in one record: with the first, all of them have been heard.
     peer.send(text("x").repeat(2000));
-    assert_eq!(timeless(peer.message()), echo_of("x"));
+    assert_eq!(placeless(peer.message()), echo_of("x"));
     server.signal();
     server.signal();
     for _ in 1..2000 {
-        assert_eq!(timeless(peer.message()), echo_of("x"));
+        assert_eq!(peer.message()["message"], echo_of("x")["message"]);
     }
     assert_eq!(peer.close_code(), Some(1012));
     drop(peer);

@@ -82,8 +82,24 @@ fn text_is_echoed() {
     let mut client = server.client();
     for text in ["hello", "", "ö €", "{\"a\":1}", "[\"type\"]", &"x".repeat(65_536)] {
         client.say(text);
-        assert_eq!(timeless(client.hear()), echo_of(text));
+        assert_eq!(placeless(client.hear()), echo_of(text));
     }
+}
+
+#[test]
+fn an_echo_names_the_newest_id_of_all_topics_from_which_the_client_may_resume() {
+    let server = Running::with("");
+    let mut client = server.client();
+    let mut place = |text| {
+        client.say(text);
+        client.hear()["last_event_id"].clone()
+    };
+    assert_eq!(place("hello"), server.client().welcome["last_event_id"]);
+    let quiet = "POST /publish?topic=elsewhere HTTP/1.1\nHost: 127.0.0.1\nContent-Length: 1\n\n1";
+    assert_eq!(ask(&server, quiet).status, 200);
+    let moved = place("hello again");
+    assert_eq!(moved, server.client().welcome["last_event_id"]);
+    assert_eq!(Client::resume(server.address, moved.as_str().unwrap()).welcome["resumed"], true);
 }
 
 #[test]

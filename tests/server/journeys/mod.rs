@@ -51,6 +51,14 @@ fn timeless(mut message: Value) -> Value {
     message
 }
 
+/// An echo without its time, and without the id up to which all was heard: there is one while nothing is still to come.
+fn placeless(message: Value) -> Value {
+    let mut message = timeless(message);
+    let last_event_id = message.as_object_mut().unwrap().remove("last_event_id");
+    assert!(last_event_id.is_some_and(|id| id.is_string()), "{message}");
+    message
+}
+
 fn echo_of(text: &str) -> Value {
     json!({"type": "echo", "message": format!("Server received: {text}")})
 }

@@ -20,7 +20,7 @@ fn a_frame_in_the_same_segment_as_the_handshake_is_not_lost() {
     peer.send([HANDSHAKE.as_bytes(), &text("early")].concat());
     assert_eq!(peer.head().status, 101);
     assert_eq!(peer.message()["type"], "welcome");
-    assert_eq!(timeless(peer.message()), echo_of("early"));
+    assert_eq!(placeless(peer.message()), echo_of("early"));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn half_a_frame_in_the_same_segment_as_the_handshake_is_not_lost() {
     assert_eq!(peer.head().status, 101);
     assert_eq!(peer.message()["type"], "welcome");
     peer.send(&early[7..]);
-    assert_eq!(timeless(peer.message()), echo_of("early"));
+    assert_eq!(placeless(peer.message()), echo_of("early"));
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_handshake_and_a_frame_may_come_byte_by_byte() {
     }
     assert_eq!(peer.head().status, 101);
     assert_eq!(peer.message()["type"], "welcome");
-    assert_eq!(timeless(peer.message()), echo_of("slow"));
+    assert_eq!(placeless(peer.message()), echo_of("slow"));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_ping_between_fragments_is_answered_before_the_message_is_whole() {
     peer.send([frame(0x01, "frag"), frame(PING, "p"), frame(0x00, "")].concat());
     assert_eq!(peer.frame(), Frame { first: 0x8a, payload: b"p".to_vec() });
     peer.send(frame(0x80, "ments"));
-    assert_eq!(timeless(peer.message()), echo_of("fragments"));
+    assert_eq!(placeless(peer.message()), echo_of("fragments"));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_was_said_before_a_close_is_answered_before_the_echo_of_the_close() {
     let server = Running::with("");
     let mut peer = Peer::connect(server.address).upgraded();
     peer.send([text("last words"), frame(CLOSE, b"\x03\xe8")].concat());
-    assert_eq!(timeless(peer.message()), echo_of("last words"));
+    assert_eq!(placeless(peer.message()), echo_of("last words"));
     assert_eq!(peer.close_code(), Some(1000));
 }
 
@@ -86,14 +86,14 @@ fn what_was_said_before_a_client_ends_its_side_is_answered_before_the_stream_end
         let mut peer = Peer::connect(server.address).upgraded();
         peer.send([text("last words"), text("and more")].concat());
         peer.finish();
-        assert_eq!([(); 2].map(|()| timeless(peer.message())), ["last words", "and more"].map(echo_of));
+        assert_eq!([(); 2].map(|()| placeless(peer.message())), ["last words", "and more"].map(echo_of));
         assert_eq!(peer.rest(), b"");
 
         let mut peer = Peer::connect(server.address);
         peer.send([HANDSHAKE.as_bytes(), &text("all at once"), &frame(CLOSE, b"\x03\xe8")].concat());
         peer.finish();
         assert_eq!((peer.head().status, peer.message()["type"].as_str()), (101, Some("welcome")));
-        assert_eq!(timeless(peer.message()), echo_of("all at once"));
+        assert_eq!(placeless(peer.message()), echo_of("all at once"));
         assert_eq!(peer.close_code(), Some(1000));
     }
 }

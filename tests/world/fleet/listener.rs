@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::ear::{Heard, Id};
+use crate::ear::{Heard, Id, Notice};
 use crate::random::Random;
 use crate::socket::Line;
 use crate::speech::handshake;
@@ -139,6 +139,7 @@ impl Listener {
                 Heard::Gap(Some(id)) if self.is_stream && hearing.said.is_empty() => Said::From(*id),
                 Heard::Gap(id) => Said::Gap(*id),
                 Heard::Heartbeat(Some(id)) => Said::Mark(*id),
+                Heard::Reconnect(Notice { last: Some(id), .. }) => Said::Mark(*id),
                 Heard::Close(_) | Heard::Parting { .. } | Heard::Response { .. } => {
                     is_over = true;
                     break;

@@ -11,7 +11,7 @@ use crate::ear::Heard;
 use crate::fates::Fate;
 use crate::random::Random;
 use crate::speech::handshake;
-use crate::stories::{answers, news, positions};
+use crate::stories::{answers, count, heard, news, positions};
 use crate::world::World;
 use crate::{asked_seed, behaviour, for_each_seed};
 
@@ -83,6 +83,33 @@ fn those_who_are_old_together_are_told_a_slice_in_each_turn_and_nobody_waits_for
         }
         // In each turn 128 are written to, and one of them is the young one.
         assert_eq!(told, [127, 254, 300]);
+    });
+}
+
+/// Others hear much meanwhile: when it moves, what its welcome names is long forgotten, and its notice names what is not.
+#[test]
+fn a_client_of_a_quiet_topic_that_moves_by_its_notice_has_missed_nothing() {
+    for_each_seed(9400..9405, |seed| {
+        let mut setup = patient(0);
+        let max_age = Some(10 * SECOND);
+        setup.terms.reconnect = Some(ReconnectTerms { spread: SECOND, close_after: None, max_age });
+        setup.terms.history.age = 3 * SECOND;
+        (setup.has_witness, setup.is_followed, setup.notify_interval) = (false, false, Some(SECOND));
+        let mut world = house(seed, setup);
+        let quiet = world.connect_to(0, 1 << 20, &handshake("topic=quiet"));
+        world.run_while(|_| count(&quiet, |heard| matches!(heard, Heard::Reconnect(_))) == 0);
+        let place = |heard: &Heard| match heard {
+            Heard::Welcome { last, .. } => Some(*last),
+            Heard::Reconnect(notice) => notice.last,
+            _ => None,
+        };
+        let places: Vec<_> = quiet.borrow().ear.heard.iter().filter_map(|(_, heard)| place(heard)).collect();
+        let resumed = places.iter().map(|last| {
+            let back = world.connect_to(0, 1 << 20, &handshake(&format!("topic=quiet&last_event_id={last}")));
+            world.run_while(|_| heard(&back).0.is_none());
+            heard(&back).0
+        });
+        assert_eq!(resumed.collect::<Vec<_>>(), [Some(false), Some(true)], "{places:?}");
     });
 }
 

@@ -33,7 +33,7 @@ fn limited(seed: u64, rate: Rate, change: impl FnOnce(&mut Setup)) -> World {
 fn answered(line: &RefCell<Line>) -> Vec<usize> {
     line.borrow_mut().take(usize::MAX);
     let number = |(_, heard): &(usize, Heard)| match heard {
-        Heard::Echo(text) => text.strip_prefix("nr ")?.split(' ').next()?.parse().ok(),
+        Heard::Echo(text, _) => text.strip_prefix("nr ")?.split(' ').next()?.parse().ok(),
         _ => None,
     };
     line.borrow().ear.heard.iter().filter_map(number).collect()

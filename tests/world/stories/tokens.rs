@@ -126,7 +126,7 @@ fn a_token_that_expires_while_its_client_is_held_back_closes_it_behind_what_it_w
         assert_eq!((close_code(&line), answers(&line).len()), (None, 3));
         world.run_until(expires + A_MOMENT);
         let told = &answers(&line)[2..];
-        assert_eq!(told, ["Echo(\"heard\")", "Close(Some(4004))"]);
+        assert_eq!(told, ["Echo(\"heard\", Some(48879-0))", "Close(Some(4004))"]);
         line.borrow_mut().take(usize::MAX);
         line.borrow_mut().end();
         world.calm_down();
