@@ -93,6 +93,9 @@ impl ServerUrl {
     }
 
     fn read(text: &str) -> Result<Self, String> {
+        if text.starts_with("unix:") {
+            return Err("a Unix socket is given with --uds PATH".to_owned());
+        }
         // Without a scheme, as curl takes it.
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let form = "give http://HOST:PORT or https://HOST, as http://localhost:8000";
@@ -106,6 +109,12 @@ impl ServerUrl {
         if authority.as_str().contains('@') {
             return Err("it names a user: give a token instead, with --token-file".to_owned());
         }
+        let port = match authority.port() {
+            None if authority.as_str() == authority.host() => Some(if is_secured { 443 } else { 80 }),
+            None => None,
+            Some(port) => Some(port.as_u16()).filter(|port| *port > 0),
+        };
+        let port = port.ok_or("its port is to be a number from 1 to 65535")?;
         if uri.query().is_some() {
             return Err("it has a query: give topics with --topic, and a token with --token-file".to_owned());
         }
@@ -117,10 +126,22 @@ impl ServerUrl {
             fault: None,
             is_secured,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(if is_secured { 443 } else { 80 }),
+            port,
             authority: authority.as_str().to_owned(),
             prefix: prefix.to_owned(),
         })
+    }
+
+    /// The address to give instead, where this one has answered that what was asked for there is elsewhere (RFC 9110 §10.2.2).
+    pub fn moved_to(&self, location: &str) -> Option<String> {
+        let location = location.split(['?', '#']).next().unwrap_or_default();
+        let scheme = if self.is_secured { "https:" } else { "http:" };
+        let whole = match location {
+            path if path.starts_with("//") => format!("{scheme}{path}"),
+            path if path.starts_with('/') => format!("{scheme}//{}{path}", self.authority),
+            whole => whole.to_owned(),
+        };
+        Self::read(&whole).ok().map(|url| url.shown())
     }
 
     /// The address as it is shown.
@@ -143,13 +164,40 @@ mod tests {
             ("wss://example.com/slackwater/ws", (true, "example.com", 443, "/slackwater")),
             ("ws://[::1]/", (false, "::1", 80, "")),
             ("http://x/publish/", (false, "x", 80, "")),
+            ("http://[::1]:65535", (false, "::1", 65535, "")),
         ] {
             let url = ServerUrl::read(text).unwrap();
             assert_eq!((url.is_secured, &*url.host, url.port, &*url.prefix), expected, "{text}");
         }
-        for text in ["", "ftp://x", "http://", "http:///x", "http://u:sekrit@x", "http://x?topic=a", "a b"] {
+        for text in [
+            "http://x:65536",
+            "http://x:0",
+            "http://x:",
+            "unix:/tmp/socket",
+            "",
+            "ftp://x",
+            "http://",
+            "http:///x",
+            "http://u:sekrit@x",
+            "http://x?topic=a",
+            "a b",
+        ] {
             let why = ServerUrl::read(text).unwrap_err();
             assert!(!why.contains("sekrit"), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn where_somebody_is_sent_can_be_given_as_the_address() {
+        let url = ServerUrl::read("https://example.com/old").unwrap();
+        for (location, expected) in [
+            ("http://example.com/new/publish?topic=notifications", Some("http://example.com/new")),
+            ("/new/ws?", Some("https://example.com/new")),
+            ("//other.example/ws", Some("https://other.example")),
+            ("https://u:sekrit@example.com/", None),
+            ("", None),
+        ] {
+            assert_eq!(url.moved_to(location).as_deref(), expected, "{location}");
         }
     }
 }

@@ -23,6 +23,9 @@ mod trust;
 /// How long the server may take to be reached and to answer, at most.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Nobody who has no time now is waited for any longer, in seconds, whatever they say.
+const LONGEST_RETRY_AFTER: u64 = 3600;
+
 /// Why there is nothing more to be done.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -193,7 +196,9 @@ impl FarEnd {
     pub(super) fn refusal(&self, answer: &Answer, body: &[u8]) -> Failure {
         let status = answer.status;
         if let (301 | 302 | 303 | 307 | 308, Some(place)) = (status, answer.field("location")) {
-            let place: String = place.chars().filter(|c| !c.is_control()).take(200).collect();
+            let place =
+                self.reach.url.moved_to(place).unwrap_or_else(|| "which its answer does not tell".to_owned());
+            let place: String = place.chars().take(200).collect();
             return Failure::Refused(format!(
                 "the server is elsewhere: give its address with --url, {place}"
             ));
@@ -205,7 +210,7 @@ impl FarEnd {
         match status {
             429 | 502 | 503 | 504 => {
                 let after = answer.field("retry-after").and_then(|seconds| seconds.trim().parse().ok());
-                Failure::Busy(why, after.unwrap_or(1))
+                Failure::Busy(why, after.unwrap_or(1).min(LONGEST_RETRY_AFTER))
             }
             _ => Failure::Refused(why),
         }
@@ -229,7 +234,8 @@ impl FarEnd {
         }
     }
 
-    fn shown(&self) -> String {
+    /// Where it is, as it is shown.
+    pub(super) fn shown(&self) -> String {
         match &self.reach.uds {
             Some(path) => path.display().to_string(),
             None => self.reach.url.shown(),

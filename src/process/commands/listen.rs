@@ -175,7 +175,7 @@ impl Listener {
 
     fn greet(&mut self, welcome: &Message<'_>) {
         let topics: Vec<String> = welcome.topics.iter().flatten().map(|topic| clean(topic)).collect();
-        tell(format_args!("Listening to {} at {}", topics.join(", "), self.far_end.reach().url.shown()));
+        tell(format_args!("Listening to {} at {}", topics.join(", "), self.far_end.shown()));
         let resumed = welcome.resumed == Some(true);
         if self.place.is_some() && !resumed {
             tell("The server cannot say what was published meanwhile: something may be missing");

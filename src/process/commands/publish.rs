@@ -157,10 +157,13 @@ fn show(answer: &[u8]) -> Result<(), Failure> {
             "the server answers without an id: is this a Slackwater server?".to_owned(),
         ));
     }
-    print(&lines).map_err(|why| match why.kind() {
-        io::ErrorKind::BrokenPipe => Failure::Unread,
-        _ => Failure::Refused(format!("published, and cannot print the id: {why}")),
-    })
+    match print(&lines) {
+        // Nobody wants to know the ids; what else there is to publish is to be published all the same.
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => {
+            printed.map_err(|why| Failure::Refused(format!("published, and cannot print the id: {why}")))
+        }
+    }
 }
 
 /// A key that nobody else has.

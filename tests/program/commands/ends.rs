@@ -211,6 +211,19 @@ fn a_signal_ends_it_at_once_where_nobody_answers() {
 }
 
 #[test]
+fn when_nobody_reads_the_ids_all_is_published_all_the_same() {
+    let server = Process::start("");
+    let listening = Listening::start(&format!("--url {} --topic lines --count 3", url(&server)));
+    let mut by_lines = Command::new(BINARY);
+    by_lines.args(["publish", "--url", &url(&server), "--topic", "lines", "-"]);
+    let mut child = by_lines.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"one\ntwo\nthree\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(listening.end(), (Some(0), ["one", "two", "three"].map(str::to_owned).to_vec()));
+}
+
+#[test]
 fn when_nobody_reads_any_longer_it_ends_without_a_word() {
     let server = Process::start("");
     let url = url(&server);

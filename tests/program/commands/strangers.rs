@@ -1,8 +1,8 @@
 //! `publish` and `listen` at somebody who is no Slackwater server, or is one that they cannot believe: what is said, and with which code.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::process::{BINARY, output};
@@ -64,13 +64,26 @@ fn whoever_speaks_something_else_is_called_what_it_is_with_the_mend() {
         ("HTTP/1.1 400 Bad Request\r\n\r\n", 1, "400: it gives no reason: is this a Slackwater server?"),
         ("HTTP/1.1 418 I'm a teapot\r\n\r\n{\"error\":\"no \\u001b[31m\"}", 1, "418: no  [31m"),
         (
-            "HTTP/1.1 301 X\r\nLocation: https://b/\r\n\r\n",
+            "HTTP/1.1 301 X\r\nLocation: https://b/c/publish?topic=notifications\r\n\r\n",
             1,
-            "elsewhere: give its address with --url, https://b/",
+            "elsewhere: give its address with --url, https://b/c\n",
         ),
     ] {
         both_say(&["--url", &format!("http://127.0.0.1:{}", says(answer))], code, why);
     }
+}
+
+#[test]
+fn nobody_is_waited_for_as_long_as_they_please() {
+    let answer = "HTTP/1.1 503 X\r\nRetry-After: 18446744073709551615\r\n\r\n";
+    let mut listening = Command::new(BINARY);
+    listening.args(["listen", "--url", &format!("http://127.0.0.1:{}", says(answer))]);
+    let mut listening = listening.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(listening.stderr.take().unwrap()).lines();
+    let line = said.next().unwrap().unwrap();
+    listening.kill().unwrap();
+    listening.wait().unwrap();
+    assert!(line.contains("answers 503") && line.contains("trying again in 3600.0 s"), "{line}");
 }
 
 #[test]
