@@ -56,6 +56,66 @@ async def test_subscribing_waits_for_the_next_connection_too():
         assert client.topics == ["tides", "orders"]
 
 
+@pytest.mark.parametrize("by", ["unsubscribe", "timeout"])
+@pytest.mark.parametrize("when", ["away", "asked"])
+@in_virtual_time
+async def test_a_subscription_that_waits_can_be_taken_back(by, when):
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        if when == "away":
+            line.breaks()
+            await told(client, "reconnecting")
+        subscribing = asyncio.create_task(asyncio.wait_for(client.subscribe("orders"), 0.1 if by == "timeout" else 9))
+        await (asyncio.sleep(0) if when == "away" else server.until(lambda: line.said))
+        leaving = asyncio.create_task(client.unsubscribe("orders") if by == "unsubscribe" else asyncio.sleep(0))
+        with pytest.raises(TimeoutError if by == "timeout" else Refused, match=None if by == "timeout" else "unsubscribed"):
+            await subscribing
+        line.breaks()
+        await asyncio.wait({leaving})
+        assert leaving.exception() is None or leaving.exception().code == "unanswered"
+        line = await server.line(1)
+        await asyncio.sleep(1)
+        assert (line.topics, line.said, client.topics, client._answers) == (["tides"], [], ["tides"], {})
+
+
+@in_virtual_time
+async def test_an_answer_to_a_subscription_that_was_taken_back_does_not_bring_it_back():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        asked = [asyncio.create_task(ask("orders")) for ask in (client.subscribe, client.unsubscribe, client.subscribe)]
+        await server.until(lambda: len(line.said) == 3)
+        await line.says({"type": "subscribed", "topic": "orders"}, {"type": "unsubscribed", "topic": "orders"})
+        await asked[1]
+        assert ([task.done() for task in asked], client.topics) == ([True, True, False], ["tides"])
+        await line.says({"type": "subscribed", "topic": "orders"})
+        await asked[2]
+        assert (asked[0].exception().code, client.topics) == ("unsubscribed", ["tides", "orders"])
+
+
+@in_virtual_time
+async def test_of_two_who_wait_for_the_same_topic_one_may_give_up():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        impatient, patient = (asyncio.create_task(asyncio.wait_for(client.subscribe("orders"), wait)) for wait in (1, 9))
+        with pytest.raises(TimeoutError):
+            await impatient
+        await line.says({"type": "subscribed", "topic": "orders"})
+        await patient
+        assert client.topics == ["tides", "orders"]
+
+
+@in_virtual_time
+async def test_before_it_is_entered_nothing_is_asked_for_in_vain():
+    async with Server() as server:
+        client = server.client()
+        for asking in (client.subscribe("orders"), client.publish("tides", 1)):
+            with pytest.raises(Refused, match="not_connected"):
+                await asking
+        await client.unsubscribe("tides")
+        async with client:
+            assert client.topics == []
+
+
 @in_virtual_time
 async def test_a_topic_that_the_welcome_does_not_grant_or_the_server_takes_away_is_not_asked_for_again():
     async with Server() as server:
@@ -134,10 +194,10 @@ async def test_a_publication_over_the_limit_of_the_server_is_told_to_be_too_larg
 @in_virtual_time
 async def test_what_is_no_json_is_refused_at_once_and_leaves_nothing_awaited():
     async with Server() as server, server.client() as client:
-        for data in (float("nan"), object()):
+        for data in (float("nan"), object(), "\ud800"):
             with pytest.raises((ValueError, TypeError)):
                 await client.publish("tides", data)
-        assert client._answers == {}
+        assert (client._answers, len(server.lines), server.lines[0].said) == ({}, 1, [])
 
 
 # A slow consumer

@@ -91,6 +91,28 @@ async def test_a_server_that_names_a_time_is_asked_again_then_and_not_by_all_at_
                 "type": "reconnecting", "code": status, "reason": "too many", "delay": 7.25}
 
 
+@pytest.mark.parametrize("status", [301, 308])
+@pytest.mark.parametrize("headers, where", [
+    ({"Location": "https://new.example/ws?topic=tides"}, "it redirects to https://new.example/ws"), ({}, "HTTP 30")])
+@in_virtual_time
+async def test_an_address_that_has_moved_for_good_to_where_no_websocket_is_stops_it_and_says_where_to(status, headers, where):
+    async with Server() as server:
+        server.refusals = [(status, headers, {})]
+        with pytest.raises(Stopped, match=f"^{status}: .*{where}"):
+            async with server.client():
+                pass
+
+
+@in_virtual_time
+async def test_a_redirect_to_another_websocket_is_followed_and_one_that_is_for_now_is_tried_again():
+    async with Server() as server:
+        server.refusals = [(301, {"Location": server.url}, {}), (302, {"Location": "http://sorry.example/"}, {})]
+        async with server.client() as client:
+            event = await told(client, "reconnecting")
+            assert (event["code"], event["reason"]) == (302, "it redirects to http://sorry.example/")
+            assert len(server.attempts) == 3
+
+
 @in_virtual_time
 async def test_a_welcome_that_does_not_resume_is_a_gap_and_the_new_place():
     async with Server() as server, server.client() as client:
@@ -158,6 +180,48 @@ async def test_what_is_no_message_and_what_is_of_a_kind_to_come_harms_nobody():
         await line.socket.send(b"\x00")
         await line.brings("e-8")
         assert [(await client.receive())["type"] for _ in range(3)] == ["welcome", "novelty", "notification"]
+
+
+PROPER = [{"type": "welcome", "topics": ["tides"], "later": [1]}, {"type": "gap", "last_event_id": 7},
+          {"type": "reconnect", "after_ms": 10**400, "deadline_ms": {}}, {"type": "unsubscribed", "topic": {}},
+          {"type": "later", "topic": ["x"]}, {"type": "later", "ref": {}}, {"type": "error", "code": "later"},
+          {"type": "error", "code": "later", "command": ["subscribe"]},
+          {"type": "error", "code": "later", "command": "unsubscribe", "topic": ["x"]}]
+LACKING = [{"type": "welcome", "topics": None}, {"type": "notification"}, {"type": "notification", "id": ["x"]},
+           {"type": "published"}, {"type": "error", "message": "m"}, {"type": "subscribed", "topic": ["x"]}]
+
+
+@pytest.mark.parametrize("odd", PROPER + LACKING)
+@in_virtual_time
+async def test_a_message_of_an_unexpected_shape_ends_no_client(odd):
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        await told(client, "welcome")
+        await line.says(odd)
+        await line.brings("e-8")
+        assert (await client.receive())["type"] == (odd["type"] if odd in PROPER else "notification")
+        assert (await heard(client, 1) if odd in PROPER else ["e-8"]) == ["e-8"]
+        assert client.topics == ["tides"]
+
+
+@in_virtual_time
+async def test_a_welcome_without_topics_is_waited_for_no_longer_than_none():
+    async with Server() as server:
+        server.welcome = {"topics": None, "later": {}}
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(30), server.client():
+                pass
+        assert len(server.attempts) == 3
+
+
+@in_virtual_time
+async def test_what_is_nested_too_deep_to_be_read_is_told_as_a_gap():
+    async with Server() as server, server.client() as client:
+        line = await server.line(0)
+        await line.socket.send('{"type":"notification","id":"e-8","topic":"tides","data":' + "[" * 30_000 + "]" * 30_000 + "}")
+        assert await told(client, "gap") == {"type": "gap", "from": "e-7", "to": None}
+        await line.brings("e-9")
+        assert await heard(client, 1) == ["e-9"]
 
 
 # Silence

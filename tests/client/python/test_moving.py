@@ -32,6 +32,19 @@ async def test_at_the_hinted_time_a_second_connection_is_made_and_only_then_the_
         assert len(server.lines) == 2
 
 
+@pytest.mark.parametrize("newest, place", [("e-90", "e-90"), (None, "e-8"), ("", "e-8"), (7, "e-8")])
+@in_virtual_time
+async def test_where_the_topics_are_quiet_the_next_connection_goes_on_from_the_id_that_the_hint_names(newest, place):
+    async with Server() as server, server.client() as client:
+        await (await server.line(0)).brings("e-8")
+        await hinted(server, last_event_id=newest)
+        assert (await server.line(1)).place == place
+        await heard(client, 1)
+        assert client.last_event_id == "e-8", "not before the hint has been taken"
+        await told(client, "reconnect")
+        assert client.last_event_id == place
+
+
 @in_virtual_time
 async def test_the_old_connection_is_heard_until_the_new_welcome_and_what_the_new_one_repeats_is_not_heard_again():
     async with Server() as server, server.client() as client:

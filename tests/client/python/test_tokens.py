@@ -27,7 +27,7 @@ def issuer(*tokens):
     async def give():
         give.asked += 1
         answer = next(given)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
     give.asked = 0
@@ -69,7 +69,7 @@ async def test_the_function_is_asked_before_each_connection():
         assert [line.token for line in server.lines] == ["a.b.c", "d.e.f"]
 
 
-@pytest.mark.parametrize("failing", [RuntimeError("no session"), None, "", "a b"])
+@pytest.mark.parametrize("failing", [RuntimeError("no session"), asyncio.CancelledError(), None, "", "a b"])
 @in_virtual_time
 async def test_a_function_that_fails_is_asked_again_with_the_usual_back_off_and_the_client_says_so(failing):
     async with Server() as server, server.client(get_token=issuer(failing, failing, "a.b.c")) as client:
@@ -90,6 +90,25 @@ async def test_a_function_that_never_answers_is_given_up_after_half_a_minute():
             async with asyncio.timeout(40), server.client(get_token=never):
                 pass
         assert (now() - began, server.attempts) == (40, [])
+
+
+@pytest.mark.parametrize("words", [RuntimeError("interrupted"), asyncio.CancelledError()])
+@in_virtual_time
+async def test_whoever_leaves_while_the_function_is_asked_has_left_whatever_it_says_of_that(words):
+    async def give():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise words from None
+
+    async with Server() as server:
+        client = server.client(get_token=give)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1), client:
+                pass
+        with pytest.raises(StopAsyncIteration):
+            await client.receive()
+        assert server.attempts == []
 
 
 @in_virtual_time

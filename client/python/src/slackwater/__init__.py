@@ -16,23 +16,23 @@ from random import random
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import websockets
-from websockets.uri import parse_uri
+import websockets.uri
 
 from ._connection import OPTIONS, STOP_CODES, Connection, Message, ending, hear, now, shown
 
 __all__ = ["Client", "Message", "Refused", "Stopped", "connect"]
 
-BASE_DELAY, MAX_DELAY = 0.5, 30.0  # seconds: the first retry comes within; each failure in a row doubles it, up to the cap
-OPENING = 10.0  # seconds until the welcome: a network that swallows packets would keep a handshake pending for minutes
-STABLE_AFTER = 5.0  # seconds: what ends sooner counts as a failure, or a server that keeps crashing is hammered
-BACK_OFF_FAILURES = 4  # after a close that asks for back-off the delay is drawn as after this many
+# Seconds: the first retry comes within so many; each failure in a row doubles that, up to the cap; what a server may ask for.
+BASE_DELAY, MAX_DELAY, MAX_RETRY_AFTER = 0.5, 30.0, 3600.0
+# Seconds until the welcome, for a network that swallows packets would keep a handshake pending for minutes; until an end counts as
+# no failure, for a server that keeps crashing would be hammered; and that the old connection is heard after a move, if it may
+# bring what the new one cannot.
+OPENING, STABLE_AFTER, LINGER = 10.0, 5.0, 2.0
 HEARD_IDS = 1000  # remembered, so that what a server brings again is not heard again
-LINGER = 2.0  # seconds that the old connection is heard after a move, if it may bring what the new one cannot
-TOKEN_TIMEOUT, REFRESH_PAUSE, MAX_RETRY_AFTER = 30.0, 1.0, 3600.0  # seconds
-REFRESH_FROM, REFRESH_SPREAD = 0.75, 0.15  # of the time that a token has left: not all clients at once
+TOKEN_TIMEOUT, REFRESH_PAUSE = 30.0, 1.0  # seconds
 DEFAULT_TOPIC = "notifications"  # what the server takes a connection that names no topic to mean
-BACK_OFF_CODES, TOO_BIG, TOO_SLOW, EXPIRED = {1011, 1013}, 1009, 4001, 4004
+# After a close that asks for back-off the delay is drawn as after so many failures.
+BACK_OFF_CODES, BACK_OFF_FAILURES, TOO_BIG, TOO_SLOW, EXPIRED = {1011, 1013}, 4, 1009, 4001, 4004
 
 
 class Refused(Exception):
@@ -60,7 +60,7 @@ class Client:
                  get_token: Callable[[], Awaitable[str]] | None = None, last_event_id: str | None = None,
                  max_queue: int = 1024, **options: Any) -> None:
         self._url = re.sub("^http", "ws", url)
-        parse_uri(self._url)
+        websockets.uri.parse_uri(self._url)
         if isinstance(topics, str) or (get_token is not None and not callable(get_token)):
             raise TypeError("topics are a list of strings, and get_token is a function")
         named = parse_qs(urlsplit(url).query).get("topic", [])
@@ -71,11 +71,11 @@ class Client:
         self._queue: asyncio.Queue[tuple[Message, str | None] | Exception] = asyncio.Queue()
         self._max_queue, self._room, self._entered = max_queue, asyncio.Event(), asyncio.Event()
         self._heard: dict[str, None] = {}
-        # Who waits for which answer, and on which connection; that to a subscription may come on any.
-        self._answers: dict[tuple[str, str], tuple[asyncio.Future[Message | Exception], Connection | None]] = {}
+        # Who waits, for which answer, and on which connection; that to a subscription may come on any.
+        self._answers: dict[asyncio.Future[Message], tuple[tuple[str, str], Connection | None]] = {}
         self._refs, self._failures, self._is_opening = itertools.count(1), 0, False
         self._connection: Connection | None = None
-        self._end: Exception | None = None
+        self._end: Exception | None = Refused("not_connected", "the client has not been entered")
 
     @property
     def topics(self) -> list[str]:
@@ -84,14 +84,14 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Waits for as long as it takes. Raises `Stopped`."""
-        self._main = asyncio.create_task(self._run())
-        try:
+        # Once only.
+        self._end, self._main = self._end if self._entered.is_set() else None, asyncio.create_task(self._run())
+        async with AsyncExitStack() as failing:
+            failing.push_async_exit(self)
             await self._entered.wait()
             if self._end is not None:
                 raise self._end
-        except BaseException:
-            await self.__aexit__()
-            raise
+            failing.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -123,8 +123,10 @@ class Client:
         await self._ask(("subscribed", topic), {"type": "subscribe", "topic": topic}, None)
 
     async def unsubscribe(self, topic: str) -> None:
-        """Listens to a topic no longer; what is under way still arrives until this returns."""
+        """Listens to a topic no longer; what is under way still arrives until this returns. Whoever waits in `subscribe` is told
+        `Refused` (`unsubscribed`)."""
         self._topics.pop(topic, None)
+        self._doubt(None, ("subscribed", topic), "unsubscribed")
         if self._connection is not None:
             await self._ask(("unsubscribed", topic), {"type": "unsubscribe", "topic": topic}, self._connection)
 
@@ -140,25 +142,25 @@ class Client:
         """The answer, of that connection or of any."""
         if self._end is not None:
             raise self._end
-        text = json.dumps(command, ensure_ascii=False, allow_nan=False)
-        future, _ = self._answers.setdefault(key, (asyncio.get_running_loop().create_future(), connection))
+        # No lone surrogates: they cannot be sent, and would end the connection.
+        text = json.dumps(command, ensure_ascii=False, allow_nan=False).encode().decode()
+        self._answers[future := asyncio.get_running_loop().create_future()] = key, connection
         self._room.set()  # It may lie behind more than is taken.
-        if self._connection is not None:
-            with suppress(websockets.ConnectionClosed):  # Which `_live` sees to.
-                await self._connection.socket.send(text)
-        answer = await asyncio.shield(future)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        try:
+            if self._connection is not None:
+                with suppress(websockets.ConnectionClosed):  # Which `_live` sees to.
+                    await self._connection.socket.send(text)
+            return await asyncio.shield(future)
+        finally:
+            self._answers.pop(future, None)
 
-    def _doubt(self, connection: Connection | None) -> None:
+    def _doubt(self, connection: Connection | None, key: tuple[str, str] | None = None, code: str = "unanswered") -> None:
         """It will not answer any more; nobody will if there is none. What was too big is the first that was not answered."""
-        name = "too_large" if connection and connection.socket.close_code == TOO_BIG else "unanswered"
-        for key, (future, asked) in list(self._answers.items()):
-            if connection in (None, asked):
-                del self._answers[key]
-                future.set_result(self._end or Refused(name, "there was no answer before the end"))
-                name = "unanswered"
+        name = "too_large" if connection and connection.socket.close_code == TOO_BIG else code
+        for future in [it for it, (asked, on) in self._answers.items() if key in (None, asked) and connection in (None, on)]:
+            del self._answers[future]
+            future.set_exception(self._end or Refused(name, "there was no answer before the end"))
+            name = code
 
     async def _run(self) -> None:
         """Lives until the server says not to come back. Leaves nothing behind."""
@@ -208,9 +210,8 @@ class Client:
     def _follow(self, connection: Connection | None, end: Exception) -> None:
         """Sees to what comes after the present connection, or after an attempt that came to none. Raises `Stopped`."""
         code, reason, retry_after = ending(end)
-        if connection is None:
-            self._is_opening = False
-        else:
+        self._is_opening = self._is_opening and connection is not None
+        if connection is not None:
             self._connection, self._failures = None, self._failures if now() < connection.stable_at else 0
         is_refused = 400 <= code < 500 and code not in (408, 425, 429) and not (code == 401 and self._get_token)
         if code in STOP_CODES or 4500 <= code < 5000 or is_refused or (code == EXPIRED and not self._get_token):
@@ -230,7 +231,7 @@ class Client:
         """This is the present connection from now on, and asked to go on from the place. The one before it closes: at once, unless
         answers may be under way to it, or publications that nobody else brings."""
         old, before = self._connection, self._place
-        granted, is_resumed = set(welcome["topics"]), place is not None and welcome["resumed"]
+        granted, is_resumed = {*map(str, welcome["topics"])}, place is not None and welcome.get("resumed") is True
         self._connection, self._is_opening = connection, False
         if old is not None:
             self._failures += now() < old.stable_at
@@ -238,16 +239,16 @@ class Client:
             old.patience.reschedule(now() + (LINGER if old.brings or self._answers else 0.0))
             self._put({"type": "moved"})
         # Resumed, the place stays where it is until what was missed has come: this connection may end before.
-        self._place = before if is_resumed else welcome["last_event_id"]
+        self._place = before if is_resumed else welcome.get("last_event_id")
         # Asked for again, a topic that is not granted would have the next connection refused as a whole.
         self._topics = {topic: None for topic in self._topics if topic in granted}
         self._put(welcome)
         if place is not None:
-            self._put({"type": "resumed" if is_resumed else "gap", "from": before, "to": welcome["last_event_id"]})
+            self._put({"type": "resumed" if is_resumed else "gap", "from": before, "to": welcome.get("last_event_id")})
         self._entered.set()
         # What has changed since the address was written; and no topics at all cannot be written there.
         commands = [("unsubscribe", topic) for topic in granted - self._topics.keys()]
-        commands += [("subscribe", topic) for answer, topic in self._answers if answer == "subscribed"]
+        commands += [("subscribe", topic) for (answer, topic), _ in self._answers.values() if answer == "subscribed"]
         for command, topic in commands:
             await connection.socket.send(json.dumps({"type": command, "topic": topic}))
 
@@ -262,34 +263,37 @@ class Client:
             self._hear(connection, message)
 
     def _hear(self, connection: Connection, message: Message) -> None:
-        kind, topic, is_present = message["type"], message.get("topic", ""), connection is self._connection
+        kind, topic, is_present = message["type"], str(message.get("topic", "")), connection is self._connection
         if kind == "notification":
-            id = message["id"]
-            if connection.brings and self._topics and id not in self._heard:  # Without topics it is on the default one.
-                self._heard[id] = None
-                self._place = id if is_present else self._place
+            # Without topics it is on the default one.
+            if connection.brings and self._topics and (id := message["id"]) not in self._heard:
+                self._heard[id], self._place = None, id if is_present else self._place
                 self._put(message)
                 # While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
                 while len(self._heard) > HEARD_IDS and not self._is_opening:
                     del self._heard[next(iter(self._heard))]
             return
         # The answer that somebody waits for: that to "subscribe" is "subscribed", or an error.
-        answer = message["command"].rstrip("e") + "ed" if kind == "error" else kind
-        if is_present and kind == "subscribed":
+        answer = str(message.get("command")).rstrip("e") + "ed" if kind == "error" else kind
+        if answer == "subscribed" and (not is_present or ("unsubscribed", topic) in dict(self._answers.values())):
+            return  # It is asked for again on the present one, or was taken back.
+        if kind == "subscribed":
             self._topics[topic] = None
             if self._is_opening:  # The successor would not bring what is published on it until then.
                 self._try(0.0)
         elif is_present and answer.endswith("subscribed"):
             self._topics.pop(topic, None)
-        if (key := (answer, message.get("ref", topic))) in self._answers and (is_present or answer != "subscribed"):
-            future, _ = self._answers.pop(key)
-            return future.set_result(Refused(message["code"], message["message"]) if kind == "error" else message)
+        if who := next((it for it, (key, _) in self._answers.items() if key == (answer, str(message.get("ref", topic)))), None):
+            del self._answers[who]
+            refused = Refused(message["code"], message.get("message", "")) if kind == "error" else None
+            return who.set_exception(refused) if refused else who.set_result(message)
         if not is_present:
             return
-        if kind == "gap":  # What was heard last may be lost: no server would know how to go on from there.
-            message = {**message, "from": self._place, "to": message.get("last_event_id")}
-            self._place = message["to"] or self._place
-        self._put(message)
+        before, newest = self._place, message.get("last_event_id")
+        # After a gap what was heard last may be lost: no server would know how to go on from there. At a `reconnect` all up to its
+        # id has come, and where the topics are quiet the history may soon not reach back to what was heard last.
+        self._place = newest if kind in ("gap", "reconnect") and isinstance(newest, str) and newest else before
+        self._put(message | ({"from": before, "to": newest} if kind == "gap" else {}))
         if kind == "reconnect":
             slot = min(_span(message.get("after_ms"), random() * MAX_DELAY), _span(message.get("deadline_ms"), float("inf")))
             self._failures = self._failures if now() < connection.stable_at else 0
@@ -305,14 +309,14 @@ class Client:
         """Shows a new token in time before the one that was shown expires."""
         failures, (subject, expires) = 0, shown(token, server_time)
         while self._get_token and (left := expires - now()) > 0:
-            share = REFRESH_FROM + REFRESH_SPREAD * random()
-            await asyncio.sleep(max(REFRESH_PAUSE, _draw(failures - 1) if failures else left * share))
+            # Between 75 and 90 % of the time that is left, so that not all clients ask at once.
+            await asyncio.sleep(max(REFRESH_PAUSE, _draw(failures - 1) if failures else left * (0.75 + 0.15 * random())))
             try:
                 token = await self._new_token()
                 if shown(token, server_time)[0] != subject:
                     return await connection.socket.close()  # Whoever is somebody else connects anew.
                 answer = await self._ask(("refreshed", ""), {"type": "refresh", "token": token}, connection)
-                failures, (_, expires) = 0, shown(token, answer["timestamp"])
+                failures, (_, expires) = 0, shown(token, answer.get("timestamp"))
             except Refused as error:
                 self._put({"type": "token_error", "error": error})
                 failures += 1
@@ -320,8 +324,10 @@ class Client:
     async def _new_token(self) -> str | None:
         try:
             return _checked(await asyncio.wait_for(self._get_token(), TOKEN_TIMEOUT)) if self._get_token else self._token
-        except Exception as error:
-            raise Refused("no_token", f"get_token gave none: {error!r}") from error
+        except (Exception, asyncio.CancelledError) as error:
+            # What is cancelled may be this task, or only what the function waits for.
+            is_over = (task := asyncio.current_task()) and task.cancelling()
+            raise asyncio.CancelledError if is_over else Refused("no_token", f"get_token gave none: {error!r}") from error
 
 
 connect = Client
@@ -332,7 +338,7 @@ def _draw(failures: int) -> float:
 
 
 def _span(ms: Any, otherwise: float) -> float:
-    return ms / 1000.0 if isinstance(ms, (int, float)) and ms >= 0 else otherwise
+    return ms / 1000.0 if isinstance(ms, (int, float)) and 0 <= ms < 1e15 else otherwise
 
 
 def _checked(token: str) -> str:

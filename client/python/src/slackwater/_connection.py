@@ -14,7 +14,9 @@ from websockets import ClientConnection, ConnectionClosed, InvalidStatus
 
 Message: TypeAlias = dict[str, Any]
 
-STOP_CODES = {1002, 1003, 1007, 1008, 1009}  # a bug or a policy: the next attempt would end the same way
+STOP_CODES = {301, 308, 1002, 1003, 1007, 1008, 1009}  # moved, a bug or a policy: the next attempt would end the same way
+# What the client looks at without asking whether it is there: strings, and a list of topics.
+PROMISED = {"welcome": "topics", "notification": "id", "published": "id", "subscribed": "topic", "error": "code"}
 
 _quiet = logging.getLogger("slackwater.websockets")
 _quiet.setLevel(logging.INFO)  # At DEBUG websockets logs the header with the token.
@@ -37,21 +39,28 @@ class Connection:
 
 
 async def hear(socket: ClientConnection) -> Message:
-    """The next message. What is none goes unheard."""
+    """The next message. What is none goes unheard, and so does what lacks what its type promises. What is nested too deep for
+    Python to read may be a publication, so it is told as a gap."""
     while True:
-        with suppress(ValueError):
-            message = json.loads(await socket.recv())
-            if isinstance(message, dict) and isinstance(message.get("type"), str):
+        try:
+            message: Message = json.loads(await socket.recv())
+            promised = message[PROMISED.get(kind := message["type"], "type")]
+            if isinstance(promised, list if kind == "welcome" else str):
                 return message
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            if isinstance(error, RecursionError):
+                return {"type": "gap"}
 
 
 def ending(error: Exception) -> tuple[int, str, float]:
     """The close code or status, the reason, and in how many seconds the server wants to be asked again."""
     code, reason, after = 1006, str(error) or type(error).__name__, ""
-    if isinstance(error, InvalidStatus):
-        code, after = error.response.status_code, error.response.headers.get("Retry-After", "")
+    refused = error if isinstance(error, InvalidStatus) else error.__context__  # By a redirect that is not to be followed.
+    if isinstance(refused, InvalidStatus):
+        code, headers = refused.response.status_code, refused.response.headers
+        after, where = headers.get("Retry-After", ""), headers.get("Location", "").partition("?")[0]
         with suppress(ValueError, TypeError, KeyError):
-            reason = json.loads(error.response.body or b"")["error"]
+            reason = f"it redirects to {where}" if where else json.loads(refused.response.body or b"")["error"]
     # What this end has said counts where the server broke the protocol, and not where the network broke.
     elif isinstance(error, ConnectionClosed) and (close := error.rcvd or error.sent) and (error.rcvd or close.code in STOP_CODES):
         code, reason = close.code, close.reason
