@@ -31,7 +31,10 @@ impl Room {
     }
 
     fn visit(&mut self, key: SubscriberKey) {
-        for (_, message) in self.hub.pending_for(key) {
+        let has_pending = self.hub.has_pending_for(key);
+        let pending = self.hub.pending_for(key);
+        assert_eq!((has_pending, self.hub.has_pending_for(key)), (!pending.is_empty(), false));
+        for (_, message) in pending {
             self.heard[key as usize].push(String::from_utf8(message.json().to_vec()).unwrap());
         }
     }

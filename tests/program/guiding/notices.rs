@@ -15,7 +15,8 @@ const HALF: usize = 18;
 /// The two numbers of a notice.
 fn numbers(message: &Value) -> (u64, u64) {
     assert_eq!((&message["type"], &message["reason"]), (&"reconnect".into(), &"server_restart".into()));
-    assert_eq!(message.as_object().unwrap().len(), 5, "{message}");
+    assert_eq!(message.as_object().unwrap().len(), 6, "{message}");
+    assert!(message["last_event_id"].is_string(), "{message}");
     (message["after_ms"].as_u64().unwrap(), message["deadline_ms"].as_u64().unwrap())
 }
 
