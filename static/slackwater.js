@@ -105,7 +105,8 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  *     client.addEventListener('gap', () => reloadEverything());
  *     client.connect();
  *
- * The place is the id of the last publication heard, or what the welcome called the newest when none has been heard since.
+ * The place is the id of the last publication heard, or what the server has called the newest since, once all up to there has come:
+ * in the welcome, in each `echo`, as to the questions below, and in a hint to move. So it does not grow old while its topics are quiet.
  * Each connection after the first asks to go on from it, also one made by `connect()` after `disconnect()`: a pause of the
  * user's is a pause. A new client starts with none, unless its address has a `last_event_id`, a `lastEventId` of old.
  *
@@ -116,8 +117,9 @@ const OPEN = 1; // WebSocket.OPEN, which an injected implementation need not car
  * second connection is opened, to another server or to the same; the first stays, in the state `open`, until the second has its
  * welcome, and is closed. Nothing is missed and nobody sees a gap. While no other server answers, the first simply stays, and
  * attempts follow with the usual back-off, unless one is refused with a code that says not to come back. A server that does not
- * know the place takes over all the same, as publications go there now, and `resume` tells of the gap. The answers to what was
- * published before are awaited on the old connection for a moment.
+ * know the place takes over all the same, as publications go there now, and `resume` tells of the gap; so it does where topics were
+ * subscribed to faster than a second attempt took. The answers to what was published before are awaited on the old connection for a
+ * moment.
  *
  * A network that goes silent tells nobody, and scripts do not see the server's pings. So the server is asked by an empty text,
  * whose echo is not handed on: when nothing has come for longer than the time between two pings, which the welcome names, when
@@ -171,6 +173,7 @@ export class Slackwater extends EventTarget {
   #place;
   #heard = new Set(); // the latest ids, oldest first
   #refs = 0;
+  #whyStopped; // while it has
   /** @type {Set<Subscription>} */
   #subscriptions = new Set();
 
@@ -180,27 +183,22 @@ export class Slackwater extends EventTarget {
    * @param {Options} [options] the surroundings, for tests and for other runtimes
    * @throws {TypeError} when the URL does not parse, or the token cannot be one
    */
-  constructor(url = '/ws', options = {}) {
+  constructor(url = '/ws', { getToken, token, topics = [], lastEventId, signal, WebSocket = globalThis.WebSocket } = {}) {
     super();
     const address = new URL(url, globalThis.location?.href);
     const { searchParams } = address;
     address.protocol = address.protocol.replace('http', 'ws');
     this.#address = address;
-    const { getToken, token, topics = [], lastEventId, signal } = options;
-    this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    this.#WebSocket = WebSocket;
     this.#token = sourceOf(getToken ?? token);
-    this.#signal = signal;
 
     // A single topic is not taken for its letters.
     const first = [...searchParams.getAll('topic'), ...(typeof topics === 'string' ? [topics] : topics)];
-    for (const topic of new Set(topicsOrDefault(first))) this.subscribe(topic, () => {});
+    for (const topic of topicsOrDefault(first)) this.subscribe(topic, () => {});
     this.#place = lastEventId || searchParams.get('last_event_id') || null;
     searchParams.delete('topic');
     searchParams.delete('last_event_id');
-    signal?.addEventListener('abort', () => {
-      this.disconnect();
-      for (const subscription of this.#subscriptions) subscription.end();
-    });
+    this.#signal = signal;
   }
 
   /** @returns {State} */
@@ -275,7 +273,7 @@ export class Slackwater extends EventTarget {
    */
   subscribe(topic, options = {}) {
     if (typeof topic !== 'string') throw new TypeError('no topic');
-    const [other] = this.#subscriptionsTo(topic);
+    const other = [...this.#subscriptions].find((subscription) => subscription.topic === topic);
     const given = typeof options === 'function' ? { listener: options } : options;
     const subscription = new Subscription(topic, given, (error) => {
       this.#subscriptions.delete(subscription);
@@ -286,6 +284,8 @@ export class Slackwater extends EventTarget {
     if (this.#signal?.aborted) subscription.end();
     else if (!other) this.#command('subscribe', topic);
     else if (other.isAnswered) subscription.answer();
+    this.#signal?.addEventListener('abort', this.#onAbort);
+    subscription.stop(this.#whyStopped);
     return subscription.handle;
   }
 
@@ -294,7 +294,7 @@ export class Slackwater extends EventTarget {
    * answers `unsubscribed`.
    */
   unsubscribe(topic) {
-    for (const subscription of this.#subscriptionsTo(topic)) subscription.end();
+    for (const subscription of this.#subscriptions) if (subscription.topic === topic) subscription.end();
   }
 
   /**
@@ -344,16 +344,14 @@ export class Slackwater extends EventTarget {
   }
 
   #command(type, topic) {
+    this.#connection?.commands.push(topic);
     this.send(JSON.stringify({ type, topic }));
   }
 
-  #subscriptionsTo(topic) {
-    return [...this.#subscriptions].filter((subscription) => subscription.topic === topic);
-  }
-
   /** Opens a connection, beside the present one if there is one. */
-  #dial() {
+  #dial(isSecond) {
     const connection = new Connection();
+    connection.isSecond = isSecond;
     this.#obtainToken(connection);
     this.#opening?.end();
     this.#opening = connection;
@@ -376,8 +374,8 @@ export class Slackwater extends EventTarget {
     connection.socket = socket;
     socket.onmessage = ({ data }) => this.#onMessage(connection, data);
     socket.onclose = ({ code, reason }) => this.#onEnd(connection, code, reason);
-    // Says nothing that `close` does not say, but some implementations throw when nobody listens.
-    socket.onerror = () => {};
+    // Node 22 tells a refusal by this alone. Elsewhere a `close` is right behind it, and knows more.
+    socket.onerror = () => connection === this.#opening && connection.remind(() => this.#onEnd(connection, ABNORMAL_CLOSURE, ''), 0);
     connection.remind();
     connection.open(() => this.#onEnd(connection, ABNORMAL_CLOSURE, NO_ANSWER));
   }
@@ -393,21 +391,18 @@ export class Slackwater extends EventTarget {
   #onMessage(connection, raw) {
     const message = parse(() => raw);
     const { type, id, message: words, command, last_event_id: to = null } = message;
-    connection.settle(message);
+    const isLastWord = connection.settle(message);
     if (connection === this.#opening && type === 'welcome') this.#onWelcome(connection, message, raw, to);
     else if (connection === this.#connection) {
       connection.hear();
       const from = this.#place;
+      if (type === 'notification' && !this.#isNew(id)) return;
+      // Up to the place that a message names there is no more to come. Behind a `gap` no server would know how to go on from elsewhere.
+      this.#place = (type === 'notification' ? id : to) ?? from;
       // The answer to an empty text.
       if (type === 'echo' && words === 'Server received: ') return;
-      if (type === 'notification') {
-        if (!this.#isNew(id)) return;
-        this.#place = id ?? from;
-      }
-      // What was heard last may be lost: no server would know how to go on from there.
-      if (type === 'gap') this.#place = to ?? from;
       if (type === 'refreshed') this.#onRefreshed(message);
-      this.#handOn(message, raw);
+      this.#handOn(message, raw, isLastWord);
       // A listener may have left in the meantime.
       if (connection !== this.#connection) return;
       if (type === 'gap') this.#tell('gap', { from, to });
@@ -420,10 +415,12 @@ export class Slackwater extends EventTarget {
   #onWelcome(connection, message, raw, to) {
     const { topics, from } = connection;
     const old = this.#connection;
-    // Subscribed to only now, a topic would be without what was published on it since then.
-    if (from && `${topics}` !== `${topicsOrDefault(this.topics)}`) return this.#dial();
+    // Subscribed to only now, a topic that has been heard would be without what was published on it since then.
+    const isPartial = [...this.#subscriptions].some(({ isAnswered, topic }) => isAnswered && !topics.includes(topic));
+    // Whoever changes topics faster than a welcome comes does not wait for ever.
+    if (from && isPartial && !connection.isSecond) return this.#dial(true);
 
-    const { resumed } = message;
+    const resumed = message.resumed && !isPartial;
     const lastHeard = this.#place; // During a move it may have gone on from where the new connection was asked to.
     this.#opening = null;
     this.#connection = connection;
@@ -462,10 +459,10 @@ export class Slackwater extends EventTarget {
     if (willRetry && !this.#opening) this.#retry(code);
     if (another) return;
     if (!willRetry) this.#release();
-    this.#enter(willRetry ? (this.#opening ? 'connecting' : 'waiting') : 'stopped');
     if (hasExpired) reason = 'the token has expired';
-    if (!willRetry) for (const subscription of this.#subscriptions) subscription.stop(failure('stopped', `${code} ${reason}`));
-    this.#tell('close', { code, reason, wasOpen, willRetry, retryAt: this.#attemptAt });
+    this.#enter(willRetry ? (this.#opening ? 'connecting' : 'waiting') : 'stopped', !willRetry && failure('stopped', `${code} ${reason}`));
+    // A listener may have left in the meantime, or come back.
+    this.#tell('close', { code, reason, wasOpen, willRetry: willRetry && this.#state !== 'idle', retryAt: this.#attemptAt });
   }
 
   #drawDelay(failures = this.#failures) {
@@ -485,7 +482,7 @@ export class Slackwater extends EventTarget {
     this.#opening?.end();
     this.#opening = null;
     // A server that asks everybody to leave at once, and is found again each time, must not be hammered.
-    this.#plan(Math.max(slotMs, this.#failures > 0 && this.#drawDelay()));
+    this.#plan(Math.max(slotMs >= 0 ? slotMs : this.#drawDelay(Infinity), this.#failures > 0 && this.#drawDelay()));
   }
 
   /** Plans an attempt in place of any other. */
@@ -494,6 +491,11 @@ export class Slackwater extends EventTarget {
     this.#planAttempt(() => this.#dial(), delayMs);
     if (this.#connection) this.#tell('moving', { at: this.#attemptAt, failures: this.#failures });
   }
+
+  #onAbort = () => {
+    this.disconnect();
+    for (const subscription of this.#subscriptions) subscription.end();
+  };
 
   #onSign = ({ type, target }) => {
     if (target.hidden) return;
@@ -504,7 +506,7 @@ export class Slackwater extends EventTarget {
   /** Whether a publication is to be handed on. */
   #isNew(id) {
     // It is on the default topic, of a connection that could not name none.
-    if (this.#subscriptions.size === 0 || this.#heard.has(id)) return false;
+    if (!this.#subscriptions.size || this.#heard.has(id)) return false;
     if (id) this.#heard.add(id);
     // While a successor opens nothing is forgotten, for it will bring all that was heard in the meantime once more.
     while (!this.#opening && this.#heard.size > MEMORY) {
@@ -522,7 +524,7 @@ export class Slackwater extends EventTarget {
     const isWanted = () =>
       source === this.#token && !connection.isHeld && (connection === this.#connection || connection === this.#opening);
     connection.remind(() => this.#onNoToken(connection, failure(NO_ANSWER)), TOKEN_TIMEOUT_MS);
-    new Promise((resolve) => resolve(source())).then(checked).then(
+    Promise.resolve().then(source).then(checked).then(
       (token) => isWanted() && this.#onToken(connection, token),
       (error) => isWanted() && this.#onNoToken(connection, error),
     );
@@ -587,19 +589,24 @@ export class Slackwater extends EventTarget {
     else this.#obtainToken(connection);
   }
 
-  #enter(state) {
+  #enter(state, whyStopped) {
     const previous = this.#state;
     if (state === previous) return;
     this.#state = state;
-    const verb = state === 'idle' || state === 'stopped' ? 'remove' : 'add';
-    for (const sign of SIGNS) globalThis[`${verb}EventListener`]?.(sign, this.#onSign);
+    this.#whyStopped = whyStopped;
+    const isIdle = state === 'idle';
+    for (const sign of SIGNS) globalThis[isIdle || state === 'stopped' ? 'removeEventListener' : 'addEventListener']?.(sign, this.#onSign);
+    // A signal may outlive many clients, and holds one no longer than there is something to end.
+    this.#signal?.[!isIdle || [...this.#subscriptions].some(({ isLoop }) => isLoop) ? 'addEventListener' : 'removeEventListener']('abort', this.#onAbort);
     this.#tell('statechange', { state, previous });
+    // A listener may have come back.
+    for (const subscription of this.#subscriptions) subscription.stop(this.#whyStopped);
   }
 
-  #handOn(message, raw) {
+  #handOn(message, raw, isLastWord) {
     this.#tell('message', { message: message.type ? message : null, raw });
     if (message.type === 'notification') this.#tell('notification', message);
-    for (const subscription of [...this.#subscriptions]) subscription.hear(message);
+    for (const subscription of [...this.#subscriptions]) subscription.hear(message, isLastWord);
   }
 
   #tell(type, detail) {
@@ -609,19 +616,13 @@ export class Slackwater extends EventTarget {
 
 /** One socket and what was agreed on it. There is none until there is a token for it. */
 class Connection {
-  /** @type {WebSocket | undefined} */
-  socket;
-  /** @type {string[]} */
-  topics; // as its address names them
-  /** @type {string | null | false} */
-  from; // the place it was asked to go on from
-  /** @type {string | null} */
-  token;
-  /** @type {number} */
-  expiresAt; // by this machine's clock; NaN if it does not
-  offered; // in place of the token, and not answered yet
+  // What the client notes on it:
+  // socket; topics, as its address names them; from, the place it was asked to go on from, if any; and whether it isSecond, in place
+  // of one that knew too few topics
+  // token; expiresAt, by this machine's clock, NaN if it does not; offered, a token in its place that is not answered yet; and
+  // whether it isHeld, after a refusal, or while a token is offered: the next one waits
   refusals = 0; // of tokens, in a row
-  isHeld = false; // after a refusal, or while a token is offered: the next one waits
+  commands = []; // the topics of those not answered yet
   /** Sets what happens to its token next. */
   remind = timer();
   #expect = timer();
@@ -654,7 +655,7 @@ class Connection {
 
   /** Asks at once. */
   hurry() {
-    if (this.#asked === 0) this.#ask(HURRIED_ANSWER_MS);
+    if (!this.#asked) this.#ask(HURRIED_ANSWER_MS);
   }
 
   hasLasted() {
@@ -669,16 +670,21 @@ class Connection {
     this.#leavesAt = Math.max(this.#leavesAt, Date.now()) + bytes;
     this.#longestBytes = Math.max(this.#longestBytes, bytes);
     if (publication) this.#publications.set(publication.ref, { ...publication, bytes });
-    if (this.#asked === 0) this.#awaitAnswer(ANSWER_MS);
+    if (!this.#asked) this.#awaitAnswer(ANSWER_MS);
     return true;
   }
 
-  /** Takes the answer to a publication. */
-  settle({ type, ref, id, code, message }) {
+  /** Takes what may be the answer to a publication or a command. Whether it says where its topic stands: no other is under way. */
+  settle({ type, ref, id, code, message, command = type, topic }) {
     const publication = this.#publications.get(ref);
     this.#publications.delete(ref);
     if (type === 'error') publication?.reject(failure(code, message));
     else publication?.resolve(id);
+
+    if (!/subscribed?$/.test(command)) return false;
+    const at = this.commands.indexOf(topic);
+    if (at >= 0) this.commands.splice(at, 1);
+    return !this.commands.includes(topic);
   }
 
   /** Ends once nothing can be under way on it. */
@@ -718,34 +724,34 @@ class Connection {
 
 /** One part of a program that listens to a topic. Connects nothing: it is told what comes, and tells that it has ended. */
 class Subscription {
-  /** What the part of the program is given. The same without a promise is what the promise resolves to, or it would never. */
-  handle;
-  topic;
-  isAnswered = false;
-  /** The server has agreed. */
-  answer;
   #reject;
   #listener;
   #limit;
   #onEnd;
+  #whyStopped;
   #waiting = []; // for the loop
+  #turn = Promise.resolve(); // of the loop: whoever asks for more before the answer waits for that
   #wake; // the loop, once it has waited
-  #isOver = false;
+  #isOver;
   #error; // what the loop ends with
 
   constructor(topic, { listener, limit = MEMORY }, onEnd) {
     this.topic = topic;
-    this.#listener = listener;
+    // What it throws is told as of any listener: nobody else is kept from the publication.
+    this.#listener = listener && (async (notification) => listener(notification));
+    this.isLoop = !listener;
     this.#limit = limit;
     this.#onEnd = onEnd;
+    const next = () => this.#next();
     const handle = {
       topic,
       unsubscribe: () => this.end(),
-      next: () => this.#next(),
+      next: () => (this.#turn = this.#turn.then(next, next)),
       return: async () => this.end(),
       [Symbol.asyncIterator]: () => handle,
     };
     const answered = new Promise((resolve, reject) => {
+      /** The server has agreed. */
       this.answer = () => {
         this.isAnswered = true;
         resolve(handle);
@@ -753,25 +759,27 @@ class Subscription {
       this.#reject = reject;
     });
     answered.catch(() => {}); // Whoever does not wait for it must not fail for it.
+    /** What the part of the program is given. The same without a promise is what the promise resolves to, or it would never. */
     this.handle = Object.assign(answered, handle);
   }
 
-  hear(message) {
-    const { type, topic, topics, command } = message;
+  hear(message, isLastWord) {
+    const { type, topic, topics, code = 'forbidden' } = message;
     if (this.#isOver) return;
     if (type === 'welcome' && topics?.includes(this.topic)) this.answer();
     if (type === 'notification' && covers(this.topic, topic)) this.#take(message);
-    if (topic !== this.topic) return;
-    if (type === 'subscribed') this.answer();
-    if (type === 'error' && command !== 'publish') this.end(failure(message.code, message.message));
     // The answer to what was asked before this began says nothing of this.
-    if (type === 'unsubscribed' && this.isAnswered) this.end(failure('forbidden'));
+    if (topic !== this.topic || !isLastWord) return;
+    if (type === 'subscribed') this.answer();
+    else this.end(failure(code, message.message));
   }
 
-  /** Nothing comes for now. Whoever waits learns why; anybody else hears more, should there be another connection. */
+  /** While nothing comes whoever waits learns why, if it is given; anybody else hears more, should there be another connection. */
   stop(error) {
-    if (this.#wake) this.end(error);
-    else this.#reject(error);
+    this.#whyStopped = error;
+    if (!error) return;
+    this.#reject(error);
+    this.#wake?.();
   }
 
   end(error) {
@@ -787,7 +795,7 @@ class Subscription {
   }
 
   #take(notification) {
-    if (this.#listener) return this.#call(notification);
+    if (this.#listener) return this.#listener(notification);
     if (this.#error) return;
     if (this.#waiting.push(notification) > this.#limit) {
       this.#waiting = [];
@@ -796,13 +804,11 @@ class Subscription {
     this.#wake?.();
   }
 
-  /** What it throws is told as of any listener: nobody else is kept from the publication. */
-  async #call(notification) {
-    this.#listener(notification);
-  }
-
   async #next() {
-    while (!(this.#waiting.length > 0 || this.#error || this.#isOver)) await new Promise((resolve) => (this.#wake = resolve));
+    // A client that has come back meanwhile has not stopped.
+    while (!(this.#waiting.length > 0 || this.#isOver || (this.#error ||= this.#whyStopped))) {
+      await new Promise((resolve) => (this.#wake = resolve));
+    }
     if (this.#waiting.length > 0) return { value: this.#waiting.shift() };
     const result = this.end();
     if (this.#error) throw this.#error;
@@ -821,7 +827,7 @@ function timer() {
 
 /** Whether who listens to the one hears what is published on the other. */
 function covers(filter, topic) {
-  return filter === topic || (filter.endsWith('*') && topic.startsWith(filter.slice(0, -1)));
+  return filter === topic || (filter.endsWith('*') && topic?.startsWith?.(filter.slice(0, -1)));
 }
 
 function failure(code, message = code) {

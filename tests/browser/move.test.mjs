@@ -48,6 +48,14 @@ test('a second hint replaces the time of the first', () => {
   }
 });
 
+test('a hint that names no time is followed within half a minute, at no certain moment', () => {
+  for (const times of [{}, { after_ms: 'soon' }, { after_ms: {} }, { after_ms: -1 }]) {
+    const { client, sockets, clock } = connected({}, { dice: 0.5 });
+    sockets[0].says(hint(times));
+    assert.equal(client.movesAt - clock.now, 15_000);
+  }
+});
+
 test('a second hint while the successor is opening starts over', () => {
   const { sockets, clock, messages } = moving();
   sockets[0].says(hint({ after_ms: 5_000 }));
@@ -226,6 +234,7 @@ test('a topic subscribed to during the move is asked of the successor from the s
   client.subscribe('orders');
   client.unsubscribe('notifications');
   assert.deepEqual(commands(sockets[0]), ['subscribe orders', 'unsubscribe notifications']);
+  sockets[0].says('{"type":"subscribed","topic":"orders"}');
   sockets[1].opens();
   sockets[0].says(publication('e-8'));
   sockets[1].says(welcome({ resumed: true, topics: ['notifications'] }));
@@ -236,6 +245,32 @@ test('a topic subscribed to during the move is asked of the successor from the s
   for (const id of ['e-9', 'e-10']) sockets[2].says(publication(id));
   assert.deepEqual([heard(), client.topics], [['e-8', 'e-9', 'e-10'], ['orders']]);
   assert.deepEqual([commands(sockets[2]), moves.at(-1)], [[], 'moved']);
+});
+
+test('topics that change faster than a welcome comes cost one more attempt, and the gap that this may leave is told', () => {
+  const { client, sockets, clock, hears, resumes, moves } = moving();
+  const subscribes = (topic) => {
+    client.subscribe(topic);
+    sockets[0].says(JSON.stringify({ type: 'subscribed', topic }));
+  };
+  subscribes('one');
+  sockets[1].opens(welcome({ resumed: true, topics: ['notifications'], last_event_id: 'e-9' }));
+  subscribes('two');
+  sockets[2].opens(welcome({ resumed: true, topics: ['notifications', 'one'], last_event_id: 'e-9' }));
+  clock.advance(0);
+  assert.deepEqual([sockets.length, commands(sockets[2]), moves.at(-1)], [3, ['subscribe two'], 'moved']);
+  assert.deepEqual([resumes, client.lastEventId], [[{ resumed: false, from: 'e-7', to: 'e-9' }], 'e-9']);
+  hears('e-10');
+  assert.equal(client.lastEventId, 'e-10');
+});
+
+test('a topic that is given up during the move, or not yet granted, needs no second attempt', () => {
+  const { client, sockets, resumes } = moving();
+  client.subscribe('orders');
+  client.unsubscribe('notifications');
+  sockets[1].opens(welcome({ resumed: true, topics: ['notifications'], last_event_id: 'e-9' }));
+  assert.deepEqual([sockets.length, commands(sockets[1])], [2, ['subscribe orders', 'unsubscribe notifications']]);
+  assert.deepEqual(resumes.map(({ resumed }) => resumed), [true]);
 });
 
 test('topics changed before the hinted time, or changed and changed back, need no second attempt', () => {

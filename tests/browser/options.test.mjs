@@ -1,6 +1,7 @@
 // The options of static/slackwater.js beside the surroundings, and the event for publications alone.
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { Slackwater, URL_OF_SERVER, connected, surroundings } from './fakes.mjs';
 
@@ -24,6 +25,19 @@ test('a signal that aborts disconnects for good', () => {
   user.abort();
   client.connect();
   assert.deepEqual([client.state, sockets.length, sockets[0].closedWith], ['idle', 1, 1000]);
+});
+
+test('a signal holds no client that has been disconnected, and ends one that has come back', () => {
+  const user = new AbortController();
+  const held = () => getEventListeners(user.signal, 'abort').length;
+  const { client } = surroundings({ signal: user.signal });
+  client.connect();
+  assert.equal(held(), 1);
+  client.disconnect();
+  assert.equal(held(), 0);
+  client.connect();
+  user.abort();
+  assert.equal(client.state, 'idle');
 });
 
 test('a platform without WebSocket is told what to give', (t) => {

@@ -152,10 +152,21 @@ test('publications without an id are heard and move nothing', () => {
   assert.deepEqual([heard().length, client.lastEventId], [3, 'e-7']);
 });
 
-test('only publications and welcomes move the place', () => {
+test('what is no publication moves the place by its last_event_id alone', () => {
   const { client, sockets } = connected({ last_event_id: 'e-7' });
-  sockets[0].says(JSON.stringify({ type: 'echo', id: 'e-9', last_event_id: 'e-9' }));
+  sockets[0].says(JSON.stringify({ type: 'published', id: 'e-9' }));
   assert.equal(client.lastEventId, 'e-7');
+});
+
+test('an answer or a hint that tells how far all has been sent is the new place, so that quiet topics do not outlive the history', () => {
+  for (const said of [{ type: 'echo', message: 'Server received: ' }, { type: 'echo', message: 'hi' }, { type: 'reconnect', after_ms: 9 }]) {
+    const { client, sockets, asked, reconnects } = connected({ last_event_id: 'e-7' });
+    sockets[0].says(JSON.stringify(said));
+    assert.equal(client.lastEventId, 'e-7', 'while what was missed still comes there is none');
+    sockets[0].says(JSON.stringify({ ...said, last_event_id: 'e-9' }));
+    reconnects();
+    assert.deepEqual([client.lastEventId, asked().from], ['e-9', 'e-9']);
+  }
 });
 
 test('a client that read too slowly comes back at once, but not again and again', () => {

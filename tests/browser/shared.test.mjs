@@ -89,6 +89,19 @@ test('two tabs share one connection, each hears what it listens to, and a tab th
   assert.deepEqual([through.connections, through.commands.length], [1, 4]);
 });
 
+test('a tab that stops listening and at once listens anew hears the topic', async (t) => {
+  const server = await Server.start(t, 0, ['--notify-interval', '0']);
+  const through = await bridge(t, server);
+  const { page } = await openPage(t, through);
+  await page.evaluate(async () => {
+    const { listen } = await import('/shared.js');
+    listen('tides', () => {})();
+  });
+  assert.equal(await listen(page, 'tides'), 'subscribed');
+  await server.publish('tides', 1);
+  await hears(page, 1);
+});
+
 test('a topic that the server refuses is told to the tab that asked for it', async (t) => {
   const server = await Server.start(t, 0, ['--notify-interval', '0', '--auth-secret', '0'.repeat(32), '--anonymous-topic', 'notifications']);
   const through = await bridge(t, server);

@@ -247,6 +247,30 @@ test('messages arrive parsed and raw; what is no JSON object with a type arrives
   assert.equal(client.state, 'open');
 });
 
+test('a refusal that a platform tells by an error alone is an ending, and a close that follows is no second one', () => {
+  const { client, sockets, clock, closes } = surroundings();
+  client.connect();
+  sockets[0].onerror();
+  clock.advance(0);
+  assert.deepEqual([client.state, closes.map(({ code, wasOpen }) => [code, wasOpen])], ['waiting', [[1006, false]]]);
+  sockets[0].onclose({ code: 1006, reason: '' });
+  assert.equal(closes.length, 1);
+});
+
+test('an error that the ending is told behind, or of a connection that is open, leaves the word to that', () => {
+  const { client, sockets, clock, closes } = surroundings();
+  client.connect();
+  sockets[0].opens(WELCOME);
+  sockets[0].onerror();
+  clock.advance(0);
+  assert.equal(client.state, 'open');
+  sockets[0].closes(1012);
+  clock.advanceTo(client.retryAt);
+  sockets[1].closes(1008, 'no');
+  clock.advance(0);
+  assert.deepEqual(closes.map(({ code }) => code), [1012, 1008]);
+});
+
 test('send refuses what cannot go now', () => {
   const { client, sockets } = surroundings();
   assert.equal(client.send('idle'), false);

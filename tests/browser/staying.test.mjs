@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HINT, SLOT_MS, commands, connected, hint, moving, publication, welcome } from './fakes.mjs';
+import { HINT, SLOT_MS, commands, connected, hint, moving, publication, surroundings, welcome } from './fakes.mjs';
 
 // No successor
 
@@ -162,6 +162,7 @@ test('when the old connection ends with a code that stops, the successor is clos
 test('when the old connection ends, a successor for topics of yesterday is replaced as soon as it is welcomed', () => {
   const { client, sockets, asked } = moving();
   client.subscribe('orders');
+  sockets[0].says('{"type":"subscribed","topic":"orders"}');
   sockets[0].closes(1012);
   sockets[1].opens(welcome({ resumed: true }));
   assert.deepEqual([client.state, sockets[1].closedWith], ['connecting', 1000]);
@@ -187,6 +188,14 @@ test('disconnect in a listener of the ending is obeyed', () => {
     clock.advance(3_600_000);
     assert.deepEqual([client.state, states.at(-1), sockets[1].closedWith, sockets.length], ['idle', 'idle', 1000, 2]);
   }
+});
+
+test('whoever leaves as soon as the wait is told hears of an ending that nothing follows', () => {
+  const { client, sockets, closes } = surroundings();
+  client.addEventListener('statechange', ({ detail }) => detail.state === 'waiting' && client.disconnect());
+  client.connect();
+  sockets[0].closes(1006);
+  assert.deepEqual(closes.map(({ willRetry, retryAt }) => [willRetry, retryAt]), [[false, null]]);
 });
 
 // The new connection ends

@@ -57,9 +57,10 @@ test('a topic that is refused rejects with the code of the error, and is not ask
     const heard = [];
     const secret = client.subscribe('secret', (notification) => heard.push(notification));
     const loop = looping(client.subscribe('secret'));
-    sockets[0].says(told({ type: 'error', code, message: 'no', topic: 'secret' }));
+    sockets[0].says(told({ type: 'error', code, message: 'no', command: 'subscribe', topic: 'secret' }));
     await assert.rejects(secret, { code, message: 'no' });
     sockets[0].says(published('secret', 1));
+    await later();
     assert.deepEqual([heard, loop.ending, client.topics], [[], code, ['notifications']]);
   }
 });
@@ -67,7 +68,7 @@ test('a topic that is refused rejects with the code of the error, and is not ask
 test('an error for another topic, or for a publication, rejects nothing', async () => {
   const { client, sockets } = connected();
   const tides = client.subscribe('tides');
-  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', topic: 'other' }));
+  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', command: 'subscribe', topic: 'other' }));
   sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', ref: 'r' }));
   assert.deepEqual(await answers(tides), [undefined]);
 });
@@ -88,9 +89,9 @@ test('why a topic is missing from the welcome is told behind it, for each topic'
   client.connect();
   sockets[0].opens();
   welcomes({ topics: ['notifications'] });
-  sockets[0].says(told({ type: 'error', code: 'bad_topic', message: 'no', topic: 'no topic' }));
+  sockets[0].says(told({ type: 'error', code: 'bad_topic', message: 'no', command: 'subscribe', topic: 'no topic' }));
   assert.deepEqual(await answers(bad, more), ['bad_topic', undefined]);
-  sockets[0].says(told({ type: 'error', code: 'too_many_topics', message: 'no', topic: 'more' }));
+  sockets[0].says(told({ type: 'error', code: 'too_many_topics', message: 'no', command: 'subscribe', topic: 'more' }));
   assert.deepEqual([await answers(more), client.topics], [['too_many_topics'], ['notifications']]);
 });
 
@@ -110,6 +111,43 @@ test('a subscription that ends before the answer rejects, and nobody who does no
   tides.unsubscribe();
   tides.unsubscribe();
   await assert.rejects(tides, { code: 'unsubscribed' });
+});
+
+test('a subscription that takes the place of one just ended is answered by the answer to its own command', async () => {
+  for (const refused of [false, true]) {
+    const { client, sockets } = connected();
+    const heard = [];
+    client.subscribe('tides').unsubscribe();
+    const again = client.subscribe('tides', ({ data }) => heard.push(data));
+    for (const type of ['subscribed', 'unsubscribed']) sockets[0].says(told({ type, topic: 'tides' }));
+    assert.deepEqual(await answers(again), [undefined]);
+    const no = { type: 'error', code: 'forbidden', message: 'no', command: 'subscribe', topic: 'tides' };
+    sockets[0].says(told(refused ? no : { type: 'subscribed', topic: 'tides' }));
+    sockets[0].says(published('tides', 1));
+    assert.deepEqual([await answers(again), heard], refused ? [['forbidden'], []] : [['tides'], [1]]);
+  }
+});
+
+test('what was refused before counts no more, and an answer that nobody asked for takes the topic away', async () => {
+  const { client, sockets } = connected();
+  const no = told({ type: 'error', code: 'too_many_topics', message: 'no', command: 'subscribe', topic: 'tides' });
+  client.subscribe('tides').unsubscribe();
+  const again = client.subscribe('tides');
+  for (const said of [no, told({ type: 'unsubscribed', topic: 'tides' })]) sockets[0].says(said);
+  assert.deepEqual(await answers(again), [undefined]);
+  sockets[0].says(told({ type: 'subscribed', topic: 'tides' }));
+  const loop = looping(again);
+  sockets[0].says(told({ type: 'unsubscribed', topic: 'tides' }));
+  await later();
+  assert.deepEqual([await answers(again), loop.ending], [['tides'], 'forbidden']);
+});
+
+test('the refusal of another command that names the topic ends no subscription', async () => {
+  const { client, sockets } = connected();
+  client.subscribe('tides');
+  sockets[0].says(told({ type: 'subscribed', topic: 'tides' }));
+  sockets[0].says(told({ type: 'error', code: 'unknown_type', message: 'no', command: 'other', topic: 'tides' }));
+  assert.deepEqual(client.topics, ['notifications', 'tides']);
 });
 
 // One topic, several subscriptions
@@ -162,6 +200,13 @@ test('a pattern hears all below it, and nothing else', () => {
     for (const [at, topic] of ['orders', 'orders/7', 'orders/7/paid', 'orders2/7'].entries()) sockets[0].says(published(topic, at));
     assert.deepEqual(heard, expected, filter);
   }
+});
+
+test('a publication without a topic harms no pattern', () => {
+  const { client, sockets, heard } = connected();
+  client.subscribe('*', ignore);
+  sockets[0].says(told({ type: 'notification', id: 'e-1' }));
+  assert.deepEqual(heard(), ['e-1']);
 });
 
 // What it hears
@@ -261,6 +306,16 @@ test('what comes before the loop begins waits for it', async () => {
   assert.deepEqual(loop.heard, [1]);
 });
 
+test('whoever asks for more before the answer is answered in turn', async () => {
+  const { client, sockets } = connected();
+  const tides = client.subscribe('tides')[Symbol.asyncIterator]();
+  const asked = [tides.next(), tides.next(), tides.next()];
+  for (const data of [1, 2]) sockets[0].says(published('tides', data));
+  await later();
+  tides.return();
+  assert.deepEqual((await Promise.all(asked)).map(({ value, done }) => value?.data ?? done), [1, 2, true]);
+});
+
 test('a loop that falls behind by more than the limit ends with an error in place of what waits, and unsubscribes', async () => {
   const { client, sockets } = connected();
   const [heard, behind] = [[], client.subscribe('tides', { limit: 2 })];
@@ -290,7 +345,7 @@ test('a loop takes what waits before it learns that the server no longer lets it
   const { client, sockets } = connected();
   const tides = client.subscribe('tides');
   sockets[0].says(published('tides', 1));
-  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', topic: 'tides' }));
+  sockets[0].says(told({ type: 'error', code: 'forbidden', message: 'no', command: 'subscribe', topic: 'tides' }));
   const loop = looping(tides);
   await later();
   assert.deepEqual(loop, { heard: [1], ending: 'forbidden' });
@@ -335,4 +390,59 @@ test('a client that stops fails what waits, a promise or a loop, and keeps its l
   assert.deepEqual(asked().topics, ['notifications', 'orders']);
   sockets[1].opens(welcome({ topics: ['notifications', 'orders'] }), published('orders', 1));
   assert.deepEqual(heard, [1]);
+});
+
+test('a loop whose body works while the client stops takes what waits before it fails, and so does one that begins later', async () => {
+  const { client, sockets } = connected();
+  const [heard, busy] = [[], client.subscribe('tides')];
+  let go;
+  const ending = (async () => {
+    for await (const { data } of busy) {
+      heard.push(data);
+      await new Promise((resolve) => (go = resolve));
+    }
+  })().catch(({ code }) => code);
+  for (const data of [1, 2]) sockets[0].says(published('tides', data));
+  await later();
+  sockets[0].closes(1008);
+  for (const _ of heard.concat(2)) {
+    go();
+    await later();
+  }
+  assert.deepEqual([heard, await ending], [[1, 2], 'stopped']);
+  const late = client.subscribe('late');
+  const loop = looping(late);
+  await assert.rejects(late, { code: 'stopped' });
+  await later();
+  assert.equal(loop.ending, 'stopped');
+});
+
+test('a loop whose client comes back before it asks for more, or at once, goes on', async () => {
+  for (const isBusy of [false, true]) {
+    const { client, sockets, welcomes } = connected({ last_event_id: 'e-0' });
+    const tides = client.subscribe('tides');
+    const loop = isBusy ? null : looping(tides);
+    await later();
+    client.addEventListener('statechange', ({ detail }) => detail.state === 'stopped' && client.connect());
+    sockets[0].closes(1008);
+    sockets[1].opens();
+    welcomes({ topics: ['notifications', 'tides'], resumed: true });
+    sockets[1].says(published('tides', 1));
+    assert.equal((await tides).topic, 'tides');
+    const { heard, ending } = loop ?? looping(tides);
+    await later();
+    assert.deepEqual([heard, ending], [[1], undefined]);
+  }
+});
+
+test('a signal that aborts while the client is kept away ends a loop that waits', async () => {
+  const user = new AbortController();
+  const { client } = surroundings({ signal: user.signal });
+  const before = looping(client.subscribe('tides'));
+  client.connect();
+  client.disconnect();
+  const after = looping(client.subscribe('tides'));
+  user.abort();
+  await later();
+  assert.deepEqual([before.ending, after.ending], ['over', 'over']);
 });

@@ -148,6 +148,7 @@ test('a function is asked before each connection, and what it promises is awaite
   assert.equal(client.state, 'connecting', 'the handshake has a time of its own');
   sockets[0].closes(1006);
   clock.advanceTo(client.retryAt);
+  await settled();
   promises[1]('d.e.f');
   await settled();
   assert.equal(shown(sockets[1]), 'd.e.f');
@@ -162,6 +163,7 @@ test('the topics and the place are those of the moment in which the token comes'
   all.sockets[0].closes(1012);
   all.clock.advanceTo(all.client.retryAt);
   all.client.subscribe('orders');
+  await settled();
   give('d.e.f');
   await settled();
   assert.deepEqual(all.asked(), { topics: ['notifications', 'orders'], from: 'e-7' });
@@ -173,6 +175,7 @@ test('an answer that nobody waits for any more opens nothing', async () => {
   client.connect();
   client.disconnect();
   client.connect();
+  await settled();
   promises[0]('late.b.c');
   await settled();
   assert.equal(sockets.length, 0);
@@ -181,6 +184,18 @@ test('an answer that nobody waits for any more opens nothing', async () => {
   assert.deepEqual(sockets.map(shown), ['a.b.c']);
   client.disconnect();
   assert.equal(clock.pending, 0);
+});
+
+test('a function that disconnects the client instead of giving a token is obeyed', async () => {
+  const { client, sockets, clock } = surroundings({
+    token: () => {
+      client.disconnect();
+      throw new Error('logged out');
+    },
+  });
+  client.connect();
+  await settled();
+  assert.deepEqual([client.state, sockets.length, clock.pending], ['idle', 0, 0]);
 });
 
 const FAILING = {
@@ -595,6 +610,7 @@ test('what a function gives that has been replaced meanwhile is not shown', asyn
   const all = await connected(issue(HOUR_MS));
   all.client.token = () => give();
   all.client.token = () => give();
+  await settled();
   promises[0](issue(2 * HOUR_MS));
   await settled();
   assert.deepEqual(refreshes(all.sockets[0]), []);
@@ -692,7 +708,7 @@ test('topics that a new token no longer allows are not asked for again', async (
 test('a topic that is refused while connected is not asked for again, until the user does so', async () => {
   const all = await connected(issue(HOUR_MS));
   all.client.subscribe('secret');
-  all.sockets[0].says('{"type":"error","code":"forbidden","topic":"secret","message":"\\"secret\\" may not be heard"}');
+  all.sockets[0].says('{"type":"error","code":"forbidden","command":"subscribe","topic":"secret","message":"\\"secret\\" may not be heard"}');
   assert.deepEqual([all.client.topics, all.tokenErrors], [['notifications'], []]);
   all.client.subscribe('secret');
   all.reconnects();
@@ -735,7 +751,7 @@ test('a subscription whose topic a new token no longer allows ends with an error
 test('a subscription that is refused during a refresh is no refusal of the token', async () => {
   const all = await connected(issue(HOUR_MS));
   all.client.token = issue(2 * HOUR_MS);
-  all.sockets[0].says('{"type":"error","code":"forbidden","topic":"secret","message":""}');
+  all.sockets[0].says('{"type":"error","code":"forbidden","command":"subscribe","topic":"secret","message":""}');
   all.sockets[0].says('{"type":"error","code":"forbidden","ref":7,"message":""}');
   assert.deepEqual(all.tokenErrors, []);
   refuses(all, 'forbidden');

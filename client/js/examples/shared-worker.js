@@ -20,7 +20,7 @@ addEventListener('connect', ({ ports: [tab] }) => {
   tab.onmessage = ({ data: { lock, subscribe, unsubscribe } }) => {
     if (lock !== undefined) navigator.locks.request(lock, leave);
     if (subscribe !== undefined) listen(subscribe);
-    if (unsubscribe !== undefined) subscriptions.get(unsubscribe)?.unsubscribe();
+    if (unsubscribe !== undefined) leaveTopic(unsubscribe);
   };
 
   function listen(topic) {
@@ -28,8 +28,19 @@ addEventListener('connect', ({ ports: [tab] }) => {
     subscriptions.set(topic, subscription);
     subscription.then(
       () => tab.postMessage({ type: 'subscribed', topic }),
-      ({ code, message }) => tab.postMessage({ type: 'refused', topic, detail: { code, message } }),
+      ({ code, message }) => {
+        // The tab has left it, and may listen to it anew.
+        if (subscriptions.get(topic) !== subscription) return;
+        leaveTopic(topic);
+        tab.postMessage({ type: 'refused', topic, detail: { code, message } });
+      },
     );
+  }
+
+  function leaveTopic(topic) {
+    const subscription = subscriptions.get(topic);
+    subscriptions.delete(topic);
+    subscription?.unsubscribe();
   }
 
   // The tab holds a lock as long as it lives: whoever gets it after that knows that the tab is gone.
