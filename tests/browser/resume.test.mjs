@@ -158,7 +158,7 @@ test('what is no publication moves the place by its last_event_id alone', () => 
   assert.equal(client.lastEventId, 'e-7');
 });
 
-test('an answer or a hint that tells how far all has been sent is the new place, so that quiet topics do not outlive the history', () => {
+test('the place that an echo or a hint names is the new one, so that it does not grow old while the topics are quiet', () => {
   for (const said of [{ type: 'echo', message: 'Server received: ' }, { type: 'echo', message: 'hi' }, { type: 'reconnect', after_ms: 9 }]) {
     const { client, sockets, asked, reconnects } = connected({ last_event_id: 'e-7' });
     sockets[0].says(JSON.stringify(said));
