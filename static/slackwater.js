@@ -681,7 +681,7 @@ class Connection {
     if (type === 'error') publication?.reject(failure(code, message));
     else publication?.resolve(id);
 
-    if (!/subscribed?$/.test(command)) return false;
+    if (!command?.match?.(/subscribed?$/)) return false;
     const at = this.commands.indexOf(topic);
     if (at >= 0) this.commands.splice(at, 1);
     return !this.commands.includes(topic);

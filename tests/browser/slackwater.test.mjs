@@ -247,6 +247,14 @@ test('messages arrive parsed and raw; what is no JSON object with a type arrives
   assert.equal(client.state, 'open');
 });
 
+test('a message whose type or command is no text harms nobody', () => {
+  const { client, sockets, messages } = surroundings();
+  client.connect();
+  sockets[0].opens(WELCOME);
+  for (const odd of ['{"type":{"toString":1}}', '{"type":"error","command":7}', '{"type":"error","command":null}']) sockets[0].says(odd);
+  assert.deepEqual([messages.length, client.state], [4, 'open']);
+});
+
 test('a refusal that a platform tells by an error alone is an ending, and a close that follows is no second one', () => {
   const { client, sockets, clock, closes } = surroundings();
   client.connect();
