@@ -117,6 +117,16 @@ async def test_before_it_is_entered_nothing_is_asked_for_in_vain():
 
 
 @in_virtual_time
+async def test_a_client_that_has_been_left_is_not_entered_again():
+    async with Server() as server:
+        async with server.client() as client:
+            pass
+        with pytest.raises(Refused, match="not_connected: the client has been left"):
+            async with client:
+                pass
+
+
+@in_virtual_time
 async def test_a_topic_that_the_welcome_does_not_grant_or_the_server_takes_away_is_not_asked_for_again():
     async with Server() as server:
         server.welcome = {"topics": ["tides", "orders"]}

@@ -283,7 +283,7 @@ class Client:
                 self._try(0.0)
         elif is_present and answer.endswith("subscribed"):
             self._topics.pop(topic, None)
-        if who := next((it for it, (key, _) in self._answers.items() if key == (answer, str(message.get("ref", topic)))), None):
+        if who := next((it for it, (key, _) in self._answers.items() if key == (answer, message.get("ref", topic))), None):
             del self._answers[who]
             refused = Refused(message["code"], message.get("message", "")) if kind == "error" else None
             return who.set_exception(refused) if refused else who.set_result(message)
