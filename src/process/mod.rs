@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -76,33 +77,51 @@ pub enum RunError {
     Certificate(#[from] CertificateError),
 }
 
+/// Serves until told to leave.
+type Serve = Box<dyn FnOnce() -> ExitCode>;
+
 /// Runs until told to leave: as a server, as a supervisor of several, or as one of those. Exit codes: 0 drained,
 /// 1 forced, 3 could not start, 4 the loop failed.
 pub fn run(config: Config, inheritance: Option<&Inheritance>) -> ExitCode {
     raise_open_files();
     survive_full_files();
     let sources = config.sources.clone();
-    let code = start(config, inheritance).unwrap_or_else(|why| match why {
-        RunError::Succession(ToldToLeave) | RunError::Supervise(SupervisorError::Succession(ToldToLeave)) => {
+    let mut way = None;
+    let code = match start(config, inheritance, &mut way) {
+        Ok(serve) => {
+            drop(way.take());
+            serve()
+        }
+        Err(RunError::Succession(why @ ToldToLeave))
+        | Err(RunError::Supervise(SupervisorError::Succession(why @ ToldToLeave))) => {
             info!("{why}");
             ExitCode::SUCCESS
         }
-        _ => {
+        Err(why) => {
             error!("{}", sources.locate(&why.to_string()));
             ExitCode::from(3)
         }
-    });
+    };
     log::logger().flush();
+    // A predecessor that sees its end of the way closed kills this process: what is logged is logged by now.
+    drop(way);
     code
 }
 
-fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCode, RunError> {
+/// Everything up to where it serves. The way to the process that has started this one as its successor, if one has, stays open
+/// beyond that.
+fn start(
+    mut config: Config,
+    inheritance: Option<&Inheritance>,
+    way: &mut Option<OwnedFd>,
+) -> Result<Serve, RunError> {
     config.last_good = inheritance.map(worker::last_good).transpose()?.unwrap_or_default();
     secrets::read(&mut config)?;
     if let Some(inheritance) = inheritance {
         config.ssl.ticket_secret = worker::ticket_secret(inheritance)?;
-        return worker::serve_inherited(config, inheritance);
+        return Ok(Box::new(worker::serve_inherited(config, inheritance)?));
     }
+    *way = program::succession().map_err(SuccessionError::Inherited)?;
     secrets::read_engine_password(&mut config.engine)?;
     say(&config, remarks::of_variables(env::vars_os().map(|(name, _)| name)));
     say(&config, remarks::of_file(&config));
@@ -114,9 +133,10 @@ fn start(mut config: Config, inheritance: Option<&Inheritance>) -> Result<ExitCo
     let certificate = CertificateFile::open(&config.ssl, now)?;
     say(&config, certificate.iter().flat_map(|file| remarks::of_certificate(file, now.wall)));
     if config.workers > 1 {
-        return Ok(Supervisor::new(config)?.run());
+        let supervisor = Supervisor::new(config, way.as_ref())?;
+        return Ok(Box::new(|| supervisor.run()));
     }
-    worker::serve(config)
+    Ok(Box::new(worker::serve(config, way.as_ref())?))
 }
 
 /// Says that the server serves, and where.

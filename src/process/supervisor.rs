@@ -5,7 +5,7 @@
 //! and ends anything; **settle** with the workers.
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -147,12 +147,12 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Listens; workers are started by `run`.
+    /// Listens; workers are started by `run`. With the way to the process that has started this one as its successor, if one has.
     ///
     /// # Errors
     /// A message that names the act, the place and the mend.
-    pub fn new(mut config: Config) -> Result<Self, SupervisorError> {
-        let approach = Approach::begin(&config)?;
+    pub fn new(mut config: Config, from_parent: Option<&OwnedFd>) -> Result<Self, SupervisorError> {
+        let approach = Approach::begin(&config, from_parent)?;
         // With the same arguments, but not with the same descriptors: what that one was given comes another way.
         let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
         let parked = if approach.is_own() { vec![] } else { process::parking::find() };

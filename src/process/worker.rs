@@ -30,12 +30,16 @@ use crate::server::state_file::StateFile;
 use crate::server::ticket_secret;
 use crate::server::{Server, Service, StartError, Watched};
 
-/// Serves alone until told to leave.
+/// Begins to serve alone, and gives back what does so until told to leave. With the way to the process that has started this one as
+/// its successor, if one has.
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
-    let approach = Approach::begin(&config)?;
+pub fn serve(
+    mut config: Config,
+    from_parent: Option<&OwnedFd>,
+) -> Result<impl FnOnce() -> ExitCode + use<>, RunError> {
+    let approach = Approach::begin(&config, from_parent)?;
     // With the same arguments, but not with the same descriptors: what that one was given comes another way.
     let inherited = if approach.is_own() { None } else { listeners::inherit(&config)? };
     let parked = if approach.is_own() { vec![] } else { parking::find() };
@@ -66,7 +70,7 @@ pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
     announce(config, server.address(), admin, redirect);
     let mut progress_bar = ProgressBar::default();
     let (mut is_told, mut is_replaced) = (false, false);
-    Ok(run(server, |watched| match watched {
+    let watch = move |watched: Watched<'_>| match watched {
         // What this process still does is nothing to the service manager.
         Watched::HandedOver => is_replaced = true,
         Watched::Step(_) | Watched::Turn { .. } if is_replaced => {}
@@ -86,7 +90,8 @@ pub fn serve(mut config: Config) -> Result<ExitCode, RunError> {
         }
         Watched::Parked(connections) => service_manager::parked(connections),
         Watched::Trim => {}
-    }))
+    };
+    Ok(|| run(server, watch))
 }
 
 /// Begins to serve: nobody is connected yet but those who were parked.
@@ -160,11 +165,14 @@ fn take_over(
     Ok(server)
 }
 
-/// Serves as one of a supervisor's workers until told to leave, or until the supervisor is gone.
+/// Begins to serve as one of a supervisor's workers, and gives back what does so until told to leave, or until the supervisor is gone.
 ///
 /// # Errors
 /// Why it could not start.
-pub fn serve_inherited(config: Config, inheritance: &program::Inheritance) -> Result<ExitCode, RunError> {
+pub fn serve_inherited(
+    config: Config,
+    inheritance: &program::Inheritance,
+) -> Result<impl FnOnce() -> ExitCode + use<>, RunError> {
     let entrances = Entrances {
         public: listeners::all_inherited(&inheritance.listeners)?.expect("a worker is given a listener"),
         admin: listeners::all_inherited(&inheritance.admin)?,
@@ -179,7 +187,7 @@ pub fn serve_inherited(config: Config, inheritance: &program::Inheritance) -> Re
     // With it what it was told of files.
     drop(config);
     server.obey_signals(signals)?;
-    Ok(run(server, |_| {}))
+    Ok(|| run(server, |_| {}))
 }
 
 /// By what session tickets are made, as this process was told by its supervisor, if it was.

@@ -12,7 +12,6 @@ use signal_hook::low_level::{pipe, unregister};
 
 use super::SuccessionError;
 use crate::config::Config;
-use crate::process::program;
 use crate::server::handover::channel::wait_for_any;
 use crate::server::handover::taking::{Taking, not_said};
 
@@ -35,9 +34,10 @@ impl Approach {
     /// To be asked before signals are taken and unblocked: one that has come by then is heard here, too.
     ///
     /// # Errors
-    /// When what the parent has said is no channel, or the machine is out of something.
-    pub fn begin(config: &Config) -> Result<Self, SuccessionError> {
-        let from_parent = program::succession().map_err(SuccessionError::Inherited)?;
+    /// When the machine is out of something.
+    pub fn begin(config: &Config, from_parent: Option<&OwnedFd>) -> Result<Self, SuccessionError> {
+        let from_parent =
+            from_parent.map(OwnedFd::try_clone).transpose().map_err(SuccessionError::Inherited)?;
         let has_somebody = from_parent.is_some() || config.handover.handover.is_some();
         let told_to_leave =
             has_somebody.then(Told::new).transpose().map_err(|why| SuccessionError::TakeOver(why.into()))?;

@@ -255,3 +255,25 @@ fn who_connects_meanwhile_is_served_once_everything_is_the_successors() {
     predecessor.successor.line("] Took over 1 connections from process ");
     assert_eq!(predecessor.successor.address(), predecessor.public.local_addr().unwrap());
 }
+
+#[test]
+fn why_a_successor_does_not_start_is_logged_before_its_predecessor_sees_that_it_ends() {
+    for flags in ["--log-format text", "--log-format json", "--workers 2"] {
+        let (ours, theirs) = Channel::pair().unwrap();
+        let mut command = Command::new(BINARY);
+        command.args(flags.split(' ')).args(["--port", "0", "--state-file", "/nope/x"]);
+        command.env("_SLACKWATER_HANDOVER", "0").stdin(Stdio::from(theirs)).stderr(Stdio::piped());
+        let mut successor = command.spawn().unwrap();
+        drop(command);
+        let heard = ours.receive_by(Instant::now() + PATIENCE).unwrap();
+        assert!(heard.is_none(), "{flags}: it has ended");
+        // As a predecessor does at once.
+        successor.kill().unwrap();
+        let said = String::from_utf8(successor.wait_with_output().unwrap().stderr).unwrap();
+        assert_eq!(
+            said.matches("cannot keep the state in --state-file /nope/x").count(),
+            1,
+            "{flags}: {said}"
+        );
+    }
+}
