@@ -12,8 +12,11 @@ use crate::process::listeners::{Listening, OpenError, is_named, is_named_admin, 
 /// Names the variable in which it is told.
 pub const TOLD: &str = "_SLACKWATER_FORMER";
 
-/// The keys of where clients come in.
-const PUBLIC: [&str; 4] = ["host", "port", "uds", "fd"];
+/// The keys of an address at which clients come in,
+const ADDRESS: [&str; 2] = ["host", "port"];
+
+/// and of what is listened on in its place.
+const NO_ADDRESS: [&str; 2] = ["uds", "fd"];
 
 const ADMIN: &str = "admin";
 
@@ -69,18 +72,16 @@ impl Former {
         Self { is_json: config.log.log_format == LogFormat::Json, values }
     }
 
-    /// What counts once a process with that configuration has gone on with these doors: one that is new is listened on, and one that is
-    /// not wanted any more is closed.
+    /// What counts once a process with that configuration has gone on with what was listened on before.
     fn followed_by(self, own: Self) -> Self {
         let mut values = own.values;
-        for (key, was) in self.values {
-            let is_door = [ADMIN, REDIRECT].contains(&key.as_str());
-            match values.get_mut(&key) {
-                Some(is) if !is_door || is.is_some() && was.is_some() => *is = was,
-                _ => {}
-            }
-        }
+        values.extend(self.values);
         Self { is_json: own.is_json, values }
+    }
+
+    /// Whether clients come in at an address.
+    fn has_address(&self) -> bool {
+        NO_ADDRESS.iter().all(|key| self.values.get(*key).is_none_or(Option::is_none))
     }
 
     /// What is to be said of each key that has changed and does not count, since these sockets are another's still.
@@ -88,14 +89,17 @@ impl Former {
     /// # Errors
     /// When a name does not resolve.
     pub fn unheeded(&self, config: &Config, listening: Listening<'_>) -> Result<Vec<String>, OpenError> {
-        let redirect = listening.redirect.map_or(Ok(true), |bound| is_named_redirect(config, bound))?;
-        let admin = listening.admin.map_or(Ok(true), |bound| is_named_admin(config, bound))?;
+        let redirect = listening.redirect.map_or(Ok(false), |bound| is_named_redirect(config, bound))?;
+        let admin = listening.admin.map_or(Ok(false), |bound| is_named_admin(config, bound))?;
         let public = is_named(config, listening.public)?;
         let own = Self::of(config);
+        // Beside what takes its place a host or a port means nothing, and is a default as a rule.
+        let is_address = self.has_address() && own.has_address();
         let counts = |key: &str| match key {
             ADMIN => admin,
             REDIRECT => redirect,
-            key => PUBLIC.contains(&key) && public,
+            BACKLOG => false,
+            key => public || ADDRESS.contains(&key) && !is_address,
         };
         let changed = self.values.iter().filter_map(|(key, was)| {
             let is = own.values.get(key).filter(|is| *is != was && !counts(key))?;
@@ -141,6 +145,9 @@ mod tests {
             ("--port 1", "--port 2", vec![format!("port has changed from 1 to 2, {does_not}")]),
             ("--port 1", "", vec![format!("port has changed from 1 to 8000, {does_not}")]),
             ("--uds /x", "", vec![format!("uds has changed from /x to none, {does_not}")]),
+            ("--port 1", "--uds /x", vec![format!("uds has changed from none to /x, {does_not}")]),
+            ("--port 1", "--fd 3", vec![format!("fd has changed from none to 3, {does_not}")]),
+            ("--uds /x", "--port 2", vec![format!("uds has changed from /x to none, {does_not}")]),
             ("--backlog 8", "--backlog 9", vec![format!("backlog has changed from 8 to 9, {does_not}")]),
             (
                 "--admin 127.0.0.1:1",
@@ -160,11 +167,19 @@ mod tests {
         let [first, second] = ["--port 1 --admin /a", "--port 2"].map(|flags| Former::of(&config(flags)));
         let counts = first.followed_by(second);
         assert_eq!(counts.values["port"], Some("1".to_owned()));
-        // Nobody is answered there any more.
-        assert_eq!(counts.values[ADMIN], None);
+        assert_eq!(counts.values[ADMIN], Some("/a".to_owned()));
+    }
+
+    #[test]
+    fn a_door_that_is_new_or_not_wanted_any_more_is_named_too() {
+        let does_not = "which does not count until a restart";
+        let public = BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let listening = Listening { public: &public, admin: None, redirect: None };
+        let told = Former::of(&config("")).unheeded(&config("--admin 127.0.0.1:1"), listening).unwrap();
+        assert_eq!(told, [format!("admin has changed from none to 127.0.0.1:1, {does_not}")]);
         assert_eq!(
-            counts.followed_by(Former::of(&config("--admin /b"))).values[ADMIN],
-            Some("/b".to_owned())
+            said("--admin 127.0.0.1:1", ""),
+            [format!("admin has changed from 127.0.0.1:1 to none, {does_not}")]
         );
     }
 }

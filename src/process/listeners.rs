@@ -142,7 +142,8 @@ pub fn adopt(
     }
 }
 
-/// The same for what operators come in by, if they are to have a door of their own.
+/// The same for what operators come in by. With the same arguments (`is_own`) their door stays as it is, and so it does if there is
+/// none: what has changed in the configuration file since must not move them to where clients come in.
 ///
 /// # Errors
 /// As `open_admin`.
@@ -151,9 +152,8 @@ pub fn adopt_admin(
     admin: Option<BoundSocket>,
     is_own: bool,
 ) -> Result<Option<BoundSocket>, OpenError> {
-    let is_named = admin.as_ref().map_or(Ok(false), |admin| is_named_admin(config, admin))?;
-    let is_kept = is_named || is_own && config.admin.is_some() && admin.is_some();
-    if is_kept { Ok(admin) } else { open_admin(config) }
+    let is_named = || admin.as_ref().map_or(Ok(false), |admin| is_named_admin(config, admin));
+    if is_own || is_named()? { Ok(admin) } else { open_admin(config) }
 }
 
 /// Whether that is where operators would come in.
@@ -206,11 +206,8 @@ pub fn adopt_redirect(
     redirect: Option<BoundSocket>,
     is_own: bool,
 ) -> Result<Option<BoundSocket>, OpenError> {
-    let (Some(_), Some(bound)) = (config.redirect.http_redirect, redirect) else {
-        return open_redirect(config);
-    };
-    let is_kept = is_own || is_named_redirect(config, &bound)?;
-    if is_kept { Ok(Some(bound)) } else { open_redirect(config) }
+    let is_named = || redirect.as_ref().map_or(Ok(false), |redirect| is_named_redirect(config, redirect));
+    if is_own || is_named()? { Ok(redirect) } else { open_redirect(config) }
 }
 
 /// Whether that is where those would come in who are redirected.

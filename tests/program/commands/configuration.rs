@@ -196,6 +196,27 @@ fn where_a_server_listens_stays_at_a_reload_and_each_key_that_does_not_count_is_
 }
 
 #[test]
+fn a_reload_neither_opens_nor_closes_the_door_for_operators() {
+    for (workers, has_door) in [(1, false), (1, true), (2, false), (2, true)] {
+        let text = |has_door: bool| {
+            let door = if has_door { "admin = \"127.0.0.1:0\"\n" } else { "" };
+            format!("port = 0\nworkers = {workers}\n{door}")
+        };
+        let folder = file(&text(has_door));
+        let path = folder.path().join("f.toml");
+        let server = Server::start(&format!("--config {}", path.display()));
+        fs::write(&path, text(!has_door)).unwrap();
+        for warned in 1..3 {
+            server.hand_over();
+            server.count("which does not count until a restart", warned);
+            assert_eq!(server.door().get("/status").status, if has_door { 404 } else { 200 });
+        }
+        let doors = server.lines().iter().filter(|line| line.contains("Operators are answered on")).count();
+        assert_eq!(doors, if has_door { 3 } else { 0 }, "{workers} {has_door}");
+    }
+}
+
+#[test]
 fn why_a_reload_fails_is_a_line_of_the_log() {
     for (format, workers) in [("text", 1), ("json", 1), ("json", 2)] {
         let text = format!("port = 0\nlog-format = \"{format}\"\nworkers = {workers}\n");
