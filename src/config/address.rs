@@ -24,6 +24,9 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 
 /// Reads an address as HOST:PORT or, with a slash in it, as a path.
 pub(super) fn admin_address(text: &str) -> Result<Place, String> {
+    if let Some(mend) = hints::without_scheme(text) {
+        return Err(mend);
+    }
     if text.contains('/') {
         return Ok(Place::Path(PathBuf::from(text)));
     }
@@ -54,5 +57,18 @@ mod tests {
         for text in ["[::1]:9000", "::1:9000"] {
             assert_eq!(admin_address(text), Ok(Place::Ip("::1".to_owned(), 9000)));
         }
+    }
+
+    #[test]
+    fn the_address_for_operators_is_no_url() {
+        for (text, mend) in [
+            ("http://127.0.0.1:9000", "give 127.0.0.1:9000 alone, without http://"),
+            ("https://[::1]:9000/status", "give [::1]:9000 alone, without https://"),
+            ("unix:///run/admin", "give /run/admin alone, without unix:"),
+            ("unix:/run/admin", "give /run/admin alone, without unix:"),
+        ] {
+            assert_eq!(admin_address(text), Err(mend.to_owned()));
+        }
+        assert_eq!(admin_address("http:/x"), Ok(Place::Path("http:/x".into())));
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct Entry {
     pub(super) key: String,
     /// As they would be written behind it.
     pub(super) values: Vec<OsString>,
+    /// What stands in a list, each with its own line.
+    pub(super) items: Vec<(String, usize)>,
 }
 
 impl Entry {
@@ -106,8 +108,13 @@ pub(super) fn entries(text: &str, commands: &[&Command]) -> Result<Vec<Entry>, (
         if let Some(Entry { number: other, .. }) = twice {
             return Err(fault(format!("{key} stands in line {other}, too: leave one of them out")));
         }
-        let values = values(arg, value.get_ref()).map_err(|why| fault(format!("{key}: {why}")))?;
-        entries.push(Entry { number, key: name, values });
+        let items = items(value.get_ref()).map_err(|(offset, why)| {
+            let number = offset.map_or(number, at);
+            (Some(number), format!("{key}: {why}"))
+        })?;
+        let values = values(arg, value.get_ref(), &items).map_err(|why| fault(format!("{key}: {why}")))?;
+        let items = items.into_iter().filter_map(|(text, offset)| Some((text, at(offset?)))).collect();
+        entries.push(Entry { number, key: name, values, items });
     }
     Ok(entries)
 }
@@ -148,9 +155,27 @@ fn known<'a>(name: &str, value: &DeValue<'_>, flags: &BTreeMap<&str, &'a Arg>) -
     ))
 }
 
-fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
-    let DeValue::Array(all) = value else { return one(value).map(|one| vec![one.into()]) };
-    let all = all.iter().map(Spanned::get_ref).map(one).collect::<Result<Vec<String>, String>>()?;
+/// What stands in a list, each with where it begins; or the value, which begins where nobody asks.
+fn items(value: &DeValue<'_>) -> Result<Vec<(String, Option<usize>)>, (Option<usize>, String)> {
+    let DeValue::Array(all) = value else {
+        return one(value).map(|one| vec![(one, None)]).map_err(|why| (None, why));
+    };
+    let item = |item: &Spanned<DeValue<'_>>| {
+        let begin = Some(item.span().start);
+        one(item.get_ref()).map(|one| (one, begin)).map_err(|why| (begin, why))
+    };
+    all.iter().map(item).collect()
+}
+
+fn values(
+    arg: &Arg,
+    value: &DeValue<'_>,
+    items: &[(String, Option<usize>)],
+) -> Result<Vec<OsString>, String> {
+    let all: Vec<&str> = items.iter().map(|(text, _)| text.as_str()).collect();
+    if !value.is_array() {
+        return Ok(all.into_iter().map(OsString::from).collect());
+    }
     let is_list = arg.get_value_names().is_some_and(|names| names.iter().any(|name| name == "LIST"));
     match arg.get_action() {
         ArgAction::Append => Ok(all.into_iter().map(OsString::from).collect()),

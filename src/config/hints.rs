@@ -90,19 +90,32 @@ pub(super) fn keys(key: &str) -> Option<String> {
     }
 }
 
-/// What a host is to be given as, if more than a host stands in its place.
+/// What the address of a door is to be given as, if a URL stands in its place.
+pub(super) fn without_scheme(text: &str) -> Option<String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Some(format!("give {path} alone, without unix:"));
+    }
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split('/').next().filter(|it| !it.is_empty()).unwrap_or("HOST:PORT");
+    Some(format!("give {authority} alone, without {scheme}://"))
+}
+
+/// What a host is to be given as, if something else stands in its place.
 pub(super) fn host(text: &str) -> Option<String> {
-    let bare = ["http://", "https://", "ws://", "wss://", "tcp://"]
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme));
-    let bare = bare.map(|rest| rest.split('/').next().unwrap_or(rest));
+    let bare = text.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+    if text.is_empty() {
+        return Some("give a name or an address, such as 127.0.0.1, or 0.0.0.0 or :: for all".to_owned());
+    }
     if text.starts_with('/') || text.starts_with("unix:") {
         return Some("a path is given with '--uds <PATH>'".to_owned());
     }
     if text == "*" {
         return Some("give 0.0.0.0 for all addresses of IPv4, or :: for all".to_owned());
     }
-    let (host, port) = address(bare.unwrap_or(text))?;
+    let Some((host, port)) = address(bare.unwrap_or(text)) else {
+        return bare.map(|_| "give a name or an address alone, and no URL".to_owned());
+    };
     match port {
         None if bare.is_some() && !host.is_empty() => {
             Some(format!("give a name or an address alone, {host}"))
@@ -219,6 +232,9 @@ mod tests {
             ("/run/x.sock", "'--uds <PATH>'"),
             ("unix:x.sock", "'--uds <PATH>'"),
             ("*", "0.0.0.0"),
+            ("http://x/", "give a name or an address alone, and no URL"),
+            ("http://x:8080/", "give a name or an address alone, and no URL"),
+            ("redis://x", "give a name or an address alone, and no URL"),
         ] {
             let said = said(&format!("--host {text}"));
             assert!(said.contains(expected), "{text}: {said}");
@@ -226,5 +242,6 @@ mod tests {
         for text in ["localhost", "::1", "[::1]", "0.0.0.0", "example.com", "fe80::1%eth0"] {
             assert_eq!(host(text), None, "{text}");
         }
+        assert!(host("").is_some_and(|mend| mend.starts_with("give a name or an address, such as")));
     }
 }

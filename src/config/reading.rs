@@ -3,11 +3,12 @@
 //! over the variables of the others. Which exclude each other stands at the flags themselves.
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStr, Resettable, ValueParser};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use zeroize::Zeroizing;
 
@@ -30,6 +31,8 @@ struct Candidate<'a> {
     arg: &'a Arg,
     source: Source,
     values: Vec<OsString>,
+    /// What stands in a list of the file, each with its own line.
+    items: Vec<(String, usize)>,
 }
 
 /// Reads a command line, the program's name first, with the environment, and with the file that is named there.
@@ -61,10 +64,11 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
         } else if let Some((name, value)) = variable {
             let source = Source::Variable(name.into_owned());
             let shown = source.shown("");
-            candidates.push(Candidate { arg, values: vec![value], source });
+            candidates.push(Candidate { arg, values: vec![value], source, items: vec![] });
             shown
-        } else if let Some((Entry { values, .. }, source)) = line {
-            candidates.push(Candidate { arg, values: values.clone(), source: source.clone() });
+        } else if let Some((Entry { values, items, .. }, source)) = line {
+            let (values, items) = (values.clone(), items.clone());
+            candidates.push(Candidate { arg, values, source: source.clone(), items });
             continue;
         } else {
             continue;
@@ -75,14 +79,19 @@ pub(super) fn read(command: &Command, args: Vec<OsString>, open: &Open<'_>) -> R
     }
     let candidates = settle(command, &written, candidates, file.as_mut())?;
     let mut all: Vec<OsString> = args.iter().take(1).cloned().collect();
-    for Candidate { arg, source, values } in &candidates {
+    for Candidate { arg, source, values, .. } in &candidates {
         sources.note(arg, source.clone());
         all.extend(as_arguments(arg, values));
     }
     all.extend(args.into_iter().skip(1));
     let matches = bare.try_get_matches_from(all).map_err(|why| match why.kind() {
         ErrorKind::InvalidUtf8 => not_a_text(&candidates).unwrap_or(why),
-        _ => refused::without_user(sources.explain(why)),
+        _ => {
+            if let Some((arg, source)) = line_of_item(&why, &candidates) {
+                sources.note(arg, source);
+            }
+            refused::without_user(sources.explain(why))
+        }
     })?;
     Ok(Reading { matches, sources, file })
 }
@@ -188,6 +197,27 @@ fn as_arguments(arg: &Arg, values: &[OsString]) -> Vec<OsString> {
         argument
     };
     values.iter().map(with_value).collect()
+}
+
+/// The line of its own on which a value that is wrong stands in a list.
+fn line_of_item<'a>(error: &clap::Error, candidates: &[Candidate<'a>]) -> Option<(&'a Arg, Source)> {
+    let (Some(ContextValue::String(shown)), Some(ContextValue::String(value))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue))
+    else {
+        return None;
+    };
+    let why = error.source().map(|why| why.to_string()).unwrap_or_default();
+    let Candidate { arg, source: Source::Line(file, _, key), items, .. } =
+        candidates.iter().find(|candidate| candidate.arg.to_string() == *shown)?
+    else {
+        return None;
+    };
+    // Of several that were joined to one value the reason begins with the one, with quotes or without.
+    let named = why.strip_prefix('\'').unwrap_or(&why);
+    let is_named = |item: &str| named.strip_prefix(item).is_some_and(|rest| rest.starts_with(['\'', ' ']));
+    let is_wrong = |item: &str| item == value || is_named(item);
+    let (_, number) = items.iter().find(|(item, _)| is_wrong(item))?;
+    Some((arg, Source::Line(file.clone(), *number, key.clone())))
 }
 
 /// The first that is no UTF-8 and has to be: a path need not.

@@ -56,6 +56,17 @@ fn an_error_names_the_line_that_it_comes_from() {
         ),
         ("", "log-level = \"loud\"", "invalid value 'loud' for 'f.toml line 1 (log-level)'"),
         ("", "drain-spread = true", "invalid value 'true' for 'f.toml line 1 (drain-spread)': give seconds"),
+        (
+            "",
+            "port = 1\nallowed-origin = [\n  \"https://a\",\n  \"app.example\",\n]",
+            "invalid value 'app.example' for 'f.toml line 4 (allowed-origin)': give an origin",
+        ),
+        (
+            "",
+            "forwarded-allow-ips = [\n  \"10.0.0.1\",\n  \"x\",\n]",
+            "'f.toml line 3 (forwarded-allow-ips)'",
+        ),
+        ("", "allowed-origin = [\n  \"https://a\",\n  { sekrit = 1 },\n]", "f.toml line 3: "),
         ("", "prot = 1", "f.toml line 1: unknown key prot: did you mean port?"),
         (
             "",

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::ffi::OsString;
 
-use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
 
 use super::command::SUB_COMMANDS;
 use super::hints;
@@ -67,11 +67,14 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
-/// What to say about an unknown argument: its line above, or else the given error if that may be shown.
+/// What to say about an unknown argument: the flag that is meant by other letters, its line above, or else the given error if that may be shown.
 pub(super) fn explain(error: clap::Error, args: &[OsString], command: &Command) -> clap::Error {
     let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return error };
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
+    }
+    if let Some(why) = misspelt(arg, command) {
+        return usage_error(why);
     }
     if let Some(why) = elsewhere(arg, command) {
         return if is_harmless(arg) { error } else { usage_error(why) };
@@ -100,6 +103,19 @@ pub(super) fn without_user(error: clap::Error) -> clap::Error {
     usage_error(format!(
         "invalid value for '{arg}', not shown as a password may stand in front of its '@'{why}"
     ))
+}
+
+/// What to say about a flag in capitals, or with `_`, if one is near it otherwise. Only what is a flag's very name is shown.
+fn misspelt(arg: &str, command: &Command) -> Option<String> {
+    let given = arg.strip_prefix("--")?.split('=').next()?;
+    let meant = given.to_ascii_lowercase().replace('_', "-");
+    let near =
+        nearest(&meant, command.get_arguments().filter_map(Arg::get_long)).filter(|_| meant != given)?;
+    Some(if near == meant {
+        format!("there is no flag '--{given}': give '--{near}'")
+    } else {
+        format!("unexpected argument, not shown as it may be a secret: did you mean the flag '--{near}'?")
+    })
 }
 
 /// What to say where the flags are not those of the server, if they are not: its habits are of no use there.
@@ -189,6 +205,22 @@ mod tests {
             assert!(line.contains(" is not possible: ") && !line.contains('\n'), "{line}");
         }
         assert_eq!(refused("x --loop auto").unwrap(), format!("'--loop' is not possible: {ONE_LOOP}"));
+    }
+
+    #[test]
+    fn a_flag_in_other_letters_is_named() {
+        for (args, expected) in [
+            ("x --Port 8000", "there is no flag '--Port': give '--port'"),
+            ("x --PORT=8000", "there is no flag '--PORT': give '--port'"),
+            ("x --log_level info", "there is no flag '--log_level': give '--log-level'"),
+            (
+                "x --Prot 8000",
+                "unexpected argument, not shown as it may be a secret: did you mean the flag '--port'?",
+            ),
+            ("x --eyJhbGciOiJIUzI1NiJ9", HIDDEN),
+        ] {
+            assert_eq!(refused(args).as_deref(), Some(expected), "{args}");
+        }
     }
 
     #[test]

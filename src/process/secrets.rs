@@ -244,7 +244,10 @@ pub(super) fn read_text(file: &File, most_bytes: u64) -> Result<String, String> 
         return Err(format!("it holds more than {most_bytes} bytes"));
     }
     if BYTE_ORDER_MARKS.iter().any(|mark| octets.starts_with(mark)) {
-        return Err("it begins with a byte order mark, which an editor has put there".to_owned());
+        return Err(
+            "it begins with a byte order mark, which an editor has put there: save it as UTF-8 without one"
+                .to_owned(),
+        );
     }
     String::from_utf8(octets).map_err(|e| e.utf8_error().to_string())
 }
