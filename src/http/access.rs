@@ -63,8 +63,10 @@ impl Access {
         match (&self.token, &self.reach) {
             (Some(token), _) => deny_bearer(request, token),
             (None, Reach::World) => Some(Denial::Closed),
-            (None, Reach::Operators) => is_cross_origin(request).then_some(Denial::Page),
-            (None, Reach::ThisMachine(name)) => foreign(request, name.as_ref()),
+            (None, Reach::Operators) => is_of_a_stranger(request).then_some(Denial::Page),
+            (None, Reach::ThisMachine(name)) => {
+                foreign(request, name.as_ref()).or_else(|| is_of_a_stranger(request).then_some(Denial::Page))
+            }
         }
     }
 
@@ -133,6 +135,12 @@ pub(super) fn is_cross_origin(request: &Request) -> bool {
     let host = request.fields.host.as_deref().unwrap_or_default();
     let scheme = (request.is_secured && !request.fields.forwarded).then_some("https");
     request.fields.origin.as_deref().is_some_and(|origin| !is_same_origin(origin, host, scheme))
+}
+
+/// The same of a request that changes something, by what a browser says beside `Origin`: it sends both with such a request, so that this
+/// counts where something on the way has taken the `Origin` out.
+fn is_of_a_stranger(request: &Request) -> bool {
+    is_cross_origin(request) || request.fields.origin.is_none() && request.fields.from_another_page
 }
 
 /// Why whoever sends a request does not have the token, if so (RFC 6750 §2.1).
@@ -235,6 +243,26 @@ mod tests {
                 "{origin}"
             );
         }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_may_not_without_saying_which_but_a_link_to_the_numbers_is_followed() {
+        for access in [Access::on_this_machine("127.0.0.1"), Access { token: None, reach: Reach::Operators }]
+        {
+            for (site, expected) in [
+                ("cross-site", Some(Denial::Page)),
+                ("same-site", Some(Denial::Page)),
+                ("same-origin", None),
+                ("none", None),
+                ("cross-site\nOrigin: http://localhost", None),
+            ] {
+                let head = format!("localhost\nSec-Fetch-Site: {site}");
+                assert_eq!(denied(&access, &head), (expected, None), "{head}");
+            }
+        }
+        let with_token = with_token(Access::on_this_machine("127.0.0.1").reach);
+        let head = "localhost\nSec-Fetch-Site: cross-site\nAuthorization: Bearer sesame";
+        assert_eq!(denied(&with_token, head), ALLOWED);
     }
 
     #[test]
