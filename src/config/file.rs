@@ -155,8 +155,11 @@ fn known<'a>(name: &str, value: &DeValue<'_>, flags: &BTreeMap<&str, &'a Arg>) -
     ))
 }
 
-/// What stands in a list, each with where it begins; or the value, which begins where nobody asks.
-fn items(value: &DeValue<'_>) -> Result<Vec<(String, Option<usize>)>, (Option<usize>, String)> {
+/// As it would be written behind the flag, with where it begins in the text if it stands in a list.
+type Item = (String, Option<usize>);
+
+/// All that stands in a list, or the one value.
+fn items(value: &DeValue<'_>) -> Result<Vec<Item>, (Option<usize>, String)> {
     let DeValue::Array(all) = value else {
         return one(value).map(|one| vec![(one, None)]).map_err(|why| (None, why));
     };
@@ -167,11 +170,7 @@ fn items(value: &DeValue<'_>) -> Result<Vec<(String, Option<usize>)>, (Option<us
     all.iter().map(item).collect()
 }
 
-fn values(
-    arg: &Arg,
-    value: &DeValue<'_>,
-    items: &[(String, Option<usize>)],
-) -> Result<Vec<OsString>, String> {
+fn values(arg: &Arg, value: &DeValue<'_>, items: &[Item]) -> Result<Vec<OsString>, String> {
     let all: Vec<&str> = items.iter().map(|(text, _)| text.as_str()).collect();
     if !value.is_array() {
         return Ok(all.into_iter().map(OsString::from).collect());
