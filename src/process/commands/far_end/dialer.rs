@@ -40,12 +40,11 @@ impl Dialer {
             Ok(Self { at, terms, is_announced })
         }
         #[cfg(not(feature = "tls"))]
-        match trust {
-            None => Ok(Self { at, is_announced }),
-            Some(_) => Err(Failure::Usage(
+        trust.map_or(Ok(Self { at, is_announced }), |_| {
+            Err(Failure::Usage(
                 "this program was built without TLS: give --url with http://, or build it with the feature tls".to_owned(),
-            )),
-        }
+            ))
+        })
     }
 
     /// Connects. All that is waited for, now and on the connection, ends then.
