@@ -49,7 +49,8 @@ struct Listener {
     prints_json: bool,
     left: Option<u64>,
     is_told_to_end: Arc<AtomicBool>,
-    /// A signal ends the process at once then: what is waited for there looks at nothing else, and nothing has to be left.
+    /// A signal ends the process at once then, since what is waited for there looks at nothing else. A connection that is there, as
+    /// during a move, is left without a goodbye.
     is_opening: Arc<AtomicBool>,
 }
 
