@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -25,12 +26,13 @@ class Slackwater:
         where = [] if "--fd" in flags else ["--port", str(port)]
         self.process = subprocess.Popen(
             [os.environ["SLACKWATER_BIN"], *where, *flags],
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=env)
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
         self.pid = self.process.pid  # of the process that serves
         self.handovers = 0
-        self.log = []       # what it said, without the timestamps
         self.ended = None   # when it ended, by time.monotonic()
+        self._lines, self._begun = [], b""
         self._news = threading.Condition()
+        os.set_blocking(self.process.stderr.fileno(), False)
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             serving = self.wait_for(r".*ws(s?)://[\d.]+:(\d+)/ws")
@@ -41,21 +43,40 @@ class Slackwater:
         self.http = f"http{secure}://127.0.0.1:{self.port}"
         self.ws = f"ws{secure}://127.0.0.1:{self.port}/ws"
 
-    def _listen(self):
-        for line in self.process.stderr:
-            stamped = LOG_LINE.fullmatch(line.rstrip("\n"))
-            with self._news:
-                self.log.append(stamped[1] if stamped else f"NOT A LOG LINE: {line!r}")
+    @property
+    def log(self):
+        """All that it has said until now, without the timestamps: what it said before it answered somebody is among it."""
+        with self._news:
+            self._read()
+            return list(self._lines)
+
+    def _read(self):
+        """Reads what is there. Whether more may come."""
+        with self._news, contextlib.suppress(BlockingIOError):
+            while chunk := not self.process.stderr.closed and os.read(self.process.stderr.fileno(), 65536):
+                *lines, self._begun = (self._begun + chunk).split(b"\n")
+                for line in map(bytes.decode, lines):
+                    stamped = LOG_LINE.fullmatch(line)
+                    self._lines.append(stamped[1] if stamped else f"NOT A LOG LINE: {line!r}")
                 self._news.notify_all()
+            return False
+        return True
+
+    def _listen(self):
+        readable = select.poll()
+        readable.register(self.process.stderr, select.POLLIN)
+        while readable.poll() and self._read():
+            pass
         self.process.wait()
         with self._news:
+            self.process.stderr.close()
             self.ended = time.monotonic()
             self._news.notify_all()
 
     def wait_for(self, pattern, nth=1):
         """Waits until a log line begins with the pattern, or so many do, and returns the last one's match."""
         def found():
-            matches = filter(None, (re.match(pattern, line) for line in self.log))
+            matches = filter(None, (re.match(pattern, line) for line in self._lines))
             return next(itertools.islice(matches, nth - 1, None), None)
         with self._news:
             self._news.wait_for(lambda: found() or self.ended, PATIENCE)

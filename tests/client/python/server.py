@@ -34,4 +34,3 @@ class Slackwater(_program.Slackwater):
         super().kill()
         with self._news:
             self._news.wait_for(lambda: self.ended, PATIENCE)
-        self.process.stderr.close()

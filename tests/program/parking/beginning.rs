@@ -35,11 +35,10 @@ fn refusal(parked: StandIn) -> String {
     assert_eq!(peer.rest(), b"");
     service.client().leave();
     assert_eq!(service.manager.kept(), [""; 0]);
-    let lines = service.process().lines();
-    let reason = |line| [WHY, WHY_SOME].iter().find_map(|why| str::strip_prefix(line, why));
-    let mut reasons = lines.iter().filter_map(|line| reason(line));
-    let why = reasons.next().unwrap_or_else(|| panic!("{lines:#?}")).to_owned();
-    assert_eq!(reasons.next(), None);
+    let reason =
+        |line: &String| [WHY, WHY_SOME].iter().find_map(|why| line.strip_prefix(why)).map(str::to_owned);
+    let why = service.process().until("why", |lines| lines.iter().find_map(reason));
+    assert_eq!(service.process().lines().iter().filter_map(reason).count(), 1);
     // The next has everything that there is.
     let mut client = service.client();
     service.restart();
@@ -185,12 +184,10 @@ fn what_another_program_says_is_none_of_it() {
 fn a_store_with_nothing_in_it_says_so() {
     let (service, _) = StandIn::new().begin("");
     assert_eq!(service.manager.kept(), [""; 0]);
+    let nothing = "Nothing is in what was parked";
+    service.process().line(nothing);
     let lines = service.process().lines();
-    assert_eq!(
-        lines.iter().filter(|line| line.contains("Nothing is in what was parked")).count(),
-        1,
-        "{lines:#?}"
-    );
+    assert_eq!(lines.iter().filter(|line| line.contains(nothing)).count(), 1, "{lines:#?}");
     assert!(!lines.iter().any(|line| line.starts_with(WHY)), "{lines:#?}");
 }
 
