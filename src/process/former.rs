@@ -20,6 +20,9 @@ const NO_ADDRESS: [&str; 2] = ["uds", "fd"];
 
 const ADMIN: &str = "admin";
 
+/// Whether operators are answered by TLS, which counts wherever they come in.
+const ADMIN_SSL: &str = "admin-ssl";
+
 const REDIRECT: &str = "http-redirect";
 
 /// Of all that is listened on.
@@ -65,6 +68,7 @@ impl Former {
             ("uds", config.uds.as_ref().map(|path| path.display().to_string())),
             ("fd", config.fd.map(|fd| fd.to_string())),
             (ADMIN, admin),
+            (ADMIN_SSL, config.ssl.admin_ssl.then(|| "true".to_owned())),
             (REDIRECT, config.redirect.http_redirect.map(|port| port.to_string())),
             (BACKLOG, Some(config.backlog.to_string())),
         ];
@@ -74,8 +78,9 @@ impl Former {
 
     /// What counts once a process with that configuration has gone on with what was listened on before.
     fn followed_by(self, own: Self) -> Self {
-        let mut values = own.values;
+        let (secures_admin, mut values) = (own.secures_admin(), own.values);
         values.extend(self.values);
+        values.insert(ADMIN_SSL.to_owned(), secures_admin.then(|| "true".to_owned()));
         Self { is_json: own.is_json, values }
     }
 
@@ -84,10 +89,14 @@ impl Former {
         NO_ADDRESS.iter().all(|key| self.values.get(*key).is_none_or(Option::is_none))
     }
 
+    fn secures_admin(&self) -> bool {
+        self.values.get(ADMIN_SSL).is_some_and(Option::is_some)
+    }
+
     /// What is to be said of each key that has changed and does not count, since these sockets are another's still.
     ///
     /// # Errors
-    /// When a name does not resolve.
+    /// When a name does not resolve, or operators would be answered in plain where they spoke TLS, though nobody has asked for that there.
     pub fn unheeded(&self, config: &Config, listening: Listening<'_>) -> Result<Vec<String>, OpenError> {
         let redirect = listening.redirect.map_or(Ok(false), |bound| is_named_redirect(config, bound))?;
         let admin = listening.admin.map_or(Ok(false), |bound| is_named_admin(config, bound))?;
@@ -97,10 +106,16 @@ impl Former {
         let is_address = self.has_address() && own.has_address();
         let counts = |key: &str| match key {
             ADMIN => admin,
+            ADMIN_SSL => true,
             REDIRECT => redirect,
             BACKLOG => false,
             key => public || ADDRESS.contains(&key) && !is_address,
         };
+        if self.secures_admin() && !own.secures_admin() && !admin && listening.admin.is_some() {
+            return Err(OpenError::AdminInPlain(
+                self.values.get(ADMIN).cloned().flatten().unwrap_or_default(),
+            ));
+        }
         let changed = self.values.iter().filter_map(|(key, was)| {
             let is = own.values.get(key).filter(|is| *is != was && !counts(key))?;
             let flag = format!("--{key}");
@@ -168,6 +183,33 @@ mod tests {
         let counts = first.followed_by(second);
         assert_eq!(counts.values["port"], Some("1".to_owned()));
         assert_eq!(counts.values[ADMIN], Some("/a".to_owned()));
+    }
+
+    #[test]
+    fn operators_are_not_answered_in_plain_where_they_spoke_tls_unless_that_is_asked_for_there() {
+        let public = BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let admin = BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let listening = Listening { public: &public, admin: Some(&admin), redirect: None };
+        let (plain, secure) =
+            ("--ssl-certfile c --admin 127.0.0.1:0", "--ssl-certfile c --admin 127.0.0.1:0 --admin-ssl");
+        let before = |flags: &str| Former::of(&config(flags));
+        for (after, is_refused) in [
+            (secure, false),
+            (plain, false),
+            ("--ssl-certfile c", true),
+            ("", true),
+            ("--ssl-certfile c --admin 127.0.0.2:0", true),
+            ("--ssl-certfile c --admin 127.0.0.2:0 --admin-ssl", false),
+        ] {
+            let is_error = before(secure).unheeded(&config(after), listening).is_err();
+            assert_eq!(is_error, is_refused, "{after}");
+            assert!(before(plain).unheeded(&config(after), listening).is_ok(), "{after}");
+            // What was asked for in between counts.
+            let between = before(secure).followed_by(before(plain));
+            assert!(between.unheeded(&config(after), listening).is_ok(), "{after}");
+            let between = before(plain).followed_by(before(secure));
+            assert_eq!(between.unheeded(&config(after), listening).is_err(), is_refused, "{after}");
+        }
     }
 
     #[test]

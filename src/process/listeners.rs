@@ -38,6 +38,12 @@ pub enum OpenError {
     /// What operators come in by cannot be had.
     #[error("cannot listen on --admin {0}; choose another address or path")]
     Admin(String),
+    /// They would be answered in plain where they spoke TLS.
+    #[error(
+        "cannot answer operators at {0} in plain from now on: where they come in does not change until a restart, and nothing sets \
+         --admin-ssl any more; keep both, or restart"
+    )]
+    AdminInPlain(String),
     /// The port for those who are redirected cannot be had.
     #[error("cannot listen on --http-redirect {0}")]
     Redirect(String),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::handing_over::server::Server;
+use crate::operating::redirecting::Certified;
 use crate::process::{BINARY, Process, output, signal};
 use crate::workers::crew::Crew;
 
@@ -213,6 +214,29 @@ fn a_reload_neither_opens_nor_closes_the_door_for_operators() {
         }
         let doors = server.lines().iter().filter(|line| line.contains("Operators are answered on")).count();
         assert_eq!(doors, if has_door { 3 } else { 0 }, "{workers} {has_door}");
+    }
+}
+
+#[test]
+fn a_reload_that_would_answer_operators_in_plain_where_they_spoke_tls_is_refused() {
+    let certified = Certified::new();
+    for workers in [1, 2] {
+        let certificate = certified.path().display();
+        let rest = format!("port = 0\nworkers = {workers}\nssl-certfile = \"{certificate}\"\n");
+        let door = "admin = \"127.0.0.1:0\"\nadmin-ssl = true\n";
+        let folder = file(&format!("{rest}{door}"));
+        let path = folder.path().join("f.toml");
+        let server = Server::start(&format!("--config {}", path.display()));
+        fs::write(&path, rest).unwrap();
+        server.signal("HUP");
+        server.line("in plain from now on");
+        server.line("Hand-over failed");
+        assert!(server.line("Operators are answered on").contains("https://"));
+        // Both changes may be asked for, one after the other.
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}{}", door.replace("true", "false"))).unwrap();
+        server.hand_over();
+        server.line("Operators are answered on http://");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use support::peer::Response;
@@ -24,9 +25,14 @@ impl Certified {
         Self { file }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Flags of a server that redirects from this port.
     pub fn redirecting_from(&self, port: u16) -> String {
-        format!("--ssl-certfile {} --http-redirect {port}", self.file.path().display())
+        format!("--ssl-certfile {} --http-redirect {port}", self.path().display())
     }
 
     /// The same from a free one.
