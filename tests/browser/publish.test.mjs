@@ -236,6 +236,7 @@ test('a server that hands its state on is resumed at its successor: everything o
 test('a server that starts anew cannot resume, and the page says that there may be a gap', async (t) => {
   const first = await Server.start(t, 0, SILENT);
   const { page } = await openPage(t, first, { expected: NOBODY_LISTENS });
+  await inState(page, 'open');
   await first.publish('notifications', 'before');
   await rows(page, 'notification', 'before').waitFor();
   await stopTheClock(page);
