@@ -64,6 +64,9 @@ const DAY: f64 = 86_400.0;
 const MOST_WORKERS: u64 = 256;
 const MIB: u64 = 1024 * 1024;
 
+/// The most that `--max-publish-size` may be, in bytes: no server takes a larger body.
+pub const MOST_PUBLISH_SIZE: u64 = 64 * MIB;
+
 /// A WebSocket notification server that can be redeployed without its clients noticing.
 ///
 /// Every flag can also be set by the environment variable named beside it, and in the file of --config; the flag wins over the
@@ -207,7 +210,7 @@ pub struct Config {
 
     /// Largest body of POST /publish, in bytes, or else 413
     #[arg(long, env = "SLACKWATER_MAX_PUBLISH_SIZE", default_value_t = 262_144, help_heading = "Publishing")]
-    #[arg(value_name = "BYTES", value_parser = bytes(1..=64 * MIB), allow_negative_numbers = true)]
+    #[arg(value_name = "BYTES", value_parser = bytes(1..=MOST_PUBLISH_SIZE), allow_negative_numbers = true)]
     pub max_publish_size: usize,
 
     /// How tokens are verified.

@@ -1,7 +1,7 @@
 //! `slackwater publish`: hands a server what is to be published, and prints the ids. What is tried again bears the same key, so that it
 //! is published once.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::far_end::{Failure, FarEnd, Line, PATIENCE};
 use super::{print, tell};
+use crate::config::MOST_PUBLISH_SIZE;
 use crate::config::command::publish::PublishRequest;
 use crate::policy::idempotency::MAX_KEY_BYTES;
 use crate::policy::topic::TopicName;
@@ -69,13 +70,19 @@ impl Publisher {
         let (mut input, mut number) = (io::stdin().lock(), 0);
         loop {
             let mut line = vec![];
-            let count = input.read_until(b'\n', &mut line);
+            // One more than may be published, besides its end.
+            let count = input.by_ref().take(MOST_PUBLISH_SIZE + 2).read_until(b'\n', &mut line);
             if count.map_err(|why| Failure::Refused(format!("cannot read standard input: {why}")))? == 0 {
                 return Ok(());
             }
             number += 1;
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
+            if text.len() as u64 > MOST_PUBLISH_SIZE {
+                return Err(Failure::Refused(format!(
+                    "line {number} has more than the {MOST_PUBLISH_SIZE} bytes that a server may take: is it text at all?"
+                )));
+            }
             if !text.is_empty() {
                 self.publish(text, Some(number))
                     .map_err(|failure| failure.reworded(|why| format!("line {number}: {why}")))?;

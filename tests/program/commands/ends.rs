@@ -224,6 +224,22 @@ fn when_nobody_reads_the_ids_all_is_published_all_the_same() {
 }
 
 #[test]
+fn a_line_without_an_end_is_given_up_at_what_no_server_takes() {
+    let server = Process::start("--max-publish-size 64MiB");
+    let mut by_lines = Command::new("sh");
+    by_lines.args([
+        "-c",
+        "{ echo one; cat /dev/zero; } | \"$0\" publish --url \"$1\" -",
+        BINARY,
+        &url(&server),
+    ]);
+    let output = output(&mut by_lines);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("line 2 has more than the 67108864 bytes that a server may take"), "{said}");
+    assert_eq!((output.status.code(), output.stdout.split(|octet| *octet == b'\n').count()), (Some(1), 2));
+}
+
+#[test]
 fn when_nobody_reads_any_longer_it_ends_without_a_word() {
     let server = Process::start("");
     let url = url(&server);
