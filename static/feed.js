@@ -158,9 +158,16 @@ function isAtEnd() {
   return ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < AT_END_PX;
 }
 
+/** Rows that come into sight there take their real heights in this frame, and the end is elsewhere then. */
 function scrollToEnd() {
   ui.log.scrollTop = ui.log.scrollHeight;
+  laidOut.observe(ui.rows);
 }
+
+const laidOut = new ResizeObserver(() => {
+  laidOut.disconnect();
+  ui.log.scrollTop = ui.log.scrollHeight;
+});
 
 function showUnseen() {
   if (isAtEnd()) unseen = 0;

@@ -106,7 +106,7 @@ test('what one page publishes every page hears exactly once, with the id that wa
     await rows(page, 'notification', 'the last').waitFor();
     assert.deepEqual(await heard(page), ['{"order":7}', 'the last']);
     const row = rows(page, 'notification').first();
-    assert.deepEqual([await row.locator('.topic').innerText(), await row.locator('.id').innerText()], ['orders', id]);
+    assert.deepEqual([await row.locator('.topic').textContent(), await row.locator('.id').textContent()], ['orders', id]);
     assert.equal((await rawMessage(row)).id, id);
   }
 });
@@ -193,7 +193,7 @@ test('a pause of the user’s loses nothing', async (t) => {
   await server.publish('notifications', 'live');
   await rows(page, 'notification', 'live').waitFor();
   assert.deepEqual(await heard(page), ['before', 'one', 'two', 'three', 'live']);
-  assert.match(await rows(page, 'resumed').innerText(), /: 3 missed/, 'live is not counted');
+  assert.match(await rows(page, 'resumed').textContent(), /: 3 missed/, 'live is not counted');
   assert.match(await page.locator('#note').innerText(), /Resumed: 3 missed messages arrived\.$/);
 });
 
