@@ -96,6 +96,7 @@ let waiting = [];
 let dropped = 0;
 let unseen = 0;
 let followsEnd = true;
+let latestTop = 0; // where the list was scrolled to
 let frame = null;
 
 /** Adds a row at the end; returns how to change its text later. */
@@ -115,9 +116,7 @@ export function addRow(row) {
   };
 }
 
-/** Where the reader is, is measured before the first new row. */
 function buildSome() {
-  followsEnd = isAtEnd();
   dropOldest();
   const rows = waiting.splice(0, ROWS_A_FRAME).map((build) => build());
   ui.rows.append(...rows);
@@ -132,7 +131,10 @@ function dropOldest() {
   const excess = ui.rows.childElementCount + waiting.length - MAX_ROWS;
   if (excess <= 0) return;
   const listed = Math.min(excess, ui.rows.childElementCount);
+  const isReadOn = !followsEnd && !isBelowTop(ui.rows.children[listed]);
   for (let count = 0; count < listed; count += 1) ui.rows.firstElementChild.remove();
+  // What was being read is gone: the oldest row that is kept comes next.
+  if (!followsEnd && !isReadOn) ui.log.scrollTop = 0;
   waiting.splice(0, excess - listed);
   dropped += excess;
 }
@@ -142,6 +144,7 @@ function clearRows() {
   waiting = [];
   dropped = 0;
   unseen = 0;
+  followsEnd = true;
   ui.newest.hidden = true;
   showCounts();
 }
@@ -158,19 +161,19 @@ function isAtEnd() {
   return ui.log.scrollHeight - ui.log.scrollTop - ui.log.clientHeight < AT_END_PX;
 }
 
-/** Rows that come into sight there take their real heights in this frame, and the end is elsewhere then. */
 function scrollToEnd() {
+  followsEnd = true;
   ui.log.scrollTop = ui.log.scrollHeight;
-  laidOut.observe(ui.rows);
+  latestTop = ui.log.scrollTop;
 }
 
-const laidOut = new ResizeObserver(() => {
-  laidOut.disconnect();
-  ui.log.scrollTop = ui.log.scrollHeight;
-});
+/** Whether a row, if there is one, begins below the upper edge. */
+function isBelowTop(row) {
+  return !row || row.getBoundingClientRect().top > ui.log.getBoundingClientRect().top;
+}
 
 function showUnseen() {
-  if (isAtEnd()) unseen = 0;
+  if (followsEnd) unseen = 0;
   ui.newest.hidden = unseen === 0;
   ui.newest.textContent = `${unseen.toLocaleString()} new`;
 }
@@ -231,10 +234,27 @@ ui.newest.addEventListener('click', () => {
   scrollToEnd();
 });
 
+// Rows stretch as they come into sight, and so does the list under a reader who goes to the end.
+ui.log.addEventListener('keydown', (event) => {
+  if (event.key !== 'End') return;
+  event.preventDefault();
+  scrollToEnd();
+});
+
+/** Whoever goes up leaves the end. What grows below a reader is no move of his. */
 ui.log.addEventListener('scroll', () => {
-  followsEnd = isAtEnd();
+  const { scrollTop } = ui.log;
+  if (isAtEnd()) followsEnd = true;
+  else if (scrollTop < latestTop) followsEnd = false;
+  latestTop = scrollTop;
   showUnseen();
 });
 
-// The keyboard of a phone takes half the height: whoever was at the end stays there.
-new ResizeObserver(() => followsEnd && scrollToEnd()).observe(ui.log);
+// Whoever opens a row reads it where it is; below the last one there is nothing else to see.
+ui.rows.addEventListener('click', ({ target }) => {
+  if (target.closest('summary')) followsEnd &&= target.closest('.row') === ui.rows.lastElementChild;
+});
+
+// The keyboard of a phone takes half the height, and rows may be higher than they seemed: whoever was at the end stays there.
+const sizes = new ResizeObserver(() => followsEnd && scrollToEnd());
+for (const part of [ui.log, ui.rows]) sizes.observe(part);
