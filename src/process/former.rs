@@ -96,7 +96,8 @@ impl Former {
     /// What is to be said of each key that has changed and does not count, since these sockets are another's still.
     ///
     /// # Errors
-    /// When a name does not resolve, or operators would be answered in plain where they spoke TLS, though nobody has asked for that there.
+    /// When a name does not resolve; operators would be answered in plain where they spoke TLS, though nobody has asked for that there; or
+    /// requests would be redirected to HTTPS that is not spoken any more.
     pub fn unheeded(&self, config: &Config, listening: Listening<'_>) -> Result<Vec<String>, OpenError> {
         let redirect = listening.redirect.map_or(Ok(false), |bound| is_named_redirect(config, bound))?;
         let admin = listening.admin.map_or(Ok(false), |bound| is_named_admin(config, bound))?;
@@ -115,6 +116,9 @@ impl Former {
             return Err(OpenError::AdminInPlain(
                 self.values.get(ADMIN).cloned().flatten().unwrap_or_default(),
             ));
+        }
+        if listening.redirect.is_some() && !config.ssl.is_on() {
+            return Err(OpenError::RedirectToNothing);
         }
         let changed = self.values.iter().filter_map(|(key, was)| {
             let is = own.values.get(key).filter(|is| *is != was && !counts(key))?;
@@ -209,6 +213,22 @@ mod tests {
             assert!(between.unheeded(&config(after), listening).is_ok(), "{after}");
             let between = before(plain).followed_by(before(secure));
             assert_eq!(between.unheeded(&config(after), listening).is_err(), is_refused, "{after}");
+        }
+    }
+
+    #[test]
+    fn requests_are_not_redirected_to_https_that_is_gone() {
+        let public = BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let redirect = BoundSocket::bind("127.0.0.1", 0, 8, false).unwrap();
+        let before = || Former::of(&config("--ssl-certfile c --http-redirect 0"));
+        for (after, redirect, is_refused) in [
+            ("--ssl-certfile c --http-redirect 0", Some(&redirect), false),
+            ("--ssl-certfile c", Some(&redirect), false),
+            ("", Some(&redirect), true),
+            ("", None, false),
+        ] {
+            let listening = Listening { public: &public, admin: None, redirect };
+            assert_eq!(before().unheeded(&config(after), listening).is_err(), is_refused, "{after}");
         }
     }
 

@@ -40,10 +40,16 @@ pub enum OpenError {
     Admin(String),
     /// They would be answered in plain where they spoke TLS.
     #[error(
-        "cannot answer operators at {0} in plain from now on: where they come in does not change until a restart, and nothing sets \
-         --admin-ssl any more; keep both, or restart"
+        "cannot answer operators at {0} in plain from now on: where they come in does not change until a restart, and --admin-ssl is \
+         off; keep both, or restart"
     )]
     AdminInPlain(String),
+    /// Requests would be redirected to where no TLS is spoken any more.
+    #[error(
+        "cannot redirect to HTTPS, which nothing sets any more: the port of --http-redirect stays open until a restart; keep \
+         --ssl-certfile, or restart"
+    )]
+    RedirectToNothing,
     /// The port for those who are redirected cannot be had.
     #[error("cannot listen on --http-redirect {0}")]
     Redirect(String),
