@@ -131,10 +131,10 @@ function dropOldest() {
   const excess = ui.rows.childElementCount + waiting.length - MAX_ROWS;
   if (excess <= 0) return;
   const listed = Math.min(excess, ui.rows.childElementCount);
-  const isReadOn = !followsEnd && !isBelowTop(ui.rows.children[listed]);
+  const isReadNoMore = !followsEnd && isBelowTop(ui.rows.children[listed]);
   for (let count = 0; count < listed; count += 1) ui.rows.firstElementChild.remove();
   // What was being read is gone: the oldest row that is kept comes next.
-  if (!followsEnd && !isReadOn) ui.log.scrollTop = 0;
+  if (isReadNoMore) ui.log.scrollTop = 0;
   waiting.splice(0, excess - listed);
   dropped += excess;
 }
